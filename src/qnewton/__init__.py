@@ -1,0 +1,24 @@
+"""Newton's method for PyTorch, each step priced on classical and quantum linear solvers."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qnewton.optimizer import QNewton
+
+__version__ = "0.1.0"
+__all__ = ["QNewton", "__version__"]
+
+_ROOMS = frozenset(
+    ("cost", "curvature", "operators", "optimizer", "records", "runs", "scheduler", "solvers")
+    + ("survey", "treatment", "workloads")
+)
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use, so that pricing a system does not wait for torch.
+    if name == "QNewton":
+        return import_module("qnewton.optimizer").QNewton
+    if name in _ROOMS:
+        return import_module(f"qnewton.{name}")
+    raise AttributeError(f"module 'qnewton' has no attribute {name!r}")

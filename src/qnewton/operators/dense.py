@@ -1,0 +1,83 @@
+"""A symmetric matrix held as its N² entries."""
+
+import torch
+from torch import Tensor
+
+from qnewton.operators.base import SymmetricOperator
+from qnewton.records import Treatment
+
+
+class DenseOperator(SymmetricOperator):
+    """A symmetric matrix given by its entries.
+
+    Args:
+        matrix: Entries, shape [N, N], equal to their mirror up to rounding.
+        treatment: What was done to reach it.
+
+    Raises:
+        ValueError: If the matrix is not square, holds integers, or is not symmetric.
+
+    Example:
+        >>> DenseOperator(torch.eye(2)) @ torch.tensor([1.0, 2.0])
+        tensor([1., 2.])
+    """
+
+    def __init__(self, matrix: Tensor, treatment: Treatment | None = None) -> None:
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+            raise ValueError(f"expected a square matrix, found shape {tuple(matrix.shape)}")
+        if matrix.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"expected float32 or float64 entries, found {matrix.dtype}")
+        self._matrix = matrix.detach()
+        if treatment is not None:
+            self.treatment = treatment
+
+    @property
+    def shape(self) -> torch.Size:
+        """Return ``torch.Size([N, N])``."""
+        return self._matrix.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the dtype of the entries."""
+        return self._matrix.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the entries."""
+        return self._matrix.device
+
+    def __matmul__(self, vector: Tensor) -> Tensor:
+        """Return A·v: 2N² operations a column."""
+        self.check_vector(vector)
+        return self._matrix @ vector
+
+    def dense(self) -> Tensor:
+        """Return the matrix itself, not a copy."""
+        return self._matrix
+
+
+def as_operator(matrix: SymmetricOperator | Tensor) -> SymmetricOperator:
+    """Return ``matrix`` as an operator, checking a tensor's symmetry.
+
+    Raises:
+        ValueError: If a tensor is not square, finite and symmetric to 1e-5 (float32) or 1e-10
+            (float64) of its largest entry.
+
+    Cost: one pass over the N² entries for a tensor, nothing for an operator.
+    """
+    if isinstance(matrix, SymmetricOperator):
+        return matrix
+    operator = DenseOperator(matrix)
+    if matrix.numel() == 0:
+        raise ValueError("the matrix is empty; a system needs at least one unknown")
+    largest = float(matrix.abs().max())
+    if not torch.isfinite(matrix).all():
+        raise ValueError("the matrix has entries that are not finite")
+    tolerance = 1e-5 if matrix.dtype == torch.float32 else 1e-10
+    asymmetry = float((matrix - matrix.mT).abs().max())
+    if asymmetry > tolerance * max(largest, torch.finfo(matrix.dtype).tiny):
+        raise ValueError(
+            f"the matrix is not symmetric: |A_ij - A_ji| reaches {asymmetry:.3g} where max|A| is "
+            f"{largest:.3g}; pass (A + A.T) / 2 if only its symmetric part is meant"
+        )
+    return operator

@@ -1,0 +1,46 @@
+"""Frozen, torch-free records: what is measured, priced, decided and done in a step."""
+
+from qnewton.records.codec import decode, encode
+from qnewton.records.facts import Definiteness, Estimate, Facts, Treatment
+from qnewton.records.machines import Calibration, Figure, KernelFit, QuantumHardware
+from qnewton.records.quotes import Decision, MachineKind, PriceTerm, QueryCount, Quote
+from qnewton.records.steps import (
+    SCHEMA_VERSION,
+    Attempt,
+    BlockRecord,
+    CurvatureRecord,
+    MeasuredSeconds,
+    MetricRecord,
+    ModelledSeconds,
+    Phase,
+    QuantumStats,
+    StepRecord,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Attempt",
+    "BlockRecord",
+    "Calibration",
+    "CurvatureRecord",
+    "Decision",
+    "Definiteness",
+    "Estimate",
+    "Facts",
+    "Figure",
+    "KernelFit",
+    "MachineKind",
+    "MeasuredSeconds",
+    "MetricRecord",
+    "ModelledSeconds",
+    "Phase",
+    "PriceTerm",
+    "QuantumHardware",
+    "QuantumStats",
+    "QueryCount",
+    "Quote",
+    "StepRecord",
+    "Treatment",
+    "decode",
+    "encode",
+]

@@ -1,0 +1,104 @@
+"""What was measured of a system A x = -g. A fact nobody measured is ``None``."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Definiteness = Literal["positive", "indefinite"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A positive quantity with a bracket, and what certifies each end of it.
+
+    Attributes:
+        value: The estimate itself; ``None`` when it overflows float64 (see ``log_value``).
+        low: A number the true value is not below; ``None`` if there is none.
+        high: A number the true value is not above; ``None`` if there is none.
+        method: How it was obtained: ``lanczos``, ``determinant``, ``trace``, ``exact``.
+        products: Matrix-vector products spent on it.
+        log_value: Natural logarithm of the value, kept when the value overflows.
+        low_certificate: What guarantees ``low`` (a theorem, a factorisation), or ``None``.
+        high_certificate: What guarantees ``high``, or ``None``.
+
+    Example:
+        >>> Estimate(value=None, low=1.0, high=None, method="determinant", products=0,
+        ...          log_value=993.0).describe()
+        'e^993 (determinant)'
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    method: str
+    products: int
+    log_value: float | None = None
+    low_certificate: str | None = None
+    high_certificate: str | None = None
+
+    def describe(self) -> str:
+        """Return the estimate in a few characters, for tables and messages."""
+        if self.value is not None:
+            return f"{self.value:.4g} ({self.method})"
+        if self.log_value is not None:
+            return f"e^{self.log_value:.0f} ({self.method})"
+        return f"unknown ({self.method})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the survey found out about the treated matrix A of one block.
+
+    Attributes:
+        n: Number of unknowns.
+        condition: Best estimate of the condition number max|λ|/min|λ| of A.
+        bounds: Upper bounds on it that some price uses (``determinant``, ``trace``).
+        row_sparsity: Most nonzero entries in a row of A: the oracle sparsity d.
+        half_mass_sparsity: Largest 50%-sparsity over the rows of A (FORMULAS 6).
+        max_abs: Largest |A_ij|.
+        norm: Spectral norm ‖A‖₂ (an estimate from below unless ``condition`` is exact).
+        frobenius: Frobenius norm.
+        definiteness: ``positive`` only when certified; ``None`` when nobody looked.
+        rank: Rank of the undamped part when the representation is low-rank.
+        batch: Samples behind the curvature.
+        notes: Why a fact is missing, in words.
+    """
+
+    n: int
+    condition: Estimate | None = None
+    bounds: tuple[Estimate, ...] = ()
+    row_sparsity: int | None = None
+    half_mass_sparsity: int | None = None
+    max_abs: float | None = None
+    norm: float | None = None
+    frobenius: float | None = None
+    definiteness: Definiteness | None = None
+    rank: int | None = None
+    batch: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def bound(self, method: str) -> Estimate | None:
+        """Return the bound computed by ``method``, or ``None`` if it was not computed."""
+        return next((bound for bound in self.bounds if bound.method == method), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Treatment:
+    """What was done to the curvature H before solving: A = prune(H + λI).
+
+    Attributes:
+        damping: λ, absolute.
+        relative_damping: The factor ε of λ = ε·max|H| when damping was relative.
+        max_per_row: The cap d of the pruning; ``None`` when nothing was pruned.
+        mass: The row mass that chose the cap, when one did.
+        kept_entries: Nonzero entries of A after pruning; ``None`` when nothing was pruned.
+        lowest_kept_mass: The smallest share of a row's absolute sum that pruning kept.
+        dropped_norm: Frobenius norm of the dropped part: λ_min falls by at most this.
+    """
+
+    damping: float = 0.0
+    relative_damping: float | None = None
+    max_per_row: int | None = None
+    mass: float | None = None
+    kept_entries: int | None = None
+    lowest_kept_mass: float | None = None
+    dropped_norm: float | None = None

@@ -1,0 +1,86 @@
+"""Machines as data: quantum hardware profiles and classical calibrations."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One number of a profile with where and when it comes from."""
+
+    value: float
+    source: str
+    date: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantumHardware:
+    """A quantum machine as the price models see it.
+
+    Attributes:
+        name: Name used on the command line.
+        title: One line for people.
+        hypothetical: True when no such machine exists.
+        gate_time_s: Seconds a two-qubit gate takes.
+        two_qubit_error: Error probability of that gate.
+        readout_time_s: Seconds a measurement takes.
+        readout_error: Error probability of a measurement.
+        t1_s: Relaxation time in seconds.
+        t2_s: Dephasing time in seconds.
+    """
+
+    name: str
+    title: str
+    hypothetical: bool
+    gate_time_s: Figure
+    two_qubit_error: Figure | None = None
+    readout_time_s: Figure | None = None
+    readout_error: Figure | None = None
+    t1_s: Figure | None = None
+    t2_s: Figure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelFit:
+    """seconds = overhead_s + seconds_per_unit · work, fitted on timed runs.
+
+    Attributes:
+        kernel: What was timed: ``lu_inverse``, ``lu``, ``cholesky``, ``matvec``, ``gemm``,
+            ``elementwise``, ``sort``.
+        work: The unit of work in words (``N^3``, ``N^2 per product``, ``flops``, ``entries``).
+        dtype: ``float32`` or ``float64``.
+        seconds_per_unit: Slope.
+        overhead_s: Intercept, 0 where the model has none (the paper's C·N³).
+        samples: (work, seconds) pairs behind the fit; empty for a profile from a paper.
+        median_error: Median relative error of the fit on its own samples.
+    """
+
+    kernel: str
+    work: str
+    dtype: str
+    seconds_per_unit: float
+    overhead_s: float = 0.0
+    samples: tuple[tuple[float, float], ...] = ()
+    median_error: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """A classical machine's fitted constants, frozen into every run that uses them.
+
+    Attributes:
+        name: ``local`` for this machine's own, else the profile's name.
+        machine: Processor, threads and libraries in words.
+        date: ISO date of the fit.
+        source: How the figures were obtained.
+        fits: One fit a kernel and dtype.
+    """
+
+    name: str
+    machine: str
+    date: str
+    source: str
+    fits: tuple[KernelFit, ...]
+
+    def fit(self, kernel: str, dtype: str = "float32") -> KernelFit | None:
+        """Return the fit of ``kernel`` at ``dtype``, or ``None`` if it was not timed."""
+        return next((f for f in self.fits if f.kernel == kernel and f.dtype == dtype), None)

@@ -1,0 +1,92 @@
+"""Prices, and the choice made from them. Every figure here is modelled, none is measured."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+MachineKind = Literal["classical", "quantum"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryCount:
+    """How often a quantum linear solver calls the block-encoding U_A of its matrix.
+
+    Attributes:
+        queries: Calls in one attempt.
+        success_probability: Lower bound on the probability that an attempt succeeds.
+        expected: Calls until success when each attempt is repeated independently.
+        theorem: The result the count comes from, down to the equation.
+        provenance: ``source``, ``transcribed`` or ``standard``: how sure we are of it.
+    """
+
+    queries: float
+    success_probability: float
+    expected: float
+    theorem: str
+    provenance: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriceTerm:
+    """One summand of a price: what it pays for, and its modelled seconds."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """What one solver would cost on one machine, or why it was refused.
+
+    Attributes:
+        solver: Name in the portfolio (``lu_inverse``, ``lu``, ``cholesky``, ``cg``, ``qsvt``…).
+        machine: ``classical`` or ``quantum``.
+        seconds: Modelled seconds, the sum of ``terms``; ``None`` when refused.
+        model: The formula used.
+        hardware: The profile or calibration behind it.
+        hypothetical: True when that machine does not exist.
+        terms: The summands.
+        assumptions: What had to be assumed, one sentence each.
+        refused: Why there is no price; ``None`` when there is one.
+        query_count: The quantum solver's queries, when it is one.
+        logical_qubits: Logical qubits, when it is a quantum solver.
+        condition_number: The κ that was priced, after any clamping named in ``assumptions``.
+        sparsity: The d that was priced.
+        epsilon: The error tolerance that was priced.
+    """
+
+    solver: str
+    machine: MachineKind
+    seconds: float | None
+    model: str
+    hardware: str
+    hypothetical: bool = False
+    terms: tuple[PriceTerm, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    refused: str | None = None
+    query_count: QueryCount | None = None
+    logical_qubits: int | None = None
+    condition_number: float | None = None
+    sparsity: int | None = None
+    epsilon: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """Which solver a policy chose for one block, from which quotes, and why."""
+
+    chosen: str
+    quotes: tuple[Quote, ...]
+    policy: str
+    reason: str
+
+    def quote(self, solver: str) -> Quote | None:
+        """Return the quote of ``solver``, or ``None`` if it was not asked."""
+        return next((quote for quote in self.quotes if quote.solver == solver), None)
+
+    def order(self) -> tuple[str, ...]:
+        """Return the chosen solver, then the other priced ones from cheap to dear."""
+        others = sorted(
+            (quote for quote in self.quotes if quote.seconds is not None),
+            key=lambda quote: (quote.seconds, quote.solver),
+        )
+        return (self.chosen, *(q.solver for q in others if q.solver != self.chosen))

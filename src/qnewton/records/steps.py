@@ -1,0 +1,162 @@
+"""What happened in one training step, block by block, on two clocks that never mix."""
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from qnewton.records.facts import Facts, Treatment
+from qnewton.records.quotes import Decision
+
+SCHEMA_VERSION = 1
+
+Phase = Literal["first-order", "newton"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSeconds:
+    """Seconds of each stage of a step; its two subclasses keep the two clocks apart."""
+
+    forward_backward: float = 0.0
+    curvature: float = 0.0
+    treatment: float = 0.0
+    survey: float = 0.0
+    solve: float = 0.0
+    update: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Sum of the stages."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+class MeasuredSeconds(StageSeconds):
+    """Wall-clock seconds this machine spent on each stage of a step."""
+
+
+class ModelledSeconds(StageSeconds):
+    """Seconds a price model says each stage takes on the machines it names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvatureRecord:
+    """How a block's curvature was obtained.
+
+    Attributes:
+        kind: ``hessian``, ``ggn`` or ``fisher``.
+        route: ``closed-form`` or ``generic``.
+        reason: Why that route: what the probe found, or what rules the other out.
+        forming_flops: Floating-point operations to form the dense block.
+        batch: Samples the loss averaged over; ``None`` when nothing tells.
+    """
+
+    kind: str
+    route: str
+    reason: str
+    forming_flops: float | None = None
+    batch: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantumStats:
+    """What the emulated quantum solver reported beside its direction."""
+
+    algorithm: str
+    success_probability: float
+    queries: int
+    expected_queries: float
+    degree: int
+    alpha: float
+    kappa: float
+    epsilon: float
+    promise_held: bool | None
+    resolved: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One solver's try at a block.
+
+    Attributes:
+        solver: Name in the portfolio.
+        outcome: ``solved`` or, in a few words, what failed.
+        residual: ‖A x - b‖/‖b‖ against the true operator; ``None`` if there is no x.
+        products: Matrix-vector products spent, 0 for a factorisation.
+        measured_seconds: Wall-clock seconds.
+        quantum: The quantum solver's own figures, when it was one.
+    """
+
+    solver: str
+    outcome: str
+    residual: float | None
+    products: int
+    measured_seconds: float
+    quantum: QuantumStats | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockRecord:
+    """One block of a step: its curvature, facts, decision, and what came of it."""
+
+    name: str
+    n: int
+    curvature: CurvatureRecord
+    treatment: Treatment
+    facts: Facts
+    decision: Decision
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def outcome(self) -> str:
+        """Outcome of the last attempt."""
+        return self.attempts[-1].outcome if self.attempts else "not solved"
+
+    @property
+    def solver(self) -> str | None:
+        """The solver whose direction was used; ``None`` when none succeeded."""
+        last = self.attempts[-1] if self.attempts else None
+        return last.solver if last is not None and last.outcome == "solved" else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """One optimizer step.
+
+    Attributes:
+        step: Counted from 0.
+        phase: ``first-order`` (warm-up or fallback) or ``newton``.
+        loss: Loss on the step's batch before the update.
+        gradient_norm: ‖g‖₂ over all parameters.
+        step_norm: ‖β·x‖₂ of the update applied; 0 when skipped.
+        cosine: Cosine between the update and -g; ``None`` when skipped.
+        skipped: Why nothing was changed; ``None`` when the update was applied.
+        reason: Why a first-order step was taken, where it was.
+        forward_backward_flops: Operations of one forward and backward pass, as priced.
+        parameters: Number of trainable parameters.
+        blocks: One record a block; empty in first-order steps.
+        measured: Wall-clock seconds by stage.
+        modelled: Modelled seconds by stage under the policy that ran, when priced.
+    """
+
+    step: int
+    phase: Phase
+    loss: float
+    gradient_norm: float | None
+    step_norm: float
+    cosine: float | None
+    parameters: int
+    measured: MeasuredSeconds
+    modelled: ModelledSeconds | None = None
+    skipped: str | None = None
+    reason: str | None = None
+    forward_backward_flops: float | None = None
+    blocks: tuple[BlockRecord, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricRecord:
+    """An evaluation after ``step`` updates."""
+
+    step: int
+    test_loss: float
+    test_accuracy: float
+    measured_seconds: float
+    modelled_seconds: float | None
