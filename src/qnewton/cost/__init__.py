@@ -1,1 +1,57 @@
-""""""
+"""What solving a system costs, on classical and quantum machines. Torch-free; nothing is timed."""
+
+from qnewton.cost import queries
+from qnewton.cost.calibration_store import (
+    calibration_path,
+    latest_calibration,
+    load_calibration,
+    save_calibration,
+)
+from qnewton.cost.classical import (
+    cg_products,
+    cg_quote,
+    cholesky_quote,
+    lu_inverse_quote,
+    lu_quote,
+)
+from qnewton.cost.hardware import (
+    available_classical,
+    available_hardware,
+    load_classical,
+    load_hardware,
+    nominal_calibration,
+)
+from qnewton.cost.kernels import KERNELS, Kernel, cubic_work, fit, matvec_work, price, sort_work
+from qnewton.cost.modelled import SurveyFact, modelled_seconds, own_charges
+from qnewton.cost.quantum import PAPER_EPSILON, break_even_gate_time, paper_quote
+
+__all__ = [
+    "KERNELS",
+    "PAPER_EPSILON",
+    "Kernel",
+    "SurveyFact",
+    "available_classical",
+    "available_hardware",
+    "break_even_gate_time",
+    "calibration_path",
+    "cg_products",
+    "cg_quote",
+    "cholesky_quote",
+    "cubic_work",
+    "fit",
+    "latest_calibration",
+    "load_calibration",
+    "load_classical",
+    "load_hardware",
+    "lu_inverse_quote",
+    "lu_quote",
+    "matvec_work",
+    "modelled_seconds",
+    "nominal_calibration",
+    "own_charges",
+    "paper_quote",
+    "price",
+    "queries",
+    "save_calibration",
+    "sort_work",
+]

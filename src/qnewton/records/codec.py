@@ -68,7 +68,7 @@ def _decode(expected: Any, data: Any, where: str) -> Any:
         return {key: _decode(arguments[1], item, f"{where}.{key}") for key, item in data.items()}
     if dataclasses.is_dataclass(expected):
         return _decode_record(typing.cast(type, expected), data, where)
-    if expected is float and data in _NON_FINITE:
+    if expected is float and isinstance(data, str) and data in _NON_FINITE:
         return _NON_FINITE[data]
     if expected is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)

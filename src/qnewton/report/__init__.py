@@ -1,1 +1,22 @@
-""""""
+"""Pictures, tables and pages, made from run folders alone."""
+
+from qnewton.report.break_even import BreakEven, break_even, break_even_points
+from qnewton.report.loss_curves import Curve, loss_curves
+from qnewton.report.page import curves_of, write_report
+from qnewton.report.save import Picture, save_chart
+from qnewton.report.stage_breakdown import stage_breakdown
+from qnewton.report.tables import comparison_table
+
+__all__ = [
+    "BreakEven",
+    "Curve",
+    "Picture",
+    "break_even",
+    "break_even_points",
+    "comparison_table",
+    "curves_of",
+    "loss_curves",
+    "save_chart",
+    "stage_breakdown",
+    "write_report",
+]

@@ -1,1 +1,46 @@
-""""""
+"""The run folder: what a run was asked, what it did, and how to go on with it."""
+
+from qnewton.runs.atomic import write_atomically
+from qnewton.runs.cache import cache_folder
+from qnewton.runs.checkpoints import Checkpoint, latest_checkpoint, read_checkpoint
+from qnewton.runs.comparison import (
+    Comparison,
+    ComparisonRow,
+    read_comparison,
+    write_comparison,
+)
+from qnewton.runs.config import RunConfig, read_config, write_config
+from qnewton.runs.errors import (
+    CorruptRunError,
+    NewerSchemaError,
+    NotARunError,
+    RunExistsError,
+    RunStorageError,
+)
+from qnewton.runs.folders import create_folder
+from qnewton.runs.reader import Run, read_run
+from qnewton.runs.writer import RunWriter
+
+__all__ = [
+    "Checkpoint",
+    "Comparison",
+    "ComparisonRow",
+    "CorruptRunError",
+    "NewerSchemaError",
+    "NotARunError",
+    "Run",
+    "RunConfig",
+    "RunExistsError",
+    "RunStorageError",
+    "RunWriter",
+    "cache_folder",
+    "create_folder",
+    "latest_checkpoint",
+    "read_checkpoint",
+    "read_comparison",
+    "read_config",
+    "read_run",
+    "write_atomically",
+    "write_comparison",
+    "write_config",
+]

@@ -1,1 +1,7 @@
-""""""
+"""What a treated matrix is like: condition number, sparsity, norms, definiteness."""
+
+from qnewton.survey.condition import condition_number
+from qnewton.survey.facts import survey
+from qnewton.survey.sparsity import row_sparsity
+
+__all__ = ["condition_number", "row_sparsity", "survey"]

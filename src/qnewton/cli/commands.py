@@ -1,0 +1,16 @@
+"""The commands by name, in the order ``--help`` shows them."""
+
+from qnewton.cli.calibrate import Calibrate
+from qnewton.cli.compare import Compare
+from qnewton.cli.parsing import Command
+from qnewton.cli.price import Price
+from qnewton.cli.report import Report
+from qnewton.cli.train import Train
+
+COMMANDS: dict[str, type[Command]] = {
+    "train": Train,
+    "compare": Compare,
+    "price": Price,
+    "calibrate": Calibrate,
+    "report": Report,
+}

@@ -1,0 +1,41 @@
+"""Parsing the command line, running one command, and turning failures into exit codes.
+
+Exit codes: 0 done; 1 the run failed; 2 the request was wrong. A failure prints one line that
+says what and how to mend it.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from qnewton.cli.commands import COMMANDS
+from qnewton.cli.parsing import RequestError, parse
+from qnewton.runs import RunStorageError
+
+DONE, FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``qnewton`` with ``arguments`` (the process's own by default) and return its exit code.
+
+    """
+    try:
+        command = parse(COMMANDS, sys.argv[1:] if arguments is None else list(arguments))
+        command.run()
+    except RequestError as error:
+        return _fail(str(error), WRONG_REQUEST)
+    except RunStorageError as error:
+        return _fail(str(error), FAILED)
+    except (ValueError, FileNotFoundError) as error:
+        return _fail(str(error), WRONG_REQUEST)
+    except RuntimeError as error:
+        return _fail(str(error), FAILED)
+    except KeyboardInterrupt:
+        return _fail("interrupted; a training run goes on with --resume FOLDER", INTERRUPTED)
+    except BrokenPipeError:
+        return DONE
+    return DONE
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"qnewton: {' '.join(message.split())}\n")
+    return code

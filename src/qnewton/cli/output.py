@@ -1,0 +1,23 @@
+"""Where a command's words go: results to standard output, everything else to standard error."""
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+
+RESULTS = Console()
+"""Tables and results."""
+
+PROGRESS = Console(stderr=True)
+"""Progress and warnings, so that ``--json`` leaves standard output to the one object."""
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object and nothing else on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def warn(message: str) -> None:
+    """Print one line of warning."""
+    PROGRESS.print(f"[yellow]warning:[/] {message}", highlight=False)

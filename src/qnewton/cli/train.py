@@ -1,0 +1,88 @@
+"""``qnewton train``: one training run into a run folder."""
+
+from collections import Counter
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from qnewton.cli.calibrate import load_or_calibrate
+from qnewton.cli.folders import new_run_folder
+from qnewton.cli.output import RESULTS, print_json, warn
+from qnewton.cli.progress import TrainingProgress
+from qnewton.training.request import TrainingRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(TrainingRequest):
+    """Train a workload with one policy into a run folder.
+
+    The folder holds config.json, one line a step in steps.jsonl (facts, quotes, decision, both
+    clocks), one line an evaluation in metrics.jsonl, checkpoints and report.html. An interrupted
+    run goes on with --resume FOLDER and ends at the same parameters, to the bit.
+
+    Examples: qnewton train digits; qnewton train digits --policy paper --hardware photonic-thz;
+    qnewton train --resume runs/digits-20250101-120000
+
+    Attributes:
+        out: New folder for the run; the default is runs/WORKLOAD-DATE-TIME.
+        resume: Go on with the interrupted run in this folder; its own options stay in force.
+        data_dir: Local data folder, for workloads that need one (else QNEWTON_DATA).
+        json: Print one JSON object with the result.
+    """
+
+    workload: tyro.conf.Positional[str] = "digits"
+    out: Path | None = None
+    resume: Path | None = None
+    data_dir: Path | None = None
+    json: bool = False
+
+    def run(self) -> None:
+        """Train, or go on training, and print the result."""
+        from qnewton.report import write_report
+        from qnewton.training.session import begin, prepare, resume
+
+        if self.resume is not None:
+            folder = self.resume
+            with TrainingProgress(quiet=self.json) as progress:
+                session, result = resume(
+                    folder, self.data_dir, on_step=progress.on_step, on_warning=warn
+                )
+        else:
+            session = prepare(self._request(), load_or_calibrate(), self.data_dir)
+            folder = self.out or new_run_folder(self.workload)
+            with TrainingProgress(self.steps, quiet=self.json) as progress:
+                result = begin(session, folder, on_step=progress.on_step)
+        report = write_report(folder)
+        last, metric = result.records[-1], result.metrics[-1]
+        decisions = Counter(b.decision.chosen for r in result.records for b in r.blocks)
+        if self.json:
+            print_json(
+                {
+                    "run": str(folder),
+                    "steps": len(result.records),
+                    "loss": last.loss,
+                    "test_accuracy": metric.test_accuracy,
+                    "measured_seconds": metric.measured_seconds,
+                    "modelled_seconds": metric.modelled_seconds,
+                    "decisions": dict(decisions),
+                }
+            )
+            return
+        chosen = ", ".join(f"{name} {count}×" for name, count in decisions.items())
+        modelled = metric.modelled_seconds
+        RESULTS.print(
+            f"{len(result.records)} steps, loss {last.loss:.4f}, test accuracy "
+            f"{metric.test_accuracy:.1%}; measured {metric.measured_seconds:.2f} s, modelled "
+            f"{'unknown' if modelled is None else f'{modelled:.3g} s'}"
+            f"{'; solvers: ' + chosen if chosen else ''}\n"
+            f"run folder {folder}, page {report}",
+            highlight=False,
+        )
+
+    def _request(self) -> TrainingRequest:
+        values: dict[str, Any] = {
+            field.name: getattr(self, field.name) for field in fields(TrainingRequest)
+        }
+        return TrainingRequest(**values)

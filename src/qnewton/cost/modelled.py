@@ -1,0 +1,176 @@
+"""The modelled clock: every stage of a recorded step, priced from its shapes alone.
+
+Nothing measured enters, so one recorded step can be priced for several policies and machines.
+Each operation named below is one start of its kernel: a fit's overhead is charged once per
+operation and block, and once a step for the whole forward-backward pass and the update.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, get_args
+
+from qnewton.cost.kernels import cubic_work, matvec_work, price, sort_work
+from qnewton.records import BlockRecord, Calibration, ModelledSeconds, Quote, StepRecord
+
+SurveyFact = Literal["determinant", "condition", "row_sparsity"]
+"""A fact a policy decides with, and so pays for."""
+
+
+def modelled_seconds(
+    record: StepRecord,
+    calibration: Calibration,
+    *,
+    charged: Mapping[str, Sequence[Quote]],
+    surveyed: Collection[SurveyFact] = (),
+    dtype: str = "float32",
+) -> ModelledSeconds | None:
+    """Price every stage of a recorded step.
+
+    ================  =========================================================================
+    stage             priced as
+    ================  =========================================================================
+    forward_backward  ``gemm`` of the pass's flops
+    curvature         ``gemm`` of each block's forming flops
+    treatment         damping: ``elementwise`` N; relative damping: N² more for max|H|; pruning:
+                      ``sort`` of N(N+1)/2; a cap chosen by row mass: ``sort`` of N rows of N
+    survey            ``determinant``: one ``lu`` of N³; ``condition``: its products, each a
+                      ``matvec``; ``row_sparsity``: ``elementwise`` N²
+    solve             the quotes charged to the block
+    update            ``elementwise`` over the parameters; nothing for a skipped step
+    ================  =========================================================================
+
+    A first-order step is forward-backward and update. A block whose solve was never tried is
+    charged no solve.
+
+    Args:
+        record: The step; only its shapes, flops, facts and treatment are read.
+        calibration: The classical machine that runs every stage but the solve.
+        charged: For each block name, the quotes whose seconds its solve costs: the chosen
+            solver's, and those of solvers it fell back to. See :func:`own_charges`.
+        surveyed: The facts the policy decides with; others that were measured cost it nothing.
+        dtype: ``float32`` or ``float64``.
+
+    Returns:
+        Seconds by stage; ``None`` if a part is unknown: flops that nobody counted, a survey
+        without its products, a charged quote that was refused.
+
+    Raises:
+        ValueError: If the calibration lacks a rate, a block has no charge, or a fact's name is
+            unknown.
+
+    Cost:
+        A few dozen scalar operations a block.
+
+    Reference:
+        Stages: Li et al., arXiv:2405.00252, IV-A.
+
+    Example:
+        >>> from qnewton.cost import nominal_calibration
+        >>> from qnewton.records import MeasuredSeconds
+        >>> step = StepRecord(step=0, phase="first-order", loss=2.3, gradient_norm=1.0,
+        ...                   step_norm=0.1, cosine=1.0, parameters=1000,
+        ...                   measured=MeasuredSeconds(), forward_backward_flops=8e8)
+        >>> seconds = modelled_seconds(step, nominal_calibration(), charged={})
+        >>> f"{seconds.forward_backward:.3g} {seconds.update:.3g} {seconds.solve}"
+        '0.01 6e-06 0.0'
+    """
+    unknown = set(surveyed) - set(get_args(SurveyFact))
+    if unknown:
+        raise ValueError(
+            f"no survey fact is called {sorted(unknown)[0]!r}; the facts are "
+            f"{', '.join(get_args(SurveyFact))}"
+        )
+    forward_backward = _gemm(calibration, record.forward_backward_flops, dtype)
+    curvature = [_gemm(calibration, b.curvature.forming_flops, dtype) for b in record.blocks]
+    treatment = [_treatment(block, calibration, dtype) for block in record.blocks]
+    survey = [
+        _fact(fact, block, calibration, dtype) for block in record.blocks for fact in surveyed
+    ]
+    solve = [
+        quote.seconds
+        for block in record.blocks
+        if block.attempts
+        for quote in _charges(charged, block)
+    ]
+    update = 0.0
+    if record.skipped is None:
+        update = price(calibration, "elementwise", record.parameters, dtype)
+    curvature_s, survey_s, solve_s = _sum(curvature), _sum(survey), _sum(solve)
+    if forward_backward is None or curvature_s is None or survey_s is None or solve_s is None:
+        return None
+    return ModelledSeconds(
+        forward_backward=forward_backward,
+        curvature=curvature_s,
+        treatment=math.fsum(treatment),
+        survey=survey_s,
+        solve=solve_s,
+        update=update,
+    )
+
+
+def own_charges(record: StepRecord) -> dict[str, tuple[Quote, ...]]:
+    """Return, by block name, the quotes a step's own policy pays for.
+
+    These are the chosen solver's and, where that one was tried and failed, those of the solvers
+    tried after it. Where another solver did the work in the chosen one's place (a comparison
+    solves once for all policies), the chosen one's alone.
+
+    Raises:
+        ValueError: If a solver that was tried has no quote.
+    """
+    return {block.name: _own_charges(block) for block in record.blocks}
+
+
+def _own_charges(block: BlockRecord) -> tuple[Quote, ...]:
+    tried = tuple(attempt.solver for attempt in block.attempts)
+    chosen = block.decision.chosen
+    quotes = []
+    for solver in tried if tried[:1] == (chosen,) else (chosen,):
+        quote = block.decision.quote(solver)
+        if quote is None:
+            raise ValueError(f"block {block.name!r}: solver {solver!r} has no quote to charge")
+        quotes.append(quote)
+    return tuple(quotes)
+
+
+def _charges(charged: Mapping[str, Sequence[Quote]], block: BlockRecord) -> Sequence[Quote]:
+    if block.name not in charged:
+        raise ValueError(f"block {block.name!r} has no quote to charge; pass one in charged")
+    return charged[block.name]
+
+
+def _gemm(calibration: Calibration, flops: float | None, dtype: str) -> float | None:
+    return None if flops is None else price(calibration, "gemm", flops, dtype)
+
+
+def _treatment(block: BlockRecord, calibration: Calibration, dtype: str) -> float:
+    n, treatment = block.n, block.treatment
+    seconds = 0.0
+    if treatment.damping:
+        seconds += price(calibration, "elementwise", n, dtype)
+    if treatment.relative_damping is not None:
+        seconds += price(calibration, "elementwise", float(n) ** 2, dtype)
+    if treatment.mass is not None:
+        seconds += price(calibration, "sort", n * sort_work(n), dtype)
+    if treatment.max_per_row is not None:
+        seconds += price(calibration, "sort", sort_work(n * (n + 1) // 2), dtype)
+    return seconds
+
+
+def _fact(
+    fact: SurveyFact, block: BlockRecord, calibration: Calibration, dtype: str
+) -> float | None:
+    if fact == "determinant":
+        return price(calibration, "lu", cubic_work(block.n), dtype)
+    if fact == "row_sparsity":
+        return price(calibration, "elementwise", float(block.n) ** 2, dtype)
+    condition = block.facts.condition
+    if condition is None:
+        return None
+    work = matvec_work(block.n, condition.products)
+    return price(calibration, "matvec", work, dtype, calls=condition.products)
+
+
+def _sum(parts: Sequence[float | None]) -> float | None:
+    known = [part for part in parts if part is not None]
+    return math.fsum(known) if len(known) == len(parts) else None

@@ -1,0 +1,167 @@
+"""What a quantum linear solver costs. So far the paper's own price; audited ones come beside it."""
+
+import math
+
+from qnewton.cost.queries import JENNINGS_MIN_KAPPA, jennings_2023, logical_qubits
+from qnewton.records import Facts, PriceTerm, QuantumHardware, QueryCount, Quote
+
+PAPER_EPSILON = 1e-12
+"""Error tolerance of the paper's prices (arXiv:2405.00252, IV-C)."""
+
+MINIMAL_ANCILLAS = 1
+"""Fewest ancilla qubits that can block-encode a matrix that is not itself unitary."""
+
+_SOLVER = "qsvt"
+_MODEL = "gate time × expected queries of Jennings et al. 2023 (paper, Algorithm 2)"
+_ASSUMPTIONS = (
+    "priced by Jennings et al. 2023 (the paper's count); run as QSVT",
+    "one gate a query",
+    "state preparation, block-encoding, read-out and error correction are free",
+    "alpha = d taken literally, where the theorem has alpha relative to the norm of A",
+    f"{MINIMAL_ANCILLAS} block-encoding ancilla, the fewest possible; sparse access needs more",
+)
+
+
+def paper_quote(
+    facts: Facts,
+    hardware: QuantumHardware,
+    *,
+    epsilon: float = PAPER_EPSILON,
+    sparsity: int | None = None,
+    bound: str = "determinant",
+) -> Quote:
+    """Price the quantum solver as the paper does: seconds = t_gate × Q*(α=d, κ, ε)/p.
+
+    κ is a bound among ``facts.bounds``, d the most kept entries in a row. A bound below √12 is
+    priced at √12 and the quote says so.
+
+    Args:
+        facts: Facts of the system actually solved; N, the bound on κ and ``row_sparsity`` are
+            read.
+        hardware: The quantum machine; its ``gate_time_s`` is read.
+        epsilon: Error of the solution state.
+        sparsity: d to price in place of ``facts.row_sparsity``.
+        bound: Method of the bound to price; the paper's is ``determinant``.
+
+    Returns:
+        The quote of solver ``qsvt``, which is what runs here for it. Refused when the bound or d
+        is not known, or when the bound, the count or the price overflows.
+
+    Raises:
+        ValueError: If ε is outside the theorem, d is not between 1 and N, or κ is below 1.
+
+    Cost:
+        A few dozen scalar operations.
+
+    Reference:
+        Li et al., arXiv:2405.00252, II-E, IV-C and Algorithm 2; the count is
+        :func:`qnewton.cost.queries.jennings_2023`.
+
+    Example:
+        >>> from qnewton.cost import load_hardware
+        >>> from qnewton.records import Estimate
+        >>> kappa = Estimate(value=100.0, low=None, high=100.0, method="determinant", products=0)
+        >>> facts = Facts(n=1482, bounds=(kappa,), row_sparsity=64)
+        >>> quote = paper_quote(facts, load_hardware("photonic-ghz"), epsilon=1e-10)
+        >>> f"{quote.seconds:.6f} s, {quote.logical_qubits} logical qubits"
+        '0.003455 s, 18 logical qubits'
+    """
+    kappa, reason = _bound(facts, bound)
+    d = facts.row_sparsity if sparsity is None else sparsity
+    if kappa is None:
+        return _refusal(hardware, reason, d, epsilon)
+    if d is None:
+        return _refusal(hardware, "the row sparsity of A was not surveyed", None, epsilon)
+    if not 1 <= d <= facts.n:
+        raise ValueError(f"sparsity is {d!r}; it must lie between 1 and n = {facts.n}")
+    assumptions = [*_ASSUMPTIONS]
+    if hardware.hypothetical:
+        assumptions.append(f"{hardware.name} is hypothetical: no such machine exists")
+    if kappa < JENNINGS_MIN_KAPPA:
+        assumptions.append(
+            f"κ = {kappa:.4g} lies below the theorem's √12 and is priced at √12 = 3.464"
+        )
+        kappa = JENNINGS_MIN_KAPPA
+    try:
+        count = jennings_2023(alpha=float(d), kappa=kappa, epsilon=epsilon)
+    except OverflowError as overflow:
+        return _refusal(hardware, str(overflow), d, epsilon)
+    seconds = hardware.gate_time_s.value * count.expected
+    if not math.isfinite(seconds):
+        reason = f"gate time × {count.expected:.4g} expected queries exceeds the largest float64"
+        return _refusal(hardware, reason, d, epsilon)
+    return Quote(
+        solver=_SOLVER,
+        machine="quantum",
+        seconds=seconds,
+        model=_MODEL,
+        hardware=hardware.name,
+        hypothetical=hardware.hypothetical,
+        terms=(PriceTerm(name="queries", seconds=seconds),),
+        assumptions=tuple(assumptions),
+        query_count=count,
+        logical_qubits=logical_qubits(facts.n, MINIMAL_ANCILLAS),
+        condition_number=kappa,
+        sparsity=d,
+        epsilon=epsilon,
+    )
+
+
+def break_even_gate_time(classical_seconds: float, query_count: QueryCount) -> float:
+    """Return the gate time at which a paper price equals a classical one, in seconds.
+
+    t_gate = classical seconds / expected queries: below it the quantum solver is cheaper.
+
+    Args:
+        classical_seconds: The classical price to meet, in seconds.
+        query_count: The quantum solver's count on the same system.
+
+    Raises:
+        ValueError: If the classical price is not finite and positive.
+
+    Cost:
+        One division.
+
+    Reference:
+        Li et al., arXiv:2405.00252, Algorithm 2, lines 5-7, with R_c = R_q.
+
+    Example:
+        >>> count = jennings_2023(alpha=64.0, kappa=100.0, epsilon=1e-10)
+        >>> f"{break_even_gate_time(3.455178, count):.3g}"
+        '1e-06'
+    """
+    if not 0 < classical_seconds < math.inf:
+        raise ValueError(
+            f"classical_seconds is {classical_seconds!r}; it must be finite and above 0"
+        )
+    return classical_seconds / query_count.expected
+
+
+def _bound(facts: Facts, method: str) -> tuple[float | None, str]:
+    """Return the bound on κ that ``method`` gave, or ``None`` and why there is no usable one."""
+    name = f"the {method} bound on κ"
+    bound = facts.bound(method)
+    if bound is None:
+        return None, f"{name} was not surveyed"
+    if bound.value is None or not math.isfinite(bound.value):
+        if bound.log_value is None or not math.isfinite(bound.log_value):
+            return None, f"{name} is not finite: A is singular to rounding"
+        return None, f"{name} overflows: ln κ = {bound.log_value:.6g}"
+    if bound.value < 1:
+        raise ValueError(f"{name} is {bound.value!r}; it must be at least 1")
+    return bound.value, ""
+
+
+def _refusal(hardware: QuantumHardware, reason: str, d: int | None, epsilon: float) -> Quote:
+    return Quote(
+        solver=_SOLVER,
+        machine="quantum",
+        seconds=None,
+        model=_MODEL,
+        hardware=hardware.name,
+        hypothetical=hardware.hypothetical,
+        assumptions=_ASSUMPTIONS,
+        refused=reason,
+        sparsity=d,
+        epsilon=epsilon,
+    )

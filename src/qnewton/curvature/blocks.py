@@ -1,0 +1,103 @@
+"""Which parameters share a Newton system: the whole model, a layer, or one tensor."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Partition = Literal["full", "layer", "tensor"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Parameters whose curvature is one matrix.
+
+    Attributes:
+        name: ``full``, the module's name, or the parameter's name.
+        parameters: The tensors, flattened row-major and concatenated to give the N unknowns.
+        names: Their names, in the same order.
+    """
+
+    name: str
+    parameters: tuple[Tensor, ...]
+    names: tuple[str, ...]
+
+    @property
+    def n(self) -> int:
+        """Number of unknowns."""
+        return sum(parameter.numel() for parameter in self.parameters)
+
+
+def partition(source: nn.Module | Iterable[Tensor], blocks: Partition) -> tuple[Block, ...]:
+    """Return the blocks of a model's trainable parameters.
+
+    ``full`` is one block in ``named_parameters`` order; ``layer`` is one block per module that
+    owns trainable parameters, weight and bias together; ``tensor`` is one block per parameter.
+    A tied parameter belongs to its first module.
+
+    Args:
+        source: A module, or parameter tensors (then only ``full`` and ``tensor`` make sense).
+        blocks: The partition.
+
+    Raises:
+        ValueError: If the partition is unknown, needs a module, or there is nothing to train; if
+            parameters differ in dtype or device, or are neither float32 nor float64.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> [(block.name, block.n) for block in partition(net, "layer")]
+        [('0', 15), ('2', 8)]
+    """
+    if blocks not in ("full", "layer", "tensor"):
+        raise ValueError(f"blocks={blocks!r} is unknown; choose 'full', 'layer' or 'tensor'")
+    if isinstance(source, nn.Module):
+        owned = list(_owned_by_module(source))
+    elif blocks == "layer":
+        raise ValueError("blocks='layer' needs a module; pass one, or choose 'tensor' or 'full'")
+    else:
+        tensors = [parameter for parameter in source if parameter.requires_grad]
+        owned = [("", f"parameter{index}", tensor) for index, tensor in enumerate(tensors)]
+    _check_trainable([tensor for _, _, tensor in owned])
+    if blocks == "full":
+        return (_block("full", owned),)
+    if blocks == "tensor":
+        return tuple(_block(name, [entry]) for entry in owned for _, name, _ in [entry])
+    modules = dict.fromkeys(module for module, _, _ in owned)
+    return tuple(
+        _block(module or "model", [entry for entry in owned if entry[0] == module])
+        for module in modules
+    )
+
+
+def _owned_by_module(module: nn.Module) -> Iterator[tuple[str, str, Tensor]]:
+    """Yield (module name, parameter name, parameter) in ``named_parameters`` order."""
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            yield name.rpartition(".")[0], name, parameter
+
+
+def _block(name: str, entries: list[tuple[str, str, Tensor]]) -> Block:
+    return Block(
+        name=name,
+        parameters=tuple(parameter for _, _, parameter in entries),
+        names=tuple(parameter_name for _, parameter_name, _ in entries),
+    )
+
+
+def _check_trainable(parameters: list[Tensor]) -> None:
+    if not parameters:
+        raise ValueError("no parameter requires a gradient; nothing can be trained")
+    first = parameters[0]
+    for parameter in parameters:
+        if parameter.dtype not in (torch.float32, torch.float64):
+            raise ValueError(
+                f"a parameter has dtype {parameter.dtype}; curvature needs float32 or float64 "
+                "(autocast may still run the model in bfloat16)"
+            )
+        if (parameter.dtype, parameter.device) != (first.dtype, first.device):
+            raise ValueError(
+                f"parameters mix {first.dtype} on {first.device} with {parameter.dtype} on "
+                f"{parameter.device}; move the model to one dtype and device"
+            )

@@ -1,0 +1,204 @@
+"""Runs a closure once, as PyTorch would, and keeps what curvature needs of it."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+Closure = Callable[[], Any]
+
+_SAY_HOW = "let the closure call loss.backward(), or return the loss with its graph"
+
+
+@dataclass(frozen=True)
+class LayerCall:
+    """One pass through a linear layer, recorded with its graph.
+
+    Attributes:
+        layer: The module.
+        input: a_{m-1}, as the layer received it.
+        output: s_m, the pre-activation, before anything downstream can overwrite it.
+    """
+
+    layer: nn.Linear
+    input: Tensor
+    output: Tensor
+
+
+@dataclass
+class Evaluation:
+    """The loss and gradient at the present parameters, with the graph curvature is made from.
+
+    Attributes:
+        loss: What the closure returned, as a float.
+        root: Live scalar whose gradient is that of the closure's ``backward`` calls; ``None``
+            when curvature was not asked for, or after :meth:`release`.
+        parameters: Trainable parameters.
+        gradients: Their ``.grad`` as the closure left it (clipping counts; not a copy), ``None``
+            for a parameter the loss does not reach.
+        calls: Passes through linear layers, in the order they ran.
+        batch: Leading dimension of the first such layer's input, if it ran once.
+        forward_backward_flops: Operations of one forward and backward pass, 6·rows·in·out a
+            linear layer; ``None`` when other layers own trainable parameters, or none was seen.
+    """
+
+    loss: float
+    root: Tensor | None
+    parameters: tuple[Tensor, ...]
+    gradients: tuple[Tensor | None, ...]
+    calls: tuple[LayerCall, ...] = ()
+    batch: int | None = None
+    forward_backward_flops: float | None = None
+
+    def gradient(self, parameters: Sequence[Tensor]) -> Tensor:
+        """Return a new flat tensor with the gradient of ``parameters``; missing counts as 0."""
+        known = {id(p): g for p, g in zip(self.parameters, self.gradients, strict=True)}
+        pieces = []
+        for parameter in parameters:
+            gradient = known[id(parameter)]
+            pieces.append((torch.zeros_like(parameter) if gradient is None else gradient).flatten())
+        return torch.cat(pieces).detach()
+
+    def release(self) -> None:
+        """Let go of the graph; losses and gradients stay."""
+        self.root = None
+        self.calls = ()
+
+
+def evaluate(
+    closure: Closure, parameters: Sequence[Tensor], layers: Sequence[nn.Linear], curvature: bool
+) -> Evaluation:
+    """Run ``closure`` once and return its loss, gradients and, if asked, its graph.
+
+    A closure may call ``loss.backward()`` (the calls add up, as in PyTorch) and return the loss,
+    live, detached or as a float; or only return the live loss, whose gradient then replaces
+    ``.grad``.
+
+    Args:
+        closure: Computes the loss at the present parameters.
+        parameters: Trainable parameters.
+        layers: Linear layers to record.
+        curvature: Keep the graph and record layers; without it this is a plain step.
+
+    Raises:
+        ValueError: If no gradient can be had from the closure, with the way out.
+    """
+    calls: list[LayerCall] = []
+    with torch.enable_grad():
+        with ExitStack() as stack:
+            for layer in layers if curvature else ():
+                handle = layer.register_forward_hook(
+                    _recorder(calls), with_kwargs=True, prepend=True
+                )
+                stack.callback(handle.remove)
+            backward = stack.enter_context(_BackwardRecorder(keep_graph=curvature))
+            returned = closure()
+        loss = _scalar(returned)
+        root = backward.root
+        if not backward.seen:
+            root = _differentiate(returned, parameters, keep_graph=curvature)
+    return Evaluation(
+        loss=loss,
+        root=root if curvature else None,
+        parameters=tuple(parameters),
+        gradients=tuple(None if p.grad is None else p.grad.detach() for p in parameters),
+        calls=tuple(calls),
+        batch=_batch(calls),
+        forward_backward_flops=_flops(calls, parameters),
+    )
+
+
+class _BackwardRecorder(TorchFunctionMode):
+    """Lets ``Tensor.backward`` run as it is, but keeps the graph and remembers the root."""
+
+    def __init__(self, keep_graph: bool) -> None:
+        super().__init__()
+        self._keep_graph = keep_graph
+        self.seen = False
+        self.root: Tensor | None = None
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is not Tensor.backward:
+            return func(*args, **kwargs)
+        if kwargs.get("inputs") is not None:
+            raise ValueError(
+                "the closure calls backward(inputs=...), so its gradient is not that of one loss; "
+                "call loss.backward() and freeze other parameters with requires_grad_(False)"
+            )
+        self.seen = True
+        if not self._keep_graph:
+            return func(*args, **kwargs)
+        self._add_root(args[0], kwargs.get("gradient"))
+        return func(*args, **{**kwargs, "retain_graph": True})
+
+    def _add_root(self, loss: Tensor, gradient: Tensor | None) -> None:
+        # A copy, because the closure may go on to change its loss tensor in place.
+        with torch.enable_grad():
+            term = loss.clone() if gradient is None else (loss * gradient.detach()).sum()
+            term = term.reshape(())
+            self.root = term if self.root is None else self.root + term
+
+
+def _recorder(calls: list[LayerCall]) -> Callable[..., Tensor]:
+    def record(layer: nn.Linear, args: Any, kwargs: Any, output: Tensor) -> Tensor:
+        if not output.requires_grad:
+            return output
+        calls.append(LayerCall(layer, args[0] if args else kwargs["input"], output))
+        # Downstream gets a copy: an in-place activation would overwrite the pre-activation.
+        return output.clone()
+
+    return record
+
+
+def _scalar(returned: Any) -> float:
+    if isinstance(returned, Tensor):
+        if returned.numel() != 1:
+            raise ValueError(
+                f"the closure returned a tensor of shape {tuple(returned.shape)}; "
+                "return one number, the mean or sum of the losses"
+            )
+        return float(returned.detach())
+    if isinstance(returned, int | float):
+        return float(returned)
+    raise ValueError(f"the closure returned {type(returned).__name__}, not a loss; {_SAY_HOW}")
+
+
+def _differentiate(returned: Any, parameters: Sequence[Tensor], keep_graph: bool) -> Tensor:
+    """Store the gradient of a live loss in ``.grad`` and return the loss."""
+    if not isinstance(returned, Tensor) or not returned.requires_grad:
+        raise ValueError(
+            f"the closure returned a loss without a graph and never called backward; {_SAY_HOW}"
+        )
+    root = returned.reshape(())
+    for parameter in parameters:
+        parameter.grad = None
+    try:
+        root.backward(retain_graph=keep_graph)
+    except RuntimeError as error:
+        if "backward through the graph a second time" not in str(error):
+            raise
+        raise ValueError(
+            "the graph of the returned loss is already freed (torch.autograd.backward cannot be "
+            f"seen); {_SAY_HOW}"
+        ) from error
+    return root
+
+
+def _batch(calls: Sequence[LayerCall]) -> int | None:
+    if not calls or calls[0].input.ndim < 2:
+        return None
+    if sum(call.layer is calls[0].layer for call in calls) > 1:
+        return None
+    return calls[0].input.shape[0]
+
+
+def _flops(calls: Sequence[LayerCall], parameters: Sequence[Tensor]) -> float | None:
+    seen = {id(p) for call in calls for p in call.layer.parameters()}
+    if not calls or any(id(parameter) not in seen for parameter in parameters):
+        return None
+    return float(sum(6 * call.input.numel() * call.layer.out_features for call in calls))

@@ -1,0 +1,150 @@
+"""The exact Hessian of the loss, block by block, by the cheapest route that is right."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from qnewton.curvature.blocks import Block
+from qnewton.curvature.capture import Evaluation
+from qnewton.curvature.factors import layer_factors
+from qnewton.curvature.generic import GenericHessian, GradientGraph
+from qnewton.curvature.layered import LayeredHessian
+from qnewton.curvature.probe import Verdict, probe, structural_obstacle
+from qnewton.operators import SymmetricOperator
+from qnewton.records import CurvatureRecord
+
+
+class BlockHessian(Protocol):
+    """One block's Hessian, whichever way it is computed."""
+
+    @property
+    def forming_flops(self) -> float | None:
+        """Operations that forming the entries takes."""
+        ...
+
+    def product(self, vector: Tensor) -> Tensor:
+        """Return H·v for v of shape [N]."""
+        ...
+
+    def dense(self) -> Tensor:
+        """Return the N × N entries, bitwise symmetric."""
+        ...
+
+
+class HessianOperator(SymmetricOperator):
+    """A block of the Hessian: products at once, entries formed when first asked for and kept.
+
+    Args:
+        source: Computes products and entries.
+        block: The block's parameters.
+
+    Cost: a product is one of ``source`` until the entries exist, then 2N² operations.
+    """
+
+    def __init__(self, source: BlockHessian, block: Block) -> None:
+        self._source = source
+        self._shape = torch.Size((block.n, block.n))
+        self._example = block.parameters[0]
+        self._entries: Tensor | None = None
+
+    @property
+    def shape(self) -> torch.Size:
+        """Return ``torch.Size([N, N])``."""
+        return self._shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the dtype of the parameters."""
+        return self._example.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the parameters."""
+        return self._example.device
+
+    def __matmul__(self, vector: Tensor) -> Tensor:
+        """Return H·v for v of shape [N], or H·V for V of shape [N, K]."""
+        self.check_vector(vector)
+        if self._entries is not None:
+            return self._entries @ vector
+        if vector.ndim == 1:
+            return self._source.product(vector)
+        return torch.stack([self._source.product(column) for column in vector.unbind(1)], dim=1)
+
+    def dense(self) -> Tensor:
+        """Return the N × N entries, bitwise symmetric; the same tensor at every call."""
+        if self._entries is None:
+            self._entries = self._source.dense()
+        return self._entries
+
+
+def hessian_operators(
+    evaluation: Evaluation, root: Tensor, blocks: Sequence[Block]
+) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
+    """Return each block's Hessian operator and how it is computed.
+
+    The closed form is used for a block when the structure allows it and a random product by
+    double backward agrees with it, at every step; the generic route otherwise.
+
+    Args:
+        evaluation: The loss at the present parameters.
+        root: Its live root.
+        blocks: Blocks to return, each on the diagonal of the Hessian.
+
+    Raises:
+        ValueError: If the loss cannot be differentiated twice.
+
+    Cost: the per-sample derivatives of :func:`~qnewton.curvature.factors.layer_factors` and one
+    product a block; no entries are formed.
+    """
+    graph = GradientGraph(root, evaluation.parameters)
+    closed, obstacle = _closed_forms(evaluation, root, blocks)
+    operators: list[tuple[SymmetricOperator, CurvatureRecord]] = []
+    for index, block in enumerate(blocks):
+        if obstacle is None:
+            verdict = probe(closed[index], graph, block.parameters)
+        else:
+            verdict = Verdict(False, obstacle)
+        source: BlockHessian = (
+            closed[index]
+            if verdict.holds
+            else GenericHessian(graph, block.parameters, evaluation.forward_backward_flops)
+        )
+        record = CurvatureRecord(
+            kind="hessian",
+            route="closed-form" if verdict.holds else "generic",
+            reason=verdict.reason,
+            forming_flops=source.forming_flops,
+            batch=evaluation.batch,
+        )
+        operators.append((HessianOperator(source, block), record))
+    return operators
+
+
+def _closed_forms(
+    evaluation: Evaluation, root: Tensor, blocks: Sequence[Block]
+) -> tuple[list[LayeredHessian], str | None]:
+    """Return each block in closed form, or why there is none."""
+    names = {
+        name: parameter
+        for block in blocks
+        for name, parameter in zip(block.names, block.parameters, strict=True)
+    }
+    cross = _spans_layers(evaluation, blocks)
+    obstacle = structural_obstacle(root, evaluation.calls, names, cross)
+    if obstacle is not None:
+        return [], obstacle
+    factors = layer_factors(root, evaluation.calls, cross)
+    return [LayeredHessian(factors, evaluation.calls, b.parameters) for b in blocks], None
+
+
+def _spans_layers(evaluation: Evaluation, blocks: Sequence[Block]) -> bool:
+    """Return whether some block holds parameters of more than one linear layer."""
+    layer_of = {
+        id(parameter): index
+        for index, call in enumerate(evaluation.calls)
+        for parameter in call.layer.parameters()
+    }
+    return any(len({layer_of.get(id(p)) for p in block.parameters}) > 1 for block in blocks)

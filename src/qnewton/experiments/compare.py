@@ -1,0 +1,279 @@
+"""SGD, classical-only, quantum-only and Q-Newton to one target: the paper's Table III."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from qnewton.experiments.agreement import Agreement, AgreementCheck, write_agreements
+from qnewton.experiments.pricing import PolicyPrice, price_under
+from qnewton.records import Calibration
+from qnewton.runs import Comparison, ComparisonRow, create_folder, write_comparison
+from qnewton.training.loop import Progress, TrainingResult
+from qnewton.training.request import TrainingRequest
+from qnewton.training.session import Session, begin, prepare
+from qnewton.training.steppers import NewtonStepper
+from qnewton.workloads import load_workload
+
+NEWTON_POLICIES = {
+    "classical-only": "Classical-Only",
+    "quantum-only": "Quantum-Only",
+    "paper": "Q-Newton",
+}
+"""The paper's three Newton rows: policy and label."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareRequest:
+    """What a comparison trains.
+
+    Attributes:
+        training: Options of the Newton run; its policy is replaced by each row's own.
+        sgd_learning_rates: The grid SGD is tuned over; ``None`` for the workload's own.
+        max_sgd_steps: Steps after which SGD is given up at a learning rate.
+        agreement_every: Newton steps between checks that the charged solvers agree.
+    """
+
+    training: TrainingRequest
+    sgd_learning_rates: tuple[float, ...] | None = None
+    max_sgd_steps: int = 1500
+    agreement_every: int = 10
+
+
+@dataclass(frozen=True)
+class CompareEvent:
+    """What a progress display is told: which run is on, its longest length, how far it is."""
+
+    label: str
+    steps: int
+    progress: Progress
+
+
+class DisagreementError(RuntimeError):
+    """A solver that a comparison charges for did not give the direction that was taken."""
+
+
+def compare(
+    request: CompareRequest,
+    folder: Path,
+    calibration: Calibration,
+    data_dir: Path | None = None,
+    on_event: Callable[[CompareEvent], None] = lambda _: None,
+) -> Comparison:
+    """Run the comparison into ``folder`` and return its table.
+
+    SGD is tuned over a grid; the learning rate with the fewest steps to the target is its row.
+    The three Newton policies choose between solvers of one and the same system, so they take the
+    same steps: one run is trained, solved by the cheapest solver that works here, and its
+    recorded steps are priced for each policy. On sampled steps LU inversion and the emulated QSVT
+    solve the same system too, and how far their directions are from the one taken is recorded.
+    With a warm-up that depends on prices the policies take different steps; then each trains on
+    its own.
+
+    Args:
+        request: What to train.
+        folder: A new folder; each run goes into a subfolder.
+        calibration: The classical machine's constants, frozen into every run.
+        data_dir: Local data, for workloads that need any.
+        on_event: Told of every step.
+
+    Raises:
+        ValueError: If the request names something that does not exist.
+        RunExistsError: If the folder already holds something.
+        RunStorageError: If the folder cannot be written.
+        DisagreementError: If a charged solver gave another direction on a sampled step.
+    """
+    training = request.training
+    workload = load_workload(training.workload, training.seed, data_dir)
+    target = workload.target_accuracy if training.target is None else training.target
+    training = dataclasses.replace(
+        training, target=target, hardware=training.hardware or "attosecond"
+    )
+    newton = _sessions(training, calibration, data_dir)
+    create_folder(
+        folder,
+        dataclasses.replace(
+            newton[0].config,
+            kind="compare",
+            policy="all",
+            options={**dataclasses.asdict(training), "max_sgd_steps": request.max_sgd_steps},
+        ),
+    )
+    rates = request.sgd_learning_rates or workload.sgd_learning_rates
+    rows = [_tuned_sgd(request, training, rates, folder, calibration, data_dir, on_event)]
+    agreements: list[Agreement] = []
+    for session in newton:
+        rows += _newton_rows(session, request, folder, agreements, on_event)
+    write_agreements(folder, agreements)
+    comparison = Comparison(
+        workload=training.workload,
+        target=target,
+        seed=training.seed,
+        run=str(folder),
+        rows=tuple(rows),
+    )
+    write_comparison(folder, comparison)
+    broken = [agreement for agreement in agreements if not agreement.holds]
+    if broken:
+        worst = broken[0]
+        raise DisagreementError(
+            f"at step {worst.step} {worst.solver} gave another direction than the one taken "
+            f"(difference {worst.relative_difference}, outcome {worst.outcome}); the rows charged "
+            f"for it are not comparable, see {folder / 'agreement.json'}"
+        )
+    return comparison
+
+
+def _sessions(
+    training: TrainingRequest, calibration: Calibration, data_dir: Path | None
+) -> list[Session]:
+    """One session for all policies where they take the same steps, else one a policy."""
+    shared = training.warmup_value != "auto"
+    policies = ("classical",) if shared else tuple(NEWTON_POLICIES)
+    return [
+        prepare(dataclasses.replace(training, policy=policy), calibration, data_dir)
+        for policy in policies
+    ]
+
+
+def _tuned_sgd(
+    request: CompareRequest,
+    training: TrainingRequest,
+    rates: tuple[float, ...],
+    folder: Path,
+    calibration: Calibration,
+    data_dir: Path | None,
+    on_event: Callable[[CompareEvent], None],
+) -> ComparisonRow:
+    """Train SGD at every rate and return the best one's row.
+
+    The best reaches the target in the fewest steps; if none does, it is the most accurate. Once
+    a rate has reached the target, the others are given up as soon as they take longer.
+    """
+    best: tuple[tuple[bool, float], float, Session, TrainingResult] | None = None
+    limit = request.max_sgd_steps
+    for rate in sorted(rates, reverse=True):
+        options = dataclasses.replace(
+            training, optimizer="sgd", policy="classical", lr=rate, steps=limit, checkpoint_every=limit
+        )
+        session = prepare(options, calibration, data_dir)
+        label = f"SGD, learning rate {rate:g}"
+        result = begin(
+            session,
+            folder / _sgd_folder(rate),
+            _reporter(on_event, label, limit),
+        )
+        reached = result.reached is not None
+        accuracy = result.metrics[-1].test_accuracy
+        score = (reached, -len(result.records) if reached else accuracy)
+        if best is None or score > best[0]:
+            best = (score, rate, session, result)
+        if reached:
+            limit = min(limit, len(result.records))
+    assert best is not None
+    _, rate, session, result = best
+    tried = ", ".join(f"{r:g}" for r in sorted(rates))
+    return _row(
+        "sgd",
+        f"SGD (learning rate {rate:g})",
+        _sgd_folder(rate),
+        result,
+        modelled=result.metrics[-1].modelled_seconds,
+        measured=result.metrics[-1].measured_seconds,
+        quantum_share=None,
+        learning_rate=rate,
+        note=f"best of the learning rates {tried}",
+    )
+
+
+def _newton_rows(
+    session: Session,
+    request: CompareRequest,
+    folder: Path,
+    agreements: list[Agreement],
+    on_event: Callable[[CompareEvent], None],
+) -> list[ComparisonRow]:
+    stepper = session.stepper
+    assert isinstance(stepper, NewtonStepper)
+    check = AgreementCheck(stepper.optimizer.market, request.agreement_every)
+    stepper.optimizer.register_solution_hook(check)
+    policy = session.config.policy
+    shared = policy not in NEWTON_POLICIES
+    subfolder = "newton" if shared else policy
+    label = "Newton" if shared else NEWTON_POLICIES[policy]
+    result = begin(
+        session, folder / subfolder, _reporter(on_event, label, session.request.steps)
+    )
+    agreements += check.agreements
+    calibration, hardware = session.config.calibration, session.config.hardware
+    assert calibration is not None and hardware is not None
+    rows = []
+    for name in NEWTON_POLICIES if shared else (policy,):
+        price = price_under(name, result.records, calibration, hardware)
+        rows.append(
+            _row(
+                "q-newton" if name == "paper" else name,
+                NEWTON_POLICIES[name],
+                subfolder,
+                result,
+                modelled=price.seconds,
+                measured=None if shared else result.metrics[-1].measured_seconds,
+                quantum_share=price.quantum_share,
+                learning_rate=session.request.step_length,
+                note=_note(price, result, shared),
+            )
+        )
+    return rows
+
+
+def _note(price: PolicyPrice, result: TrainingResult, shared: bool) -> str | None:
+    notes = []
+    if shared:
+        seconds = result.metrics[-1].measured_seconds
+        solvers = sorted({b.solver for r in result.records for b in r.blocks if b.solver})
+        notes.append(
+            "priced from one shared Newton run, which this machine trained in "
+            f"{seconds:.1f} s (measured) with {' and '.join(solvers)}"
+        )
+    if price.unpriced_steps:
+        notes.append(f"no finite price at {price.unpriced_steps} steps")
+    return "; ".join(notes) or None
+
+
+def _row(
+    method: str,
+    label: str,
+    run: str,
+    result: TrainingResult,
+    *,
+    modelled: float | None,
+    measured: float | None,
+    quantum_share: float | None,
+    learning_rate: float,
+    note: str | None,
+) -> ComparisonRow:
+    steps = len(result.records)
+    return ComparisonRow(
+        method=method,
+        label=label,
+        steps=steps,
+        reached=result.reached is not None,
+        test_accuracy=result.metrics[-1].test_accuracy,
+        measured_seconds=measured,
+        modelled_seconds=modelled,
+        modelled_seconds_per_step=None if modelled is None else modelled / steps,
+        quantum_share=quantum_share,
+        run=run,
+        learning_rate=learning_rate,
+        note=note,
+    )
+
+
+def _reporter(
+    on_event: Callable[[CompareEvent], None], label: str, steps: int
+) -> Callable[[Progress], None]:
+    return lambda progress: on_event(CompareEvent(label, steps, progress))
+
+
+def _sgd_folder(rate: float) -> str:
+    return f"sgd-lr{rate:g}"

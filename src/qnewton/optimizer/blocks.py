@@ -1,0 +1,145 @@
+"""One block through one step: treat, survey, quote, decide, solve, and the record of it."""
+
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from qnewton.operators import LinearSystem, SymmetricOperator
+from qnewton.optimizer.clock import StageClock
+from qnewton.optimizer.settings import GroupSettings
+from qnewton.records import (
+    Attempt,
+    BlockRecord,
+    CurvatureRecord,
+    Decision,
+    Facts,
+)
+from qnewton.scheduler.policy import decide
+from qnewton.scheduler.portfolio import Market, candidates, quotes
+from qnewton.solvers import Solution
+from qnewton.survey import survey
+from qnewton.treatment import damp, prune
+
+
+@dataclass(frozen=True)
+class SurveyPlan:
+    """What a step measures of each block before deciding.
+
+    Attributes:
+        measure: Whether to measure anything beyond shapes.
+        seed: Seeds the Lanczos start, so that a resumed run measures the same.
+    """
+
+    measure: bool
+    seed: int
+
+
+@dataclass(frozen=True)
+class PreparedBlock:
+    """A treated block with its facts and decision, not solved yet."""
+
+    system: LinearSystem
+    record: BlockRecord
+
+
+def prepare_block(
+    system: LinearSystem,
+    settings: GroupSettings,
+    plan: SurveyPlan,
+    policy: str,
+    market: Market,
+    clock: StageClock,
+) -> PreparedBlock:
+    """Form, treat and survey one block, ask for quotes, and decide.
+
+    Raises:
+        FloatingPointError: If the curvature holds a number that is not finite.
+    """
+    with clock.stage("curvature"):
+        _check_finite(system.operator.dense(), system.name)
+    with clock.stage("treatment"):
+        operator = _treat(system.operator, settings)
+    treated = system.with_operator(operator)
+    batch = system.curvature.batch if system.curvature is not None else None
+    with clock.stage("survey"):
+        if plan.measure:
+            facts = survey(
+                operator, bounds=("determinant", "trace"), seed=plan.seed, batch=batch
+            )
+        else:
+            facts = Facts(n=system.n, batch=batch)
+    block_market = replace(market, dtype=str(operator.dtype).removeprefix("torch."))
+    decision = decide(policy, quotes(facts, block_market))
+    record = BlockRecord(
+        name=system.name,
+        n=system.n,
+        curvature=system.curvature
+        or CurvatureRecord(kind="hessian", route="given", reason="passed in by the caller"),
+        treatment=operator.treatment,
+        facts=facts,
+        decision=decision,
+        attempts=(),
+    )
+    return PreparedBlock(treated, record)
+
+
+def solve_block(
+    prepared: PreparedBlock, market: Market, clock: StageClock
+) -> tuple[Tensor | None, BlockRecord]:
+    """Solve a block with the decision's solver, then the next quote while one fails.
+
+    Only classical candidates take over from a failed solver. Returns the direction, or ``None``
+    when all failed, and the record with every attempt.
+    """
+    system, record = prepared.system, prepared.record
+    by_name = {candidate.name: candidate for candidate in candidates(market)}
+    attempts: list[Attempt] = []
+    for name in _order(record.decision):
+        start = time.perf_counter()
+        with clock.stage("solve"):
+            solution = by_name[name].run(system, record.facts, market)
+        attempts.append(_attempt(name, solution, time.perf_counter() - start))
+        if solution.outcome == "solved":
+            return solution.direction, replace(record, attempts=tuple(attempts))
+    return None, replace(record, attempts=tuple(attempts))
+
+
+def _treat(operator: SymmetricOperator, settings: GroupSettings) -> SymmetricOperator:
+    # The operator was formed for this step alone, so its storage may be overwritten.
+    operator = damp(
+        operator,
+        settings.damping,
+        relative=settings.damping_scale == "max-abs",
+        overwrite=True,
+    )
+    if isinstance(settings.prune, int):
+        return prune(operator, max_per_row=settings.prune, overwrite=True)
+    if settings.prune is not None:
+        return prune(operator, mass=settings.prune, overwrite=True)
+    return operator
+
+
+def _order(decision: Decision) -> tuple[str, ...]:
+    classical = {quote.solver for quote in decision.quotes if quote.machine == "classical"}
+    return tuple(
+        name for name in decision.order() if name == decision.chosen or name in classical
+    )
+
+
+def _check_finite(matrix: Tensor, name: str) -> None:
+    # A finite sum proves finite entries in one pass; an overflowing one is looked at again.
+    if not torch.isfinite(matrix.sum()) and not torch.isfinite(matrix).all():
+        raise FloatingPointError(f"the curvature of block {name!r} is not finite")
+
+
+def _attempt(name: str, solution: Solution, seconds: float) -> Attempt:
+    return Attempt(
+        solver=name,
+        outcome=solution.outcome,
+        residual=solution.stats.residual,
+        products=solution.stats.products,
+        measured_seconds=seconds,
+        quantum=solution.stats.quantum,
+    )

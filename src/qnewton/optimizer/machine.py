@@ -1,0 +1,35 @@
+"""This machine in words, and the calibration that was stored for it."""
+
+import platform
+from pathlib import Path
+
+import torch
+
+from qnewton.cost import load_calibration, nominal_calibration
+from qnewton.records import Calibration
+
+
+def describe_machine() -> str:
+    """Return processor, threads and torch build in one line; calibrations are kept under it."""
+    return (
+        f"{_processor()}, {torch.get_num_threads()} threads, {platform.system()} "
+        f"{platform.machine()}, torch {torch.__version__}"
+    )
+
+
+def default_calibration() -> Calibration:
+    """Return what ``qnewton calibrate`` stored for this machine, else the nominal rates.
+
+    Raises:
+        ValueError: If the stored file is damaged; the line says how to replace it.
+    """
+    return load_calibration(describe_machine()) or nominal_calibration()
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown processor"

@@ -1,0 +1,73 @@
+"""What a parameter group may set for its own blocks, checked once."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+DampingScale = Literal["absolute", "max-abs"]
+
+
+@dataclass(frozen=True)
+class GroupSettings:
+    """Treatment of the blocks of one parameter group.
+
+    Attributes:
+        damping: λ, or its factor when ``damping_scale`` is ``max-abs``.
+        damping_scale: ``absolute`` for A = H + λI; ``max-abs`` for λ = damping · max|H|.
+        prune: ``None``; a count d of entries a row keeps; or a share of row mass in (0, 1).
+    """
+
+    damping: float
+    damping_scale: DampingScale
+    prune: int | float | None
+
+
+def check_settings(group: dict[str, Any]) -> GroupSettings:
+    """Return the group's settings.
+
+    Raises:
+        ValueError: Naming the setting, its value and its limits.
+    """
+    lr, damping, scale, prune = (
+        group[key] for key in ("lr", "damping", "damping_scale", "prune")
+    )
+    if isinstance(lr, Tensor) and lr.numel() != 1:
+        raise ValueError(f"a tensor lr must have one element, found {lr.numel()}")
+    if not (math.isfinite(float(lr)) and float(lr) >= 0):
+        raise ValueError(f"lr is {float(lr)}; it must be finite and 0 or more")
+    if isinstance(damping, str) or not (math.isfinite(damping) and damping >= 0):
+        raise ValueError(f"damping is {damping}; it must be finite and 0 or more")
+    if scale not in ("absolute", "max-abs"):
+        raise ValueError(f"damping_scale is {scale!r}; it must be 'absolute' or 'max-abs'")
+    if prune is not None:
+        count_is_bad = isinstance(prune, int) and prune < 1
+        mass_is_bad = isinstance(prune, float) and not 0 < prune < 1
+        if isinstance(prune, bool) or count_is_bad or mass_is_bad:
+            raise ValueError(
+                f"prune is {prune}; pass None, a count of 1 or more entries a row, or a share "
+                "of row mass between 0 and 1"
+            )
+    return GroupSettings(float(damping), scale, prune)
+
+
+def settings_of_block(
+    name: str, parameters: Sequence[Tensor], groups: Sequence[dict[str, Any]]
+) -> GroupSettings:
+    """Return the settings a block's parameters share.
+
+    Raises:
+        ValueError: If the block spans groups that are treated differently.
+    """
+    ids = {id(parameter) for parameter in parameters}
+    found = {
+        check_settings(group) for group in groups if any(id(p) in ids for p in group["params"])
+    }
+    if len(found) != 1:
+        raise ValueError(
+            f"block {name!r} spans parameter groups with different damping or pruning; give them "
+            "the same, or use smaller blocks (blocks='layer' or 'tensor')"
+        )
+    return found.pop()

@@ -1,0 +1,252 @@
+"""The gate time at which each recorded step's quantum price meets its classical one.
+
+For one solve, t* = (seconds of LU inversion) / (expected queries of the quantum solver): a
+quantum machine whose gate time lies below t* is quoted less than the classical one.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+from qnewton.records import BlockRecord, QuantumHardware
+from qnewton.report.quantities import seconds_text
+from qnewton.report.save import Picture, inline_data
+from qnewton.report.style import (
+    GRAY,
+    PLOT_WIDTH,
+    Look,
+    solver_look,
+    step_axis,
+    themed,
+)
+from qnewton.runs import Run
+
+CLASSICAL_SOLVER = "lu_inverse"
+
+_DIAGONAL_CROSS = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"
+_ARROW_DOWN = "M-.4,-1L.4,-1L.4,0L1,0L0,1L-1,0L-.4,0Z"
+NO_PRICE = Look("no finite quantum price", "#444444", shape=_DIAGONAL_CROSS)
+OFF_AXIS = Look("break-even below the axis", GRAY, shape=_ARROW_DOWN)
+
+_READING = "A machine whose line lies below a point is priced faster than LU"
+_WIDTH = PLOT_WIDTH - 60
+_HEIGHT = 270
+_LABEL_GAP = 28.0
+_FLOOR_EXPONENT = -28
+
+
+@dataclass(frozen=True)
+class BreakEven:
+    """The break-even of one solve.
+
+    Attributes:
+        step: Step it belongs to.
+        block: Block it belongs to.
+        chosen: Solver the run's policy chose.
+        gate_time_s: t*, in seconds; ``None`` when the quantum solver has no finite price.
+        reason: Why it has none; ``None`` when it has one.
+    """
+
+    step: int
+    block: str
+    chosen: str
+    gate_time_s: float | None
+    reason: str | None
+
+
+def break_even_gate_time(block: BlockRecord) -> tuple[float | None, str | None]:
+    """Return t* in seconds, or ``None`` and the reason there is none.
+
+    Example:
+        >>> from qnewton.records import (BlockRecord, CurvatureRecord, Decision, Facts,
+        ...                              QueryCount, Quote, Treatment)
+        >>> count = QueryCount(queries=4e8, success_probability=0.4, expected=1e9,
+        ...                    theorem="", provenance="copy")
+        >>> quotes = (Quote(solver="lu_inverse", machine="classical", seconds=0.2, model="",
+        ...                 hardware="local"),
+        ...           Quote(solver="qsvt", machine="quantum", seconds=1e-9, model="",
+        ...                 hardware="attosecond", query_count=count))
+        >>> break_even_gate_time(BlockRecord(
+        ...     name="full", n=1482, curvature=CurvatureRecord(kind="hessian",
+        ...     route="generic", reason=""), treatment=Treatment(), facts=Facts(n=1482),
+        ...     decision=Decision(chosen="qsvt", quotes=quotes, policy="paper", reason=""),
+        ...     attempts=()))
+        (2e-10, None)
+    """
+    classical = block.decision.quote(CLASSICAL_SOLVER)
+    quantum = [quote for quote in block.decision.quotes if quote.machine == "quantum"]
+    if classical is None or classical.seconds is None:
+        return None, f"no price for {CLASSICAL_SOLVER}"
+    if not quantum:
+        return None, "no quantum quote"
+    counts = [quote.query_count for quote in quantum if quote.refused is None]
+    expected = [count.expected for count in counts if count is not None]
+    finite = [number for number in expected if math.isfinite(number) and number > 0]
+    if not finite:
+        return None, next((q.refused for q in quantum if q.refused), "no finite query count")
+    return classical.seconds / min(finite), None
+
+
+def break_even_points(run: Run) -> list[BreakEven]:
+    """Return the break-even of every solve that had a quantum quote, in order."""
+    points = []
+    for step in run.steps:
+        for block in step.blocks:
+            if all(quote.machine != "quantum" for quote in block.decision.quotes):
+                continue
+            gate_time, reason = break_even_gate_time(block)
+            points.append(
+                BreakEven(step.step, block.name, block.decision.chosen, gate_time, reason)
+            )
+    return points
+
+
+def break_even(run: Run, hardware: Sequence[QuantumHardware] = ()) -> Picture:
+    """Draw the break-even gate time of every step, with machines as horizontal lines.
+
+    Args:
+        run: The run.
+        hardware: Quantum machines to draw; hypothetical ones are dashed and say so.
+
+    Raises:
+        ValueError: If no step of the run has a quantum quote.
+    """
+    points = break_even_points(run)
+    if not points:
+        raise ValueError(
+            f"{run.folder} has no quantum quotes to compare; train with --policy paper and "
+            "--hardware NAME"
+        )
+    lowest, highest = _decades(points, hardware)
+    rows = [_row(point, lowest) for point in points]
+    looks = _looks(points, rows)
+    legend_title = f"solver chosen (policy {run.config.policy})"
+    scale = alt.Scale(type="log", domain=[10.0**lowest, 10.0**highest], nice=False)
+    every = 3 if highest - lowest > 8 else 1
+    axis = alt.Axis(
+        values=[10.0**k for k in range(lowest, highest + 1) if k % every == 0],
+        format=".0e",
+    )
+    dots = (
+        alt.Chart(inline_data(rows))
+        .mark_point(size=60, filled=True, opacity=1)
+        .encode(
+            x=alt.X(
+                "step:Q",
+                title="step",
+                scale=alt.Scale(padding=8, nice=False),
+                axis=step_axis(max(point.step for point in points)),
+            ),
+            y=alt.Y("drawn_at_s:Q", title="break-even gate time (s)", scale=scale, axis=axis),
+            color=_by_mark(alt.Color, legend_title, looks, [look.color for look in looks]),
+            shape=_by_mark(alt.Shape, legend_title, looks, [look.shape for look in looks]),
+            tooltip=[
+                "step:Q",
+                "block:N",
+                "solver chosen:N",
+                alt.Tooltip("break_even_s:Q", format=".2e"),
+                "reason:N",
+            ],
+        )
+    )
+    layers = [*_hardware_layers(hardware, scale, lowest, highest), dots]
+    chart = alt.layer(*layers).properties(
+        width=_WIDTH,
+        height=_HEIGHT,
+        title="A machine whose line lies below a point is priced faster than LU"
+        if hardware
+        else "",
+    )
+    return Picture(themed(chart), rows, _caption(run, points, rows))
+
+
+def _decades(points: Sequence[BreakEven], hardware: Sequence[QuantumHardware]) -> tuple[int, int]:
+    shown = [point.gate_time_s for point in points if point.gate_time_s is not None]
+    values = [*shown, *(machine.gate_time_s.value for machine in hardware)] or [1e-9]
+    # One decade of room at both ends, the lower one for the marks at the edge.
+    lowest = max(math.floor(math.log10(min(values))) - 1, _FLOOR_EXPONENT)
+    return lowest, max(math.ceil(math.log10(max(values))) + 1, lowest + 3)
+
+
+def _row(point: BreakEven, lowest: int) -> dict[str, Any]:
+    edge = 10.0 ** (lowest + 0.4)
+    if point.gate_time_s is None:
+        mark, height = NO_PRICE.label, edge
+    elif point.gate_time_s < 10.0 ** (lowest + 1):
+        mark, height = OFF_AXIS.label, edge
+    else:
+        mark, height = solver_look(point.chosen).label, point.gate_time_s
+    return {
+        "step": point.step,
+        "block": point.block,
+        "solver chosen": point.chosen,
+        "break_even_s": point.gate_time_s,
+        "reason": point.reason,
+        "mark": mark,
+        "drawn_at_s": height,
+    }
+
+
+def _looks(points: Sequence[BreakEven], rows: Sequence[dict[str, Any]]) -> list[Look]:
+    used = {row["mark"] for row in rows}
+    solvers = dict.fromkeys(solver_look(point.chosen) for point in points)
+    return [look for look in (*solvers, OFF_AXIS, NO_PRICE) if look.label in used]
+
+
+def _by_mark(channel: Any, title: str, looks: Sequence[Look], values: Sequence[str]) -> Any:
+    return channel(
+        "mark:N",
+        scale=alt.Scale(domain=[look.label for look in looks], range=list(values)),
+        legend=alt.Legend(title=title, columns=2),
+    )
+
+
+def _hardware_layers(
+    hardware: Sequence[QuantumHardware], scale: alt.Scale, lowest: int, highest: int
+) -> list[Any]:
+    if not hardware:
+        return []
+    machines = sorted(hardware, key=lambda machine: -machine.gate_time_s.value)
+    decade = _HEIGHT / (highest - lowest)
+    rows, free_below = [], math.inf
+    for machine in machines:
+        height = decade * (math.log10(machine.gate_time_s.value) - lowest)
+        # Labels of near gate times are pushed apart downwards; the lines stay where they are.
+        label_height = min(height, free_below)
+        free_below = label_height - _LABEL_GAP
+        speed = seconds_text(machine.gate_time_s.value)
+        rows.append(
+            {
+                "gate_time_s": machine.gate_time_s.value,
+                "label_s": 10.0 ** (lowest + label_height / decade),
+                "hypothetical": machine.hypothetical,
+                "text": [machine.name, speed + ", hypothetical" * machine.hypothetical],
+            }
+        )
+    base = alt.Chart(inline_data(rows))
+    lines = base.mark_rule(strokeWidth=1.2, color="#333333").encode(
+        y=alt.Y("gate_time_s:Q", scale=scale),
+        strokeDash=alt.condition("datum.hypothetical", alt.value([5, 4]), alt.value([1, 0])),
+    )
+    labels = base.mark_text(align="left", baseline="middle", dx=6, dy=-6, lineHeight=13).encode(
+        y=alt.Y("label_s:Q", scale=scale), x=alt.value(_WIDTH), text="text:N"
+    )
+    return [lines, labels]
+
+
+def _caption(run: Run, points: Sequence[BreakEven], rows: Sequence[dict[str, Any]]) -> str:
+    caption = (
+        "Modelled seconds of LU inversion over the expected queries of the quantum solver, one "
+        "point a solve: a machine whose line lies below a point is priced faster than LU "
+        f"inversion there. Color and shape show the solver that the policy "
+        f"{run.config.policy} chose."
+    )
+    if any(row["mark"] == OFF_AXIS.label for row in rows):
+        caption += " Arrows at the lower edge have their break-even below the axis."
+    refused = sum(point.gate_time_s is None for point in points)
+    if refused:
+        caption += f" Crosses at the lower edge: {refused} without a finite quantum price."
+    return caption

@@ -1,0 +1,173 @@
+"""One look for every picture: colors that stay with their method, solver and stage.
+
+The palette is Okabe and Ito's (jfly.uni-koeln.de/color), told apart by readers with any of the
+common color-vision deficiencies; dash and shape repeat what color says, for print in gray.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+BLACK = "#000000"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+GREEN = "#009E73"
+YELLOW = "#F0E442"
+BLUE = "#0072B2"
+VERMILLION = "#D55E00"
+PURPLE = "#CC79A7"
+GRAY = "#7F7F7F"
+
+# With its axis and the labels in its margin a picture is then about 450 px, half a page, wide.
+PLOT_WIDTH = 335
+# vl-convert carries the first of these: a picture is the same on a machine without fonts. It
+# has no superscript minus, so axes say 1e−18 where the page says 10⁻¹⁸.
+_FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one method, solver or stage appears wherever it appears.
+
+    Attributes:
+        label: Its name for people.
+        color: Its color.
+        dash: Its line: pixels drawn and left out in turn; empty for a full line.
+        shape: Its point, as Vega-Lite names it.
+    """
+
+    label: str
+    color: str
+    dash: tuple[int, ...] = ()
+    shape: str = "circle"
+
+
+_METHODS = {
+    "sgd": Look("SGD", BLACK, (2, 2)),
+    "adam": Look("Adam", PURPLE, (6, 2, 2, 2)),
+    "classical": Look("Newton, best classical", SKY),
+    "classical-only": Look("Classical-only", BLUE, (8, 3)),
+    "quantum-only": Look("Quantum-only", VERMILLION, (4, 2)),
+    "hybrid": Look("Newton, hybrid", ORANGE),
+    "q-newton": Look("Q-Newton", GREEN),
+    "paper": Look("Q-Newton", GREEN),
+}
+
+_SOLVERS = {
+    "lu_inverse": Look("LU inversion", BLUE, shape="circle"),
+    "lu": Look("LU solve", SKY, shape="square"),
+    "cholesky": Look("Cholesky", GREEN, shape="triangle-up"),
+    "ldl": Look("LDL", GREEN, shape="triangle-left"),
+    "cg": Look("CG", PURPLE, shape="triangle-down"),
+    "minres": Look("MINRES", PURPLE, shape="triangle-right"),
+    "woodbury": Look("Woodbury", BLACK, shape="square"),
+    "sparse": Look("Sparse factorization", BLACK, shape="cross"),
+    "qsvt": Look("Quantum (QSVT)", VERMILLION, shape="diamond"),
+    "dalzell": Look("Quantum (Dalzell)", ORANGE, shape="diamond"),
+    "hhl": Look("Quantum (HHL)", YELLOW, shape="diamond"),
+}
+
+STAGES = {
+    "forward_backward": Look("forward and backward", SKY),
+    "curvature": Look("curvature", BLUE),
+    "treatment": Look("treatment", YELLOW),
+    "survey": Look("survey", ORANGE),
+    "solve": Look("solve", VERMILLION),
+    "update": Look("update", PURPLE),
+}
+
+
+def method_look(method: str) -> Look:
+    """Return the look of a method or policy; an unknown one is gray under its own name."""
+    return _METHODS.get(method, Look(method, GRAY, (1, 2)))
+
+
+def solver_look(solver: str) -> Look:
+    """Return the look of a solver; an unknown one is gray under its own name."""
+    return _SOLVERS.get(solver, Look(solver, GRAY))
+
+
+def step_axis(last_step: int, *, labels: bool = True) -> alt.Axis:
+    """Return an axis of whole steps; Vega alone puts halves between few of them."""
+    values = list(range(last_step + 1)) if last_step <= 10 else alt.Undefined
+    return alt.Axis(values=values, format="d", labels=labels)
+
+
+def log_domain(low: float, high: float) -> tuple[float, float]:
+    """Return the range of a log axis: some room around the values, and two ticks at least.
+
+    Example:
+        >>> log_domain(0.1, 1.0)
+        (0.08695652173913045, 1.15)
+    """
+    low, high = low / 1.15, high * 1.15
+    while len(log_ticks(low, high)) < 2:
+        low, high = low / 1.15, high * 1.15
+    return low, high
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return readable ticks of a log axis: 1, 2 and 5 of each decade, or whole decades if many.
+
+    Example:
+        >>> log_ticks(0.04, 2.3)
+        [0.05, 0.1, 0.2, 0.5, 1.0, 2.0]
+        >>> log_ticks(2e-7, 3.0)
+        [1e-06, 1e-05, 0.0001, 0.001, 0.01, 0.1, 1.0]
+    """
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    leads = (1, 2, 5) if last - first <= 4 else (1,)
+    # Parsed, not multiplied: 5 * 10**-2 is not the float 0.05.
+    ticks = [float(f"{lead}e{k}") for k in range(first, last + 1) for lead in leads]
+    return [tick for tick in ticks if low <= tick <= high]
+
+
+def themed(chart: Any) -> Any:
+    """Return a finished top-level chart in the project's look.
+
+    The look travels inside the chart: no global theme is registered, and a user's own charts
+    stay as they are.
+    """
+    config: dict[str, Any] = {
+        "background": "white",
+        "font": _FONT,
+        "axis": {
+            "labelFontSize": 12,
+            "titleFontSize": 13,
+            "titleFontWeight": "normal",
+            "gridColor": "#E6E6E6",
+            "domainColor": "#666666",
+            "tickColor": "#666666",
+            "labelColor": "#222222",
+            "titleColor": "#222222",
+            "labelFlush": False,
+        },
+        "legend": {
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+            "titleFontWeight": "normal",
+            "labelLimit": 420,
+            "titleLimit": 420,
+            "orient": "bottom",
+            "symbolSize": 90,
+            "symbolStrokeWidth": 2,
+            "columnPadding": 16,
+        },
+        "title": {
+            "fontSize": 13,
+            "fontWeight": "normal",
+            "color": "#222222",
+            "anchor": "start",
+            "frame": "group",
+            "offset": 10,
+        },
+        "text": {"fontSize": 12, "color": "#222222"},
+        "line": {"strokeWidth": 2},
+        "point": {"size": 55, "filled": True},
+        "view": {"stroke": "transparent"},
+    }
+    themed_chart = chart.copy(deep=False)
+    themed_chart.config = alt.Config.from_dict(config)
+    return themed_chart

@@ -1,0 +1,118 @@
+"""What a run was asked to do, and on what: everything that resume and replay need."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from qnewton.records import SCHEMA_VERSION, Calibration, QuantumHardware, decode, encode
+from qnewton.runs.atomic import write_atomically
+from qnewton.runs.errors import CorruptRunError, NewerSchemaError, NotARunError
+
+CONFIG_FILE = "config.json"
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The resolved request behind a run folder, frozen when the run begins.
+
+    Attributes:
+        kind: ``train`` for one training run, ``compare`` for a folder of them.
+        workload: Name of the workload.
+        policy: The scheduler's policy, or the method's name where none decides (``sgd``).
+        seed: The seed that every random choice of the run follows from.
+        options: Resolved options by name, defaults included; JSON values.
+        versions: Version of each package that computes, by name.
+        machine: Processor and operating system in words.
+        threads: Threads the classical kernels used; ``None`` when nobody set or asked.
+        created: ISO date and time at which the run began.
+        calibration: The classical prices in force; they stay in force on resume and replay.
+        hardware: The quantum machine that prices were made for; ``None``: no quantum quotes.
+        profiles: Quantum machines to show beside the run, for comparison only.
+        schema: Version of the format of the whole folder.
+
+    Example:
+        >>> config = RunConfig(kind="train", workload="digits", policy="paper", seed=0,
+        ...                    options={"damping": 1.0}, versions={"qnewton": "0.1.0"},
+        ...                    machine="2 cores", threads=2, created="2025-01-01T00:00:00")
+        >>> decode(RunConfig, encode(config)) == config
+        True
+    """
+
+    kind: Literal["train", "compare"]
+    workload: str
+    policy: str
+    seed: int
+    options: dict[str, Any]
+    versions: dict[str, str]
+    machine: str
+    threads: int | None
+    created: str
+    calibration: Calibration | None = None
+    hardware: QuantumHardware | None = None
+    profiles: tuple[QuantumHardware, ...] = ()
+    schema: int = SCHEMA_VERSION
+
+
+def write_config(folder: str | os.PathLike[str], config: RunConfig) -> None:
+    """Write ``config.json`` into ``folder``, whole or not at all.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    text = json.dumps(encode(config), indent=2, allow_nan=False)
+    write_atomically(Path(folder) / CONFIG_FILE, text.encode(), b"\n")
+
+
+def read_config(folder: str | os.PathLike[str]) -> RunConfig:
+    """Return the configuration of the run in ``folder``.
+
+    Raises:
+        NotARunError: If there is no such folder or no ``config.json`` in it.
+        NewerSchemaError: If a newer version of qnewton wrote it.
+        CorruptRunError: If ``config.json`` is not what qnewton writes.
+    """
+    path = Path(folder) / CONFIG_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except NotADirectoryError:
+        raise NotARunError(f"{folder} is a file; name the run's folder") from None
+    except FileNotFoundError:
+        found = "has no config.json" if Path(folder).is_dir() else "does not exist"
+        raise NotARunError(
+            f"{folder} {found}: not a run folder; name one that `qnewton train` or "
+            "`qnewton compare` has written"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorruptRunError(f"cannot read {path}: {error}; restore it from a copy") from error
+    return parse_record(RunConfig, text, where=str(path))
+
+
+def parse_record(record_type: type[Record], text: str | bytes, *, where: str) -> Record:
+    """Return the record stored as JSON in ``text``.
+
+    Raises:
+        NewerSchemaError: If its ``schema`` is newer than this version knows.
+        CorruptRunError: If it is not JSON, or not that record; the line begins with ``where``.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise CorruptRunError(
+            f"{where} is not valid JSON ({error}); restore it from a copy"
+        ) from error
+    schema = data.get("schema", 1) if isinstance(data, dict) else 1
+    if isinstance(schema, int) and schema > SCHEMA_VERSION:
+        raise NewerSchemaError(
+            f"{where} was written with schema {schema}, and this qnewton reads up to "
+            f"{SCHEMA_VERSION}; upgrade qnewton to read it"
+        )
+    try:
+        return decode(record_type, data)
+    except ValueError as error:
+        raise CorruptRunError(
+            f"{where} is not a {record_type.__name__} ({error}); restore it from a copy"
+        ) from error

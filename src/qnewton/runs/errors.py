@@ -1,0 +1,68 @@
+"""What can go wrong with a run folder, each in one line that names the way out."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class NotARunError(ValueError):
+    """The folder holds no run, or no comparison, to read."""
+
+
+class NewerSchemaError(ValueError):
+    """The folder was written by a newer version of qnewton than this one."""
+
+
+class CorruptRunError(ValueError):
+    """A file of the run folder holds something no version of qnewton wrote."""
+
+
+class RunExistsError(ValueError):
+    """A new run was asked for in a folder that already holds files."""
+
+
+class RunStorageError(OSError):
+    """The operating system refused to write; everything written before is still there."""
+
+
+@contextmanager
+def storage(action: str, path: str | os.PathLike[str], *, resumable: bool) -> Iterator[None]:
+    """Turn the operating system's errors into one line with a way out.
+
+    Args:
+        action: What was attempted, as it completes "cannot …".
+        path: The file or folder it was attempted on.
+        resumable: Whether ``--resume`` can go on from what is already written.
+
+    Raises:
+        RunStorageError: In place of any other ``OSError`` of the body.
+
+    Example:
+        >>> with storage("create", "/tmp/run", resumable=False):
+        ...     raise OSError(errno.ENOSPC, "No space left on device")
+        Traceback (most recent call last):
+        ...
+        qnewton.runs.errors.RunStorageError: cannot create /tmp/run: No space left on device; \
+free space there or choose another folder with --out
+    """
+    try:
+        yield
+    except RunStorageError:
+        raise
+    except OSError as error:
+        raise RunStorageError(
+            f"cannot {action} {os.fspath(path)}: {error.strerror or error}; "
+            f"{_way_out(error.errno, resumable=resumable)}"
+        ) from error
+
+
+def _way_out(number: int | None, *, resumable: bool) -> str:
+    if resumable:
+        mend = "free space there" if number in _FULL else "make it writable"
+        return f"what was written before is kept: {mend}, then go on with --resume"
+    if number in _FULL:
+        return "free space there or choose another folder with --out"
+    return "choose a writable folder with --out"

@@ -1,0 +1,176 @@
+"""Writing a run folder so that killing the process at any instant loses nothing."""
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from qnewton.records import MetricRecord, StepRecord
+from qnewton.runs.atomic import remove_leftovers
+from qnewton.runs.checkpoints import (
+    CHECKPOINT_FOLDER,
+    Checkpoint,
+    checkpoint_paths,
+    remove_old_checkpoints,
+    step_of,
+    write_checkpoint,
+)
+from qnewton.runs.config import RunConfig, read_config
+from qnewton.runs.errors import RunStorageError, storage
+from qnewton.runs.folders import create_folder
+from qnewton.runs.line_log import LineLog
+
+STEPS_FILE = "steps.jsonl"
+METRICS_FILE = "metrics.jsonl"
+
+
+class RunWriter:
+    """The one process that writes a run folder; make it with ``create`` or ``resume``.
+
+    Append a step, then its evaluation if there is one, then save the checkpoint: a checkpoint
+    remembers how far the logs had come, and ``resume`` cuts them back to exactly there, so that
+    a resumed run writes what the uninterrupted one would have written.
+
+    Attributes:
+        folder: The run folder.
+        config: What the run was asked to do.
+
+    Example:
+        >>> import tempfile
+        >>> from qnewton.runs import latest_checkpoint
+        >>> folder = Path(tempfile.mkdtemp()) / "run"
+        >>> config = RunConfig(kind="train", workload="digits", policy="classical", seed=0,
+        ...                    options={}, versions={}, machine="test", threads=1, created="")
+        >>> with RunWriter.create(folder, config) as writer:
+        ...     _ = writer.save_checkpoint(0, b"state after step 0")
+        >>> checkpoint, warnings = latest_checkpoint(folder)
+        >>> with RunWriter.resume(folder, checkpoint) as writer:
+        ...     writer.config.workload, checkpoint.step, checkpoint.data
+        ('digits', 0, b'state after step 0')
+    """
+
+    def __init__(self, folder: Path, config: RunConfig) -> None:
+        self.folder = folder
+        self.config = config
+        self._steps = LineLog(folder / STEPS_FILE)
+        try:
+            self._lock()
+            self._metrics = LineLog(folder / METRICS_FILE)
+        except BaseException:
+            self._steps.close()
+            raise
+
+    @classmethod
+    def create(cls, folder: str | os.PathLike[str], config: RunConfig) -> Self:
+        """Begin a run in a new or empty folder.
+
+        Raises:
+            RunExistsError: If the folder already holds files.
+            RunStorageError: If it cannot be made or written.
+        """
+        folder = create_folder(folder, config)
+        return cls(folder, config)
+
+    @classmethod
+    def resume(cls, folder: str | os.PathLike[str], checkpoint: Checkpoint | None) -> Self:
+        """Go on with a run from ``checkpoint``, as if nothing after it had happened.
+
+        Later checkpoints are removed and the logs cut back to where they were when it was
+        saved; a torn last line goes with them. Repeating it changes nothing.
+
+        Args:
+            folder: The run folder.
+            checkpoint: What ``latest_checkpoint`` found; ``None`` begins again at step 0.
+
+        Raises:
+            NotARunError: If the folder holds no run.
+            RunStorageError: If another process is writing the run, or the folder is not
+                writable.
+            CorruptRunError: If a log is shorter than it was when the checkpoint was saved.
+        """
+        folder = Path(folder)
+        writer = cls(folder, read_config(folder))
+        try:
+            writer._go_back_to(checkpoint)
+        except BaseException:
+            writer.close()
+            raise
+        return writer
+
+    def append_step(self, record: StepRecord) -> None:
+        """Append one step's record to ``steps.jsonl``.
+
+        Raises:
+            RunStorageError: If it cannot be written; the log still ends with its last record.
+        """
+        self._steps.append(record)
+
+    def append_metric(self, record: MetricRecord) -> None:
+        """Append one evaluation to ``metrics.jsonl``.
+
+        Raises:
+            RunStorageError: If it cannot be written; the log still ends with its last record.
+        """
+        self._metrics.append(record)
+
+    def save_checkpoint(self, step: int, data: bytes) -> Path:
+        """Save the state after ``step``; the two newest checkpoints are kept.
+
+        The logs are synced first: a checkpoint never stands for records that a power cut takes.
+
+        Args:
+            step: The last step the state contains.
+            data: The state, opaque here.
+
+        Raises:
+            RunStorageError: If it cannot be written; earlier checkpoints are untouched.
+        """
+        self._steps.sync()
+        self._metrics.sync()
+        log_lengths = {STEPS_FILE: self._steps.length, METRICS_FILE: self._metrics.length}
+        return write_checkpoint(
+            self.folder, Checkpoint(step=step, data=data, log_lengths=log_lengths)
+        )
+
+    def close(self) -> None:
+        """Close the logs and let another process write the run."""
+        self._steps.close()
+        self._metrics.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _lock(self) -> None:
+        # Held by the open file, so the kernel lets go of it however the process ends.
+        try:
+            fcntl.flock(self._steps.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunStorageError(
+                f"another process is writing the run in {self.folder}; wait for it or stop it, "
+                "then go on with --resume"
+            ) from None
+
+    def _go_back_to(self, checkpoint: Checkpoint | None) -> None:
+        last = -1 if checkpoint is None else checkpoint.step
+        lengths = {} if checkpoint is None else checkpoint.log_lengths
+        checkpoints = self.folder / CHECKPOINT_FOLDER
+        with storage("go on in", self.folder, resumable=True):
+            remove_leftovers(self.folder)
+            if checkpoints.is_dir():
+                remove_leftovers(checkpoints)
+            # Before the logs: a later checkpoint must not outlive the records it stands for.
+            for path in checkpoint_paths(self.folder):
+                if step_of(path) > last:
+                    path.unlink()
+            remove_old_checkpoints(self.folder)
+        self._steps.cut(lengths.get(STEPS_FILE, 0))
+        self._metrics.cut(lengths.get(METRICS_FILE, 0))

@@ -1,0 +1,34 @@
+"""Cholesky factorisation: the cheapest direct solver, for positive definite matrices only."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from qnewton.solvers.classical.factorization import FACTORIZED, Factorization
+
+
+class CholeskyFactorization(Factorization):
+    """A = L·Lᵀ.
+
+    A pivot that is not positive gives the outcome ``not positive definite``. The converse is no
+    certificate: in float32, eigenvalues of -1e-9 pass in a fifth of the runs (FORMULAS 9).
+
+    Cost: N³/3 operations and N² more entries; each solve 2N².
+
+    Reference: Golub and Van Loan, Matrix Computations, 4th ed., section 4.2.
+
+    Example:
+        >>> from qnewton.operators import DenseOperator
+        >>> CholeskyFactorization(DenseOperator(-torch.eye(2))).solve(torch.ones(2)).outcome
+        'not positive definite'
+    """
+
+    solver: ClassVar[str] = "cholesky"
+
+    def _factorize(self, matrix: Tensor) -> str:
+        self._factor, info = torch.linalg.cholesky_ex(matrix)
+        return FACTORIZED if int(info) == 0 else "not positive definite"
+
+    def _apply(self, rhs: Tensor) -> Tensor:
+        return torch.cholesky_solve(rhs.unsqueeze(1), self._factor).squeeze(1)

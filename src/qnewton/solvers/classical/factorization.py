@@ -1,0 +1,66 @@
+"""Factor once, solve many: what the factorising solvers share."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from qnewton.operators import SymmetricOperator
+from qnewton.solvers.classical.refinement import refined_solution
+from qnewton.solvers.solution import Solution, SolveStats
+
+FACTORIZED = "factorized"
+
+
+class Factorization(ABC):
+    """A factorised symmetric matrix that solves any number of right-hand sides.
+
+    Building one never raises on account of the entries: a matrix that cannot be factorised
+    leaves its reason in ``outcome``, and every solve then reports it.
+
+    Args:
+        operator: A, shape [N, N]; its dense entries are formed and kept for the residuals.
+
+    Attributes:
+        outcome: ``factorized``, ``not finite``, or what the factorisation met.
+    """
+
+    solver: ClassVar[str]
+
+    def __init__(self, operator: SymmetricOperator) -> None:
+        self._matrix = operator.dense()
+        finite = bool(torch.isfinite(self._matrix).all())
+        self.outcome = self._factorize(self._matrix) if finite else "not finite"
+
+    @abstractmethod
+    def _factorize(self, matrix: Tensor) -> str:
+        """Keep the factors of a finite matrix; return ``factorized`` or what failed."""
+
+    @abstractmethod
+    def _apply(self, rhs: Tensor) -> Tensor:
+        """Return the factors' A⁻¹·rhs, shape [N]."""
+
+    def solve(self, rhs: Tensor, tolerance: float = 1e-6) -> Solution:
+        """Solve A·x = rhs, refining while the residual exceeds the tolerance.
+
+        Args:
+            rhs: b, shape [N], in the matrix's dtype.
+            tolerance: Largest ‖A·x - b‖/‖b‖ that counts as solved (see ``refinement``).
+
+        Raises:
+            ValueError: If ``rhs`` does not have shape [N] or has another dtype.
+
+        Cost: 4N² operations with the residual, and as many for each refinement.
+        """
+        if rhs.shape != self._matrix.shape[:1] or rhs.dtype != self._matrix.dtype:
+            raise ValueError(
+                f"the right-hand side has shape {tuple(rhs.shape)} and dtype {rhs.dtype}; this "
+                f"factorization needs [{self._matrix.shape[0]}] and {self._matrix.dtype}"
+            )
+        outcome = self.outcome if torch.isfinite(rhs).all() else "not finite"
+        if outcome != FACTORIZED:
+            return Solution(None, outcome, SolveStats(solver=self.solver))
+        return refined_solution(
+            self.solver, self._matrix, rhs, self._apply, tolerance, diverged="singular"
+        )

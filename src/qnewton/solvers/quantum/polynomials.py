@@ -1,0 +1,261 @@
+"""The polynomial a quantum linear solver applies in place of 1/x, and what it costs.
+
+Everything is computed from the closed form of the optimal polynomial with logarithms and
+``expm1``: nothing overflows and nothing cancels, so the coefficients keep full precision up to
+``MAX_DEGREE``.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.fft import dct
+from scipy.optimize import minimize_scalar
+
+Array = NDArray[np.float64]
+
+MAX_DEGREE = 1_000_000
+"""Largest degree built: the range the numerics were checked in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InversePolynomial:
+    """An odd polynomial P close to 1/x on 1/κ ≤ |x| ≤ 1, as Chebyshev coefficients.
+
+    P(x) = Σ_j ``coefficients[j]`` · T_{2j+1}(x).
+
+    Attributes:
+        kappa: κ, the promise: P stands for 1/x where |x| ≥ 1/κ.
+        epsilon: The error that was asked for.
+        degree: Degree of P, the number of queries to the block-encoding.
+        sup_norm: max |P| over [-1, 1]: a circuit can only apply P / sup_norm.
+        error_bound: max |P(x) - 1/x| over 1/κ ≤ |x| ≤ 1, at most ``epsilon``.
+        coefficients: The (degree + 1) / 2 odd Chebyshev coefficients, float64.
+
+    Example:
+        >>> inverse_polynomial(kappa=1e3, epsilon=1e-2).degree
+        11513
+    """
+
+    kappa: float
+    epsilon: float
+    degree: int
+    sup_norm: float
+    error_bound: float
+    coefficients: Array = field(repr=False, compare=False)
+
+    def evaluate(self, x: ArrayLike) -> Array:
+        """Return P(x) for x in [-1, 1] from the coefficients, by Clenshaw's recurrence.
+
+        Above |x| = 1/2 in Reinsch's form, which stays accurate at ±1.
+
+        Args:
+            x: Points, any shape.
+
+        Returns:
+            float64 array of x's shape.
+
+        Cost: ``degree`` multiplications a point.
+
+        Example:
+            >>> float(inverse_polynomial(kappa=1.0, epsilon=1e-6).evaluate(0.25))
+            0.25
+        """
+        points = np.asarray(x, dtype=np.float64)
+        size = np.abs(points)
+        result = np.empty_like(size)
+        high = size > 0.5
+        result[high] = self._clenshaw_near_one(size[high])
+        result[~high] = self._clenshaw_near_zero(size[~high])
+        return np.copysign(1.0, points) * result
+
+    def _clenshaw_near_zero(self, x: Array) -> Array:
+        twice = 2.0 * x
+        # An odd polynomial has every second coefficient zero. Substituting 2x² - 1 would halve
+        # the steps but lose 2·log10(κ) digits near x = 0, where 2x² - 1 rounds to -1.
+        even, odd = np.zeros_like(x), np.zeros_like(x)
+        for coefficient in self.coefficients[::-1]:
+            odd = coefficient + twice * even - odd
+            even = twice * odd - even
+        return even - x * odd
+
+    def _clenshaw_near_one(self, x: Array) -> Array:
+        # Reinsch's form carries the differences of Clenshaw's terms: near x = 1 the terms grow
+        # like degree² and would lose as much.
+        shift = 2.0 * (x - 1.0)
+        term, difference = np.zeros_like(x), np.zeros_like(x)
+        for coefficient in self.coefficients[::-1]:
+            difference = difference + shift * term + coefficient
+            term = term + difference
+            difference = difference + shift * term
+            term = term + difference
+        return difference - shift / 2.0 * (term - difference)
+
+
+def inverse_polynomial(kappa: float, epsilon: float) -> InversePolynomial:
+    """Return the odd polynomial of least degree within ``epsilon`` of 1/x on [1/κ, 1].
+
+    With a = 1/κ: P(x) = (1 - L(z)/L(z₀))/x, L = T_n + ((1-a)/(1+a)) T_{n-1},
+    z = (2x² - 1 - a²)/(1 - a²), z₀ = z(0), n = ⌈ln((κ+1)/ε) / ln((κ+1)/(κ-1))⌉, degree 2n - 1,
+    error (1-a)ⁿ/(a(1+a)^{n-1}).
+
+    Args:
+        kappa: κ ≥ 1, the ratio of the block-encoding's α to the smallest singular value.
+        epsilon: Largest absolute error, in (0, 1).
+
+    Returns:
+        The polynomial with its sup-norm computed, not estimated.
+
+    Raises:
+        ValueError: If κ or ε is out of range, or the degree would exceed ``MAX_DEGREE``.
+
+    Cost: O(n log n): a cosine transform of n closed-form values.
+
+    Reference: Sünderhauf, Matrix inversion polynomials for the QSVT, arXiv:2507.15537 (as
+    transcribed); see FORMULAS 17.
+
+    Example:
+        >>> p = inverse_polynomial(kappa=10.0, epsilon=1e-3)
+        >>> p.degree, bool(abs(p.evaluate(0.1) - 10.0) <= 1e-3)
+        (93, True)
+    """
+    degree = inverse_degree(kappa, epsilon)
+    if degree > MAX_DEGREE:
+        raise ValueError(
+            f"kappa={kappa:.6g} at epsilon={epsilon:.3g} needs degree {degree:,}, above the limit "
+            f"of {MAX_DEGREE:,}; lower kappa (more damping) or raise epsilon"
+        )
+    n = (degree + 1) // 2
+    if n == 1:
+        # P(x) = κx, where the closed form of κ = 1 would be 0/0.
+        coefficients = np.array([kappa], dtype=np.float64)
+        sup_norm, error_bound = float(kappa), kappa - 1.0
+    else:
+        # The zeros of T_{2n}: x = cos θ = sin(π/2 - θ), to full relative precision near 0 with the
+        # sine, and with sin θ at hand near 1, where x alone has forgotten half of θ's digits.
+        angles = np.pi * np.arange(1, 2 * n, 2) / (4 * n)
+        values = _closed_form(np.sin(angles[::-1]), np.sin(angles), kappa, n)
+        coefficients = np.asarray(dct(values, type=4)) / n
+        sup_norm = _sup_norm(kappa, n)
+        error_bound = math.exp(math.log(kappa + 1) - n * _log_ratio(kappa))
+    coefficients.setflags(write=False)
+    return InversePolynomial(
+        kappa=float(kappa),
+        epsilon=float(epsilon),
+        degree=degree,
+        sup_norm=sup_norm,
+        error_bound=error_bound,
+        coefficients=coefficients,
+    )
+
+
+def inverse_degree(kappa: float, epsilon: float) -> int:
+    """Return the least degree 2n - 1 that reaches ``epsilon`` on [1/κ, 1], without building P.
+
+    Args:
+        kappa: κ ≥ 1.
+        epsilon: Largest absolute error, in (0, 1).
+
+    Raises:
+        ValueError: If κ or ε is out of range.
+
+    Example:
+        >>> inverse_degree(1e3, 1e-2)
+        11513
+    """
+    if not (1.0 <= kappa < math.inf):
+        raise ValueError(
+            f"kappa is {kappa}; it must be a finite number of at least 1, since it is "
+            "alpha divided by the smallest singular value"
+        )
+    if not (0.0 < epsilon < 1.0):
+        raise ValueError(f"epsilon is {epsilon}; it must lie strictly between 0 and 1")
+    if kappa - 1.0 <= epsilon:
+        return 1
+    n = math.ceil(math.log((kappa + 1.0) / epsilon) / _log_ratio(kappa))
+    return 2 * max(n, 2) - 1
+
+
+def closed_form(x: ArrayLike, kappa: float, n: int) -> Array:
+    """Return the optimal P(x) of degree 2n - 1, n ≥ 2, without its coefficients.
+
+    With e^t = (κ+1)/(κ-1), L(z₀) = (-1)ⁿ e^{nt}(1 - e^{-2t})/2. For |x| ≤ 1/κ write
+    z = -cosh s and d = t - s; then 1 - L(z)/L(z₀) is
+    1 - e^{-nd} + (e^{-nd-2t}(e^d - 1) - e^{-n(2t-d)}(1 - e^{-d}))/(1 - e^{-2t}): no term
+    overflows, and d ∝ x² is found without subtracting s from t. Beyond, z = -cos ψ and L(z)
+    oscillates.
+
+    Args:
+        x: Points in [-1, 1], any shape.
+        kappa: κ > 1.
+        n: Half the degree, rounded up.
+
+    Returns:
+        float64 array of x's shape, to a few ulps.
+
+    Reference: FORMULAS 17; derived here from L's definition.
+    """
+    points = np.asarray(x, dtype=np.float64)
+    return _closed_form(points, np.sqrt((1.0 - points) * (1.0 + points)), kappa, n)
+
+
+def _closed_form(points: Array, complement: Array, kappa: float, n: int) -> Array:
+    """Return ``closed_form`` given √(1 - x²) beside x."""
+    size = np.abs(points)
+    t = _log_ratio(kappa)
+    u2 = 1.0 / ((kappa - 1.0) * (kappa + 1.0))  # a²/(1-a²)
+    q = kappa * size
+    span = -math.expm1(-2.0 * t)
+    one_minus_ratio = np.empty_like(size)
+
+    inside = q <= 1.0
+    q_in = q[inside]
+    v2 = u2 * (1.0 - q_in) * (1.0 + q_in)  # sinh²(s/2), where u2 is sinh²(t/2)
+    denominator = np.sqrt(u2 * (1.0 + v2)) + np.sqrt(v2 * (1.0 + u2))
+    d = 2.0 * np.arcsinh(u2 * q_in**2 / denominator)
+    one_minus_ratio[inside] = (
+        -np.expm1(-n * d)
+        + (np.exp(-n * d - 2 * t) * np.expm1(d) + np.exp(-n * (2 * t - d)) * np.expm1(-d)) / span
+    )
+
+    q_out = q[~inside]
+    sine_half = np.sqrt(u2 * (q_out - 1.0) * (q_out + 1.0))
+    cosine_half = complement[~inside] * math.sqrt(1.0 + u2)  # √((1-x²)/(1-a²))
+    psi = 2.0 * np.arctan2(sine_half, cosine_half)
+    slow = -math.expm1(-t) + 2.0 * math.exp(-t) * sine_half**2  # 1 - e^{-t} cos ψ
+    oscillation = slow * np.cos(n * psi) - math.exp(-t) * np.sin(n * psi) * np.sin(psi)
+    one_minus_ratio[~inside] = 1.0 - 2.0 * math.exp(-n * t) / span * oscillation
+
+    return np.divide(one_minus_ratio, points, out=np.zeros_like(points), where=points != 0.0)
+
+
+def _log_ratio(kappa: float) -> float:
+    """Return t = ln((κ+1)/(κ-1))."""
+    return math.log1p(2.0 / (kappa - 1.0))
+
+
+def _sup_norm(kappa: float, n: int) -> float:
+    """Return max |P| over [-1, 1]: a grid in the gap and over the ripples, then refined."""
+    gap = np.linspace(0.0, 1.0 / kappa, 2049)[1:]
+    # Beyond the gap |P| ≤ 1/x + ε, so only its low end can compete with the peak inside.
+    ripples = np.sqrt(1.0 / kappa**2 + (1.0 - 1.0 / kappa**2) * np.sin(_phases(n)) ** 2)
+    points = np.concatenate([gap, ripples])
+    values = closed_form(points, kappa, n)
+    best = int(np.argmax(values))
+    low, high = points[max(best - 1, 0)], points[min(best + 1, len(points) - 1)]
+    if low == high:
+        return float(values[best])
+    refined = minimize_scalar(
+        lambda x: -float(closed_form(np.array([x]), kappa, n)[0]),
+        bounds=(low, high),
+        method="bounded",
+        options={"xatol": 1e-12 * high},
+    )
+    return max(float(values[best]), -float(refined.fun))
+
+
+def _phases(n: int) -> Array:
+    """Return ψ/2 over the first 64 ripples of L, 32 points each, and at x = 1."""
+    last = min(math.pi / 2, 64 * math.pi / (2 * n))
+    return np.append(np.linspace(0.0, last, 2049)[1:], math.pi / 2)

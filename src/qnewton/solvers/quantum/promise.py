@@ -1,0 +1,177 @@
+"""What a block-encoding of A must know before it starts: α, and how small σ_min may be."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from qnewton.operators import SymmetricOperator
+from qnewton.survey import condition_number
+from qnewton.survey.lanczos import Lanczos
+from qnewton.survey.ritz import ritz_values
+
+EXACT_LIMIT = 2048
+"""Largest N whose eigenvalues are computed to check the promise: two seconds on 2 cores."""
+
+_ESTIMATE_SLACK = 0.01
+_SLACK = 1e-9  # forgives a κ_be that was itself computed as α/σ_min
+
+
+class SystemRefused(ValueError):
+    """A system that cannot be emulated because of its entries, not of what was asked.
+
+    Attributes:
+        outcome: The reason in a few words, as a ``Solution`` reports it.
+    """
+
+    def __init__(self, outcome: str, message: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promise:
+    """The scaling of a block-encoding and what it is promised about A.
+
+    Attributes:
+        alpha: α, the block-encoding holds A/α.
+        kappa: κ_be, the promise is σ_min(A) ≥ α/κ_be.
+        held: Whether σ_min ≥ α/κ_be; ``None`` when σ_min is not known.
+    """
+
+    alpha: float
+    kappa: float
+    held: bool | None
+
+
+def certified_promise(entries: Tensor, alpha: float, kappa: float) -> Promise | None:
+    """Return the promise if two Cholesky factorisations certify it, else ``None``.
+
+    A - (α/κ)I and αI - A both positive definite say α/κ ≤ λ_min and λ_max ≤ α, for a fifth of
+    the time the eigenvalues take. ``None`` says nothing: A may be indefinite, or the promise
+    broken.
+
+    Args:
+        entries: A, float64, shape [N, N].
+        alpha: α.
+        kappa: κ_be.
+
+    Cost: 2N³/3 operations. The factors are thrown away; no system is solved with them.
+    """
+    for sign, shift in ((1.0, -alpha / kappa * (1.0 - _SLACK)), (-1.0, alpha * (1.0 + 1e-13))):
+        shifted = sign * entries
+        shifted.diagonal().add_(shift)
+        if int(torch.linalg.cholesky_ex(shifted).info) != 0:
+            return None
+    return Promise(alpha=alpha, kappa=kappa, held=True)
+
+
+def exact_promise(
+    eigenvalues: Tensor, alpha: float | None, kappa: float | None, dtype: torch.dtype
+) -> Promise:
+    """Return the promise of a matrix whose eigenvalues are known.
+
+    Args:
+        eigenvalues: All N, float64.
+        alpha: α as given, or ``None`` for ‖A‖₂ plus rounding.
+        kappa: κ_be as given, or ``None`` for α/σ_min.
+        dtype: The dtype A came in; its rounding decides what singular means.
+
+    Raises:
+        SystemRefused: If A is zero, α is below ‖A‖₂, or κ is to be measured of a singular A.
+
+    Example:
+        >>> exact_promise(torch.tensor([-2.0, 4.0]).double(), 8.0, None, torch.float64).kappa
+        4.0
+    """
+    sizes = eigenvalues.abs()
+    norm, smallest = float(sizes.max()), float(sizes.min())
+    _refuse_zero(norm)
+    # eigvalsh is right to about N·eps·‖A‖; growth of T_k outside [-1, 1] starts there.
+    rounding = max(len(eigenvalues), 8) * torch.finfo(torch.float64).eps
+    if alpha is None:
+        alpha = norm * (1.0 + rounding)
+    elif alpha < norm * (1.0 - rounding):
+        raise alpha_too_small(alpha, f"‖A‖₂ = {norm:.6g}")
+    if kappa is None:
+        noise = max(rounding, 4 * torch.finfo(dtype).eps if dtype == torch.float32 else 0.0)
+        if smallest <= noise * norm:
+            raise SystemRefused(
+                "singular",
+                f"the matrix is singular to working precision: its smallest singular value is "
+                f"{smallest:.3g}, its norm {norm:.3g}; damp it, or give kappa",
+            )
+        kappa = alpha / smallest
+    held = smallest * kappa >= alpha * (1.0 - _SLACK)
+    return Promise(alpha=alpha, kappa=kappa, held=held)
+
+
+def estimated_promise(
+    operator: SymmetricOperator, alpha: float | None, kappa: float | None
+) -> Promise:
+    """Return the promise of a matrix too large for its eigenvalues, from Lanczos estimates.
+
+    ‖A‖₂ and κ are estimated to 1% and raised by as much; neither is certified, so ``held``
+    stays unknown.
+
+    Args:
+        operator: A in float64.
+        alpha: α as given, or ``None`` for the estimated ‖A‖₂ raised by 1%.
+        kappa: κ_be as given, or ``None`` for the estimated one.
+
+    Raises:
+        SystemRefused: If A is zero, or its condition number came out unbounded.
+
+    Cost: tens of products for α, as many as ``condition_number`` needs for κ.
+    """
+    if alpha is not None and kappa is not None:
+        return Promise(alpha=alpha, kappa=kappa, held=None)
+    norm = norm_from_below(operator)
+    _refuse_zero(norm)
+    if alpha is None:
+        alpha = norm * (1.0 + _ESTIMATE_SLACK)
+    if kappa is None:
+        estimate = condition_number(operator, method="lanczos", tolerance=_ESTIMATE_SLACK)
+        if estimate.value is None or not math.isfinite(estimate.value):
+            raise SystemRefused(
+                "singular",
+                "the matrix is singular as far as Lanczos can tell; damp it, or give kappa",
+            )
+        kappa = max(1.0, alpha / norm * estimate.value * (1.0 + _ESTIMATE_SLACK))
+    return Promise(alpha=alpha, kappa=kappa, held=None)
+
+
+def alpha_too_small(alpha: float, norm: str) -> SystemRefused:
+    """Return the error for a block-encoding that cannot hold A."""
+    return SystemRefused(
+        "alpha below the norm",
+        f"alpha={alpha:.6g} is below {norm}: a block-encoding holds A/alpha only when its norm is "
+        "at most 1; raise alpha, or leave it out to have it measured",
+    )
+
+
+def _refuse_zero(norm: float) -> None:
+    if norm == 0.0:
+        raise SystemRefused("singular", "the matrix is zero, so no system with it has a solution")
+
+
+def norm_from_below(operator: SymmetricOperator, steps: int = 60) -> float:
+    """Return the largest Ritz value in absolute terms: close to ‖A‖₂, never above it.
+
+    Args:
+        operator: A in float64.
+        steps: Lanczos steps, from a fixed random start so that results repeat.
+
+    Raises:
+        SystemRefused: If a product is not finite.
+
+    Cost: at most ``steps`` products, and as many vectors kept.
+    """
+    process = Lanczos(operator, seed=0)
+    try:
+        while process.products < steps and not process.exhausted:
+            process.advance()
+    except ValueError as error:
+        raise SystemRefused("not finite", f"the matrix is not finite: {error}") from error
+    return float(abs(ritz_values(process)).max())

@@ -1,0 +1,165 @@
+"""One call for every solver: a system and a name go in, a ``Solution`` comes out."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from qnewton.operators import DenseOperator, LinearSystem, SymmetricOperator, as_operator
+from qnewton.solvers.classical import (
+    CholeskyFactorization,
+    Factorization,
+    LUFactorization,
+    LUInverse,
+    conjugate_gradients,
+    judge,
+    relative_residual,
+)
+from qnewton.solvers.options import Mode, SolveOptions
+from qnewton.solvers.quantum import SystemRefused, emulate
+from qnewton.solvers.solution import SOLVED, Solution, SolveStats
+
+Solver = Callable[[SymmetricOperator, Tensor, SolveOptions], Solution]
+
+FACTORIZATIONS: Mapping[str, type[Factorization]] = MappingProxyType(
+    {kind.solver: kind for kind in (LUInverse, LUFactorization, CholeskyFactorization)}
+)
+
+
+def solve(
+    system: LinearSystem | tuple[SymmetricOperator | Tensor, Tensor],
+    solver: str = "cholesky",
+    tolerance: float = 1e-6,
+    *,
+    max_products: int = 1000,
+    epsilon: float | None = None,
+    alpha: float | None = None,
+    kappa: float | None = None,
+    mode: Mode = "products",
+) -> Solution:
+    """Solve A·x = b with the named solver; what goes wrong with the entries is an outcome.
+
+    Args:
+        system: A system, or the pair (A, b) with A symmetric of shape [N, N], b of shape [N].
+        solver: A name in ``SOLVERS``: ``lu_inverse``, ``lu``, ``cholesky``, ``cg``, ``qsvt``.
+        tolerance: Largest ‖A·x - b‖/‖b‖ that counts as solved; where the dtype cannot reach it,
+            √eps does (see ``classical.refinement``).
+        max_products: Most products of an iterative solver.
+        epsilon: ``qsvt``: error of its polynomial, by default ``tolerance``. The emulation is
+            held to this epsilon where it is the larger of the two.
+        alpha: ``qsvt``: α ≥ ‖A‖₂ of the block-encoding; measured by default.
+        kappa: ``qsvt``: κ_be ≥ α/σ_min; measured by default.
+        mode: ``qsvt``: how it is emulated.
+
+    Returns:
+        The solution, its residual checked against the true operator.
+
+    Raises:
+        ValueError: If the solver is unknown, an option is out of range, the matrix is not
+            symmetric, or the right-hand side does not fit it.
+
+    Cost: the solver's, and one product for the residual.
+
+    Example:
+        >>> matrix, rhs = torch.tensor([[2.0, 1.0], [1.0, 2.0]]), torch.tensor([3.0, 3.0])
+        >>> [solve((matrix, rhs), name).direction for name in ("lu", "qsvt")]
+        [tensor([1., 1.]), tensor([1.0000, 1.0000])]
+        >>> solve((-matrix, rhs), "cholesky").outcome
+        'not positive definite'
+    """
+    if solver not in SOLVERS:
+        raise ValueError(f"solver {solver!r} is not known; known: {', '.join(SOLVERS)}")
+    options = SolveOptions(
+        tolerance=tolerance,
+        max_products=max_products,
+        epsilon=epsilon,
+        alpha=alpha,
+        kappa=kappa,
+        mode=mode,
+    )
+    if not isinstance(system, LinearSystem):
+        system = LinearSystem(_operator(system[0]), system[1])
+    operator, rhs = system.operator, system.rhs
+    if rhs.dtype != operator.dtype or rhs.device != operator.device:
+        raise ValueError(
+            f"the right-hand side is {rhs.dtype} on {rhs.device}, the operator {operator.dtype} "
+            f"on {operator.device}; convert one of them"
+        )
+    began = time.perf_counter()
+    solution = SOLVERS[solver](operator, rhs.detach(), options)
+    if operator.device.type == "cuda":
+        torch.cuda.synchronize(operator.device)
+    seconds = time.perf_counter() - began
+    return replace(solution, stats=replace(solution.stats, seconds=seconds))
+
+
+def factorize(matrix: SymmetricOperator | Tensor, kind: str = "cholesky") -> Factorization:
+    """Factorise A once, to solve with many right-hand sides.
+
+    Args:
+        matrix: A, symmetric, shape [N, N].
+        kind: ``cholesky``, ``lu`` or ``lu_inverse``.
+
+    Returns:
+        The factorisation; if it failed, its ``outcome`` says why and every solve repeats it.
+
+    Raises:
+        ValueError: If the kind is unknown or the matrix is not symmetric.
+
+    Cost: N³/3, 2N³/3 or 2N³ operations.
+
+    Example:
+        >>> factors = factorize(torch.eye(2) * 4)
+        >>> factors.solve(torch.tensor([4.0, 8.0])).direction
+        tensor([1., 2.])
+    """
+    if kind not in FACTORIZATIONS:
+        raise ValueError(f"factorization {kind!r} is not known; known: {', '.join(FACTORIZATIONS)}")
+    return FACTORIZATIONS[kind](_operator(matrix))
+
+
+def _operator(matrix: SymmetricOperator | Tensor) -> SymmetricOperator:
+    """Return an operator; entries that are not finite are left for the solver to report."""
+    if isinstance(matrix, Tensor) and not torch.isfinite(matrix).all():
+        return DenseOperator(matrix)
+    return as_operator(matrix)
+
+
+def _by_factorization(kind: type[Factorization]) -> Solver:
+    def run(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
+        return kind(operator).solve(rhs, options.tolerance)
+
+    return run
+
+
+def _cg(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
+    return conjugate_gradients(operator, rhs, options.tolerance, options.max_products)
+
+
+def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
+    epsilon = options.tolerance if options.epsilon is None else options.epsilon
+    try:
+        output = emulate(operator, rhs, "qsvt", epsilon, options.alpha, options.kappa, options.mode)
+    except SystemRefused as refusal:
+        return Solution(None, refusal.outcome, SolveStats(solver="qsvt"))
+    residual = relative_residual(operator, output.direction, rhs)
+    outcome = judge(residual, max(epsilon, options.tolerance), operator.dtype)
+    if outcome != SOLVED and output.promise_held is False:
+        outcome = f"promise broken, {outcome}"
+    stats = SolveStats(
+        solver="qsvt", residual=residual, products=output.products, quantum=output.stats()
+    )
+    return Solution(output.direction, outcome, stats)
+
+
+SOLVERS: Mapping[str, Solver] = MappingProxyType(
+    {
+        **{name: _by_factorization(kind) for name, kind in FACTORIZATIONS.items()},
+        "cg": _cg,
+        "qsvt": _qsvt,
+    }
+)
+"""Every solver by name."""

@@ -1,0 +1,150 @@
+"""One look at the treated matrix of a block: everything the scheduler may ask about it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from qnewton.operators import DenseOperator, SymmetricOperator, as_operator
+from qnewton.records import Definiteness, Estimate, Facts
+from qnewton.survey.condition import spectrum_summary
+from qnewton.survey.determinant import determinant_bound, factorize, trace_bound
+from qnewton.treatment import largest_entry, mass_sparsity, row_blocks
+
+_BOUNDS = ("determinant", "trace")
+_METHODS = ("lanczos", "exact", *_BOUNDS)
+
+
+def survey(
+    operator: SymmetricOperator | Tensor,
+    *,
+    condition: str | None = "lanczos",
+    bounds: Sequence[str] = (),
+    tolerance: float = 0.01,
+    half_mass: bool = False,
+    seed: int = 0,
+    batch: int | None = None,
+    rank: int | None = None,
+) -> Facts:
+    """Measure the treated matrix A.
+
+    Entries are read if the operator holds them, or if a fact asked for needs them (``half_mass``,
+    ``bounds``, every ``condition`` but ``lanczos``); otherwise what depends on them stays ``None``
+    and a note says so. The bounds and the certificate of definiteness share one factorisation.
+
+    Args:
+        operator: A, an operator or a symmetric tensor of shape [N, N].
+        condition: Method of the condition number (:func:`condition_number`); ``None`` for none.
+        bounds: Upper bounds to add, of ``determinant`` and ``trace``. One that is refused leaves
+            a note, no exception.
+        tolerance: Relative accuracy of ``lanczos``.
+        half_mass: Whether to compute the largest 50%-sparsity, a sort of every row.
+        seed: Seed of the start vector of ``lanczos``.
+        batch: Samples behind the curvature, passed on.
+        rank: Rank of the undamped part, passed on.
+
+    Raises:
+        ValueError: If a method or bound is unknown, ``tolerance`` out of range, or the matrix is
+            not finite.
+
+    Cost: a few passes over the entries, plus that of each method asked for.
+
+    Example:
+        >>> facts = survey(torch.tensor([[4.0, 1.0], [1.0, 4.0]]), bounds=("trace",))
+        >>> facts.condition.describe(), facts.row_sparsity, facts.definiteness
+        ('1.667 (lanczos)', 2, 'positive')
+    """
+    _check(condition, bounds)
+    operator = as_operator(operator)
+    facts = Facts(n=operator.n, batch=batch, rank=rank)
+    wanted = tuple(dict.fromkeys((*bounds, *(m for m in (condition,) if m in _BOUNDS))))
+    needs_entries = half_mass or bool(wanted) or condition == "exact"
+    if needs_entries or isinstance(operator, DenseOperator):
+        operator = DenseOperator(operator.dense())
+        facts = _measure_entries(facts, operator.dense(), half_mass)
+    else:
+        note = "entries not formed: no row sparsity, largest entry or Frobenius norm"
+        facts = replace(facts, notes=(note,))
+    if condition in ("lanczos", "exact"):
+        summary = spectrum_summary(operator, condition, tolerance, seed=seed)
+        facts = replace(
+            facts,
+            condition=summary.condition,
+            norm=summary.norm,
+            definiteness=summary.definiteness,
+        )
+        facts = _note_missing(facts, summary.condition)
+    if wanted:
+        found = _measure_bounds(operator.dense(), wanted, facts.definiteness)
+        facts = replace(
+            facts,
+            bounds=tuple(bound for bound in found.estimates if bound.method in bounds),
+            definiteness=found.definiteness,
+            notes=facts.notes + found.notes,
+        )
+        if condition in _BOUNDS:
+            chosen = (bound for bound in found.estimates if bound.method == condition)
+            facts = replace(facts, condition=next(chosen, None))
+    return facts
+
+
+def _check(condition: str | None, bounds: Sequence[str]) -> None:
+    if condition is not None and condition not in _METHODS:
+        raise ValueError(
+            f"unknown condition method {condition!r}; choose from {', '.join(_METHODS)} or None"
+        )
+    for bound in bounds:
+        if bound not in _BOUNDS:
+            raise ValueError(f"unknown bound {bound!r}; choose from {', '.join(_BOUNDS)}")
+
+
+def _measure_entries(facts: Facts, matrix: Tensor, half_mass: bool) -> Facts:
+    largest = largest_entry(matrix)
+    most, square = 0, 0.0
+    for rows in row_blocks(matrix):
+        most = max(most, int(rows.count_nonzero(dim=1).max()))
+        square += float(rows.to(torch.float64).square().sum())
+    return replace(
+        facts,
+        row_sparsity=most,
+        half_mass_sparsity=int(mass_sparsity(matrix, 0.5).max()) if half_mass else None,
+        max_abs=largest,
+        frobenius=math.sqrt(square),
+    )
+
+
+def _note_missing(facts: Facts, condition: Estimate) -> Facts:
+    if condition.value is not None:
+        return facts
+    note = f"condition: the smallest |λ| is zero to rounding, κ is at least {condition.low:.3g}"
+    return replace(facts, notes=(*facts.notes, note))
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    estimates: tuple[Estimate, ...]
+    definiteness: Definiteness | None
+    notes: tuple[str, ...]
+
+
+def _measure_bounds(
+    matrix: Tensor, wanted: Sequence[str], definiteness: Definiteness | None
+) -> _Bounds:
+    known = {"positive": True, "indefinite": False, None: None}[definiteness]
+    factorization = factorize(matrix, known)
+    if definiteness is None and factorization.certificate is not None:
+        definiteness = "positive"
+    estimates: list[Estimate] = []
+    notes: list[str] = []
+    for method in wanted:
+        if method == "trace" and factorization.refusal is not None:
+            notes.append(f"trace: refused, {factorization.refusal}")
+            continue
+        bound = determinant_bound if method == "determinant" else trace_bound
+        estimate = bound(matrix, factorization)
+        estimates.append(estimate)
+        if estimate.value is None and estimate.log_value is None:
+            notes.append(f"{method}: det A = 0 in floating point, so the bound is infinite")
+    return _Bounds(tuple(estimates), definiteness, tuple(notes))

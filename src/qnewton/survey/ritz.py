@@ -1,0 +1,217 @@
+"""What a Lanczos tridiagonal tells about the spectrum of A, and what it guarantees."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eig_banded, eigh_tridiagonal
+
+from qnewton.survey.lanczos import Lanczos
+
+FAILURE_PROBABILITY = 1e-6
+"""Chance, over the random start, that a probabilistic end of a bracket is wrong."""
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RitzPair:
+    """A Ritz value θ with its residual r = ‖Ay - θy‖: some eigenvalue lies within r of θ.
+
+    Attributes:
+        value: θ.
+        residual: r.
+        gap: Distance to the nearest other Ritz value; 0 when there is none to tell.
+    """
+
+    value: float
+    residual: float
+    gap: float
+
+    @property
+    def reach(self) -> float:
+        """Return ‖Ay‖ = √(θ² + r²) for the unit Ritz vector y, which is at least min|λ|."""
+        return math.hypot(self.value, self.residual)
+
+    def converged(self, tolerance: float) -> bool:
+        """Return whether min(r, r²/gap) ≤ tolerance·|θ|.
+
+        The error r²/gap is the Kato-Temple bound where the gap is one of the spectrum; between
+        Ritz values it is an estimate.
+        """
+        error = self.residual
+        if self.gap > 0.0:
+            error = min(error, error**2 / self.gap)
+        return error <= tolerance * abs(self.value)
+
+
+@dataclass(frozen=True)
+class RitzEnds:
+    """The Ritz pairs that estimate the ends of the spectrum of |A|.
+
+    Attributes:
+        lowest: The smallest Ritz value.
+        highest: The largest Ritz value.
+        nearest: The pair with the smallest ‖Ay‖: ``lowest`` or ``highest`` of a matrix that
+            looks definite, else one beside zero.
+    """
+
+    lowest: RitzPair
+    highest: RitzPair
+    nearest: RitzPair
+
+    @property
+    def farthest(self) -> RitzPair:
+        """Return the pair of largest |θ|."""
+        return max(self.lowest, self.highest, key=lambda pair: abs(pair.value))
+
+    def converged(self, tolerance: float) -> bool:
+        """Return whether both ends of |A| look good to ``tolerance``, a quarter of it each.
+
+        Half would do if the error estimates were bounds. On 240 random spectra a quarter, met
+        twice in a row, kept every condition number within its 1%; a half left one at 1.3%.
+        """
+        return self.farthest.converged(tolerance / 4) and self.nearest.converged(tolerance / 4)
+
+    @property
+    def one_sign(self) -> bool:
+        """Whether every Ritz value has the same sign, as they must for a definite matrix."""
+        return self.lowest.value > 0.0 or self.highest.value < 0.0
+
+
+def ritz_ends(process: Lanczos) -> RitzEnds:
+    """Return the Ritz pairs at the ends of the spectrum: O(k), or O(k²) if T_k is indefinite."""
+    last = process.products - 1
+    lowest = _pairs(process, 0, min(1, last))[0]
+    highest = _pairs(process, max(last - 1, 0), last)[-1]
+    if lowest.value > 0.0 or last == 0:
+        return RitzEnds(lowest, highest, lowest)
+    if highest.value < 0.0:
+        return RitzEnds(lowest, highest, highest)
+    # Beside zero: of the two Ritz values on each side, one may be passing through the gap, with a
+    # residual that tells.
+    crossing = int(np.searchsorted(ritz_values(process), 0.0))
+    beside = _pairs(process, max(crossing - 2, 0), min(crossing + 1, last))
+    return RitzEnds(lowest, highest, min(beside, key=lambda pair: pair.reach))
+
+
+def ritz_values(process: Lanczos) -> Vector:
+    """Return all k Ritz values, ascending: O(k²)."""
+    if process.products == 1:
+        return np.array(process.alphas)
+    return np.asarray(eigh_tridiagonal(process.alphas, process.betas[:-1], eigvals_only=True))
+
+
+def _pairs(process: Lanczos, first: int, last: int) -> list[RitzPair]:
+    if process.products == 1:
+        return [RitzPair(process.alphas[0], process.betas[0], 0.0)]
+    values, vectors = eigh_tridiagonal(
+        process.alphas, process.betas[:-1], select="i", select_range=(first, last)
+    )
+    residuals = process.betas[-1] * np.abs(vectors[-1])
+    spacings = np.concatenate([[np.inf], np.diff(values), [np.inf]])
+    gaps = np.minimum(spacings[:-1], spacings[1:])
+    return [
+        RitzPair(float(value), float(residual), float(gap))
+        for value, residual, gap in zip(values, residuals, gaps, strict=True)
+    ]
+
+
+def extreme_singular_values(process: Lanczos) -> tuple[float, float]:
+    """Return σ_1 and σ_k of the (k+1) × k tridiagonal [T_k; β_k e_kᵀ]: O(k²).
+
+    They are the largest and smallest ‖Ay‖ over unit vectors y of the Krylov space, so that
+    σ_max(A) ≥ σ_1 and σ_min(A) ≤ σ_k for any symmetric A.
+    """
+    k = process.products
+    # Eigenvalues ±σ_i and 0 of [[0, T], [Tᵀ, 0]], its rows and columns shuffled into a band of
+    # three, which keeps the small ones as accurate as the large: row i of T goes to 2i, column i
+    # to 2i + 1.
+    band = np.zeros((4, 2 * k + 1))
+    band[1, 0::2][:k] = process.alphas
+    band[1, 1::2] = process.betas
+    band[3, 0::2][: k - 1] = process.betas[:-1]
+    values = eig_banded(band, lower=True, eigvals_only=True)
+    return float(values[-1]), float(max(values[k + 1], 0.0))
+
+
+@dataclass(frozen=True)
+class SpectrumBounds:
+    """Bounds that hold with probability 1 - 1e-6 over the start; ``None`` where there is none.
+
+    Attributes:
+        lowest: No eigenvalue is below it.
+        highest: No eigenvalue is above it.
+        smallest: Every |λ| is at least this; ``None`` if zero cannot be excluded.
+    """
+
+    lowest: float
+    highest: float
+    smallest: float | None
+
+
+def spectrum_bounds(process: Lanczos, n: int) -> SpectrumBounds:
+    """Bound the spectrum of A by its Lanczos polynomial.
+
+    With p_k the characteristic polynomial of T_k, p_k(A) v_1 = β_1⋯β_k v_{k+1}; hence
+    |p_k(λ)|·|uᵀv_1| ≤ β_1⋯β_k for every eigenpair (λ, u). A given u meets a uniformly random v_1
+    with |uᵀv_1| ≥ t but for a probability of at most t√(2n/π), so the eigenvalues next to and
+    farthest from zero all lie where |p_k| ≤ β_1⋯β_k/t. Products are taken as exact up to
+    ``process.rounding``, by which the bounds are widened.
+
+    Reference: van Dorsselaer, Hochstenbach, van der Vorst, SIAM J. Matrix Anal. Appl. 22 (2000)
+    837, for the ends of the spectrum; the same inequality serves around zero.
+    """
+    values = ritz_values(process)
+    rounding = process.rounding
+    if process.products == n:
+        # The basis is complete: T_k is A in other coordinates, and there is no chance in it.
+        smallest = float(np.abs(values).min()) - rounding
+        return SpectrumBounds(
+            float(values[0]) - rounding,
+            float(values[-1]) + rounding,
+            smallest if smallest > 0.0 else None,
+        )
+    # Four eigenvectors share the failure probability: both ends, and both neighbours of zero.
+    overlap = FAILURE_PROBABILITY / 4.0 / math.sqrt(2.0 * n / math.pi)
+    floor = max(process.ulp, np.finfo(np.float64).tiny)
+    ceiling = float(np.log(np.maximum(process.betas, floor)).sum()) - math.log(overlap)
+
+    def excluded(x: float) -> bool:
+        distances = np.abs(values - x)
+        return bool(distances.all()) and float(np.log(distances).sum()) > ceiling
+
+    lowest = _edge(excluded, values[0], -1.0) - rounding
+    highest = _edge(excluded, values[-1], 1.0) + rounding
+    smallest = None
+    if values[0] > 0.0:
+        smallest = lowest
+    elif values[-1] < 0.0:
+        smallest = -highest
+    elif excluded(0.0):
+        above, below = values[values > 0.0], values[values < 0.0]
+        right = _bisect(excluded, 0.0, float(above[0]))
+        left = _bisect(excluded, 0.0, float(below[-1]))
+        smallest = min(right, -left) - rounding
+    return SpectrumBounds(lowest, highest, smallest if smallest and smallest > 0.0 else None)
+
+
+def _edge(excluded: Callable[[float], bool], end: float, direction: float) -> float:
+    """Return the excluded point nearest to ``end``, walking outwards: |p_k| only grows there."""
+    step = max(abs(end), 1e-300) * 1e-16
+    while not excluded(end + direction * step):
+        step *= 2.0
+    return _bisect(excluded, end + direction * step, end)
+
+
+def _bisect(excluded: Callable[[float], bool], inside: float, outside: float) -> float:
+    """Return the excluded point next to the boundary between ``inside`` and ``outside``."""
+    for _ in range(60):
+        middle = (inside + outside) / 2.0
+        if excluded(middle):
+            inside = middle
+        else:
+            outside = middle
+    return inside

@@ -1,0 +1,113 @@
+"""What one training run is asked to do: the options of ``qnewton train``, checked on creation."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from qnewton.scheduler.policy import POLICIES
+
+OptimizerName = Literal["qnewton", "sgd", "adam"]
+
+DEFAULT_LR: dict[str, float] = {"qnewton": 1.0, "sgd": 0.1, "adam": 1e-3}
+DEFAULT_HARDWARE = "attosecond"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRequest:
+    """Options of one training run.
+
+    Attributes:
+        workload: What to train.
+        optimizer: qnewton, or a first-order optimizer to compare with.
+        policy: Who chooses the solver: classical (cheapest that runs here), paper (LU inversion
+            against the quantum price of the paper's Algorithm 2), classical-only, quantum-only.
+        steps: Steps to take.
+        target: Stop at this test accuracy (0 to 1).
+        lr: Length of a step; the default is 1 for qnewton, 0.1 for sgd, 0.001 for adam.
+        batch_size: Samples a step; the default is the workload's.
+        blocks: Parameters that share a Newton system: all (full), a layer, or a tensor.
+        damping: The λ of H + λI.
+        relative_damping: Read damping as a share of the largest entry: λ = damping·max|H|.
+        prune_count: Keep at most this many entries a row, symmetrically.
+        prune_mass: Keep about this share (0 to 1) of every row's absolute sum, symmetrically.
+        warmup: First-order steps before Newton starts: a count; auto, until the chosen solve is
+            priced within a second; or paper, until κ and d are low.
+        first_order_lr: Learning rate of those steps.
+        hardware: Quantum machine to price on: a profile's name or a TOML file. The quantum
+            policies use the hypothetical attosecond machine unless told otherwise.
+        epsilon: Error tolerance the quantum solver is priced and emulated at.
+        seed: Draws the split, the weights and the batches.
+        checkpoint_every: Steps between checkpoints.
+    """
+
+    workload: str = "digits"
+    optimizer: OptimizerName = "qnewton"
+    policy: str = "classical"
+    steps: int = 40
+    target: float | None = None
+    lr: float | None = None
+    batch_size: int | None = None
+    blocks: Literal["full", "layer", "tensor"] = "full"
+    damping: float = 1.0
+    relative_damping: bool = False
+    prune_count: int | None = None
+    prune_mass: float | None = None
+    warmup: str = "0"
+    first_order_lr: float = 0.1
+    hardware: str | None = None
+    epsilon: float = 1e-12
+    seed: int = 0
+    checkpoint_every: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "checkpoint_every", "batch_size", "prune_count"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{_flag(name)} is {value}; it must be at least 1")
+        for name in ("damping", "first_order_lr", "lr"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{_flag(name)} is {value}; it must be finite and 0 or more")
+        for name in ("target", "prune_mass", "epsilon"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1:
+                raise ValueError(f"{_flag(name)} is {value}; it must lie between 0 and 1")
+        if self.prune_count is not None and self.prune_mass is not None:
+            raise ValueError("--prune-count and --prune-mass exclude each other; give one")
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"--seed is {self.seed}; it must lie between 0 and {2**31 - 1}")
+        if self.policy not in POLICIES:
+            raise ValueError(f"--policy is {self.policy!r}; choose {', '.join(POLICIES)}")
+        self.warmup_value  # noqa: B018  # raises on a malformed one
+
+    @property
+    def step_length(self) -> float:
+        """The learning rate in force."""
+        return DEFAULT_LR[self.optimizer] if self.lr is None else self.lr
+
+    @property
+    def quantum_hardware(self) -> str | None:
+        """The quantum machine in force, by name or path."""
+        if self.hardware is None and self.policy in ("paper", "quantum-only"):
+            return DEFAULT_HARDWARE
+        return self.hardware
+
+    @property
+    def prune(self) -> int | float | None:
+        """Pruning as ``QNewton`` takes it: a count, a mass, or nothing."""
+        return self.prune_mass if self.prune_count is None else self.prune_count
+
+    @property
+    def warmup_value(self) -> int | str:
+        """Warm-up as ``QNewton`` takes it."""
+        if self.warmup in ("auto", "paper"):
+            return self.warmup
+        if not self.warmup.isdecimal():
+            raise ValueError(
+                f"--warmup is {self.warmup!r}; pass a count of 0 or more, 'auto' or 'paper'"
+            )
+        return int(self.warmup)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,189 @@
+"""One training run from request to folder: begun, or gone on with after an interruption."""
+
+import dataclasses
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from qnewton.cost import load_hardware
+from qnewton.optimizer import QNewton, describe_machine
+from qnewton.records import Calibration, QuantumHardware, decode
+from qnewton.runs import (
+    Run,
+    RunConfig,
+    RunWriter,
+    latest_checkpoint,
+    read_config,
+    read_run,
+)
+from qnewton.training.checkpoint import load_checkpoint
+from qnewton.training.environment import versions
+from qnewton.training.loop import Progress, TrainingResult, train
+from qnewton.training.request import TrainingRequest
+from qnewton.training.steppers import FirstOrderStepper, NewtonStepper, Stepper
+from qnewton.workloads import Workload, load_workload
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """A training run ready to start: nothing in it has been trained yet."""
+
+    request: TrainingRequest
+    config: RunConfig
+    workload: Workload
+    model: nn.Module
+    stepper: Stepper
+
+
+def prepare(
+    request: TrainingRequest, calibration: Calibration, data_dir: Path | None = None
+) -> Session:
+    """Load data, build model and optimizer, and freeze what the run will use.
+
+    Raises:
+        ValueError: If the request names something that does not exist.
+    """
+    name = request.quantum_hardware
+    hardware = load_hardware(name) if name is not None else None
+    config = RunConfig(
+        kind="train",
+        workload=request.workload,
+        policy=request.policy if request.optimizer == "qnewton" else request.optimizer,
+        seed=request.seed,
+        options=dataclasses.asdict(request),
+        versions=versions(),
+        machine=describe_machine(),
+        threads=torch.get_num_threads(),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        calibration=calibration,
+        hardware=hardware,
+    )
+    return _session(request, config, hardware, data_dir)
+
+
+def begin(
+    session: Session, folder: Path, on_step: Callable[[Progress], None] = lambda _: None
+) -> TrainingResult:
+    """Train a prepared session into a new run folder.
+
+    Raises:
+        RunExistsError: If the folder already holds something.
+        RunStorageError: If the folder cannot be written.
+    """
+    with RunWriter.create(folder, session.config) as writer:
+        return _train(session, writer, None, on_step)
+
+
+def resume(
+    folder: Path,
+    data_dir: Path | None = None,
+    on_step: Callable[[Progress], None] = lambda _: None,
+    on_warning: Callable[[str], None] = lambda _: None,
+) -> tuple[Session, TrainingResult]:
+    """Go on with an interrupted run from its last checkpoint, to the bit.
+
+    The run's own options, calibration and thread count stay in force; steps recorded after the
+    checkpoint are taken again.
+
+    Raises:
+        NotARunError: If the folder is not a run.
+        RunStorageError: If the folder cannot be written.
+    """
+    config = read_config(folder)
+    request = decode(TrainingRequest, config.options)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    for name, version in versions().items():
+        if config.versions.get(name) != version:
+            on_warning(
+                f"the run began with {name} {config.versions.get(name)}, this is {version}: its "
+                "numbers may differ in the last bits"
+            )
+    session = _session(request, config, config.hardware, data_dir)
+    checkpoint, warnings = latest_checkpoint(folder)
+    for warning in warnings:
+        on_warning(warning)
+    with RunWriter.resume(folder, checkpoint) as writer:
+        past = None
+        if checkpoint is not None:
+            load_checkpoint(checkpoint.data, session.model, session.stepper)
+            past = _past(read_run(folder), request.target)
+            if isinstance(session.stepper, FirstOrderStepper):
+                session.stepper.next_step = len(past.records)
+        return session, _train(session, writer, past, on_step)
+
+
+def _session(
+    request: TrainingRequest,
+    config: RunConfig,
+    hardware: QuantumHardware | None,
+    data_dir: Path | None,
+) -> Session:
+    assert config.calibration is not None
+    workload = load_workload(request.workload, request.seed, data_dir)
+    if request.batch_size is not None:
+        workload = dataclasses.replace(workload, batch_size=request.batch_size)
+    model = workload.build_model(request.seed)
+    stepper = _stepper(request, model, config.calibration, hardware)
+    return Session(request, config, workload, model, stepper)
+
+
+def _stepper(
+    request: TrainingRequest,
+    model: nn.Module,
+    calibration: Calibration,
+    hardware: QuantumHardware | None,
+) -> Stepper:
+    if request.optimizer == "sgd":
+        sgd = torch.optim.SGD(model.parameters(), lr=request.step_length)
+        return FirstOrderStepper(sgd, model, calibration)
+    if request.optimizer == "adam":
+        adam = torch.optim.Adam(model.parameters(), lr=request.step_length)
+        return FirstOrderStepper(adam, model, calibration)
+    return NewtonStepper(
+        QNewton(
+            model,
+            lr=request.step_length,
+            blocks=request.blocks,
+            damping=request.damping,
+            damping_scale="max-abs" if request.relative_damping else "absolute",
+            prune=request.prune,
+            policy=request.policy,
+            hardware=hardware,
+            warmup=request.warmup_value,
+            first_order_lr=request.first_order_lr,
+            calibration=calibration,
+            epsilon=request.epsilon,
+            seed=request.seed,
+        )
+    )
+
+
+def _past(run: Run, target: float | None) -> TrainingResult:
+    reached = next(
+        (m.step for m in run.metrics if target is not None and m.test_accuracy >= target), None
+    )
+    return TrainingResult(run.steps, run.metrics, reached)
+
+
+def _train(
+    session: Session,
+    writer: RunWriter,
+    past: TrainingResult | None,
+    on_step: Callable[[Progress], None],
+) -> TrainingResult:
+    return train(
+        session.workload,
+        session.model,
+        session.stepper,
+        steps=session.request.steps,
+        seed=session.request.seed,
+        target=session.request.target,
+        writer=writer,
+        checkpoint_every=session.request.checkpoint_every,
+        past=past,
+        on_step=on_step,
+    )

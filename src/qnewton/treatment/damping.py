@@ -1,0 +1,116 @@
+"""Damping: A = H + λI."""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from qnewton.operators import DenseOperator, SymmetricOperator, as_operator
+from qnewton.records import Treatment
+from qnewton.treatment.entries import largest_entry
+
+
+def damp(
+    operator: SymmetricOperator | Tensor,
+    strength: float,
+    *,
+    relative: bool = False,
+    overwrite: bool = False,
+) -> SymmetricOperator:
+    """Return A = H + λI, with λ = ``strength``, or ``strength``·max|H_ij| when ``relative``.
+
+    An operator that holds its entries stays dense; any other stays lazy, its products being
+    Hv + λv, unless ``relative`` asks for its entries.
+
+    Args:
+        operator: The curvature H, an operator or a symmetric tensor of shape [N, N].
+        strength: λ, or the factor ε of λ = ε·max|H_ij|; at least 0.
+        relative: Scale ``strength`` by the largest entry in absolute value.
+        overwrite: Put λ on the diagonal of the given operator's own entries instead of a copy,
+            when it has any; the given operator is then A, too.
+
+    Returns:
+        The damped operator; its ``treatment`` records λ, added to any damping already there.
+
+    Raises:
+        ValueError: If ``strength`` is negative or λ is not finite in the operator's dtype, if the
+            operator is already pruned, or if ``relative`` meets an entry that is not finite.
+
+    Cost: one copy of the N² entries of a dense operator, or none with ``overwrite``; for a lazy
+    one nothing, or with ``relative`` what its ``dense()`` costs.
+
+    Reference: Q-Newton (arXiv:2405.00252), section V-D; the relative form is its authors' code.
+
+    Example:
+        >>> damped = damp(torch.tensor([[2.0, 1.0], [1.0, 0.0]]), 0.5)
+        >>> damped.dense().diagonal(), damped.treatment.damping
+        (tensor([2.5000, 0.5000]), 0.5)
+    """
+    if not (math.isfinite(strength) and strength >= 0.0):
+        raise ValueError(f"damping {strength!r} must be a finite number of at least 0")
+    operator = as_operator(operator)
+    if operator.treatment.max_per_row is not None:
+        raise ValueError(
+            f"the operator is already pruned to {operator.treatment.max_per_row} entries per row; "
+            "damp before pruning"
+        )
+    lazy = not isinstance(operator, DenseOperator)
+    if lazy and not relative:
+        _check_range(strength, operator.dtype)
+        return DampedOperator(operator, strength)
+    matrix = operator.dense()
+    shift = strength * largest_entry(matrix) if relative else strength
+    _check_range(shift, matrix.dtype)
+    matrix = matrix if overwrite else matrix.clone()
+    matrix.diagonal().add_(shift)
+    return DenseOperator(matrix, _record(operator.treatment, shift, strength if relative else None))
+
+
+class DampedOperator(SymmetricOperator):
+    """H + λI for an operator H that is only multiplied with.
+
+    Args:
+        base: The operator H.
+        shift: λ, at least 0.
+    """
+
+    def __init__(self, base: SymmetricOperator, shift: float) -> None:
+        self.base = base
+        self.shift = shift
+        self.treatment = _record(base.treatment, shift, None)
+
+    @property
+    def shape(self) -> torch.Size:
+        """Return ``torch.Size([N, N])``."""
+        return self.base.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the dtype of products and entries."""
+        return self.base.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of products and entries."""
+        return self.base.device
+
+    def __matmul__(self, vector: Tensor) -> Tensor:
+        """Return Hv + λv: one product with H."""
+        return torch.add(self.base @ vector, vector, alpha=self.shift)
+
+    def dense(self) -> Tensor:
+        """Return the entries of H with λ on the diagonal, a new matrix at each call."""
+        matrix = self.base.dense().clone()
+        matrix.diagonal().add_(self.shift)
+        return matrix
+
+
+def _check_range(shift: float, dtype: torch.dtype) -> None:
+    limit = torch.finfo(dtype).max
+    if not 0.0 <= shift <= limit:
+        raise ValueError(f"damping {shift!r} is outside [0, {limit:.3g}], the range of {dtype}")
+
+
+def _record(treatment: Treatment, shift: float, relative: float | None) -> Treatment:
+    return replace(treatment, damping=treatment.damping + shift, relative_damping=relative)

@@ -1,0 +1,82 @@
+"""A workload: data, model, loss and target, and how it is evaluated."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One training problem, complete but for the optimizer.
+
+    Attributes:
+        name: Name on the command line.
+        title: One line for people.
+        train_inputs: Shape [n_train, ...].
+        train_targets: Shape [n_train].
+        test_inputs: Shape [n_test, ...].
+        test_targets: Shape [n_test].
+        build_model: Makes the untrained model from a seed, without touching the global generator.
+        loss: Maps (outputs, targets) to the mean loss.
+        target_accuracy: Test accuracy a comparison trains to.
+        batch_size: Samples a step; ``None`` trains on the whole training split.
+        evaluate_every: Steps between evaluations of the whole test split.
+        sgd_learning_rates: The grid a comparison tunes SGD over.
+        source: Where the data came from, recorded with the run.
+    """
+
+    name: str
+    title: str
+    train_inputs: Tensor
+    train_targets: Tensor
+    test_inputs: Tensor
+    test_targets: Tensor
+    build_model: Callable[[int], nn.Module]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    target_accuracy: float
+    batch_size: int | None
+    evaluate_every: int
+    sgd_learning_rates: tuple[float, ...]
+    source: str
+
+    @property
+    def n_train(self) -> int:
+        """Number of training samples."""
+        return self.train_inputs.shape[0]
+
+    def batches(self, seed: int, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batch of every step from ``first_step`` on, without end.
+
+        Batches are cut from one shuffle an epoch, each epoch's shuffle drawn from its own
+        generator, so that step k's batch depends on seed and k alone and a resumed run sees
+        exactly what the uninterrupted one would have.
+        """
+        if self.batch_size is None or self.batch_size >= self.n_train:
+            while True:
+                yield self.train_inputs, self.train_targets
+        per_epoch = self.n_train // self.batch_size
+        step = first_step
+        while True:
+            epoch, position = divmod(step, per_epoch)
+            order = torch.randperm(self.n_train, generator=_generator(seed, epoch))
+            for k in range(position, per_epoch):
+                chosen = order[k * self.batch_size : (k + 1) * self.batch_size]
+                yield self.train_inputs[chosen], self.train_targets[chosen]
+            step = (epoch + 1) * per_epoch
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module) -> tuple[float, float]:
+        """Return (mean loss, accuracy) over the whole test split, leaving the mode unchanged."""
+        was_training = model.training
+        model.eval()
+        outputs = model(self.test_inputs)
+        model.train(was_training)
+        loss = float(self.loss(outputs, self.test_targets))
+        accuracy = float((outputs.argmax(dim=1) == self.test_targets).double().mean())
+        return loss, accuracy
+
+
+def _generator(seed: int, epoch: int) -> torch.Generator:
+    return torch.Generator().manual_seed((seed << 32) + epoch)

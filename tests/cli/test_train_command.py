@@ -1,0 +1,117 @@
+"""``qnewton train``: what it prints and leaves, and what interrupts it."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from qnewton.runs import latest_checkpoint, read_run
+
+
+def parameters_of(folder: Path) -> dict[str, torch.Tensor]:
+    import io
+
+    checkpoint, warnings = latest_checkpoint(folder)
+    assert checkpoint is not None, warnings
+    return torch.load(io.BytesIO(checkpoint.data), weights_only=True)["model"]
+
+
+def test_train_prints_one_json_object_and_leaves_a_run_folder(qnewton) -> None:
+    code, output, error = qnewton(
+        "train", "digits", "--steps", "3", "--policy", "paper", "--out", "run", "--json"
+    )
+    assert code == 0, error
+    result = json.loads(output)
+    assert result["run"] == "run"
+    assert result["steps"] == 3
+    assert sum(result["decisions"].values()) == 3
+    assert result["measured_seconds"] > 0
+    assert result["modelled_seconds"] > 0
+    run = read_run("run")
+    assert len(run.steps) == 3
+    assert [m.step for m in run.metrics] == [1, 2, 3]
+    assert run.config.calibration is not None
+    quotes = run.steps[0].blocks[0].decision.quotes
+    assert {q.solver for q in quotes} >= {"lu_inverse", "qsvt"}
+    for name in ("config.json", "steps.jsonl", "metrics.jsonl", "report.html"):
+        assert (Path("run") / name).exists()
+
+
+def test_an_existing_run_is_not_overwritten(qnewton) -> None:
+    assert qnewton("train", "digits", "--steps", "1", "--out", "run")[0] == 0
+    before = Path("run/steps.jsonl").read_bytes()
+    code, _, error = qnewton("train", "digits", "--steps", "1", "--out", "run")
+    assert code == 2
+    assert "--resume" in error
+    assert Path("run/steps.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("after", [0, 1, 4, 7])
+def test_a_killed_run_resumes_to_the_same_bits(qnewton, after: int) -> None:
+    options = ["--steps", "9", "--checkpoint-every", "3", "--prune-mass", "0.9"]
+    assert qnewton("train", "digits", *options, "--out", "whole")[0] == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qnewton", "train", "digits", *options, "--out", "cut"],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    steps = Path("cut/steps.jsonl")
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if steps.exists() and steps.read_bytes().count(b"\n") >= after:
+            break
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    code, _, error = qnewton("train", "--resume", "cut")
+    assert code == 0, error
+    whole, cut = parameters_of(Path("whole")), parameters_of(Path("cut"))
+    for name, value in whole.items():
+        assert torch.equal(value, cut[name]), name
+    recorded = [(s.step, s.loss) for s in read_run("cut").steps]
+    assert recorded == [(s.step, s.loss) for s in read_run("whole").steps]
+
+
+def test_a_full_disk_is_one_line_with_exit_code_1_and_loses_nothing(
+    calibrated_cache, tmp_path
+) -> None:
+    limit = 60_000
+
+    def limit_file_size() -> None:
+        # Writing past the limit fails as a full disk does, without filling one.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    options = ["train", "digits", "--steps", "40", "--out", "run", "--checkpoint-every", "40"]
+    done = subprocess.run(
+        [sys.executable, "-m", "qnewton", *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "QNEWTON_CACHE": str(calibrated_cache)},
+        preexec_fn=limit_file_size,
+    )
+    assert done.returncode == 1, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("qnewton: ")
+    assert "--resume" in last
+    run = read_run(tmp_path / "run")
+    assert run.warnings == ()
+    assert len(run.steps) >= 1
+    assert [s.step for s in run.steps] == list(range(len(run.steps)))
+
+
+def test_a_folder_that_cannot_be_made_is_a_wrong_request_or_a_failed_run(qnewton) -> None:
+    Path("file").write_text("not a folder")
+    code, _, error = qnewton("train", "digits", "--steps", "1", "--out", "file/run")
+    assert code in (1, 2)
+    assert error.splitlines()[-1].startswith("qnewton: ")
+    assert Path("file").read_text() == "not a folder"

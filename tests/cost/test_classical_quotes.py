@@ -1,0 +1,184 @@
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qnewton.cost import (
+    cg_products,
+    cg_quote,
+    cholesky_quote,
+    load_classical,
+    lu_inverse_quote,
+    lu_quote,
+    nominal_calibration,
+)
+from qnewton.records import Calibration, Estimate, Facts, KernelFit
+
+QUICK = settings(deadline=None, max_examples=100)
+NOMINAL = nominal_calibration()
+PAPER = load_classical("paper-h100")
+QUOTES = (lu_inverse_quote, lu_quote, cholesky_quote, cg_quote)
+
+
+def estimate(value, log_value=None):
+    return Estimate(
+        value=value, low=None, high=None, method="lanczos", products=40, log_value=log_value
+    )
+
+
+def facts(n=1482, kappa: float | None = 10.0, definiteness=None):
+    condition = None if kappa is None else estimate(kappa)
+    return Facts(n=n, condition=condition, definiteness=definiteness)
+
+
+def seconds(quote, what, **options):
+    found = quote(NOMINAL, what, **options).seconds
+    assert found is not None
+    return found
+
+
+@QUICK
+@given(st.integers(1, 10**6), st.floats(1, 1e12), st.sampled_from(["float32", "float64"]))
+def test_terms_add_up_and_prices_are_positive(n, kappa, dtype):
+    for quote in QUOTES:
+        priced = quote(NOMINAL, facts(n, kappa), dtype)
+        assert priced.refused is None
+        assert priced.seconds is not None
+        assert 0 < priced.seconds < math.inf
+        # rel: correctly rounded sum of at most two terms.
+        assert math.fsum(t.seconds for t in priced.terms) == pytest.approx(
+            priced.seconds, rel=1e-15
+        )
+        assert priced.machine == "classical"
+        assert priced.hardware == "nominal"
+        assert not priced.hypothetical
+
+
+@QUICK
+@given(st.integers(1, 10**5), st.integers(1, 10**4), st.floats(1, 1e9), st.floats(1, 1e3))
+def test_prices_never_fall_with_n_and_cg_never_with_kappa_or_precision(n, more, kappa, factor):
+    for quote in QUOTES:
+        small, large = (seconds(quote, facts(size, kappa)) for size in (n, n + more))
+        assert small <= large
+    here = seconds(cg_quote, facts(n, kappa))
+    worse = seconds(cg_quote, facts(n, kappa * factor))
+    finer = seconds(cg_quote, facts(n, kappa), tolerance=1e-6 / factor)
+    assert here <= min(worse, finer)
+
+
+@QUICK
+@given(st.integers(1, 10**6), st.floats(1e-14, 1e-6))
+def test_lu_inverse_is_c_times_n_cubed_and_nothing_else(n, rate):
+    fitted = KernelFit(kernel="lu_inverse", work="N^3", dtype="float32", seconds_per_unit=rate)
+    machine = Calibration(name="m", machine="m", date="d", source="s", fits=(fitted,))
+    assert lu_inverse_quote(machine, facts(n)).seconds == rate * float(n) ** 3
+
+
+def test_the_papers_machine_reproduces_its_table_iii():
+    # Classical-only less SGD: 1.06 s - 0.14 s, each printed to 0.005.
+    assert lu_inverse_quote(PAPER, facts(12_544)).seconds == pytest.approx(0.92, abs=0.01)
+
+
+def test_a_calibration_without_the_rate_refuses_and_says_why():
+    for quote in (lu_quote, cholesky_quote, cg_quote):
+        refused = quote(PAPER, facts())
+        assert refused.seconds is None
+        assert refused.terms == ()
+        assert "calibration 'paper-h100' has no" in str(refused.refused)
+        assert "qnewton calibrate" in str(refused.refused)
+    assert "for float64" in str(lu_inverse_quote(PAPER, facts(), "float64").refused)
+
+
+def test_rates_nobody_timed_are_marked_in_every_quote():
+    for quote in QUOTES:
+        assert NOMINAL.source in quote(NOMINAL, facts()).assumptions
+    assert PAPER.source in lu_inverse_quote(PAPER, facts()).assumptions
+    timed = replace(NOMINAL, fits=tuple(replace(f, samples=((1.0, 1.0),)) for f in NOMINAL.fits))
+    for quote in QUOTES:
+        assert NOMINAL.source not in quote(timed, facts()).assumptions
+
+
+def test_cholesky_and_cg_refuse_an_indefinite_matrix():
+    for quote in (cholesky_quote, cg_quote):
+        refused = quote(NOMINAL, facts(definiteness="indefinite"))
+        assert refused.seconds is None
+        assert "A is indefinite" in str(refused.refused)
+    for quote in (lu_quote, lu_inverse_quote):
+        assert quote(NOMINAL, facts(definiteness="indefinite")).refused is None
+
+
+def test_definiteness_is_an_assumption_until_certified():
+    for quote in (cholesky_quote, cg_quote):
+        assumed = quote(NOMINAL, facts()).assumptions
+        certified = quote(NOMINAL, facts(definiteness="positive")).assumptions
+        assert any("positive definite" in line for line in assumed)
+        assert not any("positive definite" in line for line in certified)
+    assert "positive definite, checked by the factorisation itself" in (
+        cholesky_quote(NOMINAL, facts()).assumptions
+    )
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        (None, "the condition number is unknown"),
+        (estimate(None, log_value=993.0), "e^993"),
+        (estimate(math.inf), "too large"),
+        (estimate(math.nan), "too large"),
+    ],
+)
+def test_cg_refuses_a_condition_number_it_cannot_use(condition, words):
+    refused = cg_quote(NOMINAL, Facts(n=10, condition=condition))
+    assert refused.seconds is None
+    assert words in str(refused.refused)
+
+
+def test_cg_records_what_it_priced():
+    quote = cg_quote(NOMINAL, facts(kappa=100.0), tolerance=1e-4)
+    assert quote.condition_number == 100.0
+    assert quote.epsilon == 1e-4
+    assert [term.name for term in quote.terms] == ["products", "vectors"]
+    assert any(f"{cg_products(100.0, 1e-4)} products" in line for line in quote.assumptions)
+
+
+def test_cg_products_follow_the_bound():
+    # FORMULAS 11a: ½√κ ln(2√κ/ε), rounded up, never less than one product.
+    assert cg_products(1e4, 1e-6) == math.ceil(50 * math.log(200 / 1e-6))
+    assert cg_products(1.0, 0.9) == 1
+
+
+@pytest.mark.parametrize(
+    ("kappa", "tolerance", "field"),
+    [
+        (0.5, 1e-6, "condition_number"),
+        (math.nan, 1e-6, "condition_number"),
+        (math.inf, 1e-6, "condition_number"),
+        (10.0, 0.0, "tolerance"),
+        (10.0, 1.0, "tolerance"),
+        (10.0, math.nan, "tolerance"),
+    ],
+)
+def test_cg_products_out_of_range(kappa, tolerance, field):
+    with pytest.raises(ValueError, match=f"^{field} is "):
+        cg_products(kappa, tolerance)
+
+
+def test_cg_bound_holds_for_real_runs():
+    # The bound is what the price charges, so it must not be below what CG needs.
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    for kappa in (5.0, 100.0, 1e3):
+        values = np.geomspace(1.0, kappa, 400)
+        b = generator.standard_normal(400)
+        x, r = np.zeros(400), b.copy()
+        p, products = r.copy(), 0
+        while np.linalg.norm(r) > 1e-6 * np.linalg.norm(b):
+            ap = values * p
+            step = (r @ r) / (p @ ap)
+            x, new = x + step * p, r - step * ap
+            p, r = new + (new @ new) / (r @ r) * p, new
+            products += 1
+        assert products <= cg_products(kappa, 1e-6)

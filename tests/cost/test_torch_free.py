@@ -1,0 +1,25 @@
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "module", ["qnewton.records", "qnewton.runs", "qnewton.cost", "qnewton.scheduler.policy"]
+)
+def test_importing_leaves_torch_unloaded(module):
+    code = (
+        f"import sys, {module}; print([m for m in ('torch', 'scipy', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_room_is_reachable_from_the_package_without_torch():
+    code = (
+        "import sys, qnewton; "
+        "qnewton.cost.queries.jennings_2023(alpha=1, kappa=10, epsilon=0.01); "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

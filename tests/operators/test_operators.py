@@ -1,0 +1,51 @@
+"""Every operator multiplies like its own entries, and refuses what is no symmetric matrix."""
+
+import pytest
+import torch
+
+from qnewton.operators import DenseOperator, LinearSystem, MatrixFreeOperator, as_operator
+
+MATRIX = torch.tensor([[2.0, 1.0, 0.0], [1.0, -3.0, 0.5], [0.0, 0.5, 4.0]])
+OPERATORS = {
+    "dense": lambda: DenseOperator(MATRIX),
+    "matrix-free": lambda: MatrixFreeOperator(3, lambda v: MATRIX @ v),
+}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_products_equal_those_of_the_entries(name: str) -> None:
+    operator = OPERATORS[name]()
+    vectors = torch.tensor([[1.0, 2.0], [0.0, -1.0], [3.0, 1.0]])
+    assert torch.equal(operator.dense(), MATRIX)
+    assert torch.allclose(operator @ vectors, MATRIX @ vectors)
+    assert torch.allclose(operator @ vectors[:, 0], MATRIX @ vectors[:, 0])
+    assert operator.n == 3
+    assert operator.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_vector_of_the_wrong_length_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=r"3 × 3 operator cannot multiply .* \(2,\)"):
+        OPERATORS[name]() @ torch.ones(2)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "says"),
+    [
+        (torch.ones(2, 3), "square"),
+        (torch.ones(2, 2, dtype=torch.int64), "float32 or float64"),
+        (torch.tensor([[1.0, 2.0], [3.0, 1.0]]), "not symmetric"),
+        (torch.tensor([[1.0, float("nan")], [float("nan"), 1.0]]), "not finite"),
+        (torch.ones(0, 0), "empty"),
+    ],
+)
+def test_a_tensor_that_is_no_symmetric_matrix_is_refused(
+    matrix: torch.Tensor, says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        as_operator(matrix)
+
+
+def test_a_right_hand_side_must_fit() -> None:
+    with pytest.raises(ValueError, match=r"shape \(2,\), the operator needs \[3\]"):
+        LinearSystem(DenseOperator(MATRIX), torch.ones(2))

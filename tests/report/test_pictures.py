@@ -1,0 +1,186 @@
+import csv
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qnewton.records import Figure, QuantumHardware, StepRecord
+from qnewton.report import Curve, break_even, break_even_points, loss_curves, save_chart
+from qnewton.report.break_even import NO_PRICE, OFF_AXIS, break_even_gate_time
+from qnewton.report.save import Picture
+from qnewton.report.stage_breakdown import stage_breakdown
+from qnewton.report.style import STAGES, method_look, solver_look
+from qnewton.runs import Run, RunStorageError
+
+
+def values(spec: Any, field: str) -> list[Any]:
+    """Every value of ``field`` in the data of a chart's specification."""
+    data = [
+        row[field] for rows in spec.get("datasets", {}).values() for row in rows if field in row
+    ]
+    if isinstance(spec, dict):
+        for key, part in spec.items():
+            if key == "values" and isinstance(part, list):
+                data += [row[field] for row in part if isinstance(row, dict) and field in row]
+            elif isinstance(part, dict):
+                data += values(part, field)
+            elif isinstance(part, list):
+                data += [v for item in part if isinstance(item, dict) for v in values(item, field)]
+    return data
+
+
+def test_the_three_files_of_a_picture(tmp_path: Path, newton_run: Run) -> None:
+    picture = stage_breakdown(newton_run)
+    png, svg, table = save_chart(picture, tmp_path / "new", "stages")
+    header = png.read_bytes()[:24]
+    assert header.startswith(b"\x89PNG")
+    width = struct.unpack(">I", header[16:20])[0] / 2
+    assert 380 < width < 480  # half a page; text of 12 px stays readable in it
+    assert svg.read_text().startswith("<svg")
+    with table.open() as file:
+        assert len(list(csv.DictReader(file))) == len(picture.rows) == 6 * len(newton_run.steps)
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "stages.csv",
+        "stages.png",
+        "stages.svg",
+    ]
+
+
+def test_a_picture_where_a_file_is_in_the_way(tmp_path: Path, newton_run: Run) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunStorageError, match="File exists"):
+        save_chart(stage_breakdown(newton_run), tmp_path / "file", "stages")
+
+
+def test_rows_of_different_shape_are_refused(tmp_path: Path, newton_run: Run) -> None:
+    picture = Picture(stage_breakdown(newton_run).chart, [{"a": 1}, {"b": 2}], "")
+    with pytest.raises(ValueError, match="one set of columns"):
+        save_chart(picture, tmp_path, "stages")
+
+
+def test_stages_add_up_to_the_measured_total(newton_run: Run) -> None:
+    rows = stage_breakdown(newton_run, n_steps=10).rows
+    assert sum(row["measured_seconds"] for row in rows) == pytest.approx(
+        sum(step.measured.total for step in newton_run.steps[:10])
+    )
+    assert "the first 10 of 24 steps" in stage_breakdown(newton_run, n_steps=10).caption
+
+
+def test_loss_curves_hold_every_run(newton_run: Run, sgd_run: Run) -> None:
+    picture = loss_curves(
+        [Curve(sgd_run, "sgd", "SGD"), Curve(newton_run, "q-newton", "Q-Newton")], target=0.95
+    )
+    losses = [row["value"] for row in picture.rows if row["quantity"] == "train loss"]
+    assert losses == [step.loss for run in (sgd_run, newton_run) for step in run.steps]
+    assert "95%" in picture.caption
+
+
+def test_losses_a_log_axis_cannot_show_are_left_out(newton_run: Run) -> None:
+    steps = newton_run.steps
+    odd = (replace(steps[0], loss=float("nan")), replace(steps[1], loss=0.0), *steps[2:])
+    picture = loss_curves([Curve(replace(newton_run, steps=odd), "q-newton", "Q-Newton")])
+    losses = [row for row in picture.rows if row["quantity"] == "train loss"]
+    assert [row["step"] for row in losses] == list(range(2, 24))
+
+
+@pytest.mark.parametrize("draw", [stage_breakdown, break_even])
+def test_a_run_without_steps_cannot_be_drawn(
+    newton_run: Run, draw: Callable[[Run], Picture]
+) -> None:
+    with pytest.raises(ValueError, match="train"):
+        draw(replace(newton_run, steps=()))
+    with pytest.raises(ValueError, match="train at least one step"):
+        loss_curves([Curve(replace(newton_run, steps=()), "sgd", "SGD")])
+
+
+def test_long_runs_are_drawn_whole(newton_run: Run) -> None:
+    first = newton_run.steps[0]
+    steps = tuple(replace(first, step=step) for step in range(6000))
+    picture = loss_curves([Curve(replace(newton_run, steps=steps), "paper", "Q-Newton")])
+    assert values(picture.chart.to_dict(), "step").count(5999) == 1
+
+
+def test_break_even_is_seconds_over_queries(newton_run: Run) -> None:
+    for step in newton_run.steps:
+        gate_time, reason = break_even_gate_time(step.blocks[0])
+        quote = step.blocks[0].decision.quote("qsvt")
+        assert quote is not None
+        if quote.query_count is None:
+            assert gate_time is None
+            assert reason is not None
+            assert "overflows" in reason
+        else:
+            assert gate_time is not None
+            assert gate_time == pytest.approx(0.21 / quote.query_count.expected, rel=1e-12)
+            # The paper's price is gate time × queries: below the break-even, quantum was chosen.
+            assert (gate_time > 1e-18) == (step.blocks[0].decision.chosen == "qsvt")
+
+
+def test_break_even_marks(newton_run: Run, machines: tuple[QuantumHardware, ...]) -> None:
+    picture = break_even(newton_run, machines)
+    marks = [row["mark"] for row in picture.rows]
+    assert [marks.count(look.label) for look in (NO_PRICE, OFF_AXIS)] == [3, 2]
+    assert [row["break_even_s"] is None for row in picture.rows] == [
+        mark == NO_PRICE.label for mark in marks
+    ]
+    shown = [row["drawn_at_s"] for row in picture.rows]
+    assert min(shown) >= 1e-28
+    texts = values(picture.chart.to_dict(), "text")
+    assert ["ibm_sherbrooke", "533 ns"] in texts
+    assert ["attosecond", "1 as, hypothetical"] in texts
+    assert "3 without a finite quantum price" in picture.caption
+
+
+def test_break_even_with_no_finite_price_at_all(
+    newton_run: Run, machines: tuple[QuantumHardware, ...], tmp_path: Path
+) -> None:
+    refused = replace(newton_run, steps=newton_run.steps[-3:])
+    for hardware in ((), machines):
+        picture = break_even(refused, hardware)
+        assert {row["mark"] for row in picture.rows} == {NO_PRICE.label}
+        save_chart(picture, tmp_path, "refused")
+
+
+def test_labels_of_close_gate_times_keep_their_distance(newton_run: Run) -> None:
+    def machine(name: str, gate_time: float) -> QuantumHardware:
+        figure = Figure(value=gate_time, source="test", date="2025")
+        return QuantumHardware(name=name, title="", hypothetical=False, gate_time_s=figure)
+
+    close = [machine(name, time) for name, time in (("a", 4e-7), ("b", 5e-7), ("c", 6e-7))]
+    spec = break_even(newton_run, close).chart.to_dict()
+    heights = sorted(set(values(spec, "label_s")))
+    assert len(heights) == 3
+    # 28 px of 270 px over the 23 decades from 1e-28 to 1e-5 are 2.4 decades.
+    assert all(high / low > 100 for low, high in pairwise(heights))
+    assert sorted(set(values(spec, "gate_time_s"))) == [4e-7, 5e-7, 6e-7]
+
+
+def test_first_order_and_classical_steps_have_no_break_even(sgd_run: Run) -> None:
+    assert break_even_points(sgd_run) == []
+    with pytest.raises(ValueError, match="--policy paper"):
+        break_even(sgd_run)
+
+
+def test_every_block_is_a_point(newton_run: Run) -> None:
+    def doubled(step: StepRecord) -> StepRecord:
+        return replace(step, blocks=(*step.blocks, replace(step.blocks[0], name="second")))
+
+    run = replace(newton_run, steps=tuple(doubled(step) for step in newton_run.steps))
+    points = break_even_points(run)
+    assert len(points) == 48
+    assert {point.block for point in points} == {"full", "second"}
+
+
+def test_looks_are_told_apart() -> None:
+    solvers = ["lu_inverse", "lu", "cholesky", "ldl", "cg", "minres", "woodbury", "sparse"]
+    looks = [solver_look(solver) for solver in (*solvers, "qsvt", "dalzell", "hhl")]
+    assert len({(look.color, look.shape) for look in looks}) == len(looks)
+    methods = [method_look(name) for name in ("sgd", "classical-only", "quantum-only", "q-newton")]
+    assert len({look.color for look in methods}) == len(methods)
+    assert len({look.color for look in STAGES.values()}) == len(STAGES)
+    assert method_look("shampoo").label == "shampoo"
+    assert solver_look("shampoo").label == "shampoo"
