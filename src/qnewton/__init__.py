@@ -9,9 +9,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["QNewton", "__version__"]
 
-_ROOMS = frozenset(
-    ("cost", "curvature", "operators", "optimizer", "records", "runs", "scheduler", "solvers")
-    + ("survey", "treatment", "workloads")
+_ROOMS = (
+    "cost",
+    "curvature",
+    "operators",
+    "optimizer",
+    "records",
+    "runs",
+    "scheduler",
+    "solvers",
+    "survey",
+    "treatment",
+    "workloads",
 )
 
 

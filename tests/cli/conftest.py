@@ -15,9 +15,7 @@ def calibrated_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import dataclasses
 
     folder = tmp_path_factory.mktemp("cache")
-    save_calibration(
-        dataclasses.replace(nominal_calibration(), machine=describe_machine()), folder
-    )
+    save_calibration(dataclasses.replace(nominal_calibration(), machine=describe_machine()), folder)
     return folder
 
 

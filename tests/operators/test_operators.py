@@ -26,7 +26,7 @@ def test_products_equal_those_of_the_entries(name: str) -> None:
 @pytest.mark.parametrize("name", OPERATORS)
 def test_a_vector_of_the_wrong_length_is_named(name: str) -> None:
     with pytest.raises(ValueError, match=r"3 × 3 operator cannot multiply .* \(2,\)"):
-        OPERATORS[name]() @ torch.ones(2)
+        _ = OPERATORS[name]() @ torch.ones(2)
 
 
 @pytest.mark.parametrize(
@@ -39,9 +39,7 @@ def test_a_vector_of_the_wrong_length_is_named(name: str) -> None:
         (torch.ones(0, 0), "empty"),
     ],
 )
-def test_a_tensor_that_is_no_symmetric_matrix_is_refused(
-    matrix: torch.Tensor, says: str
-) -> None:
+def test_a_tensor_that_is_no_symmetric_matrix_is_refused(matrix: torch.Tensor, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         as_operator(matrix)
 

@@ -1,6 +1,5 @@
 """QNewton as an optimizer: what a step does, and what it never does."""
 
-import copy
 import math
 import warnings
 
@@ -10,6 +9,7 @@ from torch import nn
 
 from qnewton import QNewton
 from qnewton.cost import nominal_calibration
+from qnewton.curvature import Partition
 from qnewton.optimizer import Warmup
 
 CALIBRATION = nominal_calibration()
@@ -148,7 +148,7 @@ def test_every_policy_takes_the_same_step(policy: str) -> None:
 
 
 @pytest.mark.parametrize("blocks", ["full", "layer", "tensor"])
-def test_blocks_solve_their_own_diagonal_block(blocks: str) -> None:
+def test_blocks_solve_their_own_diagonal_block(blocks: Partition) -> None:
     model, loss = make_problem()
     optimizer = QNewton(model, blocks=blocks, calibration=CALIBRATION)
     optimizer.step(loss)
@@ -212,9 +212,7 @@ def test_a_singular_system_is_skipped_with_every_attempt_recorded() -> None:
 
 def test_warmup_counts_first_order_steps() -> None:
     model, loss = make_problem()
-    optimizer = QNewton(
-        model, warmup=2, first_order_lr=0.1, blocks="full", calibration=CALIBRATION
-    )
+    optimizer = QNewton(model, warmup=2, first_order_lr=0.1, blocks="full", calibration=CALIBRATION)
     start = flat(model)
     gradient = torch.cat(
         [g.reshape(-1) for g in torch.autograd.grad(loss(), list(model.parameters()))]

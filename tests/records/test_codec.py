@@ -46,7 +46,9 @@ def step_records(draw: st.DrawFn) -> StepRecord:
         name=draw(text),
         n=draw(st.integers(1, 10**6)),
         curvature=CurvatureRecord(kind="hessian", route="generic", reason=draw(text)),
-        treatment=Treatment(damping=draw(st.floats(0, 10)), max_per_row=draw(st.none() | st.just(3))),
+        treatment=Treatment(
+            damping=draw(st.floats(0, 10)), max_per_row=draw(st.none() | st.just(3))
+        ),
         facts=Facts(
             n=3,
             bounds=(
@@ -56,8 +58,13 @@ def step_records(draw: st.DrawFn) -> StepRecord:
         ),
         decision=Decision(chosen="lu", quotes=quotes, policy="classical", reason=draw(text)),
         attempts=(
-            Attempt(solver="lu", outcome="solved", residual=draw(numbers), products=0,
-                    measured_seconds=0.5),
+            Attempt(
+                solver="lu",
+                outcome="solved",
+                residual=draw(numbers),
+                products=0,
+                measured_seconds=0.5,
+            ),
         ),
     )
     return StepRecord(
@@ -82,7 +89,9 @@ def test_a_record_comes_back_equal(record: StepRecord) -> None:
 
 
 def test_nan_comes_back_as_nan() -> None:
-    seconds = decode(MeasuredSeconds, json.loads(json.dumps(encode(MeasuredSeconds(solve=math.nan)))))
+    seconds = decode(
+        MeasuredSeconds, json.loads(json.dumps(encode(MeasuredSeconds(solve=math.nan))))
+    )
     assert math.isnan(seconds.solve)
 
 

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -17,3 +17,12 @@ def _with_spectrum(eigenvalues: Tensor, seed: int, dtype: torch.dtype = torch.fl
 def with_spectrum() -> Callable[..., Tensor]:
     """Return a function that makes a symmetric matrix with given eigenvalues."""
     return _with_spectrum
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Run on one thread: on matrices this small a busy machine's threads only wait (20 times)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

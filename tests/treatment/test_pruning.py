@@ -49,9 +49,12 @@ def test_equals_the_literal_procedure_ties_included(case):
 @pytest.mark.parametrize("decimals", [None, 1, 0])
 @pytest.mark.parametrize("d", [1, 3, 20, 57])
 @pytest.mark.parametrize("kind", ["uniform", "scaled rows", "rank one", "block"])
-def test_small_batches_leave_the_mask_alone(monkeypatch, decimals, d, kind):
+@pytest.mark.parametrize("samples", [1000, 4])
+def test_small_batches_leave_the_mask_alone(monkeypatch, decimals, d, kind, samples):
     # Batches, slices and blocks of a handful of edges reach every branch that only matrices of
-    # thousands of rows reach otherwise: raised thresholds, left-out ties, several contests.
+    # thousands of rows reach otherwise: left-out ties, several contests and, where four samples
+    # misjudge the threshold, raised ones.
+    monkeypatch.setattr(matching, "_SAMPLES", samples)
     for name in ("_LARGEST_BATCH", "_SMALLEST_BATCH", "_SLICE"):
         monkeypatch.setattr(matching, name, 16)
     monkeypatch.setattr(matching, "_BLOCK_ENTRIES", 100)

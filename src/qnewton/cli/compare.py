@@ -34,7 +34,7 @@ class Compare:
         steps: Newton steps at most.
         max_sgd_steps: SGD steps at most, at each learning rate.
         sgd_learning_rates: Learning rates SGD is tuned over; the default is the workload's grid.
-        lr: Length of a Newton step.
+        lr: Length of a Newton step; the default is the workload's.
         batch_size: Samples a step; the default is the workload's.
         blocks: Parameters that share a Newton system: all (full), a layer, or a tensor.
         damping: The λ of H + λI.

@@ -15,9 +15,7 @@ DONE, FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``qnewton`` with ``arguments`` (the process's own by default) and return its exit code.
-
-    """
+    """Run ``qnewton`` with ``arguments``, by default the process's own; return the exit code."""
     try:
         command = parse(COMMANDS, sys.argv[1:] if arguments is None else list(arguments))
         command.run()

@@ -35,9 +35,7 @@ def parse(commands: Mapping[str, type[Command]], arguments: Sequence[str]) -> Co
     if not arguments:
         arguments = ["--help"]
     options: Any = Union[  # noqa: UP007  # built at run time
-        tuple(
-            Annotated[command, tyro.conf.subcommand(name)] for name, command in commands.items()
-        )
+        tuple(Annotated[command, tyro.conf.subcommand(name)] for name, command in commands.items())
     ]
     said = io.StringIO()
     try:

@@ -1,7 +1,6 @@
 """``qnewton price``: what a system of given size, condition and sparsity costs on every solver."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.table import Table
 

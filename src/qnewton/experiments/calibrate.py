@@ -56,9 +56,7 @@ def timings(seed: int) -> Iterator[Timing]:
             yield Timing("sort", name, sort_work(n), lambda v=vector: torch.sort(v))
 
 
-def calibrate(
-    seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: None
-) -> Calibration:
+def calibrate(seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: None) -> Calibration:
     """Time every kernel on this machine and fit its constants.
 
     Each size is run once to warm up and then five times; the median counts. A few seconds on

@@ -154,7 +154,12 @@ def _tuned_sgd(
     limit = request.max_sgd_steps
     for rate in sorted(rates, reverse=True):
         options = dataclasses.replace(
-            training, optimizer="sgd", policy="classical", lr=rate, steps=limit, checkpoint_every=limit
+            training,
+            optimizer="sgd",
+            policy="classical",
+            lr=rate,
+            steps=limit,
+            checkpoint_every=limit,
         )
         session = prepare(options, calibration, data_dir)
         label = f"SGD, learning rate {rate:g}"
@@ -175,7 +180,7 @@ def _tuned_sgd(
     tried = ", ".join(f"{r:g}" for r in sorted(rates))
     return _row(
         "sgd",
-        f"SGD (learning rate {rate:g})",
+        "SGD",
         _sgd_folder(rate),
         result,
         modelled=result.metrics[-1].modelled_seconds,
@@ -201,12 +206,11 @@ def _newton_rows(
     shared = policy not in NEWTON_POLICIES
     subfolder = "newton" if shared else policy
     label = "Newton" if shared else NEWTON_POLICIES[policy]
-    result = begin(
-        session, folder / subfolder, _reporter(on_event, label, session.request.steps)
-    )
+    result = begin(session, folder / subfolder, _reporter(on_event, label, session.request.steps))
     agreements += check.agreements
     calibration, hardware = session.config.calibration, session.config.hardware
-    assert calibration is not None and hardware is not None
+    assert calibration is not None
+    assert hardware is not None
     rows = []
     for name in NEWTON_POLICIES if shared else (policy,):
         price = price_under(name, result.records, calibration, hardware)
@@ -219,7 +223,7 @@ def _newton_rows(
                 modelled=price.seconds,
                 measured=None if shared else result.metrics[-1].measured_seconds,
                 quantum_share=price.quantum_share,
-                learning_rate=session.request.step_length,
+                learning_rate=session.request.lr,
                 note=_note(price, result, shared),
             )
         )
@@ -249,7 +253,7 @@ def _row(
     modelled: float | None,
     measured: float | None,
     quantum_share: float | None,
-    learning_rate: float,
+    learning_rate: float | None,
     note: str | None,
 ) -> ComparisonRow:
     steps = len(result.records)

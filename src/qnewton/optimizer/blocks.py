@@ -65,9 +65,7 @@ def prepare_block(
     batch = system.curvature.batch if system.curvature is not None else None
     with clock.stage("survey"):
         if plan.measure:
-            facts = survey(
-                operator, bounds=("determinant", "trace"), seed=plan.seed, batch=batch
-            )
+            facts = survey(operator, bounds=("determinant", "trace"), seed=plan.seed, batch=batch)
         else:
             facts = Facts(n=system.n, batch=batch)
     block_market = replace(market, dtype=str(operator.dtype).removeprefix("torch."))
@@ -123,9 +121,7 @@ def _treat(operator: SymmetricOperator, settings: GroupSettings) -> SymmetricOpe
 
 def _order(decision: Decision) -> tuple[str, ...]:
     classical = {quote.solver for quote in decision.quotes if quote.machine == "classical"}
-    return tuple(
-        name for name in decision.order() if name == decision.chosen or name in classical
-    )
+    return tuple(name for name in decision.order() if name == decision.chosen or name in classical)
 
 
 def _check_finite(matrix: Tensor, name: str) -> None:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from qnewton.cost import SurveyFact, load_hardware, modelled_seconds, own_charges
-from qnewton.curvature import Curvature, Evaluation
+from qnewton.curvature import Curvature, Evaluation, Kind, Partition
 from qnewton.operators import LinearSystem
 from qnewton.optimizer.blocks import SurveyPlan, prepare_block, solve_block
 from qnewton.optimizer.clock import StageClock
@@ -96,8 +96,8 @@ class QNewton(Optimizer):
         params: nn.Module | Iterable[Any],
         lr: float | Tensor = 1.0,
         *,
-        curvature: str = "hessian",
-        blocks: str | None = None,
+        curvature: Kind = "hessian",
+        blocks: Partition | None = None,
         damping: float = 1.0,
         damping_scale: DampingScale = "absolute",
         prune: int | float | None = None,
@@ -185,8 +185,9 @@ class QNewton(Optimizer):
         evaluation.release()
         if skipped is None and not newton:
             update = first_order_update(self.param_groups)
-        self._finish(step, "newton" if newton else "first-order", evaluation, update, blocks,
-                     skipped, clock)
+        self._finish(
+            step, "newton" if newton else "first-order", evaluation, update, blocks, skipped, clock
+        )
         state["step"] += 1
         return evaluation.loss
 

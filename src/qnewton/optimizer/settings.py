@@ -31,9 +31,7 @@ def check_settings(group: dict[str, Any]) -> GroupSettings:
     Raises:
         ValueError: Naming the setting, its value and its limits.
     """
-    lr, damping, scale, prune = (
-        group[key] for key in ("lr", "damping", "damping_scale", "prune")
-    )
+    lr, damping, scale, prune = (group[key] for key in ("lr", "damping", "damping_scale", "prune"))
     if isinstance(lr, Tensor) and lr.numel() != 1:
         raise ValueError(f"a tensor lr must have one element, found {lr.numel()}")
     if not (math.isfinite(float(lr)) and float(lr) >= 0):

@@ -43,9 +43,7 @@ class Warmup:
 
     def __post_init__(self) -> None:
         if self.mode not in ("steps", "auto", "paper"):
-            raise ValueError(
-                f"warmup is {self.mode!r}; pass a number of steps, 'auto' or 'paper'"
-            )
+            raise ValueError(f"warmup is {self.mode!r}; pass a number of steps, 'auto' or 'paper'")
         if self.steps < 0 or self.max_steps < 0:
             raise ValueError(
                 f"warmup is {min(self.steps, self.max_steps)} steps; it must be 0 or more"

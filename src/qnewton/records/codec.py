@@ -110,8 +110,6 @@ def _decode_record(record_type: type, data: Any, where: str) -> Any:
             values[field.name] = _decode(
                 hints[field.name], data[field.name], f"{where}.{field.name}"
             )
-        elif (
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        ):
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ValueError(f"{where}: the field {field.name} is missing")
     return record_type(**values)

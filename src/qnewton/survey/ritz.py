@@ -70,8 +70,8 @@ class RitzEnds:
     def converged(self, tolerance: float) -> bool:
         """Return whether both ends of |A| look good to ``tolerance``, a quarter of it each.
 
-        Half would do if the error estimates were bounds. On 240 random spectra a quarter, met
-        twice in a row, kept every condition number within its 1%; a half left one at 1.3%.
+        Half would do if the error estimates were bounds. On some 500 random spectra a quarter,
+        met twice in a row, left one condition number 1.05% off where 1% was asked; half left 1.3%.
         """
         return self.farthest.converged(tolerance / 4) and self.nearest.converged(tolerance / 4)
 
@@ -165,15 +165,12 @@ def spectrum_bounds(process: Lanczos, n: int) -> SpectrumBounds:
     837, for the ends of the spectrum; the same inequality serves around zero.
     """
     values = ritz_values(process)
+    first, last = float(values[0]), float(values[-1])
     rounding = process.rounding
     if process.products == n:
         # The basis is complete: T_k is A in other coordinates, and there is no chance in it.
         smallest = float(np.abs(values).min()) - rounding
-        return SpectrumBounds(
-            float(values[0]) - rounding,
-            float(values[-1]) + rounding,
-            smallest if smallest > 0.0 else None,
-        )
+        return SpectrumBounds(first - rounding, last + rounding, smallest if smallest > 0 else None)
     # Four eigenvectors share the failure probability: both ends, and both neighbours of zero.
     overlap = FAILURE_PROBABILITY / 4.0 / math.sqrt(2.0 * n / math.pi)
     floor = max(process.ulp, np.finfo(np.float64).tiny)
@@ -183,19 +180,19 @@ def spectrum_bounds(process: Lanczos, n: int) -> SpectrumBounds:
         distances = np.abs(values - x)
         return bool(distances.all()) and float(np.log(distances).sum()) > ceiling
 
-    lowest = _edge(excluded, values[0], -1.0) - rounding
-    highest = _edge(excluded, values[-1], 1.0) + rounding
-    smallest = None
-    if values[0] > 0.0:
+    lowest = _edge(excluded, first, -1.0) - rounding
+    highest = _edge(excluded, last, 1.0) + rounding
+    smallest = 0.0
+    if first > 0.0:
         smallest = lowest
-    elif values[-1] < 0.0:
+    elif last < 0.0:
         smallest = -highest
     elif excluded(0.0):
-        above, below = values[values > 0.0], values[values < 0.0]
-        right = _bisect(excluded, 0.0, float(above[0]))
-        left = _bisect(excluded, 0.0, float(below[-1]))
+        # Between two Ritz values log|p_k| is concave, so the excluded points are one interval.
+        right = _bisect(excluded, 0.0, float(values[values > 0.0][0]))
+        left = _bisect(excluded, 0.0, float(values[values < 0.0][-1]))
         smallest = min(right, -left) - rounding
-    return SpectrumBounds(lowest, highest, smallest if smallest and smallest > 0.0 else None)
+    return SpectrumBounds(lowest, highest, smallest if smallest > 0.0 else None)
 
 
 def _edge(excluded: Callable[[float], bool], end: float, direction: float) -> float:

@@ -2,7 +2,6 @@
 
 from types import TracebackType
 
-import torch
 from torch import Tensor, nn
 
 

@@ -8,7 +8,6 @@ from qnewton.scheduler.policy import POLICIES
 
 OptimizerName = Literal["qnewton", "sgd", "adam"]
 
-DEFAULT_LR: dict[str, float] = {"qnewton": 1.0, "sgd": 0.1, "adam": 1e-3}
 DEFAULT_HARDWARE = "attosecond"
 
 
@@ -23,7 +22,8 @@ class TrainingRequest:
             against the quantum price of the paper's Algorithm 2), classical-only, quantum-only.
         steps: Steps to take.
         target: Stop at this test accuracy (0 to 1).
-        lr: Length of a step; the default is 1 for qnewton, 0.1 for sgd, 0.001 for adam.
+        lr: Length of a step; the default is the workload's for qnewton, 0.1 for sgd, 0.001 for
+            adam.
         batch_size: Samples a step; the default is the workload's.
         blocks: Parameters that share a Newton system: all (full), a layer, or a tensor.
         damping: The λ of H + λI.
@@ -79,11 +79,6 @@ class TrainingRequest:
         if self.policy not in POLICIES:
             raise ValueError(f"--policy is {self.policy!r}; choose {', '.join(POLICIES)}")
         self.warmup_value  # noqa: B018  # raises on a malformed one
-
-    @property
-    def step_length(self) -> float:
-        """The learning rate in force."""
-        return DEFAULT_LR[self.optimizer] if self.lr is None else self.lr
 
     @property
     def quantum_hardware(self) -> str | None:

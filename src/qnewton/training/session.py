@@ -26,6 +26,8 @@ from qnewton.training.request import TrainingRequest
 from qnewton.training.steppers import FirstOrderStepper, NewtonStepper, Stepper
 from qnewton.workloads import Workload, load_workload
 
+FIRST_ORDER_LR = {"sgd": 0.1, "adam": 1e-3}
+
 
 @dataclasses.dataclass(frozen=True)
 class Session:
@@ -46,6 +48,10 @@ def prepare(
     Raises:
         ValueError: If the request names something that does not exist.
     """
+    workload = load_workload(request.workload, request.seed, data_dir)
+    if request.lr is None:
+        lr = {"qnewton": workload.newton_lr, **FIRST_ORDER_LR}[request.optimizer]
+        request = dataclasses.replace(request, lr=lr)
     name = request.quantum_hardware
     hardware = load_hardware(name) if name is not None else None
     config = RunConfig(
@@ -61,7 +67,7 @@ def prepare(
         calibration=calibration,
         hardware=hardware,
     )
-    return _session(request, config, hardware, data_dir)
+    return _session(request, config, workload)
 
 
 def begin(
@@ -102,7 +108,8 @@ def resume(
                 f"the run began with {name} {config.versions.get(name)}, this is {version}: its "
                 "numbers may differ in the last bits"
             )
-    session = _session(request, config, config.hardware, data_dir)
+    workload = load_workload(request.workload, request.seed, data_dir)
+    session = _session(request, config, workload)
     checkpoint, warnings = latest_checkpoint(folder)
     for warning in warnings:
         on_warning(warning)
@@ -116,18 +123,12 @@ def resume(
         return session, _train(session, writer, past, on_step)
 
 
-def _session(
-    request: TrainingRequest,
-    config: RunConfig,
-    hardware: QuantumHardware | None,
-    data_dir: Path | None,
-) -> Session:
+def _session(request: TrainingRequest, config: RunConfig, workload: Workload) -> Session:
     assert config.calibration is not None
-    workload = load_workload(request.workload, request.seed, data_dir)
     if request.batch_size is not None:
         workload = dataclasses.replace(workload, batch_size=request.batch_size)
     model = workload.build_model(request.seed)
-    stepper = _stepper(request, model, config.calibration, hardware)
+    stepper = _stepper(request, model, config.calibration, config.hardware)
     return Session(request, config, workload, model, stepper)
 
 
@@ -137,16 +138,17 @@ def _stepper(
     calibration: Calibration,
     hardware: QuantumHardware | None,
 ) -> Stepper:
+    assert request.lr is not None
     if request.optimizer == "sgd":
-        sgd = torch.optim.SGD(model.parameters(), lr=request.step_length)
+        sgd = torch.optim.SGD(model.parameters(), lr=request.lr)
         return FirstOrderStepper(sgd, model, calibration)
     if request.optimizer == "adam":
-        adam = torch.optim.Adam(model.parameters(), lr=request.step_length)
+        adam = torch.optim.Adam(model.parameters(), lr=request.lr)
         return FirstOrderStepper(adam, model, calibration)
     return NewtonStepper(
         QNewton(
             model,
-            lr=request.step_length,
+            lr=request.lr,
             blocks=request.blocks,
             damping=request.damping,
             damping_scale="max-abs" if request.relative_damping else "absolute",

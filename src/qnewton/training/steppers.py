@@ -19,7 +19,10 @@ from qnewton.training.flops import LinearFlops
 class Stepper(Protocol):
     """Anything the training loop can take steps with."""
 
-    optimizer: Optimizer
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer whose state a checkpoint keeps."""
+        ...
 
     def step(self, closure: Callable[[], Tensor]) -> StepRecord:
         """Take one step with a closure that returns the live loss."""

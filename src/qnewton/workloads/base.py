@@ -23,6 +23,7 @@ class Workload:
         target_accuracy: Test accuracy a comparison trains to.
         batch_size: Samples a step; ``None`` trains on the whole training split.
         evaluate_every: Steps between evaluations of the whole test split.
+        newton_lr: Length β of a Newton step at damping 1.
         sgd_learning_rates: The grid a comparison tunes SGD over.
         source: Where the data came from, recorded with the run.
     """
@@ -38,6 +39,7 @@ class Workload:
     target_accuracy: float
     batch_size: int | None
     evaluate_every: int
+    newton_lr: float
     sgd_learning_rates: tuple[float, ...]
     source: str
 

@@ -1,5 +1,6 @@
 """The paper's DNN: two hidden layers of 16 units with ReLU."""
 
+import itertools
 import math
 
 import torch
@@ -7,7 +8,9 @@ from torch import nn
 
 
 def build_mlp(widths: tuple[int, ...], seed: int) -> nn.Sequential:
-    """Return a ReLU network of linear layers with PyTorch's default initialisation.
+    """Return a ReLU network of linear layers: LeCun-normal weights, zero biases.
+
+    Weights have variance 1/fan_in, the default of the JAX libraries the paper trained with.
 
     Args:
         widths: Input width, hidden widths, output width.
@@ -19,11 +22,10 @@ def build_mlp(widths: tuple[int, ...], seed: int) -> nn.Sequential:
     """
     generator = torch.Generator().manual_seed(seed)
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+    for fan_in, fan_out in itertools.pairwise(widths):
         linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
-        bound = 1 / math.sqrt(fan_in)
-        with torch.no_grad():
-            linear.weight.uniform_(-bound, bound, generator=generator)
-            linear.bias.uniform_(-bound, bound, generator=generator)
+        weight, bias = linear.parameters()
+        nn.init.normal_(weight, std=1 / math.sqrt(fan_in), generator=generator)
+        nn.init.zeros_(bias)
         layers += [linear, nn.ReLU()]
     return nn.Sequential(*layers[:-1])

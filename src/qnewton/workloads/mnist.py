@@ -71,6 +71,7 @@ def load_mnist_workload(data_dir: Path | None) -> Workload:
         target_accuracy=0.90,
         batch_size=2048,
         evaluate_every=5,
+        newton_lr=1.0,
         sgd_learning_rates=(0.01, 0.03, 0.1, 0.3, 1.0),
         source=source,
     )
@@ -106,7 +107,7 @@ def _file(folder: Path, name: str) -> Path:
 def _fetch_from_hub(cache: Path) -> None:
     """Fetch MNIST from the Hub and keep it as the IDX files it was made from."""
     try:
-        from datasets import load_dataset
+        from datasets import load_dataset  # pyright: ignore[reportMissingImports]  # extra
     except ImportError:
         raise ValueError(
             "workload 'mnist' needs data: pass --data-dir (or QNEWTON_DATA) with MNIST's IDX "
