@@ -17,6 +17,7 @@ from qnewton.cost import nominal_calibration
 from qnewton.training.loop import TrainingResult, train
 from qnewton.training.request import TrainingRequest
 from qnewton.training.session import prepare
+from qnewton.workloads import load_workload
 
 SEEDS = range(5)
 BEYOND_THE_GRID = (2.0, 3.0)
@@ -25,7 +26,7 @@ TARGET = 0.95
 
 def run(request: TrainingRequest) -> TrainingResult:
     """Train a request in memory."""
-    session = prepare(request, nominal_calibration())
+    session = prepare(request, load_workload("digits", request.seed), nominal_calibration())
     return train(
         session.workload,
         session.model,

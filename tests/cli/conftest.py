@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from qnewton.cost import nominal_calibration, save_calibration
 from qnewton.optimizer import describe_machine
@@ -25,6 +26,8 @@ def qnewton(
 ) -> Callable[..., tuple[int, str, str]]:
     """Run the command line in a process of its own; returns exit code, standard output, error."""
     monkeypatch.setenv("QNEWTON_CACHE", str(calibrated_cache))
+    # The machine is described with its threads; the cache was filled for one.
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str, str]:

@@ -8,8 +8,10 @@ from qnewton.cost import nominal_calibration
 from qnewton.experiments.compare import CompareRequest, DisagreementError, compare
 from qnewton.runs import read_comparison, read_run
 from qnewton.training.request import TrainingRequest
+from qnewton.workloads import load_workload
 
 CALIBRATION = nominal_calibration()
+DIGITS = load_workload("digits", seed=0)
 
 
 def request(**training) -> CompareRequest:
@@ -23,7 +25,7 @@ def request(**training) -> CompareRequest:
 
 def test_a_comparison_has_the_paper_s_rows_and_its_records_agree_with_them(tmp_path) -> None:
     folder = tmp_path / "compare"
-    table = compare(request(), folder, CALIBRATION)
+    table = compare(request(), folder, DIGITS, CALIBRATION)
     assert [row.method for row in table.rows] == [
         "sgd",
         "classical-only",
@@ -48,7 +50,7 @@ def test_a_comparison_has_the_paper_s_rows_and_its_records_agree_with_them(tmp_p
 
 
 def test_a_warmup_that_depends_on_prices_trains_every_policy_itself(tmp_path) -> None:
-    table = compare(request(warmup="auto"), tmp_path / "compare", CALIBRATION)
+    table = compare(request(warmup="auto"), tmp_path / "compare", DIGITS, CALIBRATION)
     newton = [row for row in table.rows if row.method != "sgd"]
     assert {row.run for row in newton} == {"classical-only", "quantum-only", "paper"}
     assert all((row.measured_seconds or 0) > 0 for row in newton)
@@ -57,5 +59,5 @@ def test_a_warmup_that_depends_on_prices_trains_every_policy_itself(tmp_path) ->
 def test_a_solver_that_disagrees_fails_the_comparison(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("qnewton.experiments.agreement.TOLERANCE", 0.0)
     with pytest.raises(DisagreementError, match="another direction"):
-        compare(request(), tmp_path / "compare", CALIBRATION)
+        compare(request(), tmp_path / "compare", DIGITS, CALIBRATION)
     assert (tmp_path / "compare" / "comparison.json").exists()

@@ -80,8 +80,9 @@ class Compare:
         training = TrainingRequest(**{name: getattr(self, name) for name in shared})
         # Loaded after the options are checked: torch takes seconds that a wrong word need not.
         from qnewton.experiments.compare import CompareRequest, compare
-        from qnewton.report import comparison_table, write_report
+        from qnewton.report import comparison_table, write_pictures, write_report
         from qnewton.runs import read_config
+        from qnewton.workloads import load_workload
 
         request = CompareRequest(
             training=training,
@@ -90,6 +91,7 @@ class Compare:
             agreement_every=self.agreement_every,
         )
         folder = self.out or new_run_folder(f"{self.workload}-compare")
+        workload = load_workload(self.workload, self.seed, self.data_dir)
         calibration = load_or_calibrate()
         with TrainingProgress(quiet=self.json) as progress:
 
@@ -97,8 +99,9 @@ class Compare:
                 progress.start(event.label, event.steps)
                 progress.on_step(event.progress)
 
-            comparison = compare(request, folder, calibration, self.data_dir, on_event)
+            comparison = compare(request, folder, workload, calibration, on_event)
         report = write_report(folder)
+        write_pictures(folder)
         if self.json:
             print_json(comparison.summary())
             return

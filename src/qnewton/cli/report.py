@@ -22,9 +22,10 @@ class Report:
 
     def run(self) -> None:
         """Write the page."""
-        from qnewton.report import write_report
+        from qnewton.report import write_pictures, write_report
 
         page = write_report(self.folder)
+        write_pictures(self.folder)
         if self.json:
             print_json({"page": str(page)})
         else:

@@ -40,8 +40,9 @@ class Train(TrainingRequest):
 
     def run(self) -> None:
         """Train, or go on training, and print the result."""
-        from qnewton.report import write_report
+        from qnewton.report import write_pictures, write_report
         from qnewton.training.session import begin, prepare, resume
+        from qnewton.workloads import load_workload
 
         if self.resume is not None:
             folder = self.resume
@@ -50,11 +51,13 @@ class Train(TrainingRequest):
                     folder, self.data_dir, on_step=progress.on_step, on_warning=warn
                 )
         else:
-            session = prepare(self._request(), load_or_calibrate(), self.data_dir)
+            workload = load_workload(self.workload, self.seed, self.data_dir)
+            session = prepare(self._request(), workload, load_or_calibrate())
             folder = self.out or new_run_folder(self.workload)
             with TrainingProgress(self.steps, quiet=self.json) as progress:
                 result = begin(session, folder, on_step=progress.on_step)
         report = write_report(folder)
+        write_pictures(folder)
         last, metric = result.records[-1], result.metrics[-1]
         decisions = Counter(b.decision.chosen for r in result.records for b in r.blocks)
         if self.json:

@@ -13,7 +13,7 @@ from qnewton.training.loop import Progress, TrainingResult
 from qnewton.training.request import TrainingRequest
 from qnewton.training.session import Session, begin, prepare
 from qnewton.training.steppers import NewtonStepper
-from qnewton.workloads import load_workload
+from qnewton.workloads import Workload
 
 NEWTON_POLICIES = {
     "classical-only": "Classical-Only",
@@ -56,8 +56,8 @@ class DisagreementError(RuntimeError):
 def compare(
     request: CompareRequest,
     folder: Path,
+    workload: Workload,
     calibration: Calibration,
-    data_dir: Path | None = None,
     on_event: Callable[[CompareEvent], None] = lambda _: None,
 ) -> Comparison:
     """Run the comparison into ``folder`` and return its table.
@@ -73,8 +73,8 @@ def compare(
     Args:
         request: What to train.
         folder: A new folder; each run goes into a subfolder.
+        workload: The workload the request names.
         calibration: The classical machine's constants, frozen into every run.
-        data_dir: Local data, for workloads that need any.
         on_event: Told of every step.
 
     Raises:
@@ -84,12 +84,11 @@ def compare(
         DisagreementError: If a charged solver gave another direction on a sampled step.
     """
     training = request.training
-    workload = load_workload(training.workload, training.seed, data_dir)
     target = workload.target_accuracy if training.target is None else training.target
     training = dataclasses.replace(
         training, target=target, hardware=training.hardware or "attosecond"
     )
-    newton = _sessions(training, calibration, data_dir)
+    newton = _sessions(training, workload, calibration)
     create_folder(
         folder,
         dataclasses.replace(
@@ -100,7 +99,7 @@ def compare(
         ),
     )
     rates = request.sgd_learning_rates or workload.sgd_learning_rates
-    rows = [_tuned_sgd(request, training, rates, folder, calibration, data_dir, on_event)]
+    rows = [_tuned_sgd(request, training, rates, folder, workload, calibration, on_event)]
     agreements: list[Agreement] = []
     for session in newton:
         rows += _newton_rows(session, request, folder, agreements, on_event)
@@ -125,13 +124,13 @@ def compare(
 
 
 def _sessions(
-    training: TrainingRequest, calibration: Calibration, data_dir: Path | None
+    training: TrainingRequest, workload: Workload, calibration: Calibration
 ) -> list[Session]:
     """One session for all policies where they take the same steps, else one a policy."""
     shared = training.warmup_value != "auto"
     policies = ("classical",) if shared else tuple(NEWTON_POLICIES)
     return [
-        prepare(dataclasses.replace(training, policy=policy), calibration, data_dir)
+        prepare(dataclasses.replace(training, policy=policy), workload, calibration)
         for policy in policies
     ]
 
@@ -141,8 +140,8 @@ def _tuned_sgd(
     training: TrainingRequest,
     rates: tuple[float, ...],
     folder: Path,
+    workload: Workload,
     calibration: Calibration,
-    data_dir: Path | None,
     on_event: Callable[[CompareEvent], None],
 ) -> ComparisonRow:
     """Train SGD at every rate and return the best one's row.
@@ -161,7 +160,7 @@ def _tuned_sgd(
             steps=limit,
             checkpoint_every=limit,
         )
-        session = prepare(options, calibration, data_dir)
+        session = prepare(options, workload, calibration)
         label = f"SGD, learning rate {rate:g}"
         result = begin(
             session,

@@ -2,7 +2,8 @@
 
 from qnewton.report.break_even import BreakEven, break_even, break_even_points
 from qnewton.report.loss_curves import Curve, loss_curves
-from qnewton.report.page import curves_of, write_report
+from qnewton.report.page import write_report
+from qnewton.report.pictures import curves_of, write_pictures
 from qnewton.report.save import Picture, save_chart
 from qnewton.report.stage_breakdown import stage_breakdown
 from qnewton.report.tables import comparison_table
@@ -18,5 +19,6 @@ __all__ = [
     "loss_curves",
     "save_chart",
     "stage_breakdown",
+    "write_pictures",
     "write_report",
 ]

@@ -1,7 +1,7 @@
 """One HTML page for a run or a comparison, complete in itself: it opens without a network."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,9 +10,7 @@ from typing import Any
 import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from qnewton.report.break_even import break_even, break_even_points
 from qnewton.report.clocks import measured_text, modelled_text
-from qnewton.report.loss_curves import Curve, drawable_steps, loss_curves
 from qnewton.report.page_tables import (
     PageTable,
     calibration_table,
@@ -21,9 +19,14 @@ from qnewton.report.page_tables import (
     price_table,
     step_table,
 )
+from qnewton.report.pictures import (
+    curves_of,
+    pictures_of_comparison,
+    pictures_of_run,
+    priced_curve,
+)
 from qnewton.report.quantities import UNKNOWN, number_text, seconds_text, share_text
 from qnewton.report.save import Picture
-from qnewton.report.stage_breakdown import stage_breakdown
 from qnewton.report.style import method_look, solver_look
 from qnewton.report.tables import COMPARISON_HEADERS, NOT_REACHED, comparison_cells
 from qnewton.runs import (
@@ -78,41 +81,16 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     return path
 
 
-def curves_of(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Curve]:
-    """Return the curves of a comparison, methods that took the same steps as one.
-
-    Args:
-        comparison: What was compared.
-        folder: Its folder, which holds the runs as subfolders.
-    """
-    curves = []
-    for name in dict.fromkeys(row.run for row in comparison.rows):
-        rows = [row for row in comparison.rows if row.run == name]
-        label = comparison_cells(rows[0])[0]
-        if len(rows) > 1:
-            label = f"Newton: {', '.join(row.label for row in rows)}"
-        # Q-Newton stands for the methods that share its steps.
-        method = next((row.method for row in rows if row.method == "q-newton"), rows[0].method)
-        curves.append(Curve(read_run(Path(folder) / name), method, label))
-    return curves
-
-
 def _run_page(run: Run) -> str:
     config = run.config
-    look = method_look(config.policy)
-    figures, tables = [], [step_table(run, "Steps")] if run.steps else []
-    if drawable_steps(run):
-        picture = loss_curves([Curve(run, config.policy, look.label)])
-        figures.append(_figure("Loss and accuracy", picture))
-    figures += _solve_figures(run)
-    tables += _background_tables(config, [run])
+    tables = [step_table(run, "Steps")] if run.steps else []
     return _render(
         config,
-        title=f"{config.workload}, {look.label}",
+        title=f"{config.workload}, {method_look(config.policy).label}",
         tiles=_run_tiles(run),
         tables_first=(),
-        figures=figures,
-        tables=tables,
+        figures=_figures(pictures_of_run(run)),
+        tables=tables + _background_tables(config, [run]),
         warnings=run.warnings,
     )
 
@@ -127,40 +105,24 @@ def _comparison_page(config: RunConfig, comparison: Comparison, folder: Path) ->
         note="" if all(row.reached for row in comparison.rows) else f"{NOT_REACHED}.",
         text_columns=frozenset({0, len(COMPARISON_HEADERS)}),
     )
-    figures = []
-    if any(drawable_steps(run) for run in runs):
-        figures.append(_figure("Loss and accuracy", loss_curves(curves, comparison.target)))
-    tables = []
-    priced = next((curve for curve in curves if break_even_points(curve.run)), None)
-    if priced is not None:
-        figures += _solve_figures(priced.run)
-        tables.append(step_table(priced.run, f"Steps of {priced.label}"))
-    tables += _background_tables(config, runs)
+    priced = priced_curve(curves)
+    tables = [] if priced is None else [step_table(priced.run, f"Steps of {priced.label}")]
     return _render(
         config,
         title=f"{comparison.workload}: methods compared",
         tiles=(),
         tables_first=(table,),
-        figures=figures,
-        tables=tables,
+        figures=_figures(pictures_of_comparison(comparison, folder)),
+        tables=tables + _background_tables(config, runs),
         warnings=[warning for run in runs for warning in run.warnings],
     )
 
 
-def _solve_figures(run: Run) -> list[Figure]:
-    figures = []
-    if break_even_points(run):
-        machines = run.config.profiles or (
-            () if run.config.hardware is None else (run.config.hardware,)
-        )
-        figures.append(_figure("Break-even gate time", break_even(run, machines)))
-    if run.steps:
-        figures.append(_figure("Where the measured time went", stage_breakdown(run)))
-    return figures
-
-
-def _figure(title: str, picture: Picture) -> Figure:
-    return Figure(title, picture.chart.to_dict(), picture.caption)
+def _figures(pictures: Mapping[str, Picture]) -> list[Figure]:
+    return [
+        Figure(title, picture.chart.to_dict(), picture.caption)
+        for title, picture in pictures.items()
+    ]
 
 
 def _background_tables(config: RunConfig, runs: Sequence[Run]) -> list[PageTable]:

@@ -12,6 +12,7 @@ class LinearFlops:
     linear layer is left out. ``total`` is ``None`` when no linear layer was called.
 
     Example:
+        >>> import torch
         >>> layer = nn.Linear(3, 2)
         >>> with LinearFlops(layer) as flops:
         ...     _ = layer(torch.zeros(5, 3))

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from qnewton.cost import load_hardware
+from qnewton.cost import available_hardware, load_hardware
 from qnewton.optimizer import QNewton, describe_machine
 from qnewton.records import Calibration, QuantumHardware, decode
 from qnewton.runs import (
@@ -40,15 +40,12 @@ class Session:
     stepper: Stepper
 
 
-def prepare(
-    request: TrainingRequest, calibration: Calibration, data_dir: Path | None = None
-) -> Session:
-    """Load data, build model and optimizer, and freeze what the run will use.
+def prepare(request: TrainingRequest, workload: Workload, calibration: Calibration) -> Session:
+    """Build model and optimizer, and freeze what the run will use.
 
     Raises:
         ValueError: If the request names something that does not exist.
     """
-    workload = load_workload(request.workload, request.seed, data_dir)
     if request.lr is None:
         lr = {"qnewton": workload.newton_lr, **FIRST_ORDER_LR}[request.optimizer]
         request = dataclasses.replace(request, lr=lr)
@@ -66,6 +63,7 @@ def prepare(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         calibration=calibration,
         hardware=hardware,
+        profiles=tuple(load_hardware(name) for name in available_hardware()),
     )
     return _session(request, config, workload)
 

@@ -1,0 +1,97 @@
+"""Which pictures a run or a comparison has, and writing them as files."""
+
+import os
+from pathlib import Path
+
+from qnewton.report.break_even import break_even, break_even_points
+from qnewton.report.loss_curves import Curve, drawable_steps, loss_curves
+from qnewton.report.save import Picture, save_chart
+from qnewton.report.stage_breakdown import stage_breakdown
+from qnewton.report.style import method_look
+from qnewton.report.tables import comparison_cells
+from qnewton.runs import Comparison, Run, read_comparison, read_config, read_run
+
+PICTURES_FOLDER = "pictures"
+
+
+def pictures_of_run(run: Run) -> dict[str, Picture]:
+    """Return a run's pictures by heading: loss, break-even gate time, measured stages."""
+    pictures = {}
+    if drawable_steps(run):
+        policy = run.config.policy
+        curve = Curve(run, policy, method_look(policy).label)
+        pictures["Loss and accuracy"] = loss_curves([curve])
+    return pictures | _pictures_of_solves(run)
+
+
+def pictures_of_comparison(
+    comparison: Comparison, folder: str | os.PathLike[str]
+) -> dict[str, Picture]:
+    """Return a comparison's pictures by heading; the solves are those of its Newton run."""
+    curves = curves_of(comparison, folder)
+    pictures = {}
+    if any(drawable_steps(curve.run) for curve in curves):
+        pictures["Loss and accuracy"] = loss_curves(curves, comparison.target)
+    priced = priced_curve(curves)
+    return pictures if priced is None else pictures | _pictures_of_solves(priced.run)
+
+
+def curves_of(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Curve]:
+    """Return the curves of a comparison, methods that took the same steps as one.
+
+    Args:
+        comparison: What was compared.
+        folder: Its folder, which holds the runs as subfolders.
+    """
+    curves = []
+    for name in dict.fromkeys(row.run for row in comparison.rows):
+        rows = [row for row in comparison.rows if row.run == name]
+        label = comparison_cells(rows[0])[0]
+        if len(rows) > 1:
+            label = f"Newton: {', '.join(row.label for row in rows)}"
+        # Q-Newton stands for the methods that share its steps.
+        method = next((row.method for row in rows if row.method == "q-newton"), rows[0].method)
+        curves.append(Curve(read_run(Path(folder) / name), method, label))
+    return curves
+
+
+def priced_curve(curves: list[Curve]) -> Curve | None:
+    """Return the first curve whose steps have quantum prices, or ``None``."""
+    return next((curve for curve in curves if break_even_points(curve.run)), None)
+
+
+def write_pictures(folder: str | os.PathLike[str]) -> list[Path]:
+    """Write every picture of a run or a comparison as PNG, SVG and CSV into ``pictures/``.
+
+    Args:
+        folder: What ``qnewton train`` or ``qnewton compare`` has written.
+
+    Returns:
+        The files.
+
+    Raises:
+        NotARunError: If the folder holds neither.
+        RunStorageError: If a file cannot be written.
+    """
+    folder = Path(folder)
+    if read_config(folder).kind == "compare":
+        pictures = pictures_of_comparison(read_comparison(folder), folder)
+    else:
+        pictures = pictures_of_run(read_run(folder))
+    return [
+        path
+        for heading, picture in pictures.items()
+        for path in save_chart(picture, folder / PICTURES_FOLDER, heading.lower().replace(" ", "-"))
+    ]
+
+
+def _pictures_of_solves(run: Run) -> dict[str, Picture]:
+    pictures = {}
+    if break_even_points(run):
+        machines = run.config.profiles or (
+            () if run.config.hardware is None else (run.config.hardware,)
+        )
+        pictures["Break-even gate time"] = break_even(run, machines)
+    if run.steps:
+        pictures["Where the measured time went"] = stage_breakdown(run)
+    return pictures
