@@ -42,7 +42,7 @@ def load_digits_workload(seed: int) -> Workload:
         train_targets=targets[train],
         test_inputs=test_inputs,
         test_targets=targets[test],
-        build_model=partial(build_mlp, (64, 16, 16, 10)),
+        build_model=partial(build_mlp, (64, 16, 16, 10), initialisation="lecun"),
         loss=cross_entropy,
         target_accuracy=0.95,
         batch_size=None,
