@@ -23,6 +23,7 @@ from qnewton.report.style import (
     themed,
 )
 from qnewton.runs import Run
+from qnewton.scheduler.policy import decide
 
 CLASSICAL_SOLVER = "lu_inverse"
 
@@ -45,7 +46,7 @@ class BreakEven:
     Attributes:
         step: Step it belongs to.
         block: Block it belongs to.
-        chosen: Solver the run's policy chose.
+        chosen: Solver the policy chose.
         gate_time_s: t*, in seconds; ``None`` when the quantum solver has no finite price.
         reason: Why it has none; ``None`` when it has one.
     """
@@ -90,31 +91,41 @@ def break_even_gate_time(block: BlockRecord) -> tuple[float | None, str | None]:
     return classical.seconds / min(finite), None
 
 
-def break_even_points(run: Run) -> list[BreakEven]:
-    """Return the break-even of every solve that had a quantum quote, in order."""
+def break_even_points(run: Run, policy: str | None = None) -> list[BreakEven]:
+    """Return the break-even of every solve that had a quantum quote, in order.
+
+    Args:
+        run: The run.
+        policy: Decides every solve again from its recorded quotes; ``None`` for the run's own
+            decisions.
+    """
     points = []
     for step in run.steps:
         for block in step.blocks:
             if all(quote.machine != "quantum" for quote in block.decision.quotes):
                 continue
             gate_time, reason = break_even_gate_time(block)
-            points.append(
-                BreakEven(step.step, block.name, block.decision.chosen, gate_time, reason)
-            )
+            decision = block.decision
+            if policy is not None:
+                decision = decide(policy, decision.quotes)
+            points.append(BreakEven(step.step, block.name, decision.chosen, gate_time, reason))
     return points
 
 
-def break_even(run: Run, hardware: Sequence[QuantumHardware] = ()) -> Picture:
+def break_even(
+    run: Run, hardware: Sequence[QuantumHardware] = (), policy: str | None = None
+) -> Picture:
     """Draw the break-even gate time of every step, with machines as horizontal lines.
 
     Args:
         run: The run.
         hardware: Quantum machines to draw; hypothetical ones are dashed and say so.
+        policy: Whose choices the colors show; ``None`` for the run's own.
 
     Raises:
         ValueError: If no step of the run has a quantum quote.
     """
-    points = break_even_points(run)
+    points = break_even_points(run, policy)
     if not points:
         raise ValueError(
             f"{run.folder} has no quantum quotes to compare; train with --policy paper and "
@@ -123,7 +134,7 @@ def break_even(run: Run, hardware: Sequence[QuantumHardware] = ()) -> Picture:
     lowest, highest = _decades(points, hardware)
     rows = [_row(point, lowest) for point in points]
     looks = _looks(points, rows)
-    legend_title = f"solver chosen (policy {run.config.policy})"
+    legend_title = f"solver chosen (policy {policy or run.config.policy})"
     scale = alt.Scale(type="log", domain=[10.0**lowest, 10.0**highest], nice=False)
     every = 3 if highest - lowest > 8 else 1
     axis = alt.Axis(

@@ -7,7 +7,6 @@ from typing import Literal
 import torch
 from torch import nn
 
-
 Initialisation = Literal["lecun", "pytorch"]
 
 
