@@ -30,6 +30,12 @@ run: $(VENV)/.base ## train on real digits, print the comparison table, write pi
 test: $(VENV)/.dev ## run the whole test suite
 	$(BIN)/python -m pytest
 
+bench: $(VENV)/.dev ## side by side with peers; writes benchmarks/results
+	$(BIN)/python benchmarks/newton_steps.py
+
+paper: $(VENV)/.base ## every table and figure of the paper, quick (about 20 minutes on 2 cores)
+	$(BIN)/qnewton paper all $(DATA_FLAG)
+
 check: $(VENV)/.dev ## format, lint, types, layers
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks

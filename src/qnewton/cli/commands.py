@@ -2,6 +2,7 @@
 
 from qnewton.cli.calibrate import Calibrate
 from qnewton.cli.compare import Compare
+from qnewton.cli.paper import Paper
 from qnewton.cli.parsing import Command
 from qnewton.cli.price import Price
 from qnewton.cli.report import Report
@@ -13,4 +14,5 @@ COMMANDS: dict[str, type[Command]] = {
     "price": Price,
     "calibrate": Calibrate,
     "report": Report,
+    "paper": Paper,
 }

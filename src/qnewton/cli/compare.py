@@ -97,9 +97,12 @@ class Compare:
 
             def on_event(event: CompareEvent) -> None:
                 progress.start(event.label, event.steps)
-                progress.on_step(event.progress)
+                if event.progress is not None:
+                    progress.on_step(event.progress)
 
-            comparison = compare(request, folder, workload, calibration, on_event)
+            comparison = compare(
+                request, folder, workload, calibration, on_event, progress.on_stage
+            )
         report = write_report(folder)
         write_pictures(folder)
         if self.json:

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RequestError as error:
         return _fail(str(error), WRONG_REQUEST)
     except RunStorageError as error:
-        return _fail(str(error), FAILED)
+        return _fail(str(error), WRONG_REQUEST if error.wrong_place else FAILED)
     except (ValueError, FileNotFoundError) as error:
         return _fail(str(error), WRONG_REQUEST)
     except RuntimeError as error:

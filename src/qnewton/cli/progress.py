@@ -42,6 +42,7 @@ class TrainingProgress:
         self._task = self._live.add_task("", total=steps, label=label)
         self._next_line = time.monotonic()
         self._accuracy: float | None = None
+        self._text = ""
 
     def __enter__(self) -> TrainingProgress:
         self._live.start()
@@ -58,8 +59,14 @@ class TrainingProgress:
     def start(self, label: str, steps: int) -> None:
         """Begin another run of the same command."""
         if label != self._label or self._live.tasks[self._task].total != steps:
-            self._label, self._accuracy = label, None
+            self._label, self._accuracy, self._text = label, None, ""
             self._live.reset(self._task, total=steps, label=label)
+
+    def on_stage(self, step: int, stage: str) -> None:
+        """Show that a stage of a step begins, for steps that take seconds."""
+        text = f"{self._text}, now: {stage.replace('_', ' ')}".removeprefix(", ")
+        self._live.update(self._task, description=text)
+        self._print_line(step, text)
 
     def on_step(self, progress: Progress) -> None:
         """Show one step."""
@@ -76,8 +83,11 @@ class TrainingProgress:
             f"measured {progress.measured_seconds:.1f} s",
             "" if modelled is None else f"modelled {modelled:.3g} s",
         )
-        text = ", ".join(part for part in parts if part)
-        self._live.update(self._task, completed=record.step + 1, description=text)
+        self._text = ", ".join(part for part in parts if part)
+        self._live.update(self._task, completed=record.step + 1, description=self._text)
+        self._print_line(record.step, self._text)
+
+    def _print_line(self, step: int, text: str) -> None:
         if not self._quiet and not PROGRESS.is_terminal and time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-            PROGRESS.print(f"{self._label}, step {record.step + 1}: {text}", highlight=False)
+            PROGRESS.print(f"{self._label}, step {step + 1}: {text}", highlight=False)

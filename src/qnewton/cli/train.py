@@ -48,14 +48,18 @@ class Train(TrainingRequest):
             folder = self.resume
             with TrainingProgress(quiet=self.json) as progress:
                 session, result = resume(
-                    folder, self.data_dir, on_step=progress.on_step, on_warning=warn
+                    folder,
+                    self.data_dir,
+                    on_step=progress.on_step,
+                    on_stage=progress.on_stage,
+                    on_warning=warn,
                 )
         else:
             workload = load_workload(self.workload, self.seed, self.data_dir)
             session = prepare(self._request(), workload, load_or_calibrate())
             folder = self.out or new_run_folder(self.workload)
             with TrainingProgress(self.steps, quiet=self.json) as progress:
-                result = begin(session, folder, on_step=progress.on_step)
+                result = begin(session, folder, progress.on_step, progress.on_stage)
         report = write_report(folder)
         write_pictures(folder)
         last, metric = result.records[-1], result.metrics[-1]

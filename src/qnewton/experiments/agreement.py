@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qnewton.operators import LinearSystem
 from qnewton.records import BlockRecord, encode
-from qnewton.runs import write_atomically
+from qnewton.runs import write_text
 from qnewton.scheduler.portfolio import Market, candidates
 
 AGREEMENT_FILE = "agreement.json"
@@ -95,4 +95,4 @@ class AgreementCheck:
 def write_agreements(folder: Path, agreements: Sequence[Agreement]) -> None:
     """Write ``agreement.json``, one entry a check."""
     text = json.dumps(encode(list(agreements)), indent=2)
-    write_atomically(folder / AGREEMENT_FILE, text.encode(), b"\n")
+    write_text(folder / AGREEMENT_FILE, text + "\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from qnewton.experiments.agreement import Agreement, AgreementCheck, write_agreements
 from qnewton.experiments.pricing import PolicyPrice, price_under
+from qnewton.optimizer import StageHook
 from qnewton.records import Calibration
 from qnewton.runs import Comparison, ComparisonRow, create_folder, write_comparison
 from qnewton.training.loop import Progress, TrainingResult
@@ -42,11 +43,14 @@ class CompareRequest:
 
 @dataclass(frozen=True)
 class CompareEvent:
-    """What a progress display is told: which run is on, its longest length, how far it is."""
+    """What a progress display is told: which run is on, its longest length, how far it is.
+
+    ``progress`` is ``None`` when the run begins.
+    """
 
     label: str
     steps: int
-    progress: Progress
+    progress: Progress | None = None
 
 
 class DisagreementError(RuntimeError):
@@ -59,6 +63,7 @@ def compare(
     workload: Workload,
     calibration: Calibration,
     on_event: Callable[[CompareEvent], None] = lambda _: None,
+    on_stage: StageHook = lambda _step, _stage: None,
 ) -> Comparison:
     """Run the comparison into ``folder`` and return its table.
 
@@ -76,6 +81,7 @@ def compare(
         workload: The workload the request names.
         calibration: The classical machine's constants, frozen into every run.
         on_event: Told of every step.
+        on_stage: Told when a stage of a Newton step begins.
 
     Raises:
         ValueError: If the request names something that does not exist.
@@ -102,7 +108,7 @@ def compare(
     rows = [_tuned_sgd(request, training, rates, folder, workload, calibration, on_event)]
     agreements: list[Agreement] = []
     for session in newton:
-        rows += _newton_rows(session, request, folder, agreements, on_event)
+        rows += _newton_rows(session, request, folder, agreements, on_event, on_stage)
     write_agreements(folder, agreements)
     comparison = Comparison(
         workload=training.workload,
@@ -162,6 +168,7 @@ def _tuned_sgd(
         )
         session = prepare(options, workload, calibration)
         label = f"SGD, learning rate {rate:g}"
+        on_event(CompareEvent(label, limit))
         result = begin(
             session,
             folder / _sgd_folder(rate),
@@ -196,6 +203,7 @@ def _newton_rows(
     folder: Path,
     agreements: list[Agreement],
     on_event: Callable[[CompareEvent], None],
+    on_stage: StageHook,
 ) -> list[ComparisonRow]:
     stepper = session.stepper
     assert isinstance(stepper, NewtonStepper)
@@ -205,7 +213,9 @@ def _newton_rows(
     shared = policy not in NEWTON_POLICIES
     subfolder = "newton" if shared else policy
     label = "Newton" if shared else NEWTON_POLICIES[policy]
-    result = begin(session, folder / subfolder, _reporter(on_event, label, session.request.steps))
+    steps = session.request.steps
+    on_event(CompareEvent(label, steps))
+    result = begin(session, folder / subfolder, _reporter(on_event, label, steps), on_stage)
     agreements += check.agreements
     calibration, hardware = session.config.calibration, session.config.hardware
     assert calibration is not None

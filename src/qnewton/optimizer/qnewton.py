@@ -34,6 +34,8 @@ from qnewton.scheduler.portfolio import Market
 
 SolutionHook = Callable[[int, LinearSystem, BlockRecord, Tensor], None]
 
+StageHook = Callable[[int, str], None]
+
 RECORDS_KEPT = 1000
 """Step records kept in memory; a run folder keeps all of them."""
 
@@ -150,6 +152,7 @@ class QNewton(Optimizer):
         )
         self.records: deque[StepRecord] = deque(maxlen=RECORDS_KEPT)
         self._solution_hooks: OrderedDict[int, SolutionHook] = OrderedDict()
+        self._stage_hooks: OrderedDict[int, StageHook] = OrderedDict()
         self._warned_no_closure = False
 
     # PyTorch's stub says the closure returns a float; its own optimizers return tensors.
@@ -167,7 +170,8 @@ class QNewton(Optimizer):
         if closure is None:
             return self._step_without_closure()
         state = self._state()
-        step, clock = int(state["step"]), StageClock(self._parameters()[0].device)
+        step = int(state["step"])
+        clock = StageClock(self._parameters()[0].device, lambda name: self._tell(step, name))
         newton = bool(state["newton"]) or self.warmup.is_over(step)
         surveys = not newton and self.warmup.surveys(step)
         with clock.stage("forward_backward"):
@@ -199,6 +203,16 @@ class QNewton(Optimizer):
         handle = RemovableHandle(self._solution_hooks)
         self._solution_hooks[handle.id] = hook
         return handle
+
+    def register_stage_hook(self, hook: StageHook) -> RemovableHandle:
+        """Call ``hook(step, stage)`` when a stage of a step begins, to show progress inside it."""
+        handle = RemovableHandle(self._stage_hooks)
+        self._stage_hooks[handle.id] = hook
+        return handle
+
+    def _tell(self, step: int, stage: str) -> None:
+        for hook in self._stage_hooks.values():
+            hook(step, stage)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Fill what a state saved by an older version lacks."""

@@ -4,7 +4,7 @@ from qnewton.report.break_even import BreakEven, break_even, break_even_points
 from qnewton.report.loss_curves import Curve, loss_curves
 from qnewton.report.page import write_report
 from qnewton.report.pictures import curves_of, write_pictures
-from qnewton.report.save import Picture, save_chart
+from qnewton.report.save import Picture, csv_text, save_chart
 from qnewton.report.stage_breakdown import stage_breakdown
 from qnewton.report.tables import comparison_table
 
@@ -15,6 +15,7 @@ __all__ = [
     "break_even",
     "break_even_points",
     "comparison_table",
+    "csv_text",
     "curves_of",
     "loss_curves",
     "save_chart",

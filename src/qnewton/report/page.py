@@ -36,9 +36,8 @@ from qnewton.runs import (
     read_comparison,
     read_config,
     read_run,
-    write_atomically,
+    write_text,
 )
-from qnewton.runs.errors import storage
 
 REPORT_FILE = "report.html"
 
@@ -76,9 +75,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     else:
         page = _run_page(read_run(folder))
     path = folder / REPORT_FILE
-    with storage("write", path, resumable=False):
-        write_atomically(path, page.encode())
-    return path
+    return write_text(path, page)
 
 
 def _run_page(run: Run) -> str:

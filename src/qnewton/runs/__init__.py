@@ -17,6 +17,7 @@ from qnewton.runs.errors import (
     RunExistsError,
     RunStorageError,
 )
+from qnewton.runs.files import write_text
 from qnewton.runs.folders import create_folder
 from qnewton.runs.reader import Run, read_run
 from qnewton.runs.writer import RunWriter
@@ -43,4 +44,5 @@ __all__ = [
     "write_atomically",
     "write_comparison",
     "write_config",
+    "write_text",
 ]

@@ -25,7 +25,16 @@ class RunExistsError(ValueError):
 
 
 class RunStorageError(OSError):
-    """The operating system refused to write; everything written before is still there."""
+    """The operating system refused to write; everything written before is still there.
+
+    Attributes:
+        wrong_place: Whether another folder would have done: it is the request that was wrong,
+            not the run that failed.
+    """
+
+    def __init__(self, message: str, *, wrong_place: bool = False) -> None:
+        super().__init__(message)
+        self.wrong_place = wrong_place
 
 
 @contextmanager
@@ -55,7 +64,8 @@ free space there or choose another folder with --out
     except OSError as error:
         raise RunStorageError(
             f"cannot {action} {os.fspath(path)}: {error.strerror or error}; "
-            f"{_way_out(error.errno, resumable=resumable)}"
+            f"{_way_out(error.errno, resumable=resumable)}",
+            wrong_place=not resumable and error.errno not in _FULL,
         ) from error
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from qnewton.cost import available_hardware, load_hardware
-from qnewton.optimizer import QNewton, describe_machine
+from qnewton.optimizer import QNewton, StageHook, describe_machine
 from qnewton.records import Calibration, QuantumHardware, decode
 from qnewton.runs import (
     Run,
@@ -69,22 +69,32 @@ def prepare(request: TrainingRequest, workload: Workload, calibration: Calibrati
 
 
 def begin(
-    session: Session, folder: Path, on_step: Callable[[Progress], None] = lambda _: None
+    session: Session,
+    folder: Path,
+    on_step: Callable[[Progress], None] = lambda _: None,
+    on_stage: StageHook = lambda _step, _stage: None,
 ) -> TrainingResult:
     """Train a prepared session into a new run folder.
+
+    Args:
+        session: What to train.
+        folder: A new folder.
+        on_step: Told of every step.
+        on_stage: Told when a stage of a Newton step begins.
 
     Raises:
         RunExistsError: If the folder already holds something.
         RunStorageError: If the folder cannot be written.
     """
     with RunWriter.create(folder, session.config) as writer:
-        return _train(session, writer, None, on_step)
+        return _train(session, writer, None, on_step, on_stage)
 
 
 def resume(
     folder: Path,
     data_dir: Path | None = None,
     on_step: Callable[[Progress], None] = lambda _: None,
+    on_stage: StageHook = lambda _step, _stage: None,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> tuple[Session, TrainingResult]:
     """Go on with an interrupted run from its last checkpoint, to the bit.
@@ -118,7 +128,7 @@ def resume(
             past = _past(read_run(folder), request.target)
             if isinstance(session.stepper, FirstOrderStepper):
                 session.stepper.next_step = len(past.records)
-        return session, _train(session, writer, past, on_step)
+        return session, _train(session, writer, past, on_step, on_stage)
 
 
 def _session(request: TrainingRequest, config: RunConfig, workload: Workload) -> Session:
@@ -174,7 +184,10 @@ def _train(
     writer: RunWriter,
     past: TrainingResult | None,
     on_step: Callable[[Progress], None],
+    on_stage: StageHook,
 ) -> TrainingResult:
+    if isinstance(session.stepper, NewtonStepper):
+        session.stepper.optimizer.register_stage_hook(on_stage)
     return train(
         session.workload,
         session.model,
