@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import tyro
 
@@ -12,72 +12,54 @@ from qnewton.cli.calibrate import load_or_calibrate
 from qnewton.cli.folders import new_run_folder
 from qnewton.cli.output import RESULTS, print_json
 from qnewton.cli.progress import TrainingProgress
-from qnewton.training.request import TrainingRequest
+from qnewton.training.request import (
+    NewtonOptions,
+    TrainingRequest,
+    at_least_one,
+    options_of,
+)
 
 if TYPE_CHECKING:
     from qnewton.experiments.compare import CompareEvent
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compare:
+class Compare(NewtonOptions):
     """Train SGD and Newton to one target and price Newton's steps for every policy.
 
     Prints the paper's table (SGD, classical-only, quantum-only, Q-Newton): steps, seconds a step
     and in total, measured and modelled seconds in columns of their own. The run folder also gets
-    pictures (PNG, SVG, CSV) and report.html.
+    pictures (PNG, SVG, CSV) and report.html. The target is the workload's unless one is given.
 
     Examples: qnewton compare digits; qnewton compare digits --seed 3 --hardware photonic-thz
 
     Attributes:
-        workload: What to train.
-        target: Test accuracy to reach (0 to 1); the default is the workload's.
         steps: Newton steps at most.
         max_sgd_steps: SGD steps at most, at each learning rate.
         sgd_learning_rates: Learning rates SGD is tuned over; the default is the workload's grid.
-        lr: Length of a Newton step; the default is the workload's.
-        batch_size: Samples a step; the default is the workload's.
-        blocks: Parameters that share a Newton system: all (full), a layer, or a tensor.
-        damping: The λ of H + λI.
-        relative_damping: Read damping as a share of the largest entry: λ = damping·max|H|.
-        prune_count: Keep at most this many entries a row, symmetrically.
-        prune_mass: Keep about this share (0 to 1) of every row's absolute sum, symmetrically.
-        warmup: First-order steps before Newton starts: a count, auto, or paper.
-        hardware: Quantum machine to price on: a profile's name or a TOML file.
-        epsilon: Error tolerance the quantum solver is priced and emulated at.
         agreement_every: Newton steps between checks that the charged solvers agree.
-        seed: Draws the split, the weights and the batches.
         out: New folder; the default is runs/WORKLOAD-compare-DATE-TIME.
         data_dir: Local data folder, for workloads that need one (else QNEWTON_DATA).
         json: Print the table as one JSON object.
     """
 
     workload: tyro.conf.Positional[str] = "digits"
-    target: float | None = None
     steps: int = 100
     max_sgd_steps: int = 1500
     sgd_learning_rates: tuple[float, ...] | None = None
-    lr: float | None = None
-    batch_size: int | None = None
-    blocks: Literal["full", "layer", "tensor"] = "full"
-    damping: float = 1.0
-    relative_damping: bool = False
-    prune_count: int | None = None
-    prune_mass: float | None = None
-    warmup: str = "0"
-    hardware: str | None = None
-    epsilon: float = 1e-12
     agreement_every: int = 10
-    seed: int = 0
     out: Path | None = None
     data_dir: Path | None = None
     json: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("max_sgd_steps", "agreement_every"):
+            at_least_one(self, name)
+
     def run(self) -> None:
         """Run the comparison, write its page, and print its table."""
-        shared = {field.name for field in fields(self)} & {
-            field.name for field in fields(TrainingRequest)
-        }
-        training = TrainingRequest(**{name: getattr(self, name) for name in shared})
+        training = options_of(self, TrainingRequest)
         # Loaded after the options are checked: torch takes seconds that a wrong word need not.
         from qnewton.experiments.compare import CompareRequest, compare
         from qnewton.report import comparison_table, write_pictures, write_report

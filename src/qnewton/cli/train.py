@@ -1,9 +1,8 @@
 """``qnewton train``: one training run into a run folder."""
 
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tyro
 
@@ -11,7 +10,7 @@ from qnewton.cli.calibrate import load_or_calibrate
 from qnewton.cli.folders import new_run_folder
 from qnewton.cli.output import RESULTS, print_json, warn
 from qnewton.cli.progress import TrainingProgress
-from qnewton.training.request import TrainingRequest
+from qnewton.training.request import TrainingRequest, options_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +55,7 @@ class Train(TrainingRequest):
                 )
         else:
             workload = load_workload(self.workload, self.seed, self.data_dir)
-            session = prepare(self._request(), workload, load_or_calibrate())
+            session = prepare(options_of(self, TrainingRequest), workload, load_or_calibrate())
             folder = self.out or new_run_folder(self.workload)
             with TrainingProgress(self.steps, quiet=self.json) as progress:
                 result = begin(session, folder, progress.on_step, progress.on_stage)
@@ -87,9 +86,3 @@ class Train(TrainingRequest):
             f"run folder {folder}, page {report}",
             highlight=False,
         )
-
-    def _request(self) -> TrainingRequest:
-        values: dict[str, Any] = {
-            field.name: getattr(self, field.name) for field in fields(TrainingRequest)
-        }
-        return TrainingRequest(**values)

@@ -1,8 +1,8 @@
 """What one training run is asked to do: the options of ``qnewton train``, checked on creation."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, TypeVar
 
 from qnewton.scheduler.policy import POLICIES
 
@@ -12,17 +12,13 @@ DEFAULT_HARDWARE = "attosecond"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingRequest:
-    """Options of one training run.
+class NewtonOptions:
+    """What is trained and how Newton's steps are made, whoever solves them.
 
     Attributes:
         workload: What to train.
-        optimizer: qnewton, or a first-order optimizer to compare with.
-        policy: Who chooses the solver: classical (cheapest that runs here), paper (LU inversion
-            against the quantum price of the paper's Algorithm 2), classical-only, quantum-only.
-        steps: Steps to take.
         target: Stop at this test accuracy (0 to 1).
-        lr: Length of a step; the default is the workload's for qnewton, 0.1 for sgd, 0.001 for
+        lr: Length of a step; the default is the workload's for Newton, 0.1 for sgd, 0.001 for
             adam.
         batch_size: Samples a step; the default is the workload's.
         blocks: Parameters that share a Newton system: all (full), a layer, or a tensor.
@@ -33,17 +29,13 @@ class TrainingRequest:
         warmup: First-order steps before Newton starts: a count; auto, until the chosen solve is
             priced within a second; or paper, until κ and d are low.
         first_order_lr: Learning rate of those steps.
-        hardware: Quantum machine to price on: a profile's name or a TOML file. The quantum
-            policies use the hypothetical attosecond machine unless told otherwise.
+        hardware: Quantum machine to price on: a profile's name or a TOML file. Where a quantum
+            machine is needed and none is named, it is the hypothetical attosecond one.
         epsilon: Error tolerance the quantum solver is priced and emulated at.
         seed: Draws the split, the weights and the batches.
-        checkpoint_every: Steps between checkpoints.
     """
 
     workload: str = "digits"
-    optimizer: OptimizerName = "qnewton"
-    policy: str = "classical"
-    steps: int = 40
     target: float | None = None
     lr: float | None = None
     batch_size: int | None = None
@@ -57,13 +49,10 @@ class TrainingRequest:
     hardware: str | None = None
     epsilon: float = 1e-12
     seed: int = 0
-    checkpoint_every: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("steps", "checkpoint_every", "batch_size", "prune_count"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{_flag(name)} is {value}; it must be at least 1")
+        for name in ("batch_size", "prune_count"):
+            at_least_one(self, name)
         for name in ("damping", "first_order_lr", "lr"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
@@ -76,16 +65,7 @@ class TrainingRequest:
             raise ValueError("--prune-count and --prune-mass exclude each other; give one")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"--seed is {self.seed}; it must lie between 0 and {2**31 - 1}")
-        if self.policy not in POLICIES:
-            raise ValueError(f"--policy is {self.policy!r}; choose {', '.join(POLICIES)}")
         self.warmup_value  # noqa: B018  # raises on a malformed one
-
-    @property
-    def quantum_hardware(self) -> str | None:
-        """The quantum machine in force, by name or path."""
-        if self.hardware is None and self.policy in ("paper", "quantum-only"):
-            return DEFAULT_HARDWARE
-        return self.hardware
 
     @property
     def prune(self) -> int | float | None:
@@ -102,6 +82,55 @@ class TrainingRequest:
                 f"--warmup is {self.warmup!r}; pass a count of 0 or more, 'auto' or 'paper'"
             )
         return int(self.warmup)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRequest(NewtonOptions):
+    """Options of one training run.
+
+    Attributes:
+        optimizer: qnewton, or a first-order optimizer to compare with.
+        policy: Who chooses the solver: classical (cheapest that runs here), paper (LU inversion
+            against the quantum price of the paper's Algorithm 2), classical-only, quantum-only.
+        steps: Steps to take.
+        checkpoint_every: Steps between checkpoints.
+    """
+
+    optimizer: OptimizerName = "qnewton"
+    policy: str = "classical"
+    steps: int = 40
+    checkpoint_every: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("steps", "checkpoint_every"):
+            at_least_one(self, name)
+        if self.policy not in POLICIES:
+            raise ValueError(f"--policy is {self.policy!r}; choose {', '.join(POLICIES)}")
+
+    @property
+    def quantum_hardware(self) -> str | None:
+        """The quantum machine in force, by name or path."""
+        if self.hardware is None and self.policy in ("paper", "quantum-only"):
+            return DEFAULT_HARDWARE
+        return self.hardware
+
+
+Options = TypeVar("Options", bound=NewtonOptions)
+
+
+def options_of(source: NewtonOptions, kind: type[Options]) -> Options:
+    """Return the options of ``kind`` that ``source``, which has more fields, carries."""
+    return kind(
+        **{f.name: getattr(source, f.name) for f in fields(kind) if hasattr(source, f.name)}
+    )
+
+
+def at_least_one(options: object, name: str) -> None:
+    """Raise ``ValueError`` if the count ``name`` is given and below 1."""
+    value = getattr(options, name)
+    if value is not None and value < 1:
+        raise ValueError(f"{_flag(name)} is {value}; it must be at least 1")
 
 
 def _flag(name: str) -> str:
