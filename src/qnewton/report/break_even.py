@@ -171,7 +171,7 @@ def break_even(
         if hardware
         else "",
     )
-    return Picture(themed(chart), rows, _caption(run, points, rows))
+    return Picture(themed(chart), rows, _caption(policy or run.config.policy, points, rows))
 
 
 def _decades(points: Sequence[BreakEven], hardware: Sequence[QuantumHardware]) -> tuple[int, int]:
@@ -248,12 +248,11 @@ def _hardware_layers(
     return [lines, labels]
 
 
-def _caption(run: Run, points: Sequence[BreakEven], rows: Sequence[dict[str, Any]]) -> str:
+def _caption(policy: str, points: Sequence[BreakEven], rows: Sequence[dict[str, Any]]) -> str:
     caption = (
         "Modelled seconds of LU inversion over the expected queries of the quantum solver, one "
         "point a solve: a machine whose line lies below a point is priced faster than LU "
-        f"inversion there. Color and shape show the solver that the policy "
-        f"{run.config.policy} chose."
+        f"inversion there. Color and shape show the solver that the policy {policy} chose."
     )
     if any(row["mark"] == OFF_AXIS.label for row in rows):
         caption += " Arrows at the lower edge have their break-even below the axis."
