@@ -1,6 +1,5 @@
 """``qnewton train``: one training run into a run folder."""
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +39,7 @@ class Train(TrainingRequest):
     def run(self) -> None:
         """Train, or go on training, and print the result."""
         from qnewton.report import write_pictures, write_report
+        from qnewton.runs import count_decisions
         from qnewton.training.session import begin, prepare, resume
         from qnewton.workloads import load_workload
 
@@ -62,7 +62,7 @@ class Train(TrainingRequest):
         report = write_report(folder)
         write_pictures(folder)
         last, metric = result.records[-1], result.metrics[-1]
-        decisions = Counter(b.decision.chosen for r in result.records for b in r.blocks)
+        decisions = count_decisions(result.records)
         if self.json:
             print_json(
                 {
@@ -72,7 +72,7 @@ class Train(TrainingRequest):
                     "test_accuracy": metric.test_accuracy,
                     "measured_seconds": metric.measured_seconds,
                     "modelled_seconds": metric.modelled_seconds,
-                    "decisions": dict(decisions),
+                    "decisions": decisions,
                 }
             )
             return

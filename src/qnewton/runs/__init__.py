@@ -19,7 +19,7 @@ from qnewton.runs.errors import (
 )
 from qnewton.runs.files import write_text
 from qnewton.runs.folders import create_folder
-from qnewton.runs.reader import Run, read_run
+from qnewton.runs.reader import Run, count_decisions, read_run
 from qnewton.runs.writer import RunWriter
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "RunStorageError",
     "RunWriter",
     "cache_folder",
+    "count_decisions",
     "create_folder",
     "latest_checkpoint",
     "read_checkpoint",

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -33,8 +34,15 @@ class Run:
     warnings: tuple[str, ...] = ()
 
     def decisions(self) -> dict[str, int]:
-        """Return how often each solver was chosen, over all blocks of all steps."""
-        return dict(Counter(block.decision.chosen for step in self.steps for block in step.blocks))
+        """Return :func:`count_decisions` of the run's steps."""
+        return count_decisions(self.steps)
+
+
+def count_decisions(steps: Iterable[StepRecord]) -> dict[str, int]:
+    """Return how often each solver was chosen for a block that was then solved."""
+    return dict(
+        Counter(block.decision.chosen for step in steps for block in step.blocks if block.attempts)
+    )
 
 
 def read_run(folder: str | os.PathLike[str]) -> Run:
