@@ -24,17 +24,25 @@ $(VENV)/.dev: $(VENV)/.base
 	$(INSTALL) -e '.[dev]'
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.base
+	$(INSTALL) -e '.[docs]'
+	@touch $@
+
 run: $(VENV)/.base ## train on real digits, print the comparison table, write pictures and a page
 	$(BIN)/qnewton compare digits
 
 test: $(VENV)/.dev ## run the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 bench: $(VENV)/.dev ## side by side with peers; writes benchmarks/results
 	$(BIN)/python benchmarks/newton_steps.py
 
 paper: $(VENV)/.base ## every table and figure of the paper, quick (about 20 minutes on 2 cores)
 	$(BIN)/qnewton paper all $(DATA_FLAG)
+
+docs: $(VENV)/.docs ## build the documentation into docs/_build, gallery included (about a minute)
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
+	@echo "open docs/_build/index.html"
 
 check: $(VENV)/.dev ## format, lint, types, layers
 	$(BIN)/ruff format --check src tests benchmarks

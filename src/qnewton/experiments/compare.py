@@ -207,7 +207,7 @@ def _newton_rows(
 ) -> list[ComparisonRow]:
     stepper = session.stepper
     assert isinstance(stepper, NewtonStepper)
-    check = AgreementCheck(stepper.optimizer.market, request.agreement_every)
+    check = AgreementCheck(stepper.optimizer.market, request.agreement_every, on_stage)
     stepper.optimizer.register_solution_hook(check)
     policy = session.config.policy
     shared = policy not in NEWTON_POLICIES
