@@ -12,15 +12,18 @@ step recorded: which system it solved, what each solver would have cost, and whe
 # The workload brings data, model and loss. Its network has layers of 64, 16, 16 and 10 units;
 # ``blocks="full"`` puts all 1,482 parameters into one system. The closure only returns the loss.
 
+import altair as alt
+
 from qnewton import QNewton
 from qnewton.workloads import load_workload
 
 workload = load_workload("digits", seed=0)
+inputs, targets = workload.train_inputs, workload.train_targets
 model = workload.build_model(0)
 optimizer = QNewton(model, lr=workload.newton_lr, damping=1.0, blocks="full")
 
 for _ in range(15):
-    optimizer.step(lambda: workload.loss(model(workload.train_inputs), workload.train_targets))
+    optimizer.step(lambda: workload.loss(model(inputs), targets))
 
 test_loss, test_accuracy = workload.evaluate(model)
 print(f"after {len(optimizer.records)} steps: test accuracy {test_accuracy:.1%}")
@@ -31,12 +34,13 @@ print(f"after {len(optimizer.records)} steps: test accuracy {test_accuracy:.1%}"
 # ``optimizer.records`` holds one :class:`~qnewton.records.StepRecord` a step. The cosine is that of
 # the angle between the step and the negative gradient: 1 would be gradient descent.
 
-print("step    loss   |g|    |step|  cosine  solver    residual")
+print("step    loss    |g|  |step|  cosine  solver    residual")
 for record in list(optimizer.records)[::2]:
     block = record.blocks[0]
     print(
-        f"{record.step:4d} {record.loss:8.4f} {record.gradient_norm:6.3f} {record.step_norm:7.3f}"
-        f"{record.cosine:8.3f}  {block.solver:8s} {block.attempts[-1].residual:9.1e}"
+        f"{record.step:4d} {record.loss:7.4f} {record.gradient_norm:6.3f} "
+        f"{record.step_norm:7.3f} {record.cosine:7.3f}  {block.solver:8s} "
+        f"{block.attempts[-1].residual:9.1e}"
     )
 
 # %%
@@ -58,14 +62,13 @@ print(f"prices: {optimizer.market.calibration.source}")
 # ``measured`` is wall clock on this machine, ``modelled`` the price of the same stages. They are
 # different kinds of number, so they are drawn side by side and never added.
 
-import altair as alt
-
 stages = ("forward_backward", "curvature", "treatment", "survey", "solve", "update")
+clocks = ("measured", "modelled")
 rows = [
-    {"step": record.step, "stage": stage, "clock": clock, "seconds": getattr(seconds, stage)}
-    for record in optimizer.records
-    for clock, seconds in (("measured", record.measured), ("modelled", record.modelled))
-    for stage in stages
+    {"step": r.step, "stage": s, "clock": c, "seconds": getattr(getattr(r, c), s)}
+    for r in optimizer.records
+    for c in clocks
+    for s in stages
 ]
 alt.Chart(alt.Data(values=rows)).mark_bar().encode(
     x=alt.X("step:O", title="step"),

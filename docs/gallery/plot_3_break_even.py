@@ -3,8 +3,8 @@ Where would a quantum solver win?
 =================================
 
 Take one recorded Newton step and price it, without training or solving anything again, over gate
-times from far below any machine to far above. Every number here is modelled; the machines of the
-dashed lines do not exist.
+times from far below any machine to far above. Every number here is modelled, and the machines of
+the dashed lines do not exist.
 """
 
 # %%
@@ -15,6 +15,7 @@ dashed lines do not exist.
 # on every machine; ``qnewton calibrate`` fits your own.
 
 from dataclasses import replace
+from itertools import pairwise
 
 import altair as alt
 import numpy as np
@@ -31,6 +32,7 @@ from qnewton.scheduler.policy import decide
 from qnewton.workloads import load_workload
 
 workload = load_workload("digits", seed=0)
+inputs, targets = workload.train_inputs, workload.train_targets
 model = workload.build_model(0)
 optimizer = QNewton(
     model,
@@ -40,13 +42,16 @@ optimizer = QNewton(
     hardware="attosecond",
     calibration=nominal_calibration(),
 )
-optimizer.step(lambda: workload.loss(model(workload.train_inputs), workload.train_targets))
+optimizer.step(lambda: workload.loss(model(inputs), targets))
 block = optimizer.records[0].blocks[0]
 facts, decision = block.facts, block.decision
-classical = {q.solver: q.seconds for q in decision.quotes if q.machine == "classical"}
+classical = {
+    q.solver: q.seconds for q in decision.quotes if q.machine == "classical"
+}
 
-print(f"N = {facts.n:,}, d = {facts.row_sparsity:,}, κ = {facts.condition.describe()}")
-print(f"determinant bound on κ: {facts.bound('determinant').describe()}")
+print(f"N = {facts.n:,}, d = {facts.row_sparsity:,}")
+print(f"κ = {facts.condition.describe()}, ", end="")
+print(f"bounded by {facts.bound('determinant').describe()}")
 print(f"decision: {decision.reason}")
 
 # %%
@@ -55,13 +60,13 @@ print(f"decision: {decision.reason}")
 # The paper's price is gate time × expected queries, so it is a straight line through the gate
 # times. The decision flips once, at the break-even: price of LU inversion / expected queries.
 
-machine = load_hardware("attosecond")
+attosecond = load_hardware("attosecond")
 
 
 def quote_at(gate_time_s, facts=facts, bound="determinant"):
-    """Price the step on a machine that differs from ``attosecond`` in its gate time alone."""
-    gate = replace(machine.gate_time_s, value=float(gate_time_s))
-    return paper_quote(facts, replace(machine, gate_time_s=gate), bound=bound)
+    """Price the step on a machine with another gate time."""
+    gate = replace(attosecond.gate_time_s, value=float(gate_time_s))
+    return paper_quote(facts, replace(attosecond, gate_time_s=gate), bound=bound)
 
 
 gate_times = np.logspace(-24, -6, 37)
@@ -69,41 +74,52 @@ choices = [
     decide("paper", (decision.quote("lu_inverse"), quote_at(gate_time))).chosen
     for gate_time in gate_times
 ]
-flips = sum(left != right for left, right in zip(choices, choices[1:], strict=False))
+flips = sum(left != right for left, right in pairwise(choices))
 expected = quote_at(1e-18).query_count
 break_even = break_even_gate_time(classical["lu_inverse"], expected)
-print(f"{flips} flip, from {choices[0]} to {choices[-1]}; break-even {break_even:.2g} s")
+print(f"{flips} flip, from {choices[0]} to {choices[-1]}")
+print(f"break-even gate time {break_even:.2g} s")
 
 # %%
 # Draw it
 # -------
 # Where the quantum line lies below a horizontal line, the quantum solver has the lower price.
 
+rivals = {"lu_inverse": "LU inversion", "cholesky": "Cholesky", "cg": "CG"}
 lines = [
-    {"gate time": float(t), "seconds": quote_at(t).seconds, "solver": "quantum, paper's price"}
+    {"gate time": float(t), "seconds": quote_at(t).seconds, "solver": "quantum"}
     for t in gate_times
 ]
 lines += [
     {"gate time": float(t), "seconds": classical[solver], "solver": label}
-    for solver, label in (("lu_inverse", "LU inversion"), ("cholesky", "Cholesky"), ("cg", "CG"))
+    for solver, label in rivals.items()
     for t in gate_times[[0, -1]]
 ]
+log, powers = alt.Scale(type="log"), alt.Axis(format=".0e")
 prices = (
     alt.Chart(alt.Data(values=lines))
     .mark_line()
     .encode(
-        x=alt.X("gate time:Q", scale=alt.Scale(type="log"), axis=alt.Axis(format=".0e"), title="gate time (s)"),
-        y=alt.Y("seconds:Q", scale=alt.Scale(type="log"), axis=alt.Axis(format=".0e"), title="modelled seconds"),
+        x=alt.X("gate time:Q", scale=log, axis=powers, title="gate time (s)"),
+        y=alt.Y("seconds:Q", scale=log, axis=powers, title="modelled seconds"),
         color=alt.Color("solver:N", title=None),
     )
 )
 machines = [
-    {"gate time": m.gate_time_s.value, "name": m.name + " (hypothetical)" * m.hypothetical}
-    for m in map(load_hardware, available_hardware())
+    {
+        "gate time": machine.gate_time_s.value,
+        "name": machine.name + " (hypothetical)" * machine.hypothetical,
+        "hypothetical": machine.hypothetical,
+    }
+    for machine in map(load_hardware, available_hardware())
 ]
 rules = alt.Chart(alt.Data(values=machines)).encode(x="gate time:Q")
-marks = rules.mark_rule(strokeDash=[4, 3], color="gray")
-names = rules.mark_text(angle=270, align="right", dx=-4, dy=-6, fontSize=11).encode(
+marks = rules.mark_rule(color="gray").encode(
+    strokeDash=alt.condition(
+        "datum.hypothetical", alt.value([4, 3]), alt.value([1, 0])
+    )
+)
+names = rules.mark_text(angle=270, align="right", dx=-4, dy=-9, fontSize=11).encode(
     text="name:N", y=alt.value(4)
 )
 (prices + marks + names).properties(width=420, height=260)
@@ -124,4 +140,5 @@ for label, count in (
     ("measured (Lanczos)", quote_at(1e-18, measured, "measured").query_count),
 ):
     for solver in ("lu_inverse", "cholesky", "cg"):
-        print(f"{label:20s} {solver:12s} {break_even_gate_time(classical[solver], count):12.2e} s")
+        gate_time = break_even_gate_time(classical[solver], count)
+        print(f"{label:20s} {solver:12s} {gate_time:12.2e} s")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from qnewton.curvature.symmetric import mirror_upper_
 from qnewton.treatment import row_blocks
 
 REFLECTIONS = 4
@@ -15,7 +16,7 @@ class KnownMatrix:
     """A matrix with its condition number.
 
     Attributes:
-        matrix: Symmetric positive definite entries, shape [N, N].
+        matrix: Positive definite entries, shape [N, N], bitwise symmetric.
         condition_number: κ of the matrix before its entries were rounded.
         rounding: How far, relatively, rounding the entries may have moved κ.
     """
@@ -35,8 +36,8 @@ def damped_spectrum(n: int, condition_number: float) -> Tensor:
         condition_number: κ, at least 1.
 
     Example:
-        >>> damped_spectrum(4, 10.0)
-        tensor([10.,  4.,  2.,  1.], dtype=torch.float64)
+        >>> [round(value, 6) for value in damped_spectrum(4, 10.0).tolist()]
+        [10.0, 4.0, 2.0, 1.0]
     """
     inverse = 1.0 / torch.arange(1, n + 1, dtype=torch.float64)
     return 1.0 + (condition_number - 1.0) * (inverse - 1.0 / n) / (1.0 - 1.0 / n)
@@ -80,6 +81,7 @@ def known_matrix(
         rows.copy_(-entries)
         rows.diagonal(start).copy_(spectrum[start:stop] - entries.diagonal(start))
         start = stop
+    mirror_upper_(matrix)  # Sums in another order leave entries an ulp from their mirror.
     largest, smallest = float(spectrum.max()), float(spectrum.min())
     moved = torch.finfo(dtype).eps / 2 * float(spectrum.norm())
     return KnownMatrix(matrix, largest / smallest, moved / smallest + moved / largest)

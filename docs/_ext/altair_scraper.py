@@ -1,0 +1,27 @@
+"""Pictures of the gallery: a block that ends in an Altair chart shows it, drawn by vl-convert."""
+
+import ast
+from typing import Any
+
+import altair as alt
+from sphinx_gallery.scrapers import figure_rst
+
+from qnewton.report.style import themed
+
+
+def scrape(
+    block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]
+) -> str:
+    """Save the chart a block ends in as PNG and return the reStructuredText that shows it."""
+    statements = ast.parse(block.content).body
+    # sphinx-gallery keeps the value of a last expression under this name, and does not clear it.
+    value = block_vars["example_globals"].get("___")
+    if not (
+        statements
+        and isinstance(statements[-1], ast.Expr)
+        and isinstance(value, alt.TopLevelMixin)
+    ):
+        return ""
+    path = next(block_vars["image_path_iterator"])
+    themed(value).save(path, format="png", scale_factor=2)
+    return figure_rst([path], gallery_conf["src_dir"])

@@ -1,0 +1,51 @@
+"""Sphinx configuration. ``make docs`` builds these pages, offline, every warning an error."""
+
+import sys
+from pathlib import Path
+
+import qnewton
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "qnewton"
+author = "the qnewton authors"
+copyright = author
+version = release = qnewton.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_gallery.gen_gallery",
+    "math_bars",
+]
+exclude_patterns = ["_build", "gallery", "**sg_execution_times.rst"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # types stand in the signature
+autodoc_class_signature = "mixed"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_custom_sections = ["Cost", "Reference"]
+napoleon_use_ivar = True
+
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "auto_gallery",
+    "within_subsection_order": "FileNameSortKey",
+    "image_scrapers": ("altair_scraper.scrape",),
+    "reset_modules": (),
+    "capture_repr": (),
+    "run_stale_examples": True,
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+    "min_reported_time": 1e9,
+}
+
+html_theme = "furo"
+html_title = f"qnewton {release}"
+html_copy_source = False
+html_static_path: list[str] = []

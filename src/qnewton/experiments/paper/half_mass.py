@@ -1,0 +1,88 @@
+"""What pruning to half the row mass does to a Newton step, on the steps of an unpruned run."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from qnewton.operators import LinearSystem
+from qnewton.records import BlockRecord, Facts, Treatment
+from qnewton.solvers import solve
+from qnewton.survey import survey
+from qnewton.treatment import prune
+
+HALF = 0.5
+
+LARGEST_EXACT = 4096
+"""Up to this N the spectrum is measured by all eigenvalues, beyond it by Lanczos."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """A pruned step beside the exact one of the same system.
+
+    Attributes:
+        seed: Seed of the run.
+        step: Its step.
+        n: Unknowns.
+        exact: Facts of A.
+        pruned: Facts of the pruned A.
+        treatment: What pruning did.
+        angle_degrees: Angle between the two directions; ``None`` if the pruned one failed.
+        length_ratio: Length of the pruned direction over that of the exact one.
+    """
+
+    seed: int
+    step: int
+    n: int
+    exact: Facts
+    pruned: Facts
+    treatment: Treatment
+    angle_degrees: float | None
+    length_ratio: float | None
+
+
+class HalfMassProbe:
+    """A solution hook that prunes sampled systems and solves them again.
+
+    Args:
+        seed: Seed of the run, for the record.
+        every: Steps from one sample to the next.
+
+    Attributes:
+        effects: What was found, one entry a sampled system.
+    """
+
+    def __init__(self, seed: int, every: int) -> None:
+        self._seed = seed
+        self._every = every
+        self.effects: list[Effect] = []
+
+    def __call__(
+        self, step: int, system: LinearSystem, record: BlockRecord, direction: Tensor
+    ) -> None:
+        """Prune and solve one system, if its step is sampled."""
+        if step % self._every:
+            return
+        pruned = prune(system.operator, mass=HALF)
+        method = "exact" if system.n <= LARGEST_EXACT else "lanczos"
+        other = solve(system.with_operator(pruned), "lu").direction
+        angle = ratio = None
+        if other is not None:
+            mine, theirs = other.double(), direction.double()
+            product = float(mine.norm() * theirs.norm())
+            cosine = float(mine @ theirs) / product
+            angle = math.degrees(math.acos(max(-1.0, min(1.0, cosine))))
+            ratio = float(mine.norm() / theirs.norm())
+        self.effects.append(
+            Effect(
+                seed=self._seed,
+                step=step,
+                n=system.n,
+                exact=survey(system.operator, condition=method),
+                pruned=survey(pruned, condition=method),
+                treatment=pruned.treatment,
+                angle_degrees=angle,
+                length_ratio=ratio,
+            )
+        )

@@ -1,0 +1,101 @@
+"""A short Newton training run: how accurate it ends, and what happened on the way."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from qnewton.optimizer.qnewton import SolutionHook
+from qnewton.records import Calibration, StepRecord
+from qnewton.training.request import TrainingRequest
+from qnewton.training.session import prepare
+from qnewton.training.steppers import NewtonStepper
+from qnewton.workloads import Workload
+
+DIVERGED = 100.0
+"""A loss this many times the first one is not waited for: the run has diverged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One finished run.
+
+    Attributes:
+        request: What was trained.
+        records: One a step taken.
+        test_accuracy: Accuracy on the whole test split after the last step.
+        diverged: Whether it was given up for its loss.
+    """
+
+    request: TrainingRequest
+    records: tuple[StepRecord, ...]
+    test_accuracy: float
+    diverged: bool
+
+    @property
+    def newton_steps(self) -> int:
+        """Newton steps tried."""
+        return sum(record.phase == "newton" for record in self.records)
+
+    @property
+    def indefinite_steps(self) -> int:
+        """Newton steps at which a factorization found A not positive definite."""
+        return sum(
+            any(
+                attempt.outcome == "not positive definite"
+                for block in record.blocks
+                for attempt in block.attempts
+            )
+            for record in self.records
+        )
+
+    @property
+    def skipped_steps(self) -> int:
+        """Steps that changed nothing."""
+        return sum(record.skipped is not None for record in self.records)
+
+    @property
+    def lowest_kept_mass(self) -> float | None:
+        """The smallest share of a row's absolute sum that pruning kept, over all steps."""
+        kept = [
+            block.treatment.lowest_kept_mass
+            for record in self.records
+            for block in record.blocks
+            if block.treatment.lowest_kept_mass is not None
+        ]
+        return min(kept, default=None)
+
+
+def run_trial(
+    request: TrainingRequest,
+    workload: Workload,
+    calibration: Calibration,
+    hook: SolutionHook | None = None,
+) -> Trial:
+    """Train ``request.steps`` steps with QNewton, or until the loss has diverged.
+
+    Nothing is kept on disk. The hook sees every solved system.
+    """
+    session = prepare(request, workload, calibration)
+    stepper = session.stepper
+    assert isinstance(stepper, NewtonStepper)
+    if hook is not None:
+        stepper.optimizer.register_solution_hook(hook)
+    batches = session.workload.batches(request.seed)
+    records: list[StepRecord] = []
+    diverged = False
+    while len(records) < request.steps and not diverged:
+        inputs, targets = next(batches)
+
+        def closure(inputs: Tensor = inputs, targets: Tensor = targets) -> Tensor:
+            return workload.loss(session.model(inputs), targets)
+
+        records.append(stepper.step(closure))
+        loss = records[-1].loss
+        diverged = not math.isfinite(loss) or loss > DIVERGED * records[0].loss
+    return Trial(
+        request=session.request,
+        records=tuple(records),
+        test_accuracy=workload.evaluate(session.model)[1],
+        diverged=diverged,
+    )
