@@ -21,6 +21,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "gallery", "**sg_execution_times.rst"]
 myst_heading_anchors = 3
+smartquotes = False  # --resume is no dash
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # types stand in the signature

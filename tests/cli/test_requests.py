@@ -42,6 +42,14 @@ def test_a_wrong_request_is_one_line_with_exit_code_2(qnewton, arguments, says) 
     assert not Path("runs").exists()
 
 
+def test_a_terminal_without_unicode_gets_the_same_line(qnewton, monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    code, _, error = qnewton("train", "digits", "--stepz", "3")
+    assert code == 2
+    assert "--stepz" in error
+    assert error.count("\n") == 1
+
+
 def test_help_teaches_every_command(qnewton) -> None:
     code, output, _ = qnewton("--help")
     assert code == 0

@@ -54,13 +54,19 @@ def parse(commands: Mapping[str, type[Command]], arguments: Sequence[str]) -> Co
 
 
 def _one_line(box: str, arguments: Sequence[str], commands: Mapping[str, Any]) -> str:
-    """Return the first paragraph of tyro's box, and where to read more."""
-    words = []
+    """Return what tyro's box says first, and where to read more.
+
+    Where the terminal's encoding has no box-drawing signs, tyro underlines the title in place of
+    writing it into the frame, so that the message is the second paragraph.
+    """
+    paragraphs: list[list[str]] = [[]]
     for line in box.splitlines():
-        text = line.strip("│╭╮╰╯─ ")
-        if line.startswith("│") and set(line.strip("│ ")) == {"─"}:
-            break
-        if line.startswith("│") and text:
-            words.append(text)
+        text = line.strip("│ ")
+        if not text or set(text) <= {"─", "-"}:
+            paragraphs.append([])
+        elif not text.startswith(("╭", "╰")):
+            paragraphs[-1].append(text)
+    said = [" ".join(paragraph) for paragraph in paragraphs if paragraph]
+    message = said[0 if "│" in box else 1 :][:1] or ["the command line was not understood"]
     known = f"qnewton {arguments[0]}" if arguments and arguments[0] in commands else "qnewton"
-    return f"{' '.join(words) or 'the command line was not understood'}; see {known} --help"
+    return f"{message[0]}; see {known} --help"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from qnewton.operators import LinearSystem, SymmetricOperator
+from qnewton.operators import DenseOperator, LinearSystem, SymmetricOperator
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.settings import GroupSettings
 from qnewton.records import (
@@ -58,9 +58,10 @@ def prepare_block(
         FloatingPointError: If the curvature holds a number that is not finite.
     """
     with clock.stage("curvature"):
-        _check_finite(system.operator.dense(), system.name)
+        curvature = DenseOperator(system.operator.dense())
+        _check_finite(curvature.dense(), system.name)
     with clock.stage("treatment"):
-        operator = _treat(system.operator, settings)
+        operator = _treat(curvature, settings)
     treated = system.with_operator(operator)
     batch = system.curvature.batch if system.curvature is not None else None
     with clock.stage("survey"):

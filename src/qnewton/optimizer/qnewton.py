@@ -279,6 +279,7 @@ class QNewton(Optimizer):
             forward_backward_flops=evaluation.forward_backward_flops,
             measured=clock.seconds(),
             skipped=skipped,
+            reason="warm-up" if phase == "first-order" else None,
             blocks=blocks,
         )
         modelled = modelled_seconds(

@@ -14,6 +14,7 @@ from qnewton.experiments.paper.hessian_snapshots import (
     MASSES,
     Regime,
     Snapshot,
+    Training,
     observe,
     row_sparsities,
 )
@@ -31,14 +32,20 @@ def digits() -> Workload:
 
 
 @pytest.fixture(scope="module")
-def snapshots(digits: Workload) -> list[Snapshot]:
+def trainings(digits: Workload) -> list[Training]:
     """Newton, SGD and the published settings on digits."""
     published = dataclasses.replace(
         digits, build_model=partial(build_mlp, (64, 16, 10), initialisation="lecun"), batch_size=500
     )
     newton = observe(digits, fig_6.NEWTON, STEPS, 0, lambda _: None)
-    sgd = observe(digits, fig_6.SGD, STEPS, 0, lambda _: None, start=newton[0])
-    return [*newton, *sgd, *observe(published, fig_6.SCRIPT, STEPS, 0, lambda _: None)]
+    start = newton.snapshots[0]
+    sgd = observe(digits, fig_6.SGD, STEPS, 0, lambda _: None, start=start)
+    return [newton, sgd, observe(published, fig_6.SCRIPT, STEPS, 0, lambda _: None)]
+
+
+@pytest.fixture(scope="module")
+def snapshots(trainings: list[Training]) -> list[Snapshot]:
+    return [snapshot for training in trainings for snapshot in training.snapshots]
 
 
 def slow_sparsity(row: list[float], mass: float) -> int:
@@ -110,17 +117,30 @@ def test_relative_damping_and_clipping(digits: Workload) -> None:
     regime = Regime(
         name="r", label="r", optimizer="newton", lr=1.0, damping=0.5, relative=True, clip=1e-3
     )
-    first, second = observe(digits, regime, (0, 1), 0, lambda _: None)
+    first, second = observe(digits, regime, (0, 1), 0, lambda _: None).snapshots
     assert first.damping != second.damping
     assert first.damping > 0
     # One step of entries up to 1e-3 changes the loss a little.
     assert 0 < abs(second.loss - first.loss) < 0.2 * first.loss
 
 
-def test_a_system_that_cannot_be_solved_is_an_error(digits: Workload) -> None:
-    regime = Regime(name="r", label="r", optimizer="newton", lr=1.0, damping=0.0)
-    with pytest.raises(RuntimeError, match="could not be solved"):
-        observe(digits, regime, (0, 1), 0, lambda _: None)
+def test_a_system_that_cannot_be_solved_ends_the_training(digits: Workload, paper_context) -> None:
+    regime = dataclasses.replace(fig_6.NEWTON, damping=0.0)
+    training = observe(digits, regime, (0, 1), 0, lambda _: None)
+    assert [snapshot.step for snapshot in training.snapshots] == [0]
+    assert training.ended is not None
+    assert training.ended.startswith("at step 0 no solver")
+    caption = fig_6._pictures([training], digits, paper_context)["fig-6"].caption
+    assert "Training ended early: at step 0" in caption
+    # One look says nothing about a trend.
+    assert fig_6._findings([training])[0].verdict == "does not hold"
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(digits: Workload) -> None:
+    regime = dataclasses.replace(fig_6.SGD, lr=1e30)
+    training = observe(digits, regime, (0, 9), 0, lambda _: None)
+    assert training.ended is not None
+    assert "the loss is" in training.ended
 
 
 def test_histograms_add_up(snapshots: list[Snapshot]) -> None:
@@ -140,7 +160,11 @@ def test_histograms_add_up(snapshots: list[Snapshot]) -> None:
 
 
 def test_tables_checks_and_pictures(
-    digits: Workload, snapshots: list[Snapshot], paper_context, tmp_path
+    digits: Workload,
+    trainings: list[Training],
+    snapshots: list[Snapshot],
+    paper_context,
+    tmp_path,
 ) -> None:
     table, conditions = fig_6._sparsity_table(snapshots), fig_6._condition_table(snapshots)
     assert len(table.rows) == len(snapshots) * len(MASSES)
@@ -149,7 +173,7 @@ def test_tables_checks_and_pictures(
     for described in (table, conditions):
         assert all(len(row) == len(described.columns) for row in described.rows)
     assert all(check.passed for check in fig_6._checks(snapshots, table))
-    pictures = fig_6._pictures(snapshots, digits, paper_context)
+    pictures = fig_6._pictures(trainings, digits, paper_context)
     assert list(pictures) == ["fig-6", "fig-6-sgd", "fig-6-published-script"]
     assert "κ of H + λI" in pictures["fig-6"].caption
     pictures["fig-6"].chart.save(tmp_path / "fig-6.png", format="png")
@@ -189,9 +213,14 @@ def constant(regime: Regime, step: int, level: int, condition: float) -> Snapsho
 )
 def test_verdicts_follow_the_trends(newton, sgd, verdict: str) -> None:
     found = [
-        constant(regime, step, level, 10.0 * level)
+        Training(
+            regime=regime,
+            snapshots=tuple(
+                constant(regime, step, level, 10.0 * level)
+                for step, level in zip((0, 10), levels, strict=True)
+            ),
+        )
         for regime, levels in ((fig_6.NEWTON, newton), (fig_6.SGD, sgd))
-        for step, level in zip((0, 10), levels, strict=True)
     ]
     for finding in fig_6._findings(found):
         assert finding.verdict == verdict

@@ -109,6 +109,8 @@ def _effects_table(swept: Sweep) -> ArtifactTable:
             effect.pruned.definiteness,
             effect.angle_degrees,
             effect.length_ratio,
+            effect.relative_error,
+            effect.decrease_share,
         )
         for effect in swept.effects
     ]
@@ -127,6 +129,8 @@ def _effects_table(swept: Sweep) -> ArtifactTable:
             "pruned A",
             "angle between the steps (degrees)",
             "length of the pruned step over the exact one",
+            "relative error of the pruned step",
+            "share of the exact step's decrease of the quadratic model",
         ),
         rows=tuple(rows),
         note="d is the largest 50%-sparsity over the rows of H + λI (FORMULAS 6 and 7).",

@@ -1,5 +1,6 @@
 """Both sides of Fig. 1."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +18,6 @@ from qnewton.report.style import (
     BLUE,
     GRAY,
     PLOT_WIDTH,
-    VERMILLION,
     Look,
     solver_look,
     step_axis,
@@ -26,6 +26,9 @@ from qnewton.report.style import (
 
 _CROSS = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"
 _ARROW_UP = "M-.4,1L.4,1L.4,0L1,0L0,-1L-1,0L-.4,0Z"
+
+_LU_LOOKS = {HERE: Look("LU inversion", BLUE), PAPER_H100: Look("LU inversion", BLACK, (6, 3))}
+_SHORT = {"determinant": "norm", "trace": "trace", "lanczos": "Lanczos"}
 
 _TOP_DECADE = 15
 """Prices above 10 to this many seconds are drawn at the edge."""
@@ -66,7 +69,7 @@ def sparsity_picture(swept: Sweep, threshold: float) -> Picture:
     lower = alt.layer(
         *_paper_line(threshold, shares, labels=False),
         _line(means, "indefinite_share", shares, x_labels=True),
-        *_points(rows, "indefinite_share", "steps, A indefinite", shares, x_labels=True),
+        *_points(rows, "indefinite_share", "A indefinite", shares, x_labels=True),
     ).properties(width=PLOT_WIDTH, height=80)
     chart = alt.vconcat(upper, lower, spacing=12).resolve_scale(x="shared")
     first = swept.levels[0].trial
@@ -107,7 +110,7 @@ def _y(field: str, title: str) -> alt.Y:
 def _line(
     means: Sequence[dict[str, Any]], field: str, shares: Sequence[float], *, x_labels: bool
 ) -> Any:
-    title = "test accuracy" if field == "test_accuracy" else "steps, A indefinite"
+    title = "test accuracy" if field == "test_accuracy" else "A indefinite"
     return (
         alt.Chart(inline_data(means))
         .mark_line(color=BLUE, strokeWidth=1.6)
@@ -157,7 +160,7 @@ def _level_line(unpruned: float) -> list[Any]:
     rule = mark.mark_rule(color=GRAY, strokeDash=[2, 2]).encode(
         y=_y("test_accuracy", "test accuracy")
     )
-    text = mark.mark_text(align="left", baseline="middle", dx=4, dy=-8).encode(
+    text = mark.mark_text(align="left", baseline="middle", dx=4, dy=10).encode(
         y=_y("test_accuracy", "test accuracy"), x=alt.value(0), text="text:N"
     )
     return [rule, text]
@@ -165,41 +168,30 @@ def _level_line(unpruned: float) -> list[Any]:
 
 def alternation_picture(shared: SharedRun, prices: Prices) -> Picture:
     """Draw both solvers' prices at every step, and below who is chosen."""
-    labels = {bound: f"quantum, κ: {BOUND_LOOKS[bound].label}" for bound in BOUNDS}
-    lu = {
-        HERE: Look(f"LU inversion, {HERE}", BLUE),
-        PAPER_H100: Look(f"LU inversion, {PAPER_H100}", BLACK, (6, 3)),
-    }
     rows: list[dict[str, Any]] = []
-    for machine, look in lu.items():
+    for machine in _LU_LOOKS:
         rows += [
-            _price(step.step, look.label, step.classical_seconds)
+            _price(step.step, f"LU, {machine}", step.classical_seconds)
             for step in prices.of("paper", machine).steps
         ]
-    for bound, label in labels.items():
+    for bound, look in BOUND_LOOKS.items():
         rows += [
-            _price(step.step, label, step.quantum_seconds)
+            _price(step.step, look.label, step.quantum_seconds)
             for step in prices.of("paper", HERE, bound).steps
         ]
     chosen = [
         {
             "step": step.step,
-            "row": f"{BOUND_LOOKS[bound].label}, {'here' if machine == HERE else 'H100'}",
+            "row": f"{_SHORT[bound]}, {'here' if machine == HERE else 'H100'}",
             "chosen": solver_look(step.chosen).label,
         }
         for bound in BOUNDS
         for machine in (HERE, PAPER_H100)
         for step in prices.of("paper", machine, bound).steps
     ]
-    looks = [*lu.values()] + [
-        Look(labels[bound], look.color, shape=look.shape) for bound, look in BOUND_LOOKS.items()
-    ]
-    last = shared.newton.steps[-1].step
-    upper = _prices_panel(rows, looks, len(lu), last)
-    lower = _chosen_panel(chosen)
-    chart = alt.vconcat(upper, lower, spacing=10).resolve_scale(
-        color="independent", x="independent"
-    )
+    chart = alt.vconcat(
+        _prices_panel(rows, shared.newton.steps[-1].step), _chosen_panel(chosen), spacing=14
+    ).resolve_scale(color="independent", shape="independent", x="independent")
     hardware = shared.newton.config.hardware
     assert hardware is not None
     (block,) = shared.newton.steps[0].blocks
@@ -207,11 +199,12 @@ def alternation_picture(shared: SharedRun, prices: Prices) -> Picture:
     caption = (
         f"Modelled price of both solvers at every step of the Newton run of Table III "
         f"({shared.setup.workload}, N = {block.n:,}, λ = "
-        f"{shared.newton.config.options['damping']:g}, nothing pruned, seed "
-        f"{shared.newton.config.seed}, {shared.setup.name} run; quantum on {hardware.name}"
-        f"{' (hypothetical)' if hardware.hypothetical else ''} by the paper's count, with κ from "
-        "the paper's bounds or from Lanczos), and the solver Q-Newton chooses with each. The paper "
-        "has the two alternate, neither consistently cheaper."
+        f"{shared.newton.config.options['damping']:g}, β = {shared.newton.config.options['lr']:g}, "
+        f"nothing pruned, seed {shared.newton.config.seed}, {shared.setup.name} run; quantum on "
+        f"{hardware.name}{' (hypothetical)' if hardware.hypothetical else ''} by the paper's "
+        "count, with κ from the paper's bounds or from Lanczos), and below the solver Q-Newton "
+        f"chooses with each, by this machine's calibration (here) and by {PAPER_H100} (H100). The "
+        "paper has the two alternate, neither consistently cheaper."
     )
     if off:
         caption += f" Arrows: {off} prices above 1e{_TOP_DECADE} s."
@@ -224,55 +217,61 @@ def _price(step: int, label: str, seconds: float | None) -> dict[str, Any]:
     return {"step": step, "price": label, "modelled_seconds": seconds, "drawn_s": drawn}
 
 
-def _prices_panel(
-    rows: Sequence[dict[str, Any]], looks: Sequence[Look], n_lines: int, last: int
-) -> Any:
+def _prices_panel(rows: Sequence[dict[str, Any]], last: int) -> Any:
+    least = math.floor(math.log10(min(row["drawn_s"] for row in rows)))
+    lowest = min(-12, least)
+    y = alt.Y(
+        "drawn_s:Q",
+        title="price of one solve (modelled s)",
+        scale=alt.Scale(type="log", domain=[10.0**lowest, 10.0 ** (_TOP_DECADE + 1)], nice=False),
+        axis=alt.Axis(
+            values=[10.0**k for k in range(lowest, _TOP_DECADE + 1) if k % 3 == 0], format=".0e"
+        ),
+    )
+    x = alt.X(
+        "step:Q",
+        title=None,
+        scale=alt.Scale(domain=[-0.5, last + 0.5], nice=False),
+        axis=step_axis(last, labels=False),
+    )
+    layers = [_lu_layer(machine, rows, y) for machine in _LU_LOOKS]
+    looks = list(BOUND_LOOKS.values())
     names = [look.label for look in looks]
-    least = min(row["drawn_s"] for row in rows)
-    low = 10.0 ** min(-12, round(_log10(least)) - 1)
-    legend = alt.Legend(title=None, columns=1, symbolStrokeWidth=2, rowPadding=1)
-    base = alt.Chart(inline_data(rows)).encode(
-        x=alt.X(
-            "step:Q",
-            title=None,
-            scale=alt.Scale(domain=[-0.5, last + 0.5], nice=False),
-            axis=step_axis(last, labels=False),
-        ),
-        y=alt.Y(
-            "drawn_s:Q",
-            title="price of one solve (modelled s)",
-            scale=alt.Scale(type="log", domain=[low, 10.0 ** (_TOP_DECADE + 1)], nice=False),
-            axis=alt.Axis(values=[10.0**k for k in range(-12, _TOP_DECADE + 1, 3)], format=".0e"),
-        ),
+    legend = alt.Legend(title="quantum solver, κ from", columns=3, symbolStrokeWidth=2)
+    marks = alt.Chart(inline_data([row for row in rows if row["price"] in names])).encode(
+        x=x,
+        y=y,
         color=alt.Color(
             "price:N",
             scale=alt.Scale(domain=names, range=[look.color for look in looks]),
             legend=legend,
         ),
     )
-    lines = base.transform_filter(_one_of(names[:n_lines]))
-    marks = base.transform_filter(_one_of(names[n_lines:]))
     shape = alt.Shape(
         "price:N",
-        scale=alt.Scale(
-            domain=names, range=["stroke"] * n_lines + [x.shape for x in looks[n_lines:]]
-        ),
+        scale=alt.Scale(domain=names, range=[look.shape for look in looks]),
         legend=legend,
     )
     within = "datum.drawn_s === datum.modelled_seconds"
     return alt.layer(
-        lines.mark_line().encode(
-            strokeDash=alt.StrokeDash(
-                "price:N",
-                scale=alt.Scale(
-                    domain=names[:n_lines], range=[list(x.dash) or [1, 0] for x in looks[:n_lines]]
-                ),
-                legend=None,
-            )
-        ),
+        *layers,
         marks.mark_point(size=45, opacity=1).encode(shape=shape).transform_filter(within),
         marks.mark_point(size=45, opacity=1, shape=_ARROW_UP).transform_filter(f"!({within})"),
-    ).properties(width=PLOT_WIDTH - 20, height=230)
+    ).properties(width=PLOT_WIDTH, height=230)
+
+
+def _lu_layer(machine: str, rows: Sequence[dict[str, Any]], y: alt.Y) -> Any:
+    look = _LU_LOOKS[machine]
+    row = next(row for row in rows if row["price"] == f"LU, {machine}")
+    # LU inversion costs the same at every step.
+    mark = alt.Chart(inline_data([{**row, "text": f"LU inversion, {machine}"}]))
+    rule = mark.mark_rule(
+        color=look.color, strokeDash=list(look.dash) or [1, 0], strokeWidth=2
+    ).encode(y=y)
+    text = mark.mark_text(align="right", baseline="middle", dx=-4, dy=9).encode(
+        y=y, x=alt.value(PLOT_WIDTH), text="text:N"
+    )
+    return alt.layer(rule, text)
 
 
 def _chosen_panel(chosen: Sequence[dict[str, Any]]) -> Any:
@@ -291,22 +290,14 @@ def _chosen_panel(chosen: Sequence[dict[str, Any]]) -> Any:
                     labelAngle=0, values=[s for s in steps if s % every == 0], ticks=False
                 ),
             ),
-            y=alt.Y("row:N", title=None, sort=order, axis=alt.Axis(labelLimit=190, ticks=False)),
+            y=alt.Y("row:N", title=None, sort=order, axis=alt.Axis(ticks=False)),
             color=alt.Color(
                 "chosen:N",
-                scale=alt.Scale(domain=[look.label for look in looks], range=[BLUE, VERMILLION]),
+                scale=alt.Scale(
+                    domain=[look.label for look in looks], range=[look.color for look in looks]
+                ),
                 legend=alt.Legend(title="Q-Newton chooses", columns=2, symbolStrokeWidth=0),
             ),
         )
-        .properties(width=PLOT_WIDTH - 20, height=18 * len(order))
+        .properties(width=PLOT_WIDTH, height=18 * len(order))
     )
-
-
-def _one_of(names: Sequence[str]) -> alt.FieldOneOfPredicate:
-    return alt.FieldOneOfPredicate(field="price", oneOf=list(names))
-
-
-def _log10(value: float) -> float:
-    import math
-
-    return math.log10(value)

@@ -238,7 +238,8 @@ def _picture(runs: dict[str, Run], workload_name: str, size: str) -> Picture:
         label = solver_look(scene.solver).label
         records = runs[scene.name].steps
         for record in records[: 6 if scene is SCENES[0] else 1]:
-            bar = f"{label}, step {record.step}"
+            surveyed = " + survey" if scene.hardware is not None else ""
+            bar = f"{label}{surveyed}, step {record.step}"
             rows += [
                 {
                     "bar": bar,
@@ -262,7 +263,7 @@ def _picture(runs: dict[str, Run], workload_name: str, size: str) -> Picture:
                 "measured_seconds": None,
             }
         )
-    totals.append({"bar": bar, "text": f"{newton:g} s (H100)"})
+    totals.append({"bar": bar, "text": f"{newton:g} s, H100"})
     bars = [total["bar"] for total in totals]
     looks = [*STAGES.values(), _SGD_LOOK, _PAPER_LOOK]
     y = alt.Y("bar:N", title=None, sort=bars, axis=alt.Axis(labelLimit=160, ticks=False))
@@ -282,7 +283,7 @@ def _picture(runs: dict[str, Run], workload_name: str, size: str) -> Picture:
                 scale=alt.Scale(
                     domain=[look.label for look in looks], range=[look.color for look in looks]
                 ),
-                legend=alt.Legend(title=None, columns=3, symbolStrokeWidth=0),
+                legend=alt.Legend(title=None, columns=2, symbolStrokeWidth=0),
             ),
             order="order:Q",
         ),

@@ -17,7 +17,7 @@ from qnewton.experiments.paper.artifact import (
     PaperExperiment,
     Verdict,
 )
-from qnewton.experiments.paper.hessian_snapshots import MASSES, Regime, Snapshot, observe
+from qnewton.experiments.paper.hessian_snapshots import MASSES, Regime, Snapshot, Training, observe
 from qnewton.experiments.paper.sparsity_picture import (
     histogram_rows,
     mass_label,
@@ -70,16 +70,14 @@ def published_workload(workload: Workload, data_dir: Path | None) -> Workload:
 
 def watch(
     workload: Workload, published: Workload, steps: Sequence[int], context: PaperContext
-) -> list[Snapshot]:
-    """Return the snapshots of all three trainings, Newton's first."""
+) -> list[Training]:
+    """Return what was seen of all three trainings, Newton's first."""
     newton = observe(workload, NEWTON, steps, context.seed, context.progress)
     # The same weights, batch and λ, so step 0 looks the same.
-    sgd = observe(workload, SGD, steps, context.seed, context.progress, start=newton[0])
-    return [
-        *newton,
-        *sgd,
-        *observe(published, SCRIPT, PAPER_STEPS, context.seed, context.progress),
-    ]
+    start = newton.snapshots[0]
+    sgd = observe(workload, SGD, steps, context.seed, context.progress, start=start)
+    script = observe(published, SCRIPT, PAPER_STEPS, context.seed, context.progress)
+    return [newton, sgd, script]
 
 
 def _sparsity_table(snapshots: Sequence[Snapshot]) -> ArtifactTable:
@@ -151,7 +149,7 @@ def _condition_table(snapshots: Sequence[Snapshot]) -> ArtifactTable:
 
 
 def _pictures(
-    snapshots: Sequence[Snapshot], workload: Workload, context: PaperContext
+    trainings: Sequence[Training], workload: Workload, context: PaperContext
 ) -> dict[str, Picture]:
     notes = {
         "newton": f"full Newton steps on all parameters at once, λ = 1, {_data(workload)}",
@@ -162,18 +160,20 @@ def _pictures(
     }
     names = {"newton": "fig-6", "sgd": "fig-6-sgd", "script": "fig-6-published-script"}
     pictures = {}
-    for regime in dict.fromkeys(s.regime for s in snapshots):
-        shown = [s for s in snapshots if s.regime == regime]
+    for training in trainings:
+        shown = training.snapshots
         conditions = ", ".join(f"{s.condition.describe()} at step {s.step}" for s in shown)
         zero = ", ".join(f"{100 * s.zero_rows / s.n:.1f}% at step {s.step}" for s in shown)
         caption = (
             f"Rows of the {shown[0].n:,} × {shown[0].n:,} Hessian of the first weight (measured, "
             f"{'full' if context.full else 'quick'} version, seed {context.seed}): "
-            f"{notes[regime.name]}. Dashed lines and numbers: medians. All-zero rows "
+            f"{notes[training.regime.name]}. Dashed lines and numbers: medians. All-zero rows "
             f"(in the first bin): {zero}. κ of H + λI: {conditions}. The paper gives no numbers "
             "for its Fig. 6; it says that the distributions move to the left from step 0 to 10."
         )
-        pictures[names[regime.name]] = sparsity_picture(shown, caption)
+        if training.ended is not None:
+            caption += f" Training ended early: {training.ended}."
+        pictures[names[training.regime.name]] = sparsity_picture(shown, caption)
     return pictures
 
 
@@ -226,29 +226,28 @@ def _checks(snapshots: Sequence[Snapshot], table: ArtifactTable) -> tuple[Check,
     )
 
 
-def _findings(snapshots: Sequence[Snapshot]) -> tuple[Finding, Finding]:
-    pairs = {
-        regime: [s for s in snapshots if s.regime == regime]
-        for regime in dict.fromkeys(s.regime for s in snapshots)
-    }
-    return _sparsity_finding(pairs), _condition_finding(pairs)
+def _findings(trainings: Sequence[Training]) -> tuple[Finding, Finding]:
+    return _sparsity_finding(trainings), _condition_finding(trainings)
 
 
-def _sparsity_finding(pairs: dict[Regime, list[Snapshot]]) -> Finding:
+def _sparsity_finding(trainings: Sequence[Training]) -> Finding:
     parts = []
     falls = {}
-    for regime, shown in pairs.items():
+    for training in trainings:
+        regime, shown = training.regime, training.snapshots
         medians = {
             mass: [float(np.median(s.sparsity[k])) for s in shown] for k, mass in enumerate(MASSES)
         }
-        falls[regime] = all(max(values[1:]) < values[0] for values in medians.values())
+        falls[regime] = all(
+            max(values[1:], default=values[0]) < values[0] for values in medians.values()
+        )
         trends = ", ".join(
             f"{mass_label(mass)} {' → '.join(f'{value:,.0f}' for value in values)}"
             for mass, values in medians.items()
         )
         steps = " → ".join(str(s.step) for s in shown)
         parts.append(f"{regime.label} (steps {steps}; {_progress(shown)}): {trends}")
-    verdict, assumption = _verdict(falls, pairs)
+    verdict, assumption = _verdict(falls, trainings)
     return Finding(
         claim="Insight 2, Fig. 6: during training the magnitudes in the Hessian's rows become more "
         "extreme, and the p%-sparsity falls",
@@ -260,16 +259,17 @@ def _sparsity_finding(pairs: dict[Regime, list[Snapshot]]) -> Finding:
     )
 
 
-def _condition_finding(pairs: dict[Regime, list[Snapshot]]) -> Finding:
+def _condition_finding(trainings: Sequence[Training]) -> Finding:
     parts = []
     falls = {}
-    for regime, shown in pairs.items():
+    for training in trainings:
+        regime, shown = training.regime, training.snapshots
         values = [s.condition.value or float("inf") for s in shown]
-        falls[regime] = max(values[1:]) < values[0]
+        falls[regime] = max(values[1:], default=values[0]) < values[0]
         trend = " → ".join(number_text(value) for value in values)
         steps = " → ".join(str(s.step) for s in shown)
         parts.append(f"{regime.label} (steps {steps}): {trend}")
-    verdict, assumption = _verdict(falls, pairs)
+    verdict, assumption = _verdict(falls, trainings)
     return Finding(
         claim="Insight 3: during training the Hessian's condition number gradually decreases",
         measured=f"κ of H + λI, first weight's block, by Lanczos to 1%. {'. '.join(parts)}. "
@@ -287,14 +287,14 @@ def _progress(shown: Sequence[Snapshot]) -> str:
 
 
 def _verdict(
-    falls: dict[Regime, bool], trainings: dict[Regime, list[Snapshot]]
+    falls: dict[Regime, bool], trainings: Sequence[Training]
 ) -> tuple[Verdict, str | None]:
-    where = [regime for regime, fell in falls.items() if fell]
+    where = [training for training in trainings if falls[training.regime]]
     if not where:
         return "does not hold", None
     if all(falls.values()):
         return "holds", None
-    described = " or ".join(f"{r.label} ({_progress(trainings[r])})" for r in where)
+    described = " or ".join(f"{t.regime.label} ({_progress(t.snapshots)})" for t in where)
     others = " or ".join(regime.label for regime, fell in falls.items() if not fell)
     return "holds under a named assumption", f"training is {described}; not with {others}"
 
@@ -303,15 +303,17 @@ def make(context: PaperContext) -> Artifact:
     """Train three ways and look at the rows of the first weight's Hessian."""
     steps = FULL_STEPS if context.full else STEPS
     workload = load_workload("mnist", context.seed, context.data_dir)
-    snapshots = watch(workload, published_workload(workload, context.data_dir), steps, context)
+    published = published_workload(workload, context.data_dir)
+    trainings = watch(workload, published, steps, context)
+    snapshots = [snapshot for training in trainings for snapshot in training.snapshots]
     table = _sparsity_table(snapshots)
     return Artifact(
         name="fig-6",
         title="Fig. 6: sparsity of the Hessian's rows during training",
         tables=(table, _condition_table(snapshots)),
-        pictures=_pictures(snapshots, workload, context),
+        pictures=_pictures(trainings, workload, context),
         checks=_checks(snapshots, table),
-        findings=_findings(snapshots),
+        findings=_findings(trainings),
         settings={
             "workload": workload.name,
             "batch": workload.batch_size,

@@ -58,13 +58,13 @@ def damping_picture(
     accuracy = _accuracy_panel(rows, means, bare_x, color, dash)
     condition = _condition_panel(rows, means, x, color, dash, setup, paper_cut)
     marker = alt.Chart(inline_data([{"damping": paper_damping, "text": "paper's λ"}]))
-    rule = marker.mark_rule(color="#444444", strokeDash=[2, 3]).encode(x=x)
+    rule = marker.mark_rule(color="#444444", strokeDash=[2, 3])
     name = marker.mark_text(align="left", baseline="middle", dx=4, dy=0).encode(
         x=x, y=alt.value(10), text="text:N"
     )
     chart = alt.vconcat(
-        alt.layer(rule, *accuracy).properties(width=PLOT_WIDTH, height=160),
-        alt.layer(rule, name, *condition).properties(width=PLOT_WIDTH, height=190),
+        alt.layer(rule.encode(x=bare_x), *accuracy).properties(width=PLOT_WIDTH, height=160),
+        alt.layer(rule.encode(x=x), name, *condition).properties(width=PLOT_WIDTH, height=190),
         spacing=12,
     ).resolve_scale(x="shared", color="shared")
     request = points[0].trial.request

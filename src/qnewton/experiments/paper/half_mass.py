@@ -30,6 +30,8 @@ class Effect:
         treatment: What pruning did.
         angle_degrees: Angle between the two directions; ``None`` if the pruned one failed.
         length_ratio: Length of the pruned direction over that of the exact one.
+        relative_error: ‖x' - x‖/‖x‖ of the pruned direction x'.
+        decrease_share: Decrease of the quadratic model gᵀx + ½xᵀAx along x', over that along x.
     """
 
     seed: int
@@ -40,6 +42,8 @@ class Effect:
     treatment: Treatment
     angle_degrees: float | None
     length_ratio: float | None
+    relative_error: float | None
+    decrease_share: float | None
 
 
 class HalfMassProbe:
@@ -67,13 +71,14 @@ class HalfMassProbe:
         pruned = prune(system.operator, mass=HALF)
         method = "exact" if system.n <= LARGEST_EXACT else "lanczos"
         other = solve(system.with_operator(pruned), "lu").direction
-        angle = ratio = None
+        angle = ratio = error = share = None
         if other is not None:
             mine, theirs = other.double(), direction.double()
-            product = float(mine.norm() * theirs.norm())
-            cosine = float(mine @ theirs) / product
+            cosine = float(mine @ theirs) / float(mine.norm() * theirs.norm())
             angle = math.degrees(math.acos(max(-1.0, min(1.0, cosine))))
             ratio = float(mine.norm() / theirs.norm())
+            error = float((mine - theirs).norm() / theirs.norm())
+            share = _decrease(system, other) / _decrease(system, direction)
         self.effects.append(
             Effect(
                 seed=self._seed,
@@ -84,5 +89,13 @@ class HalfMassProbe:
                 treatment=pruned.treatment,
                 angle_degrees=angle,
                 length_ratio=ratio,
+                relative_error=error,
+                decrease_share=share,
             )
         )
+
+
+def _decrease(system: LinearSystem, step: Tensor) -> float:
+    """Return -(gᵀx + ½xᵀAx), what the quadratic model promises of a step x."""
+    product = (system.operator @ step).double()
+    return float(system.rhs.double() @ step.double() - 0.5 * (step.double() @ product))

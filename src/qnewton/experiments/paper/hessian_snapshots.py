@@ -1,6 +1,7 @@
 """The Hessian of a network's first weight during training: its rows and its condition number."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from qnewton.curvature import Curvature, Partition
 from qnewton.operators import DenseOperator, LinearSystem
 from qnewton.optimizer.update import Update
 from qnewton.records import Estimate
-from qnewton.solvers import solve
+from qnewton.solvers import Solution, solve
 from qnewton.survey import condition_number
 from qnewton.treatment import damp, mass_sparsity, row_blocks
 from qnewton.workloads import Workload
@@ -89,6 +90,21 @@ class Snapshot:
         return self.sparsity.shape[1]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What was seen of one training.
+
+    Attributes:
+        regime: How the network was trained.
+        snapshots: Ascending in steps.
+        ended: Why training stopped before its last step; ``None`` if it did not.
+    """
+
+    regime: Regime
+    snapshots: tuple[Snapshot, ...]
+    ended: str | None = None
+
+
 def observe(
     workload: Workload,
     regime: Regime,
@@ -96,11 +112,11 @@ def observe(
     seed: int,
     progress: Callable[[str], None],
     start: Snapshot | None = None,
-) -> list[Snapshot]:
+) -> Training:
     """Train, and look at the first weight's block at the given steps, step 0 among them.
 
     Newton systems are solved by conjugate gradients to 1e-6, by LU where A is not positive
-    definite.
+    definite. A system that neither solves, or a loss that is not finite, ends the training.
 
     Args:
         workload: What to train; its model is drawn from the seed.
@@ -109,9 +125,6 @@ def observe(
         seed: Draws weights and batches.
         progress: Told of every step.
         start: Step 0 as another regime of the same model and λ has seen it already.
-
-    Raises:
-        RuntimeError: If a Newton system could not be solved.
 
     Cost: at N = 13,002 one dense matrix, about 2 s a Newton step by conjugate gradients and 13 s
     by LU, and 10 s a look on two cores.
@@ -131,6 +144,12 @@ def observe(
         look = step in steps and not (step == 0 and start is not None)
         solving = regime.optimizer == "newton" and step < steps[-1]
         evaluation = curvature.evaluate(closure, curvature=look or solving)
+        if not math.isfinite(float(evaluation.loss)):
+            return Training(
+                regime=regime,
+                snapshots=tuple(found),
+                ended=f"at step {step} the loss is {float(evaluation.loss)}",
+            )
         if step == 0 and start is not None:
             found.append(dataclasses.replace(start, regime=regime))
         directions = []
@@ -160,11 +179,18 @@ def observe(
                     )
                 )
             if solving:
-                directions.append((system.parameters, _direction(system, regime)))
+                solution = _solve(system)
+                if solution.direction is None or not solution.solved:
+                    return Training(
+                        regime=regime,
+                        snapshots=tuple(found),
+                        ended=f"at step {step} no solver solves the system ({solution.outcome})",
+                    )
+                directions.append((system.parameters, solution.direction))
         evaluation.release()
         if step < steps[-1]:
             _move(model, regime, directions)
-    return found
+    return Training(regime=regime, snapshots=tuple(found))
 
 
 def row_sparsities(matrix: Tensor, masses: Sequence[float]) -> Counts:
@@ -230,16 +256,9 @@ def _active_share(model: nn.Module, inputs: Tensor) -> float:
     return float((layer(inputs) > 0).double().mean())
 
 
-def _direction(system: LinearSystem, regime: Regime) -> Tensor:
+def _solve(system: LinearSystem) -> Solution:
     solution = solve(system, "cg", tolerance=_TOLERANCE)
-    if not solution.solved:
-        solution = solve(system, "lu", tolerance=_TOLERANCE)
-    if not solution.solved or solution.direction is None:
-        raise RuntimeError(
-            f"block {system.name!r} could not be solved ({solution.outcome}); use a larger damping"
-        )
-    direction = solution.direction
-    return direction if regime.clip is None else direction.clamp(-regime.clip, regime.clip)
+    return solution if solution.solved else solve(system, "lu", tolerance=_TOLERANCE)
 
 
 @torch.no_grad()
@@ -251,4 +270,6 @@ def _move(
     else:
         moves = tuple((p, -p.grad) for p in model.parameters() if p.grad is not None)
     for parameter, direction in moves:
+        if regime.clip is not None:
+            direction = direction.clamp(-regime.clip, regime.clip)
         parameter.add_(direction, alpha=regime.lr)
