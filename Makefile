@@ -37,7 +37,7 @@ test: $(VENV)/.dev ## run the whole test suite
 bench: $(VENV)/.dev ## side by side with peers; writes benchmarks/results
 	$(BIN)/python benchmarks/newton_steps.py
 
-paper: $(VENV)/.base ## every table and figure of the paper, quick (about 20 minutes on 2 cores)
+paper: $(VENV)/.base ## every table and figure of the paper, quick versions; needs MNIST
 	$(BIN)/qnewton paper all $(DATA_FLAG)
 
 docs: $(VENV)/.docs ## build the documentation into docs/_build, gallery included (about a minute)
