@@ -262,9 +262,8 @@ def _checks(shared: SharedRun, prices: Prices, main: ArtifactTable) -> tuple[Che
     rows = {row.method: row for row in shared.comparison.rows}
     assert newton.config.hardware is not None
     apart = [
-        abs(mine / theirs - 1) if mine is not None and theirs else math.inf * (mine != theirs)
+        relative_difference(prices.of(policy, HERE).seconds, rows[method].modelled_seconds)
         for policy, method in _METHODS.items()
-        for mine, theirs in [(prices.of(policy, HERE).seconds, rows[method].modelled_seconds)]
     ]
     sgd = shared.tunings["sgd"]
     products = [
@@ -305,6 +304,20 @@ def _checks(shared: SharedRun, prices: Prices, main: ArtifactTable) -> tuple[Che
         ),
         recorded_prices_check(newton.steps, newton.config.hardware),
     )
+
+
+def relative_difference(mine: float | None, theirs: float | None) -> float:
+    """Return how far two prices are apart; a price that does not exist agrees with none alone.
+
+    Example:
+        >>> relative_difference(2.0, 1.0), relative_difference(None, None)
+        (1.0, 0.0)
+        >>> relative_difference(None, 1.0)
+        inf
+    """
+    if mine is None or theirs is None:
+        return 0.0 if mine == theirs else math.inf
+    return abs(mine - theirs) / theirs
 
 
 def _solvers(run: Run) -> str:

@@ -115,7 +115,7 @@ def _fastest(shared: SharedRun, prices: Prices, machine: str) -> Finding:
     measured = (
         f"Modelled totals, {machine} with the attosecond machine (hypothetical): SGD "
         f"{seconds_text(sgd_s)}, Classical-Only {seconds_text(classical)}, Quantum-Only "
-        f"{seconds_text(prices.of('quantum-only', machine).seconds)} and Q-Newton "
+        f"{_total(prices.of('quantum-only', machine).seconds)} and Q-Newton "
         f"{seconds_text(totals['determinant'])} with the determinant bound. Q-Newton with κ from "
         f"the trace bound {seconds_text(totals['trace'])}, from Lanczos "
         f"{seconds_text(totals['lanczos'])}."
@@ -132,6 +132,10 @@ def _fastest(shared: SharedRun, prices: Prices, machine: str) -> Finding:
         assumption=assumption,
         command=COMMAND,
     )
+
+
+def _total(seconds: float | None) -> str:
+    return "without a finite price" if seconds is None else seconds_text(seconds)
 
 
 def _why(shared: SharedRun, sgd_s: float | None) -> str:
