@@ -23,7 +23,7 @@ def size(module: nn.Module) -> int:
 
 
 def bert_modules(shape: Transformer) -> nn.Module:
-    """The modules of a BERT for masked language modelling, output weight left out as tied."""
+    """The modules of a BERT for masked language modeling, output weight left out as tied."""
     h = shape.hidden
     layers = [
         nn.TransformerEncoderLayer(h, shape.heads, shape.intermediate, device="meta")

@@ -139,6 +139,13 @@ def test_a_bound_that_overflows_leaves_the_step_to_lu_inversion(context: PaperCo
     assert reprice(records, "quantum-only", machine, ATTOSECOND).seconds is None
 
 
+def test_a_skipped_step_cannot_be_priced_and_the_line_says_why(context: PaperContext) -> None:
+    step = shared_run(context, TINY).newton.steps[0]
+    skipped = dataclasses.replace(step, blocks=(), skipped="the loss is nan")
+    with pytest.raises(ValueError, match=r"step 0 has 0 systems \(the loss is nan\)"):
+        reprice([skipped], "paper", Calibrated(nominal_calibration()), ATTOSECOND)
+
+
 def test_an_overflowing_run_still_makes_its_tables_and_pictures(
     context: PaperContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

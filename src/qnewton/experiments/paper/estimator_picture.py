@@ -47,7 +47,7 @@ def estimator_picture(
         }
         for m in found
         if m.method in _LOOKS
-        # Factorisations take the same time at every κ.
+        # Factorizations take the same time at every κ.
         and (m.condition_number == kappas[0] or m.method == "lanczos")
     ]
     rows += [

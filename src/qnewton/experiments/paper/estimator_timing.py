@@ -70,7 +70,7 @@ def measure(
 
     LU inversion, whose time does not depend on κ, is timed on the first κ's matrix.
 
-    Cost: at N = 10⁴, 1.2 GB and some ten factorisations.
+    Cost: at N = 10⁴, 1.2 GB and some ten factorizations.
     """
     generator = torch.Generator().manual_seed(seed)
     found = []

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 
 from qnewton.experiments.paper.pruning_sweep import Sweep
-from qnewton.experiments.paper.repricing import BOUNDS, HERE, PAPER_H100, Prices
+from qnewton.experiments.paper.repricing import BOUNDS, HERE, PAPER_H100, Prices, only_block
 from qnewton.experiments.paper.shared_run import SharedRun
 from qnewton.experiments.paper.table_3_pictures import BOUND_LOOKS
 from qnewton.report import Picture
@@ -194,7 +194,7 @@ def alternation_picture(shared: SharedRun, prices: Prices) -> Picture:
     ).resolve_scale(color="independent", shape="independent", x="independent")
     hardware = shared.newton.config.hardware
     assert hardware is not None
-    (block,) = shared.newton.steps[0].blocks
+    block = only_block(shared.newton.steps[0])
     off = sum(row["drawn_s"] != row["modelled_seconds"] for row in rows)
     caption = (
         f"Modelled price of both solvers at every step of the Newton run of Table III "

@@ -71,7 +71,7 @@ MISTRAL = Transformer(
 
 
 def bert_parts(shape: Transformer) -> tuple[Part, ...]:
-    """Return the parts of a BERT for masked language modelling, output tied to the input.
+    """Return the parts of a BERT for masked language modeling, output tied to the input.
 
     Reference: Devlin et al., arXiv:1810.04805; tensors as in ``transformers.BertForMaskedLM``.
 
@@ -94,7 +94,7 @@ def bert_parts(shape: Transformer) -> tuple[Part, ...]:
 
 
 def mistral_parts(shape: Transformer) -> tuple[Part, ...]:
-    """Return the parts of a Mistral for causal language modelling, output not tied.
+    """Return the parts of a Mistral for causal language modeling, output not tied.
 
     Reference: Jiang et al., arXiv:2310.06825; tensors as in ``transformers.MistralForCausalLM``.
 

@@ -207,7 +207,7 @@ def reprice(
         facts_used = ("condition", "row_sparsity")
     steps = []
     for record in records:
-        (block,) = record.blocks
+        block = only_block(record)
         classical = machine.invert(block)
         quantum = quantum_quote(block, hardware, bound)
         decision = decide(policy, (classical, quantum))
@@ -225,6 +225,21 @@ def reprice(
             )
         )
     return PolicyPrices(policy=policy, machine=machine.name, bound=bound, steps=tuple(steps))
+
+
+def only_block(record: StepRecord) -> BlockRecord:
+    """Return the one system a step solved.
+
+    Raises:
+        ValueError: If it solved none (a step skipped for its loss), or several.
+    """
+    if len(record.blocks) != 1:
+        why = f" ({record.skipped})" if record.skipped else ""
+        raise ValueError(
+            f"step {record.step} has {len(record.blocks)} systems{why}, and the paper's policies "
+            "are priced on runs that solve one a step; use another seed or more damping"
+        )
+    return record.blocks[0]
 
 
 def quantum_quote(block: BlockRecord, hardware: QuantumHardware, bound: str) -> Quote:

@@ -175,7 +175,7 @@ def _overhead(found: Sequence[Measurement], n: int) -> Finding:
     measured = (
         f"At N = {n:,} (measured here): determinant and norm "
         f"{_ms(found, n, kappa, 'determinant')}, {100 * shares['determinant']:.0f}% of one LU "
-        f"inversion ({seconds_text(inverse)}): the determinant is a factorisation, N³/3 of the "
+        f"inversion ({seconds_text(inverse)}): the determinant is a factorization, N³/3 of the "
         f"inversion's 2N³ operations. Lanczos to 1% takes {_ms(found, n, kappa, 'lanczos')} "
         f"({100 * shares['lanczos']:.1f}%) at κ = {kappa:g}"
     )

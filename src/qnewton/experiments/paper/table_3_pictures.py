@@ -13,6 +13,7 @@ from qnewton.experiments.paper.repricing import (
     PaperH100,
     break_even_condition,
     log_condition,
+    only_block,
 )
 from qnewton.experiments.paper.shared_run import SharedRun, reached
 from qnewton.experiments.paper.table_3_rows import PAPER_ROWS
@@ -130,12 +131,12 @@ def bounds_picture(shared: SharedRun) -> Picture:
     assert newton.config.hardware is not None
     rows = []
     for record in newton.steps:
-        (block,) = record.blocks
+        block = only_block(record)
         for bound, look in BOUND_LOOKS.items():
             log = log_condition(block, bound)
             decades = None if log is None else log / math.log(10)
             rows.append({"step": record.step, "estimate": look.label, "log10_condition": decades})
-    (block,) = newton.steps[0].blocks
+    block = only_block(newton.steps[0])
     quote = block.decision.quote("qsvt")
     assert quote is not None
     assert quote.epsilon is not None
