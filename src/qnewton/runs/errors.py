@@ -50,11 +50,11 @@ def storage(action: str, path: str | os.PathLike[str], *, resumable: bool) -> It
         RunStorageError: In place of any other ``OSError`` of the body.
 
     Example:
-        >>> with storage("create", "/tmp/run", resumable=False):
+        >>> with storage("create", "runs/new", resumable=False):
         ...     raise OSError(errno.ENOSPC, "No space left on device")
         Traceback (most recent call last):
         ...
-        qnewton.runs.errors.RunStorageError: cannot create /tmp/run: No space left on device; \
+        qnewton.runs.errors.RunStorageError: cannot create runs/new: No space left on device; \
 free space there or choose another folder with --out
     """
     try:
