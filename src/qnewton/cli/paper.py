@@ -135,7 +135,7 @@ def _show(artifact: Artifact) -> None:
             lines = list(zip(*lines, strict=True))
         table = Table(title=described.title, caption=described.note or None)
         for heading in lines[0]:
-            table.add_column(heading)
+            table.add_column(heading, overflow="fold")
         for line in lines[1:]:
             table.add_row(*line)
         RESULTS.print(table)

@@ -6,6 +6,8 @@ from torch import Tensor
 from qnewton.operators.base import SymmetricOperator
 from qnewton.records import Treatment
 
+_CHECKED_ROWS = 256
+
 
 class DenseOperator(SymmetricOperator):
     """A symmetric matrix given by its entries.
@@ -70,11 +72,16 @@ def as_operator(matrix: SymmetricOperator | Tensor) -> SymmetricOperator:
     operator = DenseOperator(matrix)
     if matrix.numel() == 0:
         raise ValueError("the matrix is empty; a system needs at least one unknown")
-    largest = float(matrix.abs().max())
-    if not torch.isfinite(matrix).all():
+    if not torch.isfinite(matrix.sum()) and not torch.isfinite(matrix).all():
         raise ValueError("the matrix has entries that are not finite")
+    largest = asymmetry = 0.0
+    # Rows against columns, block by block: a second matrix might not fit beside the first.
+    for start in range(0, matrix.shape[0], _CHECKED_ROWS):
+        rows = matrix[start : start + _CHECKED_ROWS]
+        columns = matrix[:, start : start + _CHECKED_ROWS]
+        largest = max(largest, float(rows.abs().max()))
+        asymmetry = max(asymmetry, float((rows - columns.mT).abs().max()))
     tolerance = 1e-5 if matrix.dtype == torch.float32 else 1e-10
-    asymmetry = float((matrix - matrix.mT).abs().max())
     if asymmetry > tolerance * max(largest, torch.finfo(matrix.dtype).tiny):
         raise ValueError(
             f"the matrix is not symmetric: |A_ij - A_ji| reaches {asymmetry:.3g} where max|A| is "

@@ -63,11 +63,11 @@ def findings_page(artifacts: Sequence[Artifact], machine: str, full: bool) -> st
     parts = [
         FINDINGS_HEADING,
         f"Machine: {machine}. Made with `qnewton paper all{' --full' if full else ''}`.\n",
-        "Of the claims, "
-        + ", ".join(f"{counts[v]} {v}" for v in get_args(Verdict) if counts[v])
+        "Verdicts: "
+        + "; ".join(f"{v} {counts[v]}" for v in get_args(Verdict) if counts[v])
         + ".\n",
         "| claim | verdict |\n|---|---|\n"
-        + "\n".join(f"| {finding.claim} | {finding.verdict} |" for finding in found),
+        + "\n".join(_line((finding.claim, finding.verdict)) for finding in found),
     ]
     for artifact in artifacts:
         parts.append(f"\n## {artifact.title}\n")
@@ -96,10 +96,14 @@ def cell(value: Any) -> str:
 
 
 def _table(table: ArtifactTable) -> str:
-    head = "| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns)
-    rows = ["| " + " | ".join(cell(value) for value in row) + " |" for row in table.rows]
+    head = _line(table.columns) + "\n|" + "---|" * len(table.columns)
+    rows = [_line([cell(value) for value in row]) for row in table.rows]
     note = f"\n\n{table.note}" if table.note else ""
     return f"**{table.title}**\n\n" + "\n".join((head, *rows)) + note + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"
 
 
 def _finding(finding: Finding) -> str:
@@ -107,6 +111,6 @@ def _finding(finding: Finding) -> str:
     if finding.assumption is not None:
         verdict += f" ({finding.assumption})"
     return (
-        f"- Claim: {finding.claim}\n  Found: {finding.measured}\n  Verdict: {verdict}. "
+        f"**{finding.claim}**\n\n{finding.measured}\n\nVerdict: {verdict}. "
         f"Command: `{finding.command}`\n"
     )
