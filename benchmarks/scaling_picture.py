@@ -47,7 +47,7 @@ class Point:
 def scaling_picture(
     points: Sequence[Point], fits: Mapping[str, tuple[Exponent, Exponent]]
 ) -> Picture:
-    """Draw every sweep in log-log panels, the fitted exponents beside their last points.
+    """Draw every sweep in log-log panels, the fitted exponents in the corner.
 
     Args:
         points: All points, in order within their sweep.
@@ -94,7 +94,7 @@ def _panel(rows: Sequence[Mapping[str, Any]], sweeps: Sequence[str], x: str, y: 
     color = alt.Color(
         "sweep:N",
         scale=alt.Scale(domain=sweeps, range=[look.color for look in _LOOKS]),
-        legend=alt.Legend(title=None, columns=3),
+        legend=alt.Legend(title=None, columns=3, symbolStrokeWidth=0),
     )
     shape = alt.Shape(
         "sweep:N", scale=alt.Scale(domain=sweeps, range=[look.shape for look in _LOOKS])
@@ -104,17 +104,20 @@ def _panel(rows: Sequence[Mapping[str, Any]], sweeps: Sequence[str], x: str, y: 
         y=_axis("value", y, [row["value"] for row in rows], "~g"),
         color=color,
     )
-    last = {row["sweep"]: row for row in rows}
-    labels = [
-        {**row, "text": f"{'N' if x.startswith('N') else 'batch'}^{row['exponent']:.2f}"}
-        for row in last.values()
-    ]
-    text = (
-        alt.Chart(inline_data(labels))
-        .mark_text(align="right", dx=-10, dy=-8)
-        .encode(x="x:Q", y="value:Q", text="text:N", color=color)
+    dash = alt.StrokeDash(
+        "sweep:N",
+        scale=alt.Scale(domain=sweeps, range=[list(look.dash or (1, 0)) for look in _LOOKS]),
+        legend=None,
     )
-    layers = (base.mark_line(strokeWidth=1.5), base.mark_point(opacity=1).encode(shape=shape), text)
+    exponents = {row["sweep"]: row["exponent"] for row in rows}
+    texts = [
+        alt.Chart(inline_data([{"sweep": sweep, "text": f"~ {x.split()[0]}^{exponent:.2f}"}]))
+        .mark_text(align="left")
+        .encode(x=alt.value(8), y=alt.value(10 + 16 * index), text="text:N", color=color)
+        for index, (sweep, exponent) in enumerate(exponents.items())
+    ]
+    lines = base.mark_line(strokeWidth=1.5).encode(strokeDash=dash)
+    layers = (lines, base.mark_point(opacity=1).encode(shape=shape), *texts)
     return alt.layer(*layers).properties(width=_PANEL, height=190)
 
 
