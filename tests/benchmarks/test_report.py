@@ -8,7 +8,7 @@ import pytest
 from benchmarks import __main__ as runner
 from benchmarks import mlp_hessian
 from benchmarks.harness import INSTALL, Report, Row, Timing, describe_machine, reached, speed
-from benchmarks.harness.results import read_rows
+from benchmarks.harness.results import Verdict, read_rows
 
 
 def test_a_report_keeps_raw_samples(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_benchmark_that_does_not_finish_is_a_failed_row(
 
 @pytest.mark.parametrize(("verdict", "status"), [("met", 0), ("", 0), ("not measured", 1)])
 def test_the_exit_status_is_the_verdict(
-    verdict: str, status: int, monkeypatch: pytest.MonkeyPatch
+    verdict: Verdict, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "_ONE", "pass")
     monkeypatch.setattr(runner, "read_rows", lambda name: [Row(name, "", "", verdict)])
