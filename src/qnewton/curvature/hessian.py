@@ -1,17 +1,20 @@
 """The exact Hessian of the loss, block by block, by the cheapest route that is right."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from qnewton.curvature.adjoints import adjoints
 from qnewton.curvature.blocks import Block
 from qnewton.curvature.capture import Evaluation
+from qnewton.curvature.directions import Directions
 from qnewton.curvature.factors import layer_factors
 from qnewton.curvature.generic import GenericHessian, GradientGraph
 from qnewton.curvature.layered import LayeredHessian
-from qnewton.curvature.probe import Verdict, probe, structural_obstacle
+from qnewton.curvature.patches import LayerCall
+from qnewton.curvature.probe import Verdict, memory_obstacle, probe, structural_obstacles
 from qnewton.operators import SymmetricOperator
 from qnewton.records import CurvatureRecord
 
@@ -100,16 +103,15 @@ def hessian_operators(
     product a block; no entries are formed.
     """
     graph = GradientGraph(root, evaluation.parameters)
-    closed, obstacle = _closed_forms(evaluation, root, blocks)
     operators: list[tuple[SymmetricOperator, CurvatureRecord]] = []
-    for index, block in enumerate(blocks):
-        if obstacle is None:
-            verdict = probe(closed[index], graph, block.parameters)
+    for block, closed in zip(blocks, _closed_forms(evaluation, root, blocks), strict=True):
+        if isinstance(closed, str):
+            verdict = Verdict(False, closed)
         else:
-            verdict = Verdict(False, obstacle)
+            verdict = probe(closed, graph, block.parameters)
         source: BlockHessian = (
-            closed[index]
-            if verdict.holds
+            closed
+            if verdict.holds and not isinstance(closed, str)
             else GenericHessian(graph, block.parameters, evaluation.forward_backward_flops)
         )
         record = CurvatureRecord(
@@ -125,26 +127,53 @@ def hessian_operators(
 
 def _closed_forms(
     evaluation: Evaluation, root: Tensor, blocks: Sequence[Block]
-) -> tuple[list[LayeredHessian], str | None]:
+) -> list[LayeredHessian | str]:
     """Return each block in closed form, or why there is none."""
-    names = {
-        name: parameter
-        for block in blocks
-        for name, parameter in zip(block.names, block.parameters, strict=True)
-    }
-    cross = _spans_layers(evaluation, blocks)
-    obstacle = structural_obstacle(root, evaluation.calls, names, cross)
+    calls = evaluation.calls
+    obstacles = structural_obstacles(root, calls, blocks)
+    within = [
+        _calls_of(calls, block) if obstacle is None else {}
+        for block, obstacle in zip(blocks, obstacles, strict=True)
+    ]
+    used = {index: call for layers in within for index, call in layers.items()}
+    per_sample, patched = _routes(used)
+    obstacle = memory_obstacle([*per_sample.values()], [*(used.values() if patched else ())])
     if obstacle is not None:
-        return [], obstacle
-    factors = layer_factors(root, evaluation.calls, cross)
-    return [LayeredHessian(factors, evaluation.calls, b.parameters) for b in blocks], None
+        obstacles = [known or obstacle for known in obstacles]
+    if not used or obstacle is not None:
+        return [known or "no layer of the block ran" for known in obstacles]
+    slopes = adjoints(root, calls, received=bool(patched))
+    cross = any(sum(index in per_sample for index in layers) > 1 for layers in within)
+    factors = layer_factors(per_sample, slopes.deltas, cross)
+    directions = Directions(calls, slopes) if patched else None
+    return [
+        LayeredHessian(factors, directions, layers, block.parameters) if known is None else known
+        for block, layers, known in zip(blocks, within, obstacles, strict=True)
+    ]
 
 
-def _spans_layers(evaluation: Evaluation, blocks: Sequence[Block]) -> bool:
-    """Return whether some block holds parameters of more than one linear layer."""
-    layer_of = {
-        id(parameter): index
-        for index, call in enumerate(evaluation.calls)
-        for parameter in call.layer.parameters()
+def _calls_of(calls: Sequence[LayerCall], block: Block) -> dict[int, LayerCall]:
+    """Return the passes, by index, through layers that own parameters of a block."""
+    inside = {id(parameter) for parameter in block.parameters}
+    return {
+        index: call
+        for index, call in enumerate(calls)
+        if id(call.layer.weight) in inside or id(call.layer.bias) in inside
     }
-    return any(len({layer_of.get(id(p)) for p in block.parameters}) > 1 for block in blocks)
+
+
+def _routes(
+    calls: Mapping[int, LayerCall],
+) -> tuple[dict[int, LayerCall], dict[int, LayerCall]]:
+    """Return the layers that see one vector a sample, and those that see many.
+
+    The leading dimension of all others is compared with the smallest one: rows that outnumber it
+    (tokens of a flattened sequence, say) are not samples, and may interact.
+    """
+    samples = min((call.samples for call in calls.values()), default=0)
+    single = {
+        index: call
+        for index, call in calls.items()
+        if isinstance(call.layer, nn.Linear) and call.output.ndim == 2 and call.samples == samples
+    }
+    return single, {index: call for index, call in calls.items() if index not in single}

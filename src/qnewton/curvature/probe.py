@@ -1,18 +1,19 @@
 """Whether the closed form holds for this loss: structure first, then one product compared."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from qnewton.curvature.autograd import graph_nodes
-from qnewton.curvature.capture import LayerCall
+from qnewton.curvature.blocks import Block
 from qnewton.curvature.generic import GradientGraph
 from qnewton.curvature.layered import LayeredHessian
+from qnewton.curvature.patches import LayerCall
 
-# Per-sample derivatives the closed form may hold: 1 GB in float32. Beyond it the layers are so
+# What the closed form may hold of the layers: 1 GB in float32. Beyond it the layers are so
 # wide that no dense block could be formed either.
 _MAX_ENTRIES = 1 << 28
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
@@ -28,50 +29,65 @@ class Verdict:
     reason: str
 
 
-def structural_obstacle(
-    root: Tensor, calls: Sequence[LayerCall], parameters: Mapping[str, Tensor], cross: bool
-) -> str | None:
-    """Return what rules the closed form out before any product, or ``None``.
+def structural_obstacles(
+    root: Tensor, calls: Sequence[LayerCall], blocks: Sequence[Block]
+) -> list[str | None]:
+    """Return for each block what rules the closed form out before any product, or ``None``.
 
-    Every trainable parameter must be the weight or bias of one ``nn.Linear`` that ran once, on
-    inputs of two dimensions, and must enter the loss there only.
+    Every parameter of the block must be the weight or bias of one linear or convolution layer
+    that ran once, as a linear map on patches, and must enter the loss there only.
 
     Args:
         root: The live loss.
-        calls: Passes through linear layers.
-        parameters: Trainable parameters by name.
-        cross: Whether blocks span layers.
+        calls: Passes through layers.
+        blocks: The blocks.
 
     Cost: one walk over the graph's nodes.
     """
-    names = {id(parameter): name for name, parameter in parameters.items()}
-    owners: dict[int, LayerCall] = {}
-    for layer, times in Counter(call.layer for call in calls).items():
-        if times > 1:
-            return f"the layer that owns {_owned(layer, names)} ran {times} times"
+    owners: dict[int, list[LayerCall]] = {}
     for call in calls:
-        if call.input.ndim != 2:
-            return (
-                f"the layer that owns {_owned(call.layer, names)} got inputs of "
-                f"{call.input.ndim} dimensions, not 2"
-            )
-        for parameter in call.layer.parameters():
-            if id(parameter) in owners:
-                return f"{names[id(parameter)]} is shared by two layers"
-            if parameter.requires_grad:
-                owners[id(parameter)] = call
-    for key, name in names.items():
-        if key not in owners:
-            return f"{name} is not the weight or bias of an nn.Linear that ran"
-    if len({call.input.shape[0] for call in calls}) > 1:
-        return "the layers saw different numbers of samples"
+        for parameter in (call.layer.weight, call.layer.bias):
+            if parameter is not None:
+                owners.setdefault(id(parameter), []).append(call)
     uses = _uses(root)
-    for key, name in names.items():
-        if uses[key] > 1:
-            return f"{name} enters the loss in {uses[key]} places"
-    entries = _entries(calls, cross)
+
+    def obstacle(parameter: Tensor, name: str) -> str | None:
+        passes = owners.get(id(parameter), [])
+        if not passes:
+            return f"{name} is not the weight or bias of a linear or convolution layer that ran"
+        if len({id(call.layer) for call in passes}) > 1:
+            return f"{name} is shared by {len({id(call.layer) for call in passes})} layers"
+        if len(passes) > 1:
+            return f"the layer that owns {name} ran {len(passes)} times"
+        [call] = passes
+        if call.obstacle() is not None:
+            return f"the layer that owns {name} {call.obstacle()}"
+        if uses[id(parameter)] > 1:
+            return f"{name} enters the loss in {uses[id(parameter)]} places"
+        return None
+
+    return [
+        next(filter(None, map(obstacle, block.parameters, block.names)), None) for block in blocks
+    ]
+
+
+def memory_obstacle(per_sample: Sequence[LayerCall], patched: Sequence[LayerCall]) -> str | None:
+    """Return why what the closed form holds is too large, or ``None``.
+
+    Args:
+        per_sample: Layers whose B and J are held, those between each other included.
+        patched: Layers whose patches and spread δ are held.
+    """
+    entries, before = 0, 0
+    for call in per_sample:
+        entries += call.samples * call.outputs * call.outputs
+        entries += call.samples * before * (call.outputs + call.inputs)
+        before += call.outputs
+    for call in patched:
+        entries += call.output.numel() // call.outputs * call.inputs
+        entries += call.input.numel() // call.channels * call.outputs * call.offsets
     if entries > _MAX_ENTRIES:
-        return f"its per-sample derivatives need {entries:.2g} entries, limit {_MAX_ENTRIES:.2g}"
+        return f"its derivatives in the layers need {entries:.2g} entries, limit {_MAX_ENTRIES:.2g}"
     return None
 
 
@@ -103,10 +119,6 @@ def probe(closed: LayeredHessian, graph: GradientGraph, parameters: Sequence[Ten
     )
 
 
-def _owned(layer: torch.nn.Module, names: Mapping[int, str]) -> str:
-    return next(names[id(p)] for p in layer.parameters() if id(p) in names)
-
-
 def _uses(root: Tensor) -> Counter[int]:
     """Count the edges of the graph that end in each leaf tensor, by the tensor's id."""
     uses: Counter[int] = Counter()
@@ -116,15 +128,3 @@ def _uses(root: Tensor) -> Counter[int]:
             if leaf is not None:
                 uses[id(leaf)] += 1
     return uses
-
-
-def _entries(calls: Sequence[LayerCall], cross: bool) -> int:
-    """Return how many entries B and J have."""
-    total, outputs_before = 0, 0
-    for call in calls:
-        samples, outputs = call.output.shape
-        total += samples * outputs * outputs
-        if cross:
-            total += samples * outputs_before * (outputs + call.input.shape[1])
-        outputs_before += outputs
-    return total
