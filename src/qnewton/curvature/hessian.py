@@ -14,7 +14,13 @@ from qnewton.curvature.factors import layer_factors
 from qnewton.curvature.generic import GenericHessian, GradientGraph
 from qnewton.curvature.layered import LayeredHessian
 from qnewton.curvature.patches import LayerCall
-from qnewton.curvature.probe import Verdict, memory_obstacle, probe, structural_obstacles
+from qnewton.curvature.probe import (
+    Verdict,
+    independent_samples,
+    memory_obstacle,
+    probe,
+    structural_obstacles,
+)
 from qnewton.operators import SymmetricOperator
 from qnewton.records import CurvatureRecord
 
@@ -146,8 +152,11 @@ def _closed_forms(
     cross = any(sum(index in per_sample for index in layers) > 1 for layers in within)
     factors = layer_factors(per_sample, slopes.deltas, cross)
     directions = Directions(calls, slopes) if patched else None
+    independent = directions is not None and independent_samples(directions, [*patched], [*used])
     return [
-        LayeredHessian(factors, directions, layers, block.parameters) if known is None else known
+        LayeredHessian(factors, directions, independent, layers, block.parameters)
+        if known is None
+        else known
         for block, layers, known in zip(blocks, within, obstacles, strict=True)
     ]
 

@@ -12,6 +12,7 @@ from qnewton.curvature.factors import LayerFactors
 from qnewton.curvature.patches import LayerCall
 from qnewton.curvature.places import places
 from qnewton.curvature.products import WORKSPACE_ENTRIES, fill_cross, fill_own, own_flops
+from qnewton.curvature.rows import fill_rows, rows_flops
 from qnewton.curvature.symmetric import mirror_upper_
 
 
@@ -25,6 +26,7 @@ class LayeredHessian:
     Args:
         factors: δ, B and J of linear layers (without cross terms if the block has one layer).
         directions: Derivatives along directions in the weights of all layers.
+        independent: Whether samples are known not to interact.
         calls: The layers with parameters in the block, by index, in the order they ran.
         parameters: The block's parameters in order; each a weight or bias of one of the layers.
 
@@ -35,11 +37,13 @@ class LayeredHessian:
         self,
         factors: LayerFactors,
         directions: Directions | None,
+        independent: bool,
         calls: Mapping[int, LayerCall],
         parameters: Sequence[Tensor],
     ) -> None:
         self._factors = factors
         self._directions = directions
+        self._independent = independent
         self._calls = dict(calls)
         self._example = parameters[0]
         self._n = sum(parameter.numel() for parameter in parameters)
@@ -63,7 +67,7 @@ class LayeredHessian:
             flops += 2.0 * late.samples * math.prod(sizes)
         if self._directions is not None:
             for m in self._on_patches:
-                flops += self._directions.flops(m, self._places, self._partners(m))
+                flops += rows_flops(self._directions, m, self._places, self._partners(m), self._independent)
         return flops
 
     def product(self, vector: Tensor) -> Tensor:
@@ -148,7 +152,8 @@ class LayeredHessian:
                 self._fill_cross(matrix, early, late, workspace)
         if self._directions is not None:
             for m in self._on_patches:
-                self._directions.fill(matrix, m, self._places, self._partners(m))
+                partners = self._partners(m)
+                fill_rows(matrix, self._directions, m, self._places, partners, self._independent)
         return matrix
 
     def _partners(self, layer: int) -> list[int]:

@@ -20,19 +20,6 @@ class Place:
         """The slices that are in the block."""
         return tuple(part for part in (self.weight, self.bias) if part is not None)
 
-    def unknowns(self, call: LayerCall) -> list[tuple[int, int, int]]:
-        """Return (unit, patch entry, unknown) unit by unit; entry ``in`` is the bias."""
-        return [
-            (unit, entry, part.start + (unit if part is self.bias else unit * call.inputs + entry))
-            for unit in range(call.outputs)
-            for part, entries in (
-                (self.weight, range(call.inputs)),
-                (self.bias, range(call.inputs, call.inputs + 1)),
-            )
-            if part is not None
-            for entry in entries
-        ]
-
 
 def places(calls: Mapping[int, LayerCall], parameters: Sequence[Tensor]) -> dict[int, Place]:
     """Return the place of every layer that has parameters in a block, in the order they ran.

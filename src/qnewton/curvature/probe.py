@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from qnewton.curvature.agreement import LIMIT, difference, random_like
 from qnewton.curvature.autograd import graph_nodes
 from qnewton.curvature.blocks import Block
+from qnewton.curvature.directions import Directions, Seeds
 from qnewton.curvature.generic import GradientGraph
 from qnewton.curvature.layered import LayeredHessian
 from qnewton.curvature.patches import LayerCall
@@ -16,9 +17,6 @@ from qnewton.curvature.patches import LayerCall
 # What the closed form may hold of the layers: 1 GB in float32. Beyond it the layers are so
 # wide that no dense block could be formed either.
 _MAX_ENTRIES = 1 << 28
-_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
-# The same vector at every step: a resumed run then takes the same routes as an uninterrupted one.
-_SEED = 20240500252
 
 
 @dataclass(frozen=True)
@@ -101,22 +99,55 @@ def probe(closed: LayeredHessian, graph: GradientGraph, parameters: Sequence[Ten
 
     Cost: one double backward product and one closed-form product.
     """
-    example = parameters[0]
-    generator = torch.Generator().manual_seed(_SEED)
     n = sum(parameter.numel() for parameter in parameters)
-    vector = torch.randn(n, generator=generator, dtype=torch.float64)
-    vector = vector.to(device=example.device, dtype=example.dtype)
-    expected = graph.products(parameters, vector[None])[0]
-    error = float((closed.product(vector) - expected).norm())
-    difference = 0.0 if error == 0.0 else error / max(float(expected.norm()), 1e-300)
-    limit = _TOLERANCE[example.dtype]
-    if difference <= limit:
-        return Verdict(True, f"a random product agrees to {difference:.1g}, limit {limit:.0g}")
+    vector = random_like(parameters[0].detach(), (n,))
+    off = difference(closed.product(vector), graph.products(parameters, vector[None])[0])
+    limit = LIMIT[parameters[0].dtype]
+    if off <= limit:
+        return Verdict(True, f"a random product agrees to {off:.1g}, limit {limit:.0g}")
     return Verdict(
         False,
-        f"the closed form's random product is off by {difference:.2g}, limit {limit:.0g}: "
+        f"the closed form's random product is off by {off:.2g}, limit {limit:.0g}: "
         "samples or layers interact in a way it does not cover",
     )
+
+
+def independent_samples(
+    directions: Directions, layers: Sequence[int], targets: Sequence[int]
+) -> bool:
+    """Return whether δ of no sample depends on another sample's pre-activations.
+
+    With random cotangents r, the same for every sample, and a random factor f a sample, that is
+    so if and only if (almost surely) the derivatives for f·r are f times those for r.
+
+    Args:
+        directions: Derivatives along directions in the weights.
+        layers: Layers whose δ to look at.
+        targets: Layers it may depend on.
+
+    Cost: two double backward passes through activations.
+    """
+
+    def factors(layer: int) -> Tensor:
+        call = directions.calls[layer]
+        return random_like(call.layer.weight.detach(), (call.samples, 1, 1), draw=1)
+
+    plain: Seeds = []
+    scaled: Seeds = []
+    for m in layers:
+        call = directions.calls[m]
+        shape = (1, call.outputs, call.positions)
+        one = random_like(call.layer.weight.detach(), shape, draw=2 + m)
+        plain += directions.seeds(m, one.expand(1, call.samples, -1, -1), None)
+        scaled += directions.seeds(m, (factors(m) * one)[None], None)
+    expected, found = (directions.differentiate(seeds, targets) for seeds in (plain, scaled))
+    for m in targets:
+        for one, other in zip(expected[m], found[m], strict=True):
+            if one is not None and other is not None:
+                off = difference(other[0].flatten(1), factors(m)[:, 0] * one[0].flatten(1))
+                if off > LIMIT[directions.calls[m].layer.weight.dtype]:
+                    return False
+    return True
 
 
 def _uses(root: Tensor) -> Counter[int]:
