@@ -122,20 +122,19 @@ class Directions:
             inner: C, [K, *shape of the output].
             moved: R, [K, *shape of the input].
             count: K.
-            first: Leave out the weights of units before this one.
+            first: Leave out units before this one.
 
         Returns:
-            Rows at the weight, [K, (out - first)·in], and at the bias, [K, out].
+            Rows at the weight, [K, (out - first)·in], and at the bias, [K, out - first].
         """
         call, like = self.calls[layer], self.calls[layer].layer.weight
         weight = like.new_zeros((count, call.outputs - first, call.inputs))
-        bias = like.new_zeros((count, call.outputs))
+        bias = like.new_zeros((count, call.outputs - first))
         if inner is not None:
             by_channel = call.by_channel(inner).to(like.dtype)
-            bias = by_channel.sum((1, 3))
             patches = self.patches(layer).flatten(0, 1)
             wanted = by_channel[:, :, first:].transpose(1, 2).reshape(-1, len(patches))
-            weight = (wanted @ patches).view_as(weight)
+            weight, bias = (wanted @ patches).view_as(weight), wanted.sum(1).view_as(bias)
         if moved is not None:
             spread = self.spread(layer)[:, :, first:].flatten(0, 1).flatten(1)
             by_channel = call.by_channel(moved).to(like.dtype).transpose(1, 2)

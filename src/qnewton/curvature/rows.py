@@ -14,7 +14,7 @@ _UNITS_BELOW = 0.8
 # Entries of what one combination writes: 16 MB in float32.
 _COMBINED_ENTRIES = 1 << 22
 
-# Rows of the matrix, the first unit they belong to, and C and R along their directions.
+# Rows of the matrix, the first unit whose columns they need, and C and R along their directions.
 _Chunk = tuple[slice, int, Found]
 
 
@@ -51,12 +51,9 @@ def fill_rows(
             # Rows come unit by unit: of the own block, columns of earlier units are mirrored.
             first, count = (unit if m == layer else 0), rows.stop - rows.start
             weight, bias = directions.contract(m, inner, moved, count, first)
-            target = places[m]
-            if target.weight is not None:
-                stop = target.weight.stop
-                matrix[rows, stop - weight.shape[1] : stop] = weight
-            if target.bias is not None:
-                matrix[rows, target.bias] = bias
+            for part, values in ((places[m].weight, weight), (places[m].bias, bias)):
+                if part is not None:
+                    matrix[rows, part.stop - values.shape[1] : part.stop] = values
     _mirror(matrix, places[layer], [places[other] for other in others])
 
 
@@ -110,7 +107,7 @@ def _by_weight(
             if before and part is place.weight:
                 seeds += directions.seeds(layer, None, _turned(directions, layer, chosen))
             found = directions.differentiate(seeds, [layer, *others])
-            yield slice(start, stop), chosen[0][0], found
+            yield slice(start, stop), 0 if part is place.bias else chosen[0][0], found
 
 
 def _turned(directions: Directions, layer: int, chosen: Sequence[tuple[int, int]]) -> Tensor:
@@ -145,7 +142,7 @@ def _by_unit(
                     yield rows, unit, _combined(found, mine, part)
             if place.bias is not None:
                 row = place.bias.start + unit
-                yield slice(row, row + 1), unit, _combined(found, mine, ones)
+                yield slice(row, row + 1), 0, _combined(found, mine, ones)
 
 
 def _entries(
@@ -178,4 +175,4 @@ def _mirror(matrix: Tensor, own: Place, others: Sequence[Place]) -> None:
         for columns in (columns for other in others for columns in other.parts):
             matrix[columns, rows] = matrix[rows, columns].mT
     if own.weight is not None and own.bias is not None:
-        matrix[own.bias, own.weight] = matrix[own.weight, own.bias].mT
+        matrix[own.weight, own.bias] = matrix[own.bias, own.weight].mT
