@@ -13,8 +13,8 @@ def difference(found: Tensor, expected: Tensor) -> float:
     """Return ‖found - expected‖ / ‖expected‖; 0 if both are zero.
 
     Example:
-        >>> difference(torch.tensor([3.0, 4.0]), torch.tensor([3.0, 5.0]))
-        0.1714985817670822
+        >>> difference(torch.tensor([3.0, 5.0]), torch.tensor([3.0, 4.0]))
+        0.2
     """
     error = float((found - expected).norm())
     return 0.0 if error == 0.0 else error / max(float(expected.norm()), 1e-300)

@@ -10,7 +10,7 @@ from qnewton.curvature.patches import LayerCall
 
 # Entries of the largest activation times the directions in a batch: what one operation reads and
 # writes then stays in a core's cache, and small networks still share the cost of each call.
-_BATCH_ENTRIES = 1 << 19
+_BATCH_ENTRIES = 1 << 21
 _MAX_BATCH = 256
 
 # Cotangents [K, *shape] beside the tensors they belong to.

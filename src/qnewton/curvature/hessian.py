@@ -1,26 +1,17 @@
 """The exact Hessian of the loss, block by block, by the cheapest route that is right."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from qnewton.curvature.adjoints import adjoints
 from qnewton.curvature.blocks import Block
 from qnewton.curvature.capture import Evaluation
-from qnewton.curvature.directions import Directions
-from qnewton.curvature.factors import layer_factors
+from qnewton.curvature.closed_form import closed_forms
 from qnewton.curvature.generic import GenericHessian, GradientGraph
 from qnewton.curvature.layered import LayeredHessian
-from qnewton.curvature.patches import LayerCall
-from qnewton.curvature.probe import (
-    Verdict,
-    independent_samples,
-    memory_obstacle,
-    probe,
-    structural_obstacles,
-)
+from qnewton.curvature.probe import probe
 from qnewton.operators import SymmetricOperator
 from qnewton.records import CurvatureRecord
 
@@ -95,7 +86,9 @@ def hessian_operators(
     """Return each block's Hessian operator and how it is computed.
 
     The closed form is used for a block when the structure allows it and a random product by
-    double backward agrees with it, at every step; the generic route otherwise.
+    double backward agrees with it, at every step; the generic route otherwise. Where that product
+    disagrees because samples interact, directions in the weights, which do not mind, are tried
+    before the generic route.
 
     Args:
         evaluation: The loss at the present parameters.
@@ -110,20 +103,12 @@ def hessian_operators(
     """
     graph = GradientGraph(root, evaluation.parameters)
     operators: list[tuple[SymmetricOperator, CurvatureRecord]] = []
-    for block, closed in zip(blocks, _closed_forms(evaluation, root, blocks), strict=True):
-        if isinstance(closed, str):
-            verdict = Verdict(False, closed)
-        else:
-            verdict = probe(closed, graph, block.parameters)
-        source: BlockHessian = (
-            closed
-            if verdict.holds and not isinstance(closed, str)
-            else GenericHessian(graph, block.parameters, evaluation.forward_backward_flops)
-        )
+    for block, form in zip(blocks, closed_forms(evaluation, root, blocks), strict=True):
+        source, reason = _source(evaluation, root, block, form, graph)
         record = CurvatureRecord(
             kind="hessian",
-            route="closed-form" if verdict.holds else "generic",
-            reason=verdict.reason,
+            route="closed-form" if isinstance(source, LayeredHessian) else "generic",
+            reason=reason,
             forming_flops=source.forming_flops,
             batch=evaluation.batch,
         )
@@ -131,58 +116,24 @@ def hessian_operators(
     return operators
 
 
-def _closed_forms(
-    evaluation: Evaluation, root: Tensor, blocks: Sequence[Block]
-) -> list[LayeredHessian | str]:
-    """Return each block in closed form, or why there is none."""
-    calls = evaluation.calls
-    obstacles = structural_obstacles(root, calls, blocks)
-    within = [
-        _calls_of(calls, block) if obstacle is None else {}
-        for block, obstacle in zip(blocks, obstacles, strict=True)
-    ]
-    used = {index: call for layers in within for index, call in layers.items()}
-    per_sample, patched = _routes(used)
-    obstacle = memory_obstacle([*per_sample.values()], [*(used.values() if patched else ())])
-    if obstacle is not None:
-        obstacles = [known or obstacle for known in obstacles]
-    if not used or obstacle is not None:
-        return [known or "no layer of the block ran" for known in obstacles]
-    slopes = adjoints(root, calls, received=bool(patched))
-    cross = any(sum(index in per_sample for index in layers) > 1 for layers in within)
-    factors = layer_factors(per_sample, slopes.deltas, cross)
-    directions = Directions(calls, slopes) if patched else None
-    independent = directions is not None and independent_samples(directions, [*patched], [*used])
-    return [
-        LayeredHessian(factors, directions, independent, layers, block.parameters)
-        if known is None
-        else known
-        for block, layers, known in zip(blocks, within, obstacles, strict=True)
-    ]
-
-
-def _calls_of(calls: Sequence[LayerCall], block: Block) -> dict[int, LayerCall]:
-    """Return the passes, by index, through layers that own parameters of a block."""
-    inside = {id(parameter) for parameter in block.parameters}
-    return {
-        index: call
-        for index, call in enumerate(calls)
-        if id(call.layer.weight) in inside or id(call.layer.bias) in inside
-    }
-
-
-def _routes(
-    calls: Mapping[int, LayerCall],
-) -> tuple[dict[int, LayerCall], dict[int, LayerCall]]:
-    """Return the layers that see one vector a sample, and those that see many.
-
-    The leading dimension of all others is compared with the smallest one: rows that outnumber it
-    (tokens of a flattened sequence, say) are not samples, and may interact.
-    """
-    samples = min((call.samples for call in calls.values()), default=0)
-    single = {
-        index: call
-        for index, call in calls.items()
-        if isinstance(call.layer, nn.Linear) and call.output.ndim == 2 and call.samples == samples
-    }
-    return single, {index: call for index, call in calls.items() if index not in single}
+def _source(
+    evaluation: Evaluation,
+    root: Tensor,
+    block: Block,
+    form: LayeredHessian | str,
+    graph: GradientGraph,
+) -> tuple[BlockHessian, str]:
+    """Return the cheapest computation of a block that is right, and why it is that one."""
+    generic = GenericHessian(graph, block.parameters, evaluation.forward_backward_flops)
+    if isinstance(form, str):
+        return generic, form
+    verdict = probe(form, graph, block.parameters)
+    if verdict.holds:
+        return form, verdict.reason
+    if form.assumes_independence:
+        [other] = closed_forms(evaluation, root, [block], per_sample=False)
+        if not isinstance(other, str):
+            again = probe(other, graph, block.parameters)
+            if again.holds:
+                return other, f"samples interact; by directions in the weights {again.reason}"
+    return generic, verdict.reason

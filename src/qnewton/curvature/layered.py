@@ -52,6 +52,11 @@ class LayeredHessian:
         self._on_patches = [m for m in self._places if m not in factors.inputs]
 
     @property
+    def assumes_independence(self) -> bool:
+        """Whether entries are wrong if samples interact and nothing but the probe would tell."""
+        return bool(self._per_sample)
+
+    @property
     def forming_flops(self) -> float:
         """Operations that form the entries, to leading order, zeros not skipped."""
         flops, weights = 0.0, []
@@ -67,7 +72,9 @@ class LayeredHessian:
             flops += 2.0 * late.samples * math.prod(sizes)
         if self._directions is not None:
             for m in self._on_patches:
-                flops += rows_flops(self._directions, m, self._places, self._partners(m), self._independent)
+                flops += rows_flops(
+                    self._directions, m, self._places, self._partners(m), self._independent
+                )
         return flops
 
     def product(self, vector: Tensor) -> Tensor:

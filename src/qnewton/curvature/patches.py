@@ -157,7 +157,9 @@ class LayerCall:
                 before = 0 if isinstance(layer.padding, str) else int(layer.padding[axis])
             offset = torch.arange(kernel, device=device)[:, None] * dilation
             place = torch.arange(target, device=device) * layer.stride[axis] + offset - before
-            index = (index[:, None, :, None] * size + place[None, :, None, :]).flatten(2).flatten(0, 1)
+            index = (
+                (index[:, None, :, None] * size + place[None, :, None, :]).flatten(2).flatten(0, 1)
+            )
             valid = (place >= 0) & (place < size)
             inside = (inside[:, None, :, None] & valid[None, :, None, :]).flatten(2).flatten(0, 1)
         return torch.where(inside, index, math.prod(sizes))

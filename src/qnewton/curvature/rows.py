@@ -96,18 +96,19 @@ def _by_weight(
     call, patches = directions.calls[layer], directions.patches(layer)
     before = any(other < layer for other in others) and call.input.requires_grad
     step = directions.batch(layer, before)
-    for part, width in ((place.weight, call.inputs), (place.bias, 1)):
-        for start in range(part.start, part.stop, step) if part is not None else ():
+    for part in place.parts:
+        width = call.inputs if part is place.weight else 1
+        for start in range(part.start, part.stop, step):
             stop = min(start + step, part.stop)
             chosen = [divmod(row - part.start, width) for row in range(start, stop)]
             moved = patches.new_zeros((len(chosen), call.samples, call.outputs, call.positions))
             for k, (unit, entry) in enumerate(chosen):
-                moved[k, :, unit] = 1.0 if part is place.bias else patches[:, :, entry]
+                moved[k, :, unit] = patches[:, :, entry] if part is place.weight else 1.0
             seeds = directions.seeds(layer, moved, None)
             if before and part is place.weight:
                 seeds += directions.seeds(layer, None, _turned(directions, layer, chosen))
             found = directions.differentiate(seeds, [layer, *others])
-            yield slice(start, stop), 0 if part is place.bias else chosen[0][0], found
+            yield slice(start, stop), chosen[0][0] if part is place.weight else 0, found
 
 
 def _turned(directions: Directions, layer: int, chosen: Sequence[tuple[int, int]]) -> Tensor:
@@ -145,9 +146,7 @@ def _by_unit(
                 yield slice(row, row + 1), 0, _combined(found, mine, ones)
 
 
-def _entries(
-    directions: Directions, layer: int, units: range, others: Sequence[int]
-) -> Found:
+def _entries(directions: Directions, layer: int, units: range, others: Sequence[int]) -> Found:
     """Return C and R of output entries (unit, position), of every sample at once."""
     call = directions.calls[layer]
     count = len(units) * call.positions
