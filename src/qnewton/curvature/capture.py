@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from qnewton.curvature.outputs import RecordedOutput, output_recorder
+
 Closure = Callable[[], Any]
 
 _SAY_HOW = "let the closure call loss.backward(), or return the loss with its graph"
@@ -16,7 +18,7 @@ _SAY_HOW = "let the closure call loss.backward(), or return the loss with its gr
 
 @dataclass(frozen=True)
 class LayerCall:
-    """One pass through a linear layer, recorded with its graph.
+    """One pass through a linear or convolution layer, recorded with its graph.
 
     Attributes:
         layer: The module.
@@ -24,7 +26,7 @@ class LayerCall:
         output: s_m, the pre-activation, before anything downstream can overwrite it.
     """
 
-    layer: nn.Linear
+    layer: nn.Linear | nn.Conv1d | nn.Conv2d
     input: Tensor
     output: Tensor
 
@@ -44,6 +46,7 @@ class Evaluation:
         batch: Leading dimension of the first such layer's input, if it ran once.
         forward_backward_flops: Operations of one forward and backward pass, 6·rows·in·out a
             linear layer; ``None`` when other layers own trainable parameters, or none was seen.
+        outputs: What the model's calls returned, if they were to be recorded.
     """
 
     loss: float
@@ -53,6 +56,7 @@ class Evaluation:
     calls: tuple[LayerCall, ...] = ()
     batch: int | None = None
     forward_backward_flops: float | None = None
+    outputs: tuple[RecordedOutput, ...] = ()
 
     def gradient(self, parameters: Sequence[Tensor]) -> Tensor:
         """Return a new flat tensor with the gradient of ``parameters``; missing counts as 0."""
@@ -67,10 +71,15 @@ class Evaluation:
         """Let go of the graph; losses and gradients stay."""
         self.root = None
         self.calls = ()
+        self.outputs = ()
 
 
 def evaluate(
-    closure: Closure, parameters: Sequence[Tensor], layers: Sequence[nn.Linear], curvature: bool
+    closure: Closure,
+    parameters: Sequence[Tensor],
+    layers: Sequence[nn.Module],
+    curvature: bool,
+    model: nn.Module | None = None,
 ) -> Evaluation:
     """Run ``closure`` once and return its loss, gradients and, if asked, its graph.
 
@@ -81,19 +90,24 @@ def evaluate(
     Args:
         closure: Computes the loss at the present parameters.
         parameters: Trainable parameters.
-        layers: Linear layers to record.
+        layers: Linear and convolution layers to record.
         curvature: Keep the graph and record layers; without it this is a plain step.
+        model: Whose output to record, too.
 
     Raises:
         ValueError: If no gradient can be had from the closure, with the way out.
     """
     calls: list[LayerCall] = []
+    outputs: list[RecordedOutput] = []
     with torch.enable_grad():
         with ExitStack() as stack:
             for layer in layers if curvature else ():
                 handle = layer.register_forward_hook(
                     _recorder(calls), with_kwargs=True, prepend=True
                 )
+                stack.callback(handle.remove)
+            if model is not None and curvature:
+                handle = model.register_forward_hook(output_recorder(outputs))
                 stack.callback(handle.remove)
             backward = stack.enter_context(_BackwardRecorder(keep_graph=curvature))
             returned = closure()
@@ -109,6 +123,7 @@ def evaluate(
         calls=tuple(calls),
         batch=_batch(calls),
         forward_backward_flops=_flops(calls, parameters),
+        outputs=tuple(outputs),
     )
 
 
@@ -201,4 +216,4 @@ def _flops(calls: Sequence[LayerCall], parameters: Sequence[Tensor]) -> float | 
     seen = {id(p) for call in calls for p in call.layer.parameters()}
     if not calls or any(id(parameter) not in seen for parameter in parameters):
         return None
-    return float(sum(6 * call.input.numel() * call.layer.out_features for call in calls))
+    return float(sum(6 * call.output.numel() * call.layer.weight[0].numel() for call in calls))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qnewton.curvature.autograd import graph_nodes
+from qnewton.curvature.autograd import leaf_uses
 from qnewton.curvature.capture import LayerCall
-from qnewton.curvature.generic import GradientGraph
+from qnewton.curvature.generic import CurvatureProducts
 from qnewton.curvature.layered import LayeredHessian
 
 # Per-sample derivatives the closed form may hold: 1 GB in float32. Beyond it the layers are so
@@ -65,7 +65,7 @@ def structural_obstacle(
             return f"{name} is not the weight or bias of an nn.Linear that ran"
     if len({call.input.shape[0] for call in calls}) > 1:
         return "the layers saw different numbers of samples"
-    uses = _uses(root)
+    uses = leaf_uses([root])
     for key, name in names.items():
         if uses[key] > 1:
             return f"{name} enters the loss in {uses[key]} places"
@@ -75,15 +75,17 @@ def structural_obstacle(
     return None
 
 
-def probe(closed: LayeredHessian, graph: GradientGraph, parameters: Sequence[Tensor]) -> Verdict:
-    """Compare H·v of the closed form with double backward, v random and supported on the block.
+def probe(
+    closed: LayeredHessian, graph: CurvatureProducts, parameters: Sequence[Tensor]
+) -> Verdict:
+    """Compare H·v of the closed form with automatic differentiation, v random on the block.
 
     Args:
         closed: The block in closed form.
-        graph: The gradient's graph.
+        graph: Gives the products by automatic differentiation.
         parameters: The block's parameters.
 
-    Cost: one double backward product and one closed-form product.
+    Cost: one product each way.
     """
     example = parameters[0]
     generator = torch.Generator().manual_seed(_SEED)
@@ -105,17 +107,6 @@ def probe(closed: LayeredHessian, graph: GradientGraph, parameters: Sequence[Ten
 
 def _owned(layer: torch.nn.Module, names: Mapping[int, str]) -> str:
     return next(names[id(p)] for p in layer.parameters() if id(p) in names)
-
-
-def _uses(root: Tensor) -> Counter[int]:
-    """Count the edges of the graph that end in each leaf tensor, by the tensor's id."""
-    uses: Counter[int] = Counter()
-    for node in graph_nodes([root]):
-        for following, _ in node.next_functions:
-            leaf = getattr(following, "variable", None)
-            if leaf is not None:
-                uses[id(leaf)] += 1
-    return uses
 
 
 def _entries(calls: Sequence[LayerCall], cross: bool) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from qnewton.operators import DenseOperator, LinearSystem, SymmetricOperator
+from qnewton.operators import DenseOperator, LinearSystem, LowRankOperator, SymmetricOperator
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.settings import GroupSettings
 from qnewton.records import (
@@ -64,11 +64,13 @@ def prepare_block(
         operator = _treat(curvature, settings)
     treated = system.with_operator(operator)
     batch = system.curvature.batch if system.curvature is not None else None
+    rank = system.operator.rank if isinstance(system.operator, LowRankOperator) else None
     with clock.stage("survey"):
         if plan.measure:
-            facts = survey(operator, bounds=("determinant", "trace"), seed=plan.seed, batch=batch)
+            bounds = ("determinant", "trace")
+            facts = survey(operator, bounds=bounds, seed=plan.seed, batch=batch, rank=rank)
         else:
-            facts = Facts(n=system.n, batch=batch)
+            facts = Facts(n=system.n, batch=batch, rank=rank)
     block_market = replace(market, dtype=str(operator.dtype).removeprefix("torch."))
     decision = decide(policy, quotes(facts, block_market))
     record = BlockRecord(
