@@ -264,7 +264,7 @@ def _layered(signals: Sequence[LayerSignal], outer: OutputFactor, block: Block) 
 def _not_of_layers(missing: Sequence[str]) -> str:
     if missing:
         return f"{missing[0]} is not used by linear or convolution layers alone"
-    return "a layer ran several times"
+    return "a parameter belongs to several passes of layers, or to none"
 
 
 def _outer_flops(factor: Factor) -> float:

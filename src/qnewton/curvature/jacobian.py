@@ -20,6 +20,9 @@ class JacobianGraph:
         output: f, with its graph.
         parameters: All parameters whose blocks will be asked for.
 
+    Attributes:
+        parameters: The same.
+
     Example:
         >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
         >>> graph = JacobianGraph(x**2, [x])
@@ -30,14 +33,14 @@ class JacobianGraph:
 
     def __init__(self, output: Tensor, parameters: Sequence[Tensor]) -> None:
         self._output = output
-        self._parameters = tuple(parameters)
+        self.parameters = tuple(parameters)
 
     @cached_property
     def _transposed(self) -> tuple[Tensor, dict[int, Tensor | None]]:
         """A placeholder u, and Jᵀu of every parameter as a function of it."""
         placeholder = torch.zeros_like(self._output, requires_grad=True)
-        pulled = grad_with_graph(self._output, self._parameters, placeholder)
-        return placeholder, {id(p): w for p, w in zip(self._parameters, pulled, strict=True)}
+        pulled = grad_with_graph(self._output, self.parameters, placeholder)
+        return placeholder, {id(p): w for p, w in zip(self.parameters, pulled, strict=True)}
 
     def forward(self, parameters: Sequence[Tensor], vectors: Tensor) -> Tensor:
         """Return J v, shape [K, *f.shape], for K vectors over ``parameters``, shape [K, n].

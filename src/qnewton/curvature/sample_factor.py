@@ -60,7 +60,7 @@ class SampleFactors:
         self._lead = output.shape[:sample_dims]
         self._jacobian = jacobian
         calls = [call for call in calls if patch_shape(call, self._lead) is not None]
-        self._owners = _owners(output, calls)
+        self._owners = _owners(output, jacobian.parameters, calls)
         self._calls = [
             call for call in calls if any(id(p) in self._owners for p in call.layer.parameters())
         ]
@@ -149,6 +149,8 @@ class SampleFactors:
 
     def _from_layers(self, parameter: Tensor) -> Factor:
         found = [self._signals()[id(call)] for call in self._owners[id(parameter)]]
+        if not found:
+            return DenseFactor(parameter.new_zeros(()).expand(parameter.numel(), self.rank))
         signals = torch.cat([signal.signals for signal in found], dim=2)
         if parameter is found[0].call.layer.bias:
             return DenseFactor(signals.sum(2).flatten(0, 1).mT)
@@ -174,12 +176,14 @@ class SampleFactors:
         return [DenseFactor(rows.mT) for rows in columns.split(sizes, dim=1)]
 
 
-def _owners(output: Tensor, calls: Sequence[LayerCall]) -> dict[int, list[LayerCall]]:
-    """Return the passes of each parameter that the output reaches through them alone."""
-    owners: dict[int, list[LayerCall]] = {}
+def _owners(
+    output: Tensor, parameters: Sequence[Tensor], calls: Sequence[LayerCall]
+) -> dict[int, list[LayerCall]]:
+    """Return the passes of each parameter that the output reaches through them alone, or never."""
+    uses = leaf_uses([output])
+    owners: dict[int, list[LayerCall]] = {id(p): [] for p in parameters if not uses[id(p)]}
     for call in calls:
         for parameter in call.layer.parameters():
-            if parameter.requires_grad:
+            if uses[id(parameter)]:
                 owners.setdefault(id(parameter), []).append(call)
-    uses = leaf_uses([output])
     return {key: passes for key, passes in owners.items() if uses[key] == len(passes)}
