@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,9 @@ from torch.nn.functional import cross_entropy
 from qnewton.curvature import Curvature, systems
 from qnewton.curvature.khatri_rao import KhatriRaoFactor
 from qnewton.operators import LowRankOperator
+
+# Sums of at most some hundred products of numbers near one, in float64.
+assert_exact = partial(torch.testing.assert_close, rtol=1e-10, atol=1e-12)
 
 SampleLoss = Callable[[Tensor, int], Tensor]
 
@@ -49,17 +54,15 @@ def check(
         assert isinstance(operator, LowRankOperator)
         x = torch.linspace(-1, 1, 2 * system.n, dtype=columns.dtype).view(-1, 2)
         y = torch.linspace(-1, 1, 2 * len(inputs), dtype=columns.dtype).view(-1, 2)
-        # Sums of at most some hundred products of numbers near one.
-        close = {"rtol": 1e-10, "atol": 1e-12}
         factor = operator.factor
-        torch.testing.assert_close(factor.dense(), expected, **close)
-        torch.testing.assert_close(factor.columns(1, 2), expected[:, 1:2], **close)
-        torch.testing.assert_close(factor @ y, expected @ y, **close)
-        torch.testing.assert_close(factor.project(x), expected.mT @ x, **close)
-        torch.testing.assert_close(factor.gram(), expected.mT @ expected, **close)
-        torch.testing.assert_close(factor.row_squares(), expected.square().sum(1), **close)
-        torch.testing.assert_close(operator.dense(), expected @ expected.mT, **close)
-        torch.testing.assert_close(-system.rhs, expected.sum(1) / math.sqrt(len(inputs)), **close)
+        assert_exact(factor.dense(), expected)
+        assert_exact(factor.columns(1, 2), expected[:, 1:2])
+        assert_exact(factor @ y, expected @ y)
+        assert_exact(factor.project(x), expected.mT @ x)
+        assert_exact(factor.gram(), expected.mT @ expected)
+        assert_exact(factor.row_squares(), expected.square().sum(1))
+        assert_exact(operator.dense(), expected @ expected.mT)
+        assert_exact(-system.rhs, expected.sum(1) / math.sqrt(len(inputs)))
         assert record is not None
         assert (record.kind, record.batch) == ("fisher", len(inputs))
         assert record.forming_flops == system.n**2 * len(inputs)
@@ -274,14 +277,14 @@ def test_float32_stays_float32_and_close_to_float64(mlp):
 
 class OnceRelu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         return x.clamp(min=0)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
-        return grad * (ctx.saved_tensors[0] > 0)
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0] * (ctx.saved_tensors[0] > 0)
 
 
 class Once(nn.Module):
@@ -329,13 +332,12 @@ def test_khatri_rao_products_are_those_of_their_entries(sizes, seed):
     factor = KhatriRaoFactor(a, d)
     entries = torch.einsum("ictj,itp->jpic", d, a).reshape(outputs * inputs, samples * width)
     assert factor.shape == entries.shape
-    close = {"rtol": 1e-10, "atol": 1e-12}
-    torch.testing.assert_close(factor.dense(), entries, **close)
-    torch.testing.assert_close(factor.gram(), entries.mT @ entries, **close)
-    torch.testing.assert_close(factor.row_squares(), entries.square().sum(1), **close)
+    assert_exact(factor.dense(), entries)
+    assert_exact(factor.gram(), entries.mT @ entries)
+    assert_exact(factor.row_squares(), entries.square().sum(1))
     x, y = entries[:, 0] + 1, entries[0] - 1
-    torch.testing.assert_close(factor.project(x), entries.mT @ x, **close)
-    torch.testing.assert_close(factor @ y, entries @ y, **close)
+    assert_exact(factor.project(x), entries.mT @ x)
+    assert_exact(factor @ y, entries @ y)
 
 
 def test_pieces_of_the_workspace_add_up(monkeypatch):

@@ -1,6 +1,8 @@
 """Gauss-Newton by every route equals Jᵀ (∂²L/∂f²) J by torch.func, in float64 to rounding."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -49,9 +51,9 @@ def check(
         assert float((matrix - expected[inside, inside]).abs().max()) <= 1e-10 * scale
         assert torch.equal(matrix, matrix.mT)
         vectors = torch.linspace(-1, 1, 2 * system.n, dtype=matrix.dtype).view(-1, 2)
-        close = {"rtol": 1e-9, "atol": 1e-10 * scale}
-        torch.testing.assert_close(system.operator @ vectors, matrix @ vectors, **close)
-        torch.testing.assert_close(system.operator @ vectors[:, 0], matrix @ vectors[:, 0], **close)
+        assert_close = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-10 * scale)
+        assert_close(system.operator @ vectors, matrix @ vectors)
+        assert_close(system.operator @ vectors[:, 0], matrix @ vectors[:, 0])
         record = system.curvature
         assert record is not None
         assert record.kind == "ggn"
@@ -316,9 +318,10 @@ def test_a_loss_linear_in_the_output_has_no_gauss_newton_matrix(mlp):
 
 
 def test_layers_that_did_not_run_and_frozen_ones(mlp):
-    net = nn.ModuleDict({"used": mlp((3, 2, 2)), "idle": nn.Linear(2, 2).double()})
-    net.forward = lambda x: net["used"](x)  # type: ignore[method-assign]
-    net["used"][0].weight.requires_grad_(False)
+    used = mlp((3, 2, 2))
+    net = nn.ModuleDict({"used": used, "idle": nn.Linear(2, 2).double()})
+    net.forward = lambda x: used(x)  # type: ignore[method-assign]
+    used[0].weight.requires_grad_(False)
     found = systems(net, lambda: net(draw(5, 3)).square().mean(), kind="ggn")
     assert [system.name for system in found] == ["used.0", "used.2", "idle"]
     assert found[0].operator.dense().any()
@@ -406,14 +409,14 @@ def test_bfloat16_autocast_comes_out_right(mlp):
 
 class FlatSlope(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         return x.clamp(min=0)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
-        return grad * (ctx.saved_tensors[0] > 0)
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0] * (ctx.saved_tensors[0] > 0)
 
 
 def test_a_network_that_differentiates_once_has_a_factor_but_no_products(mlp):
