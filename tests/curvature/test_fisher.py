@@ -283,7 +283,7 @@ class OnceRelu(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # type: ignore[override]
         return gradients[0] * (ctx.saved_tensors[0] > 0)
 
 

@@ -158,3 +158,17 @@ def test_hooks_are_gone_and_graphs_released(mlp, kind):
     assert evaluation.outputs == ()
     first_order = curvature.evaluate(lambda: cross_entropy(net(X), Y), curvature=False)
     assert first_order.outputs == ()
+
+
+@both
+def test_a_loss_in_lower_precision_than_the_model(mlp, kind):
+    """As transformers computes its losses: logits are cast to float32 whatever the model is."""
+    net = mlp((20, 8, 2), nn.Tanh)
+    x = torch.linspace(-1, 1, 60, dtype=torch.float64).view(3, 20).sin()
+    [found] = systems(net, lambda: cross_entropy(net(x).float(), Y[:3]), kind=kind, blocks="full")
+    [plain] = systems(net, lambda: cross_entropy(net(x), Y[:3]), kind=kind, blocks="full")
+    assert found.curvature is not None
+    assert found.curvature.route == "sample-space"
+    matrix, expected = found.operator.dense(), plain.operator.dense()
+    assert matrix.dtype == torch.float64
+    assert (matrix - expected).abs().max() <= 1e-5 * expected.abs().max()

@@ -135,13 +135,13 @@ class _Builder:
                 if isinstance(found, _Choice):
                     return _Choice(
                         found.route,
-                        "; ".join([*refusals, found.reason]),
+                        "; ".join(dict.fromkeys([*refusals, found.reason])),
                         found.operator,
                         found.forming_flops,
                     )
                 refusals.append(found)
         too_many = f"cotangents of all positions need over {_MAX_ENTRIES:.2g} entries"
-        return self._generic(block, "; ".join(refusals) or too_many)
+        return self._generic(block, "; ".join(dict.fromkeys(refusals)) or too_many)
 
     def _all_readings(self, outer: OutputFactor) -> list[SampleFactors]:
         """Return what may count as a sample of the network: every position, or every sequence.

@@ -26,6 +26,8 @@ class OutputLoss:
     Attributes:
         output: f.
         gradient: ∂L/∂f, in the shape of f, without a graph.
+        precision: float32 or float64, what products are accurate to: a loss may cast the outputs
+            of a float64 network to float32.
 
     Raises:
         ValueError: If the loss does not use f or cannot be differentiated twice in it.
@@ -50,6 +52,8 @@ class OutputLoss:
             )
         self._slope = slope
         self.gradient = slope.detach().to(dtype)
+        double = {root.dtype, output.dtype, dtype} == {torch.float64}
+        self.precision = torch.float64 if double else torch.float32
 
     def products(self, vectors: Tensor) -> Tensor:
         """Return (∂²L/∂f²)·v for K vectors, shape [K, *f.shape].
@@ -80,7 +84,7 @@ class OutputLoss:
         plain, scaled = self.products(torch.stack([vector, factors * vector]))
         if not torch.isfinite(plain).all():
             return False  # a second derivative that is not finite tells nothing
-        return not _agree(factors * plain, scaled, self._dtype)
+        return not _agree(factors * plain, scaled, self.precision)
 
 
 def past_output(
@@ -124,7 +128,7 @@ def output_factor(loss: OutputLoss) -> OutputFactor | str:
     for class_dim in candidates:
         found = _positions_hessian(loss, class_dim)
         if isinstance(found, Tensor):
-            return _factorize(found, class_dim)
+            return _factorize(found, class_dim, loss.precision)
         reason = found
     return reason
 
@@ -166,17 +170,17 @@ def _positions_hessian(loss: OutputLoss, class_dim: int | None) -> Tensor | str:
     vector = _random(shape, generator, example)[None]
     expected = loss.products(vector)
     applied = (hessian @ positions_last(vector, class_dim)[0][..., None])[None, ..., 0]
-    if not _agree(expected, output_shaped(applied, shape, class_dim), example.dtype):
+    if not _agree(expected, output_shaped(applied, shape, class_dim), loss.precision):
         return "samples or positions interact in the loss: ∂²L/∂f² is not block diagonal"
     return hessian
 
 
-def _factorize(hessian: Tensor, class_dim: int | None) -> OutputFactor:
+def _factorize(hessian: Tensor, class_dim: int | None, precision: torch.dtype) -> OutputFactor:
     values, vectors = torch.linalg.eigh(hessian)
     sizes = values.abs()
     # Softmax cross-entropy has rank C-1: directions that are zero to rounding in every sample
     # would be columns of zeros.
-    rounding = hessian.shape[-1] * torch.finfo(hessian.dtype).eps * float(sizes.max())
+    rounding = hessian.shape[-1] * torch.finfo(precision).eps * float(sizes.max())
     kept = (sizes > rounding).flatten(0, -2).any(0)
     kept[-1] = True  # a loss linear in f leaves one column of zeros
     columns = (vectors * sizes.sqrt()[..., None, :])[..., kept]
@@ -191,6 +195,6 @@ def _random(shape: Sequence[int], generator: torch.Generator, like: Tensor) -> T
     return drawn.to(device=like.device, dtype=like.dtype)
 
 
-def _agree(expected: Tensor, found: Tensor, dtype: torch.dtype) -> bool:
+def _agree(expected: Tensor, found: Tensor, precision: torch.dtype) -> bool:
     error = float((found - expected).norm())
-    return error <= _TOLERANCE[dtype] * max(float(expected.norm()), 1e-300)
+    return error <= _TOLERANCE[precision] * max(float(expected.norm()), 1e-300)
