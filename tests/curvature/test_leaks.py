@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from qnewton import QNewton
 from qnewton.cost import nominal_calibration
 from qnewton.curvature import Curvature
+from qnewton.operators import LowRankOperator
 
 every_kind = pytest.mark.parametrize("kind", ["hessian", "ggn", "fisher"])
 
@@ -86,6 +87,20 @@ def test_a_graph_kept_is_seen():
     before = alive()[1]
     kept = [closure() for _ in range(4)]
     assert alive()[1] == before + len(kept)
+
+
+@pytest.mark.parametrize("kind", ["ggn", "fisher"])
+def test_a_low_rank_operator_keeps_no_graph(kind):
+    net, closure = make("linear", 3)
+    before = alive()[1]
+    curvature = Curvature(net, kind, "full")
+    evaluation = curvature.evaluate(closure)
+    [system] = curvature.systems(evaluation)
+    assert isinstance(system.operator, LowRankOperator)
+    assert alive()[1] == before + 1
+    evaluation.release()
+    assert alive()[1] == before
+    assert system.operator.dense().any()
 
 
 def resident_bytes() -> int:

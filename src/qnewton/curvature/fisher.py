@@ -12,7 +12,7 @@ from qnewton.curvature.jacobian import JacobianGraph
 from qnewton.curvature.output_loss import OutputLoss, past_output
 from qnewton.curvature.outputs import single_output
 from qnewton.curvature.sample_factor import SampleFactors
-from qnewton.operators import LowRankOperator, SymmetricOperator
+from qnewton.operators import SymmetricOperator
 from qnewton.records import CurvatureRecord
 
 Reduction = Literal["mean", "sum"]
@@ -73,23 +73,23 @@ def _operator(
     block: Block, factors: SampleFactors, note: str
 ) -> tuple[SymmetricOperator, CurvatureRecord]:
     _check_memory(block, factors)
-    factor = factors.factor(block)
-    verdict = factors.verdict(factor, block)
+    operator, flops = factors.low_rank(block)
+    verdict = factors.verdict(operator.factor, block)
     missing = factors.missing(block)
     route, reason = "sample-space", verdict.reason
     if not verdict.holds:
         factors = factors.without_layers()
         _check_memory(block, factors)
-        factor, route = factors.factor(block), "generic"
+        operator, flops = factors.low_rank(block)
+        route = "generic"
     elif missing:
         route = "generic"
         reason = f"{missing[0]} is not used by linear or convolution layers alone; {reason}"
-    operator = LowRankOperator(factor)
     record = CurvatureRecord(
         kind="fisher",
         route=route,
         reason=reason + note,
-        forming_flops=float(block.n) * block.n * factors.rank,
+        forming_flops=flops,
         batch=factors.samples,
     )
     return operator, record

@@ -1,6 +1,5 @@
 """The generalised Gauss-Newton matrix of the loss, block by block, by the cheapest right route."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,12 +8,10 @@ from torch import Tensor
 
 from qnewton.curvature.blocks import Block
 from qnewton.curvature.capture import Evaluation
-from qnewton.curvature.factors import LayerFactors
 from qnewton.curvature.generic import GenericHessian
 from qnewton.curvature.hessian import BlockHessian, HessianOperator
 from qnewton.curvature.jacobian import GaussNewtonGraph, JacobianGraph
-from qnewton.curvature.layer_signal import LayerSignal
-from qnewton.curvature.layered import LayeredHessian
+from qnewton.curvature.linearised import linearised
 from qnewton.curvature.output_loss import (
     OutputFactor,
     OutputLoss,
@@ -25,10 +22,10 @@ from qnewton.curvature.output_loss import (
 from qnewton.curvature.outputs import single_output
 from qnewton.curvature.probe import probe
 from qnewton.curvature.sample_factor import SampleFactors
-from qnewton.operators import Factor, LowRankOperator, SymmetricOperator
+from qnewton.operators import LowRankOperator, SymmetricOperator
 from qnewton.records import CurvatureRecord
 
-# Entries of the cotangents of all columns, and of the pairs of layers' B: 1 GB in float32.
+# Entries of the cotangents of all columns: 1 GB in float32.
 _MAX_ENTRIES = 1 << 28
 
 
@@ -77,21 +74,18 @@ class _Choice:
     forming_flops: float | None
 
 
+@dataclass(frozen=True)
 class _ColumnSource:
     """A block G = U Uᵀ whose factor has more columns than rows, so that entries pay."""
 
-    def __init__(self, factor: Factor) -> None:
-        self._matrix = LowRankOperator(factor)
-
-    @property
-    def forming_flops(self) -> float:
-        return _outer_flops(self._matrix.factor)
+    matrix: LowRankOperator
+    forming_flops: float
 
     def product(self, vector: Tensor) -> Tensor:
-        return self._matrix @ vector
+        return self.matrix @ vector
 
     def dense(self) -> Tensor:
-        return self._matrix.dense()
+        return self.matrix.dense()
 
 
 class _Builder:
@@ -164,26 +158,20 @@ class _Builder:
     ) -> _Choice | str:
         if samples.rank >= block.n:
             return f"{samples.rank} columns are not fewer than {block.n} parameters"
-        found = self._factor(block, samples, outer)
+        found = self._columns(block, samples, outer)
         if isinstance(found, str):
             return found
-        reason = f"{samples.rank} columns are fewer than {block.n} parameters; {found[1]}"
-        operator = LowRankOperator(found[0])
-        return _Choice("sample-space", reason, operator, _outer_flops(found[0]))
+        operator, flops, agreement = found
+        reason = f"{samples.rank} columns are fewer than {block.n} parameters; {agreement}"
+        return _Choice("sample-space", reason, operator, flops)
 
     def _closed_form(
         self, block: Block, samples: SampleFactors, outer: OutputFactor
     ) -> _Choice | str:
-        obstacle = samples.obstacle(block)
-        signals = samples.signals(block) if obstacle is None else None
-        if signals is None:
-            return obstacle or _not_of_layers(samples.missing(block))
-        if any(signal.inputs.shape[1] != 1 for signal in signals):
-            return "a layer sees several positions of a sample"
-        entries = samples.samples * sum(s.signals.shape[3] for s in signals) ** 2
-        if entries > _MAX_ENTRIES:
-            return f"B of all layers needs {entries:.2g} entries, limit {_MAX_ENTRIES:.2g}"
-        source = _layered(signals, outer, block)
+        obstacle = samples.layered_obstacle(block)
+        if obstacle is not None:
+            return obstacle
+        source = linearised(samples.signals(block), block.parameters, outer.signs)
         verdict = probe(source, self._graph, block.parameters)
         if not verdict.holds:
             return verdict.reason
@@ -194,11 +182,12 @@ class _Builder:
     ) -> _Choice | str:
         missing = samples.missing(block)
         if missing:
-            return _not_of_layers(missing)
-        found = self._factor(block, samples, outer)
+            return f"{missing[0]} is not used by linear or convolution layers alone"
+        found = self._columns(block, samples, outer)
         if isinstance(found, str):
             return found
-        return self._formed("jacobian", found[1], _ColumnSource(found[0]), block)
+        operator, flops, agreement = found
+        return self._formed("jacobian", agreement, _ColumnSource(operator, flops), block)
 
     def _generic(self, block: Block, reason: str) -> _Choice:
         flops = self._evaluation.forward_backward_flops
@@ -208,18 +197,18 @@ class _Builder:
     def _formed(self, route: str, reason: str, source: BlockHessian, block: Block) -> _Choice:
         return _Choice(route, reason, HessianOperator(source, block), source.forming_flops)
 
-    def _factor(
+    def _columns(
         self, block: Block, samples: SampleFactors, outer: OutputFactor
-    ) -> tuple[Factor, str] | str:
-        """Return U of a block and how well a random product agrees, or why there is no U."""
+    ) -> tuple[LowRankOperator, float, str] | str:
+        """Return U Uᵀ, what forming it costs and how well U agrees, or why there is no U."""
         if outer.signs is not None:
             return "∂²L/∂f² has negative eigenvalues, so it has no factor"
         obstacle = samples.obstacle(block)
         if obstacle is not None:
             return obstacle
-        factor = samples.factor(block)
-        verdict = samples.verdict(factor, block)
-        return (factor, verdict.reason) if verdict.holds else verdict.reason
+        operator, flops = samples.low_rank(block)
+        verdict = samples.verdict(operator.factor, block)
+        return (operator, flops, verdict.reason) if verdict.holds else verdict.reason
 
 
 def _cotangents(outer: OutputFactor, shape: torch.Size, sample_dims: int) -> Tensor | None:
@@ -237,36 +226,3 @@ def _cotangents(outer: OutputFactor, shape: torch.Size, sample_dims: int) -> Ten
     index = torch.arange(positions, device=apart.device)
     apart[index, :, :, index] = outer.columns.permute(1, 3, 0, 2)
     return output_shaped(apart.flatten(0, 1), shape, outer.class_dim)
-
-
-def _layered(signals: Sequence[LayerSignal], outer: OutputFactor, block: Block) -> LayeredHessian:
-    """Return the closed form of G from the signals d_l = (∂f/∂s_l)ᵀS: B^{lm} = d_l diag(σ) d_mᵀ."""
-    columns = [signal.signals[:, :, 0] for signal in signals]
-    samples, width = columns[0].shape[:2]
-    signed = columns
-    if outer.signs is not None:
-        signs = outer.signs.reshape(samples, width, 1)
-        signed = [signs * column for column in columns]
-    # δ enters the Hessian with the curvature of the network only, which Gauss-Newton leaves out.
-    deltas = [c.new_zeros(()).expand(samples, c.shape[2]) for c in columns]
-    factors = LayerFactors(
-        inputs=tuple(signal.inputs[:, 0] for signal in signals),
-        deltas=tuple(deltas),
-        second={
-            (early, late): signed[early].mT @ columns[late]
-            for late in range(len(columns))
-            for early in range(late + 1)
-        },
-    )
-    return LayeredHessian(factors, [signal.call for signal in signals], block.parameters)
-
-
-def _not_of_layers(missing: Sequence[str]) -> str:
-    if missing:
-        return f"{missing[0]} is not used by linear or convolution layers alone"
-    return "a parameter belongs to several passes of layers, or to none"
-
-
-def _outer_flops(factor: Factor) -> float:
-    """Operations that form U Uᵀ, one half of it and the mirror."""
-    return float(math.prod((factor.shape[0], *factor.shape)))

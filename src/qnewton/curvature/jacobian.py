@@ -48,7 +48,7 @@ class JacobianGraph:
         Raises:
             ValueError: If the network cannot be differentiated twice.
 
-        Cost: about one forward pass a vector, and once a backward pass with a graph.
+        Cost: about one backward pass a vector, and once a backward pass with a graph.
         """
         placeholder, pulled = self._transposed
         pieces = vectors.split([p.numel() for p in parameters], dim=1)
@@ -96,8 +96,8 @@ class GaussNewtonGraph:
                 [ 0., 16.]])
     """
 
-    # J v and Jᵀu take one and two of the three matrix products of a forward and backward pass.
-    passes = 1.0
+    # J v and Jᵀu are two matrix products a layer each, a forward and backward pass is three.
+    passes = 4 / 3
 
     def __init__(self, loss: OutputLoss, jacobian: JacobianGraph) -> None:
         self._loss = loss
@@ -106,7 +106,7 @@ class GaussNewtonGraph:
     def products(self, parameters: Sequence[Tensor], vectors: Tensor) -> Tensor:
         """Return V G for the diagonal block G of ``parameters`` and V of shape [K, n].
 
-        Cost: about K forward and backward passes of the network, K double backwards of the loss.
+        Cost: about 4K/3 forward and backward passes of the network, K double backwards of the loss.
         """
         moved = self._jacobian.forward(parameters, vectors)
         return self._jacobian.backward(parameters, self._loss.products(moved))

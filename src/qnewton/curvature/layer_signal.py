@@ -15,7 +15,7 @@ class LayerSignal:
     """The two sides of a weight's derivative, Σ_t d[i,c,t] ⊗ a[i,t] for sample i.
 
     Attributes:
-        call: The layer's pass.
+        call: The layer's pass, detached.
         inputs: a, shape [n, T, in]; of a convolution what the kernel saw at each position.
         signals: d, shape [n, c, T, out].
     """
@@ -66,7 +66,9 @@ def layer_signal(
         d = d.reshape(width, samples, -1, d.shape[-1])
     else:
         a, d = _patches(layer, a), d.flatten(3).mT
-    return LayerSignal(call, a.contiguous(), d.transpose(0, 1).contiguous())
+    # Without its graph, so that an operator made of signals keeps no graph alive.
+    detached = LayerCall(layer, call.input.detach(), call.output.detach())
+    return LayerSignal(detached, a.contiguous(), d.transpose(0, 1).contiguous())
 
 
 def _patches(layer: nn.Conv1d | nn.Conv2d, inputs: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ from qnewton.curvature.capture import LayerCall
 from qnewton.curvature.jacobian import JacobianGraph
 from qnewton.curvature.khatri_rao import KhatriRaoFactor
 from qnewton.curvature.layer_signal import LayerSignal, layer_signal, patch_shape
+from qnewton.curvature.linearised import linearised, linearised_flops
 from qnewton.curvature.probe import Verdict
-from qnewton.operators import DenseFactor, Factor, StackedFactor
+from qnewton.operators import DenseFactor, Factor, LowRankOperator, StackedFactor
 
 # Entries of a block's columns formed one by one, and of the signals of all layers: 1 GB in float32.
 _MAX_ENTRIES = 1 << 28
@@ -87,16 +88,41 @@ class SampleFactors:
             return f"inputs and signals need {entries:.2g} entries, limit {_MAX_ENTRIES:.2g}"
         return None
 
-    def signals(self, block: Block) -> list[LayerSignal] | None:
-        """Return the signals of a block whose every parameter belongs to one pass, else ``None``.
+    def layered_obstacle(self, block: Block) -> str | None:
+        """Return what forbids the closed form of ``block``, or ``None``.
 
-        In the order the layers ran, each once.
+        Every parameter must belong to one pass of a layer that saw one vector a sample.
         """
-        owners = [self._owners.get(id(parameter), []) for parameter in block.parameters]
-        if any(len(calls) != 1 for calls in owners):
-            return None
-        wanted = {id(calls[0]) for calls in owners}
-        return [self._signals()[id(call)] for call in self._calls if id(call) in wanted]
+        obstacle = self.obstacle(block)
+        if obstacle is not None:
+            return obstacle
+        passes = self._passes(block)
+        if passes is None:
+            missing = self.missing(block)
+            if missing:
+                return f"{missing[0]} is not used by linear or convolution layers alone"
+            return "a parameter belongs to several passes of layers, or to none"
+        shapes = [patch_shape(call, self._lead) for call in passes]
+        if any(shape is None or shape[0] != 1 for shape in shapes):
+            return "a layer sees several positions of a sample"
+        entries = self.samples * sum(call.layer.weight.shape[0] for call in passes) ** 2
+        if entries > _MAX_ENTRIES:
+            return f"B of all layers needs {entries:.2g} entries, limit {_MAX_ENTRIES:.2g}"
+        return None
+
+    def signals(self, block: Block) -> list[LayerSignal]:
+        """Return the signals of the block's layers as they ran, or none if it has others, too."""
+        return [self._signals()[id(call)] for call in self._passes(block) or ()]
+
+    def low_rank(self, block: Block) -> tuple[LowRankOperator, float]:
+        """Return U Uᵀ of ``block`` and the operations that form its entries."""
+        factor, parameters = self.factor(block), block.parameters
+        if self.layered_obstacle(block) is not None:
+            n = float(block.n)
+            return LowRankOperator(factor), n * n * self.rank
+        signals = self.signals(block)
+        operator = LowRankOperator(factor, outer=lambda: linearised(signals, parameters).dense())
+        return operator, linearised_flops(signals, parameters)
 
     def factor(self, block: Block) -> Factor:
         """Return U of ``block``, its rows in the order of the block's parameters."""
@@ -135,6 +161,14 @@ class SampleFactors:
         """Return the same columns, all of them by a backward pass each."""
         lead = len(self._lead)
         return SampleFactors(self._output, self._cotangents, lead, (), self._jacobian)
+
+    def _passes(self, block: Block) -> list[LayerCall] | None:
+        """Return the passes that the block's parameters belong to, if to one each, as they ran."""
+        owners = [self._owners.get(id(parameter), []) for parameter in block.parameters]
+        if any(len(calls) != 1 for calls in owners):
+            return None
+        wanted = {id(calls[0]) for calls in owners}
+        return [call for call in self._calls if id(call) in wanted]
 
     def _signals(self) -> dict[int, LayerSignal]:
         if self._found is None:

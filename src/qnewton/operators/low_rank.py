@@ -1,5 +1,7 @@
 """A low-rank matrix plus a multiple of the identity, held as its factor."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -21,6 +23,8 @@ class LowRankOperator(SymmetricOperator):
         factor: U; see :class:`~qnewton.operators.Factor`.
         shift: λ, at least 0.
         treatment: What was done to reach it.
+        outer: Forms the entries of U Uᵀ, a new matrix at each call, where somebody knows a cheaper
+            way than multiplying columns.
 
     Attributes:
         factor: U.
@@ -39,12 +43,17 @@ class LowRankOperator(SymmetricOperator):
     """
 
     def __init__(
-        self, factor: Factor, shift: float = 0.0, treatment: Treatment | None = None
+        self,
+        factor: Factor,
+        shift: float = 0.0,
+        treatment: Treatment | None = None,
+        outer: Callable[[], Tensor] | None = None,
     ) -> None:
         if not shift >= 0.0:
             raise ValueError(f"shift is {shift!r}; it must be 0 or more")
         self.factor = factor
         self.shift = shift
+        self._outer = outer
         if treatment is not None:
             self.treatment = treatment
 
@@ -77,25 +86,35 @@ class LowRankOperator(SymmetricOperator):
         self.check_vector(vector)
         return torch.add(self.factor @ self.factor.project(vector), vector, alpha=self.shift)
 
+    def shifted(self, shift: float, treatment: Treatment) -> "LowRankOperator":
+        """Return A + ``shift``·I with its ``treatment``; nothing is formed or copied."""
+        return LowRankOperator(self.factor, self.shift + shift, treatment, self._outer)
+
     def dense(self) -> Tensor:
         """Return the N × N entries, bitwise symmetric, a new matrix at each call.
 
-        Cost: N²k operations, N² entries and some columns of U.
+        Cost: N²k operations unless ``outer`` knows better, N² entries and some columns of U.
         """
-        n, k = self.factor.shape
-        matrix = torch.zeros(n, n, dtype=self.dtype, device=self.device)
-        step = max(1, _COLUMN_ENTRIES // n)
-        for start in range(0, k, step):
-            columns = self.factor.columns(start, min(start + step, k))
-            for top in range(0, n, _PANEL):
-                rows = columns[top : top + _PANEL]
-                corner = rows @ rows.mT
-                # Adding the mirror first makes every sum of these corners symmetric to the bit.
-                matrix[top : top + _PANEL, top : top + _PANEL] += (corner + corner.mT) / 2
-                below = columns[top + _PANEL :]
-                matrix[top : top + _PANEL, top + _PANEL :].addmm_(rows, below.mT)
-        for top in range(0, n, _PANEL):
-            right = matrix[top : top + _PANEL, top + _PANEL :]
-            matrix[top + _PANEL :, top : top + _PANEL] = right.mT
+        matrix = _outer_product(self.factor) if self._outer is None else self._outer()
         matrix.diagonal().add_(self.shift)
         return matrix
+
+
+def _outer_product(factor: Factor) -> Tensor:
+    """Return U Uᵀ, some columns and one panel of rows of its upper half at a time."""
+    n, k = factor.shape
+    matrix = torch.zeros(n, n, dtype=factor.dtype, device=factor.device)
+    step = max(1, _COLUMN_ENTRIES // n)
+    for start in range(0, k, step):
+        columns = factor.columns(start, min(start + step, k))
+        for top in range(0, n, _PANEL):
+            bottom = top + _PANEL
+            rows = columns[top:bottom]
+            corner = rows @ rows.mT
+            # Averaging with the mirror makes every sum of these corners symmetric to the bit.
+            matrix[top:bottom, top:bottom] += (corner + corner.mT) / 2
+            matrix[top:bottom, bottom:].addmm_(rows, columns[bottom:].mT)
+    for top in range(0, n, _PANEL):
+        bottom = top + _PANEL
+        matrix[bottom:, top:bottom] = matrix[top:bottom, bottom:].mT
+    return matrix

@@ -75,7 +75,7 @@ def _damp_low_rank(operator: LowRankOperator, strength: float, relative: bool) -
     shift = strength * finite_largest(operator.largest()) if relative else strength
     _check_range(shift, operator.dtype)
     treatment = _record(operator.treatment, shift, strength if relative else None)
-    return LowRankOperator(operator.factor, operator.shift + shift, treatment)
+    return operator.shifted(shift, treatment)
 
 
 class DampedOperator(SymmetricOperator):
