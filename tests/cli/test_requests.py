@@ -23,6 +23,7 @@ import pytest
         (["train", "digits", "--hardware", "warp"], "warp"),
         (["train", "--resume", "no-such-folder"], "no-such-folder does not exist"),
         (["report", "no-such-folder"], "no-such-folder"),
+        (["train", "digits", "--curvature", "gauss"], "'hessian', 'ggn', 'fisher'"),
         (["train", "digits", "--stepz", "3"], "--stepz"),
         (["compare", "digits", "--target", "95"], "--target is 95.0"),
         (["price", "--n", "0", "--kappa", "10"], "--n is 0"),

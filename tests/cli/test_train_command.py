@@ -44,6 +44,18 @@ def test_train_prints_one_json_object_and_leaves_a_run_folder(qnewton) -> None:
         assert (Path("run") / name).exists()
 
 
+@pytest.mark.parametrize("kind", ["ggn", "fisher"])
+def test_other_kinds_of_curvature_train(qnewton, kind) -> None:
+    options = ["--curvature", kind, "--out", "run", "--json"]
+    code, output, error = qnewton("train", "digits", "--steps", "4", *options)
+    assert code == 0, error
+    run = read_run("run")
+    assert run.config.options["curvature"] == kind
+    assert {step.blocks[0].curvature.kind for step in run.steps} == {kind}
+    assert run.steps[-1].loss < run.steps[0].loss
+    assert json.loads(output)["modelled_seconds"] > 0
+
+
 def test_an_existing_run_is_not_overwritten(qnewton) -> None:
     assert qnewton("train", "digits", "--steps", "1", "--out", "run")[0] == 0
     before = Path("run/steps.jsonl").read_bytes()

@@ -1,14 +1,20 @@
-"""Model, loss and batch to Newton systems: the exact Hessian, in blocks.
+"""Model, loss and batch to Newton systems: Hessian, Gauss-Newton or Fisher, in blocks.
 
-The Hessian of the loss L at parameters θ is H = ∂²L/∂θ². For networks of ``nn.Linear`` layers it
-has a closed form of plain matrix products (``layered``); for everything else it comes from double
-backward (``generic``). Which one a block uses is decided at every step by comparing one random
-product (``probe``), and recorded.
+With L the loss, θ the parameters, f the model's output and J = ∂f/∂θ:
+
+* ``hessian``: H = ∂²L/∂θ²;
+* ``ggn``: G = Jᵀ (∂²L/∂f²) J, what is left of H when the network is linearised;
+* ``fisher``: F = (1/n) Σ g_i g_iᵀ, with g_i the gradient of one sample's loss.
+
+Networks of linear layers have closed forms of plain matrix products; everything else comes from
+automatic differentiation. Which one a block uses is decided at every step by comparing one random
+product, and recorded.
 """
 
 from qnewton.curvature.blocks import Block, Partition, partition
 from qnewton.curvature.capture import Evaluation
 from qnewton.curvature.curvature import Curvature, Kind, systems
+from qnewton.curvature.fisher import Reduction
 from qnewton.curvature.hessian import HessianOperator
 
 __all__ = [
@@ -18,6 +24,7 @@ __all__ = [
     "HessianOperator",
     "Kind",
     "Partition",
+    "Reduction",
     "partition",
     "systems",
 ]

@@ -1,6 +1,7 @@
 """Walks over autograd graphs, and many vector-Jacobian products of one, batched."""
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -70,8 +71,72 @@ def _batched(
         return torch.func.vmap(one)(*grad_outputs)
 
 
-def graph_nodes(outputs: Sequence[Tensor]) -> Iterator[Node]:
+def grad_with_graph(
+    output: Tensor, inputs: Sequence[Tensor], cotangent: Tensor | None = None
+) -> list[Tensor | None]:
+    """Return the gradients of ``output`` with their own graph, to be differentiated again.
+
+    Args:
+        output: Differentiable tensor; its graph is kept.
+        inputs: Tensors to differentiate with respect to.
+        cotangent: Shape of ``output``; may be left out for a scalar.
+
+    Returns:
+        One gradient an input, ``None`` where nothing is reached.
+
+    Raises:
+        ValueError: If the graph cannot be differentiated again.
+
+    Cost: one backward pass with a graph.
+
+    Example:
+        >>> x = torch.tensor(3.0, requires_grad=True)
+        >>> [slope] = grad_with_graph(x**2, [x])
+        >>> torch.autograd.grad(slope, x)
+        (tensor(2.),)
+    """
+    with torch.enable_grad():
+        try:
+            gradients = torch.autograd.grad(
+                output, inputs, cotangent, create_graph=True, allow_unused=True
+            )
+        except RuntimeError as error:
+            raise not_twice_differentiable(error) from error
+    # PyTorch puts a node named Error behind a once_differentiable backward, then skips it
+    # on the way to leaves it does not lead to: the curvature would silently lack a term.
+    reached = [gradient for gradient in gradients if gradient is not None]
+    if any(node.name() == "torch::autograd::Error" for node in graph_nodes(reached)):
+        raise not_twice_differentiable("some function is marked once_differentiable")
+    return list(gradients)
+
+
+def leaf_uses(outputs: Sequence[Tensor], stop: Tensor | None = None) -> Counter[int]:
+    """Count the edges of the graph that end in each leaf tensor, by the tensor's id.
+
+    Args:
+        outputs: Differentiable tensors.
+        stop: The walk does not go past this tensor.
+
+    Example:
+        >>> x = torch.ones(2, requires_grad=True)
+        >>> leaf_uses([x * x.exp()])[id(x)]
+        2
+    """
+    uses: Counter[int] = Counter()
+    for node in graph_nodes(outputs, stop):
+        for following, _ in node.next_functions:
+            leaf = getattr(following, "variable", None)
+            if leaf is not None:
+                uses[id(leaf)] += 1
+    return uses
+
+
+def graph_nodes(outputs: Sequence[Tensor], stop: Tensor | None = None) -> Iterator[Node]:
     """Yield every node of the graph behind ``outputs`` once, leaves included.
+
+    Args:
+        outputs: Differentiable tensors.
+        stop: Its node and what lies behind that alone are left out.
 
     Example:
         >>> x = torch.ones(2, requires_grad=True)
@@ -80,6 +145,8 @@ def graph_nodes(outputs: Sequence[Tensor]) -> Iterator[Node]:
     """
     waiting = [output.grad_fn for output in outputs]
     seen: set[Node] = set()
+    if stop is not None and stop.grad_fn is not None:
+        seen.add(stop.grad_fn)
     while waiting:
         node = waiting.pop()
         if node is None or node in seen:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from qnewton.curvature.outputs import RecordedOutput, output_recorder
 from qnewton.curvature.patches import Layer, LayerCall
 
 Closure = Callable[[], Any]
@@ -31,6 +32,7 @@ class Evaluation:
         batch: Leading dimension of the first such layer's input, if it ran once.
         forward_backward_flops: Operations of one forward and backward pass, 6·n·T·in·out a
             layer; ``None`` when other layers own trainable parameters, or none was seen.
+        outputs: What the model's calls returned, if they were to be recorded.
     """
 
     loss: float
@@ -40,6 +42,7 @@ class Evaluation:
     calls: tuple[LayerCall, ...] = ()
     batch: int | None = None
     forward_backward_flops: float | None = None
+    outputs: tuple[RecordedOutput, ...] = ()
 
     def gradient(self, parameters: Sequence[Tensor]) -> Tensor:
         """Return a new flat tensor with the gradient of ``parameters``; missing counts as 0."""
@@ -54,10 +57,15 @@ class Evaluation:
         """Let go of the graph; losses and gradients stay."""
         self.root = None
         self.calls = ()
+        self.outputs = ()
 
 
 def evaluate(
-    closure: Closure, parameters: Sequence[Tensor], layers: Sequence[Layer], curvature: bool
+    closure: Closure,
+    parameters: Sequence[Tensor],
+    layers: Sequence[Layer],
+    curvature: bool,
+    model: nn.Module | None = None,
 ) -> Evaluation:
     """Run ``closure`` once and return its loss, gradients and, if asked, its graph.
 
@@ -70,11 +78,13 @@ def evaluate(
         parameters: Trainable parameters.
         layers: Linear and convolution layers to record.
         curvature: Keep the graph and record layers; without it this is a plain step.
+        model: Whose output to record, too.
 
     Raises:
         ValueError: If no gradient can be had from the closure, with the way out.
     """
     calls: list[LayerCall] = []
+    outputs: list[RecordedOutput] = []
     with torch.enable_grad():
         with ExitStack() as stack:
             for layer in layers if curvature else ():
@@ -83,6 +93,9 @@ def evaluate(
                 handle = layer.register_forward_hook(
                     _recorder(calls), with_kwargs=True, prepend=True
                 )
+                stack.callback(handle.remove)
+            if model is not None and curvature:
+                handle = model.register_forward_hook(output_recorder(outputs))
                 stack.callback(handle.remove)
             backward = stack.enter_context(_BackwardRecorder(keep_graph=curvature))
             returned = closure()
@@ -98,6 +111,7 @@ def evaluate(
         calls=tuple(calls),
         batch=_batch(calls),
         forward_backward_flops=_flops(calls, parameters),
+        outputs=tuple(outputs),
     )
 
 

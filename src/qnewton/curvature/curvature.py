@@ -1,20 +1,20 @@
 """From a model and a closure to one linear system per block."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
 from qnewton.curvature.blocks import Block, Partition, partition
 from qnewton.curvature.capture import Closure, Evaluation, evaluate
+from qnewton.curvature.fisher import Reduction, fisher_operators
+from qnewton.curvature.ggn import ggn_operators
 from qnewton.curvature.hessian import hessian_operators
 from qnewton.curvature.patches import layers_of
-from qnewton.operators import LinearSystem
+from qnewton.operators import LinearSystem, SymmetricOperator
+from qnewton.records import CurvatureRecord
 
 Kind = Literal["hessian", "ggn", "fisher"]
-
-# One function a kind: evaluation, live root and blocks to operators and their records.
-_KINDS = {"hessian": hessian_operators}
 
 
 class Curvature:
@@ -22,15 +22,19 @@ class Curvature:
 
     Args:
         model: A module, or its parameters (then the generic route and no ``layer`` blocks).
-        kind: ``hessian``, H = ∂²L/∂θ².
+        kind: ``hessian``, H = ∂²L/∂θ²; ``ggn``, G = Jᵀ (∂²L/∂f²) J with f the model's output and
+            J = ∂f/∂θ; ``fisher``, F = (1/n) Σ g_i g_iᵀ with g_i the gradient of one sample's loss.
+            The latter two need a module that the closure calls once.
         blocks: ``full``, ``layer`` or ``tensor``; see :func:`~qnewton.curvature.partition`.
+        reduction: ``mean`` or ``sum``, what the closure's loss is of its samples' losses. Only
+            ``fisher`` has to know.
 
     Attributes:
         blocks: The blocks, in ``named_parameters`` order.
         parameters: All trainable parameters, in the same order.
 
     Raises:
-        ValueError: If the kind or partition is unknown or impossible.
+        ValueError: If the kind, partition or reduction is unknown or impossible.
 
     Example:
         >>> import torch
@@ -47,12 +51,15 @@ class Curvature:
         model: nn.Module | Iterable[Tensor],
         kind: Kind = "hessian",
         blocks: Partition = "layer",
+        reduction: Reduction = "mean",
     ) -> None:
-        if kind not in ("hessian", "ggn", "fisher"):
-            raise ValueError(f"kind={kind!r} is unknown; use kind='hessian'")
-        if kind not in _KINDS:
-            raise ValueError(f"kind={kind!r} is not built yet; use kind='hessian'")
-        self._operators = _KINDS[kind]
+        if kind not in get_args(Kind):
+            raise ValueError(f"kind={kind!r} is unknown; choose {', '.join(get_args(Kind))}")
+        if reduction not in get_args(Reduction):
+            raise ValueError(f"reduction={reduction!r} is unknown; choose 'mean' or 'sum'")
+        self._kind: Kind = kind
+        self._reduction: Reduction = reduction
+        self._model = self._observed(model)
         self.blocks: tuple[Block, ...] = partition(model, blocks)
         self.parameters = tuple(p for block in self.blocks for p in block.parameters)
         self._layers = layers_of(model) if isinstance(model, nn.Module) else []
@@ -70,7 +77,7 @@ class Curvature:
         Cost: the closure's own; with ``curvature`` its activations stay in memory until the
         evaluation and its systems are dropped.
         """
-        return evaluate(closure, self.parameters, self._layers, curvature)
+        return evaluate(closure, self.parameters, self._layers, curvature, self._model)
 
     def systems(self, evaluation: Evaluation) -> list[LinearSystem]:
         """Return A x = -g of every block; the right-hand side is -``.grad`` after the closure.
@@ -79,17 +86,19 @@ class Curvature:
             evaluation: From :meth:`evaluate` of this object, with ``curvature=True``.
 
         Raises:
-            ValueError: If the evaluation holds no graph, or the loss is not twice
-                differentiable.
+            ValueError: If the evaluation holds no graph, the loss is not twice differentiable,
+                or the kind does not exist for it.
 
-        Cost: see :func:`~qnewton.curvature.hessian.hessian_operators`; no block is formed.
+        Cost: that of :func:`~qnewton.curvature.hessian.hessian_operators`,
+        :func:`~qnewton.curvature.ggn.ggn_operators` or
+        :func:`~qnewton.curvature.fisher.fisher_operators`; no block is formed.
         """
         if evaluation.root is None:
             raise ValueError(
                 "this evaluation keeps no graph; use evaluate(closure, curvature=True) and call "
                 "systems before release()"
             )
-        operators = self._operators(evaluation, evaluation.root, self.blocks)
+        operators = self._operators(evaluation, evaluation.root)
         return [
             LinearSystem(
                 operator=operator,
@@ -101,25 +110,47 @@ class Curvature:
             for block, (operator, record) in zip(self.blocks, operators, strict=True)
         ]
 
+    def _observed(self, model: nn.Module | Iterable[Tensor]) -> nn.Module | None:
+        """Return the module whose output is to be recorded, if the kind needs one."""
+        if self._kind == "hessian":
+            return None
+        if not isinstance(model, nn.Module):
+            raise ValueError(
+                f"kind={self._kind!r} needs the module, whose output it differentiates at; pass "
+                "it in place of parameters, or use kind='hessian'"
+            )
+        return model
+
+    def _operators(
+        self, evaluation: Evaluation, root: Tensor
+    ) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
+        if self._kind == "ggn":
+            return ggn_operators(evaluation, root, self.blocks)
+        if self._kind == "fisher":
+            return fisher_operators(evaluation, root, self.blocks, self._reduction)
+        return hessian_operators(evaluation, root, self.blocks)
+
 
 def systems(
     model: nn.Module | Iterable[Tensor],
     closure: Closure,
     kind: Kind = "hessian",
     blocks: Partition = "layer",
+    reduction: Reduction = "mean",
 ) -> list[LinearSystem]:
     """Return one lazy Newton system per block, A x = -g, from one run of ``closure``.
 
     Args:
         model: A module, or its parameters.
         closure: Calls ``loss.backward()``, or returns the live loss, or both.
-        kind: ``hessian``.
+        kind: ``hessian``, ``ggn`` or ``fisher``.
         blocks: ``full``, ``layer`` or ``tensor``.
+        reduction: ``mean`` or ``sum``; see :class:`Curvature`.
 
     Raises:
         ValueError: As :class:`Curvature`, its ``evaluate`` and its ``systems`` do.
 
-    Cost: one forward-backward pass, per-sample derivatives and one product a block.
+    Cost: one forward-backward pass, derivatives by sample and one product a block.
 
     Example:
         >>> import torch
@@ -127,5 +158,5 @@ def systems(
         >>> [(s.name, s.n) for s in systems(net, lambda: net(x).square().mean())]
         [('0', 8), ('2', 3)]
     """
-    curvature = Curvature(model, kind, blocks)
+    curvature = Curvature(model, kind, blocks, reduction)
     return curvature.systems(curvature.evaluate(closure))

@@ -2,16 +2,30 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from qnewton.curvature.autograd import batched_grad, graph_nodes, not_twice_differentiable
+from qnewton.curvature.autograd import batched_grad, grad_with_graph
 from qnewton.curvature.symmetric import mirror_upper_
 
 # Columns differentiated in one batch: enough to hide Python's overhead on small models, few
 # enough that the batch's activations stay a small multiple of one forward pass.
 _CHUNK = 32
+
+
+class CurvatureProducts(Protocol):
+    """A symmetric curvature known by its products, block by block."""
+
+    @property
+    def passes(self) -> float:
+        """Operations of one product, in forward and backward passes of the network."""
+        ...
+
+    def products(self, parameters: Sequence[Tensor], vectors: Tensor) -> Tensor:
+        """Return V H for the diagonal block H of ``parameters`` and V of shape [K, n]."""
+        ...
 
 
 class GradientGraph:
@@ -32,24 +46,15 @@ class GradientGraph:
                 [2., 0.]])
     """
 
+    passes = 4.0
+
     def __init__(self, root: Tensor, parameters: Sequence[Tensor]) -> None:
         self._root = root
         self._parameters = tuple(parameters)
 
     @cached_property
     def _gradients(self) -> dict[int, Tensor | None]:
-        with torch.enable_grad():
-            try:
-                gradients = torch.autograd.grad(
-                    self._root, self._parameters, create_graph=True, allow_unused=True
-                )
-            except RuntimeError as error:
-                raise not_twice_differentiable(error) from error
-        # PyTorch puts a node named Error behind a once_differentiable backward, then skips it
-        # on the way to leaves it does not lead to: the curvature would silently lack a term.
-        reached = [gradient for gradient in gradients if gradient is not None]
-        if any(node.name() == "torch::autograd::Error" for node in graph_nodes(reached)):
-            raise not_twice_differentiable("some function is marked once_differentiable")
+        gradients = grad_with_graph(self._root, self._parameters)
         return {id(p): g for p, g in zip(self._parameters, gradients, strict=True)}
 
     def products(self, parameters: Sequence[Tensor], vectors: Tensor) -> Tensor:
@@ -79,17 +84,17 @@ class GradientGraph:
 
 
 class GenericHessian:
-    """A diagonal block of the Hessian, by double backward.
+    """A diagonal block of a curvature, product by product.
 
     Args:
-        graph: The gradient's graph, shared by all blocks.
+        graph: Gives the products, shared by all blocks.
         parameters: The block's parameters.
         forward_backward_flops: Operations of one forward and backward pass, when known.
     """
 
     def __init__(
         self,
-        graph: GradientGraph,
+        graph: CurvatureProducts,
         parameters: Sequence[Tensor],
         forward_backward_flops: float | None,
     ) -> None:
@@ -100,9 +105,9 @@ class GenericHessian:
 
     @property
     def forming_flops(self) -> float | None:
-        """N products of about 4 forward-backward passes each; ``None`` when those are unknown."""
+        """Those of N products; ``None`` when those of a pass are unknown."""
         known = self._forward_backward_flops
-        return None if known is None else 4.0 * self._n * known
+        return None if known is None else self._graph.passes * self._n * known
 
     def product(self, vector: Tensor) -> Tensor:
         """Return H·v for v of shape [N]."""
@@ -111,7 +116,7 @@ class GenericHessian:
     def dense(self) -> Tensor:
         """Return the N × N entries, bitwise symmetric.
 
-        Cost: N double backward passes, 32 in a batch; N² entries of memory beside the batch.
+        Cost: N products, 32 in a batch; N² entries of memory beside the batch.
         """
         matrix = self._parameters[0].new_empty((self._n, self._n))
         for start in range(0, self._n, _CHUNK):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from qnewton.curvature.agreement import LIMIT, difference, random_like
-from qnewton.curvature.generic import GradientGraph
+from qnewton.curvature.generic import CurvatureProducts
 from qnewton.curvature.layered import LayeredHessian
 
 
@@ -18,8 +18,10 @@ class Verdict:
     reason: str
 
 
-def probe(closed: LayeredHessian, graph: GradientGraph, parameters: Sequence[Tensor]) -> Verdict:
-    """Compare H·v of the closed form with double backward, v random and supported on the block.
+def probe(
+    closed: LayeredHessian, graph: CurvatureProducts, parameters: Sequence[Tensor]
+) -> Verdict:
+    """Compare H·v of the closed form with automatic differentiation, v random on the block.
 
     The closed form's product is a combination of the very factors or rows its entries are made
     of, so a term that they lack shows (almost surely); double backward differentiates the whole
@@ -27,10 +29,10 @@ def probe(closed: LayeredHessian, graph: GradientGraph, parameters: Sequence[Ten
 
     Args:
         closed: The block in closed form.
-        graph: The gradient's graph.
+        graph: Gives the products by automatic differentiation.
         parameters: The block's parameters.
 
-    Cost: one double backward product and one closed-form product.
+    Cost: one product each way.
     """
     n = sum(parameter.numel() for parameter in parameters)
     vector = random_like(parameters[0].detach(), (n,))

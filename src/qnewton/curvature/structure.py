@@ -1,11 +1,10 @@
 """What rules the closed form out before any product: where parameters enter the loss, and size."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 from torch import Tensor
 
-from qnewton.curvature.autograd import graph_nodes
+from qnewton.curvature.autograd import leaf_uses
 from qnewton.curvature.blocks import Block
 from qnewton.curvature.patches import LayerCall
 
@@ -34,7 +33,7 @@ def structural_obstacles(
         for parameter in (call.layer.weight, call.layer.bias):
             if parameter is not None:
                 owners.setdefault(id(parameter), []).append(call)
-    uses = _uses(root)
+    uses = leaf_uses([root])
 
     def obstacle(parameter: Tensor, name: str) -> str | None:
         passes = owners.get(id(parameter), [])
@@ -74,14 +73,3 @@ def memory_obstacle(per_sample: Sequence[LayerCall], patched: Sequence[LayerCall
     if entries > _MAX_ENTRIES:
         return f"its derivatives in the layers need {entries:.2g} entries, limit {_MAX_ENTRIES:.2g}"
     return None
-
-
-def _uses(root: Tensor) -> Counter[int]:
-    """Count the edges of the graph that end in each leaf tensor, by the tensor's id."""
-    uses: Counter[int] = Counter()
-    for node in graph_nodes([root]):
-        for following, _ in node.next_functions:
-            leaf = getattr(following, "variable", None)
-            if leaf is not None:
-                uses[id(leaf)] += 1
-    return uses

@@ -2,13 +2,19 @@
 
 from qnewton.operators.base import SymmetricOperator
 from qnewton.operators.dense import DenseOperator, as_operator
+from qnewton.operators.factor import DenseFactor, Factor, StackedFactor
+from qnewton.operators.low_rank import LowRankOperator
 from qnewton.operators.matrix_free import MatrixFreeOperator
 from qnewton.operators.system import LinearSystem
 
 __all__ = [
+    "DenseFactor",
     "DenseOperator",
+    "Factor",
     "LinearSystem",
+    "LowRankOperator",
     "MatrixFreeOperator",
+    "StackedFactor",
     "SymmetricOperator",
     "as_operator",
 ]

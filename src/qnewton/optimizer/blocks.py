@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from qnewton.operators import DenseOperator, LinearSystem, SymmetricOperator
+from qnewton.operators import DenseOperator, LinearSystem, LowRankOperator, SymmetricOperator
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.settings import GroupSettings
 from qnewton.records import (
@@ -78,12 +78,14 @@ def prepare_block(
         operator = _treat(curvature, settings)
     treated = system.with_operator(operator)
     batch = system.curvature.batch if system.curvature is not None else None
+    rank = system.operator.rank if isinstance(system.operator, LowRankOperator) else None
     with clock.stage("survey"):
         if plan.measure and formed:
-            facts = survey(operator, bounds=("determinant", "trace"), seed=plan.seed, batch=batch)
+            bounds = ("determinant", "trace")
+            facts = survey(operator, bounds=bounds, seed=plan.seed, batch=batch, rank=rank)
         else:
             notes = () if formed else ("not formed: N is above max_dense",)
-            facts = Facts(n=system.n, batch=batch, notes=notes)
+            facts = Facts(n=system.n, batch=batch, rank=rank, notes=notes)
     block_market = replace(market, dtype=str(operator.dtype).removeprefix("torch."))
     offers = quotes(facts, block_market, formed)
     decision = decide(policy, offers) if formed else _by_products(policy, offers, system.n)

@@ -50,9 +50,12 @@ class QNewton(Optimizer):
 
     Args:
         params: A module (its trainable parameters), or parameters, or parameter groups. Without
-            a module the curvature takes the generic path.
+            a module the curvature is the Hessian by the generic path.
         lr: β, the length of a Newton step; 1 is the full step.
-        curvature: ``hessian``, the exact one.
+        curvature: ``hessian``, the exact one; ``ggn``, generalised Gauss-Newton; ``fisher``, the
+            empirical Fisher of a loss that is the mean over its samples. The latter two are
+            positive semidefinite for losses convex in the model's output, need a module, and
+            need a closure that calls it once.
         blocks: ``full``, ``layer`` (the default for a module) or ``tensor`` (otherwise).
         damping: λ, added to the diagonal of every block.
         damping_scale: ``absolute``, or ``max-abs`` for λ = damping · max\|H\|.

@@ -21,6 +21,8 @@ class NewtonOptions:
         lr: Length of a step; the default is the workload's for Newton, 0.1 for sgd, 0.001 for
             adam.
         batch_size: Samples a step; the default is the workload's.
+        curvature: The matrix of Newton's system: the exact hessian, the generalised Gauss-Newton
+            matrix (ggn), or the empirical fisher.
         blocks: Parameters that share a Newton system: all (full), a layer, or a tensor.
         damping: The λ of H + λI.
         relative_damping: Read damping as a share of the largest entry: λ = damping·max|H|.
@@ -39,6 +41,7 @@ class NewtonOptions:
     target: float | None = None
     lr: float | None = None
     batch_size: int | None = None
+    curvature: Literal["hessian", "ggn", "fisher"] = "hessian"
     blocks: Literal["full", "layer", "tensor"] = "full"
     damping: float = 1.0
     relative_damping: bool = False

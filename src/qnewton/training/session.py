@@ -157,6 +157,7 @@ def _stepper(
         QNewton(
             model,
             lr=request.lr,
+            curvature=request.curvature,
             blocks=request.blocks,
             damping=request.damping,
             damping_scale="max-abs" if request.relative_damping else "absolute",

@@ -6,9 +6,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from qnewton.operators import DenseOperator, SymmetricOperator, as_operator
+from qnewton.operators import DenseOperator, LowRankOperator, SymmetricOperator, as_operator
 from qnewton.records import Treatment
-from qnewton.treatment.entries import largest_entry
+from qnewton.treatment.entries import finite_largest, largest_entry
 
 
 def damp(
@@ -20,8 +20,8 @@ def damp(
 ) -> SymmetricOperator:
     """Return A = H + λI, with λ = ``strength``, or ``strength``·max|H_ij| when ``relative``.
 
-    An operator that holds its entries stays dense; any other stays lazy, its products being
-    Hv + λv, unless ``relative`` asks for its entries.
+    An operator that holds its entries stays dense and a low-rank one stays low-rank; any other
+    stays lazy, its products being Hv + λv, unless ``relative`` asks for its entries.
 
     Args:
         operator: The curvature H, an operator or a symmetric tensor of shape [N, N].
@@ -37,8 +37,10 @@ def damp(
         ValueError: If ``strength`` is negative or λ is not finite in the operator's dtype, if the
             operator is already pruned, or if ``relative`` meets an entry that is not finite.
 
-    Cost: one copy of the N² entries of a dense operator, or none with ``overwrite``; for a lazy
-    one nothing, or with ``relative`` what its ``dense()`` costs.
+    Cost: one copy of the N² entries of a dense operator, or none with ``overwrite``; for a
+    low-rank one nothing, or with ``relative`` its diagonal, where the largest entry of a positive
+    semidefinite matrix lies; for a lazy one nothing, or with ``relative`` what its ``dense()``
+    costs.
 
     Reference: Q-Newton (arXiv:2405.00252), section V-D; the relative form is its authors' code.
 
@@ -55,6 +57,8 @@ def damp(
             f"the operator is already pruned to {operator.treatment.max_per_row} entries per row; "
             "damp before pruning"
         )
+    if isinstance(operator, LowRankOperator):
+        return _damp_low_rank(operator, strength, relative)
     lazy = not isinstance(operator, DenseOperator)
     if lazy and not relative:
         _check_range(strength, operator.dtype)
@@ -65,6 +69,13 @@ def damp(
     matrix = matrix if overwrite else matrix.clone()
     matrix.diagonal().add_(shift)
     return DenseOperator(matrix, _record(operator.treatment, shift, strength if relative else None))
+
+
+def _damp_low_rank(operator: LowRankOperator, strength: float, relative: bool) -> LowRankOperator:
+    shift = strength * finite_largest(operator.largest()) if relative else strength
+    _check_range(shift, operator.dtype)
+    treatment = _record(operator.treatment, shift, strength if relative else None)
+    return operator.shifted(shift, treatment)
 
 
 class DampedOperator(SymmetricOperator):

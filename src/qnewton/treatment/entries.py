@@ -26,7 +26,15 @@ def largest_entry(matrix: Tensor) -> float:
     """
     # Extremes, and not abs(), which would take a second matrix; a NaN shows in both.
     lowest, highest = matrix.aminmax()
-    largest = max(-float(lowest), float(highest))
+    return finite_largest(max(-float(lowest), float(highest)))
+
+
+def finite_largest(largest: float) -> float:
+    """Return ``largest`` = max|A_ij|, which is finite only if every entry is.
+
+    Raises:
+        ValueError: If it is not finite.
+    """
     if not math.isfinite(largest):
         raise ValueError("the matrix has entries that are not finite; skip this step or block")
     return largest

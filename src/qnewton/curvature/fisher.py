@@ -1,0 +1,104 @@
+"""The empirical Fisher matrix, a low-rank operator made of the gradients of single samples."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor
+
+from qnewton.curvature.blocks import Block
+from qnewton.curvature.capture import Evaluation
+from qnewton.curvature.jacobian import JacobianGraph
+from qnewton.curvature.output_loss import OutputLoss, past_output
+from qnewton.curvature.outputs import single_output
+from qnewton.curvature.sample_factor import SampleFactors
+from qnewton.operators import SymmetricOperator
+from qnewton.records import CurvatureRecord
+
+Reduction = Literal["mean", "sum"]
+
+
+def fisher_operators(
+    evaluation: Evaluation, root: Tensor, blocks: Sequence[Block], reduction: Reduction = "mean"
+) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
+    """Return each block of F = (1/n) Σ_i g_i g_iᵀ, with g_i the gradient of the i-th loss ℓ_i.
+
+    The closure's loss is taken for the mean L = (1/n) Σ_i ℓ_i over the leading dimension of the
+    model's output f, so g_i = n·∂L/∂θ through sample i; nothing in a graph tells a mean from a
+    sum. For a ``sum`` L = Σ_i ℓ_i, F is Σ_i g_i g_iᵀ: scaled like the curvature of L, as for the
+    mean. A sample is one index of that dimension: of an output [n, T, C] a sequence, and ℓ_i all
+    its tokens' share.
+
+    F = U Uᵀ with U = [g_1 … g_n]/√n. One backward pass gives the columns of linear and convolution
+    layers as products of their inputs and the signals at their outputs (route ``sample-space``);
+    where other parameters are in the block, or samples interact in the network, they take one
+    backward pass a sample (``generic``). What the loss does with parameters around f (an L2
+    penalty) belongs to no sample and is left out.
+
+    Args:
+        evaluation: The loss at the present parameters, with the model's output recorded.
+        root: Its live root.
+        blocks: Blocks to return, each on the diagonal of F.
+        reduction: What the closure's loss is of its samples' losses.
+
+    Raises:
+        ValueError: If the model was not called exactly once or returned no tensor; if samples
+            interact in the loss; if the columns need more memory than the limit.
+
+    Cost: one backward pass through the activations, one more a block to compare a random product,
+    and two double backwards through the loss alone.
+
+    Reference: Kunstner, Balles and Hennig 2019 (arXiv:1905.12558).
+    """
+    output = single_output(evaluation.outputs)
+    parameters = [p for block in blocks for p in block.parameters]
+    loss = OutputLoss(root, output, parameters[0].dtype)
+    if loss.couples_samples():
+        raise ValueError(
+            "samples interact in the loss, so there is no gradient of a single sample; use "
+            "kind='ggn' or kind='hessian'"
+        )
+    samples = output.shape[0] if output.ndim else 1
+    scale = math.sqrt(samples) if reduction == "mean" else 1.0
+    cotangents = (scale * loss.gradient)[None]
+    jacobian = JacobianGraph(output, parameters)
+    factors = SampleFactors(output, cotangents, min(output.ndim, 1), evaluation.calls, jacobian)
+    names = [name for block in blocks for name in block.names]
+    around = past_output(root, output, names, parameters)
+    note = "" if around is None else f"; left out: how the loss itself depends on {around}"
+    return [_operator(block, factors, note) for block in blocks]
+
+
+def _operator(
+    block: Block, factors: SampleFactors, note: str
+) -> tuple[SymmetricOperator, CurvatureRecord]:
+    _check_memory(block, factors)
+    operator, flops = factors.low_rank(block)
+    verdict = factors.verdict(operator.factor, block)
+    missing = factors.missing(block)
+    route, reason = "sample-space", verdict.reason
+    if not verdict.holds:
+        factors = factors.without_layers()
+        _check_memory(block, factors)
+        operator, flops = factors.low_rank(block)
+        route = "generic"
+    elif missing:
+        route = "generic"
+        reason = f"{missing[0]} is not used by linear or convolution layers alone; {reason}"
+    record = CurvatureRecord(
+        kind="fisher",
+        route=route,
+        reason=reason + note,
+        forming_flops=flops,
+        batch=factors.samples,
+    )
+    return operator, record
+
+
+def _check_memory(block: Block, factors: SampleFactors) -> None:
+    obstacle = factors.obstacle(block)
+    if obstacle is not None:
+        raise ValueError(
+            f"the Fisher block {block.name!r} does not fit: {obstacle}; use a smaller batch or "
+            "blocks='layer', or freeze that parameter"
+        )

@@ -1,0 +1,120 @@
+"""A low-rank matrix plus a multiple of the identity, held as its factor."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from qnewton.operators.base import SymmetricOperator
+from qnewton.operators.factor import Factor
+from qnewton.records import Treatment
+
+# Entries of the columns that are multiplied at once, and rows of one panel of the result.
+_COLUMN_ENTRIES = 1 << 24
+_PANEL = 512
+
+
+class LowRankOperator(SymmetricOperator):
+    """A = U Uᵀ + λI from a factor U of shape [N, k]; its products never form N² entries.
+
+    Positive semidefinite at λ = 0, and λ_min(A) ≥ λ.
+
+    Args:
+        factor: U; see :class:`~qnewton.operators.Factor`.
+        shift: λ, at least 0.
+        treatment: What was done to reach it.
+        outer: Forms the entries of U Uᵀ, a new matrix at each call, where somebody knows a cheaper
+            way than multiplying columns.
+
+    Attributes:
+        factor: U.
+        shift: λ.
+
+    Raises:
+        ValueError: If λ is negative.
+
+    Cost: a product is one with U and one with Uᵀ.
+
+    Example:
+        >>> from qnewton.operators import DenseFactor
+        >>> low = LowRankOperator(DenseFactor(torch.tensor([[1.0], [2.0]])), shift=0.5)
+        >>> low @ torch.tensor([1.0, 0.0]), low.rank
+        (tensor([1.5000, 2.0000]), 1)
+    """
+
+    def __init__(
+        self,
+        factor: Factor,
+        shift: float = 0.0,
+        treatment: Treatment | None = None,
+        outer: Callable[[], Tensor] | None = None,
+    ) -> None:
+        if not shift >= 0.0:
+            raise ValueError(f"shift is {shift!r}; it must be 0 or more")
+        self.factor = factor
+        self.shift = shift
+        self._outer = outer
+        if treatment is not None:
+            self.treatment = treatment
+
+    @property
+    def shape(self) -> torch.Size:
+        """Return ``torch.Size([N, N])``."""
+        return torch.Size((self.factor.shape[0],) * 2)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the dtype of the factor."""
+        return self.factor.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the factor."""
+        return self.factor.device
+
+    @property
+    def rank(self) -> int:
+        """Largest rank that U Uᵀ can have, min(N, k)."""
+        return min(self.factor.shape)
+
+    def largest(self) -> float:
+        """Return max|A_ij|: it lies on the diagonal, A being positive semidefinite."""
+        return float(self.factor.row_squares().max()) + self.shift
+
+    def __matmul__(self, vector: Tensor) -> Tensor:
+        """Return A·v = U(Uᵀv) + λv."""
+        self.check_vector(vector)
+        return torch.add(self.factor @ self.factor.project(vector), vector, alpha=self.shift)
+
+    def shifted(self, shift: float, treatment: Treatment) -> "LowRankOperator":
+        """Return A + ``shift``·I with its ``treatment``; nothing is formed or copied."""
+        return LowRankOperator(self.factor, self.shift + shift, treatment, self._outer)
+
+    def dense(self) -> Tensor:
+        """Return the N × N entries, bitwise symmetric, a new matrix at each call.
+
+        Cost: N²k operations unless ``outer`` knows better, N² entries and some columns of U.
+        """
+        matrix = _outer_product(self.factor) if self._outer is None else self._outer()
+        matrix.diagonal().add_(self.shift)
+        return matrix
+
+
+def _outer_product(factor: Factor) -> Tensor:
+    """Return U Uᵀ, some columns and one panel of rows of its upper half at a time."""
+    n, k = factor.shape
+    matrix = torch.zeros(n, n, dtype=factor.dtype, device=factor.device)
+    step = max(1, _COLUMN_ENTRIES // n)
+    for start in range(0, k, step):
+        columns = factor.columns(start, min(start + step, k))
+        for top in range(0, n, _PANEL):
+            bottom = top + _PANEL
+            rows = columns[top:bottom]
+            corner = rows @ rows.mT
+            # Averaging with the mirror makes every sum of these corners symmetric to the bit.
+            matrix[top:bottom, top:bottom] += (corner + corner.mT) / 2
+            matrix[top:bottom, bottom:].addmm_(rows, columns[bottom:].mT)
+    for top in range(0, n, _PANEL):
+        bottom = top + _PANEL
+        matrix[bottom:, top:bottom] = matrix[top:bottom, bottom:].mT
+    return matrix
