@@ -27,6 +27,7 @@ from qnewton.records import CurvatureRecord
 
 # Entries of the cotangents of all columns: 1 GB in float32.
 _MAX_ENTRIES = 1 << 28
+_NO_FACTOR = "∂²L/∂f² has negative eigenvalues, so it has no factor"
 
 
 def ggn_operators(
@@ -156,6 +157,8 @@ class _Builder:
     def _sample_space(
         self, block: Block, samples: SampleFactors, outer: OutputFactor
     ) -> _Choice | str:
+        if outer.signs is not None:
+            return _NO_FACTOR
         if samples.rank >= block.n:
             return f"{samples.rank} columns are not fewer than {block.n} parameters"
         found = self._columns(block, samples, outer)
@@ -202,7 +205,7 @@ class _Builder:
     ) -> tuple[LowRankOperator, float, str] | str:
         """Return U Uᵀ, what forming it costs and how well U agrees, or why there is no U."""
         if outer.signs is not None:
-            return "∂²L/∂f² has negative eigenvalues, so it has no factor"
+            return _NO_FACTOR
         obstacle = samples.obstacle(block)
         if obstacle is not None:
             return obstacle
