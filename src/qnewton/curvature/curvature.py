@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from qnewton.curvature.blocks import Block, Partition, partition
-from qnewton.curvature.capture import Closure, Evaluation, evaluate
+from qnewton.curvature.capture import Closure, Evaluation, evaluate, evaluate_plainly
 from qnewton.curvature.hessian import hessian_operators
 from qnewton.operators import LinearSystem
 
@@ -23,6 +23,7 @@ class Curvature:
         model: A module, or its parameters (then the generic route and no ``layer`` blocks).
         kind: ``hessian``, H = ∂²L/∂θ².
         blocks: ``full``, ``layer`` or ``tensor``; see :func:`~qnewton.curvature.partition`.
+        parameters: Those of a module's parameters that are trained; ``None`` for all.
 
     Attributes:
         blocks: The blocks, in ``named_parameters`` order.
@@ -46,13 +47,14 @@ class Curvature:
         model: nn.Module | Iterable[Tensor],
         kind: Kind = "hessian",
         blocks: Partition = "layer",
+        parameters: Iterable[Tensor] | None = None,
     ) -> None:
         if kind not in ("hessian", "ggn", "fisher"):
             raise ValueError(f"kind={kind!r} is unknown; use kind='hessian'")
         if kind not in _KINDS:
             raise ValueError(f"kind={kind!r} is not built yet; use kind='hessian'")
         self._operators = _KINDS[kind]
-        self.blocks: tuple[Block, ...] = partition(model, blocks)
+        self.blocks: tuple[Block, ...] = partition(model, blocks, parameters)
         self.parameters = tuple(p for block in self.blocks for p in block.parameters)
         # Subclasses of nn.Linear may compute anything, so they are left to the generic route.
         self._layers = [
@@ -60,6 +62,7 @@ class Curvature:
             for layer in (model.modules() if isinstance(model, nn.Module) else ())
             if type(layer) is nn.Linear and any(p.requires_grad for p in layer.parameters())
         ]
+        self._closure_seen = False
 
     def evaluate(self, closure: Closure, curvature: bool = True) -> Evaluation:
         """Run the closure once: loss, gradient in ``.grad``, and the graph for :meth:`systems`.
@@ -74,7 +77,13 @@ class Curvature:
         Cost: the closure's own; with ``curvature`` its activations stay in memory until the
         evaluation and its systems are dropped.
         """
-        return evaluate(closure, self.parameters, self._layers, curvature)
+        if not curvature and self._closure_seen:
+            return evaluate_plainly(closure, self.parameters)
+        # The first closure is always watched, so that one that could give no curvature is refused
+        # at the first step and not when the warm-up ends.
+        evaluation = evaluate(closure, self.parameters, self._layers, curvature)
+        self._closure_seen = True
+        return evaluation
 
     def systems(self, evaluation: Evaluation) -> list[LinearSystem]:
         """Return A x = -g of every block; the right-hand side is -``.grad`` after the closure.

@@ -1,0 +1,56 @@
+"""What QNewton cannot train, refused by name instead of trained wrongly."""
+
+import sys
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
+
+from qnewton.curvature import Evaluation
+
+_HALF_PRECISION = (
+    "QNewton does not train in float16: loss scaling would scale the curvature, too; autocast to "
+    "torch.bfloat16, which needs no GradScaler"
+)
+
+
+def refuse_sharded(parameters: Iterable[Tensor]) -> None:
+    """Refuse parameters of which this process holds only a part.
+
+    Raises:
+        ValueError: If FSDP, of either version, or another DTensor placement owns a parameter.
+    """
+    # A parameter can only be a DTensor where their module, which takes long to import, is loaded.
+    tensors = sys.modules.get("torch.distributed.tensor")
+    for parameter in parameters:
+        # FSDP's first version marks what it shards by this private attribute, and no public one.
+        sharded = getattr(parameter, "_fsdp_flattened", False)
+        if sharded or (tensors is not None and isinstance(parameter, tensors.DTensor)):
+            raise ValueError(
+                "QNewton needs whole parameters, which FSDP and tensor parallelism shard; use "
+                "DistributedDataParallel"
+            )
+
+
+def refuse_half_precision(evaluation: Evaluation) -> None:
+    """Refuse a closure that ran layers in float16.
+
+    Raises:
+        ValueError: With the way out, bfloat16.
+    """
+    if any(call.output.dtype is torch.float16 for call in evaluation.calls):
+        raise ValueError(_HALF_PRECISION)
+
+
+class RefusesLossScaling:
+    """An optimizer that ``torch.amp.GradScaler`` cannot step."""
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        # The first thing GradScaler.step asks of an optimizer, and the only thing by which one can
+        # learn that it is scaled. Others ask, too (Lightning, before it clips bfloat16 gradients):
+        # their answer is no.
+        if sys._getframe(1).f_code is GradScaler.step.__code__:
+            raise ValueError(_HALF_PRECISION)
+        return False
