@@ -137,12 +137,9 @@ def evaluate_plainly(closure: Closure, parameters: Sequence[Tensor]) -> Evaluati
             _differentiate(returned, parameters, keep_graph=False)
     del old
     gradients = [parameter.grad for parameter in parameters]
-    return Evaluation(
-        loss=loss,
-        root=None,
-        parameters=tuple(parameters),
-        gradients=tuple(g.detach() if g is not None and g.requires_grad else g for g in gradients),
-    )
+    if any(g is not None and g.requires_grad for g in gradients):
+        gradients = [None if g is None else g.detach() for g in gradients]
+    return Evaluation(loss, None, tuple(parameters), tuple(gradients))
 
 
 def _backward_ran(
@@ -212,7 +209,7 @@ def _scalar(returned: Any) -> float:
                 f"the closure returned a tensor of shape {tuple(returned.shape)}; "
                 "return one number, the mean or sum of the losses"
             )
-        return float(returned.detach())
+        return float(returned.item())
     if isinstance(returned, int | float):
         return float(returned)
     raise ValueError(f"the closure returned {type(returned).__name__}, not a loss; {_SAY_HOW}")

@@ -9,7 +9,6 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Unpack
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from qnewton.cost import load_hardware
@@ -18,18 +17,13 @@ from qnewton.optimizer.attachment import Attachment, LossOf
 from qnewton.optimizer.blocks import SurveyPlan
 from qnewton.optimizer.bookkeeping import reason_to_skip, step_record
 from qnewton.optimizer.clock import StageClock
+from qnewton.optimizer.contract import ContractOptimizer
 from qnewton.optimizer.hooks import SolutionHook, StageHook, StepHooks
 from qnewton.optimizer.machine import default_calibration
 from qnewton.optimizer.newton import NewtonUpdate, newton_update
-from qnewton.optimizer.refusals import RefusesLossScaling, refuse_half_precision, refuse_sharded
+from qnewton.optimizer.refusals import refuse_half_precision
 from qnewton.optimizer.replicas import Replicas
-from qnewton.optimizer.settings import (
-    GROUP_SETTINGS,
-    DampingScale,
-    DeclinedFlags,
-    check_settings,
-    decline_flags,
-)
+from qnewton.optimizer.settings import DampingScale, DeclinedFlags, decline_flags
 from qnewton.optimizer.trainable import TrainableCurvature
 from qnewton.optimizer.update import NOT_APPLIED, Gradients, apply_update, descend
 from qnewton.optimizer.warmup import Warmup
@@ -43,11 +37,8 @@ if TYPE_CHECKING:
 RECORDS_KEPT = 1000
 """Step records kept in memory; a run folder keeps all of them."""
 
-# What a copy or a pickle keeps beside PyTorch's own; hooks and attachments stay behind, as there.
-_KEPT = ("policy", "warmup", "seed", "market", "records", "_trainable", "_process_group")
 
-
-class QNewton(RefusesLossScaling, Optimizer):
+class QNewton(ContractOptimizer):
     r"""Newton's method with damping: θ ← θ + β·x, (prune(H + λI)) x = -g.
 
     Each step solves one symmetric system a block. The scheduler asks every solver of its
@@ -109,6 +100,8 @@ class QNewton(RefusesLossScaling, Optimizer):
         >>> optimizer.records[-1].blocks[0].outcome
         'solved'
     """
+
+    kept = ("policy", "warmup", "seed", "market", "records", "_trainable", "_process_group")
 
     def __init__(
         self,
@@ -196,13 +189,11 @@ class QNewton(RefusesLossScaling, Optimizer):
             returned = closure()
             return returned
 
-        state = self._state()
-        step = int(state["step"])
-        clock = StageClock(
-            self.param_groups[0]["params"][0].device,
-            functools.partial(self._hooks.tell_stage, step),
-        )
-        newton = bool(state["newton"]) or self.warmup.is_over(step)
+        counters = self.counters
+        step = counters["step"]
+        device = curvature.parameters[0].device
+        clock = StageClock(device, functools.partial(self._hooks.tell_stage, step))
+        newton = counters["newton"] or self.warmup.is_over(step)
         surveys = not newton and self.warmup.surveys(step)
         replicas = Replicas.present(self._process_group)
         with clock.stage("forward_backward"):
@@ -223,8 +214,9 @@ class QNewton(RefusesLossScaling, Optimizer):
                 skipped = found.failure
             except FloatingPointError as error:
                 skipped = str(error)
-        if surveys and skipped is None and self.warmup.ends_with(found.blocks):
-            state["newton"] = True
+        if surveys and skipped is None:
+            ends = self.warmup.ends_with(found.blocks)
+            counters["newton"] = ends if replicas is None else replicas.decide(ends, device)
         evaluation.release()
         applied = NOT_APPLIED
         if skipped is None:
@@ -249,7 +241,7 @@ class QNewton(RefusesLossScaling, Optimizer):
                 market=self.market,
             )
         )
-        self._count_step(state)
+        self._end_step(counters)
         # Without its graph, which a list of losses would keep alive.
         return returned.detach() if isinstance(returned, Tensor) else returned
 
@@ -307,31 +299,9 @@ class QNewton(RefusesLossScaling, Optimizer):
         self._hooks.stage[handle.id] = hook
         return handle
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters with settings of their own.
-
-        Raises:
-            ValueError: If a setting is outside its limits, or the parameters are sharded.
-        """
-        super().add_param_group(param_group)
-        try:
-            check_settings(self.param_groups[-1])
-            refuse_sharded(self.param_groups[-1]["params"])
-        except ValueError:
-            self.param_groups.pop()
-            raise
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what copies and pickles keep; hooks and attachments stay behind."""
-        return super().__getstate__() | {name: self.__dict__[name] for name in _KEPT}
-
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Fill what a state saved by an older version lacks."""
+        """Begin a copy without hooks; fill what a state saved by an older version lacks."""
         super().__setstate__(state)
-        self.defaults.setdefault("maximize", False)
-        for group in self.param_groups:
-            for name in GROUP_SETTINGS:
-                group.setdefault(name, self.defaults[name])
         if "_hooks" not in self.__dict__:
             self._begin_without_hooks()
 
@@ -382,19 +352,9 @@ class QNewton(RefusesLossScaling, Optimizer):
         gradients = Gradients.of(self.param_groups)
         if math.isfinite(gradients.norm):
             descend(gradients)
-        self._count_step(self._state())
+        self._end_step(self.counters)
 
-    def _count_step(self, state: dict[str, Any]) -> None:
-        state["step"] = int(state["step"]) + 1
+    def _end_step(self, counters: dict[str, Any]) -> None:
+        counters["step"] += 1
         if self._attachment is not None:
             self._attachment.clear()
-
-    def _state(self) -> dict[str, Any]:
-        # Kept under the first parameter, as torch.optim.LBFGS does, so that state_dict has it.
-        # Plain numbers: PyTorch would cast a tensor to the parameter's dtype when it is loaded,
-        # and counting in one takes a tenth of a small model's step.
-        state = self.state[self.param_groups[0]["params"][0]]
-        if not state:
-            state["step"] = 0
-            state["newton"] = False
-        return state

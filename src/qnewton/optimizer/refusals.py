@@ -5,11 +5,10 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
-from torch.amp.grad_scaler import GradScaler
 
 from qnewton.curvature import Evaluation
 
-_HALF_PRECISION = (
+HALF_PRECISION = (
     "QNewton does not train in float16: loss scaling would scale the curvature, too; autocast to "
     "torch.bfloat16, which needs no GradScaler"
 )
@@ -40,17 +39,4 @@ def refuse_half_precision(evaluation: Evaluation) -> None:
         ValueError: With the way out, bfloat16.
     """
     if any(call.output.dtype is torch.float16 for call in evaluation.calls):
-        raise ValueError(_HALF_PRECISION)
-
-
-class RefusesLossScaling:
-    """An optimizer that ``torch.amp.GradScaler`` cannot step."""
-
-    @property
-    def _step_supports_amp_scaling(self) -> bool:
-        # The first thing GradScaler.step asks of an optimizer, and the only thing by which one can
-        # learn that it is scaled. Others ask, too (Lightning, before it clips bfloat16 gradients):
-        # their answer is no.
-        if sys._getframe(1).f_code is GradScaler.step.__code__:
-            raise ValueError(_HALF_PRECISION)
-        return False
+        raise ValueError(HALF_PRECISION)

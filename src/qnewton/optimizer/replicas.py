@@ -84,6 +84,12 @@ class Replicas:
         dist.broadcast(shared, group=self.group, group_src=0)
         return shared[:-1] if bool(shared[-1]) else None
 
+    def decide(self, decision: bool, device: torch.device) -> bool:
+        """Return the first replica's decision on all of them; prices differ between machines."""
+        shared = torch.tensor([float(decision)], device=device)
+        dist.broadcast(shared, group=self.group, group_src=0)
+        return bool(shared)
+
     def average_(self, tensor: Tensor) -> Tensor:
         """Overwrite a contiguous tensor by its mean over the replicas, and return it."""
         dist.all_reduce(tensor, group=self.group)
