@@ -167,18 +167,7 @@ SCENARIOS: tuple[Callable[[Share], None], ...] = (
 def run_all() -> dict[str, Tensor]:
     """Return each scenario's parameters at its end."""
     found = {}
-    for scenario in def in_a_group_of_its_own(share: Share) -> None:
-    """Every process has the whole batch and averages with none."""
-    groups = [dist.new_group([rank]) for rank in range(share.size)] if spread() else [None]
-    own = groups[share.rank]
-    assert not isinstance(own, int)
-    optimizer = build(share.net, process_group=own)
-    share.x, share.y = share.whole
-    for _ in range(STEPS):
-        optimizer.step(lambda: share.loss(share.net))
-
-
-SCENARIOS:
+    for scenario in SCENARIOS:
         share = Share()
         scenario(share)
         found[scenario.__name__] = nn.utils.parameters_to_vector(share.net.parameters()).detach()
