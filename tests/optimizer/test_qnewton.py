@@ -334,7 +334,11 @@ def test_a_block_across_groups_with_different_damping_is_refused() -> None:
         {"params": list(model[0].parameters()), "damping": 1.0},
         {"params": list(model[2].parameters()), "damping": 2.0},
     ]
-    optimizer = QNewton(groups, blocks="full", calibration=CALIBRATION)
+    with pytest.raises(ValueError, match="spans parameter groups"):
+        QNewton(groups, blocks="full", calibration=CALIBRATION)
+    optimizer = QNewton(model, blocks="full", calibration=CALIBRATION)
+    optimizer.param_groups[0]["params"] = groups[0]["params"]
+    optimizer.add_param_group(groups[1])
     with pytest.raises(ValueError, match="spans parameter groups"):
         optimizer.step(loss)
     QNewton(groups, blocks="tensor", calibration=CALIBRATION).step(loss)

@@ -30,7 +30,11 @@ class Block:
         return sum(parameter.numel() for parameter in self.parameters)
 
 
-def partition(source: nn.Module | Iterable[Tensor], blocks: Partition) -> tuple[Block, ...]:
+def partition(
+    source: nn.Module | Iterable[Tensor],
+    blocks: Partition,
+    only: Iterable[Tensor] | None = None,
+) -> tuple[Block, ...]:
     """Return the blocks of a model's trainable parameters.
 
     ``full`` is one block in ``named_parameters`` order; ``layer`` is one block per module that
@@ -40,6 +44,7 @@ def partition(source: nn.Module | Iterable[Tensor], blocks: Partition) -> tuple[
     Args:
         source: A module, or parameter tensors (then only ``full`` and ``tensor`` make sense).
         blocks: The partition.
+        only: Those of a module's parameters that are meant; ``None`` for all.
 
     Raises:
         ValueError: If the partition is unknown, needs a module, or there is nothing to train; if
@@ -59,6 +64,9 @@ def partition(source: nn.Module | Iterable[Tensor], blocks: Partition) -> tuple[
     else:
         tensors = [parameter for parameter in source if parameter.requires_grad]
         owned = [("", f"parameter{index}", tensor) for index, tensor in enumerate(tensors)]
+    if only is not None:
+        meant = {id(parameter) for parameter in only}
+        owned = [entry for entry in owned if id(entry[2]) in meant]
     _check_trainable([tensor for _, _, tensor in owned])
     if blocks == "full":
         return (_block("full", owned),)

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from qnewton.curvature.blocks import Block, Partition, partition
-from qnewton.curvature.capture import Closure, Evaluation, evaluate
+from qnewton.curvature.capture import Closure, Evaluation, evaluate, evaluate_plainly
 from qnewton.curvature.fisher import Reduction, fisher_operators
 from qnewton.curvature.ggn import ggn_operators
 from qnewton.curvature.hessian import hessian_operators
@@ -28,6 +28,9 @@ class Curvature:
         blocks: ``full``, ``layer`` or ``tensor``; see :func:`~qnewton.curvature.partition`.
         reduction: ``mean`` or ``sum``, what the closure's loss is of its samples' losses. Only
             ``fisher`` has to know.
+        parameters: Those of a module's parameters that are trained; ``None`` for all.
+        max_dense: Rows of the largest block whose entries anyone will ask for; larger ones of
+            kind ``hessian`` prepare products alone. ``None`` for no limit.
 
     Attributes:
         blocks: The blocks, in ``named_parameters`` order.
@@ -52,6 +55,8 @@ class Curvature:
         kind: Kind = "hessian",
         blocks: Partition = "layer",
         reduction: Reduction = "mean",
+        parameters: Iterable[Tensor] | None = None,
+        max_dense: int | None = None,
     ) -> None:
         if kind not in get_args(Kind):
             raise ValueError(f"kind={kind!r} is unknown; choose {', '.join(get_args(Kind))}")
@@ -60,9 +65,11 @@ class Curvature:
         self._kind: Kind = kind
         self._reduction: Reduction = reduction
         self._model = self._observed(model)
-        self.blocks: tuple[Block, ...] = partition(model, blocks)
+        self.blocks: tuple[Block, ...] = partition(model, blocks, parameters)
         self.parameters = tuple(p for block in self.blocks for p in block.parameters)
         self._layers = layers_of(model) if isinstance(model, nn.Module) else []
+        self._max_dense = max_dense
+        self._closure_seen = False
 
     def evaluate(self, closure: Closure, curvature: bool = True) -> Evaluation:
         """Run the closure once: loss, gradient in ``.grad``, and the graph for :meth:`systems`.
@@ -77,7 +84,13 @@ class Curvature:
         Cost: the closure's own; with ``curvature`` its activations stay in memory until the
         evaluation and its systems are dropped.
         """
-        return evaluate(closure, self.parameters, self._layers, curvature, self._model)
+        if not curvature and self._closure_seen:
+            return evaluate_plainly(closure, self.parameters)
+        # The first closure is always watched, so that one that could give no curvature is refused
+        # at the first step and not when the warm-up ends.
+        evaluation = evaluate(closure, self.parameters, self._layers, curvature, self._model)
+        self._closure_seen = True
+        return evaluation
 
     def systems(self, evaluation: Evaluation) -> list[LinearSystem]:
         """Return A x = -g of every block; the right-hand side is -``.grad`` after the closure.
@@ -128,7 +141,7 @@ class Curvature:
             return ggn_operators(evaluation, root, self.blocks)
         if self._kind == "fisher":
             return fisher_operators(evaluation, root, self.blocks, self._reduction)
-        return hessian_operators(evaluation, root, self.blocks)
+        return hessian_operators(evaluation, root, self.blocks, self._max_dense)
 
 
 def systems(

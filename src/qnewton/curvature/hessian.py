@@ -81,7 +81,10 @@ class HessianOperator(SymmetricOperator):
 
 
 def hessian_operators(
-    evaluation: Evaluation, root: Tensor, blocks: Sequence[Block]
+    evaluation: Evaluation,
+    root: Tensor,
+    blocks: Sequence[Block],
+    max_dense: int | None = None,
 ) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
     """Return each block's Hessian operator and how it is computed.
 
@@ -94,6 +97,8 @@ def hessian_operators(
         evaluation: The loss at the present parameters.
         root: Its live root.
         blocks: Blocks to return, each on the diagonal of the Hessian.
+        max_dense: Blocks with more rows go by double backward without a look at the closed form,
+            whose factors would be as large as they are; ``None`` for no limit.
 
     Raises:
         ValueError: If the loss cannot be differentiated twice.
@@ -103,7 +108,10 @@ def hessian_operators(
     """
     graph = GradientGraph(root, evaluation.parameters)
     operators: list[tuple[SymmetricOperator, CurvatureRecord]] = []
-    for block, form in zip(blocks, closed_forms(evaluation, root, blocks), strict=True):
+    formed = [block for block in blocks if max_dense is None or block.n <= max_dense]
+    forms = dict(zip(map(id, formed), closed_forms(evaluation, root, formed), strict=True))
+    for block in blocks:
+        form = forms.get(id(block), f"N = {block.n:,} is above max_dense, so products alone")
         source, reason = _source(evaluation, root, block, form, graph)
         record = CurvatureRecord(
             kind="hessian",

@@ -5,6 +5,7 @@ from qnewton.operators.dense import DenseOperator, as_operator
 from qnewton.operators.factor import DenseFactor, Factor, StackedFactor
 from qnewton.operators.low_rank import LowRankOperator
 from qnewton.operators.matrix_free import MatrixFreeOperator
+from qnewton.operators.negated import NegatedOperator
 from qnewton.operators.system import LinearSystem
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "LinearSystem",
     "LowRankOperator",
     "MatrixFreeOperator",
+    "NegatedOperator",
     "StackedFactor",
     "SymmetricOperator",
     "as_operator",

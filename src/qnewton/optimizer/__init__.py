@@ -1,7 +1,16 @@
 """QNewton, a ``torch.optim.Optimizer`` that solves a Newton system at every step."""
 
+from qnewton.optimizer.attachment import Attachment
+from qnewton.optimizer.hooks import StageHook
 from qnewton.optimizer.machine import default_calibration, describe_machine
-from qnewton.optimizer.qnewton import QNewton, StageHook
+from qnewton.optimizer.qnewton import QNewton
 from qnewton.optimizer.warmup import Warmup
 
-__all__ = ["QNewton", "StageHook", "Warmup", "default_calibration", "describe_machine"]
+__all__ = [
+    "Attachment",
+    "QNewton",
+    "StageHook",
+    "Warmup",
+    "default_calibration",
+    "describe_machine",
+]

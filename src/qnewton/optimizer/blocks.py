@@ -142,7 +142,8 @@ def _treat(operator: SymmetricOperator, settings: GroupSettings) -> SymmetricOpe
         overwrite=True,
     )
     if isinstance(settings.prune, int):
-        return prune(operator, max_per_row=settings.prune, overwrite=True)
+        # A group's cap holds for all its blocks, and some have fewer columns.
+        return prune(operator, max_per_row=min(settings.prune, operator.n), overwrite=True)
     if settings.prune is not None:
         return prune(operator, mass=settings.prune, overwrite=True)
     return operator

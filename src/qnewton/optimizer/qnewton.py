@@ -1,46 +1,45 @@
 """QNewton: Newton's method whose every step is priced before it is solved."""
 
-import dataclasses
+import functools
 import math
 import warnings
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from qnewton.cost import SurveyFact, load_hardware, modelled_seconds, own_charges
+from qnewton.cost import load_hardware
 from qnewton.curvature import Curvature, Evaluation, Kind, Partition
-from qnewton.operators import LinearSystem
-from qnewton.optimizer.blocks import SurveyPlan, prepare_block, solve_block
+from qnewton.optimizer.attachment import Attachment, LossOf
+from qnewton.optimizer.blocks import SurveyPlan
+from qnewton.optimizer.bookkeeping import reason_to_skip, step_record
 from qnewton.optimizer.clock import StageClock
+from qnewton.optimizer.contract import ContractOptimizer
+from qnewton.optimizer.hooks import SolutionHook, StageHook, StepHooks
 from qnewton.optimizer.machine import default_calibration
-from qnewton.optimizer.settings import DampingScale, check_settings, settings_of_block
-from qnewton.optimizer.update import Update, apply_update, first_order_update
+from qnewton.optimizer.newton import NewtonUpdate, newton_update
+from qnewton.optimizer.refusals import refuse_half_precision
+from qnewton.optimizer.replicas import Replicas
+from qnewton.optimizer.representation import DENSE_LIMIT, BlockPlan
+from qnewton.optimizer.settings import DampingScale, DeclinedFlags, decline_flags
+from qnewton.optimizer.trainable import TrainableCurvature
+from qnewton.optimizer.update import NOT_APPLIED, Gradients, apply_update, descend
 from qnewton.optimizer.warmup import Warmup
-from qnewton.records import (
-    BlockRecord,
-    Calibration,
-    Phase,
-    QuantumHardware,
-    StepRecord,
-)
+from qnewton.records import Calibration, QuantumHardware, StepRecord
 from qnewton.scheduler.policy import needs_survey
 from qnewton.scheduler.portfolio import Market
 
-SolutionHook = Callable[[int, LinearSystem, BlockRecord, Tensor], None]
-
-StageHook = Callable[[int, str], None]
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 RECORDS_KEPT = 1000
 """Step records kept in memory; a run folder keeps all of them."""
 
 
-class QNewton(Optimizer):
+class QNewton(ContractOptimizer):
     r"""Newton's method with damping: θ ← θ + β·x, (prune(H + λI)) x = -g.
 
     Each step solves one symmetric system a block. The scheduler asks every solver of its
@@ -49,8 +48,8 @@ class QNewton(Optimizer):
     no parameter and says why in its record.
 
     Args:
-        params: A module (its trainable parameters), or parameters, or parameter groups. Without
-            a module the curvature is the Hessian by the generic path.
+        params: A module, or parameters, named ones, or parameter groups. Without a module the
+            curvature is the Hessian by the generic path.
         lr: β, the length of a Newton step; 1 is the full step.
         curvature: ``hessian``, the exact one; ``ggn``, generalised Gauss-Newton; ``fisher``, the
             empirical Fisher of a loss that is the mean over its samples. The latter two are
@@ -72,9 +71,22 @@ class QNewton(Optimizer):
         epsilon: Error tolerance at which the quantum solver is priced and emulated.
         tolerance: Relative residual the classical solvers have to reach.
         seed: Seeds the survey's random starts.
+        max_dense: Rows of the largest block that is formed as a matrix (20,000 are 1.6 GB in
+            float32). Larger ones are only multiplied with and solved by conjugate gradients; where
+            those fail the block takes the direction -g, and the step's record says so.
+            :attr:`plan` lists the blocks.
+        maximize: Negate loss, gradient and curvature together, and climb.
+        model: The module that the parameters in ``params`` belong to: its linear layers allow
+            the closed form, and ``layer`` blocks.
+        process_group: Processes that train the same model on equal shares of the batch, and
+            whose gradients and curvature are averaged; by default all of them, once
+            ``torch.distributed`` is initialized.
+        flags: ``foreach``, ``fused``, ``capturable`` and ``differentiable`` are known from
+            PyTorch's optimizers and declined.
 
     Raises:
-        ValueError: If a setting is outside its limits.
+        ValueError: If a setting is outside its limits, blocks span groups of different
+            treatment, or the parameters are sharded or of a dtype other than float32 or float64.
 
     Cost:
         One forward and backward pass, the curvature of every block (N² entries), and a
@@ -87,7 +99,8 @@ class QNewton(Optimizer):
     Example:
         A quadratic is solved in one undamped step.
 
-        >>> w = torch.nn.Parameter(torch.tensor([3.0, -2.0], dtype=torch.float64))
+        >>> import torch
+        >>> w = nn.Parameter(torch.tensor([3.0, -2.0], dtype=torch.float64))
         >>> optimizer = QNewton([w], damping=0.0)
         >>> loss = optimizer.step(lambda: (w[0] - 1) ** 2 + 10 * (w[1] + w[0]) ** 2)
         >>> [round(value, 6) for value in w.tolist()]
@@ -95,6 +108,8 @@ class QNewton(Optimizer):
         >>> optimizer.records[-1].blocks[0].outcome
         'solved'
     """
+
+    kept = ("policy", "warmup", "seed", "market", "records", "_trainable", "_process_group")
 
     def __init__(
         self,
@@ -114,24 +129,13 @@ class QNewton(Optimizer):
         epsilon: float = 1e-12,
         tolerance: float = 1e-6,
         seed: int = 0,
+        max_dense: int = DENSE_LIMIT,
+        maximize: bool = False,
+        model: nn.Module | None = None,
+        process_group: "ProcessGroup | None" = None,
+        **flags: Unpack[DeclinedFlags],
     ) -> None:
-        module = params if isinstance(params, nn.Module) else None
-        if isinstance(params, nn.Module):
-            groups: Any = [p for p in params.parameters() if p.requires_grad]
-        else:
-            groups = list(params)
-        defaults = {
-            "lr": lr,
-            "damping": damping,
-            "damping_scale": damping_scale,
-            "prune": prune,
-            "first_order_lr": first_order_lr,
-        }
-        super().__init__(groups, defaults)
-        for group in self.param_groups:
-            check_settings(group)
-        if not (math.isfinite(first_order_lr) and first_order_lr >= 0):
-            raise ValueError(f"first_order_lr is {first_order_lr}; it must be finite and 0 or more")
+        decline_flags(flags)
         for name, value in (("epsilon", epsilon), ("tolerance", tolerance)):
             if not 0 < value < 1:
                 raise ValueError(f"{name} is {value}; it must lie between 0 and 1")
@@ -148,156 +152,213 @@ class QNewton(Optimizer):
             tolerance=tolerance,
             dtype="float32",
         )
-        self._curvature = Curvature(
-            module if module is not None else self._parameters(),
-            kind=curvature,
-            blocks=blocks or ("layer" if module is not None else "tensor"),
-        )
         self.records: deque[StepRecord] = deque(maxlen=RECORDS_KEPT)
-        self._solution_hooks: OrderedDict[int, SolutionHook] = OrderedDict()
-        self._stage_hooks: OrderedDict[int, StageHook] = OrderedDict()
-        self._warned_no_closure = False
+        module = params if isinstance(params, nn.Module) else model
+        self._trainable = TrainableCurvature(
+            module,
+            curvature,
+            blocks or ("tensor" if module is None else "layer"),
+            max_dense,
+            policy,
+        )
+        self.max_dense = max_dense
+        self._process_group = process_group
+        self._begin_without_hooks()
+        defaults: dict[str, Any] = {
+            "lr": lr,
+            "damping": damping,
+            "damping_scale": damping_scale,
+            "prune": prune,
+            "first_order_lr": first_order_lr,
+            "maximize": maximize,
+        }
+        super().__init__(params.parameters() if isinstance(params, nn.Module) else params, defaults)
+        self._trainable.of(self.param_groups)  # raises on blocks that cannot be
 
     # PyTorch's stub says the closure returns a float; its own optimizers return tensors.
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """Take one step and return the loss that the closure returned.
+        """Take one step and return what the closure returned, without its graph.
 
         Args:
             closure: Evaluates the model and returns the loss. It may call ``loss.backward()``
-                or only return the loss. It is called once. Without a closure the step is a
-                first-order one on the gradients that are there, with one warning.
+                or only return the loss. It is called once. Without a closure the step repeats
+                the passes of an attached model (:meth:`attach`); without those, too, it is a
+                first-order step on the gradients that are there, with one warning.
 
         Raises:
-            ValueError: If the closure returns nothing a gradient can be taken of.
+            ValueError: If the closure returns nothing a gradient can be taken of, the loss cannot
+                be differentiated twice, or the model runs in float16.
         """
-        if closure is None:
+        curvature = self._trainable.of(self.param_groups)
+        if curvature is None:
+            return None if closure is None else closure()
+        attached = self._attachment is not None and self._attachment.has_passes
+        if closure is None and not attached:
             return self._step_without_closure()
-        state = self._state()
-        step = int(state["step"])
-        clock = StageClock(self._parameters()[0].device, lambda name: self._tell(step, name))
-        newton = bool(state["newton"]) or self.warmup.is_over(step)
+        returned: Any = None
+
+        def watched() -> Any:
+            nonlocal returned
+            assert closure is not None
+            returned = closure()
+            return returned
+
+        counters = self.counters
+        step = counters["step"]
+        device = curvature.parameters[0].device
+        clock = StageClock(device, functools.partial(self._hooks.tell_stage, step))
+        newton = counters["newton"] or self.warmup.is_over(step)
         surveys = not newton and self.warmup.surveys(step)
+        replicas = Replicas.present(self._process_group)
         with clock.stage("forward_backward"):
-            evaluation = self._curvature.evaluate(closure, curvature=newton or surveys)
-        blocks: tuple[BlockRecord, ...] = ()
-        update: Update | None = None
-        skipped = self._not_finite(evaluation)
+            if closure is not None:
+                evaluation = curvature.evaluate(watched, curvature=newton or surveys)
+            else:
+                assert self._attachment is not None
+                evaluation = self._attachment.evaluate(curvature, keep_graph=newton or surveys)
+            if replicas is not None:
+                evaluation = replicas.average_evaluation(evaluation)
+            gradients = Gradients.of(self.param_groups)
+        refuse_half_precision(evaluation)
+        found = NewtonUpdate()
+        skipped = reason_to_skip(evaluation, gradients)
         if skipped is None and (newton or surveys):
             try:
-                update, blocks, skipped = self._newton_update(evaluation, step, newton, clock)
+                found = self._newton_update(curvature, evaluation, step, newton, replicas, clock)
+                skipped = found.failure
             except FloatingPointError as error:
                 skipped = str(error)
-        if surveys and skipped is None and self.warmup.ends_with(blocks):
-            state["newton"].fill_(True)
+        if surveys and skipped is None:
+            ends = self.warmup.ends_with(found.blocks)
+            counters["newton"] = ends if replicas is None else replicas.decide(ends, device)
         evaluation.release()
-        if skipped is None and not newton:
-            update = first_order_update(self.param_groups)
-        self._finish(
-            step, "newton" if newton else "first-order", evaluation, update, blocks, skipped, clock
+        applied = NOT_APPLIED
+        if skipped is None:
+            with clock.stage("update"):
+                if found.update is None:
+                    applied = descend(gradients)
+                else:
+                    applied = apply_update(found.update, self.param_groups, gradients)
+            if not applied.finite:
+                skipped = "the update is not finite"
+        self.records.append(
+            step_record(
+                step=step,
+                phase="newton" if newton else "first-order",
+                evaluation=evaluation,
+                gradients=gradients,
+                applied=applied,
+                skipped=skipped,
+                blocks=found.blocks,
+                clock=clock,
+                policy=self.policy,
+                market=self.market,
+            )
         )
-        state["step"] += 1
-        return evaluation.loss
+        self._end_step(counters)
+        # Without its graph, which a list of losses would keep alive.
+        return returned.detach() if isinstance(returned, Tensor) else returned
+
+    def attach(self, model: nn.Module, loss_fn: LossOf) -> Attachment:
+        """Let a bare :meth:`step` know the loss, for training loops that pass no closure.
+
+        From then on the training passes of ``model`` are remembered until the next step, which
+        repeats them for the curvature: with the same inputs, random state and autocast, weighted
+        as ``backward`` weighted their losses, and without touching buffers. The right-hand side
+        stays ``.grad`` as the loop left it, so accumulation and clipping count.
+
+        Args:
+            model: The module that the loop calls, before any wrapping.
+            loss_fn: Maps the model's output to the tensor that the loop differentiates, such as
+                ``lambda output: output.loss``.
+
+        Returns:
+            The attachment, whose ``remove()`` ends it.
+
+        Cost: one more forward and backward pass a Newton step.
+
+        Example:
+            >>> import torch
+            >>> class Distance(nn.Module):
+            ...     def __init__(self):
+            ...         super().__init__()
+            ...         self.place = nn.Parameter(torch.tensor([3.0]))
+            ...     def forward(self, x):
+            ...         return {"loss": (self.place - x).square().sum()}
+            >>> net = Distance()
+            >>> optimizer = QNewton(net, damping=0.0)
+            >>> handle = optimizer.attach(net, lambda output: output["loss"])
+            >>> net(torch.tensor([1.0]))["loss"].backward()
+            >>> optimizer.step()
+            >>> net.place.item()
+            1.0
+        """
+        if self._attachment is not None:
+            self._attachment.remove()
+        self._attachment = Attachment(model, loss_fn)
+        return self._attachment
+
+    @property
+    def plan(self) -> tuple[BlockPlan, ...]:
+        """How each block is represented: formed as a dense matrix, or multiplied with alone."""
+        self._trainable.of(self.param_groups)
+        return self._trainable.plan
 
     def register_solution_hook(self, hook: SolutionHook) -> RemovableHandle:
         """Call ``hook(step, system, record, direction)`` for every block that is solved.
 
         The system is the treated one, so a hook can solve it again by other means.
         """
-        handle = RemovableHandle(self._solution_hooks)
-        self._solution_hooks[handle.id] = hook
+        handle = RemovableHandle(self._hooks.solution)
+        self._hooks.solution[handle.id] = hook
         return handle
 
     def register_stage_hook(self, hook: StageHook) -> RemovableHandle:
         """Call ``hook(step, stage)`` when a stage of a step begins, to show progress inside it."""
-        handle = RemovableHandle(self._stage_hooks)
-        self._stage_hooks[handle.id] = hook
+        handle = RemovableHandle(self._hooks.stage)
+        self._hooks.stage[handle.id] = hook
         return handle
 
-    def _tell(self, step: int, stage: str) -> None:
-        for hook in self._stage_hooks.values():
-            hook(step, stage)
-
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Fill what a state saved by an older version lacks."""
+        """Begin a copy without hooks; fill what a state saved by an older version lacks."""
         super().__setstate__(state)
-        for group in self.param_groups:
-            for key, value in self.defaults.items():
-                group.setdefault(key, value)
+        if "_hooks" not in self.__dict__:
+            self._begin_without_hooks()
+
+    def _begin_without_hooks(self) -> None:
+        self._hooks = StepHooks()
+        self._attachment: Attachment | None = None
+        self._warned_no_closure = False
 
     def _newton_update(
-        self, evaluation: Evaluation, step: int, solve: bool, clock: StageClock
-    ) -> tuple[Update | None, tuple[BlockRecord, ...], str | None]:
-        # Blocks are formed, treated and solved one after the other, so that only one dense
-        # matrix is alive at a time.
+        self,
+        curvature: Curvature,
+        evaluation: Evaluation,
+        step: int,
+        solve: bool,
+        replicas: Replicas | None,
+        clock: StageClock,
+    ) -> NewtonUpdate:
+        with clock.stage("curvature"):
+            systems = curvature.systems(evaluation)
+        if replicas is not None:
+            systems = replicas.average_curvature(systems)
         plan = SurveyPlan(
             measure=not solve or self.market.hardware is not None,
             seed=self.seed + step,
         )
-        with clock.stage("curvature"):
-            systems = self._curvature.systems(evaluation)
-        directions, records = [], []
-        while systems:
-            system = systems.pop(0)
-            settings = settings_of_block(system.name, system.parameters, self.param_groups)
-            prepared = prepare_block(system, settings, plan, self.policy, self.market, clock)
-            if not solve:
-                records.append(prepared.record)
-                continue
-            direction, record = solve_block(prepared, self.market, clock)
-            records.append(record)
-            if direction is None or not torch.isfinite(direction).all():
-                tries = ", ".join(f"{a.solver}: {a.outcome}" for a in record.attempts)
-                return None, tuple(records), f"no direction for block {system.name!r} ({tries})"
-            directions.append((prepared.system.parameters, direction))
-            for hook in self._solution_hooks.values():
-                hook(step, prepared.system, record, direction)
-        return (Update.of(directions) if solve else None), tuple(records), None
-
-    def _finish(
-        self,
-        step: int,
-        phase: Phase,
-        evaluation: Evaluation,
-        update: Update | None,
-        blocks: tuple[BlockRecord, ...],
-        skipped: str | None,
-        clock: StageClock,
-    ) -> None:
-        gradients = {p: p.grad for p in self._parameters() if p.grad is not None}
-        step_norm, cosine = 0.0, None
-        if update is not None and skipped is None:
-            with clock.stage("update"):
-                step_norm, cosine, finite = apply_update(update, phase, self.param_groups)
-            if not finite:
-                skipped = "the update is not finite"
-        norm = math.sqrt(sum(float(g.double().square().sum()) for g in gradients.values()))
-        record = StepRecord(
-            step=step,
-            phase=phase,
-            loss=float(evaluation.loss),
-            gradient_norm=norm,
-            step_norm=step_norm,
-            cosine=cosine,
-            parameters=sum(p.numel() for p in self._parameters()),
-            forward_backward_flops=evaluation.forward_backward_flops,
-            measured=clock.seconds(),
-            skipped=skipped,
-            reason="warm-up" if phase == "first-order" else None,
-            blocks=blocks,
+        return newton_update(
+            systems,
+            self.param_groups,
+            solve=solve,
+            plan=plan,
+            policy=self.policy,
+            market=self.market,
+            max_dense=self.max_dense,
+            clock=clock,
+            replicas=replicas,
+            on_solution=functools.partial(self._hooks.tell_solution, step),
         )
-        modelled = modelled_seconds(
-            record,
-            self.market.calibration,
-            charged=own_charges(record),
-            surveyed=self._facts_paid_for(record),
-            dtype=str(self._parameters()[0].dtype).removeprefix("torch."),
-        )
-        self.records.append(dataclasses.replace(record, modelled=modelled))
-
-    def _facts_paid_for(self, record: StepRecord) -> tuple[SurveyFact, ...]:
-        if any(block.decision.chosen == "cg" for block in record.blocks):
-            return ("condition",)
-        return needs_survey(self.policy, self.market.hardware)
 
     def _step_without_closure(self) -> None:
         """Take a first-order step on the gradients that are there; there is no loss to record."""
@@ -305,30 +366,16 @@ class QNewton(Optimizer):
             self._warned_no_closure = True
             warnings.warn(
                 "QNewton.step() was called without a closure, so there is no curvature: taking "
-                "first-order steps on .grad; pass a closure that returns the loss",
+                "first-order steps on .grad; pass a closure that returns the loss, or attach() "
+                "the model",
                 stacklevel=3,
             )
-        update = first_order_update(self.param_groups)
-        if update.directions:
-            apply_update(update, "first-order", self.param_groups)
-        self._state()["step"] += 1
+        gradients = Gradients.of(self.param_groups)
+        if math.isfinite(gradients.norm):
+            descend(gradients)
+        self._end_step(self.counters)
 
-    def _not_finite(self, evaluation: Evaluation) -> str | None:
-        if not math.isfinite(float(evaluation.loss)):
-            return f"the loss is {float(evaluation.loss)}"
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
-                    return "the gradient is not finite"
-        return None
-
-    def _state(self) -> dict[str, Tensor]:
-        # Kept under the first parameter, as torch.optim.LBFGS does, so that state_dict has it.
-        state = self.state[self._parameters()[0]]
-        if not state:
-            state["step"] = torch.tensor(0)
-            state["newton"] = torch.tensor(False)
-        return state
-
-    def _parameters(self) -> list[Tensor]:
-        return [parameter for group in self.param_groups for parameter in group["params"]]
+    def _end_step(self, counters: dict[str, Any]) -> None:
+        counters["step"] += 1
+        if self._attachment is not None:
+            self._attachment.clear()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qnewton.curvature import Block
-from qnewton.scheduler.policy import POLICIES
+from qnewton.optimizer.settings import GroupSettings
 
 DENSE_LIMIT = 20_000
 """Rows of the largest block that is formed: 1.6 GB in float32, and as much again to factor it."""
@@ -57,27 +57,32 @@ def plan_blocks(blocks: Sequence[Block], max_dense: int) -> tuple[BlockPlan, ...
     )
 
 
-def check_plan(plan: Sequence[BlockPlan], policy: str, needs_entries: Sequence[str]) -> None:
-    """Refuse settings that read the entries of a block too large to be formed.
+def check_plan(plan: BlockPlan, policy: str, settings: GroupSettings) -> None:
+    """Refuse what reads the entries of a block too large to be formed.
 
     Args:
-        plan: The blocks.
+        plan: The block.
         policy: The policy in force.
-        needs_entries: Settings in force that read entries, as ``name=value``.
+        settings: The settings in force for the block.
 
     Raises:
-        ValueError: Naming the block, its size, and the way out.
+        ValueError: Naming the block, its size, what needs its entries, and the way out.
     """
-    wanting = list(needs_entries)
+    if plan.formed:
+        return
     if policy not in _WITHOUT_ENTRIES:
-        wanting.append(f"policy={policy!r} ({POLICIES[policy]})")
-    for block in plan:
-        if not block.formed and wanting:
-            raise ValueError(
-                f"block {block.name!r} has N = {block.n:,} unknowns, above max_dense: a matrix of "
-                f"{bytes_text(block.dense_bytes)}; {wanting[0]} needs its entries: use smaller "
-                "blocks, policy='classical' without it, or a larger max_dense"
-            )
+        wanting = f"policy={policy!r}"
+    elif settings.prune is not None:
+        wanting = f"prune={settings.prune}"
+    elif settings.damping_scale != "absolute":
+        wanting = f"damping_scale={settings.damping_scale!r}"
+    else:
+        return
+    raise ValueError(
+        f"block {plan.name!r} has N = {plan.n:,} unknowns, above max_dense: a matrix of "
+        f"{bytes_text(plan.dense_bytes)}, and {wanting} needs its entries; use smaller blocks, "
+        "policy='classical' without it, or a larger max_dense"
+    )
 
 
 def bytes_text(count: int) -> str:

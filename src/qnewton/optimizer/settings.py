@@ -1,13 +1,34 @@
 """What a parameter group may set for its own blocks, checked once."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from torch import Tensor
 
 DampingScale = Literal["absolute", "max-abs"]
+
+
+GROUP_SETTINGS = ("lr", "damping", "damping_scale", "prune", "first_order_lr", "maximize")
+"""What a parameter group may set."""
+
+
+class DeclinedFlags(TypedDict, total=False):
+    """Arguments of PyTorch's own optimizers that QNewton knows by name and declines."""
+
+    foreach: bool | None
+    fused: bool | None
+    capturable: bool
+    differentiable: bool
+
+
+_DECLINED = {
+    "foreach": "its updates are grouped already",
+    "fused": "its step is a linear solve, for which there is no fused kernel",
+    "capturable": "a step decides on the host which solver runs, so no CUDA graph can hold it",
+    "differentiable": "it does not backpropagate through its own step",
+}
 
 
 @dataclass(frozen=True)
@@ -18,11 +39,27 @@ class GroupSettings:
         damping: λ, or its factor when ``damping_scale`` is ``max-abs``.
         damping_scale: ``absolute`` for A = H + λI; ``max-abs`` for λ = damping · max|H|.
         prune: ``None``; a count d of entries a row keeps; or a share of row mass in (0, 1).
+        maximize: Whether loss, gradient and curvature are negated.
     """
 
     damping: float
     damping_scale: DampingScale
     prune: int | float | None
+    maximize: bool
+
+
+def decline_flags(flags: Mapping[str, Any]) -> None:
+    """Refuse PyTorch's implementation flags where they are set; ``None`` and ``False`` pass.
+
+    Raises:
+        ValueError: Naming the flag and why it has no meaning here.
+        TypeError: If a name is none of PyTorch's flags.
+    """
+    for name, value in flags.items():
+        if name not in _DECLINED:
+            raise TypeError(f"QNewton has no argument {name!r}")
+        if value:
+            raise ValueError(f"QNewton has no {name}={value}: {_DECLINED[name]}; leave it out")
 
 
 def check_settings(group: dict[str, Any]) -> GroupSettings:
@@ -31,9 +68,10 @@ def check_settings(group: dict[str, Any]) -> GroupSettings:
     Raises:
         ValueError: Naming the setting, its value and its limits.
     """
+    decline_flags({name: group[name] for name in _DECLINED if name in group})
     lr, damping, scale, prune = (group[key] for key in ("lr", "damping", "damping_scale", "prune"))
     if isinstance(lr, Tensor) and lr.numel() != 1:
-        raise ValueError(f"a tensor lr must have one element, found {lr.numel()}")
+        raise ValueError(f"Tensor lr must be 1-element, found {lr.numel()} elements")
     if not (math.isfinite(float(lr)) and float(lr) >= 0):
         raise ValueError(f"lr is {float(lr)}; it must be finite and 0 or more")
     if isinstance(damping, str) or not (math.isfinite(damping) and damping >= 0):
@@ -48,7 +86,10 @@ def check_settings(group: dict[str, Any]) -> GroupSettings:
                 f"prune is {prune}; pass None, a count of 1 or more entries a row, or a share "
                 "of row mass between 0 and 1"
             )
-    return GroupSettings(float(damping), scale, prune)
+    rate = group["first_order_lr"]
+    if not (math.isfinite(rate) and rate >= 0):
+        raise ValueError(f"first_order_lr is {rate}; it must be finite and 0 or more")
+    return GroupSettings(float(damping), scale, prune, bool(group["maximize"]))
 
 
 def settings_of_block(
@@ -65,7 +106,7 @@ def settings_of_block(
     }
     if len(found) != 1:
         raise ValueError(
-            f"block {name!r} spans parameter groups with different damping or pruning; give them "
-            "the same, or use smaller blocks (blocks='layer' or 'tensor')"
+            f"block {name!r} spans parameter groups with different damping, pruning or maximize; "
+            "give them the same, or use smaller blocks (blocks='layer' or 'tensor')"
         )
     return found.pop()

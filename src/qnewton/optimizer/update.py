@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import islice
 from typing import Any
 
 import torch
@@ -10,71 +12,235 @@ from torch import Tensor
 
 from qnewton.records import Phase
 
+Change = tuple[list[Tensor], list[Tensor], float]
+"""Parameters, directions, and the length of direction to be added to each."""
+
+
+@dataclass(frozen=True)
+class GroupGradients:
+    """The gradients of one parameter group, of those parameters that have one.
+
+    Attributes:
+        parameters: The parameters.
+        values: Their ``.grad``, not a copy.
+        downhill: The sign that turns them into a direction of improvement: -1, or +1 where the
+            group maximizes.
+        rate: The group's ``first_order_lr``.
+    """
+
+    parameters: list[Tensor]
+    values: list[Tensor]
+    downhill: float
+    rate: float
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What the closure left in ``.grad``, with the norm of each piece.
+
+    Attributes:
+        groups: The pieces, by parameter group.
+        norms: ‖piece‖₂ of each, over all groups; not finite if and only if an entry is not.
+        norm: ‖g‖₂.
+    """
+
+    groups: list[GroupGradients]
+    norms: list[float]
+    norm: float
+
+    @classmethod
+    def of(cls, param_groups: Sequence[dict[str, Any]]) -> "Gradients":
+        """Read the gradients of an optimizer's parameter groups.
+
+        Raises:
+            ValueError: If a gradient is sparse.
+        """
+        groups: list[GroupGradients] = []
+        for group in param_groups:
+            parameters, values = [], []
+            for parameter in group["params"]:
+                gradient = parameter.grad
+                if gradient is not None:
+                    parameters.append(parameter)
+                    values.append(gradient)
+            downhill = 1.0 if group["maximize"] else -1.0
+            groups.append(
+                GroupGradients(parameters, values, downhill, float(group["first_order_lr"]))
+            )
+        norms = tensor_norms([value for group in groups for value in group.values])
+        return cls(groups, norms, math.hypot(*norms))
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What a step did to the parameters.
+
+    Attributes:
+        step_norm: ‖β·x‖₂; 0 when nothing was changed.
+        cosine: Between β·x and the negative gradient of what is minimized; ``None`` if either
+            vanishes.
+        finite: Whether the step could be taken; if not, nothing was changed.
+    """
+
+    step_norm: float
+    cosine: float | None
+    finite: bool
+
+
+NOT_APPLIED = Applied(step_norm=0.0, cosine=None, finite=False)
+"""A step that changed nothing."""
+
 
 @dataclass(frozen=True)
 class Update:
-    """A direction for every parameter it names, each in its parameter's shape."""
+    """A direction for every parameter it names, each in its parameter's shape.
+
+    Attributes:
+        directions: Parameters with their directions.
+        first_order: The ids of parameters whose direction is -g, of length ``first_order_lr``.
+    """
 
     directions: tuple[tuple[Tensor, Tensor], ...]
+    first_order: frozenset[int]
 
     @classmethod
-    def of(cls, blocks: Iterable[tuple[Sequence[Tensor], Tensor]]) -> "Update":
+    def of(cls, blocks: Iterable[tuple[Sequence[Tensor], Tensor, Phase]]) -> "Update":
         """Cut each block's flat direction into its parameters' shapes."""
         pairs: list[tuple[Tensor, Tensor]] = []
-        for parameters, flat in blocks:
+        first_order: set[int] = set()
+        for parameters, flat, phase in blocks:
+            if phase == "first-order":
+                first_order.update(map(id, parameters))
             pieces = flat.split([parameter.numel() for parameter in parameters])
             pairs += [
                 (parameter, piece.view_as(parameter).to(parameter.dtype))
                 for parameter, piece in zip(parameters, pieces, strict=True)
             ]
-        return cls(tuple(pairs))
+        return cls(tuple(pairs), frozenset(first_order))
 
 
-def first_order_update(groups: Sequence[dict[str, Any]]) -> Update:
-    """Return the direction -g of every parameter that has a gradient."""
-    return Update(
-        tuple(
-            (parameter, -parameter.grad)
-            for group in groups
-            for parameter in group["params"]
-            if parameter.grad is not None
-        )
-    )
+def tensor_norms(tensors: list[Tensor]) -> list[float]:
+    """Return ‖t‖₂ of each tensor; not finite if and only if one of its entries is not.
+
+    Raises:
+        ValueError: If a tensor is sparse.
+
+    Cost: one pass over the entries and one transfer to the host; a second pass in float64 over
+    tensors whose squares overflow.
+
+    Example:
+        >>> tensor_norms([torch.tensor([3.0, 4.0]), torch.tensor([2.0**100])])
+        [5.0, 1.2676506002282294e+30]
+    """
+    if not tensors:
+        return []
+    for tensor in tensors:
+        if tensor.layout is not torch.strided:
+            raise ValueError(
+                f"a gradient of shape {tuple(tensor.shape)} is sparse; QNewton needs dense ones, "
+                "for an embedding pass sparse=False"
+            )
+    found = torch._foreach_norm(tensors)  # pyright: ignore[reportPrivateImportUsage]
+    if len({tensor.device for tensor in tensors}) > 1:
+        found = [norm.cpu() for norm in found]
+    norms = torch.stack(list(found)).tolist()
+    if math.isfinite(sum(norms)):
+        return norms
+    return [
+        norm if math.isfinite(norm) else float(torch.linalg.vector_norm(tensor.double()))
+        for norm, tensor in zip(norms, tensors, strict=True)
+    ]
 
 
-@torch.no_grad()
+def descend(gradients: Gradients) -> Applied:
+    """Take the first-order step θ ← θ - β·g, unless it would not be finite.
+
+    Cost: one pass over the parameters; the norms are known already.
+    """
+    steps: list[float] = []
+    inner, norms = 0.0, iter(gradients.norms)
+    for group in gradients.groups:
+        for norm in islice(norms, len(group.values)):
+            steps.append(group.rate * norm)
+            inner += group.rate * norm * norm
+    step_norm = math.hypot(*steps)
+    changes = [(g.parameters, g.values, g.rate * g.downhill) for g in gradients.groups]
+    if not _add(changes, step_norm):
+        return NOT_APPLIED
+    return Applied(step_norm, _cosine(inner, step_norm, gradients.norm), finite=True)
+
+
 def apply_update(
-    update: Update, phase: Phase, groups: Sequence[dict[str, Any]]
-) -> tuple[float, float | None, bool]:
-    """Add β times the update to the parameters, unless some result would not be finite.
+    update: Update, param_groups: Sequence[dict[str, Any]], gradients: Gradients
+) -> Applied:
+    """Take the Newton step θ ← θ + β·x, unless it would not be finite.
 
     Args:
         update: The directions.
-        phase: Selects the length: ``lr`` for Newton steps, ``first_order_lr`` for the others.
-        groups: The optimizer's parameter groups.
-
-    Returns:
-        ‖β·x‖₂, the cosine between β·x and -g (``None`` if either vanishes), and whether every
-        parameter stays finite; when not, nothing was changed.
+        param_groups: The optimizer's parameter groups, with their β, ``lr``, and the
+            ``first_order_lr`` of parameters that could not have a Newton direction.
+        gradients: For the cosine.
     """
-    key = "lr" if phase == "newton" else "first_order_lr"
-    lengths = {id(p): float(group[key]) for group in groups for p in group["params"]}
-    changed: list[tuple[Tensor, Tensor]] = []
-    step_square = gradient_square = inner = 0.0
-    for parameter, direction in update.directions:
-        moved = parameter + lengths[id(parameter)] * direction
-        if not torch.isfinite(moved).all():
-            return 0.0, None, False
-        changed.append((parameter, moved))
-        step = lengths[id(parameter)] * direction.double()
-        step_square += float(step.square().sum())
-        if parameter.grad is not None:
-            gradient = parameter.grad.double()
-            gradient_square += float(gradient.square().sum())
-            inner -= float((step * gradient).sum())
-    for parameter, moved in changed:
-        parameter.copy_(moved)
-    step_norm, gradient_norm = math.sqrt(step_square), math.sqrt(gradient_square)
+    directions = {id(parameter): direction for parameter, direction in update.directions}
+    changes: list[Change] = []
+    steps: list[float] = []
+    gradient_norms: list[float] = []
+    inner, norms = 0.0, iter(gradients.norms)
+    for group, seen in zip(param_groups, gradients.groups, strict=True):
+        lengths = {False: float(group["lr"]), True: float(group["first_order_lr"])}
+        for first_order, length in lengths.items():
+            moved = [
+                p
+                for p in group["params"]
+                if id(p) in directions and (id(p) in update.first_order) == first_order
+            ]
+            changes.append((moved, [directions[id(p)] for p in moved], length))
+            steps += [length * norm for norm in tensor_norms(changes[-1][1])]
+        for parameter, value in zip(seen.parameters, seen.values, strict=True):
+            norm = next(norms)
+            if id(parameter) in directions:
+                length = lengths[id(parameter) in update.first_order]
+                product = float((directions[id(parameter)].double() * value).sum())
+                inner += seen.downhill * length * product
+                gradient_norms.append(norm)
+    step_norm = math.hypot(*steps)
+    if not _add(changes, step_norm):
+        return NOT_APPLIED
+    cosine = _cosine(inner, step_norm, math.hypot(*gradient_norms))
+    return Applied(step_norm, cosine, finite=True)
+
+
+def _add(changes: Sequence[Change], step_norm: float) -> bool:
+    """Make the changes, whose joint norm is given, and return whether all sums are finite."""
+    if not math.isfinite(step_norm):
+        return False
+    with torch.no_grad():
+        for parameters, directions, length in changes:
+            if parameters and step_norm >= _surely_finite(parameters[0].dtype):
+                sums = torch._foreach_add(  # pyright: ignore[reportPrivateImportUsage]
+                    parameters, directions, alpha=length
+                )
+                if not all(bool(torch.isfinite(total).all()) for total in sums):
+                    return False
+        for parameters, directions, length in changes:
+            if parameters:
+                torch._foreach_add_(  # pyright: ignore[reportPrivateImportUsage]
+                    parameters, directions, alpha=length
+                )
+    return True
+
+
+@cache
+def _surely_finite(dtype: torch.dtype) -> float:
+    """Return a length of change that cannot carry any finite number to infinity.
+
+    It is half a unit in the last place of the largest finite number, which rounds it away.
+    """
+    format = torch.finfo(dtype)
+    return format.max * format.eps / 4
+
+
+def _cosine(inner: float, step_norm: float, gradient_norm: float) -> float | None:
     if step_norm == 0 or gradient_norm == 0:
-        return step_norm, None, True
-    return step_norm, inner / (step_norm * gradient_norm), True
+        return None
+    return inner / (step_norm * gradient_norm)

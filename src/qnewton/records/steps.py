@@ -94,7 +94,18 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockRecord:
-    """One block of a step: its curvature, facts, decision, and what came of it."""
+    """One block of a step: its curvature, facts, decision, and what came of it.
+
+    Attributes:
+        name: The block's name.
+        n: Its unknowns.
+        curvature: How its matrix was obtained.
+        treatment: What was done to it.
+        facts: What was measured.
+        decision: Which solver was chosen.
+        attempts: What was tried.
+        first_order: Why the block took the direction -g in a Newton step; ``None`` if it did not.
+    """
 
     name: str
     n: int
@@ -103,6 +114,7 @@ class BlockRecord:
     facts: Facts
     decision: Decision
     attempts: tuple[Attempt, ...]
+    first_order: str | None = None
 
     @property
     def outcome(self) -> str:

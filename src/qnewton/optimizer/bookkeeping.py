@@ -1,0 +1,67 @@
+"""The record of one step, and why it may be skipped."""
+
+import dataclasses
+import math
+
+from qnewton.cost import SurveyFact, modelled_seconds, own_charges
+from qnewton.curvature import Evaluation
+from qnewton.optimizer.clock import StageClock
+from qnewton.optimizer.update import Applied, Gradients
+from qnewton.records import BlockRecord, Phase, StepRecord
+from qnewton.scheduler.policy import needs_survey
+from qnewton.scheduler.portfolio import Market
+
+
+def reason_to_skip(evaluation: Evaluation, gradients: Gradients) -> str | None:
+    """Return why a step from this loss and gradient cannot be taken; ``None`` if it can."""
+    if not math.isfinite(evaluation.loss):
+        return f"the loss is {evaluation.loss}"
+    if not math.isfinite(gradients.norm):
+        return "the gradient is not finite"
+    return None
+
+
+def step_record(
+    *,
+    step: int,
+    phase: Phase,
+    evaluation: Evaluation,
+    gradients: Gradients,
+    applied: Applied,
+    skipped: str | None,
+    blocks: tuple[BlockRecord, ...],
+    clock: StageClock,
+    policy: str,
+    market: Market,
+) -> StepRecord:
+    """Return what a step measured and did, with every stage priced where its work is known."""
+    record = StepRecord(
+        step=step,
+        phase=phase,
+        loss=evaluation.loss,
+        gradient_norm=gradients.norm,
+        step_norm=applied.step_norm,
+        cosine=applied.cosine,
+        parameters=sum(p.numel() for p in evaluation.parameters),
+        forward_backward_flops=evaluation.forward_backward_flops,
+        measured=clock.seconds(),
+        skipped=skipped,
+        reason="warm-up" if phase == "first-order" else None,
+        blocks=blocks,
+    )
+    if evaluation.forward_backward_flops is None:
+        return record  # no stage without its work, no price for the step
+    modelled = modelled_seconds(
+        record,
+        market.calibration,
+        charged=own_charges(record),
+        surveyed=_facts_paid_for(record, policy, market),
+        dtype=str(evaluation.parameters[0].dtype).removeprefix("torch."),
+    )
+    return dataclasses.replace(record, modelled=modelled)
+
+
+def _facts_paid_for(record: StepRecord, policy: str, market: Market) -> tuple[SurveyFact, ...]:
+    if any(block.decision.chosen == "cg" for block in record.blocks):
+        return ("condition",)
+    return needs_survey(policy, market.hardware)

@@ -1,0 +1,94 @@
+"""The Newton update: every block's system treated, decided and solved, one after the other."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qnewton.operators import LinearSystem, NegatedOperator
+from qnewton.optimizer.blocks import SurveyPlan, prepare_block, solve_block
+from qnewton.optimizer.clock import StageClock
+from qnewton.optimizer.replicas import Replicas
+from qnewton.optimizer.settings import settings_of_block
+from qnewton.optimizer.update import Update
+from qnewton.records import BlockRecord
+from qnewton.scheduler.portfolio import Market
+
+
+@dataclasses.dataclass(frozen=True)
+class NewtonUpdate:
+    """What came of a step's systems.
+
+    Attributes:
+        blocks: A record of every block that was looked at.
+        update: The directions; ``None`` if the blocks were only surveyed, or one has none.
+        failure: Why a block has no direction.
+    """
+
+    blocks: tuple[BlockRecord, ...] = ()
+    update: Update | None = None
+    failure: str | None = None
+
+
+def newton_update(
+    systems: list[LinearSystem],
+    groups: Sequence[dict[str, Any]],
+    *,
+    solve: bool,
+    plan: SurveyPlan,
+    policy: str,
+    market: Market,
+    max_dense: int,
+    clock: StageClock,
+    replicas: Replicas | None,
+    on_solution: Callable[[LinearSystem, BlockRecord, Tensor], None],
+) -> NewtonUpdate:
+    """Prepare and, if asked, solve every system; ``systems`` is used up on the way.
+
+    Args:
+        systems: One a block. Only one dense matrix is alive at a time.
+        groups: The optimizer's parameter groups, with the settings of each block.
+        solve: Whether to solve, or only to survey.
+        plan: What to measure of each block.
+        policy: Decides which solver runs.
+        market: Prices and tolerances.
+        max_dense: Rows of the largest block that is formed. A larger one that its solver cannot
+            solve takes a first-order direction, and its record says so.
+        clock: Told every stage.
+        replicas: Processes that must take the same step.
+        on_solution: Told every treated system that was solved.
+
+    Raises:
+        FloatingPointError: If some curvature holds a number that is not finite.
+        ValueError: If a block spans groups that are treated differently.
+    """
+    directions, records = [], []
+    while systems:
+        system = systems.pop(0)
+        settings = settings_of_block(system.name, system.parameters, groups)
+        if settings.maximize:
+            negative = NegatedOperator(system.operator)
+            system = dataclasses.replace(system, operator=negative, rhs=-system.rhs)
+        formed = system.n <= max_dense
+        prepared = prepare_block(system, settings, plan, policy, market, clock, formed)
+        if not solve:
+            records.append(prepared.record)
+            continue
+        direction, record = solve_block(prepared, market, clock)
+        if replicas is not None:
+            direction = replicas.agree(direction, system.rhs)
+        if direction is None or not torch.isfinite(direction).all():
+            tries = ", ".join(f"{a.solver}: {a.outcome}" for a in record.attempts)
+            if not formed:
+                reason = f"no solver for a block that is not formed ({tries})"
+                records.append(dataclasses.replace(record, first_order=reason))
+                directions.append((system.parameters, system.rhs, "first-order"))
+                continue
+            failure = f"no direction for block {system.name!r} ({tries})"
+            return NewtonUpdate((*records, record), failure=failure)
+        records.append(record)
+        directions.append((system.parameters, direction, "newton"))
+        on_solution(prepared.system, record, direction)
+    return NewtonUpdate(tuple(records), update=Update.of(directions) if solve else None)

@@ -1,0 +1,142 @@
+"""One model on several processes: what their averages are, and one direction for all."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from qnewton.curvature import Evaluation
+from qnewton.curvature.symmetric import mirror_upper_
+from qnewton.operators import LinearSystem, SymmetricOperator
+
+_AVAILABLE = dist.is_available()
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """Processes that hold the same parameters and each see an equal share of the batch.
+
+    The loss of the whole batch is the mean of theirs, so gradient and curvature are, too.
+    DistributedDataParallel averages what ``backward`` accumulates, never what second derivatives
+    are made of; here both are averaged, and a gradient that is averaged already stays as it is.
+
+    Attributes:
+        group: The processes; ``None`` for all.
+        size: How many there are.
+    """
+
+    group: "dist.ProcessGroup | None"
+    size: int
+
+    @classmethod
+    def present(cls, group: "dist.ProcessGroup | None") -> "Replicas | None":
+        """Return the replicas that share this process's model, or ``None`` if it is alone."""
+        if not (_AVAILABLE and dist.is_initialized()):
+            return None
+        size = dist.get_world_size(group)
+        return cls(group, size) if size > 1 else None
+
+    def average_evaluation(self, evaluation: Evaluation) -> Evaluation:
+        """Average ``.grad`` in place, and the loss.
+
+        A parameter that only some replicas reach gets a gradient on all of them.
+
+        Cost: one reduction of as many numbers as there are parameters.
+        """
+        parameters = evaluation.parameters
+        loss = parameters[0].new_tensor([evaluation.loss])
+        reached = parameters[0].new_tensor([float(g is not None) for g in evaluation.gradients])
+        flat = torch.cat([evaluation.gradient(parameters), reached, loss])
+        self.average_(flat)
+        pieces = flat.split([*(p.numel() for p in parameters), len(parameters), 1])
+        for parameter, piece, share in zip(parameters, pieces, pieces[-2].tolist(), strict=False):
+            if parameter.grad is not None:
+                parameter.grad.detach().copy_(piece.view_as(parameter))
+            elif share > 0:
+                parameter.grad = piece.view_as(parameter).clone()
+        return replace(
+            evaluation,
+            loss=float(flat[-1]),
+            gradients=tuple(None if p.grad is None else p.grad.detach() for p in parameters),
+        )
+
+    def average_curvature(self, systems: Iterable[LinearSystem]) -> list[LinearSystem]:
+        """Return the systems with the mean of all replicas' operators."""
+        return [s.with_operator(AveragedOperator(s.operator, self)) for s in systems]
+
+    def agree(self, direction: Tensor | None, example: Tensor) -> Tensor | None:
+        """Return the first replica's direction on all of them, or ``None`` if it has none.
+
+        All solve the same system, but their machines may round, or choose a solver, differently.
+
+        Args:
+            direction: This replica's solution, shape [N].
+            example: The right-hand side; gives shape, dtype and device.
+
+        Cost: one broadcast of N numbers.
+        """
+        shared = torch.cat([torch.zeros_like(example), example.new_zeros(1)])
+        if direction is not None:
+            shared[:-1] = direction
+            shared[-1] = 1.0
+        dist.broadcast(shared, group=self.group, group_src=0)
+        return shared[:-1] if bool(shared[-1]) else None
+
+    def decide(self, decision: bool, device: torch.device) -> bool:
+        """Return the first replica's decision on all of them; prices differ between machines."""
+        shared = torch.tensor([float(decision)], device=device)
+        dist.broadcast(shared, group=self.group, group_src=0)
+        return bool(shared)
+
+    def average_(self, tensor: Tensor) -> Tensor:
+        """Overwrite a contiguous tensor by its mean over the replicas, and return it."""
+        dist.all_reduce(tensor, group=self.group)
+        return tensor.div_(self.size)
+
+
+class AveragedOperator(SymmetricOperator):
+    """The mean of the replicas' operators; every product is a reduction over all of them.
+
+    Args:
+        operator: This replica's operator; its entries, once formed, are overwritten.
+        replicas: The processes.
+
+    Cost: products: one reduction of N numbers each; entries: one of N².
+    """
+
+    def __init__(self, operator: SymmetricOperator, replicas: Replicas) -> None:
+        self._operator = operator
+        self._replicas = replicas
+        self._entries: Tensor | None = None
+        self.treatment = operator.treatment
+
+    @property
+    def shape(self) -> torch.Size:
+        """Return ``torch.Size([N, N])``."""
+        return self._operator.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the dtype of products and entries."""
+        return self._operator.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of products and entries."""
+        return self._operator.device
+
+    def __matmul__(self, vector: Tensor) -> Tensor:
+        """Return A·v for v of shape [N], or A·V for V of shape [N, K]."""
+        if self._entries is not None:
+            return self._entries @ vector
+        return self._replicas.average_((self._operator @ vector).contiguous())
+
+    def dense(self) -> Tensor:
+        """Return the N × N entries, bitwise symmetric; the same tensor at every call."""
+        if self._entries is None:
+            entries = self._replicas.average_(self._operator.dense().contiguous())
+            # A reduction may add an entry and its mirror image in different orders.
+            self._entries = mirror_upper_(entries)
+        return self._entries

@@ -1,0 +1,184 @@
+"""Trainings that must not depend on over how many processes their batch is spread.
+
+Run as a process, it saves the parameters of its model after each scenario to ``FOLDER/RANK.pt``;
+imported, :func:`run_all` gives those of one process with the whole batch.
+
+    python scenarios.py FOLDER RANK SIZE
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from qnewton import QNewton
+from qnewton.cost import nominal_calibration
+from qnewton.optimizer import Warmup
+
+STEPS = 3
+
+
+class Share:
+    """This process's equal share of 24 samples, and a network that is the same on all."""
+
+    def __init__(self) -> None:
+        self.rank, self.size = (dist.get_rank(), dist.get_world_size()) if spread() else (0, 1)
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(24, 4, generator=generator, dtype=torch.float64)
+        y = torch.randint(0, 3, (24,), generator=generator)
+        self.whole = x, y
+        self.x, self.y = x.chunk(self.size)[self.rank], y.chunk(self.size)[self.rank]
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)).double()
+
+    def wrapped(self) -> nn.Module:
+        return DistributedDataParallel(self.net) if spread() else self.net
+
+    def loss(self, model: nn.Module) -> Tensor:
+        return nn.functional.cross_entropy(model(self.x), self.y)
+
+
+def spread() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def build(params: Any, **settings: Any) -> QNewton:
+    return QNewton(params, calibration=nominal_calibration(), **settings)
+
+
+def returned_loss(share: Share) -> None:
+    """No wrapper: nobody else averages the gradient."""
+    optimizer = build(share.net, blocks="full")
+    for _ in range(STEPS):
+        optimizer.step(lambda: share.loss(share.net))
+
+
+def wrapped_backward(share: Share) -> None:
+    """DistributedDataParallel has averaged the gradient before QNewton does."""
+    model = share.wrapped()
+    optimizer = build(model, blocks="full")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = share.loss(model)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.05)
+        return loss
+
+    for _ in range(STEPS):
+        optimizer.step(closure)
+
+
+def generic_route(share: Share) -> None:
+    """Parameters alone, with settings by group."""
+    first, last = share.net[0], share.net[2]
+    optimizer = build(
+        [{"params": first.parameters(), "damping": 2.0}, {"params": last.parameters(), "prune": 4}]
+    )
+    for _ in range(STEPS):
+        optimizer.step(lambda: share.loss(share.net))
+
+
+def surveyed(share: Share) -> None:
+    """The end of the warm-up and the solver hang on what is measured of the averaged system."""
+    warmup = Warmup(mode="auto", survey_every=1, budget_seconds=1e9)
+    optimizer = build(share.net, policy="paper", hardware="attosecond", warmup=warmup)
+    for _ in range(STEPS):
+        optimizer.step(lambda: share.loss(share.net))
+    assert [record.phase for record in optimizer.records] == ["first-order", "newton", "newton"]
+
+
+def attached(share: Share) -> None:
+    """A loop without closures, around the wrapper."""
+
+    class WithLoss(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = share.net
+
+        def forward(self) -> dict[str, Tensor]:
+            return {"loss": share.loss(self.net)}
+
+    inner = WithLoss()
+    model = DistributedDataParallel(inner) if spread() else inner
+    optimizer = build(inner)
+    optimizer.attach(inner, lambda output: output["loss"])
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        model()["loss"].backward()
+        optimizer.step()
+
+
+def not_finite_on_one(share: Share) -> None:
+    """One share's loss is not a number: every process skips the step, and all go on."""
+    optimizer = build(share.net)
+    for step in range(STEPS):
+        spoiled = step == 1 and share.rank == share.size - 1
+        optimizer.step(
+            lambda spoiled=spoiled: share.loss(share.net) * (float("nan") if spoiled else 1.0)
+        )
+    assert [record.skipped is None for record in optimizer.records] == [True, False, True]
+
+
+def reached_on_one(share: Share) -> None:
+    """Only the second half's loss depends on the network."""
+    optimizer = build(share.net)
+    constant = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    half = slice(12, 24) if share.size == 1 else slice(0, 12)
+
+    def closure() -> Tensor:
+        if share.rank < share.size - 1:
+            return 1.0 * constant
+        loss = nn.functional.cross_entropy(share.net(share.x[half]), share.y[half])
+        return loss / 2 if share.size == 1 else loss
+
+    for _ in range(STEPS):
+        optimizer.step(closure)
+
+
+def in_a_group_of_its_own(share: Share) -> None:
+    """Every process has the whole batch and averages with none."""
+    groups = [dist.new_group([rank]) for rank in range(share.size)] if spread() else [None]
+    own = groups[share.rank]
+    assert not isinstance(own, int)
+    optimizer = build(share.net, process_group=own)
+    share.x, share.y = share.whole
+    for _ in range(STEPS):
+        optimizer.step(lambda: share.loss(share.net))
+
+
+SCENARIOS: tuple[Callable[[Share], None], ...] = (
+    returned_loss,
+    wrapped_backward,
+    generic_route,
+    surveyed,
+    attached,
+    not_finite_on_one,
+    reached_on_one,
+    in_a_group_of_its_own,
+)
+
+
+def run_all() -> dict[str, Tensor]:
+    """Return each scenario's parameters at its end."""
+    found = {}
+    for scenario in SCENARIOS:
+        share = Share()
+        scenario(share)
+        found[scenario.__name__] = nn.utils.parameters_to_vector(share.net.parameters()).detach()
+    return found
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    folder, rank, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    dist.init_process_group(
+        "gloo", init_method=(folder / "store").as_uri(), rank=rank, world_size=size
+    )
+    torch.save(run_all(), folder / f"{rank}.pt")
+    dist.destroy_process_group()

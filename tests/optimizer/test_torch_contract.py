@@ -1,0 +1,553 @@
+"""PyTorch's own optimizer suite, ported: one test for every check of it that applies to QNewton.
+
+The tests carry the names they have in ``TestOptimRenewed`` of PyTorch's test/test_optim.py, and
+check what those check. Where the suite passes a dummy closure whose loss has no graph, which
+QNewton refuses, they pass the problem's own. What is in ``INAPPLICABLE`` stays out, each for the
+reason given; the last tests show that what is declined is refused.
+``python benchmarks/torch_contract.py`` runs this file and prints the table.
+"""
+
+import copy
+import io
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+
+from qnewton import QNewton
+from qnewton.cost import nominal_calibration
+
+CALIBRATION = nominal_calibration()
+
+INAPPLICABLE = {
+    "test_optim_infos_do_not_specify_global_cliquey_kwargs": "checks PyTorch's list of optimizers",
+    "test_forloop_goes_right_direction_multigpu": "parameters on several devices are refused",
+    "test_mixed_device_dtype": "parameters of several devices or dtypes are refused",
+    "test_complex": "complex parameters are refused",
+    "test_complex_2d": "complex parameters are refused",
+    "test_rosenbrock_sparse": "sparse gradients are refused",
+    "test_param_groups_weight_decay": "no weight_decay: an L2 term belongs into the closure, "
+    "where it has curvature",
+    "test_foreach_matches_forloop": "foreach is declined",
+    "test_foreach_large_tensor": "foreach is declined",
+    "test_peak_memory_foreach": "foreach is declined",
+    "test_defaults_changed_to_foreach": "foreach is declined",
+    "test_set_default_dtype_works_with_foreach": "foreach is declined",
+    "test_fused_matches_forloop": "fused is declined",
+    "test_fused_large_tensor": "fused is declined",
+    "test_fused_error_on_params_on_meta": "fused is declined",
+    "test_fused_does_not_step_if_foundinf": "fused is declined, and so is loss scaling",
+    "test_fused_cpu_matches_cuda": "fused is declined",
+    "test_cpu_load_state_dict": "fused and capturable are declined",
+    "TestDifferentiableOptimizer": "differentiable is declined",
+    "test_graph_optims (CUDA graphs)": "capturable is declined",
+}
+
+# Settings under which the checks run. Where the suite's convex loss is maximized, λ is above its
+# curvature: below, a Newton step goes to the stationary point, the minimum. So it is where the
+# system is pruned, which could make a weakly damped one indefinite.
+SETTINGS: dict[str, Callable[[], dict[str, Any]]] = {
+    "default": dict,
+    "lr": lambda: {"lr": 0.5},
+    "tensor lr": lambda: {"lr": torch.tensor(0.5)},
+    "maximize": lambda: {"maximize": True, "damping": 100.0},
+    "relative damping": lambda: {"damping": 0.5, "damping_scale": "max-abs"},
+    "prune": lambda: {"prune": 3, "damping": 100.0},
+    "full": lambda: {"blocks": "full"},
+    "warmup": lambda: {"warmup": 2, "first_order_lr": 0.01},
+}
+
+each_setting = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+
+
+def build(
+    params: Any, settings: Callable[[], dict[str, Any]] | None = None, **more: Any
+) -> QNewton:
+    return QNewton(params, calibration=CALIBRATION, **((settings() if settings else {}) | more))
+
+
+class Affine:
+    """The suite's problem: ‖W x + b‖² in W and b."""
+
+    def __init__(self, seed: int = 0, contiguous: bool = True) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        if contiguous:
+            weight = torch.randn(10, 5, generator=generator)
+            bias = torch.randn(10, generator=generator)
+        else:
+            weight = torch.randn(10, 5, 2, generator=generator)[..., 0]
+            bias = torch.randn(10, 2, generator=generator)[..., 0]
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(bias)
+        self.x = torch.randn(5, generator=generator)
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        return [self.weight, self.bias]
+
+    def named(self, named: bool) -> list[Any]:
+        return [("weight", self.weight), ("bias", self.bias)] if named else self.parameters
+
+    def copy(self) -> "Affine":
+        return copy.deepcopy(self)
+
+    def loss(self) -> Tensor:
+        return (self.weight.mv(self.x) + self.bias).square().sum()
+
+    def closure(self, optimizer: torch.optim.Optimizer) -> Callable[[], Tensor]:
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = self.loss()
+            loss.backward()
+            return loss
+
+        return closure
+
+
+@pytest.fixture(scope="module")
+def info() -> Any:
+    """PyTorch's description of an optimizer under test, for QNewton; private, so imported late."""
+    pytest.importorskip("expecttest", reason="PyTorch's test tools need expecttest")
+    from torch.testing._internal import common_optimizers as common
+
+    sgd = next(known for known in common.optim_db if known.optim_cls is torch.optim.SGD)
+    return common.OptimizerInfo(
+        QNewton,  # pyright: ignore[reportArgumentType]  # annotated as an instance, used as a class
+        optim_inputs_func=lambda device: [],
+        optim_error_inputs_func=common.get_error_inputs_for_all_optims,
+        scheduler_inputs=sgd.scheduler_inputs,
+        supported_impls=(),
+        supports_complex=False,
+        step_requires_closure=True,
+        supports_multiple_devices=False,
+    )
+
+
+def advance(schedulers: list[Any], loss: Any) -> None:
+    for scheduler in schedulers:
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(loss)
+        else:
+            scheduler.step()
+
+
+def test_errors(info: Any) -> None:
+    for case in info.optim_error_inputs_func("cpu", torch.float32):
+        params = case.optimizer_error_input.params
+        params = [nn.Parameter(torch.randn(1))] if params is None else params
+        expected = pytest.warns if issubclass(case.error_type, Warning) else pytest.raises
+        with expected(case.error_type, match=case.error_regex):
+            build(params, **case.optimizer_error_input.kwargs)
+
+
+@pytest.mark.parametrize("contiguous", [True, False])
+@pytest.mark.parametrize("scheduled", [False, True])
+@each_setting
+def test_forloop_goes_right_direction(
+    info: Any, settings: Any, contiguous: bool, scheduled: bool
+) -> None:
+    for constructors in info.scheduler_inputs if scheduled else [()]:
+        problem = Affine(contiguous=contiguous)
+        optimizer = build(problem.parameters, settings)
+        schedulers = [constructor(optimizer) for constructor in constructors]
+        before = problem.loss().item()
+        for _ in range(20):
+            loss = optimizer.step(problem.closure(optimizer))
+            advance(schedulers, loss)
+        after = problem.loss().item()
+        assert after > before if settings().get("maximize") else after < before
+
+
+def test_param_group_with_lrscheduler_goes_right_direction(info: Any) -> None:
+    for constructors in info.scheduler_inputs:
+        problem = Affine()
+        optimizer = build([{"params": [problem.weight]}, {"params": [problem.bias], "lr": 0.01}])
+        schedulers = [constructor(optimizer) for constructor in constructors]
+        before = problem.loss().item()
+        for _ in range(20):
+            advance(schedulers, optimizer.step(problem.closure(optimizer)))
+        assert problem.loss().item() < before
+
+
+@pytest.mark.parametrize("dimensions", [0, 1, 2])
+@each_setting
+def test_tensor_lr(settings: Any, dimensions: int) -> None:
+    problem, twin = Affine(), Affine()
+    plain = build(problem.parameters, lambda: settings() | {"lr": 0.5})
+    tensor = build(
+        twin.parameters, lambda: settings() | {"lr": torch.tensor(0.5).reshape([1] * dimensions)}
+    )
+    for _ in range(5):
+        plain.step(problem.closure(plain))
+        tensor.step(twin.closure(tensor))
+    assert torch.equal(problem.weight, twin.weight)
+    assert torch.equal(problem.bias, twin.bias)
+
+
+@each_setting
+def test_param_groups_lr(settings: Any) -> None:
+    problem, other = Affine(), nn.Parameter(torch.randn(2))
+    before, other_before = problem.loss().item(), other.detach().clone()
+    rates = {"lr": 1e-28, "first_order_lr": 1e-28}
+    own = {"lr": 0.5, "first_order_lr": 0.01} | settings()
+    blocks = {"blocks": own.pop("blocks")} if "blocks" in own else {}
+    warmup = {"warmup": own.pop("warmup")} if "warmup" in own else {}
+    shared = {name: own[name] for name in ("damping", "damping_scale", "prune") if name in own}
+    shared |= {"maximize": own.get("maximize", False)}
+    optimizer = build(
+        [{"params": problem.parameters, **own}, {"params": [other], **rates}],
+        lambda: shared | blocks | warmup,
+    )
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = problem.loss() + other.square().sum()
+        loss.backward()
+        return loss
+
+    for _ in range(20):
+        optimizer.step(closure)
+    after = problem.loss().item()
+    assert after > before if own.get("maximize") else after < before
+    assert torch.equal(other, other_before)
+
+
+@each_setting
+def test_step_is_noop_when_params_have_no_grad(settings: Any) -> None:
+    params = [torch.randn(2, 3) for _ in range(2)]
+    before = [p.clone() for p in params]
+    optimizer = build(params, settings)
+    assert optimizer.step(lambda: torch.tensor([1.0])).item() == 1.0
+    optimizer.step()
+    assert all(map(torch.equal, params, before))
+
+
+@each_setting
+def test_step_is_noop_for_zero_grads(settings: Any) -> None:
+    problem = Affine()
+    before = [p.detach().clone() for p in problem.parameters]
+    optimizer = build(problem.parameters, settings)
+    optimizer.step(lambda: 0.0 * problem.loss())
+    for parameter in problem.parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    with pytest.warns(UserWarning, match="without a closure"):
+        optimizer.step()
+    assert all(map(torch.equal, problem.parameters, before))
+
+
+@each_setting
+def test_optimizer_can_be_printed(settings: Any) -> None:
+    shown = repr(build(Affine().parameters, settings))
+    assert shown.startswith("QNewton (")
+    assert "damping: " in shown
+
+
+@pytest.mark.parametrize("named", list(itertools.product([False, True], repeat=2)))
+@each_setting
+def test_state_dict_deterministic(settings: Any, named: tuple[bool, bool]) -> None:
+    problem = Affine()
+    optimizer = build(problem.named(named[0]), settings)
+    for _ in range(3):
+        optimizer.step(problem.closure(optimizer))
+    twin = problem.copy()
+    again = build(twin.named(named[1]), settings)
+    again.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for _ in range(3):
+        optimizer.step(problem.closure(optimizer))
+        again.step(twin.closure(again))
+        assert torch.equal(problem.weight, twin.weight)
+        assert torch.equal(problem.bias, twin.bias)
+    assert without_names(optimizer.state_dict()) == without_names(again.state_dict())
+    assert [r.phase for r in again.records] == [r.phase for r in list(optimizer.records)[3:]]
+    again.param_groups.extend(again.param_groups)
+    repeated = without_names(again.state_dict())["param_groups"][-1]
+    assert without_names(optimizer.state_dict())["param_groups"][-1] == repeated
+
+
+def without_names(state_dict: dict[str, Any]) -> dict[str, Any]:
+    state_dict = copy.deepcopy(state_dict)
+    for group in state_dict["param_groups"]:
+        group.pop("param_names", None)
+    return state_dict
+
+
+@each_setting
+def test_can_load_older_state_dict(settings: Any) -> None:
+    problem = Affine()
+    optimizer = build(problem.parameters, settings)
+    for _ in range(3):
+        optimizer.step(problem.closure(optimizer))
+    old = copy.deepcopy(optimizer.state_dict())
+    for group in old["param_groups"]:
+        for name in ("maximize", "first_order_lr", "damping_scale", "prune"):
+            del group[name]
+    # Version 0.1 kept the counters under the first parameter alone, as tensors.
+    old["state"] = {0: {"step": torch.tensor(3), "newton": torch.tensor(False)}}
+    optimizer.load_state_dict(old)
+    optimizer.step(problem.closure(optimizer))
+    assert [record.step for record in optimizer.records] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("named", list(itertools.product([False, True], repeat=2)))
+def test_can_load_from_to_named_state_dict(named: tuple[bool, bool]) -> None:
+    problem = Affine()
+    optimizer = build(problem.named(named[0]))
+    optimizer.step(problem.closure(optimizer))
+    again = build(problem.named(named[1]))
+    again.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    again.step(problem.closure(again))
+    assert again.records[-1].step == 1
+    if any(named):
+        assert again.state_dict()["param_groups"][0]["param_names"] == ["weight", "bias"]
+
+
+@pytest.mark.parametrize("named", [False, True])
+@each_setting
+def test_save_load_equality_with_weights_only(settings: Any, named: bool) -> None:
+    problem = Affine()
+    optimizer = build(problem.named(named), settings)
+    for _ in range(3):
+        optimizer.step(problem.closure(optimizer))
+    state_dict = optimizer.state_dict()
+    for weights_only in (True, False):
+        file = io.BytesIO()
+        torch.save(state_dict, file)
+        file.seek(0)
+        assert torch.load(file, weights_only=weights_only) == state_dict
+
+
+@each_setting
+def test_load_nontensor_step(settings: Any) -> None:
+    problem = Affine()
+    optimizer = build(problem.parameters, settings)
+    for _ in range(3):
+        optimizer.step(problem.closure(optimizer))
+    for form in (int, float, torch.tensor):
+        state_dict = copy.deepcopy(optimizer.state_dict())
+        for state in state_dict["state"].values():
+            state["step"] = form(3)
+        optimizer.load_state_dict(state_dict)
+        optimizer.step(problem.closure(optimizer))
+        assert optimizer.records[-1].step == 3
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_state_dict_with_cuda_params() -> None:
+    problem, twin = Affine(), Affine()
+    twin.weight = nn.Parameter(twin.weight.detach().cuda())
+    twin.bias = nn.Parameter(twin.bias.detach().cuda())
+    twin.x = twin.x.cuda()
+    optimizer = build(problem.parameters)
+    optimizer.step(problem.closure(optimizer))
+    state_dict = copy.deepcopy(optimizer.state_dict())
+    kept = copy.deepcopy(state_dict)
+    on_device = build(twin.parameters)
+    on_device.load_state_dict(state_dict)
+    assert state_dict == kept
+    for _ in range(3):
+        on_device.step(twin.closure(on_device))
+    assert on_device.records[-1].step == 3
+    assert on_device.records[-1].skipped is None
+
+
+def note_before(optimizer: torch.optim.Optimizer) -> None:
+    optimizer.state["note"] = 1  # pyright: ignore[reportArgumentType]  # as PyTorch's test does
+
+
+def note_after(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
+    state_dict["noted"] = state_dict["state"].pop("note", None) is not None
+    return state_dict
+
+
+def test_state_dict_pre_hook() -> None:
+    optimizer = build(Affine().parameters)
+    optimizer.register_state_dict_pre_hook(note_before)
+    assert optimizer.state_dict()["state"]["note"] == 1
+
+
+def test_state_dict_post_hook() -> None:
+    optimizer = build(Affine().parameters)
+    optimizer.register_state_dict_post_hook(note_after)
+    assert optimizer.state_dict()["noted"] is False
+
+
+def test_state_dict_pre_post_hook() -> None:
+    optimizer = build(Affine().parameters)
+    optimizer.register_state_dict_pre_hook(note_before)
+    optimizer.register_state_dict_post_hook(note_after)
+    state_dict = optimizer.state_dict()
+    assert "note" not in state_dict["state"]
+    assert state_dict["noted"] is True
+
+
+def set_lr_in_place(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> None:
+    state_dict["param_groups"][0]["lr"] = 0.002
+
+
+def set_lr_in_a_copy(
+    optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]
+) -> dict[str, Any]:
+    changed = copy.deepcopy(state_dict)
+    changed["param_groups"][0]["lr"] = 0.003
+    return changed
+
+
+def test_load_state_dict_pre_hook_and_prepend() -> None:
+    optimizer = build(Affine().parameters)
+    state_dict = optimizer.state_dict()
+    optimizer.register_load_state_dict_pre_hook(set_lr_in_place)
+    optimizer.load_state_dict(state_dict)
+    assert optimizer.param_groups[0]["lr"] == 0.002
+    optimizer.register_load_state_dict_pre_hook(set_lr_in_a_copy, prepend=True)
+    optimizer.load_state_dict(state_dict)
+    assert optimizer.param_groups[0]["lr"] == 0.002
+
+
+def check_load_post_hook(changed_before: bool) -> None:
+    optimizer = build(Affine().parameters)
+    seen: list[float] = []
+    if changed_before:
+        optimizer.register_load_state_dict_pre_hook(set_lr_in_a_copy)
+    optimizer.register_load_state_dict_post_hook(lambda o: seen.append(o.param_groups[0]["lr"]))
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert seen == [0.003 if changed_before else 1.0]
+
+
+def test_load_state_dict_post_hook() -> None:
+    check_load_post_hook(changed_before=False)
+
+
+def test_load_state_dict_pre_post_hook() -> None:
+    check_load_post_hook(changed_before=True)
+
+
+@pytest.fixture
+def problem_and_optimizer() -> tuple[Affine, QNewton]:
+    problem = Affine()
+    return problem, build(problem.parameters)
+
+
+def test_step_post_hook(problem_and_optimizer: tuple[Affine, QNewton]) -> None:
+    problem, optimizer = problem_and_optimizer
+    closure, seen = problem.closure(optimizer), []
+    handle = optimizer.register_step_post_hook(lambda o, args, kwargs: seen.append(args))
+    optimizer.step(closure)
+    optimizer.step(closure)
+    handle.remove()
+    optimizer.step(closure)
+    assert len(seen) == 2
+
+
+def test_step_pre_hook(problem_and_optimizer: tuple[Affine, QNewton]) -> None:
+    problem, optimizer = problem_and_optimizer
+    closure, losses = problem.closure(optimizer), []
+    handle = optimizer.register_step_pre_hook(
+        lambda o, args, kwargs: losses.append(problem.loss().item())
+    )
+    optimizer.step(closure)
+    optimizer.step(closure)
+    handle.remove()
+    optimizer.step(closure)
+    assert losses == [pytest.approx(r.loss) for r in list(optimizer.records)[:2]]
+
+
+def test_step_all_hooks(problem_and_optimizer: tuple[Affine, QNewton]) -> None:
+    problem, optimizer = problem_and_optimizer
+    order: list[str] = []
+
+    def say(word: str) -> Callable[..., None]:
+        return lambda *_: order.append(word)
+
+    handles = [
+        register_optimizer_step_pre_hook(say("all pre")),
+        register_optimizer_step_post_hook(say("all post")),
+        optimizer.register_step_pre_hook(say("own pre")),
+        optimizer.register_step_post_hook(say("own post")),
+    ]
+    optimizer.step(problem.closure(optimizer))
+    for handle in handles:
+        handle.remove()
+    optimizer.step(problem.closure(optimizer))
+    assert order == ["all pre", "own pre", "own post", "all post"]
+
+
+@each_setting
+def test_deepcopy_copies_all_public_attrs(settings: Any) -> None:
+    problem = Affine()
+    optimizer = build(problem.parameters, settings)
+    for _ in range(3):
+        optimizer.step(problem.closure(optimizer))
+    twin, again = copy.deepcopy((problem, optimizer))
+
+    def public(thing: object) -> set[str]:
+        return {name for name in vars(thing) if not name.startswith("_")}
+
+    assert public(again) == public(optimizer)
+    optimizer.step(problem.closure(optimizer))
+    again.step(twin.closure(again))
+    assert torch.equal(problem.weight, twin.weight)
+    assert again.records[-1].step == 3
+
+
+def test_second_order_optims_return_consistent_types() -> None:
+    for warmup in (0, 9):
+        problem = Affine()
+        optimizer = build(problem.parameters, warmup=warmup)
+        returned = optimizer.step(problem.closure(optimizer))
+        assert isinstance(returned, Tensor)
+        assert not returned.requires_grad
+
+
+@each_setting
+def test_non_empty_state(settings: Any) -> None:
+    problem = Affine()
+    optimizer = build(problem.parameters, settings)
+    optimizer.step(problem.closure(optimizer))
+    assert set(optimizer.state) == set(problem.parameters)
+    assert all(optimizer.state.values())
+
+
+# What is declined is refused.
+
+
+@pytest.mark.parametrize("flag", ["foreach", "fused", "capturable", "differentiable"])
+def test_flags_of_pytorch_are_declined_by_name(flag: str) -> None:
+    off: dict[str, Any] = {flag: False}
+    build(Affine().parameters, **off)
+    on: dict[str, Any] = {flag: True}
+    with pytest.raises(ValueError, match=f"QNewton has no {flag}=True: .*; leave it out"):
+        build(Affine().parameters, **on)
+    problem = Affine()
+    with pytest.raises(ValueError, match=f"no {flag}=True"):
+        build([{"params": problem.parameters, flag: True}])
+
+
+def test_an_unknown_argument_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="no argument 'weight_decay'"):
+        build(Affine().parameters, weight_decay=0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.float16, torch.bfloat16])
+def test_parameters_of_other_dtypes_are_refused(dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match=f"dtype {dtype}; curvature needs float32 or float64"):
+        build([nn.Parameter(torch.zeros(2, dtype=dtype))])
+
+
+def test_parameters_on_several_devices_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"mix torch\.float32 on cpu with torch\.float32 on meta"):
+        build([nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2, device="meta"))])
+
+
+def test_sparse_gradients_are_refused() -> None:
+    embedding = nn.Embedding(4, 2, sparse=True)
+    optimizer = build(embedding.parameters())
+    with pytest.raises(ValueError, match=r"is sparse; .*sparse=False"):
+        optimizer.step(lambda: embedding(torch.tensor([1])).sum())
