@@ -63,7 +63,7 @@ class Case:
 
 
 CASES = (
-    Case("convolutional", conv_net, 256, (8, 32, 128)),
+    Case("convolutional", conv_net, 256, (4, 8, 32)),
     Case("tanh", tanh_mlp, None, (32, 128, 512)),
 )
 
