@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from qnewton.cost import lanczos_products
 from qnewton.operators import DenseOperator, LinearSystem, SymmetricOperator
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.settings import GroupSettings
@@ -64,12 +65,18 @@ def prepare_block(
         operator = _treat(curvature, settings)
     treated = system.with_operator(operator)
     batch = system.curvature.batch if system.curvature is not None else None
+    block_market = replace(market, dtype=str(operator.dtype).removeprefix("torch."))
     with clock.stage("survey"):
         if plan.measure:
-            facts = survey(operator, bounds=("determinant", "trace"), seed=plan.seed, batch=batch)
+            facts = survey(
+                operator,
+                bounds=("determinant", "trace"),
+                max_products=lanczos_products(market.calibration, system.n, block_market.dtype),
+                seed=plan.seed,
+                batch=batch,
+            )
         else:
             facts = Facts(n=system.n, batch=batch)
-    block_market = replace(market, dtype=str(operator.dtype).removeprefix("torch."))
     decision = decide(policy, quotes(facts, block_market))
     record = BlockRecord(
         name=system.name,

@@ -245,7 +245,7 @@ def _damped_facts(matrix: Tensor, first: Tensor, seed: int) -> dict[str, Any]:
     n = first.numel()
     block = matrix[:n, :n]
     return {
-        "condition": condition_number(DenseOperator(block), "lanczos", seed=seed),
+        "condition": condition_number(DenseOperator(block), "lanczos", seed=seed, max_products=n),
         "damped_sparsity": int(row_sparsities(block, MASSES[:1]).max()),
     }
 
