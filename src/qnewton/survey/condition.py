@@ -27,7 +27,7 @@ def condition_number(
     """Estimate or bound κ(A) = max|λ|/min|λ| of a symmetric matrix, indefinite ones included.
 
     * ``lanczos``: from products alone. Stops when the error estimates of both ends of |A| meet
-      the tolerance twice in a row (a heuristic), or when its products run out. ``low`` is a
+      the tolerance three times in a row (a heuristic), or when its products run out. ``low`` is a
       theorem (θ_max/θ_min for a definite matrix, σ_1/σ_k of the (k+1)×k tridiagonal for any),
       ``high`` one that holds with probability 1 - 1e-6 over the start; it is ``None`` until the
       products tell zero apart from the spectrum. The value is ``None`` if the products ran out

@@ -66,7 +66,7 @@ def lanczos_summary(
         if k < min(next_check, limit) or process.exhausted:
             continue
         next_check = k + max(_spacing(k), min(rarest, k // 2))
-        if met_at is None and _settled_twice(process, tolerance):
+        if met_at is None and _settled_throughout(process, tolerance):
             met_at = k
         if met_at is not None:
             bracketed = spectrum_bounds(process.tridiagonal()).smallest is not None
@@ -80,14 +80,16 @@ def _spacing(products: int) -> int:
     return max(2, products // 16)
 
 
-def _settled_twice(process: Lanczos, tolerance: float) -> bool:
-    """Return whether the tolerance is met now and was met some products ago."""
+def _settled_throughout(process: Lanczos, tolerance: float) -> bool:
+    """Return whether the tolerance is met now and was met at the last two places before.
+
+    A Ritz value may rest beside one eigenvalue before it moves on to the next. Of 1,500 random
+    spectra, 40 to 400 eigenvalues drawn independently, 1.5% came out off by more than the 1%
+    asked for; 2.6% where met twice in a row was enough.
+    """
     k = process.products
-    earlier = k - _spacing(k)
-    return (
-        earlier >= _FIRST_CHECK
-        and _settled(process.tridiagonal(), tolerance)
-        and _settled(process.tridiagonal(earlier), tolerance)
+    return k - 2 * _spacing(k) >= _FIRST_CHECK and all(
+        _settled(process.tridiagonal(k - back * _spacing(k)), tolerance) for back in range(3)
     )
 
 
