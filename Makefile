@@ -28,14 +28,21 @@ $(VENV)/.docs: $(VENV)/.base
 	$(INSTALL) -e '.[docs]'
 	@touch $@
 
+# The peers' torchvision is never loaded here. Where its build does not match torch's (a CUDA one
+# beside a CPU torch), loading it fails, and so do Lightning and transformers, which try to.
+$(VENV)/.bench: $(VENV)/.dev
+	$(INSTALL) -e '.[bench]'
+	@$(BIN)/python -c 'import torchvision' 2>/dev/null || $(BIN)/python -m pip uninstall --quiet --yes torchvision
+	@touch $@
+
 run: $(VENV)/.base ## train on real digits, print the comparison table, write pictures and a page
 	$(BIN)/qnewton compare digits
 
 test: $(VENV)/.dev ## run the whole test suite
 	$(BIN)/python -m pytest -n auto
 
-bench: $(VENV)/.dev ## side by side with peers; writes benchmarks/results
-	$(BIN)/python benchmarks/newton_steps.py
+bench: $(VENV)/.bench ## side by side with peers; prints one table, writes benchmarks/results
+	$(BIN)/python -m benchmarks $(DATA_FLAG)
 
 paper: $(VENV)/.base ## every table and figure of the paper, quick versions; needs MNIST
 	$(BIN)/qnewton paper all $(DATA_FLAG)

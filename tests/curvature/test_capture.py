@@ -236,8 +236,16 @@ def test_batch_and_flops_come_from_the_linear_layers(problem):
     assert evaluation.forward_backward_flops == 6 * 8 * (4 * 3 + 3 * 2)
 
 
-def test_batch_and_flops_are_unknown_where_nothing_tells(data):
+def test_batch_and_flops_come_from_convolutions_too(data):
     net = nn.Sequential(nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(4, 2)).double()
+    x, y = data(8, 4, 2)
+    evaluation = Curvature(net).evaluate(lambda: nn.functional.cross_entropy(net(x[:, None]), y))
+    assert evaluation.batch == 8
+    assert evaluation.forward_backward_flops == 6 * 8 * (2 * 2 * 3 + 4 * 2)
+
+
+def test_batch_and_flops_are_unknown_where_nothing_tells(data):
+    net = nn.Sequential(nn.ConvTranspose1d(1, 2, 2), nn.Flatten(), nn.Linear(10, 2)).double()
     x, y = data(8, 4, 2)
     evaluation = Curvature(net).evaluate(lambda: nn.functional.cross_entropy(net(x[:, None]), y))
     assert (evaluation.batch, evaluation.forward_backward_flops) == (8, None)

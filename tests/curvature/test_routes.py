@@ -44,7 +44,7 @@ def test_l2_term_in_the_closure(mlp, data, func_hessian, blocks, coefficient):
         return nn.functional.cross_entropy(forward(x), y) + coefficient * penalty
 
     expected = func_hessian(net, lambda f: loss(f, f.values.values()))
-    reason = "0.weight enters the loss in 2 places"
+    reason = "enters the loss in 2 places"
     assert_blocks(net, lambda: loss(net, net.parameters()), expected, blocks, "generic", reason)
 
 
@@ -84,12 +84,12 @@ def test_batch_norm_in_training(data, func_hessian, blocks, affine):
     expected = func_hessian(net, written_out)
     assert_blocks(net, lambda: loss(net), expected, blocks)
     routes = {s.name: record(s) for s in systems(net, lambda: loss(net), blocks="layer")}
+    # Its scale and shift have no closed form, and samples interact before the normalization only.
+    assert routes["0"].route == routes["3"].route == "closed-form"
+    assert "samples interact" in routes["0"].reason
+    assert "samples interact" not in routes["3"].reason
     if affine:
-        assert "not the weight or bias of an nn.Linear" in routes["0"].reason
-    else:
-        assert "random product is off" in routes["0"].reason
-        # The layer after the normalisation is covered: its samples do not interact.
-        assert routes["3"].route == "closed-form"
+        assert "1.weight is not the weight or bias of a linear or" in routes["1"].reason
 
 
 def test_batch_norm_in_evaluation_is_elementwise(data):
@@ -139,10 +139,9 @@ def test_contrastive_loss(mlp, data, func_hessian, blocks):
     expected = func_hessian(net, loss)
     assert_blocks(net, lambda: loss(net), expected, blocks)
     for system in systems(net, lambda: loss(net), blocks=blocks):
+        assert record(system).route == "closed-form"
         # A bias moves all samples alike, so its own block is right however samples interact.
-        if not system.name.endswith("bias"):
-            assert record(system).route == "generic"
-            assert "is off by" in record(system).reason
+        assert ("samples interact" in record(system).reason) != system.name.endswith("bias")
 
 
 @every_partition
@@ -204,9 +203,7 @@ def test_pooled_sequences(data, func_hessian, blocks, flatten):
     def loss(forward):
         return nn.functional.cross_entropy(forward(x), y)
 
-    expected = func_hessian(net, loss)
-    reason = "different numbers of samples" if flatten else "3 dimensions"
-    assert_blocks(net, lambda: loss(net), expected, blocks, "generic", reason)
+    assert_blocks(net, lambda: loss(net), func_hessian(net, loss), blocks, "closed-form")
 
 
 class Tied(nn.Module):
@@ -233,7 +230,13 @@ def test_tied_weights(data, blocks):
 
     flat = torch.cat([p.detach().flatten() for p in net.parameters()])
     expected = torch.func.hessian(of_flat)(flat)
-    assert_blocks(net, lambda: net(x).square().mean(), expected, blocks, "generic", "shared by two")
+    closure = lambda: net(x).square().mean()  # noqa: E731
+    assert_blocks(net, closure, expected, blocks)
+    for system in systems(net, closure, blocks=blocks):
+        # The tied weight has no closed form; the two biases, alone, have.
+        tied = any(parameter is net.encode.weight for parameter in system.parameters)
+        assert record(system).route == ("generic" if tied else "closed-form")
+        assert ("encode.weight is shared by 2 layers" in record(system).reason) == tied
 
 
 @every_partition
@@ -245,20 +248,12 @@ def test_parameter_used_outside_its_module(mlp, data, func_hessian, blocks):
         return (forward(x) @ weight).square().mean()
 
     expected = func_hessian(net, lambda f: loss(f, f.values["0.weight"]))
-    reason = "enters the loss in 2 places"
-    assert_blocks(net, lambda: loss(net, net[0].weight), expected, blocks, "generic", reason)
-
-
-@every_partition
-def test_convolutions(data, func_hessian, blocks):
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv1d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(6, 2)).double()
-    x, y = data(7, 5, 2)
-
-    def loss(forward):
-        return nn.functional.cross_entropy(forward(x[:, None]), y)
-
-    assert_blocks(net, lambda: loss(net), func_hessian(net, loss), blocks, "generic", "0.weight")
+    closure = lambda: loss(net, net[0].weight)  # noqa: E731
+    assert_blocks(net, closure, expected, blocks)
+    for system in systems(net, closure, blocks=blocks):
+        twice = any(parameter is net[0].weight for parameter in system.parameters)
+        assert record(system).route == ("generic" if twice else "closed-form")
+        assert ("0.weight enters the loss in 2 places" in record(system).reason) == twice
 
 
 def test_a_layer_that_did_not_run_has_zero_rows(mlp, data):
@@ -283,16 +278,16 @@ def test_the_probe_looks_at_every_step(mlp, data):
         return nn.functional.cross_entropy(z, y) + weight * (z @ z.mT).square().mean()
 
     curvature = Curvature(net, blocks="full")
-    routes = []
+    interact = []
     for value in (0.0, 1.0, 0.0):
         weight.fill_(value)
         [system] = curvature.systems(curvature.evaluate(closure))
-        routes.append(record(system).route)
-    assert routes == ["closed-form", "generic", "closed-form"]
+        interact.append("samples interact" in record(system).reason)
+    assert interact == [False, True, False]
 
 
 def test_very_wide_layers_go_matrix_free(mlp, data, monkeypatch):
-    monkeypatch.setattr("qnewton.curvature.probe._MAX_ENTRIES", 10)
+    monkeypatch.setattr("qnewton.curvature.structure._MAX_ENTRIES", 10)
     net = mlp((4, 3, 2), nn.Tanh)
     x, y = data(6, 4, 2)
     [system] = systems(net, lambda: nn.functional.cross_entropy(net(x), y), blocks="full")
@@ -308,7 +303,8 @@ def test_hooks_of_the_user_are_seen(mlp, data, func_hessian):
     def loss(forward):
         return nn.functional.cross_entropy(forward(x), y)
 
-    assert_blocks(net, lambda: loss(net), func_hessian(net, loss), "full", "generic", "is off by")
+    expected = func_hessian(net, loss)
+    assert_blocks(net, lambda: loss(net), expected, "full", "closed-form", "samples interact")
 
 
 def test_subclasses_of_linear_are_not_trusted(data):
@@ -333,6 +329,8 @@ def test_bfloat16_autocast_takes_the_generic_route(mlp, data):
     [system] = systems(net, closure, blocks="full")
     matrix = system.operator.dense()
     assert matrix.dtype == torch.float32
+    assert record(system).route == "generic"
+    assert "is off by" in record(system).reason
     [exact] = systems(net, lambda: nn.functional.cross_entropy(net(x), y), blocks="full")
     # bfloat16 keeps 8 bits; the curvature is a sum of products of a few such numbers.
     assert (matrix - exact.operator.dense()).norm() <= 0.05 * exact.operator.dense().norm()

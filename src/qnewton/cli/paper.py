@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from qnewton.experiments.paper.artifact import Artifact
 
 
+_WIDEST = 8
+"""Columns of a table that still read well in a terminal."""
+
+
 class FailedCheckError(RuntimeError):
     """An artifact contradicts itself or the records it was made from."""
 
@@ -125,11 +129,15 @@ def _show(artifact: Artifact) -> None:
     from qnewton.experiments.paper.writing import cell
 
     for described in artifact.tables:
+        lines = [described.columns, *([cell(v) for v in row] for row in described.rows)]
+        # More columns than rows: one line a quantity reads better than thirteen narrow columns.
+        if len(described.columns) > max(_WIDEST, len(described.rows) + 1):
+            lines = list(zip(*lines, strict=True))
         table = Table(title=described.title, caption=described.note or None)
-        for column in described.columns:
-            table.add_column(column)
-        for row in described.rows:
-            table.add_row(*(cell(value) for value in row))
+        for heading in lines[0]:
+            table.add_column(heading, overflow="fold")
+        for line in lines[1:]:
+            table.add_row(*line)
         RESULTS.print(table)
     for finding in artifact.findings:
         RESULTS.print(

@@ -1,7 +1,7 @@
 """Walks over autograd graphs, and many vector-Jacobian products of one, batched."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -33,40 +33,41 @@ def batched_grad(
                 [0., 4.]])
     """
     count = grad_outputs[0].shape[0]
+    reached: list[bool] = []
+
+    def one(*cotangents: Tensor) -> tuple[Tensor, ...]:
+        found = torch.autograd.grad(
+            outputs, inputs, cotangents, retain_graph=True, allow_unused=True
+        )
+        reached[:] = [tensor is not None for tensor in found]
+        return tuple(tensor for tensor in found if tensor is not None)
+
     try:
-        with warnings.catch_warnings():
-            # An operation without a batching rule is looped over inside vmap, which warns.
-            warnings.filterwarnings("ignore", message="There is a performance drop")
-            return list(
-                torch.autograd.grad(
-                    outputs,
-                    inputs,
-                    grad_outputs,
-                    retain_graph=True,
-                    allow_unused=True,
-                    is_grads_batched=True,
-                )
-            )
+        columns = _each(one, grad_outputs) if count == 1 else _batched(one, grad_outputs)
     except RuntimeError:
         # Some operations refuse vmap altogether (random or in-place ones): one at a time.
-        singles = [
-            _single_grad(outputs, inputs, [g[k] for g in grad_outputs]) for k in range(count)
-        ]
-        return [
-            None if column[0] is None else torch.stack(column)
-            for column in zip(*singles, strict=True)
-        ]
+        try:
+            columns = _each(one, grad_outputs)
+        except RuntimeError as error:
+            raise not_twice_differentiable(error) from error
+    following = iter(columns)
+    return [next(following) if known else None for known in reached]
 
 
-def _single_grad(
-    outputs: Sequence[Tensor], inputs: Sequence[Tensor], grad_outputs: Sequence[Tensor]
-) -> tuple[Tensor, ...]:
-    try:
-        return torch.autograd.grad(
-            outputs, inputs, grad_outputs, retain_graph=True, allow_unused=True
-        )
-    except RuntimeError as error:
-        raise not_twice_differentiable(error) from error
+def _each(
+    one: Callable[..., tuple[Tensor, ...]], grad_outputs: Sequence[Tensor]
+) -> Sequence[Tensor]:
+    singles = [one(*pieces) for pieces in zip(*grad_outputs, strict=True)]
+    return [torch.stack(column) for column in zip(*singles, strict=True)]
+
+
+def _batched(
+    one: Callable[..., tuple[Tensor, ...]], grad_outputs: Sequence[Tensor]
+) -> Sequence[Tensor]:
+    with warnings.catch_warnings():
+        # An operation without a batching rule is looped over inside vmap, which warns.
+        warnings.filterwarnings("ignore", message="There is a performance drop")
+        return torch.func.vmap(one)(*grad_outputs)
 
 
 def graph_nodes(outputs: Sequence[Tensor]) -> Iterator[Node]:

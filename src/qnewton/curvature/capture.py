@@ -6,27 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+from qnewton.curvature.patches import Layer, LayerCall
 
 Closure = Callable[[], Any]
 
 _SAY_HOW = "let the closure call loss.backward(), or return the loss with its graph"
-
-
-@dataclass(frozen=True)
-class LayerCall:
-    """One pass through a linear layer, recorded with its graph.
-
-    Attributes:
-        layer: The module.
-        input: a_{m-1}, as the layer received it.
-        output: s_m, the pre-activation, before anything downstream can overwrite it.
-    """
-
-    layer: nn.Linear
-    input: Tensor
-    output: Tensor
 
 
 @dataclass
@@ -40,10 +27,10 @@ class Evaluation:
         parameters: Trainable parameters.
         gradients: Their ``.grad`` as the closure left it (clipping counts; not a copy), ``None``
             for a parameter the loss does not reach.
-        calls: Passes through linear layers, in the order they ran.
+        calls: Passes through linear and convolution layers, in the order they ran.
         batch: Leading dimension of the first such layer's input, if it ran once.
-        forward_backward_flops: Operations of one forward and backward pass, 6·rows·in·out a
-            linear layer; ``None`` when other layers own trainable parameters, or none was seen.
+        forward_backward_flops: Operations of one forward and backward pass, 6·n·T·in·out a
+            layer; ``None`` when other layers own trainable parameters, or none was seen.
     """
 
     loss: float
@@ -70,7 +57,7 @@ class Evaluation:
 
 
 def evaluate(
-    closure: Closure, parameters: Sequence[Tensor], layers: Sequence[nn.Linear], curvature: bool
+    closure: Closure, parameters: Sequence[Tensor], layers: Sequence[Layer], curvature: bool
 ) -> Evaluation:
     """Run ``closure`` once and return its loss, gradients and, if asked, its graph.
 
@@ -81,7 +68,7 @@ def evaluate(
     Args:
         closure: Computes the loss at the present parameters.
         parameters: Trainable parameters.
-        layers: Linear layers to record.
+        layers: Linear and convolution layers to record.
         curvature: Keep the graph and record layers; without it this is a plain step.
 
     Raises:
@@ -91,6 +78,8 @@ def evaluate(
     with torch.enable_grad():
         with ExitStack() as stack:
             for layer in layers if curvature else ():
+                own = layer.register_forward_pre_hook(_own_input, with_kwargs=True)
+                stack.callback(own.remove)
                 handle = layer.register_forward_hook(
                     _recorder(calls), with_kwargs=True, prepend=True
                 )
@@ -144,8 +133,18 @@ class _BackwardRecorder(TorchFunctionMode):
             self.root = term if self.root is None else self.root + term
 
 
+def _own_input(layer: Layer, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """Give the layer a copy of its input, whose gradient is then that of this use alone."""
+    given = args[0] if args else kwargs["input"]
+    if not given.requires_grad:
+        return args, kwargs
+    if args:
+        return (given.clone(), *args[1:]), kwargs
+    return args, {**kwargs, "input": given.clone()}
+
+
 def _recorder(calls: list[LayerCall]) -> Callable[..., Tensor]:
-    def record(layer: nn.Linear, args: Any, kwargs: Any, output: Tensor) -> Tensor:
+    def record(layer: Layer, args: Any, kwargs: Any, output: Tensor) -> Tensor:
         if not output.requires_grad:
             return output
         calls.append(LayerCall(layer, args[0] if args else kwargs["input"], output))
@@ -201,4 +200,4 @@ def _flops(calls: Sequence[LayerCall], parameters: Sequence[Tensor]) -> float | 
     seen = {id(p) for call in calls for p in call.layer.parameters()}
     if not calls or any(id(parameter) not in seen for parameter in parameters):
         return None
-    return float(sum(6 * call.input.numel() * call.layer.out_features for call in calls))
+    return float(sum(6 * call.output.numel() * call.inputs for call in calls))

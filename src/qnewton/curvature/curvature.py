@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from qnewton.curvature.blocks import Block, Partition, partition
 from qnewton.curvature.capture import Closure, Evaluation, evaluate
 from qnewton.curvature.hessian import hessian_operators
+from qnewton.curvature.patches import layers_of
 from qnewton.operators import LinearSystem
 
 Kind = Literal["hessian", "ggn", "fisher"]
@@ -54,12 +55,7 @@ class Curvature:
         self._operators = _KINDS[kind]
         self.blocks: tuple[Block, ...] = partition(model, blocks)
         self.parameters = tuple(p for block in self.blocks for p in block.parameters)
-        # Subclasses of nn.Linear may compute anything, so they are left to the generic route.
-        self._layers = [
-            layer
-            for layer in (model.modules() if isinstance(model, nn.Module) else ())
-            if type(layer) is nn.Linear and any(p.requires_grad for p in layer.parameters())
-        ]
+        self._layers = layers_of(model) if isinstance(model, nn.Module) else []
 
     def evaluate(self, closure: Closure, curvature: bool = True) -> Evaluation:
         """Run the closure once: loss, gradient in ``.grad``, and the graph for :meth:`systems`.

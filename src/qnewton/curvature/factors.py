@@ -1,13 +1,13 @@
-"""What the closed form needs of the graph: δ, B and J of every linear layer."""
+"""What the closed form needs of the graph: δ, B and J of linear layers, sample by sample."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from qnewton.curvature.autograd import batched_grad, not_twice_differentiable
-from qnewton.curvature.capture import LayerCall
+from qnewton.curvature.autograd import batched_grad
+from qnewton.curvature.patches import LayerCall
 
 # Entries of one batch of double backward passes through the activations (256 MB in float32).
 _BATCH_ENTRIES = 1 << 26
@@ -15,7 +15,7 @@ _BATCH_ENTRIES = 1 << 26
 
 @dataclass(frozen=True)
 class LayerFactors:
-    """Per-sample derivatives of a loss through linear layers, in the order the layers ran.
+    """Per-sample derivatives of a loss through linear layers, by the index of their call.
 
     With s_l = W_l a_{l-1} + b_l, and every loss factor (such as 1/n) inside δ:
 
@@ -27,21 +27,23 @@ class LayerFactors:
             [n, out_l, in_m]; a missing pair is zero.
     """
 
-    inputs: tuple[Tensor, ...]
-    deltas: tuple[Tensor, ...]
+    inputs: dict[int, Tensor] = field(default_factory=dict)
+    deltas: dict[int, Tensor] = field(default_factory=dict)
     second: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     jacobians: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
 
-def layer_factors(root: Tensor, calls: Sequence[LayerCall], cross: bool) -> LayerFactors:
-    """Differentiate ``root`` twice with respect to the pre-activations of ``calls``.
+def layer_factors(
+    calls: Mapping[int, LayerCall], deltas: Sequence[Tensor], cross: bool
+) -> LayerFactors:
+    """Differentiate δ with respect to the pre-activations of linear layers.
 
     Samples must not interact: the derivatives of all samples come from one backward pass over
     their sum. Whether they do is for the probe to find out.
 
     Args:
-        root: Live scalar loss; its graph is kept.
-        calls: Each linear layer's single pass, inputs of shape [n, in].
+        calls: Each layer's single pass, inputs of shape [n, in], in the order they ran.
+        deltas: Live δ of every call.
         cross: Also B and J between different layers.
 
     Raises:
@@ -52,27 +54,20 @@ def layer_factors(root: Tensor, calls: Sequence[LayerCall], cross: bool) -> Laye
 
     Reference: Dangel, Harmeling and Hennig 2020 (arXiv:1902.01813), Hessian backpropagation.
     """
-    outputs = [call.output for call in calls]
-    with torch.enable_grad():
-        try:
-            found = torch.autograd.grad(root, outputs, create_graph=True, allow_unused=True)
-        except RuntimeError as error:
-            raise not_twice_differentiable(error) from error
-    deltas = [torch.zeros_like(s) if d is None else d for s, d in zip(outputs, found, strict=True)]
-    dtype = calls[0].layer.weight.dtype
-    factors = LayerFactors(
-        inputs=tuple(call.input.detach().to(dtype).contiguous() for call in calls),
-        deltas=tuple(delta.detach().to(dtype) for delta in deltas),
-    )
-    for late, (delta, call) in enumerate(zip(deltas, calls, strict=True)):
-        first = 0 if cross else late
-        upstream = outputs[first : late + 1]
-        for early, second in enumerate(_per_sample(delta, upstream), start=first):
+    factors = LayerFactors()
+    indices = list(calls)
+    for position, (late, call) in enumerate(calls.items()):
+        dtype = call.layer.weight.dtype
+        factors.inputs[late] = call.input.detach().to(dtype).contiguous()
+        factors.deltas[late] = deltas[late].detach().to(dtype)
+        before = indices[:position] if cross else []
+        upstream = [calls[early].output for early in (*before, late)]
+        for early, second in zip((*before, late), _per_sample(deltas[late], upstream), strict=True):
             if second is None:
-                second = delta.new_zeros((*outputs[early].shape, delta.shape[1]))
+                second = call.output.new_zeros((*calls[early].output.shape, call.outputs))
             factors.second[early, late] = second.to(dtype)
-        if cross and late > 0:
-            for early, jacobian in enumerate(_per_sample(call.input, outputs[:late])):
+        if before:
+            for early, jacobian in zip(before, _per_sample(call.input, upstream[:-1]), strict=True):
                 if jacobian is not None:
                     factors.jacobians[early, late] = jacobian.to(dtype)
     return factors

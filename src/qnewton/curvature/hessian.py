@@ -8,10 +8,10 @@ from torch import Tensor
 
 from qnewton.curvature.blocks import Block
 from qnewton.curvature.capture import Evaluation
-from qnewton.curvature.factors import layer_factors
+from qnewton.curvature.closed_form import closed_forms
 from qnewton.curvature.generic import GenericHessian, GradientGraph
 from qnewton.curvature.layered import LayeredHessian
-from qnewton.curvature.probe import Verdict, probe, structural_obstacle
+from qnewton.curvature.probe import probe
 from qnewton.operators import SymmetricOperator
 from qnewton.records import CurvatureRecord
 
@@ -86,7 +86,9 @@ def hessian_operators(
     """Return each block's Hessian operator and how it is computed.
 
     The closed form is used for a block when the structure allows it and a random product by
-    double backward agrees with it, at every step; the generic route otherwise.
+    double backward agrees with it, at every step; the generic route otherwise. Where that product
+    disagrees because samples interact, directions in the weights, which do not mind, are tried
+    before the generic route.
 
     Args:
         evaluation: The loss at the present parameters.
@@ -100,22 +102,13 @@ def hessian_operators(
     product a block; no entries are formed.
     """
     graph = GradientGraph(root, evaluation.parameters)
-    closed, obstacle = _closed_forms(evaluation, root, blocks)
     operators: list[tuple[SymmetricOperator, CurvatureRecord]] = []
-    for index, block in enumerate(blocks):
-        if obstacle is None:
-            verdict = probe(closed[index], graph, block.parameters)
-        else:
-            verdict = Verdict(False, obstacle)
-        source: BlockHessian = (
-            closed[index]
-            if verdict.holds
-            else GenericHessian(graph, block.parameters, evaluation.forward_backward_flops)
-        )
+    for block, form in zip(blocks, closed_forms(evaluation, root, blocks), strict=True):
+        source, reason = _source(evaluation, root, block, form, graph)
         record = CurvatureRecord(
             kind="hessian",
-            route="closed-form" if verdict.holds else "generic",
-            reason=verdict.reason,
+            route="closed-form" if isinstance(source, LayeredHessian) else "generic",
+            reason=reason,
             forming_flops=source.forming_flops,
             batch=evaluation.batch,
         )
@@ -123,28 +116,24 @@ def hessian_operators(
     return operators
 
 
-def _closed_forms(
-    evaluation: Evaluation, root: Tensor, blocks: Sequence[Block]
-) -> tuple[list[LayeredHessian], str | None]:
-    """Return each block in closed form, or why there is none."""
-    names = {
-        name: parameter
-        for block in blocks
-        for name, parameter in zip(block.names, block.parameters, strict=True)
-    }
-    cross = _spans_layers(evaluation, blocks)
-    obstacle = structural_obstacle(root, evaluation.calls, names, cross)
-    if obstacle is not None:
-        return [], obstacle
-    factors = layer_factors(root, evaluation.calls, cross)
-    return [LayeredHessian(factors, evaluation.calls, b.parameters) for b in blocks], None
-
-
-def _spans_layers(evaluation: Evaluation, blocks: Sequence[Block]) -> bool:
-    """Return whether some block holds parameters of more than one linear layer."""
-    layer_of = {
-        id(parameter): index
-        for index, call in enumerate(evaluation.calls)
-        for parameter in call.layer.parameters()
-    }
-    return any(len({layer_of.get(id(p)) for p in block.parameters}) > 1 for block in blocks)
+def _source(
+    evaluation: Evaluation,
+    root: Tensor,
+    block: Block,
+    form: LayeredHessian | str,
+    graph: GradientGraph,
+) -> tuple[BlockHessian, str]:
+    """Return the cheapest computation of a block that is right, and why it is that one."""
+    generic = GenericHessian(graph, block.parameters, evaluation.forward_backward_flops)
+    if isinstance(form, str):
+        return generic, form
+    verdict = probe(form, graph, block.parameters)
+    if verdict.holds:
+        return form, verdict.reason
+    if form.assumes_independence:
+        [other] = closed_forms(evaluation, root, [block], per_sample=False)
+        if not isinstance(other, str):
+            again = probe(other, graph, block.parameters)
+            if again.holds:
+                return other, f"samples interact; by directions in the weights {again.reason}"
+    return generic, verdict.reason

@@ -1,127 +1,172 @@
-"""The exact Hessian of a network of linear layers, in closed form."""
+"""The exact Hessian of a network of linear and convolution layers, in closed form."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
-from qnewton.curvature.capture import LayerCall
+from qnewton.curvature.directions import Directions
 from qnewton.curvature.factors import LayerFactors
+from qnewton.curvature.patches import LayerCall
+from qnewton.curvature.places import places
 from qnewton.curvature.products import WORKSPACE_ENTRIES, fill_cross, fill_own, own_flops
+from qnewton.curvature.rows import fill_rows, rows_flops
 from qnewton.curvature.symmetric import mirror_upper_
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a layer's parameters sit in a block; ``None`` is not in the block."""
-
-    weight: slice | None
-    bias: slice | None
-
-
 class LayeredHessian:
-    """A diagonal block of the Hessian, from the per-sample derivatives of its linear layers.
+    """A diagonal block of the Hessian, from derivatives inside the network and matrix products.
 
     H[(l,j,p),(m,q,r)] = Σ_n ã_{l-1}[p] ( B^{lm}[j,q] ã_{m-1}[r] + [l<m] δ_m[q] J^{lm}[j,r] ),
-    with ã = (a; 1) for the bias, l ≤ m; factors such as 1/n are inside B and δ.
+    with ã = (a; 1) for the bias, l ≤ m; factors such as 1/n are inside B and δ. That is for two
+    layers with factors; the rows of layers without come from :class:`Directions`.
 
     Args:
-        factors: δ, B and J of the layers (without cross terms if the block has one layer).
-        calls: The layers, in the order of ``factors``.
+        factors: δ, B and J of linear layers (without cross terms if the block has one layer).
+        directions: Derivatives along directions in the weights of all layers.
+        independent: Whether samples are known not to interact.
+        calls: The layers with parameters in the block, by index, in the order they ran.
         parameters: The block's parameters in order; each a weight or bias of one of the layers.
 
     Reference: Dangel, Harmeling and Hennig 2020 (arXiv:1902.01813).
     """
 
     def __init__(
-        self, factors: LayerFactors, calls: Sequence[LayerCall], parameters: Sequence[Tensor]
+        self,
+        factors: LayerFactors,
+        directions: Directions | None,
+        independent: bool,
+        calls: Mapping[int, LayerCall],
+        parameters: Sequence[Tensor],
     ) -> None:
         self._factors = factors
-        slices: dict[int, slice] = {}
-        offset = 0
-        for parameter in parameters:
-            slices[id(parameter)] = slice(offset, offset + parameter.numel())
-            offset += parameter.numel()
-        self._n = offset
-        self._places: dict[int, _Place] = {}
-        for index, call in enumerate(calls):
-            place = _Place(slices.get(id(call.layer.weight)), slices.get(id(call.layer.bias)))
-            if place.weight is not None or place.bias is not None:
-                self._places[index] = place
+        self._directions = directions
+        self._independent = independent
+        self._calls = dict(calls)
+        self._example = parameters[0]
+        self._n = sum(parameter.numel() for parameter in parameters)
+        self._places = places(calls, parameters)
+        self._per_sample = [m for m in self._places if m in factors.inputs]
+        self._on_patches = [m for m in self._places if m not in factors.inputs]
+
+    @property
+    def assumes_independence(self) -> bool:
+        """Whether entries are wrong if samples interact and nothing but the probe would tell."""
+        return bool(self._per_sample)
 
     @property
     def forming_flops(self) -> float:
         """Operations that form the entries, to leading order, zeros not skipped."""
-        samples, flops, weights = self._factors.inputs[0].shape[0], 0.0, []
-        for m, place in self._places.items():
-            inputs = self._factors.inputs[m].shape[1]
-            outputs = self._factors.deltas[m].shape[1]
+        flops, weights = 0.0, []
+        for m in self._per_sample:
+            place, call = self._places[m], self._calls[m]
             if place.weight is not None:
-                weights.append((inputs, outputs))
-                flops += own_flops(samples, inputs, outputs)
+                weights.append(call)
+                flops += own_flops(call.samples, call.inputs, call.outputs)
             if place.bias is not None:
-                flops += samples * outputs**2
+                flops += call.samples * call.outputs**2
         for early, late in combinations(weights, 2):
-            flops += 2.0 * samples * math.prod(early) * math.prod(late)
+            sizes = (early.inputs, early.outputs, late.inputs, late.outputs)
+            flops += 2.0 * late.samples * math.prod(sizes)
+        if self._directions is not None:
+            for m in self._on_patches:
+                flops += rows_flops(
+                    self._directions, m, self._places, self._partners(m), self._independent
+                )
         return flops
 
     def product(self, vector: Tensor) -> Tensor:
         """Return H·v for v of shape [N] without forming H.
 
-        Cost: O(n·((Σ out)² + Σ in·out)) operations.
+        Cost: O(n·((Σ out)² + Σ in·out)) operations; with layers on patches, a double backward
+        pass through activations and O(n·T·in·out) a layer besides.
         """
-        f = self._factors
-        pushed, weights = {}, {}  # change of s_m caused by m's own parameters; V_m
-        for m, place in self._places.items():
-            a, outputs = f.inputs[m], f.deltas[m].shape[1]
-            moved = a.new_zeros((a.shape[0], outputs))
+        moves = {m: self._move(vector, m) for m in self._places}
+        result = torch.zeros_like(vector)
+        if self._per_sample:
+            self._add_per_sample(result, {m: moves[m] for m in self._per_sample})
+        if self._directions is not None and self._on_patches:
+            # What layers on patches cause everywhere, and what the others cause at them.
+            patched = {m: moves[m] for m in self._on_patches}
+            self._add_rows(result, self._directions.along(patched, list(self._places)))
+            if self._per_sample:
+                others = {m: moves[m] for m in self._per_sample}
+                self._add_rows(result, self._directions.along(others, self._on_patches))
+        return result
+
+    def _move(self, vector: Tensor, layer: int) -> tuple[Tensor, Tensor | None]:
+        """Return how ``vector`` moves a layer's weight, [out, in], and its bias, [out]."""
+        place, call = self._places[layer], self._calls[layer]
+        weight = vector.new_zeros((call.outputs, call.inputs))
+        if place.weight is not None:
+            weight = vector[place.weight].view_as(weight)
+        return weight, None if place.bias is None else vector[place.bias]
+
+    def _add_rows(self, result: Tensor, rows: Mapping[int, tuple[Tensor, Tensor]]) -> None:
+        for m, (weight, bias) in rows.items():
+            place = self._places[m]
             if place.weight is not None:
-                weights[m] = vector[place.weight].view(outputs, a.shape[1])
-                moved = a @ weights[m].mT
-            pushed[m] = moved if place.bias is None else moved + vector[place.bias]
+                result[place.weight] += weight
+            if place.bias is not None:
+                result[place.bias] += bias
+
+    def _add_per_sample(
+        self, result: Tensor, moves: Mapping[int, tuple[Tensor, Tensor | None]]
+    ) -> None:
+        f = self._factors
+        pushed = {}  # change of s_m caused by m's own parameters
+        for m, (weight, bias) in moves.items():
+            moved = f.inputs[m] @ weight.mT
+            pushed[m] = moved if bias is None else moved + bias
         through = {m: torch.zeros_like(moved) for m, moved in pushed.items()}  # change of δ_m
         inside = {m: torch.zeros_like(f.inputs[m]) for m in pushed}  # change of a_{m-1}
-        for early in pushed:
-            for late in pushed:
-                if early > late:
-                    continue
-                second = f.second[early, late]
-                through[late] += _forward(second, pushed[early])
-                if early == late:
-                    continue
-                through[early] += _backward(second, pushed[late])
-                jacobian = f.jacobians.get((early, late))
-                if jacobian is not None and late in weights:
-                    inside[late] += _forward(jacobian, pushed[early])
-                    turned = f.deltas[late] @ weights[late]
-                    through[early] += _backward(jacobian, turned)
-        result = torch.zeros_like(vector)
-        for m, place in self._places.items():
-            if place.weight is not None:
-                grown = through[m].mT @ f.inputs[m] + f.deltas[m].mT @ inside[m]
-                result[place.weight] = grown.flatten()
-            if place.bias is not None:
-                result[place.bias] = through[m].sum(0)
-        return result
+        for early, late in combinations(pushed, 2):
+            second = f.second[early, late]
+            through[late] += _forward(second, pushed[early])
+            through[early] += _backward(second, pushed[late])
+            jacobian = f.jacobians.get((early, late))
+            if jacobian is not None:
+                inside[late] += _forward(jacobian, pushed[early])
+                through[early] += _backward(jacobian, f.deltas[late] @ moves[late][0])
+        for m in pushed:
+            through[m] += _forward(f.second[m, m], pushed[m])
+        self._add_rows(
+            result,
+            {
+                m: (
+                    (through[m].mT @ f.inputs[m] + f.deltas[m].mT @ inside[m]).flatten(),
+                    through[m].sum(0),
+                )
+                for m in pushed
+            },
+        )
 
     def dense(self) -> Tensor:
         """Return the N × N entries, bitwise symmetric.
 
         Cost: ``forming_flops`` in matrix products, fewer where units are inactive (their exact
-        zeros are skipped); N² entries of memory and a workspace of some megabytes.
+        zeros are skipped), and passes through activations; N² entries of memory and a workspace
+        of some megabytes.
         """
-        example = self._factors.inputs[0]
-        matrix = example.new_empty((self._n, self._n))
-        workspace = example.new_empty(WORKSPACE_ENTRIES)
-        indices = list(self._places)
-        for position, early in enumerate(indices):
-            self._fill_own(matrix, early, workspace)
-            for late in indices[position + 1 :]:
+        matrix = self._example.new_empty((self._n, self._n)).detach()
+        if self._per_sample:
+            workspace = matrix.new_empty(WORKSPACE_ENTRIES)
+            for early in self._per_sample:
+                self._fill_own(matrix, early, workspace)
+            for early, late in combinations(self._per_sample, 2):
                 self._fill_cross(matrix, early, late, workspace)
+        if self._directions is not None:
+            for m in self._on_patches:
+                partners = self._partners(m)
+                fill_rows(matrix, self._directions, m, self._places, partners, self._independent)
         return matrix
+
+    def _partners(self, layer: int) -> list[int]:
+        """Return the layers whose blocks with ``layer`` are its to fill."""
+        later = [m for m in self._on_patches if m > layer]
+        return sorted([*self._per_sample, *later])
 
     def _fill_own(self, matrix: Tensor, layer: int, workspace: Tensor) -> None:
         place, a = self._places[layer], self._factors.inputs[layer]

@@ -16,6 +16,7 @@ from qnewton.records import (
     CurvatureRecord,
     Decision,
     Facts,
+    Quote,
 )
 from qnewton.scheduler.policy import decide
 from qnewton.scheduler.portfolio import Market, candidates, quotes
@@ -39,10 +40,17 @@ class SurveyPlan:
 
 @dataclass(frozen=True)
 class PreparedBlock:
-    """A treated block with its facts and decision, not solved yet."""
+    """A treated block with its facts and decision, not solved yet.
+
+    Attributes:
+        system: The treated system.
+        record: What is known of it so far.
+        formed: Whether its entries exist.
+    """
 
     system: LinearSystem
     record: BlockRecord
+    formed: bool
 
 
 def prepare_block(
@@ -52,22 +60,28 @@ def prepare_block(
     policy: str,
     market: Market,
     clock: StageClock,
+    formed: bool = True,
 ) -> PreparedBlock:
     """Form, treat and survey one block, ask for quotes, and decide.
+
+    With ``formed`` false the block is only multiplied with: nothing is formed or measured, and
+    the candidates are those that need no entries.
 
     Raises:
         FloatingPointError: If the curvature holds a number that is not finite.
     """
-    with clock.stage("curvature"):
-        curvature = DenseOperator(system.operator.dense())
-        _check_finite(curvature.dense(), system.name)
+    curvature = system.operator
+    if formed:
+        with clock.stage("curvature"):
+            curvature = DenseOperator(curvature.dense())
+            _check_finite(curvature.dense(), system.name)
     with clock.stage("treatment"):
         operator = _treat(curvature, settings)
     treated = system.with_operator(operator)
     batch = system.curvature.batch if system.curvature is not None else None
     block_market = replace(market, dtype=str(operator.dtype).removeprefix("torch."))
     with clock.stage("survey"):
-        if plan.measure:
+        if plan.measure and formed:
             facts = survey(
                 operator,
                 bounds=("determinant", "trace"),
@@ -76,8 +90,10 @@ def prepare_block(
                 batch=batch,
             )
         else:
-            facts = Facts(n=system.n, batch=batch)
-    decision = decide(policy, quotes(facts, block_market))
+            notes = () if formed else ("not formed: N is above max_dense",)
+            facts = Facts(n=system.n, batch=batch, notes=notes)
+    offers = quotes(facts, block_market, formed)
+    decision = decide(policy, offers) if formed else _by_products(policy, offers, system.n)
     record = BlockRecord(
         name=system.name,
         n=system.n,
@@ -88,7 +104,7 @@ def prepare_block(
         decision=decision,
         attempts=(),
     )
-    return PreparedBlock(treated, record)
+    return PreparedBlock(treated, record, formed)
 
 
 def solve_block(
@@ -100,7 +116,7 @@ def solve_block(
     when all failed, and the record with every attempt.
     """
     system, record = prepared.system, prepared.record
-    by_name = {candidate.name: candidate for candidate in candidates(market)}
+    by_name = {c.name: c for c in candidates(market, prepared.formed)}
     attempts: list[Attempt] = []
     for name in _order(record.decision):
         start = time.perf_counter()
@@ -110,6 +126,16 @@ def solve_block(
         if solution.outcome == "solved":
             return solution.direction, replace(record, attempts=tuple(attempts))
     return None, replace(record, attempts=tuple(attempts))
+
+
+def _by_products(policy: str, offers: tuple[Quote, ...], n: int) -> Decision:
+    """Decide for a block without entries: nobody knows its κ yet, so nobody has a price."""
+    return Decision(
+        chosen="cg",
+        quotes=offers,
+        policy=policy,
+        reason=f"N = {n:,} is above max_dense, so conjugate gradients on products",
+    )
 
 
 def _treat(operator: SymmetricOperator, settings: GroupSettings) -> SymmetricOperator:

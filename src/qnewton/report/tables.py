@@ -25,6 +25,7 @@ COMPARISON_HEADERS = (
     f"{MODELLED_HEADER}\nper step",
     "solved by\nquantum",
 )
+_METHOD_WIDTH = 15
 NOT_REACHED = "> before a number of steps: the target was not reached within them"
 
 
@@ -66,13 +67,21 @@ def comparison_table(
         caption=Text("\n".join(_footnotes(comparison, config, models))),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,
     )
-    for number, header in enumerate(COMPARISON_HEADERS):
-        table.add_column(header, justify="right" if number else "left", overflow="fold")
     marks = _marks(comparison)
-    for row in comparison.rows:
-        table.add_row(*(Text(cell) for cell in comparison_cells(row, marks.get(row.note, ""))))
+    rows = [comparison_cells(row, marks.get(row.note, "")) for row in comparison.rows]
+    for number, header in enumerate(COMPARISON_HEADERS):
+        # As wide as its longest word and no wider: rich would break the names of methods instead.
+        words = [word for cells in rows for word in cells[number].split()]
+        table.add_column(
+            header,
+            justify="right" if number else "left",
+            overflow="fold",
+            width=max(0 if number else _METHOD_WIDTH, *map(len, (*words, *header.split("\n")))),
+        )
+    for cells in rows:
+        table.add_row(*(Text(cell) for cell in cells))
     return table
 
 

@@ -28,6 +28,7 @@ class Market:
         epsilon: Error tolerance the quantum solver is priced and run at.
         tolerance: Relative residual the classical solvers have to reach.
         dtype: dtype of the system, which decides the calibrated rates.
+        max_products: Most products an iterative classical solver may spend on a system.
     """
 
     calibration: Calibration
@@ -35,23 +36,35 @@ class Market:
     epsilon: float
     tolerance: float
     dtype: str
+    max_products: int = 1000
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One solver of the portfolio: how it is priced and how it is run."""
+    """One solver of the portfolio: how it is priced and how it is run.
+
+    Attributes:
+        name: Its name in quotes and records.
+        machine: Whether a classical or a quantum machine would run it.
+        price: Makes its quote from the facts.
+        run: Solves a system.
+        needs_entries: Whether it reads the matrix's entries rather than multiplying with it.
+    """
 
     name: str
     machine: MachineKind
     price: Callable[[Facts, Market], Quote]
     run: Callable[[LinearSystem, Facts, Market], Solution]
+    needs_entries: bool
 
 
-def _classical(name: str, price: Callable[[Facts, Market], Quote]) -> Candidate:
+def _classical(
+    name: str, price: Callable[[Facts, Market], Quote], needs_entries: bool = True
+) -> Candidate:
     def run(system: LinearSystem, facts: Facts, market: Market) -> Solution:
-        return solve(system, name, tolerance=market.tolerance)
+        return solve(system, name, tolerance=market.tolerance, max_products=market.max_products)
 
-    return Candidate(name, "classical", price, run)
+    return Candidate(name, "classical", price, run, needs_entries)
 
 
 def _run_qsvt(system: LinearSystem, facts: Facts, market: Market) -> Solution:
@@ -81,21 +94,35 @@ PORTFOLIO: tuple[Candidate, ...] = (
     _classical("lu_inverse", lambda f, m: lu_inverse_quote(m.calibration, f, m.dtype)),
     _classical("lu", lambda f, m: lu_quote(m.calibration, f, m.dtype)),
     _classical("cholesky", lambda f, m: cholesky_quote(m.calibration, f, m.dtype)),
-    _classical("cg", lambda f, m: cg_quote(m.calibration, f, m.dtype, tolerance=m.tolerance)),
+    _classical(
+        "cg",
+        lambda f, m: cg_quote(m.calibration, f, m.dtype, tolerance=m.tolerance),
+        needs_entries=False,
+    ),
 )
 
 
 def _quantum(hardware: QuantumHardware) -> Candidate:
     return Candidate(
-        "qsvt", "quantum", lambda f, m: paper_quote(f, hardware, epsilon=m.epsilon), _run_qsvt
+        "qsvt",
+        "quantum",
+        lambda f, m: paper_quote(f, hardware, epsilon=m.epsilon),
+        _run_qsvt,
+        needs_entries=True,
     )
 
 
-def candidates(market: Market) -> tuple[Candidate, ...]:
-    """Return the classical candidates, and the quantum one when there is a machine for it."""
-    return PORTFOLIO if market.hardware is None else (*PORTFOLIO, _quantum(market.hardware))
+def candidates(market: Market, formed: bool = True) -> tuple[Candidate, ...]:
+    """Return the classical candidates, and the quantum one when there is a machine for it.
+
+    Args:
+        market: The machines.
+        formed: Whether the matrix has its entries; without them, candidates that multiply alone.
+    """
+    found = PORTFOLIO if market.hardware is None else (*PORTFOLIO, _quantum(market.hardware))
+    return tuple(candidate for candidate in found if formed or not candidate.needs_entries)
 
 
-def quotes(facts: Facts, market: Market) -> tuple[Quote, ...]:
+def quotes(facts: Facts, market: Market, formed: bool = True) -> tuple[Quote, ...]:
     """Return one quote a candidate; a candidate that cannot be priced says why in its quote."""
-    return tuple(candidate.price(facts, market) for candidate in candidates(market))
+    return tuple(candidate.price(facts, market) for candidate in candidates(market, formed))

@@ -51,25 +51,40 @@ def _steps(shared: SharedRun) -> Finding:
         for rate, run in sgd.runs.items()
         if rate != sgd.best_rate
     )
-    fewer = reached(newton, target) and all(
-        steps < len(tuning.best.steps) or not reached(tuning.best, target)
-        for tuning in shared.tunings.values()
-    )
-    verdict: Verdict = "holds" if fewer else "does not hold"
+    saved = {name: _saving(newton, tuning.best, target) for name, tuning in shared.tunings.items()}
+    slow = [rate for rate, run in sgd.runs.items() if _saving(newton, run, target) >= 1 - 1 / paper]
+    verdict: Verdict = "does not hold"
+    assumption = None
+    if all(saving >= 1 - 1 / paper for saving in saved.values()):
+        verdict = "holds"
+    elif slow:
+        verdict = "holds under a named assumption"
+        assumption = (
+            f"SGD is not tuned: learning rate {', '.join(f'{rate:g}' for rate in slow)} of those "
+            "tried"
+        )
     return Finding(
         claim=f"V-B, Table III: Newton needs {PAPER_ROWS['q-newton'].steps:,} steps where SGD "
         f"needs {PAPER_ROWS['sgd'].steps:,}: {share_text(1 - 1 / paper)} fewer",
         measured=f"To {100 * target:g}% on {shared.setup.workload} (measured, seed "
         f"{newton.config.seed}): Newton {_steps_text(newton, target)} "
         f"(β = {newton.config.options['lr']:g}, not tuned), {tuned}; accuracy is looked at every "
-        f"{_every(newton)} steps. Newton saves "
-        f"{share_text(1 - steps / len(sgd.best.steps))} of tuned SGD's steps. SGD's learning rate, "
+        f"{_every(newton)} steps. Newton saves {share_text(saved['sgd'])} of tuned SGD's steps and "
+        f"{share_text(saved['adam'])} of tuned Adam's. SGD's learning rate, "
         f"which the paper does not state, decides more than Newton does: {others}"
-        f"{_nearest(sgd, steps, paper)}. Counted as holding: fewer steps than tuned SGD and than "
-        "tuned Adam.",
+        f"{_nearest(sgd, steps, paper)}. Counted as holding: the paper's saving against tuned SGD "
+        "and tuned Adam.",
         verdict=verdict,
         command=COMMAND,
+        assumption=assumption,
     )
+
+
+def _saving(newton: Run, other: Run, target: float) -> float:
+    """Return the share of the other run's steps that Newton saves; a lower limit if it failed."""
+    if not reached(newton, target):
+        return 0.0
+    return 1 - len(newton.steps) / len(other.steps)
 
 
 def _nearest(sgd: Tuning, steps: int, paper: float) -> str:

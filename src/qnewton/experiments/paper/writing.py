@@ -1,11 +1,12 @@
 """Keeping an artifact: CSV and JSON of its tables, its pictures, its checks and findings."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from qnewton.experiments.paper.artifact import Artifact, ArtifactTable, Finding
+from qnewton.experiments.paper.artifact import Artifact, ArtifactTable, Finding, Verdict
 from qnewton.records import encode
 from qnewton.report import csv_text, save_chart
 from qnewton.runs import write_text
@@ -57,21 +58,22 @@ def findings_page(artifacts: Sequence[Artifact], machine: str, full: bool) -> st
         machine: This machine in words.
         full: Whether they were made as published rather than quickly.
     """
+    found = [finding for artifact in artifacts for finding in artifact.findings]
+    counts = Counter(finding.verdict for finding in found)
     parts = [
         FINDINGS_HEADING,
         f"Machine: {machine}. Made with `qnewton paper all{' --full' if full else ''}`.\n",
-        "| verdict | claims |\n|---|---|",
+        "Verdicts: "
+        + "; ".join(f"{v} {counts[v]}" for v in get_args(Verdict) if counts[v])
+        + ".\n",
+        "| claim | verdict |\n|---|---|\n"
+        + "\n".join(_line((finding.claim, finding.verdict)) for finding in found),
     ]
-    verdicts: dict[str, int] = {}
-    for artifact in artifacts:
-        for finding in artifact.findings:
-            verdicts[finding.verdict] = verdicts.get(finding.verdict, 0) + 1
-    parts[-1] += "".join(f"\n| {verdict} | {count} |" for verdict, count in verdicts.items())
     for artifact in artifacts:
         parts.append(f"\n## {artifact.title}\n")
-        parts += [_table(table) for table in artifact.tables]
-        parts += [f"*{picture.caption}*\n" for picture in artifact.pictures.values()]
         parts += [_finding(finding) for finding in artifact.findings]
+        parts += [_table(table) for table in artifact.tables]
+        parts += [f"*{name}: {p.caption}*\n" for name, p in artifact.pictures.items()]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -94,10 +96,14 @@ def cell(value: Any) -> str:
 
 
 def _table(table: ArtifactTable) -> str:
-    head = "| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns)
-    rows = ["| " + " | ".join(cell(value) for value in row) + " |" for row in table.rows]
+    head = _line(table.columns) + "\n|" + "---|" * len(table.columns)
+    rows = [_line([cell(value) for value in row]) for row in table.rows]
     note = f"\n\n{table.note}" if table.note else ""
     return f"**{table.title}**\n\n" + "\n".join((head, *rows)) + note + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"
 
 
 def _finding(finding: Finding) -> str:
@@ -105,6 +111,6 @@ def _finding(finding: Finding) -> str:
     if finding.assumption is not None:
         verdict += f" ({finding.assumption})"
     return (
-        f"- Claim: {finding.claim}\n  Found: {finding.measured}\n  Verdict: {verdict}. "
+        f"**{finding.claim}**\n\n{finding.measured}\n\nVerdict: {verdict}. "
         f"Command: `{finding.command}`\n"
     )

@@ -201,7 +201,10 @@ def _float64_entries(operator: SymmetricOperator) -> DenseOperator:
         raise SystemRefused("not finite", "the matrix has entries that are not finite")
     as_operator(entries)  # refuses what is not symmetric
     entries = entries.double()
-    return DenseOperator((entries + entries.mT) / 2)
+    # Averaging takes two more matrices, and ours are bitwise symmetric as they come.
+    if not torch.equal(entries, entries.mT):
+        entries = (entries + entries.mT) / 2
+    return DenseOperator(entries)
 
 
 def _polynomial(promise: Promise, epsilon: float) -> InversePolynomial:

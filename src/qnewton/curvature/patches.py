@@ -1,0 +1,165 @@
+"""One pass through a linear or convolution layer, seen as a linear map on patches."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+Layer = nn.Linear | nn.Conv1d | nn.Conv2d
+
+
+def layers_of(model: nn.Module) -> list[Layer]:
+    """Return the linear and convolution layers of ``model`` that own trainable parameters.
+
+    Subclasses may compute anything, so they are not among them.
+    """
+    return [
+        layer
+        for layer in model.modules()
+        if type(layer) in (nn.Linear, nn.Conv1d, nn.Conv2d)
+        and isinstance(layer, Layer)
+        and any(p.requires_grad for p in layer.parameters())
+    ]
+
+
+@dataclass(frozen=True)
+class LayerCall:
+    """One pass through a layer, recorded with its graph.
+
+    At each of T output positions of sample n the layer maps a patch of its input linearly:
+
+        s[n,t,q] = Σ_p W[q,p] U[n,t,p] + b[q].
+
+    A linear layer on [n, in] has T = 1 and U = a; on [n, positions…, in] its patches are the
+    vectors at the positions. A convolution's patches hold in = channels·offsets entries in the
+    order of its weight, one offset a kernel entry, with zeros where they reach past the border.
+
+    Attributes:
+        layer: The module.
+        input: What the layer received; its gradient is that of this one use.
+        output: s, before anything downstream can overwrite it.
+
+    Example:
+        >>> layer, signal = nn.Conv1d(1, 2, 3), torch.arange(4.0).view(1, 1, 4)
+        >>> call = LayerCall(layer, signal, layer(signal))
+        >>> call.patches()
+        tensor([[[0., 1., 2.],
+                 [1., 2., 3.]]])
+        >>> (call.samples, call.positions, call.inputs, call.outputs)
+        (1, 2, 3, 2)
+    """
+
+    layer: Layer
+    input: Tensor
+    output: Tensor
+
+    @property
+    def samples(self) -> int:
+        """n, the leading dimension."""
+        return self.output.shape[0]
+
+    @property
+    def positions(self) -> int:
+        """T, output positions of a sample."""
+        return math.prod(self._places(self.output))
+
+    @property
+    def outputs(self) -> int:
+        """Units, or output channels."""
+        return self.layer.weight.shape[0]
+
+    @property
+    def inputs(self) -> int:
+        """Entries of a patch."""
+        return self.channels * self.offsets
+
+    @property
+    def channels(self) -> int:
+        """Entries of the input at one position."""
+        return self.layer.weight.shape[1]
+
+    @property
+    def offsets(self) -> int:
+        """Kernel entries a channel; 1 for a linear layer."""
+        return math.prod(self.layer.weight.shape[2:])
+
+    def obstacle(self) -> str | None:
+        """Return what keeps this pass from being a linear map on patches, or ``None``."""
+        layer = self.layer
+        if not isinstance(layer, nn.Linear):
+            if layer.groups != 1:
+                return f"has groups={layer.groups}, not 1"
+            if layer.padding_mode != "zeros":
+                return f"has padding_mode={layer.padding_mode!r}, not 'zeros'"
+        if self.input.ndim < self.layer.weight.ndim:
+            return f"got an input of shape {tuple(self.input.shape)}, without a batch dimension"
+        return None
+
+    def patches(self) -> Tensor:
+        """Return U, detached and in the dtype of the weight: [n, T, in], contiguous."""
+        signal = self.by_channel(self.input.detach().to(self.layer.weight.dtype))
+        if isinstance(self.layer, nn.Linear):
+            return signal.mT.contiguous()
+        table = self._reads(self.layer)
+        return pad(signal, (0, 1))[:, :, table].flatten(1, 2).mT.contiguous()
+
+    def by_channel(self, tensor: Tensor) -> Tensor:
+        """Return a tensor shaped as the input or output as [n, channels, positions].
+
+        Dimensions before the samples are kept; δ by position is ``by_channel(delta).mT``.
+        """
+        if isinstance(self.layer, nn.Linear):
+            leading = tensor.ndim - self.output.ndim + 1
+            return tensor.reshape(*tensor.shape[:leading], -1, tensor.shape[-1]).mT
+        return tensor.flatten(2 - self.layer.weight.ndim)
+
+    def shaped(self, tensor: Tensor, like: Tensor) -> Tensor:
+        """Return [..., n, channels, positions] in the shape of ``like``, the input or output."""
+        ordered = tensor.mT if isinstance(self.layer, nn.Linear) else tensor
+        return ordered.reshape(*tensor.shape[:-3], *like.shape)
+
+    def spread(self, delta: Tensor) -> Tensor:
+        """Return δ laid over the input's X positions, D: [n, X, out, offsets], contiguous.
+
+        D[n,x,q,o] = δ[n,q,t] where the patch at t reads x at offset o, else 0, so that
+        Σ_t δ[n,q,t] U[n,t,(c,o)] = Σ_x D[n,x,q,o] a[n,c,x] for every input a, and
+        Σ_{q,o} D[n,x,q,o] W[q,(c,o)] is the gradient in the input.
+
+        Args:
+            delta: By channel, [n, out, T].
+        """
+        if isinstance(self.layer, nn.Linear):
+            return delta.mT.contiguous()[..., None]
+        table = self._reads(self.layer)
+        pixels, outside = math.prod(self._places(self.input)), delta.shape[2]
+        read_by = table.new_full((len(table), pixels + 1), outside)
+        read_by.scatter_(1, table, torch.arange(outside, device=table.device).expand_as(table))
+        laid = pad(delta, (0, 1))[:, :, read_by[:, :pixels]]  # [n, out, offsets, X]
+        return laid.permute(0, 3, 1, 2).contiguous()
+
+    def _places(self, tensor: Tensor) -> torch.Size:
+        """Return the sizes of the dimensions over which positions run."""
+        return tensor.shape[1:-1] if isinstance(self.layer, nn.Linear) else tensor.shape[2:]
+
+    def _reads(self, layer: nn.Conv1d | nn.Conv2d) -> Tensor:
+        """Return which input position a patch reads: [offsets, T], X where past the border."""
+        device = self.input.device
+        index = torch.zeros((1, 1), dtype=torch.int64, device=device)
+        inside = torch.ones((1, 1), dtype=torch.bool, device=device)
+        sizes, targets = self._places(self.input), self._places(self.output)
+        for axis, (size, target) in enumerate(zip(sizes, targets, strict=True)):
+            kernel, dilation = layer.kernel_size[axis], layer.dilation[axis]
+            if layer.padding == "same":
+                before = dilation * (kernel - 1) // 2
+            else:
+                before = 0 if isinstance(layer.padding, str) else int(layer.padding[axis])
+            offset = torch.arange(kernel, device=device)[:, None] * dilation
+            place = torch.arange(target, device=device) * layer.stride[axis] + offset - before
+            index = (
+                (index[:, None, :, None] * size + place[None, :, None, :]).flatten(2).flatten(0, 1)
+            )
+            valid = (place >= 0) & (place < size)
+            inside = (inside[:, None, :, None] & valid[None, :, None, :]).flatten(2).flatten(0, 1)
+        return torch.where(inside, index, math.prod(sizes))

@@ -1,0 +1,177 @@
+"""The rows and columns of one layer on patches, written into the Hessian."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from qnewton.curvature.directions import Directions, Found
+from qnewton.curvature.places import Place
+from qnewton.curvature.symmetric import mirror_upper_
+
+# Combining a unit's derivatives by patches costs this share of a pass a direction, or less.
+_UNITS_BELOW = 0.8
+# Entries of what one combination writes: 16 MB in float32.
+_COMBINED_ENTRIES = 1 << 22
+
+# Rows of the matrix, the first unit whose columns they need, and C and R along their directions.
+_Chunk = tuple[slice, int, Found]
+
+
+def fill_rows(
+    matrix: Tensor,
+    directions: Directions,
+    layer: int,
+    places: Mapping[int, Place],
+    others: Sequence[int],
+    independent: bool,
+) -> None:
+    """Write a layer's own block and its blocks with other layers, bitwise symmetric.
+
+    A layer has out·in directions. Where samples do not interact and its out·T output entries a
+    sample are fewer, single entries (j, t) are differentiated instead, in all samples at once,
+    and combined by each sample's patches: C_m(V)[n] = Σ_{j,t} (U V)[n,t,j] C_m(j,t)[n], and R too.
+
+    Args:
+        matrix: The Hessian of a block, [N, N].
+        directions: Derivatives along directions in the weights.
+        layer: Index of the layer.
+        places: Where layers' parameters sit in the matrix.
+        others: Indices of the other layers to pair it with.
+        independent: Whether samples are known not to interact.
+
+    Cost: a double backward pass a parameter or output entry, through the activations after the
+    layer (and before it, as far as ``others`` lie there), and 2·n·T·in·out operations a pair of a
+    parameter and another layer, half for its own block.
+    """
+    by_unit = independent and _prefers_units(directions, layer, others)
+    chunks = _by_unit if by_unit else _by_weight
+    for rows, unit, found in chunks(directions, layer, places[layer], others):
+        for m, (inner, moved) in found.items():
+            # Rows come unit by unit: of the own block, columns of earlier units are mirrored.
+            first, count = (unit if m == layer else 0), rows.stop - rows.start
+            weight, bias = directions.contract(m, inner, moved, count, first)
+            for part, values in ((places[m].weight, weight), (places[m].bias, bias)):
+                if part is not None:
+                    matrix[rows, part.stop - values.shape[1] : part.stop] = values
+    _mirror(matrix, places[layer], [places[other] for other in others])
+
+
+def rows_flops(
+    directions: Directions,
+    layer: int,
+    places: Mapping[int, Place],
+    others: Sequence[int],
+    independent: bool,
+) -> float:
+    """Return the operations of :func:`fill_rows` in matrix products, those of passes included."""
+    call, place = directions.calls[layer], places[layer]
+    count = sum(part.stop - part.start for part in place.parts)
+    passes, entries = count, 0
+    if independent and _prefers_units(directions, layer, others):
+        passes = call.outputs * call.positions
+        entries = sum(directions.calls[m].output.numel() for m in (layer, *others))
+    per_row = call.output.numel() * call.inputs + 2 * call.positions * entries
+    for other in others:
+        late = directions.calls[other]
+        per_row += 2 * late.output.numel() * late.inputs
+        if other > layer and late.input.requires_grad:
+            per_row += 2 * late.input.numel() * late.outputs * late.offsets
+    before = any(other < layer for other in others)
+    passed = directions.calls if before else directions.calls[layer + 1 :]
+    per_pass = sum(4 * m.output.numel() * m.inputs for m in passed)
+    return float(count * per_row + passes * per_pass)
+
+
+def _prefers_units(directions: Directions, layer: int, others: Sequence[int]) -> bool:
+    """Return whether a layer's output entries are fewer to differentiate than its weights."""
+    call = directions.calls[layer]
+    after = all(other > layer for other in others)
+    return after and call.positions < _UNITS_BELOW * call.inputs
+
+
+def _by_weight(
+    directions: Directions, layer: int, place: Place, others: Sequence[int]
+) -> Iterator[_Chunk]:
+    call, patches = directions.calls[layer], directions.patches(layer)
+    before = any(other < layer for other in others) and call.input.requires_grad
+    step = directions.batch(layer, before)
+    for part in place.parts:
+        width = call.inputs if part is place.weight else 1
+        for start in range(part.start, part.stop, step):
+            stop = min(start + step, part.stop)
+            chosen = [divmod(row - part.start, width) for row in range(start, stop)]
+            moved = patches.new_zeros((len(chosen), call.samples, call.outputs, call.positions))
+            for k, (unit, entry) in enumerate(chosen):
+                moved[k, :, unit] = patches[:, :, entry] if part is place.weight else 1.0
+            seeds = directions.seeds(layer, moved, None)
+            if before and part is place.weight:
+                seeds += directions.seeds(layer, None, _turned(directions, layer, chosen))
+            found = directions.differentiate(seeds, [layer, *others])
+            yield slice(start, stop), chosen[0][0] if part is place.weight else 0, found
+
+
+def _turned(directions: Directions, layer: int, chosen: Sequence[tuple[int, int]]) -> Tensor:
+    """Return the gradient in the input of δ·(U V), V single weights (unit, patch entry)."""
+    call, spread = directions.calls[layer], directions.spread(layer)
+    turned = spread.new_zeros((len(chosen), call.samples, call.channels, spread.shape[1]))
+    for k, (unit, entry) in enumerate(chosen):
+        channel, offset = divmod(entry, call.offsets)
+        turned[k, :, channel] = spread[:, :, unit, offset]
+    return turned
+
+
+def _by_unit(
+    directions: Directions, layer: int, place: Place, others: Sequence[int]
+) -> Iterator[_Chunk]:
+    call, patches = directions.calls[layer], directions.patches(layer)
+    ones = patches.new_ones((*patches.shape[:2], 1))
+    reached = [directions.calls[m] for m in (layer, *others)]
+    largest = max(max(m.output.numel(), m.input.numel()) for m in reached)
+    width = max(1, _COMBINED_ENTRIES // largest)
+    together = max(1, directions.batch(layer, before=False) // call.positions)
+    for begin in range(0, call.outputs, together):
+        units = range(begin, min(begin + together, call.outputs))
+        found = _entries(directions, layer, units, others)
+        for k, unit in enumerate(units):
+            mine = slice(k * call.positions, (k + 1) * call.positions)
+            if place.weight is not None:
+                row = place.weight.start + unit * call.inputs
+                for start in range(0, call.inputs, width):
+                    part = patches[:, :, start : start + width]
+                    rows = slice(row + start, row + start + part.shape[2])
+                    yield rows, unit, _combined(found, mine, part)
+            if place.bias is not None:
+                row = place.bias.start + unit
+                yield slice(row, row + 1), 0, _combined(found, mine, ones)
+
+
+def _entries(directions: Directions, layer: int, units: range, others: Sequence[int]) -> Found:
+    """Return C and R of output entries (unit, position), of every sample at once."""
+    call = directions.calls[layer]
+    count = len(units) * call.positions
+    at = torch.arange(count)
+    moved = directions.patches(layer).new_zeros((count, call.samples, call.outputs, call.positions))
+    moved[at, :, units.start + at // call.positions, at % call.positions] = 1.0
+    return directions.differentiate(directions.seeds(layer, moved, None), [layer, *others])
+
+
+def _combined(found: Found, mine: slice, patches: Tensor) -> Found:
+    """Return Σ_t U[n,t,k] X[t,n] of each C and R: directions k of one unit."""
+
+    def combine(entries: Tensor | None) -> Tensor | None:
+        if entries is None:
+            return None
+        by_sample = entries[mine].flatten(2).transpose(0, 1).to(patches.dtype)
+        return (patches.mT @ by_sample).transpose(0, 1).unflatten(2, entries.shape[2:])
+
+    return {m: (combine(inner), combine(moved)) for m, (inner, moved) in found.items()}
+
+
+def _mirror(matrix: Tensor, own: Place, others: Sequence[Place]) -> None:
+    for rows in own.parts:
+        mirror_upper_(matrix[rows, rows])
+        for columns in (columns for other in others for columns in other.parts):
+            matrix[columns, rows] = matrix[rows, columns].mT
+    if own.weight is not None and own.bias is not None:
+        matrix[own.weight, own.bias] = matrix[own.bias, own.weight].mT

@@ -1,0 +1,94 @@
+"""Which blocks are formed as dense matrices, known from shapes before anything is allocated."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qnewton.curvature import Block
+from qnewton.scheduler.policy import POLICIES
+
+DENSE_LIMIT = 20_000
+"""Rows of the largest block that is formed: 1.6 GB in float32, and as much again to factor it."""
+
+_WITHOUT_ENTRIES = ("classical",)
+
+
+@dataclass(frozen=True)
+class BlockPlan:
+    """How one block is represented.
+
+    Attributes:
+        name: The block's name.
+        n: Its unknowns N.
+        formed: Whether its N² entries are formed; otherwise it is only multiplied with, by double
+            backward, and solved by conjugate gradients.
+        dense_bytes: What the entries take, or would take.
+    """
+
+    name: str
+    n: int
+    formed: bool
+    dense_bytes: int
+
+
+def plan_blocks(blocks: Sequence[Block], max_dense: int) -> tuple[BlockPlan, ...]:
+    """Return how each block is represented: dense up to ``max_dense`` rows, by products above.
+
+    Raises:
+        ValueError: If ``max_dense`` is negative.
+
+    Example:
+        >>> import torch
+        >>> from qnewton.curvature import partition
+        >>> blocks = partition(torch.nn.Linear(300, 300), "tensor")
+        >>> [(plan.name, plan.n, plan.formed) for plan in plan_blocks(blocks, 20_000)]
+        [('weight', 90000, False), ('bias', 300, True)]
+    """
+    if max_dense < 0:
+        raise ValueError(f"max_dense is {max_dense}; it must be a number of rows, 0 or more")
+    return tuple(
+        BlockPlan(
+            name=block.name,
+            n=block.n,
+            formed=block.n <= max_dense,
+            dense_bytes=block.n**2 * block.parameters[0].element_size(),
+        )
+        for block in blocks
+    )
+
+
+def check_plan(plan: Sequence[BlockPlan], policy: str, needs_entries: Sequence[str]) -> None:
+    """Refuse settings that read the entries of a block too large to be formed.
+
+    Args:
+        plan: The blocks.
+        policy: The policy in force.
+        needs_entries: Settings in force that read entries, as ``name=value``.
+
+    Raises:
+        ValueError: Naming the block, its size, and the way out.
+    """
+    wanting = list(needs_entries)
+    if policy not in _WITHOUT_ENTRIES:
+        wanting.append(f"policy={policy!r} ({POLICIES[policy]})")
+    for block in plan:
+        if not block.formed and wanting:
+            raise ValueError(
+                f"block {block.name!r} has N = {block.n:,} unknowns, above max_dense: a matrix of "
+                f"{bytes_text(block.dense_bytes)}; {wanting[0]} needs its entries: use smaller "
+                "blocks, policy='classical' without it, or a larger max_dense"
+            )
+
+
+def bytes_text(count: int) -> str:
+    """Return a number of bytes in the unit that keeps it short.
+
+    Example:
+        >>> bytes_text(629_407_744), bytes_text(17_592_186_044_416)
+        ('629 MB', '17.6 TB')
+    """
+    power = min(int(math.log10(max(count, 1))) // 3, len(_UNITS) - 1)
+    return f"{count / 1000**power:.3g} {_UNITS[power]}"
+
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
