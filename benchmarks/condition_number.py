@@ -27,10 +27,10 @@ from benchmarks.harness import (
     reached,
 )
 from benchmarks.known_spectra import KnownSpectrum, known_spectra
-from benchmarks.mnist_block import damped_block
-from qnewton.cost import lanczos_products
+from benchmarks.mnist_block import block_name, damped_block
 from qnewton.experiments.calibrate import calibrate
 from qnewton.operators import DenseOperator
+from qnewton.optimizer.blocks import survey_products
 from qnewton.records import Calibration, Estimate
 from qnewton.survey import condition_number, survey
 
@@ -64,7 +64,7 @@ def measure(say: Say) -> Report:
 
 
 def _block(strength: float, say: Say) -> Found:
-    title = f"MNIST block, λ = {strength:g}"
+    title = f"{block_name()}, λ = {strength:g}"
     operator = DenseOperator(damped_block(strength))
     reference = condition_number(operator, tolerance=1e-5, max_products=REFERENCE_PRODUCTS)
     estimate = condition_number(operator)
@@ -92,7 +92,7 @@ def _block(strength: float, say: Say) -> Found:
 
 def _elsewhere(case: KnownSpectrum, calibration: Calibration, say: Say) -> Found:
     operator = DenseOperator(case.matrix)
-    budget = lanczos_products(calibration, operator.n)
+    budget = survey_products(calibration, operator.n, "float32")
     estimate = survey(operator, max_products=budget).condition
     assert estimate is not None
     # The method that the survey chose, without the survey's other facts.

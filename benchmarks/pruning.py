@@ -23,7 +23,7 @@ from benchmarks.harness import (
     ratio,
     reached,
 )
-from benchmarks.mnist_block import damped_block
+from benchmarks.mnist_block import block_name, damped_block
 from qnewton.operators import DenseOperator
 from qnewton.treatment import prune
 from qnewton.treatment.matching import greedy_mask
@@ -53,7 +53,7 @@ def measure(say: Say) -> Report:
     times = ratio(timings[OURS], timings[SORT])
     peak = peak_bytes(pruning_run)
     weight = 1 + peak / matrix.nbytes
-    title = f"pruning, N = {n:,}, d = {MAX_PER_ROW:,}"
+    title = f"pruning the {block_name()}, N = {n:,}, d = {MAX_PER_ROW:,}"
     rows = [
         reached(
             f"{title}: beside the literal procedure",

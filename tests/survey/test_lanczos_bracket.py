@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from qnewton.operators import DenseOperator, MatrixFreeOperator
 from qnewton.records import Estimate
 from qnewton.survey import condition_number, survey
-from qnewton.survey.budget import COMPLETE_UP_TO, default_products
+from qnewton.survey.budget import COMPLETE_UP_TO, default_products, thrifty_products
 
 TOLERANCE = 0.01
 
@@ -114,7 +114,19 @@ def test_certificates_name_what_they_rest_on(with_spectrum):
 def test_the_default_budget_is_documented_and_never_exceeds_n(n):
     budget = default_products(n)
     assert 1 <= budget <= n
-    assert budget == n if n <= COMPLETE_UP_TO else budget <= max(32, n / 40)
+    if n <= COMPLETE_UP_TO:
+        assert budget == n
+    else:
+        assert budget == thrifty_products(n)
+
+
+@pytest.mark.parametrize("n", [1, 32, 100, 512, 700, 1_000, 2_000, 4_096, 12_544, 100_000])
+def test_a_thrifty_run_is_cheaper_than_cholesky_at_usual_rates(n):
+    products = thrifty_products(n)
+    # 24 GB/s from memory and 50 from a cache of 32 MB, 60 Gflop/s; 25 µs a step of Python.
+    rate = 50e9 if 4 * n**2 < 32e6 else 24e9
+    seconds = products * (4 * n**2 / rate + 25e-6) + 8 * n * products**2 / 24e9
+    assert seconds <= max(n**3 / 3 / 60e9, 1.5e-3)
 
 
 def test_nobody_giving_a_budget_gets_the_default():

@@ -13,6 +13,7 @@ from qnewton.optimizer.settings import GroupSettings
 from qnewton.records import (
     Attempt,
     BlockRecord,
+    Calibration,
     CurvatureRecord,
     Decision,
     Facts,
@@ -22,6 +23,7 @@ from qnewton.scheduler.policy import decide
 from qnewton.scheduler.portfolio import Market, candidates, quotes
 from qnewton.solvers import Solution
 from qnewton.survey import survey
+from qnewton.survey.budget import thrifty_products
 from qnewton.treatment import damp, prune
 
 
@@ -85,7 +87,7 @@ def prepare_block(
             facts = survey(
                 operator,
                 bounds=("determinant", "trace"),
-                max_products=lanczos_products(market.calibration, system.n, block_market.dtype),
+                max_products=survey_products(market.calibration, system.n, block_market.dtype),
                 seed=plan.seed,
                 batch=batch,
             )
@@ -105,6 +107,17 @@ def prepare_block(
         attempts=(),
     )
     return PreparedBlock(treated, record, formed)
+
+
+def survey_products(calibration: Calibration, n: int, dtype: str) -> int:
+    """Return the most Lanczos products that the survey of a dense block may spend.
+
+    No more than a factorisation is worth by the calibration, nor than one usually is: fits extend
+    badly beyond the sizes that were timed, so they may only lower it.
+    """
+    priced = lanczos_products(calibration, n, dtype)
+    usual = thrifty_products(n)
+    return usual if priced is None else min(priced, usual)
 
 
 def solve_block(

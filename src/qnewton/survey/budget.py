@@ -3,22 +3,33 @@
 COMPLETE_UP_TO = 512
 """Up to here Lanczos may take all N products: at most some 50 ms."""
 
-_ROWS_PER_PRODUCT = 40
 _FEWEST = 32
+_MOST_IN_CACHE = 64
 
 
 def default_products(n: int) -> int:
-    """Return the most products of a Lanczos run of order N that nobody gave a budget.
+    """Return the most products of a Lanczos run of order N that was given no budget.
 
-    All N up to N = 512; above, N/40 and at least 32. A factorisation takes N³/3 operations, a
-    product reads N² entries: at 15 operations in the time of reading one entry, Cholesky's time
-    is that of N/45 products from memory, and of more where the matrix fits a cache; N/40 products
-    and their 2Nk² operations of reorthogonalisation come to about one Cholesky factorisation. A
-    caller that knows its machine passes ``max_products``
-    (:func:`qnewton.cost.lanczos_products`).
+    All N up to N = 512, where a run takes milliseconds; above, :func:`thrifty_products`.
 
     Example:
-        >>> default_products(100), default_products(2_000), default_products(12_544)
-        (100, 50, 313)
+        >>> default_products(300), default_products(2_000), default_products(12_544)
+        (300, 64, 196)
     """
-    return n if n <= COMPLETE_UP_TO else max(_FEWEST, n // _ROWS_PER_PRODUCT)
+    return n if n <= COMPLETE_UP_TO else thrifty_products(n)
+
+
+def thrifty_products(n: int) -> int:
+    """Return how many products cost no more than one Cholesky factorisation of order N.
+
+    N/64: a factorisation takes N³/3 operations, a product reads N² entries, and a processor of a
+    few cores does some 15 operations in the time of reading one entry from memory, so that
+    Cholesky's time is that of N/45 products; the rest is for reorthogonalisation. Between N = 512
+    and 4,096, where the matrix fits a cache, N/16 but at most 64. Never below 32, about a
+    millisecond: less than a factorisation from N ≈ 600 on, and below that no Python loop is.
+
+    Example:
+        >>> [thrifty_products(n) for n in (20, 300, 1_000, 4_096, 12_544)]
+        [20, 32, 62, 64, 196]
+    """
+    return min(n, max(_FEWEST, min(_MOST_IN_CACHE, n // 16), n // 64))

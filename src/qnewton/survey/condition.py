@@ -47,7 +47,7 @@ def condition_number(
         seed: Seed of the start vector of ``lanczos``.
         max_products: Most products ``lanczos`` may spend, N for a run to the end;
             :func:`qnewton.survey.budget.default_products` when not given: all N up to N = 512,
-            above what one Cholesky factorisation of a dense matrix costs.
+            above what a Cholesky factorisation of a dense matrix usually costs.
         positive_definite: What is already known of A, believed: spares ``determinant`` and
             ``trace`` a certificate and sharpens ``low`` of ``lanczos``.
 
