@@ -1,4 +1,4 @@
-"""The literal procedure of the pruning benchmark, and the matrices of the other, are what they say."""
+"""The literal procedure of one benchmark and the matrices of the other are what they say."""
 
 import numpy as np
 import pytest

@@ -6,7 +6,7 @@ from qnewton.cost.kernels import cubic_work, matvec_work, price
 from qnewton.records import Calibration
 
 FEWEST_PRODUCTS = 32
-"""Granted whatever they cost: about a millisecond, less than a Cholesky from N ≈ 700 on."""
+"""Granted whatever they cost: a millisecond or two."""
 
 # Kernels that one step of the recurrence starts, and that a look at its tridiagonal is worth.
 _STARTS_PER_STEP = 12

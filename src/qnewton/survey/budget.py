@@ -24,12 +24,12 @@ def thrifty_products(n: int) -> int:
 
     N/64: a factorisation takes N³/3 operations, a product reads N² entries, and a processor of a
     few cores does some 15 operations in the time of reading one entry from memory, so that
-    Cholesky's time is that of N/45 products; the rest is for reorthogonalisation. Between N = 512
-    and 4,096, where the matrix fits a cache, N/16 but at most 64. Never below 32, about a
-    millisecond: less than a factorisation from N ≈ 600 on, and below that no Python loop is.
+    Cholesky's time is that of N/45 products; the rest is for reorthogonalisation. Where the
+    matrix fits a cache, below N = 4,096, N/20 but at most 64. Never below 32, one or two
+    milliseconds: less than a factorisation from N ≈ 700 on; below that a Python loop hardly is.
 
     Example:
         >>> [thrifty_products(n) for n in (20, 300, 1_000, 4_096, 12_544)]
-        [20, 32, 62, 64, 196]
+        [20, 32, 50, 64, 196]
     """
-    return min(n, max(_FEWEST, min(_MOST_IN_CACHE, n // 16), n // 64))
+    return min(n, max(_FEWEST, min(_MOST_IN_CACHE, n // 20), n // 64))

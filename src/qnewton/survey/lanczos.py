@@ -107,13 +107,13 @@ class Lanczos:
     def _reorthogonalize(self, product: torch.Tensor, rows: int) -> float:
         """Remove the first ``rows`` basis vectors from ``product`` and return its norm."""
         basis = self._basis[:rows]
-        for _ in range(2):
-            removed = torch.mv(basis, product)
-            product.addmv_(basis.mT, removed, alpha=-1.0)
-            beta = _norm(product)
-            if _norm(removed) <= _ENOUGH * beta:
-                break
-        return beta
+        removed = torch.mv(basis, product)
+        product.addmv_(basis.mT, removed, alpha=-1.0)
+        beta = _norm(product)
+        if _norm(removed) <= _ENOUGH * beta:
+            return beta
+        product.addmv_(basis.mT, torch.mv(basis, product), alpha=-1.0)
+        return _norm(product)
 
 
 def _norm(vector: torch.Tensor) -> float:
