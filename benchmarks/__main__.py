@@ -12,7 +12,14 @@ from rich.console import Console
 from benchmarks.harness import Row, table
 from benchmarks.harness.results import read_rows
 
-NAMES = ("newton_steps", "mlp_hessian", "conv_curvature", "scaling")
+NAMES = (
+    "newton_steps",
+    "mlp_hessian",
+    "conv_curvature",
+    "scaling",
+    "condition_number",
+    "pruning",
+)
 _ROOT = Path(__file__).parents[1]
 _ONE = "import sys; from benchmarks.__main__ import run_one; run_one(sys.argv[1])"
 

@@ -97,7 +97,7 @@ for cap in (system.n, 741, 200, 50, 10, 1):
         f"{cap:7,d} {operator.treatment.kept_entries / system.n**2:13.2%} "
         f"{operator.treatment.lowest_kept_mass:17.3f} "
         f"{float(torch.linalg.eigvalsh(matrix)[0]):20.3f} "
-        f"{condition_number(operator).value:6.2f} {cosine:7.4f}"
+        f"{condition_number(operator, max_products=system.n).value:6.2f} {cosine:7.4f}"
     )
 
 # %%

@@ -44,6 +44,16 @@ def test_a_tensor_that_is_no_symmetric_matrix_is_refused(matrix: torch.Tensor, s
         as_operator(matrix)
 
 
+@pytest.mark.parametrize(("i", "j"), [(0, 1299), (700, 600), (1299, 1298), (513, 511)])
+def test_asymmetry_shows_wherever_it_is(i: int, j: int) -> None:
+    # Wider than two tiles, and not a multiple of one.
+    matrix = torch.ones(1300, 1300)
+    as_operator(matrix)
+    matrix[i, j] = 1.5
+    with pytest.raises(ValueError, match=r"reaches 0\.5 where max\|A\| is 1\.5"):
+        as_operator(matrix)
+
+
 def test_a_right_hand_side_must_fit() -> None:
     with pytest.raises(ValueError, match=r"shape \(2,\), the operator needs \[3\]"):
         LinearSystem(DenseOperator(MATRIX), torch.ones(2))

@@ -1,5 +1,7 @@
 """QNewton trains with every kind of curvature, and its step is that of the dense oracle."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -78,7 +80,8 @@ def test_a_step_solves_the_damped_system(kind, samples) -> None:
 )
 def test_training_lowers_the_loss_whatever_the_settings(kind, settings) -> None:
     model, x, y = make_problem()
-    optimizer = QNewton(model, curvature=kind, **{"calibration": CALIBRATION, **settings})
+    chosen: dict[str, Any] = {"calibration": CALIBRATION, **settings}
+    optimizer = QNewton(model, curvature=kind, **chosen)
     losses = [float(optimizer.step(lambda: cross_entropy(model(x), y))) for _ in range(12)]
     assert losses[-1] < losses[0]
     assert all(record.skipped is None for record in optimizer.records)

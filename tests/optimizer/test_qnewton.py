@@ -242,6 +242,31 @@ def test_auto_warmup_ends_when_the_solve_is_within_budget_or_at_its_limit(
     assert optimizer.records[0].blocks[0].facts.condition is not None
 
 
+def test_a_survey_out_of_products_leaves_the_condition_number_unknown_and_the_step_alone() -> None:
+    # N = 300: too large for a survey by all eigenvalues, too small for more than 32 products.
+    sizes = torch.logspace(-4, 0, 300, dtype=torch.float64)
+    weight = torch.nn.Parameter(torch.ones(300, dtype=torch.float64))
+    optimizer = QNewton(
+        [weight],
+        damping=0.0,
+        policy="quantum-only",
+        hardware="attosecond",
+        calibration=CALIBRATION,
+        warmup=Warmup(mode="paper", max_steps=1),
+    )
+    for _ in range(2):
+        optimizer.step(lambda: 0.5 * (sizes * weight**2).sum())
+    surveyed, solved = (record.blocks[0] for record in optimizer.records)
+    assert surveyed.facts.condition is not None
+    assert (surveyed.facts.condition.value, surveyed.facts.condition.products) == (None, 32)
+    assert "32 products allowed" in " ".join(surveyed.facts.notes)
+    quotes = {quote.solver: quote for quote in solved.decision.quotes}
+    assert "not known, at least" in (quotes["cg"].refused or "")
+    assert solved.attempts[-1].outcome == "solved"
+    # The minimum, as far as the solver's residual of 1e-6 takes it at κ = 10⁴.
+    assert float((sizes * weight.detach()).norm()) < 1e-4
+
+
 def test_the_state_goes_through_a_file_and_back(tmp_path) -> None:
     model, loss = make_problem()
     optimizer = QNewton(model, warmup=1, blocks="full", calibration=CALIBRATION)

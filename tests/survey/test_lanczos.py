@@ -35,14 +35,16 @@ def test_ritz_quantities_equal_the_dense_ones(with_spectrum, products):
     matrix = tridiagonal(process)
     k = process.products
     values, vectors = np.linalg.eigh(matrix[:k])
-    np.testing.assert_allclose(ritz_values(process), values, atol=1e-13)
-    ends = ritz_ends(process)
+    np.testing.assert_allclose(ritz_values(process.tridiagonal()), values, atol=1e-13)
+    ends = ritz_ends(process.tridiagonal())
     residuals = process.betas[-1] * np.abs(vectors[-1])
     assert ends.highest.value == pytest.approx(values[-1])
     assert ends.highest.residual == pytest.approx(residuals[-1], abs=1e-12)
     assert ends.nearest.reach == pytest.approx(np.hypot(values, residuals).min(), rel=1e-9)
     singular = np.linalg.svd(matrix, compute_uv=False)
-    assert extreme_singular_values(process) == pytest.approx((singular[0], singular[-1]), rel=1e-9)
+    assert extreme_singular_values(process.tridiagonal()) == pytest.approx(
+        (singular[0], singular[-1]), rel=1e-9
+    )
 
 
 def test_full_run_finds_the_whole_spectrum_across_basis_blocks(with_spectrum):
@@ -50,7 +52,7 @@ def test_full_run_finds_the_whole_spectrum_across_basis_blocks(with_spectrum):
     process = run(with_spectrum(eigenvalues, 1), 150)
     assert process.exhausted
     # Backward stable with full reorthogonalisation: a few ulp times √n.
-    np.testing.assert_allclose(ritz_values(process), eigenvalues.numpy(), atol=1e-12)
+    np.testing.assert_allclose(ritz_values(process.tridiagonal()), eigenvalues.numpy(), atol=1e-12)
 
 
 def test_stops_at_an_invariant_subspace(with_spectrum):
@@ -71,13 +73,13 @@ def test_bounds_hold_after_any_number_of_products(seed, n, products, shift):
     matrix = matrix + shift * torch.eye(n, dtype=torch.float64)
     values = torch.linalg.eigvalsh(matrix)
     process = run(matrix, products, seed + 1)
-    bounds = spectrum_bounds(process, n)
+    bounds = spectrum_bounds(process.tridiagonal())
     # Wrong once in a million by its theorem; the slack is the reference's own rounding.
     assert bounds.lowest <= float(values[0]) + 1e-12
     assert bounds.highest >= float(values[-1]) - 1e-12
     if bounds.smallest is not None:
         assert bounds.smallest <= float(values.abs().min()) + 1e-12
-    largest, smallest = extreme_singular_values(process)
+    largest, smallest = extreme_singular_values(process.tridiagonal())
     assert largest <= float(values.abs().max()) + 1e-12
     assert smallest >= float(values.abs().min()) - 1e-12
 
@@ -90,4 +92,4 @@ def test_products_err_by_less_than_the_rounding_allowance(with_spectrum):
         torch.randn(800, generator=torch.Generator().manual_seed(0)), dim=0
     )
     error = float((matrix @ vector - matrix.double() @ vector.double()).norm())
-    assert error < process.rounding / 2
+    assert error < process.tridiagonal().rounding / 2

@@ -24,6 +24,7 @@ from qnewton.cost.hardware import (
 from qnewton.cost.kernels import KERNELS, Kernel, cubic_work, fit, matvec_work, price, sort_work
 from qnewton.cost.modelled import SurveyFact, modelled_seconds, own_charges
 from qnewton.cost.quantum import PAPER_EPSILON, break_even_gate_time, paper_quote
+from qnewton.cost.survey_budget import lanczos_products
 
 __all__ = [
     "KERNELS",
@@ -39,6 +40,7 @@ __all__ = [
     "cholesky_quote",
     "cubic_work",
     "fit",
+    "lanczos_products",
     "latest_calibration",
     "load_calibration",
     "load_classical",

@@ -190,6 +190,9 @@ def cg_quote(
         return _refusal(
             "cg", calibration, model, "the condition number is unknown; survey it to price CG"
         )
+    if condition.value is None and condition.log_value is None:
+        reason = f"the condition number is not known, {condition.describe()}, so CG has no price"
+        return _refusal("cg", calibration, model, reason)
     if condition.value is None or not math.isfinite(condition.value):
         reason = f"the condition number is {condition.describe()}, too large to price CG"
         return _refusal("cg", calibration, model, reason)

@@ -145,6 +145,8 @@ def _bound(facts: Facts, method: str) -> tuple[float | None, str]:
         return None, f"{name} was not surveyed"
     if bound.value is None or not math.isfinite(bound.value):
         if bound.log_value is None or not math.isfinite(bound.log_value):
+            if bound.method == "lanczos":
+                return None, f"{name} is not known, {bound.describe()}"
             return None, f"{name} is not finite: A is singular to rounding"
         return None, f"{name} overflows: ln κ = {bound.log_value:.6g}"
     if bound.value < 1:

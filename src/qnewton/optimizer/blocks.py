@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from qnewton.cost import lanczos_products
 from qnewton.operators import DenseOperator, LinearSystem, LowRankOperator, SymmetricOperator
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.settings import GroupSettings
 from qnewton.records import (
     Attempt,
     BlockRecord,
+    Calibration,
     CurvatureRecord,
     Decision,
     Facts,
@@ -21,6 +23,7 @@ from qnewton.scheduler.policy import decide
 from qnewton.scheduler.portfolio import Market, candidates, quotes
 from qnewton.solvers import Solution
 from qnewton.survey import survey
+from qnewton.survey.budget import thrifty_products
 from qnewton.treatment import damp, prune
 
 
@@ -79,14 +82,20 @@ def prepare_block(
     treated = system.with_operator(operator)
     batch = system.curvature.batch if system.curvature is not None else None
     rank = system.operator.rank if isinstance(system.operator, LowRankOperator) else None
+    block_market = replace(market, dtype=str(operator.dtype).removeprefix("torch."))
     with clock.stage("survey"):
         if plan.measure and formed:
-            bounds = ("determinant", "trace")
-            facts = survey(operator, bounds=bounds, seed=plan.seed, batch=batch, rank=rank)
+            facts = survey(
+                operator,
+                bounds=("determinant", "trace"),
+                max_products=survey_products(market.calibration, system.n, block_market.dtype),
+                seed=plan.seed,
+                batch=batch,
+                rank=rank,
+            )
         else:
             notes = () if formed else ("not formed: N is above max_dense",)
             facts = Facts(n=system.n, batch=batch, rank=rank, notes=notes)
-    block_market = replace(market, dtype=str(operator.dtype).removeprefix("torch."))
     offers = quotes(facts, block_market, formed)
     decision = decide(policy, offers) if formed else _by_products(policy, offers, system.n)
     record = BlockRecord(
@@ -100,6 +109,17 @@ def prepare_block(
         attempts=(),
     )
     return PreparedBlock(treated, record, formed)
+
+
+def survey_products(calibration: Calibration, n: int, dtype: str) -> int:
+    """Return the most Lanczos products that the survey of a dense block may spend.
+
+    No more than a factorisation is worth by the calibration, nor than one usually is: fits extend
+    badly beyond the sizes that were timed, so they may only lower it.
+    """
+    priced = lanczos_products(calibration, n, dtype)
+    usual = thrifty_products(n)
+    return usual if priced is None else min(priced, usual)
 
 
 def solve_block(

@@ -11,7 +11,8 @@ class Estimate:
     """A positive quantity with a bracket, and what certifies each end of it.
 
     Attributes:
-        value: The estimate itself; ``None`` when it overflows float64 (see ``log_value``).
+        value: The estimate itself; ``None`` when it overflows float64 (see ``log_value``), or is
+            not known to the accuracy asked for: then only the bracket holds.
         low: A number the true value is not below; ``None`` if there is none.
         high: A number the true value is not above; ``None`` if there is none.
         method: How it was obtained: ``lanczos``, ``determinant``, ``trace``, ``exact``.
@@ -41,6 +42,8 @@ class Estimate:
             return f"{self.value:.4g} ({self.method})"
         if self.log_value is not None:
             return f"e^{self.log_value:.0f} ({self.method})"
+        if self.low is not None and self.low > 1.0:
+            return f"at least {self.low:.4g} ({self.method})"
         return f"unknown ({self.method})"
 
 

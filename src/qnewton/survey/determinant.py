@@ -45,21 +45,18 @@ def factorize(matrix: Tensor, positive_definite: bool | None) -> Factorization:
         matrix: Finite entries, shape [N, N].
         positive_definite: What is already known: ``True`` and ``False`` are believed.
 
-    Cost: N³/3 operations for Cholesky, 2N³/3 for LU, and one or two copies of the matrix.
+    Cost: N³/3 operations for Cholesky, and 2N³/3 for LU where that fails. Beside the matrix there
+    is one more, the factor; where float64 is to certify, the shifted matrix too.
 
     Reference: Rump, BIT 46 (2006) 433, for c.
     """
     n = matrix.shape[0]
     double = matrix.dtype == torch.float64 or n <= _FLOAT64_ROWS
-    work = matrix.to(torch.float64 if double else matrix.dtype, copy=True)
-    rounding = 8.0 * n * torch.finfo(work.dtype).eps
+    dtype = torch.float64 if double else matrix.dtype
+    rounding = 8.0 * n * torch.finfo(dtype).eps
     refusal = "A is known not to be positive definite"
     if positive_definite is not False:
-        if double:
-            half_ulps = (n + 3) * torch.finfo(torch.float64).eps / 2
-            shift = half_ulps / (1 - 2 * half_ulps) * max(float(work.trace()), 0.0)
-            work.diagonal().sub_(shift)
-        factor, info = torch.linalg.cholesky_ex(work)
+        factor, info = torch.linalg.cholesky_ex(_shifted(matrix) if double else matrix)
         if int(info) == 0:
             certificate = (
                 "Cholesky in float64 with a shift covering its rounding" if double else None
@@ -69,13 +66,21 @@ def factorize(matrix: Tensor, positive_definite: bool | None) -> Factorization:
             pivots = factor.diagonal().to(torch.float64)
             return Factorization(2.0 * pivots.log(), rounding, True, certificate, None)
         refusal = f"Cholesky failed at pivot {int(info)} of {n}"
-        del factor
-        work.copy_(matrix)
-    pivots = torch.linalg.lu_factor_ex(work)[0].diagonal().to(torch.float64)
+        del factor  # Before LU needs as much again.
+    pivots = torch.linalg.lu_factor_ex(matrix.to(dtype))[0].diagonal().to(torch.float64)
     log_pivots = pivots.abs().log()
     if positive_definite:
         return Factorization(log_pivots, rounding, True, "positive definite, as given", None)
     return Factorization(log_pivots, rounding, False, None, refusal)
+
+
+def _shifted(matrix: Tensor) -> Tensor:
+    n = matrix.shape[0]
+    shifted = matrix.to(torch.float64, copy=True)
+    half_ulps = (n + 3) * torch.finfo(torch.float64).eps / 2
+    shift = half_ulps / (1 - 2 * half_ulps) * max(float(shifted.trace()), 0.0)
+    shifted.diagonal().sub_(shift)
+    return shifted
 
 
 def determinant_bound(matrix: Tensor, factorization: Factorization) -> Estimate:

@@ -11,18 +11,22 @@ from qnewton.operators import DenseOperator, SymmetricOperator, as_operator
 from qnewton.records import Definiteness, Estimate, Facts
 from qnewton.survey.condition import spectrum_summary
 from qnewton.survey.determinant import determinant_bound, factorize, trace_bound
+from qnewton.survey.iterative import SpectrumSummary
 from qnewton.treatment import largest_entry, mass_sparsity, row_blocks
 
 _BOUNDS = ("determinant", "trace")
-_METHODS = ("lanczos", "exact", *_BOUNDS)
+_METHODS = ("auto", "lanczos", "exact", *_BOUNDS)
+# Up to here all eigenvalues take two milliseconds, no longer than the looks of Lanczos at T_k.
+_EXACT_UP_TO = 256
 
 
 def survey(
     operator: SymmetricOperator | Tensor,
     *,
-    condition: str | None = "lanczos",
+    condition: str | None = "auto",
     bounds: Sequence[str] = (),
     tolerance: float = 0.01,
+    max_products: int | None = None,
     half_mass: bool = False,
     seed: int = 0,
     batch: int | None = None,
@@ -31,15 +35,18 @@ def survey(
     """Measure the treated matrix A.
 
     Entries are read if the operator holds them, or if a fact asked for needs them (``half_mass``,
-    ``bounds``, every ``condition`` but ``lanczos``); otherwise what depends on them stays ``None``
-    and a note says so. The bounds and the certificate of definiteness share one factorisation.
+    ``bounds``, ``condition`` by ``exact`` or by a bound); otherwise what depends on them stays
+    ``None`` and a note says so. The bounds and the certificate of definiteness share one factorisation.
 
     Args:
         operator: A, an operator or a symmetric tensor of shape [N, N].
-        condition: Method of the condition number (:func:`condition_number`); ``None`` for none.
+        condition: Method of the condition number (:func:`condition_number`); ``auto`` is
+            ``exact`` where the entries are held and N ≤ 256, else ``lanczos``; ``None`` for none.
         bounds: Upper bounds to add, of ``determinant`` and ``trace``. One that is refused leaves
             a note, no exception.
         tolerance: Relative accuracy of ``lanczos``.
+        max_products: Most products ``lanczos`` may spend, as for :func:`condition_number`. Where
+            they run out the bracket is kept and a note says so.
         half_mass: Whether to compute the largest 50%-sparsity, a sort of every row.
         seed: Seed of the start vector of ``lanczos``.
         batch: Samples behind the curvature, passed on.
@@ -54,10 +61,13 @@ def survey(
     Example:
         >>> facts = survey(torch.tensor([[4.0, 1.0], [1.0, 4.0]]), bounds=("trace",))
         >>> facts.condition.describe(), facts.row_sparsity, facts.definiteness
-        ('1.667 (lanczos)', 2, 'positive')
+        ('1.667 (exact)', 2, 'positive')
     """
     _check(condition, bounds)
     operator = as_operator(operator)
+    if condition == "auto":
+        held = isinstance(operator, DenseOperator) and operator.n <= _EXACT_UP_TO
+        condition = "exact" if held else "lanczos"
     facts = Facts(n=operator.n, batch=batch, rank=rank)
     wanted = tuple(dict.fromkeys((*bounds, *(m for m in (condition,) if m in _BOUNDS))))
     needs_entries = half_mass or bool(wanted) or condition == "exact"
@@ -68,14 +78,16 @@ def survey(
         note = "entries not formed: no row sparsity, largest entry or Frobenius norm"
         facts = replace(facts, notes=(note,))
     if condition in ("lanczos", "exact"):
-        summary = spectrum_summary(operator, condition, tolerance, seed=seed)
+        summary = spectrum_summary(
+            operator, condition, tolerance, seed=seed, max_products=max_products
+        )
         facts = replace(
             facts,
             condition=summary.condition,
             norm=summary.norm,
             definiteness=summary.definiteness,
         )
-        facts = _note_missing(facts, summary.condition)
+        facts = _note_missing(facts, summary)
     if wanted:
         found = _measure_bounds(operator.dense(), wanted, facts.definiteness)
         facts = replace(
@@ -115,10 +127,18 @@ def _measure_entries(facts: Facts, matrix: Tensor, half_mass: bool) -> Facts:
     )
 
 
-def _note_missing(facts: Facts, condition: Estimate) -> Facts:
+def _note_missing(facts: Facts, summary: SpectrumSummary) -> Facts:
+    condition = summary.condition
     if condition.value is not None:
         return facts
     note = f"condition: the smallest |λ| is zero to rounding, κ is at least {condition.low:.3g}"
+    if summary.budget_ended:
+        high = "" if condition.high is None else f" and at most {condition.high:.3g}"
+        note = (
+            f"condition: not known to the tolerance after the {condition.products} products "
+            f"allowed, κ is at least {condition.low:.3g}{high}; allow more (max_products) or "
+            "raise the damping"
+        )
     return replace(facts, notes=(*facts.notes, note))
 
 

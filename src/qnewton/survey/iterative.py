@@ -1,5 +1,6 @@
 """The condition number from matrix-vector products alone."""
 
+import math
 from dataclasses import dataclass
 
 from qnewton.operators import SymmetricOperator
@@ -12,9 +13,12 @@ from qnewton.survey.ritz import (
     ritz_ends,
     spectrum_bounds,
 )
+from qnewton.survey.tridiagonal import Tridiagonal
 
 _FIRST_CHECK = 4
 _CHANCE = "with probability 1 - 1e-6 over the random start"
+# A look at the tridiagonal takes about as long as reading this many entries of A.
+_ENTRIES_PER_CHECK = 2**20
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,15 @@ class SpectrumSummary:
     Attributes:
         condition: The condition number.
         norm: ‖A‖₂.
-        definiteness: ``positive`` or ``indefinite`` where certified, ``None`` where not.
+        definiteness: ``positive`` or ``indefinite`` where certified (of ``lanczos``, ``positive``
+            but with probability 1e-6), ``None`` where not.
+        budget_ended: Whether the products ran out before the tolerance was met.
     """
 
     condition: Estimate
     norm: float
     definiteness: Definiteness | None
+    budget_ended: bool = False
 
 
 def lanczos_summary(
@@ -37,54 +44,82 @@ def lanczos_summary(
     *,
     tolerance: float,
     seed: int,
-    max_products: int | None,
+    max_products: int,
     positive_definite: bool | None,
 ) -> SpectrumSummary:
     """Run Lanczos until both ends of |A| meet the tolerance, or the products run out.
+
+    Once they do, up to as many products again go into an upper end of the bracket, which comes
+    with a certificate of definiteness and usually takes a little longer to exist.
 
     See :func:`qnewton.survey.condition_number` for the method ``lanczos``. The norm returned is
     the largest |Ritz value|, an estimate from below.
     """
     process = Lanczos(operator, seed)
-    limit = min(operator.n, max_products or operator.n)
-    next_check, streak, finished = _FIRST_CHECK, 0, False
-    while not finished and process.products < limit:
+    limit = min(operator.n, max_products)
+    # Rarer looks where products are cheap, so that looking costs no more than multiplying.
+    rarest = math.ceil(_ENTRIES_PER_CHECK / operator.n**2)
+    next_check, met_at = max(_FIRST_CHECK, rarest), None
+    while process.products < limit and not process.exhausted:
         process.advance()
-        finished = process.exhausted
-        if process.products >= next_check and not finished:
-            next_check = process.products + max(2, process.products // 16)
-            streak = streak + 1 if _settled(process, operator.n, tolerance) else 0
-            finished = streak == 2
-    return _summarize(process, operator.n, finished, positive_definite)
+        k = process.products
+        if k < min(next_check, limit) or process.exhausted:
+            continue
+        next_check = k + max(_spacing(k), min(rarest, k // 2))
+        if met_at is None and _settled_throughout(process, tolerance):
+            met_at = k
+        if met_at is not None:
+            bracketed = spectrum_bounds(process.tridiagonal()).smallest is not None
+            if bracketed or k >= 2 * met_at:
+                break
+    met = met_at is not None or process.exhausted
+    return _summarize(process.tridiagonal(), met, positive_definite)
 
 
-def _settled(process: Lanczos, n: int, tolerance: float) -> bool:
-    ends = ritz_ends(process)
+def _spacing(products: int) -> int:
+    return max(2, products // 16)
+
+
+def _settled_throughout(process: Lanczos, tolerance: float) -> bool:
+    """Return whether the tolerance is met now and was met at the last two places before.
+
+    A Ritz value may rest beside one eigenvalue before it moves on to the next. Of 1,500 random
+    spectra, 40 to 400 eigenvalues drawn independently, 1.5% came out off by more than the 1%
+    asked for; 2.6% where met twice in a row was enough.
+    """
+    k = process.products
+    return k - 2 * _spacing(k) >= _FIRST_CHECK and all(
+        _settled(process.tridiagonal(k - back * _spacing(k)), tolerance) for back in range(3)
+    )
+
+
+def _settled(tridiagonal: Tridiagonal, tolerance: float) -> bool:
+    ends = ritz_ends(tridiagonal)
     if not ends.converged(tolerance):
         return False
     if ends.one_sign:
         return True
     # Inside the spectrum an eigenvalue can converge before one nearer to zero shows at all (seen:
     # κ 11% low). So zero's surroundings must also be known empty, three quarters of the way.
-    smallest = spectrum_bounds(process, n).smallest
+    smallest = spectrum_bounds(tridiagonal).smallest
     return smallest is not None and smallest >= 0.75 * ends.nearest.reach
 
 
 def _summarize(
-    process: Lanczos, n: int, finished: bool, positive_definite: bool | None
+    tridiagonal: Tridiagonal, met: bool, positive_definite: bool | None
 ) -> SpectrumSummary:
-    ends, bounds = ritz_ends(process), spectrum_bounds(process, n)
-    definiteness = _definiteness(process, ends, bounds, positive_definite)
+    ends, bounds = ritz_ends(tridiagonal), spectrum_bounds(tridiagonal)
+    definiteness = _definiteness(tridiagonal, ends, bounds, positive_definite)
     norm = abs(ends.farthest.value)
-    low, low_certificate = _low(process, ends, definiteness)
+    low, low_certificate = _low(tridiagonal, ends, definiteness, positive_definite)
     # Below the rounding of the products an eigenvalue cannot be told from zero.
-    resolved = finished and abs(ends.nearest.value) > process.rounding
+    resolved = met and abs(ends.nearest.value) > tridiagonal.rounding
     high, high_certificate = None, None
     if bounds.smallest is not None:
         high = max(abs(bounds.lowest), abs(bounds.highest)) / bounds.smallest
         high_certificate = (
             "the Krylov basis is complete, its eigenvalues are those of A to rounding"
-            if process.products == n
+            if tridiagonal.complete
             else f"Lanczos polynomial bound (van Dorsselaer et al. 2000), {_CHANCE}"
         )
     value = None
@@ -96,32 +131,40 @@ def _summarize(
         low=low,
         high=high,
         method="lanczos",
-        products=process.products,
+        products=tridiagonal.products,
         low_certificate=low_certificate,
         high_certificate=high_certificate,
     )
-    return SpectrumSummary(condition, norm, definiteness)
+    return SpectrumSummary(condition, norm, definiteness, budget_ended=not met)
 
 
 def _definiteness(
-    process: Lanczos, ends: RitzEnds, bounds: SpectrumBounds, positive_definite: bool | None
+    tridiagonal: Tridiagonal,
+    ends: RitzEnds,
+    bounds: SpectrumBounds,
+    positive_definite: bool | None,
 ) -> Definiteness | None:
-    if ends.lowest.value < -process.rounding:
+    if ends.lowest.value < -tridiagonal.rounding:
         return "indefinite"
     return "positive" if positive_definite or bounds.lowest > 0.0 else None
 
 
 def _low(
-    process: Lanczos, ends: RitzEnds, definiteness: Definiteness | None
-) -> tuple[float, str | None]:
+    tridiagonal: Tridiagonal,
+    ends: RitzEnds,
+    definiteness: Definiteness | None,
+    positive_definite: bool | None,
+) -> tuple[float, str]:
     """Return the better of the two lower bounds, less the rounding of the products."""
-    rounding = process.rounding
-    largest, smallest = extreme_singular_values(process)
+    rounding = tridiagonal.rounding
+    largest, smallest = extreme_singular_values(tridiagonal)
     if largest == 0.0:
         return 1.0, "κ ≥ 1 for every matrix"
     low = max((largest - rounding) / (smallest + rounding), 1.0)
     if definiteness == "positive" and ends.lowest.value > 0.0:
         by_values = (ends.highest.value - rounding) / (ends.lowest.value + rounding)
         if by_values >= low:
-            return by_values, "Rayleigh-Ritz for a definite matrix: κ ≥ θ_max/θ_min"
+            definite = "by its complete Krylov basis" if tridiagonal.complete else _CHANCE
+            definite = "as given" if positive_definite else definite
+            return by_values, f"Rayleigh-Ritz: κ ≥ θ_max/θ_min of a positive definite A, {definite}"
     return low, "κ ≥ σ_1/σ_k of the Lanczos tridiagonal, for any symmetric matrix"

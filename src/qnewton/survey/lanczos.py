@@ -2,19 +2,24 @@
 
 import math
 
+import numpy as np
 import torch
 
 from qnewton.operators import SymmetricOperator
+from qnewton.survey.tridiagonal import Tridiagonal
 
 _GROWTH = 32
+# One pass leaves the basis orthogonal to (‖removed‖/β) times what it was; more than this, again.
+_ENOUGH = 0.1
 
 
 class Lanczos:
     """A growing Krylov basis V_k of A and the tridiagonal T_k = V_kᵀ A V_k.
 
     A V_k = V_k T_k + β_k v_{k+1} e_kᵀ, with v_1 uniform on the sphere. The basis is kept in
-    float64 and reorthogonalised twice against all of itself; products run in the operator's
-    dtype, whose rounding is therefore what limits T_k.
+    float64 and reorthogonalised against all of itself, once after the three-term recurrence and
+    again only where that removed much; products run in the operator's dtype, whose rounding is
+    therefore what limits T_k.
 
     Args:
         operator: The matrix A.
@@ -34,11 +39,14 @@ class Lanczos:
 
     def __init__(self, operator: SymmetricOperator, seed: int) -> None:
         self._operator = operator
+        self._dtype = operator.dtype
         # Drawn on the CPU, so that a seed means the same start on every device.
         generator = torch.Generator().manual_seed(seed)
         start = torch.randn(operator.n, generator=generator, dtype=torch.float64)
-        self._basis = torch.empty(0, operator.n, dtype=torch.float64, device=operator.device)
-        self._next = (start / start.norm()).to(operator.device)
+        room = min(_GROWTH, operator.n) + 1
+        self._basis = torch.empty(room, operator.n, dtype=torch.float64, device=operator.device)
+        self._basis[0] = (start / start.norm()).to(operator.device)
+        self._largest_row = 0.0
         self.alphas: list[float] = []
         self.betas: list[float] = []
 
@@ -48,49 +56,66 @@ class Lanczos:
         return len(self.alphas)
 
     @property
-    def ulp(self) -> float:
-        """One unit in the last place of the norm seen so far, in the operator's dtype."""
-        # Largest absolute row sum of T_k: at least its norm.
-        above = [0.0, *self.betas]
-        rows = zip(self.alphas, above[:-1], self.betas, strict=True)
-        largest = max((left + abs(alpha) + right for alpha, left, right in rows), default=0.0)
-        return torch.finfo(self._operator.dtype).eps * largest
-
-    @property
-    def rounding(self) -> float:
-        """Allowance for the rounding of a product with a unit vector: 4 + √N/8 ulp of the norm.
-
-        Three times the largest error of float32 products seen: 0.047·√N ulp, N up to 8,000.
-        """
-        return (4.0 + math.sqrt(self._operator.n) / 8.0) * self.ulp
-
-    @property
     def exhausted(self) -> bool:
         """Whether the basis spans an invariant subspace to 100 ulp: more products tell nothing."""
-        complete = self.products == self._operator.n
-        return bool(self.betas) and (complete or self.betas[-1] <= 100.0 * self.ulp)
+        if not self.betas:
+            return False
+        ulp = torch.finfo(self._dtype).eps * self._largest_row
+        return self.products == self._operator.n or self.betas[-1] <= 100.0 * ulp
+
+    def tridiagonal(self, products: int | None = None) -> Tridiagonal:
+        """Return T_k, or an earlier one: that of the first ``products``."""
+        k = self.products if products is None else products
+        return Tridiagonal(
+            np.array(self.alphas[:k]),
+            np.array(self.betas[:k]),
+            self._operator.n,
+            torch.finfo(self._dtype).eps,
+        )
 
     def advance(self) -> None:
-        """Add one basis vector: one product and 8Nk operations.
+        """Add one basis vector: one product and 4Nk operations, 8Nk where one pass is too few.
 
         Raises:
             ValueError: If the product is not finite.
         """
         k = self.products
-        if k == self._basis.shape[0]:
+        if k + 1 == self._basis.shape[0]:
             # Blocks, because most runs end long before N vectors.
             room = min(max(_GROWTH, k // 2), self._operator.n - k)
             self._basis = torch.cat([self._basis, self._basis.new_empty(room, self._operator.n)])
-        vector = self._next
-        self._basis[k] = vector
-        product = (self._operator @ vector.to(self._operator.dtype)).to(torch.float64)
-        alpha = float(vector @ product)
-        basis = self._basis[: k + 1]
-        for _ in range(2):
-            product = product - basis.mT @ (basis @ product)
-        beta = float(product.norm())
+        vector = self._basis[k]
+        # A copy even in float64: the recurrence works in place, and an operator may hand out its
+        # own storage.
+        product = (self._operator @ vector.to(self._dtype)).to(torch.float64, copy=True)
+        alpha = float(vector.dot(product))
+        # The recurrence first: what is left for the pass over the basis is rounding, small beside
+        # β, which is what makes one pass enough.
+        product.sub_(vector, alpha=alpha)
+        previous = 0.0
+        if k:
+            previous = self.betas[-1]
+            product.sub_(self._basis[k - 1], alpha=previous)
+        beta = self._reorthogonalize(product, k + 1)
         if not (math.isfinite(alpha) and math.isfinite(beta)):
             raise ValueError(f"product {k + 1} with the operator is not finite")
         self.alphas.append(alpha)
         self.betas.append(beta)
-        self._next = product / beta if beta > 0.0 else product
+        self._largest_row = max(self._largest_row, previous + abs(alpha) + beta)
+        torch.mul(product, 1.0 / beta if beta > 0.0 else 0.0, out=self._basis[k + 1])
+
+    def _reorthogonalize(self, product: torch.Tensor, rows: int) -> float:
+        """Remove the first ``rows`` basis vectors from ``product`` and return its norm."""
+        basis = self._basis[:rows]
+        removed = torch.mv(basis, product)
+        product.addmv_(basis.mT, removed, alpha=-1.0)
+        beta = _norm(product)
+        if _norm(removed) <= _ENOUGH * beta:
+            return beta
+        product.addmv_(basis.mT, torch.mv(basis, product), alpha=-1.0)
+        return _norm(product)
+
+
+def _norm(vector: torch.Tensor) -> float:
+    # A third of the time of vector.norm(), which small matrices notice.
+    return math.sqrt(float(vector.dot(vector)))

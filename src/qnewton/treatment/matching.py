@@ -21,8 +21,8 @@ from torch import Tensor
 # Edges fetched together. With 2²¹ the workspace stays near one float32 matrix at N = 12,544.
 _LARGEST_BATCH = 2**21
 _SMALLEST_BATCH = 2**16
-# Entries read together while fetching.
-_BLOCK_ENTRIES = 2**22
+# Entries read together while fetching: a block stays in a core's cache.
+_BLOCK_ENTRIES = 2**18
 # Contested edges decided together: few enough that most rows still cannot fill up among them.
 _SLICE = 2**17
 _SAMPLES = 2**17
@@ -40,6 +40,8 @@ class _Edges:
         return self.row.numel()
 
     def __getitem__(self, index: Tensor | slice) -> "_Edges":
+        if isinstance(index, Tensor) and index.dtype == torch.bool:
+            index = index.nonzero().squeeze(1)  # Once for all three.
         return _Edges(self.row[index], self.column[index], self.magnitude[index])
 
     @staticmethod
@@ -150,10 +152,11 @@ def _edge_blocks(
         stop = min(count, start + max(1, _BLOCK_ENTRIES // (count - start)))
         rows, columns = open_rows[start:stop], open_rows[start:]
         block = matrix[start:stop, start:] if every_row else matrix[rows][:, columns]
-        size = block.abs().triu_()
-        hits = wanted(size)
-        i, j = hits.nonzero(as_tuple=True)
-        yield _Edges(rows[i], columns[j], size[hits])
+        size = block.abs()
+        size[:, : stop - start].triu_()
+        hits = wanted(size).view(-1).nonzero().squeeze(1)
+        i = hits.div(count - start, rounding_mode="floor")
+        yield _Edges(rows[i], columns[hits - i * (count - start)], size.view(-1)[hits])
         start = stop
 
 

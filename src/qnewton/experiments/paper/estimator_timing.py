@@ -95,7 +95,11 @@ def measure(
 
 def _measure_method(method: Method, known: KnownMatrix, repeats: int, seed: int) -> Measurement:
     operator = DenseOperator(known.matrix)
-    runs, estimate = _time(lambda: condition_number(operator, method, seed=seed), repeats)
+
+    def run() -> Estimate:
+        return condition_number(operator, method, seed=seed, max_products=operator.n)
+
+    runs, estimate = _time(run, repeats)
     return _measurement(method, known, runs, estimate)
 
 

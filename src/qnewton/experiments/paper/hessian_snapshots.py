@@ -245,7 +245,7 @@ def _damped_facts(matrix: Tensor, first: Tensor, seed: int) -> dict[str, Any]:
     n = first.numel()
     block = matrix[:n, :n]
     return {
-        "condition": condition_number(DenseOperator(block), "lanczos", seed=seed),
+        "condition": condition_number(DenseOperator(block), "lanczos", seed=seed, max_products=n),
         "damped_sparsity": int(row_sparsities(block, MASSES[:1]).max()),
     }
 
@@ -266,7 +266,8 @@ def _move(
     model: nn.Module, regime: Regime, directions: list[tuple[tuple[Tensor, ...], Tensor]]
 ) -> None:
     if regime.optimizer == "newton":
-        moves = Update.of(directions).directions
+        blocks = [(parameters, flat, "newton") for parameters, flat in directions]
+        moves = Update.of(blocks).directions
     else:
         moves = tuple((p, -p.grad) for p in model.parameters() if p.grad is not None)
     for parameter, direction in moves:

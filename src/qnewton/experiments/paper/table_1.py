@@ -1,7 +1,9 @@
 """Table I: how many parameters the three networks have, counted from their configurations."""
 
 from dataclasses import replace
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 from torch import nn
 
@@ -178,7 +180,8 @@ def _library_checks() -> tuple[Check, ...]:
     if find_spec("transformers") is None:
         return ()
     import torch
-    import transformers  # pyright: ignore[reportMissingImports]  # extra
+
+    transformers: Any = import_module("transformers")  # an extra, whose types are not at hand
 
     with torch.device("meta"):
         models = {

@@ -132,7 +132,9 @@ def estimated_promise(
     if alpha is None:
         alpha = norm * (1.0 + _ESTIMATE_SLACK)
     if kappa is None:
-        estimate = condition_number(operator, method="lanczos", tolerance=_ESTIMATE_SLACK)
+        estimate = condition_number(
+            operator, method="lanczos", tolerance=_ESTIMATE_SLACK, max_products=operator.n
+        )
         if estimate.value is None or not math.isfinite(estimate.value):
             raise SystemRefused(
                 "singular",
@@ -174,4 +176,4 @@ def norm_from_below(operator: SymmetricOperator, steps: int = 60) -> float:
             process.advance()
     except ValueError as error:
         raise SystemRefused("not finite", f"the matrix is not finite: {error}") from error
-    return float(abs(ritz_values(process)).max())
+    return float(abs(ritz_values(process.tridiagonal())).max())

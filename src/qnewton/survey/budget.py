@@ -1,0 +1,35 @@
+"""How many products the condition number may cost when nobody says."""
+
+COMPLETE_UP_TO = 512
+"""Up to here Lanczos may take all N products: at most some 50 ms."""
+
+_FEWEST = 32
+_MOST_IN_CACHE = 64
+
+
+def default_products(n: int) -> int:
+    """Return the most products of a Lanczos run of order N that was given no budget.
+
+    All N up to N = 512, where a run takes milliseconds; above, :func:`thrifty_products`.
+
+    Example:
+        >>> default_products(300), default_products(2_000), default_products(12_544)
+        (300, 64, 196)
+    """
+    return n if n <= COMPLETE_UP_TO else thrifty_products(n)
+
+
+def thrifty_products(n: int) -> int:
+    """Return how many products cost no more than one Cholesky factorisation of order N.
+
+    N/64: a factorisation takes N³/3 operations, a product reads N² entries, and a processor of a
+    few cores does some 15 operations in the time of reading one entry from memory, so that
+    Cholesky's time is that of N/45 products; the rest is for reorthogonalisation. Where the
+    matrix fits a cache, below N = 4,096, N/20 but at most 64. Never below 32, one or two
+    milliseconds: less than a factorisation from N ≈ 700 on; below that a Python loop hardly is.
+
+    Example:
+        >>> [thrifty_products(n) for n in (20, 300, 1_000, 4_096, 12_544)]
+        [20, 32, 50, 64, 196]
+    """
+    return min(n, max(_FEWEST, min(_MOST_IN_CACHE, n // 20), n // 64))
