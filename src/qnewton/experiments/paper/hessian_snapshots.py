@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from qnewton.curvature import Curvature, Partition
 from qnewton.operators import DenseOperator, LinearSystem
 from qnewton.optimizer.update import Update
-from qnewton.records import Estimate
+from qnewton.records import Estimate, Phase
 from qnewton.solvers import Solution, solve
 from qnewton.survey import condition_number
 from qnewton.treatment import damp, mass_sparsity, row_blocks
@@ -266,8 +266,8 @@ def _move(
     model: nn.Module, regime: Regime, directions: list[tuple[tuple[Tensor, ...], Tensor]]
 ) -> None:
     if regime.optimizer == "newton":
-        blocks = [(parameters, flat, "newton") for parameters, flat in directions]
-        moves = Update.of(blocks).directions
+        newton: Phase = "newton"
+        moves = Update.of((block, flat, newton) for block, flat in directions).directions
     else:
         moves = tuple((p, -p.grad) for p in model.parameters() if p.grad is not None)
     for parameter, direction in moves:
