@@ -29,6 +29,7 @@ class LayeredHessian:
         independent: Whether samples are known not to interact.
         calls: The layers with parameters in the block, by index, in the order they ran.
         parameters: The block's parameters in order; each a weight or bias of one of the layers.
+        rest: But for these, whose rows and columns are left as they come.
 
     Reference: Dangel, Harmeling and Hennig 2020 (arXiv:1902.01813).
     """
@@ -40,6 +41,7 @@ class LayeredHessian:
         independent: bool,
         calls: Mapping[int, LayerCall],
         parameters: Sequence[Tensor],
+        rest: Sequence[Tensor] = (),
     ) -> None:
         self._factors = factors
         self._directions = directions
@@ -47,7 +49,7 @@ class LayeredHessian:
         self._calls = dict(calls)
         self._example = parameters[0]
         self._n = sum(parameter.numel() for parameter in parameters)
-        self._places = places(calls, parameters)
+        self._places = places(calls, parameters, rest)
         self._per_sample = [m for m in self._places if m in factors.inputs]
         self._on_patches = [m for m in self._places if m not in factors.inputs]
 

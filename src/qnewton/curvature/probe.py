@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from qnewton.curvature.agreement import LIMIT, difference, random_like
@@ -18,7 +19,12 @@ class Verdict:
     reason: str
 
 
-def probe(closed: LayeredHessian, graph: GradientGraph, parameters: Sequence[Tensor]) -> Verdict:
+def probe(
+    closed: LayeredHessian,
+    graph: GradientGraph,
+    parameters: Sequence[Tensor],
+    rest: Sequence[Tensor] = (),
+) -> Verdict:
     """Compare H·v of the closed form with double backward, v random and supported on the block.
 
     The closed form's product is a combination of the very factors or rows its entries are made
@@ -29,13 +35,20 @@ def probe(closed: LayeredHessian, graph: GradientGraph, parameters: Sequence[Ten
         closed: The block in closed form.
         graph: The gradient's graph.
         parameters: The block's parameters.
+        rest: Those that the closed form does not cover; rows and columns of no others count.
 
     Cost: one double backward product and one closed-form product.
     """
+    aside = {id(parameter) for parameter in rest}
+    example = parameters[0].detach()
     n = sum(parameter.numel() for parameter in parameters)
-    vector = random_like(parameters[0].detach(), (n,))
-    off = difference(closed.product(vector), graph.products(parameters, vector[None])[0])
-    limit = LIMIT[parameters[0].dtype]
+    covered = torch.cat(
+        [torch.full((p.numel(),), id(p) not in aside, device=p.device) for p in parameters]
+    )
+    vector = random_like(example, (n,)) * covered
+    expected = graph.products(parameters, vector[None])[0] * covered
+    off = difference(closed.product(vector), expected)
+    limit = LIMIT[example.dtype]
     if off <= limit:
         return Verdict(True, f"a random product agrees to {off:.1g}, limit {limit:.0g}")
     return Verdict(

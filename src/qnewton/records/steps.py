@@ -42,7 +42,7 @@ class CurvatureRecord:
 
     Attributes:
         kind: ``hessian``, ``ggn`` or ``fisher``.
-        route: ``closed-form`` or ``generic``.
+        route: ``closed-form``, ``generic``, or ``mixed``: closed form but for some rows.
         reason: Why that route: what the probe found, or what rules the other out.
         forming_flops: Floating-point operations to form the dense block.
         batch: Samples the loss averaged over; ``None`` when nothing tells.
