@@ -1,10 +1,13 @@
 """The exact Hessian of convolutional and sequence networks against torch.func in float64."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from torch import nn
 
-from qnewton.curvature import systems
+from qnewton.curvature import Curvature, systems
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 
@@ -383,6 +386,28 @@ def test_a_block_is_formed_without_any_other(monkeypatch):
         system.operator.dense()
     assert paired == [(20, 0, []), (27, 1, [])]
     assert found[2].operator._entries is None  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("blocks", ["full", "layer"])
+def test_steps_leave_no_graph_behind(blocks):
+    net = stack(nn.Tanh, lambda: nn.AvgPool2d(2)).double()
+    x, y = images(2, 1, 8, 8)
+    curvature = Curvature(net, blocks=blocks)
+
+    def step():
+        evaluation = curvature.evaluate(lambda: nn.functional.cross_entropy(net(x), y))
+        for system in curvature.systems(evaluation):
+            system.operator.dense()
+        assert evaluation.root is not None
+        return weakref.ref(evaluation.root)
+
+    gc.collect()
+    gc.disable()  # reference counting alone must do it
+    try:
+        roots = [step() for _ in range(5)]
+        assert sum(root() is not None for root in roots) == 0
+    finally:
+        gc.enable()
 
 
 def test_float32_on_images_stays_float32(func_hessian):

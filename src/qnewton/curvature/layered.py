@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import torch
@@ -46,7 +47,11 @@ class LayeredHessian:
         self._factors = factors
         self._directions = directions
         self._independent = independent
-        self._calls = dict(calls)
+        # For their sizes: after the evaluation is released nothing here may keep its graph.
+        self._calls = {
+            m: replace(call, input=call.input.detach(), output=call.output.detach())
+            for m, call in calls.items()
+        }
         self._example = parameters[0]
         self._n = sum(parameter.numel() for parameter in parameters)
         self._places = places(calls, parameters, rest)
