@@ -233,9 +233,12 @@ def test_tied_weights(data, blocks):
     closure = lambda: net(x).square().mean()  # noqa: E731
     assert_blocks(net, closure, expected, blocks)
     for system in systems(net, closure, blocks=blocks):
-        # The tied weight has no closed form; the two biases, alone, have.
+        # The tied weight has no closed form; the two biases have.
         tied = any(parameter is net.encode.weight for parameter in system.parameters)
-        assert record(system).route == ("generic" if tied else "closed-form")
+        alone = len(system.parameters) == 1
+        assert record(system).route == (
+            "closed-form" if not tied else "generic" if alone else "mixed"
+        )
         assert ("encode.weight is shared by 2 layers" in record(system).reason) == tied
 
 
@@ -252,7 +255,10 @@ def test_parameter_used_outside_its_module(mlp, data, func_hessian, blocks):
     assert_blocks(net, closure, expected, blocks)
     for system in systems(net, closure, blocks=blocks):
         twice = any(parameter is net[0].weight for parameter in system.parameters)
-        assert record(system).route == ("generic" if twice else "closed-form")
+        alone = len(system.parameters) == 1
+        assert record(system).route == (
+            "closed-form" if not twice else "generic" if alone else "mixed"
+        )
         assert ("0.weight enters the loss in 2 places" in record(system).reason) == twice
 
 

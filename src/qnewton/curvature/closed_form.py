@@ -1,6 +1,7 @@
 """Blocks of the Hessian in closed form, where the structure allows it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -15,10 +16,25 @@ from qnewton.curvature.patches import LayerCall
 from qnewton.curvature.structure import memory_obstacle, structural_obstacles
 
 
+@dataclass(frozen=True)
+class ClosedForm:
+    """What is known in closed form of a block; the probe has yet to confirm it.
+
+    Attributes:
+        source: Computes the entries of the parameters covered; ``None`` if there are none.
+        rest: Parameters without a closed form.
+        reason: Why those have none; empty if all have.
+    """
+
+    source: LayeredHessian | None
+    rest: tuple[Tensor, ...] = ()
+    reason: str = ""
+
+
 def closed_forms(
     evaluation: Evaluation, root: Tensor, blocks: Sequence[Block], per_sample: bool = True
-) -> list[LayeredHessian | str]:
-    """Return each block in closed form, or why there is none; the probe has yet to confirm it.
+) -> list[ClosedForm]:
+    """Return what has a closed form of each block.
 
     Args:
         evaluation: The loss at the present parameters.
@@ -36,15 +52,16 @@ def closed_forms(
     calls = evaluation.calls
     obstacles = structural_obstacles(root, calls, blocks)
     within = [
-        _calls_of(calls, block) if obstacle is None else {}
-        for block, obstacle in zip(blocks, obstacles, strict=True)
+        _calls_of(calls, [p for k, p in enumerate(block.parameters) if k not in known])
+        for block, known in zip(blocks, obstacles, strict=True)
     ]
     used = {index: call for layers in within for index, call in layers.items()}
     single = _one_vector_a_sample(used) if per_sample else {}
     patched = [index for index in used if index not in single]
-    obstacle = memory_obstacle([*single.values()], [*used.values()] if patched else [])
-    if not used or obstacle is not None:
-        return [known or obstacle or "it has no parameters" for known in obstacles]
+    too_large = memory_obstacle([*single.values()], [*used.values()] if patched else [])
+    if not used or too_large is not None:
+        reasons = (next(iter(known.values()), too_large or "") for known in obstacles)
+        return [ClosedForm(None, reason=reason) for reason in reasons]
     slopes = adjoints(root, calls, received=bool(patched))
     cross = any(sum(index in single for index in layers) > 1 for layers in within)
     factors = layer_factors(single, slopes.deltas, cross)
@@ -52,15 +69,18 @@ def closed_forms(
     independent = (
         directions is not None and per_sample and independent_samples(directions, patched, [*used])
     )
-    return [
-        known or LayeredHessian(factors, directions, independent, layers, block.parameters)
-        for block, layers, known in zip(blocks, within, obstacles, strict=True)
-    ]
+    forms = []
+    for block, layers, known in zip(blocks, within, obstacles, strict=True):
+        rest = tuple(block.parameters[position] for position in known)
+        source = LayeredHessian(factors, directions, independent, layers, block.parameters, rest)
+        reason = next(iter(known.values()), "")
+        forms.append(ClosedForm(source if layers else None, rest, reason))
+    return forms
 
 
-def _calls_of(calls: Sequence[LayerCall], block: Block) -> dict[int, LayerCall]:
-    """Return the passes, by index, through layers that own parameters of a block."""
-    inside = {id(parameter) for parameter in block.parameters}
+def _calls_of(calls: Sequence[LayerCall], parameters: Sequence[Tensor]) -> dict[int, LayerCall]:
+    """Return the passes, by index, through layers that own some of the parameters."""
+    inside = {id(parameter) for parameter in parameters}
     return {
         index: call
         for index, call in enumerate(calls)

@@ -15,7 +15,7 @@ _MAX_BATCH = 256
 
 # Cotangents [K, *shape] beside the tensors they belong to.
 Seeds = list[tuple[Tensor, Tensor]]
-# C and R of each target, [K, *shape of its output or input]; ``None`` is zero.
+# C [K, n, units, T] and R [K, n, channels, X] of each target; ``None`` is zero.
 Found = dict[int, tuple[Tensor | None, Tensor | None]]
 
 
@@ -97,7 +97,10 @@ class Directions:
         return found
 
     def differentiate(self, seeds: Seeds, targets: Sequence[int]) -> Found:
-        """Return C and R of every target: one double backward pass a cotangent."""
+        """Return C and R of every target, in the dtype of the weights.
+
+        Cost: one double backward pass a cotangent.
+        """
         live = [(output, cotangent) for output, cotangent in seeds if output.requires_grad]
         if not live:
             return dict.fromkeys(targets, (None, None))
@@ -107,38 +110,43 @@ class Directions:
         cotangents = [cotangent.to(output.dtype) for output, cotangent in live]
         found = batched_grad([output for output, _ in live], inputs, cotangents)
         rest = iter(found[len(targets) :])
-        return {
+        pairs = {
             m: (inner, None if received[m] is None else next(rest))
             for m, inner in zip(targets, found, strict=False)
         }
+        return {m: (self._numbers(m, c), self._numbers(m, r)) for m, (c, r) in pairs.items()}
+
+    def _numbers(self, layer: int, derivative: Tensor | None) -> Tensor | None:
+        call = self.calls[layer]
+        if derivative is None:
+            return None
+        return call.by_channel(derivative).to(call.layer.weight.dtype)
 
     def contract(
-        self, layer: int, inner: Tensor | None, moved: Tensor | None, count: int, first: int = 0
+        self, layer: int, inner: Tensor | None, moved: Tensor | None, count: int
     ) -> tuple[Tensor, Tensor]:
         """Return K rows at a layer's parameters from C and R.
 
         Args:
             layer: The target.
-            inner: C, [K, *shape of the output].
-            moved: R, [K, *shape of the input].
+            inner: C of its last units, [K, n, units, T].
+            moved: R, [K, n, channels, X]; then C, if any, is of all units.
             count: K.
-            first: Leave out units before this one.
 
         Returns:
-            Rows at the weight, [K, (out - first)·in], and at the bias, [K, out - first].
+            Rows at the weights of those units, [K, units·in], and at their biases, [K, units].
         """
-        call, like = self.calls[layer], self.calls[layer].layer.weight
-        weight = like.new_zeros((count, call.outputs - first, call.inputs))
-        bias = like.new_zeros((count, call.outputs - first))
+        call = self.calls[layer]
+        units = call.outputs if inner is None else inner.shape[2]
+        weight = call.layer.weight.new_zeros((count, units, call.inputs))
+        bias = weight.new_zeros((count, units))
         if inner is not None:
-            by_channel = call.by_channel(inner).to(like.dtype)
             patches = self.patches(layer).flatten(0, 1)
-            wanted = by_channel[:, :, first:].transpose(1, 2).reshape(-1, len(patches))
+            wanted = inner.transpose(1, 2).reshape(-1, len(patches))
             weight, bias = (wanted @ patches).view_as(weight), wanted.sum(1).view_as(bias)
         if moved is not None:
-            spread = self.spread(layer)[:, :, first:].flatten(0, 1).flatten(1)
-            by_channel = call.by_channel(moved).to(like.dtype).transpose(1, 2)
-            turned = by_channel.reshape(-1, len(spread)) @ spread
+            spread = self.spread(layer).flatten(0, 1).flatten(1)
+            turned = moved.transpose(1, 2).reshape(-1, len(spread)) @ spread
             turned = turned.view(count, call.channels, -1, call.offsets).transpose(1, 2)
             weight = weight + turned.flatten(2)
         return weight.flatten(1), bias

@@ -12,7 +12,7 @@ from qnewton.curvature.symmetric import mirror_upper_
 
 # Columns differentiated in one batch: enough to hide Python's overhead on small models, few
 # enough that the batch's activations stay a small multiple of one forward pass.
-_CHUNK = 32
+CHUNK = 32
 
 
 class CurvatureProducts(Protocol):
@@ -60,24 +60,39 @@ class GradientGraph:
     def products(self, parameters: Sequence[Tensor], vectors: Tensor) -> Tensor:
         """Return V H for the diagonal block H of ``parameters`` and V of shape [K, n].
 
+        Cost: K double backward passes, about 4 forward-backward passes each.
+        """
+        return self.rows(parameters, parameters, vectors)
+
+    def rows(self, of: Sequence[Tensor], at: Sequence[Tensor], vectors: Tensor) -> Tensor:
+        """Return V H for the rows of parameters ``of`` and the columns of parameters ``at``.
+
         Parameters that the loss does not reach, or reaches linearly, give zeros.
+
+        Args:
+            of: Parameters with n unknowns.
+            at: Parameters with m unknowns.
+            vectors: V, [K, n].
+
+        Returns:
+            The products, [K, m].
 
         Cost: K double backward passes, about 4 forward-backward passes each.
         """
-        pieces = vectors.split([p.numel() for p in parameters], dim=1)
         outputs, cotangents = [], []
-        for parameter, piece in zip(parameters, pieces, strict=True):
+        pieces = vectors.split([p.numel() for p in of], dim=1)
+        for parameter, piece in zip(of, pieces, strict=True):
             gradient = self._gradients[id(parameter)]
             if gradient is not None and gradient.requires_grad:
                 outputs.append(gradient)
                 cotangents.append(piece.reshape(-1, *parameter.shape))
-        if not outputs:
-            return torch.zeros_like(vectors)
-        found = batched_grad(outputs, parameters, cotangents)
+        found = batched_grad(outputs, at, cotangents) if outputs else [None] * len(at)
         return torch.cat(
             [
-                torch.zeros_like(piece) if part is None else part.flatten(1)
-                for part, piece in zip(found, pieces, strict=True)
+                vectors.new_zeros((len(vectors), parameter.numel()))
+                if part is None
+                else part.flatten(1)
+                for part, parameter in zip(found, at, strict=True)
             ],
             dim=1,
         )
@@ -119,8 +134,8 @@ class GenericHessian:
         Cost: N products, 32 in a batch; N² entries of memory beside the batch.
         """
         matrix = self._parameters[0].new_empty((self._n, self._n))
-        for start in range(0, self._n, _CHUNK):
-            stop = min(start + _CHUNK, self._n)
+        for start in range(0, self._n, CHUNK):
+            stop = min(start + CHUNK, self._n)
             columns = matrix.new_zeros((stop - start, self._n))
             columns[:, start:stop].fill_diagonal_(1.0)
             matrix[start:stop] = self._graph.products(self._parameters, columns)

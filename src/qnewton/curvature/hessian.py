@@ -8,9 +8,10 @@ from torch import Tensor
 
 from qnewton.curvature.blocks import Block
 from qnewton.curvature.capture import Evaluation
-from qnewton.curvature.closed_form import closed_forms
+from qnewton.curvature.closed_form import ClosedForm, closed_forms
 from qnewton.curvature.generic import GenericHessian, GradientGraph
 from qnewton.curvature.layered import LayeredHessian
+from qnewton.curvature.mixed import MixedHessian
 from qnewton.curvature.probe import probe
 from qnewton.operators import SymmetricOperator
 from qnewton.records import CurvatureRecord
@@ -91,7 +92,8 @@ def hessian_operators(
     The closed form is used for a block when the structure allows it and a random product by
     double backward agrees with it, at every step; the generic route otherwise. Where that product
     disagrees because samples interact, directions in the weights, which do not mind, are tried
-    before the generic route.
+    before the generic route. Single parameters of a block without a closed form get their rows by
+    double backward.
 
     Args:
         evaluation: The loss at the present parameters.
@@ -115,7 +117,7 @@ def hessian_operators(
         source, reason = _source(evaluation, root, block, form, graph)
         record = CurvatureRecord(
             kind="hessian",
-            route="closed-form" if isinstance(source, LayeredHessian) else "generic",
+            route=_ROUTES[type(source)],
             reason=reason,
             forming_flops=source.forming_flops,
             batch=evaluation.batch,
@@ -125,23 +127,30 @@ def hessian_operators(
 
 
 def _source(
-    evaluation: Evaluation,
-    root: Tensor,
-    block: Block,
-    form: LayeredHessian | str,
-    graph: GradientGraph,
-) -> tuple[BlockHessian, str]:
+    evaluation: Evaluation, root: Tensor, block: Block, form: ClosedForm, graph: GradientGraph
+) -> tuple[LayeredHessian | MixedHessian | GenericHessian, str]:
     """Return the cheapest computation of a block that is right, and why it is that one."""
     generic = GenericHessian(graph, block.parameters, evaluation.forward_backward_flops)
-    if isinstance(form, str):
-        return generic, form
-    verdict = probe(form, graph, block.parameters)
-    if verdict.holds:
-        return form, verdict.reason
-    if form.assumes_independence:
-        [other] = closed_forms(evaluation, root, [block], per_sample=False)
-        if not isinstance(other, str):
-            again = probe(other, graph, block.parameters)
+    if form.source is None:
+        return generic, form.reason
+    verdict = probe(form.source, graph, block.parameters, form.rest)
+    reason = verdict.reason
+    if not verdict.holds and form.source.assumes_independence:
+        [form] = closed_forms(evaluation, root, [block], per_sample=False)
+        if form.source is not None:
+            again = probe(form.source, graph, block.parameters, form.rest)
             if again.holds:
-                return other, f"samples interact; by directions in the weights {again.reason}"
-    return generic, verdict.reason
+                verdict = again
+                reason = f"samples interact; by directions in the weights {again.reason}"
+    if not verdict.holds or form.source is None:
+        return generic, reason
+    if not form.rest:
+        return form.source, reason
+    count = sum(parameter.numel() for parameter in form.rest)
+    mixed = MixedHessian(
+        form.source, graph, block.parameters, form.rest, evaluation.forward_backward_flops
+    )
+    return mixed, f"{form.reason}: {count} rows by double backward; of the others {reason}"
+
+
+_ROUTES = {LayeredHessian: "closed-form", MixedHessian: "mixed", GenericHessian: "generic"}

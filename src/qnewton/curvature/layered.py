@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import torch
@@ -29,6 +30,7 @@ class LayeredHessian:
         independent: Whether samples are known not to interact.
         calls: The layers with parameters in the block, by index, in the order they ran.
         parameters: The block's parameters in order; each a weight or bias of one of the layers.
+        rest: But for these, whose rows and columns are left as they come.
 
     Reference: Dangel, Harmeling and Hennig 2020 (arXiv:1902.01813).
     """
@@ -40,14 +42,19 @@ class LayeredHessian:
         independent: bool,
         calls: Mapping[int, LayerCall],
         parameters: Sequence[Tensor],
+        rest: Sequence[Tensor] = (),
     ) -> None:
         self._factors = factors
         self._directions = directions
         self._independent = independent
-        self._calls = dict(calls)
+        # For their sizes: after the evaluation is released nothing here may keep its graph.
+        self._calls = {
+            m: replace(call, input=call.input.detach(), output=call.output.detach())
+            for m, call in calls.items()
+        }
         self._example = parameters[0]
         self._n = sum(parameter.numel() for parameter in parameters)
-        self._places = places(calls, parameters)
+        self._places = places(calls, parameters, rest)
         self._per_sample = [m for m in self._places if m in factors.inputs]
         self._on_patches = [m for m in self._places if m not in factors.inputs]
 

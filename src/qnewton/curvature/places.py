@@ -21,17 +21,22 @@ class Place:
         return tuple(part for part in (self.weight, self.bias) if part is not None)
 
 
-def places(calls: Mapping[int, LayerCall], parameters: Sequence[Tensor]) -> dict[int, Place]:
+def places(
+    calls: Mapping[int, LayerCall], parameters: Sequence[Tensor], rest: Sequence[Tensor] = ()
+) -> dict[int, Place]:
     """Return the place of every layer that has parameters in a block, in the order they ran.
 
     Args:
         calls: Passes through layers, by index.
         parameters: The block's parameters in order.
+        rest: Those of them that count as no layer's.
     """
+    aside = {id(parameter) for parameter in rest}
     slices: dict[int, slice] = {}
     offset = 0
     for parameter in parameters:
-        slices[id(parameter)] = slice(offset, offset + parameter.numel())
+        if id(parameter) not in aside:
+            slices[id(parameter)] = slice(offset, offset + parameter.numel())
         offset += parameter.numel()
     found = {
         m: Place(slices.get(id(call.layer.weight)), slices.get(id(call.layer.bias)))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from qnewton.curvature.agreement import LIMIT, difference, random_like
@@ -19,7 +20,10 @@ class Verdict:
 
 
 def probe(
-    closed: LayeredHessian, graph: CurvatureProducts, parameters: Sequence[Tensor]
+    closed: LayeredHessian,
+    graph: CurvatureProducts,
+    parameters: Sequence[Tensor],
+    rest: Sequence[Tensor] = (),
 ) -> Verdict:
     """Compare H·v of the closed form with automatic differentiation, v random on the block.
 
@@ -31,13 +35,20 @@ def probe(
         closed: The block in closed form.
         graph: Gives the products by automatic differentiation.
         parameters: The block's parameters.
+        rest: Those that the closed form does not cover; rows and columns of no others count.
 
     Cost: one product each way.
     """
+    aside = {id(parameter) for parameter in rest}
+    example = parameters[0].detach()
     n = sum(parameter.numel() for parameter in parameters)
-    vector = random_like(parameters[0].detach(), (n,))
-    off = difference(closed.product(vector), graph.products(parameters, vector[None])[0])
-    limit = LIMIT[parameters[0].dtype]
+    covered = torch.cat(
+        [torch.full((p.numel(),), id(p) not in aside, device=p.device) for p in parameters]
+    )
+    vector = random_like(example, (n,)) * covered
+    expected = graph.products(parameters, vector[None])[0] * covered
+    off = difference(closed.product(vector), expected)
+    limit = LIMIT[example.dtype]
     if off <= limit:
         return Verdict(True, f"a random product agrees to {off:.1g}, limit {limit:.0g}")
     return Verdict(

@@ -14,8 +14,8 @@ _UNITS_BELOW = 0.8
 # Entries of what one combination writes: 16 MB in float32.
 _COMBINED_ENTRIES = 1 << 22
 
-# Rows of the matrix, the first unit whose columns they need, and C and R along their directions.
-_Chunk = tuple[slice, int, Found]
+# Rows of the matrix, and C and R along their directions.
+_Chunk = tuple[slice, Found]
 
 
 def fill_rows(
@@ -46,13 +46,12 @@ def fill_rows(
     """
     by_unit = independent and _prefers_units(directions, layer, others)
     chunks = _by_unit if by_unit else _by_weight
-    for rows, unit, found in chunks(directions, layer, places[layer], others):
+    for rows, found in chunks(directions, layer, places[layer], others):
         for m, (inner, moved) in found.items():
-            # Rows come unit by unit: of the own block, columns of earlier units are mirrored.
-            first, count = (unit if m == layer else 0), rows.stop - rows.start
-            weight, bias = directions.contract(m, inner, moved, count, first)
+            weight, bias = directions.contract(m, inner, moved, rows.stop - rows.start)
             for part, values in ((places[m].weight, weight), (places[m].bias, bias)):
                 if part is not None:
+                    # Of its own block a row has the columns of its unit and later ones.
                     matrix[rows, part.stop - values.shape[1] : part.stop] = values
     _mirror(matrix, places[layer], [places[other] for other in others])
 
@@ -108,7 +107,8 @@ def _by_weight(
             if before and part is place.weight:
                 seeds += directions.seeds(layer, None, _turned(directions, layer, chosen))
             found = directions.differentiate(seeds, [layer, *others])
-            yield slice(start, stop), chosen[0][0] if part is place.weight else 0, found
+            first = chosen[0][0] if part is place.weight else 0
+            yield slice(start, stop), _from_unit(found, layer, first)
 
 
 def _turned(directions: Directions, layer: int, chosen: Sequence[tuple[int, int]]) -> Tensor:
@@ -135,15 +135,30 @@ def _by_unit(
         found = _entries(directions, layer, units, others)
         for k, unit in enumerate(units):
             mine = slice(k * call.positions, (k + 1) * call.positions)
+            of_unit = {
+                m: (
+                    inner if inner is None else inner[mine],
+                    moved if moved is None else moved[mine],
+                )
+                for m, (inner, moved) in found.items()
+            }
             if place.weight is not None:
-                row = place.weight.start + unit * call.inputs
+                later, row = (
+                    _from_unit(of_unit, layer, unit),
+                    place.weight.start + unit * call.inputs,
+                )
                 for start in range(0, call.inputs, width):
                     part = patches[:, :, start : start + width]
-                    rows = slice(row + start, row + start + part.shape[2])
-                    yield rows, unit, _combined(found, mine, part)
+                    yield slice(row + start, row + start + part.shape[2]), _combined(later, part)
             if place.bias is not None:
                 row = place.bias.start + unit
-                yield slice(row, row + 1), 0, _combined(found, mine, ones)
+                yield slice(row, row + 1), _combined(of_unit, ones)
+
+
+def _from_unit(found: Found, layer: int, first: int) -> Found:
+    """Leave out C at earlier units of the layer itself: its own block is symmetric."""
+    inner, moved = found[layer]
+    return {**found, layer: (inner if inner is None else inner[:, :, first:], moved)}
 
 
 def _entries(directions: Directions, layer: int, units: range, others: Sequence[int]) -> Found:
@@ -156,13 +171,13 @@ def _entries(directions: Directions, layer: int, units: range, others: Sequence[
     return directions.differentiate(directions.seeds(layer, moved, None), [layer, *others])
 
 
-def _combined(found: Found, mine: slice, patches: Tensor) -> Found:
-    """Return Σ_t U[n,t,k] X[t,n] of each C and R: directions k of one unit."""
+def _combined(found: Found, patches: Tensor) -> Found:
+    """Return Σ_t U[n,t,k] X[t,n] of each C and R."""
 
     def combine(entries: Tensor | None) -> Tensor | None:
         if entries is None:
             return None
-        by_sample = entries[mine].flatten(2).transpose(0, 1).to(patches.dtype)
+        by_sample = entries.flatten(2).transpose(0, 1)
         return (patches.mT @ by_sample).transpose(0, 1).unflatten(2, entries.shape[2:])
 
     return {m: (combine(inner), combine(moved)) for m, (inner, moved) in found.items()}

@@ -15,16 +15,19 @@ _MAX_ENTRIES = 1 << 28
 
 def structural_obstacles(
     root: Tensor, calls: Sequence[LayerCall], blocks: Sequence[Block]
-) -> list[str | None]:
-    """Return for each block what rules the closed form out before any product, or ``None``.
+) -> list[dict[int, str]]:
+    """Return for each block which parameters have no closed form, whatever a product says.
 
-    Every parameter of the block must be the weight or bias of one linear or convolution layer
-    that ran once, as a linear map on patches, and must enter the loss there only.
+    A parameter must be the weight or bias of one linear or convolution layer that ran once, as a
+    linear map on patches, and must enter the loss there only.
 
     Args:
         root: The live loss.
         calls: Passes through layers.
         blocks: The blocks.
+
+    Returns:
+        For each block, why, by the position of the parameter in the block.
 
     Cost: one walk over the graph's nodes.
     """
@@ -51,7 +54,12 @@ def structural_obstacles(
         return None
 
     return [
-        next(filter(None, map(obstacle, block.parameters, block.names)), None) for block in blocks
+        {
+            position: reason
+            for position, pair in enumerate(zip(block.parameters, block.names, strict=True))
+            if (reason := obstacle(*pair)) is not None
+        }
+        for block in blocks
     ]
 
 

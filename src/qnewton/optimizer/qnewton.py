@@ -109,7 +109,16 @@ class QNewton(ContractOptimizer):
         'solved'
     """
 
-    kept = ("policy", "warmup", "seed", "market", "records", "_trainable", "_process_group")
+    kept = (
+        "policy",
+        "warmup",
+        "seed",
+        "market",
+        "max_dense",
+        "records",
+        "_trainable",
+        "_process_group",
+    )
 
     def __init__(
         self,

@@ -42,7 +42,8 @@ class CurvatureRecord:
 
     Attributes:
         kind: ``hessian``, ``ggn`` or ``fisher``.
-        route: ``closed-form``, ``sample-space``, ``jacobian`` or ``generic``.
+        route: ``closed-form``; ``mixed``, closed form but for some rows; ``sample-space``;
+            ``jacobian``; or ``generic``.
         reason: Why that route: what the probe found, or what rules the other out.
         forming_flops: Floating-point operations to form the dense block.
         batch: Samples the loss averaged over; ``None`` when nothing tells.
