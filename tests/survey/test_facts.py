@@ -69,6 +69,26 @@ def test_bounds_share_one_factorization(monkeypatch):
     assert calls == ["lu_factor_ex"]
 
 
+def test_a_large_float32_matrix_is_factored_without_a_copy_before(monkeypatch):
+    monkeypatch.setattr(determinant, "_FLOAT64_ROWS", 0)
+    seen = []
+    for name in ("cholesky_ex", "lu_factor_ex"):
+        original = getattr(torch.linalg, name)
+
+        def spied(a, original=original):
+            seen.append(a.data_ptr())
+            return original(a)
+
+        monkeypatch.setattr(determinant.torch.linalg, name, spied)
+    matrix = random_definite(20, 3)
+    matrix.diagonal().sub_(1.0)
+    before = matrix.clone()
+    bound = condition_number(DenseOperator(matrix), "determinant")
+    assert seen == [matrix.data_ptr()] * 2
+    assert torch.equal(matrix, before)
+    assert bound.value is not None
+
+
 def test_a_refused_trace_bound_leaves_a_note():
     facts = survey(torch.diag(torch.tensor([1.0, -2.0])), condition="trace", bounds=("trace",))
     assert facts.condition is None

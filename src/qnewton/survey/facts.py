@@ -36,7 +36,8 @@ def survey(
 
     Entries are read if the operator holds them, or if a fact asked for needs them (``half_mass``,
     ``bounds``, ``condition`` by ``exact`` or by a bound); otherwise what depends on them stays
-    ``None`` and a note says so. The bounds and the certificate of definiteness share one factorisation.
+    ``None`` and a note says so. The bounds and the certificate of definiteness share one
+    factorisation.
 
     Args:
         operator: A, an operator or a symmetric tensor of shape [N, N].
