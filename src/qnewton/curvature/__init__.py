@@ -6,10 +6,10 @@ With L the loss, θ the parameters, f the model's output and J = ∂f/∂θ:
 * ``ggn``: G = Jᵀ (∂²L/∂f²) J, what is left of H when the network is linearised;
 * ``fisher``: F = (1/n) Σ g_i g_iᵀ, with g_i the gradient of one sample's loss.
 
-Networks of linear and convolution layers have closed forms of derivatives through activations and
-matrix products (``layered``); everything else comes from automatic differentiation (``generic``), if
-need be of single rows only (``mixed``). Which one a block uses is decided at every step by comparing
-one random product (``probe``), and recorded.
+Networks of linear and convolution layers have closed forms of derivatives through activations
+and matrix products (``layered``); everything else comes from automatic differentiation
+(``generic``), if need be of single rows only (``mixed``). Which one a block uses is decided at
+every step by comparing one random product (``probe``), and recorded.
 """
 
 from qnewton.curvature.blocks import Block, Partition, partition

@@ -113,7 +113,8 @@ def hessian_operators(
     formed = [block for block in blocks if max_dense is None or block.n <= max_dense]
     forms = dict(zip(map(id, formed), closed_forms(evaluation, root, formed), strict=True))
     for block in blocks:
-        form = forms.get(id(block), f"N = {block.n:,} is above max_dense, so products alone")
+        too_large = f"N = {block.n:,} is above max_dense, so products alone"
+        form = forms.get(id(block)) or ClosedForm(source=None, reason=too_large)
         source, reason = _source(evaluation, root, block, form, graph)
         record = CurvatureRecord(
             kind="hessian",
