@@ -44,6 +44,8 @@ class Evaluation:
         batch: Leading dimension of the first such layer's input, if it ran once.
         forward_backward_flops: Operations of one forward and backward pass, 6·rows·in·out a
             linear layer; ``None`` when other layers own trainable parameters, or none was seen.
+        returned: What the closure returned; a tensor without its graph, which a list of losses
+            would keep alive.
     """
 
     loss: float
@@ -53,6 +55,7 @@ class Evaluation:
     calls: tuple[LayerCall, ...] = ()
     batch: int | None = None
     forward_backward_flops: float | None = None
+    returned: Any = None
 
     def gradient(self, parameters: Sequence[Tensor]) -> Tensor:
         """Return a new flat tensor with the gradient of ``parameters``; missing counts as 0."""
@@ -109,6 +112,7 @@ def evaluate(
         calls=tuple(calls),
         batch=_batch(calls),
         forward_backward_flops=_flops(calls, parameters),
+        returned=returned.detach() if isinstance(returned, Tensor) else returned,
     )
 
 
@@ -139,7 +143,9 @@ def evaluate_plainly(closure: Closure, parameters: Sequence[Tensor]) -> Evaluati
     gradients = [parameter.grad for parameter in parameters]
     if any(g is not None and g.requires_grad for g in gradients):
         gradients = [None if g is None else g.detach() for g in gradients]
-    return Evaluation(loss, None, tuple(parameters), tuple(gradients))
+    if isinstance(returned, Tensor):
+        returned = returned.detach()
+    return Evaluation(loss, None, tuple(parameters), tuple(gradients), returned=returned)
 
 
 def _backward_ran(
