@@ -33,6 +33,8 @@ class Evaluation:
         forward_backward_flops: Operations of one forward and backward pass, 6·n·T·in·out a
             layer; ``None`` when other layers own trainable parameters, or none was seen.
         outputs: What the model's calls returned, if they were to be recorded.
+        returned: What the closure returned; a tensor without its graph, which a list of losses
+            would keep alive.
     """
 
     loss: float
@@ -43,6 +45,7 @@ class Evaluation:
     batch: int | None = None
     forward_backward_flops: float | None = None
     outputs: tuple[RecordedOutput, ...] = ()
+    returned: Any = None
 
     def gradient(self, parameters: Sequence[Tensor]) -> Tensor:
         """Return a new flat tensor with the gradient of ``parameters``; missing counts as 0."""
@@ -112,6 +115,7 @@ def evaluate(
         batch=_batch(calls),
         forward_backward_flops=_flops(calls, parameters),
         outputs=tuple(outputs),
+        returned=returned.detach() if isinstance(returned, Tensor) else returned,
     )
 
 
@@ -142,7 +146,9 @@ def evaluate_plainly(closure: Closure, parameters: Sequence[Tensor]) -> Evaluati
     gradients = [parameter.grad for parameter in parameters]
     if any(g is not None and g.requires_grad for g in gradients):
         gradients = [None if g is None else g.detach() for g in gradients]
-    return Evaluation(loss, None, tuple(parameters), tuple(gradients))
+    if isinstance(returned, Tensor):
+        returned = returned.detach()
+    return Evaluation(loss, None, tuple(parameters), tuple(gradients), returned=returned)
 
 
 def _backward_ran(

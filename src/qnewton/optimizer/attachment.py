@@ -105,7 +105,7 @@ class Attachment:
             self._replaying = False
             for parameter, gradient in zip(parameters, kept, strict=True):
                 parameter.grad = gradient
-        return replace(evaluation, loss=loss, gradients=gradients)
+        return replace(evaluation, loss=loss, gradients=gradients, returned=None)
 
     def _repeat_all(self, weighted: Sequence[tuple[float, ForwardPass]]) -> Tensor:
         return torch.stack([weight * self._repeat(seen) for weight, seen in weighted]).sum()

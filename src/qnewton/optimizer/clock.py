@@ -14,12 +14,10 @@ class StageClock:
     Args:
         device: Where the work runs; an accelerator's queue is drained at both ends of a stage,
             so that its seconds count where they were caused.
-        on_stage: Told the name of every stage that begins.
+        on_stage: Told the name of every stage that begins, if given.
     """
 
-    def __init__(
-        self, device: torch.device, on_stage: Callable[[str], None] = lambda _: None
-    ) -> None:
+    def __init__(self, device: torch.device, on_stage: Callable[[str], None] | None = None) -> None:
         self._device = device if device.type == "cuda" else None
         self._on_stage = on_stage
         self._seconds: dict[str, float] = {}
@@ -30,7 +28,8 @@ class StageClock:
 
     def begin(self, name: str) -> float:
         """Announce a stage and return when it begins."""
-        self._on_stage(name)
+        if self._on_stage is not None:
+            self._on_stage(name)
         self._drain()
         return time.perf_counter()
 

@@ -33,7 +33,13 @@ class StepHooks:
         for hook in self.solution.values():
             hook(step, system, record, direction)
 
-    def tell_stage(self, step: int, name: str) -> None:
-        """Call every stage hook."""
-        for hook in self.stage.values():
-            hook(step, name)
+    def stage_listener(self, step: int) -> Callable[[str], None] | None:
+        """Return what tells the stage hooks of ``step``; ``None`` if there are none."""
+        if not self.stage:
+            return None
+
+        def tell(name: str) -> None:
+            for hook in self.stage.values():
+                hook(step, name)
+
+        return tell

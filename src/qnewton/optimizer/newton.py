@@ -32,6 +32,10 @@ class NewtonUpdate:
     failure: str | None = None
 
 
+NOTHING_FOUND = NewtonUpdate()
+"""What comes of a first-order step."""
+
+
 def newton_update(
     systems: list[LinearSystem],
     groups: Sequence[dict[str, Any]],

@@ -20,7 +20,7 @@ from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.contract import ContractOptimizer
 from qnewton.optimizer.hooks import SolutionHook, StageHook, StepHooks
 from qnewton.optimizer.machine import default_calibration
-from qnewton.optimizer.newton import NewtonUpdate, newton_update
+from qnewton.optimizer.newton import NOTHING_FOUND, NewtonUpdate, newton_update
 from qnewton.optimizer.refusals import refuse_half_precision
 from qnewton.optimizer.replicas import Replicas
 from qnewton.optimizer.representation import DENSE_LIMIT, BlockPlan
@@ -204,24 +204,16 @@ class QNewton(ContractOptimizer):
         attached = self._attachment is not None and self._attachment.has_passes
         if closure is None and not attached:
             return self._step_without_closure()
-        returned: Any = None
-
-        def watched() -> Any:
-            nonlocal returned
-            assert closure is not None
-            returned = closure()
-            return returned
-
         counters = self.counters
         step = counters["step"]
         device = curvature.parameters[0].device
-        clock = StageClock(device, functools.partial(self._hooks.tell_stage, step))
+        clock = StageClock(device, self._hooks.stage_listener(step))
         newton = counters["newton"] or self.warmup.is_over(step)
         surveys = not newton and self.warmup.surveys(step)
         replicas = Replicas.present(self._process_group)
         with clock.stage("forward_backward"):
             if closure is not None:
-                evaluation = curvature.evaluate(watched, curvature=newton or surveys)
+                evaluation = curvature.evaluate(closure, curvature=newton or surveys)
             else:
                 assert self._attachment is not None
                 evaluation = self._attachment.evaluate(curvature, keep_graph=newton or surveys)
@@ -229,7 +221,7 @@ class QNewton(ContractOptimizer):
                 evaluation = replicas.average_evaluation(evaluation)
             gradients = Gradients.of(self.param_groups)
         refuse_half_precision(evaluation)
-        found = NewtonUpdate()
+        found = NOTHING_FOUND
         skipped = reason_to_skip(evaluation, gradients)
         if skipped is None and (newton or surveys):
             try:
@@ -265,8 +257,7 @@ class QNewton(ContractOptimizer):
             )
         )
         self._end_step(counters)
-        # Without its graph, which a list of losses would keep alive.
-        return returned.detach() if isinstance(returned, Tensor) else returned
+        return evaluation.returned
 
     def attach(self, model: nn.Module, loss_fn: LossOf) -> Attachment:
         """Let a bare :meth:`step` know the loss, for training loops that pass no closure.

@@ -134,16 +134,17 @@ def tensor_norms(tensors: list[Tensor]) -> list[float]:
     """
     if not tensors:
         return []
-    for tensor in tensors:
-        if tensor.layout is not torch.strided:
-            raise ValueError(
-                f"a gradient of shape {tuple(tensor.shape)} is sparse; QNewton needs dense ones, "
-                "for an embedding pass sparse=False"
-            )
-    found = torch._foreach_norm(tensors)  # pyright: ignore[reportPrivateImportUsage]
-    if len({tensor.device for tensor in tensors}) > 1:
-        found = [norm.cpu() for norm in found]
-    norms = torch.stack(list(found)).tolist()
+    try:
+        found = torch._foreach_norm(tensors)  # pyright: ignore[reportPrivateImportUsage]
+    except NotImplementedError as error:
+        raise ValueError(
+            "a gradient is sparse; QNewton needs dense ones, for an embedding pass sparse=False"
+        ) from error
+    if tensors[0].is_cpu:
+        norms = [norm.item() for norm in found]
+    else:
+        device = tensors[0].device
+        norms = torch.stack([norm.to(device) for norm in found]).tolist()
     if math.isfinite(sum(norms)):
         return norms
     return [

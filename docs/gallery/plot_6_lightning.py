@@ -1,0 +1,73 @@
+"""
+With PyTorch Lightning
+======================
+
+Lightning's automatic optimization hands the optimizer a closure that runs the model, calls
+``backward``, clips, and returns the loss detached. QNewton takes it as it is: return it from
+``configure_optimizers``.
+"""
+
+# %%
+# The module
+# ----------
+# It takes Lightning's trainer no option and no subclass.
+
+import warnings
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch.utils.data import DataLoader, TensorDataset
+
+from qnewton import QNewton
+from qnewton.workloads import load_workload
+
+workload = load_workload("digits", seed=0)
+
+
+class Digits(lightning.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.model = workload.build_model(0)
+
+    def training_step(self, batch, batch_index):
+        inputs, targets = batch
+        return workload.loss(self.model(inputs), targets)
+
+    def configure_optimizers(self):
+        optimizer = QNewton(self, lr=2.0, damping=1.0)
+        scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.97)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+
+# %%
+# Training
+# --------
+# The records are the optimizer's, as without Lightning. Gradient clipping is the trainer's.
+
+
+class ShowRecord(Callback):
+    def on_train_epoch_end(self, trainer, module):
+        record = trainer.optimizers[0].records[-1]
+        print(
+            f"step {record.step:2d}  loss {record.loss:.4f}  |g| {record.gradient_norm:.3f}  "
+            f"{record.phase} by {record.blocks[0].solver}"
+        )
+
+
+whole = TensorDataset(workload.train_inputs, workload.train_targets)
+trainer = lightning.Trainer(
+    max_epochs=12,
+    accelerator="cpu",
+    gradient_clip_val=0.5,
+    callbacks=[ShowRecord()],
+    logger=False,
+    enable_checkpointing=False,
+    enable_progress_bar=False,
+    enable_model_summary=False,
+)
+module = Digits()
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message=".*does not have many workers")
+    trainer.fit(module, DataLoader(whole, batch_size=len(whole)))
+print(f"test accuracy {workload.evaluate(module.model)[1]:.1%}")

@@ -1,0 +1,46 @@
+"""
+With Accelerate
+===============
+
+Accelerate's prepared optimizer passes a closure on, so a QNewton loop needs one change:
+``accelerator.backward`` in the closure.
+"""
+
+# %%
+
+import torch
+from accelerate import Accelerator
+from torch.utils.data import DataLoader, TensorDataset
+
+from qnewton import QNewton
+from qnewton.workloads import load_workload
+
+workload = load_workload("digits", seed=0)
+data = TensorDataset(workload.train_inputs, workload.train_targets)
+model = workload.build_model(0)
+optimizer = QNewton(model, lr=2.0)
+scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.98)
+
+accelerator = Accelerator(cpu=True)
+prepared, prepared_optimizer, loader, scheduler = accelerator.prepare(
+    model, optimizer, DataLoader(data, batch_size=719), scheduler
+)
+
+for epoch in range(6):
+    for inputs, targets in loader:
+
+        def closure(inputs=inputs, targets=targets):
+            prepared_optimizer.zero_grad()
+            loss = workload.loss(prepared(inputs), targets)
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(prepared.parameters(), 0.5)
+            return loss
+
+        prepared_optimizer.step(closure)
+        scheduler.step()
+    record = optimizer.records[-1]
+    print(
+        f"epoch {epoch}  loss {record.loss:.4f}  {record.phase} by "
+        f"{record.blocks[0].solver}"
+    )
+print(f"test accuracy {workload.evaluate(model)[1]:.1%}")
