@@ -1,8 +1,8 @@
 """What does QNewton's first-order step cost beside ``torch.optim.SGD``'s?
 
-A step is forward and backward pass, in a closure or before a bare ``step()``, and the update. In the
-warm-up QNewton's does what SGD's does, and also measures, checks and records. Both train the same
-weights on the same batch in one process, in turns, so that a busy machine is busy for both.
+A step is forward and backward pass, in a closure or before a bare ``step()``, and the update. In
+the warm-up QNewton's does what SGD's does, and also measures, checks and records. Both train the
+same weights on the same batch in one process, in turns, so that a busy machine is busy for both.
 
     python benchmarks/optimizer_overhead.py
 """
