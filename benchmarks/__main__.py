@@ -19,6 +19,7 @@ NAMES = (
     "scaling",
     "condition_number",
     "pruning",
+    "optimizer_overhead",
 )
 _ROOT = Path(__file__).parents[1]
 _ONE = "import sys; from benchmarks.__main__ import run_one; run_one(sys.argv[1])"

@@ -4,28 +4,25 @@ A step is forward and backward pass, in a closure or before a bare ``step()``, a
 the warm-up QNewton's does what SGD's does, and also measures, checks and records. Both train the
 same weights on the same batch in one process, in turns, so that a busy machine is busy for both.
 
-    python benchmarks/optimizer_overhead.py
+    python -m benchmarks optimizer_overhead
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import statistics
-import sys
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.harness import Report, Row, Say, describe_machine, reached
 from qnewton import QNewton
 from qnewton.cost import nominal_calibration
-from qnewton.optimizer import describe_machine
 from qnewton.workloads import load_workload
 from qnewton.workloads.mlp import build_mlp
 
@@ -111,37 +108,30 @@ def repeat(contenders: dict[str, Callable[[], None]], steps: int) -> dict[str, f
     return {name: total / steps for name, total in seconds.items()}
 
 
-def main() -> int:
-    """Print the table, write the JSON, and fail if a ratio misses its mark."""
+def measure(say: Say) -> Report:
+    """Time both optimizers in turns, with a closure and without."""
     warnings.filterwarnings("ignore", message=".*without a closure")
-    rows = []
-    print(f"{describe_machine()}; medians of {REPEATS} interleaved repeats\n")
-    print(f"{'whole step':34s} {'SGD':>10s} {'QNewton':>10s} {'ratio':>7s}  reach")
+    rows: list[Row] = []
+    facts: dict[str, Any] = {}
     for case, bare in itertools.product(cases(), (False, True)):
-        name = f"{case.name}, {'bare' if bare else 'closure'}"
+        name = f"first-order step, {case.name}, {'bare' if bare else 'closure'}"
         contenders = {
             "sgd": whole_step(case, sgd, bare),
             "qnewton": whole_step(case, qnewton, bare),
         }
+        say(f"{name}: {REPEATS} repeats")
         repeat(contenders, case.steps)  # warms up
         repeats = [repeat(contenders, case.steps) for _ in range(REPEATS)]
         samples = {who: [seconds[who] for seconds in repeats] for who in contenders}
         medians = {who: statistics.median(values) for who, values in samples.items()}
         ratio = medians["qnewton"] / medians["sgd"]
-        rows.append({"case": name, "ratio": ratio, "reach": REACH, "seconds": samples})
-        print(
-            f"{name:34s} {medians['sgd'] * 1e3:7.3f} ms {medians['qnewton'] * 1e3:7.3f} ms "
-            f"{ratio:7.3f}  ≤ {REACH}",
-            flush=True,
+        rows.append(
+            reached(
+                f"{name}: time over torch.optim.SGD's",
+                f"≤ {REACH:g}",
+                f"{ratio:.2f} ({1e3 * medians['qnewton']:.3g} ms, {1e3 * medians['sgd']:.3g} ms)",
+                ratio <= REACH,
+            )
         )
-    folder = Path(__file__).parent / "results"
-    folder.mkdir(exist_ok=True)
-    report = {"machine": describe_machine(), "repeats": REPEATS, "rows": rows}
-    (folder / "optimizer_overhead.json").write_text(json.dumps(report, indent=2) + "\n")
-    met = all(row["ratio"] <= REACH for row in rows)
-    print("\nreached" if met else "\nnot reached")
-    return 0 if met else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        facts[name] = {"ratio": ratio, "seconds": samples}
+    return Report("optimizer_overhead", rows, describe_machine(), facts=facts)
