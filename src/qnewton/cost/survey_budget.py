@@ -5,8 +5,8 @@ import math
 from qnewton.cost.kernels import cubic_work, matvec_work, price
 from qnewton.records import Calibration
 
-FEWEST_PRODUCTS = 32
-"""Granted whatever they cost: a millisecond or two."""
+FEWEST_PRODUCTS = 16
+"""Granted whatever they cost: about a millisecond."""
 
 # Kernels that one step of the recurrence starts, and that a look at its tridiagonal is worth.
 _STARTS_PER_STEP = 12
@@ -17,7 +17,7 @@ def lanczos_products(calibration: Calibration, n: int, dtype: str = "float32") -
     """Return the most Lanczos products that cost no more than one dense Cholesky factorisation.
 
     The largest k with k·(N² entries read + 12 kernel starts) + N·k² float64 entries read
-    + 60 starts ≤ Cholesky of N unknowns; N·k² is what reorthogonalisation reads. At least 32,
+    + 60 starts ≤ Cholesky of N unknowns; N·k² is what reorthogonalisation reads. At least 16,
     at most N.
 
     Args:
@@ -37,7 +37,7 @@ def lanczos_products(calibration: Calibration, n: int, dtype: str = "float32") -
     Example:
         >>> from qnewton.cost import nominal_calibration
         >>> [lanczos_products(nominal_calibration(), n) for n in (20, 1_000, 12_544)]
-        [20, 32, 299]
+        [16, 20, 299]
     """
     factor = calibration.fit("cholesky", dtype)
     product = calibration.fit("matvec", dtype)

@@ -3,8 +3,8 @@
 COMPLETE_UP_TO = 512
 """Up to here Lanczos may take all N products: at most some 50 ms."""
 
-_FEWEST = 32
-_MOST_IN_CACHE = 64
+_FEWEST = 16
+_MOST_IN_CACHE = 48
 
 
 def default_products(n: int) -> int:
@@ -14,7 +14,7 @@ def default_products(n: int) -> int:
 
     Example:
         >>> default_products(300), default_products(2_000), default_products(12_544)
-        (300, 64, 196)
+        (300, 48, 196)
     """
     return n if n <= COMPLETE_UP_TO else thrifty_products(n)
 
@@ -25,11 +25,11 @@ def thrifty_products(n: int) -> int:
     N/64: a factorisation takes N³/3 operations, a product reads N² entries, and a processor of a
     few cores does some 15 operations in the time of reading one entry from memory, so that
     Cholesky's time is that of N/45 products; the rest is for reorthogonalisation. Where the
-    matrix fits a cache, below N = 4,096, N/20 but at most 64. Never below 32, one or two
-    milliseconds: less than a factorisation from N ≈ 700 on; below that a Python loop hardly is.
+    matrix fits a cache, below N = 3,072, N/24 but at most 48. Never below 16, about a
+    millisecond: less than a factorisation from N ≈ 500 on; below that no Python loop is.
 
     Example:
         >>> [thrifty_products(n) for n in (20, 300, 1_000, 4_096, 12_544)]
-        [20, 32, 50, 64, 196]
+        [16, 16, 41, 64, 196]
     """
-    return min(n, max(_FEWEST, min(_MOST_IN_CACHE, n // 20), n // 64))
+    return min(n, max(_FEWEST, min(_MOST_IN_CACHE, n // 24), n // 64))
