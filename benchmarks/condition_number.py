@@ -1,8 +1,8 @@
 """What does the condition number cost beside one Cholesky factorisation of the same order?
 
 On MNIST's first-layer block it has to be right to 1% in a quarter of that time. Elsewhere it may
-not cost more than one factorisation, whatever the spectrum: it is surveyed as the optimizer does,
-with the products that the calibration of this machine allows, and says so when they run out. The
+not cost more than one factorisation, whatever the spectrum: it is surveyed with the products that
+are allowed by default, and says so when they run out. The
 reference on the block is Lanczos with up to 400 products, whose bracket is printed; all
 eigenvalues in float64 would take half an hour.
 """
@@ -28,11 +28,10 @@ from benchmarks.harness import (
 )
 from benchmarks.known_spectra import KnownSpectrum, known_spectra
 from benchmarks.mnist_block import block_name, damped_block
-from qnewton.experiments.calibrate import calibrate
 from qnewton.operators import DenseOperator
-from qnewton.optimizer.blocks import survey_products
-from qnewton.records import Calibration, Estimate
+from qnewton.records import Estimate
 from qnewton.survey import condition_number, survey
+from qnewton.survey.budget import thrifty_products
 
 STRENGTHS = (1.0, 0.1)
 REFERENCE_PRODUCTS = 400
@@ -50,10 +49,9 @@ def measure(say: Say) -> Report:
     rows: list[Row] = []
     timings: dict[str, Timing] = {}
     facts: dict[str, Any] = {}
-    calibration = calibrate()
     for found in (
         *(_block(strength, say) for strength in STRENGTHS),
-        *(_elsewhere(case, calibration, say) for case in known_spectra(SIZES)),
+        *(_elsewhere(case, say) for case in known_spectra(SIZES)),
     ):
         rows += found[0]
         timings |= found[1]
@@ -88,9 +86,9 @@ def _block(strength: float, say: Say) -> Found:
     return rows, {timing.name: timing for timing in (ours, cholesky)}, facts
 
 
-def _elsewhere(case: KnownSpectrum, calibration: Calibration, say: Say) -> Found:
+def _elsewhere(case: KnownSpectrum, say: Say) -> Found:
     operator = DenseOperator(case.matrix)
-    budget = survey_products(calibration, operator.n, "float32")
+    budget = thrifty_products(operator.n)
     estimate = survey(operator, max_products=budget).condition
     assert estimate is not None
     # The method that the survey chose, without the survey's other facts.

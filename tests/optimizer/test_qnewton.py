@@ -243,7 +243,7 @@ def test_auto_warmup_ends_when_the_solve_is_within_budget_or_at_its_limit(
 
 
 def test_a_survey_out_of_products_leaves_the_condition_number_unknown_and_the_step_alone() -> None:
-    # N = 300: too large for a survey by all eigenvalues, too small for more than 16 products.
+    # N = 300: too large for a survey by all eigenvalues, too small for more than 48 products.
     sizes = torch.logspace(-4, 0, 300, dtype=torch.float64)
     weight = torch.nn.Parameter(torch.ones(300, dtype=torch.float64))
     optimizer = QNewton(
@@ -258,8 +258,8 @@ def test_a_survey_out_of_products_leaves_the_condition_number_unknown_and_the_st
         optimizer.step(lambda: 0.5 * (sizes * weight**2).sum())
     surveyed, solved = (record.blocks[0] for record in optimizer.records)
     assert surveyed.facts.condition is not None
-    assert (surveyed.facts.condition.value, surveyed.facts.condition.products) == (None, 16)
-    assert "16 products allowed" in " ".join(surveyed.facts.notes)
+    assert (surveyed.facts.condition.value, surveyed.facts.condition.products) == (None, 48)
+    assert "48 products allowed" in " ".join(surveyed.facts.notes)
     quotes = {quote.solver: quote for quote in solved.decision.quotes}
     assert "not known, at least" in (quotes["cg"].refused or "")
     assert solved.attempts[-1].outcome == "solved"

@@ -3,8 +3,8 @@
 COMPLETE_UP_TO = 512
 """Up to here Lanczos may take all N products: at most some 50 ms."""
 
-_FEWEST = 16
-_MOST_IN_CACHE = 48
+_FEWEST = 10
+_MOST_IN_CACHE = 24
 
 
 def default_products(n: int) -> int:
@@ -14,7 +14,7 @@ def default_products(n: int) -> int:
 
     Example:
         >>> default_products(300), default_products(2_000), default_products(12_544)
-        (300, 48, 196)
+        (300, 24, 112)
     """
     return n if n <= COMPLETE_UP_TO else thrifty_products(n)
 
@@ -22,14 +22,14 @@ def default_products(n: int) -> int:
 def thrifty_products(n: int) -> int:
     """Return how many products cost no more than one Cholesky factorisation of order N.
 
-    N/64: a factorisation takes N³/3 operations, a product reads N² entries, and a processor of a
-    few cores does some 15 operations in the time of reading one entry from memory, so that
-    Cholesky's time is that of N/45 products; the rest is for reorthogonalisation. Where the
-    matrix fits a cache, below N = 3,072, N/24 but at most 48. Never below 16, about a
-    millisecond: less than a factorisation from N ≈ 500 on; below that no Python loop is.
+    N/112: a factorisation takes N³/3 operations, a product reads N² entries, and both cores of a
+    small machine do some 37 operations in the time of reading one entry from memory; a tenth is
+    left for reorthogonalisation. Below N = 2,688 the matrix may come from a cache, but what else
+    a product costs counts as well: N/48, at most 24. Never below 10: less than a factorisation
+    from N ≈ 500 on; below that no Python loop is.
 
     Example:
         >>> [thrifty_products(n) for n in (20, 300, 1_000, 4_096, 12_544)]
-        [16, 16, 41, 64, 196]
+        [10, 10, 20, 36, 112]
     """
-    return min(n, max(_FEWEST, min(_MOST_IN_CACHE, n // 24), n // 64))
+    return min(n, max(_FEWEST, min(_MOST_IN_CACHE, n // 48), n // 112))
