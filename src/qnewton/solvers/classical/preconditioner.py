@@ -1,4 +1,4 @@
-"""Preconditioners for conjugate gradients: the diagonal, and the leading eigenpairs by sketching."""
+"""Preconditioners for conjugate gradients: the diagonal, and the leading eigenpairs, sketched."""
 
 from typing import Protocol
 
@@ -83,9 +83,7 @@ class NystromPreconditioner:
         True
     """
 
-    def __init__(
-        self, operator: SymmetricOperator, shift: float, rank: int, seed: int = 0
-    ) -> None:
+    def __init__(self, operator: SymmetricOperator, shift: float, rank: int, seed: int = 0) -> None:
         n = operator.n
         if not shift > 0.0:
             raise ValueError(f"shift is {shift}; the Nyström preconditioner needs damping above 0")
