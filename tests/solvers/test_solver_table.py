@@ -165,7 +165,7 @@ def test_only_the_quantum_solver_reports_quantum_figures(cases):
     [
         (
             {"solver": "qr"},
-            "'qr' is not known; known: lu_inverse, lu, cholesky, ldl, cg, minres, qsvt",
+            "'qr' is not known; known: lu_inverse, lu, cholesky, ldl, sparse_lu, cg, minres, qsvt",
         ),
         ({"tolerance": 0.0}, "tolerance is 0.0"),
         ({"tolerance": float("nan")}, "tolerance is nan"),

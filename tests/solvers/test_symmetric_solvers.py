@@ -13,6 +13,7 @@ from qnewton.solvers.classical import (
     LDLFactorization,
     MinimumResidual,
     NystromPreconditioner,
+    SparseLUFactorization,
     conjugate_gradients,
     minimum_residual,
 )
@@ -96,6 +97,18 @@ def test_negative_curvature_is_met_as_soon_as_a_residual_has_it(n, seed, cases):
             assert curvature > -1e-9
 
 
+def test_sparse_factors_of_a_chain_stay_sparse():
+    n = 200
+    matrix = 2.1 * torch.eye(n, dtype=torch.float64)
+    matrix -= torch.diag(torch.ones(n - 1), 1) + torch.diag(torch.ones(n - 1), -1)
+    factors = SparseLUFactorization(DenseOperator(matrix))
+    assert factors.solve(torch.ones(n, dtype=torch.float64)).solved
+    assert factors.fill <= 5 * n
+    singular = SparseLUFactorization(DenseOperator(torch.zeros(2, 2)))
+    with pytest.raises(ValueError, match="singular has no factors"):
+        _ = singular.fill
+
+
 def test_minres_counts_its_products_and_stops_at_its_budget(cases):
     matrix, calls = cases.rotated(cases.spread(40, 1e4), 0, torch.float64), []
 
@@ -159,6 +172,7 @@ def test_preconditioned_gradients_reach_the_same_solution(n, seed, cases):
     ):
         solution = conjugate_gradients(operator, rhs, 1e-10, preconditioner=inverse)
         assert solution.solved
+        assert solution.direction is not None
         assert torch.allclose(solution.direction, exact, rtol=1e-6, atol=1e-7)
 
 

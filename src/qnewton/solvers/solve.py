@@ -15,6 +15,7 @@ from qnewton.solvers.classical import (
     LDLFactorization,
     LUFactorization,
     LUInverse,
+    SparseLUFactorization,
     conjugate_gradients,
     judge,
     minimum_residual,
@@ -29,7 +30,13 @@ Solver = Callable[[SymmetricOperator, Tensor, SolveOptions], Solution]
 FACTORIZATIONS: Mapping[str, type[Factorization]] = MappingProxyType(
     {
         kind.solver: kind
-        for kind in (LUInverse, LUFactorization, CholeskyFactorization, LDLFactorization)
+        for kind in (
+            LUInverse,
+            LUFactorization,
+            CholeskyFactorization,
+            LDLFactorization,
+            SparseLUFactorization,
+        )
     }
 )
 
@@ -49,8 +56,8 @@ def solve(
 
     Args:
         system: A system, or the pair (A, b) with A symmetric of shape [N, N], b of shape [N].
-        solver: A name in ``SOLVERS``: ``lu_inverse``, ``lu``, ``cholesky``, ``ldl``, ``cg``,
-            ``minres``, ``qsvt``.
+        solver: A name in ``SOLVERS``: ``lu_inverse``, ``lu``, ``cholesky``, ``ldl``,
+            ``sparse_lu``, ``cg``, ``minres``, ``qsvt``.
         tolerance: Largest ‖A·x - b‖/‖b‖ that counts as solved; where the dtype cannot reach it,
             √eps does (see ``classical.refinement``).
         max_products: Most products of an iterative solver.
@@ -107,7 +114,7 @@ def factorize(matrix: SymmetricOperator | Tensor, kind: str = "cholesky") -> Fac
 
     Args:
         matrix: A, symmetric, shape [N, N].
-        kind: ``cholesky``, ``ldl``, ``lu`` or ``lu_inverse``.
+        kind: ``cholesky``, ``ldl``, ``lu``, ``lu_inverse`` or ``sparse_lu``.
 
     Returns:
         The factorisation; if it failed, its ``outcome`` says why and every solve repeats it.

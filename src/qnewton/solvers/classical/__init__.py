@@ -12,6 +12,7 @@ from qnewton.solvers.classical.preconditioner import (
     Preconditioner,
 )
 from qnewton.solvers.classical.refinement import judge, relative_residual, residual_vector
+from qnewton.solvers.classical.sparse import SparseLUFactorization
 
 __all__ = [
     "CholeskyFactorization",
@@ -25,6 +26,7 @@ __all__ = [
     "NegativeCurvature",
     "NystromPreconditioner",
     "Preconditioner",
+    "SparseLUFactorization",
     "conjugate_gradients",
     "judge",
     "minimum_residual",
