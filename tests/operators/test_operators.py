@@ -3,12 +3,19 @@
 import pytest
 import torch
 
-from qnewton.operators import DenseOperator, LinearSystem, MatrixFreeOperator, as_operator
+from qnewton.operators import (
+    DenseOperator,
+    LinearSystem,
+    MatrixFreeOperator,
+    SparseOperator,
+    as_operator,
+)
 
 MATRIX = torch.tensor([[2.0, 1.0, 0.0], [1.0, -3.0, 0.5], [0.0, 0.5, 4.0]])
 OPERATORS = {
     "dense": lambda: DenseOperator(MATRIX),
     "matrix-free": lambda: MatrixFreeOperator(3, lambda v: MATRIX @ v),
+    "sparse": lambda: SparseOperator(MATRIX),
 }
 
 
@@ -57,3 +64,9 @@ def test_asymmetry_shows_wherever_it_is(i: int, j: int) -> None:
 def test_a_right_hand_side_must_fit() -> None:
     with pytest.raises(ValueError, match=r"shape \(2,\), the operator needs \[3\]"):
         LinearSystem(DenseOperator(MATRIX), torch.ones(2))
+
+
+def test_a_sparse_matrix_drops_exact_zeros() -> None:
+    assert SparseOperator(MATRIX).entries == 7
+    with pytest.raises(ValueError, match="expected a square matrix"):
+        SparseOperator(torch.ones(2, 3))

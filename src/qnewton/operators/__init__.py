@@ -6,6 +6,7 @@ from qnewton.operators.factor import DenseFactor, Factor, StackedFactor
 from qnewton.operators.low_rank import LowRankOperator
 from qnewton.operators.matrix_free import MatrixFreeOperator
 from qnewton.operators.negated import NegatedOperator
+from qnewton.operators.sparse import SparseOperator
 from qnewton.operators.system import LinearSystem
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "LowRankOperator",
     "MatrixFreeOperator",
     "NegatedOperator",
+    "SparseOperator",
     "StackedFactor",
     "SymmetricOperator",
     "as_operator",

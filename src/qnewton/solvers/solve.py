@@ -12,10 +12,13 @@ from qnewton.operators import DenseOperator, LinearSystem, SymmetricOperator, as
 from qnewton.solvers.classical import (
     CholeskyFactorization,
     Factorization,
+    LDLFactorization,
     LUFactorization,
     LUInverse,
+    SparseLUFactorization,
     conjugate_gradients,
     judge,
+    minimum_residual,
     relative_residual,
 )
 from qnewton.solvers.options import Mode, SolveOptions
@@ -25,7 +28,16 @@ from qnewton.solvers.solution import SOLVED, Solution, SolveStats
 Solver = Callable[[SymmetricOperator, Tensor, SolveOptions], Solution]
 
 FACTORIZATIONS: Mapping[str, type[Factorization]] = MappingProxyType(
-    {kind.solver: kind for kind in (LUInverse, LUFactorization, CholeskyFactorization)}
+    {
+        kind.solver: kind
+        for kind in (
+            LUInverse,
+            LUFactorization,
+            CholeskyFactorization,
+            LDLFactorization,
+            SparseLUFactorization,
+        )
+    }
 )
 
 
@@ -44,7 +56,8 @@ def solve(
 
     Args:
         system: A system, or the pair (A, b) with A symmetric of shape [N, N], b of shape [N].
-        solver: A name in ``SOLVERS``: ``lu_inverse``, ``lu``, ``cholesky``, ``cg``, ``qsvt``.
+        solver: A name in ``SOLVERS``: ``lu_inverse``, ``lu``, ``cholesky``, ``ldl``,
+            ``sparse_lu``, ``cg``, ``minres``, ``qsvt``.
         tolerance: Largest ‖A·x - b‖/‖b‖ that counts as solved; where the dtype cannot reach it,
             √eps does (see ``classical.refinement``).
         max_products: Most products of an iterative solver.
@@ -101,7 +114,7 @@ def factorize(matrix: SymmetricOperator | Tensor, kind: str = "cholesky") -> Fac
 
     Args:
         matrix: A, symmetric, shape [N, N].
-        kind: ``cholesky``, ``lu`` or ``lu_inverse``.
+        kind: ``cholesky``, ``ldl``, ``lu``, ``lu_inverse`` or ``sparse_lu``.
 
     Returns:
         The factorisation; if it failed, its ``outcome`` says why and every solve repeats it.
@@ -139,6 +152,10 @@ def _cg(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solu
     return conjugate_gradients(operator, rhs, options.tolerance, options.max_products)
 
 
+def _minres(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
+    return minimum_residual(operator, rhs, options.tolerance, options.max_products)
+
+
 def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
     epsilon = options.tolerance if options.epsilon is None else options.epsilon
     try:
@@ -159,6 +176,7 @@ SOLVERS: Mapping[str, Solver] = MappingProxyType(
     {
         **{name: _by_factorization(kind) for name, kind in FACTORIZATIONS.items()},
         "cg": _cg,
+        "minres": _minres,
         "qsvt": _qsvt,
     }
 )

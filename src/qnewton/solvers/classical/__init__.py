@@ -1,18 +1,35 @@
-"""Classical solvers: factorisations to solve with again and again, and conjugate gradients."""
+"""Classical solvers: factorisations to solve with again and again, and Krylov methods."""
 
 from qnewton.solvers.classical.cg import conjugate_gradients
 from qnewton.solvers.classical.cholesky import CholeskyFactorization
 from qnewton.solvers.classical.factorization import Factorization
+from qnewton.solvers.classical.ldl import Inertia, LDLFactorization
 from qnewton.solvers.classical.lu import LUFactorization, LUInverse
+from qnewton.solvers.classical.minres import MinimumResidual, NegativeCurvature, minimum_residual
+from qnewton.solvers.classical.preconditioner import (
+    DiagonalPreconditioner,
+    NystromPreconditioner,
+    Preconditioner,
+)
 from qnewton.solvers.classical.refinement import judge, relative_residual, residual_vector
+from qnewton.solvers.classical.sparse import SparseLUFactorization
 
 __all__ = [
     "CholeskyFactorization",
+    "DiagonalPreconditioner",
     "Factorization",
+    "Inertia",
+    "LDLFactorization",
     "LUFactorization",
     "LUInverse",
+    "MinimumResidual",
+    "NegativeCurvature",
+    "NystromPreconditioner",
+    "Preconditioner",
+    "SparseLUFactorization",
     "conjugate_gradients",
     "judge",
+    "minimum_residual",
     "relative_residual",
     "residual_vector",
 ]

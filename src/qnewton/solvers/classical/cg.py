@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
+from qnewton.solvers.classical.preconditioner import Preconditioner
 from qnewton.solvers.classical.refinement import refined_solution
 from qnewton.solvers.solution import Solution, SolveStats
 
@@ -14,7 +15,12 @@ _NOT_DEFINITE = "not positive definite"
 
 
 def conjugate_gradients(
-    operator: SymmetricOperator, rhs: Tensor, tolerance: float = 1e-6, max_products: int = 1000
+    operator: SymmetricOperator,
+    rhs: Tensor,
+    tolerance: float = 1e-6,
+    max_products: int = 1000,
+    preconditioner: Preconditioner | None = None,
+    start: Tensor | None = None,
 ) -> Solution:
     """Solve A·x = b for positive definite A without ever forming its entries.
 
@@ -26,6 +32,8 @@ def conjugate_gradients(
         rhs: b, shape [N], in the operator's dtype.
         tolerance: Stop at ‖b - A·x‖ ≤ tolerance·‖b‖.
         max_products: Most products to spend, all rounds together.
+        preconditioner: M⁻¹, positive definite, in A's dtype; its own products are not counted.
+        start: First x, shape [N], such as the last step's; zero by default. Costs one product.
 
     Returns:
         The solution; ``not positive definite`` when a direction p has pᵀAp ≤ 0, with no x;
@@ -44,7 +52,8 @@ def conjugate_gradients(
     """
     if not torch.isfinite(rhs).all():
         return Solution(None, "not finite", SolveStats(solver="cg"))
-    descent = _Descent(operator, tolerance * float(rhs.double().norm()), max_products)
+    target = tolerance * float(rhs.double().norm())
+    descent = _Descent(operator, target, max_products, preconditioner, start)
     solution = refined_solution("cg", operator, rhs, descent.run, tolerance, "not finite")
     if descent.failure is not None and not solution.solved and solution.direction is not None:
         direction = None if descent.failure == _NOT_DEFINITE else solution.direction
@@ -53,12 +62,21 @@ def conjugate_gradients(
 
 
 class _Descent:
-    """Conjugate gradients from zero, as often as refinement asks, within one budget."""
+    """Conjugate gradients, as often as refinement asks, within one budget."""
 
-    def __init__(self, operator: SymmetricOperator, target: float, max_products: int) -> None:
+    def __init__(
+        self,
+        operator: SymmetricOperator,
+        target: float,
+        max_products: int,
+        preconditioner: Preconditioner | None,
+        start: Tensor | None,
+    ) -> None:
         self.operator = operator
         self.target = target
         self.max_products = max_products
+        self.preconditioner = preconditioner
+        self.start = start
         self.products = 0
         self.failure: str | None = None
 
@@ -68,12 +86,17 @@ class _Descent:
         Half the target, since the true residual is a little larger than the recursive one. A
         product that is not finite gives an x that is not finite.
         """
+        first, self.start = self.start, None  # only the first round has a guess to start from
+        if first is not None:
+            self.products += 1
+            rhs = rhs - self.operator @ first
         x = torch.zeros_like(rhs)
         scale = float(rhs.double().norm())
         if scale == 0.0:
-            return x
+            return x if first is None else first
         r = rhs / scale  # a gradient's norm may be too small to square
-        p, squared = r.clone(), 1.0
+        z = self._precondition(r)
+        p, squared, inner = z.clone(), 1.0, _dot(r, z)
         while self.failure is None and math.sqrt(squared) * scale > self.target / 2:
             if self.products == self.max_products:
                 self.failure = f"not converged in {self.max_products} products"
@@ -86,12 +109,17 @@ class _Descent:
             if curvature <= 0.0:
                 self.failure = _NOT_DEFINITE
                 break
-            step = squared / curvature
+            step = inner / curvature
             x += step * p
             r = r - step * product
-            previous, squared = squared, _dot(r, r)
-            p = r + (squared / previous) * p
-        return x * scale
+            z = self._precondition(r)
+            squared, (previous, inner) = _dot(r, r), (inner, _dot(r, z))
+            p = z + (inner / previous) * p
+        x = x * scale
+        return x if first is None else first + x
+
+    def _precondition(self, r: Tensor) -> Tensor:
+        return r if self.preconditioner is None else self.preconditioner(r)
 
 
 def _dot(left: Tensor, right: Tensor) -> float:

@@ -1,0 +1,74 @@
+"""A symmetric matrix held by its nonzero entries alone."""
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from qnewton.operators.base import SymmetricOperator
+from qnewton.records import Treatment
+
+
+class SparseOperator(SymmetricOperator):
+    """A symmetric matrix in compressed rows, such as a pruned curvature.
+
+    Args:
+        matrix: Entries, shape [N, N]; those that are exactly zero are dropped.
+        treatment: What was done to reach it.
+
+    Raises:
+        ValueError: If the matrix is not square.
+
+    Cost: one pass over the N² entries; 12 bytes an entry kept in float32. A product is 2
+    operations an entry kept. Gathering being slower than streaming, it beats the dense product
+    only below a tenth (N = 1,000) to a quarter (N = 4,000) of N² entries.
+
+    Example:
+        >>> operator = SparseOperator(torch.diag(torch.tensor([2.0, 3.0])))
+        >>> operator @ torch.ones(2), operator.entries
+        (tensor([2., 3.]), 2)
+    """
+
+    def __init__(self, matrix: Tensor, treatment: Treatment | None = None) -> None:
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+            raise ValueError(f"expected a square matrix, found shape {tuple(matrix.shape)}")
+        with warnings.catch_warnings():
+            # PyTorch calls its compressed rows a beta feature; what is used here is documented.
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
+            self._rows = matrix.detach().to_sparse_csr()
+        if treatment is not None:
+            self.treatment = treatment
+
+    @property
+    def shape(self) -> torch.Size:
+        """Return ``torch.Size([N, N])``."""
+        return self._rows.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the dtype of the entries."""
+        return self._rows.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the entries."""
+        return self._rows.device
+
+    @property
+    def entries(self) -> int:
+        """Number of entries kept."""
+        return self._rows.values().numel()
+
+    @property
+    def compressed(self) -> Tensor:
+        """The matrix in PyTorch's compressed-row layout; treat it as read-only."""
+        return self._rows
+
+    def __matmul__(self, vector: Tensor) -> Tensor:
+        """Return A·v: 2 operations an entry kept and column."""
+        self.check_vector(vector)
+        return self._rows @ vector
+
+    def dense(self) -> Tensor:
+        """Return the N² entries, a new matrix at each call."""
+        return self._rows.to_dense()
