@@ -100,7 +100,7 @@ def curvlinops_hessian(problem: Problem, columns: Tensor, chunk: int) -> Callabl
         A function that returns the columns, [N, K].
     """
     # A peer: installed with the extra ``bench`` only.
-    from curvlinops import HessianLinearOperator
+    from curvlinops import HessianLinearOperator  # pyright: ignore[reportMissingImports]  # extra
 
     parameters = dict(problem.model.named_parameters())
     identity = torch.zeros(problem.n, len(columns))

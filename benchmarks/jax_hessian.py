@@ -19,9 +19,9 @@ def jax_hessian(problem: Problem) -> Callable[[], Any]:
         problem: Its model a sequence of linear layers with ReLU between.
     """
     # A peer: installed with the extra ``bench`` only.
-    import jax
-    import jax.numpy as jnp
-    from jax.flatten_util import ravel_pytree
+    import jax  # pyright: ignore[reportMissingImports]  # extra
+    import jax.numpy as jnp  # pyright: ignore[reportMissingImports]  # extra
+    from jax.flatten_util import ravel_pytree  # pyright: ignore[reportMissingImports]  # extra
 
     arrays = [jnp.asarray(p.detach().numpy()) for p in problem.model.parameters()]
     layers = [tuple(arrays[i : i + 2]) for i in range(0, len(arrays), 2)]
