@@ -58,9 +58,10 @@ if "TORCHELASTIC_RUN_ID" in os.environ:
     dist.destroy_process_group()
 else:
     train()
+    script = train.__code__.co_filename  # there is no __file__ where the gallery runs it
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     two = subprocess.run(
-        [*torchrun, "--nproc-per-node", "2", __file__],
+        [*torchrun, "--nproc-per-node", "2", script],
         capture_output=True,
         text=True,
         check=True,
