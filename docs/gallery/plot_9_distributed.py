@@ -58,7 +58,8 @@ if "TORCHELASTIC_RUN_ID" in os.environ:
     dist.destroy_process_group()
 else:
     train()
-    script = train.__code__.co_filename  # there is no __file__ where the gallery runs it
+    # There is no __file__ where the gallery runs it.
+    script = train.__code__.co_filename
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     two = subprocess.run(
         [*torchrun, "--nproc-per-node", "2", script],
