@@ -13,6 +13,8 @@ clipping, bfloat16 autocast and checkpoints are those of PyTorch.
 # the groups hold, so that its layers keep the closed form. Whatever the closure leaves in ``.grad``
 # is the right-hand side of the Newton system, so clipping belongs into it.
 
+import io
+
 import torch
 from torch import nn
 
@@ -86,8 +88,10 @@ print(block.curvature.reason)
 # ------------
 # The state is two counters and the groups, read back with ``weights_only``.
 
-torch.save(optimizer.state_dict(), "optimizer.pt")
+file = io.BytesIO()
+torch.save(optimizer.state_dict(), file)
+file.seek(0)
 again = QNewton(model, lr=1.0)
-again.load_state_dict(torch.load("optimizer.pt", weights_only=True))
+again.load_state_dict(torch.load(file, weights_only=True))
 again.step(autocast_closure)
 print(f"step {again.records[-1].step}, lr {again.param_groups[0]['lr']}")
