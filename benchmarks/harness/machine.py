@@ -2,21 +2,19 @@
 
 import os
 import platform
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.harness.peers import peer_versions
+from qnewton.experiments.calibrate import median_seconds
+from qnewton.optimizer.machine import processor
 from qnewton.training.environment import versions
 
 _GEMM_SIZE = 2048
 _COPY_ENTRIES = 1 << 26  # 256 MB of float32, beyond any cache
-_REPEATS = 5
 
 
 def describe_machine() -> dict[str, Any]:
@@ -28,7 +26,7 @@ def describe_machine() -> dict[str, Any]:
     Cost: about a second.
     """
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "logical_cpus": os.cpu_count(),
         "cpus_allowed": _cpus_allowed(),
         "memory_gb": round(_memory_bytes() / 1e9, 1),
@@ -55,32 +53,13 @@ def available_bytes() -> int:
 def _gemm_gflops() -> float:
     a, b = torch.randn(_GEMM_SIZE, _GEMM_SIZE), torch.randn(_GEMM_SIZE, _GEMM_SIZE)
     out = torch.empty_like(a)
-    return 2 * _GEMM_SIZE**3 / _median_seconds(lambda: torch.mm(a, b, out=out)) / 1e9
+    return 2 * _GEMM_SIZE**3 / median_seconds(lambda: torch.mm(a, b, out=out)) / 1e9
 
 
 def _copy_gb_per_s() -> float:
     source = torch.ones(_COPY_ENTRIES)
     target = torch.empty_like(source)
-    return 2 * 4 * _COPY_ENTRIES / _median_seconds(lambda: target.copy_(source)) / 1e9
-
-
-def _median_seconds(run: Callable[[], object]) -> float:
-    run()
-    seconds = []
-    for _ in range(_REPEATS):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or "unknown processor"
+    return 2 * 4 * _COPY_ENTRIES / median_seconds(lambda: target.copy_(source)) / 1e9
 
 
 def _cpus_allowed() -> int | None:

@@ -73,7 +73,7 @@ def calibrate(seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: Non
     for timing in timings(seed):
         on_timing(timing)
         samples.setdefault((timing.kernel, timing.dtype), []).append(
-            (timing.work, _median_seconds(timing.run))
+            (timing.work, median_seconds(timing.run))
         )
     fits: tuple[KernelFit, ...] = tuple(
         fit(kernel, dtype, pairs) for (kernel, dtype), pairs in samples.items()
@@ -87,7 +87,8 @@ def calibrate(seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: Non
     )
 
 
-def _median_seconds(run: Callable[[], object]) -> float:
+def median_seconds(run: Callable[[], object]) -> float:
+    """Return the median wall-clock seconds of ``REPEATS`` runs, after one to warm up."""
     run()
     seconds = []
     for _ in range(REPEATS):

@@ -12,7 +12,7 @@ from qnewton.records import Calibration
 def describe_machine() -> str:
     """Return processor, threads and torch build in one line; calibrations are kept under it."""
     return (
-        f"{_processor()}, {torch.get_num_threads()} threads, {platform.system()} "
+        f"{processor()}, {torch.get_num_threads()} threads, {platform.system()} "
         f"{platform.machine()}, torch {torch.__version__}"
     )
 
@@ -26,7 +26,8 @@ def default_calibration() -> Calibration:
     return load_calibration(describe_machine()) or nominal_calibration()
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the processor's name, as the system knows it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text(encoding="utf-8").splitlines():
