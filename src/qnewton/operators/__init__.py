@@ -8,6 +8,7 @@ from qnewton.operators.matrix_free import MatrixFreeOperator
 from qnewton.operators.negated import NegatedOperator
 from qnewton.operators.sparse import SparseOperator
 from qnewton.operators.system import LinearSystem
+from qnewton.operators.wrapped import WrappedOperator
 
 __all__ = [
     "DenseFactor",
@@ -20,5 +21,6 @@ __all__ = [
     "SparseOperator",
     "StackedFactor",
     "SymmetricOperator",
+    "WrappedOperator",
     "as_operator",
 ]

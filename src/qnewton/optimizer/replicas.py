@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qnewton.curvature import Evaluation
 from qnewton.curvature.symmetric import mirror_upper_
-from qnewton.operators import LinearSystem, SymmetricOperator
+from qnewton.operators import LinearSystem, SymmetricOperator, WrappedOperator
 
 _AVAILABLE = dist.is_available()
 
@@ -96,47 +96,31 @@ class Replicas:
         return tensor.div_(self.size)
 
 
-class AveragedOperator(SymmetricOperator):
+class AveragedOperator(WrappedOperator):
     """The mean of the replicas' operators; every product is a reduction over all of them.
 
     Args:
-        operator: This replica's operator; its entries, once formed, are overwritten.
+        base: This replica's operator; its entries, once formed, are overwritten.
         replicas: The processes.
 
     Cost: products: one reduction of N numbers each; entries: one of N².
     """
 
-    def __init__(self, operator: SymmetricOperator, replicas: Replicas) -> None:
-        self._operator = operator
+    def __init__(self, base: SymmetricOperator, replicas: Replicas) -> None:
+        super().__init__(base)
         self._replicas = replicas
         self._entries: Tensor | None = None
-        self.treatment = operator.treatment
-
-    @property
-    def shape(self) -> torch.Size:
-        """Return ``torch.Size([N, N])``."""
-        return self._operator.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return the dtype of products and entries."""
-        return self._operator.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Return the device of products and entries."""
-        return self._operator.device
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """Return A·v for v of shape [N], or A·V for V of shape [N, K]."""
         if self._entries is not None:
             return self._entries @ vector
-        return self._replicas.average_((self._operator @ vector).contiguous())
+        return self._replicas.average_((self.base @ vector).contiguous())
 
     def dense(self) -> Tensor:
         """Return the N × N entries, bitwise symmetric; the same tensor at every call."""
         if self._entries is None:
-            entries = self._replicas.average_(self._operator.dense().contiguous())
+            entries = self._replicas.average_(self.base.dense().contiguous())
             # A reduction may add an entry and its mirror image in different orders.
             self._entries = mirror_upper_(entries)
         return self._entries

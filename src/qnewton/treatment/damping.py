@@ -6,7 +6,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from qnewton.operators import DenseOperator, LowRankOperator, SymmetricOperator, as_operator
+from qnewton.operators import (
+    DenseOperator,
+    LowRankOperator,
+    SymmetricOperator,
+    WrappedOperator,
+    as_operator,
+)
 from qnewton.records import Treatment
 from qnewton.treatment.entries import finite_largest, largest_entry
 
@@ -78,7 +84,7 @@ def _damp_low_rank(operator: LowRankOperator, strength: float, relative: bool) -
     return operator.shifted(shift, treatment)
 
 
-class DampedOperator(SymmetricOperator):
+class DampedOperator(WrappedOperator):
     """H + λI for an operator H that is only multiplied with.
 
     Args:
@@ -87,24 +93,9 @@ class DampedOperator(SymmetricOperator):
     """
 
     def __init__(self, base: SymmetricOperator, shift: float) -> None:
-        self.base = base
+        super().__init__(base)
         self.shift = shift
         self.treatment = _record(base.treatment, shift, None)
-
-    @property
-    def shape(self) -> torch.Size:
-        """Return ``torch.Size([N, N])``."""
-        return self.base.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return the dtype of products and entries."""
-        return self.base.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Return the device of products and entries."""
-        return self.base.device
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """Return Hv + λv: one product with H."""
