@@ -14,8 +14,10 @@ the batch each take the steps of one process with all of it.
 # QNewton averages over all processes, or over those of its ``process_group``.
 
 import os
+import pathlib
 import subprocess
 import sys
+import tempfile
 
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
@@ -49,22 +51,37 @@ def train(rank=0, size=1):
 # %%
 # One process, then two
 # ---------------------
-# This script starts itself again, as ``torchrun --standalone --nproc-per-node 2`` would. Each
-# record's loss is the mean over the processes.
+# ``torchrun --nproc-per-node 2 plot_9_distributed.py`` starts this script twice, each time with its
+# ``RANK`` in the environment. To be independent of the machine's network the page does so itself,
+# and has the two meet in a file. Each record's loss is the mean over the processes.
 
-if "TORCHELASTIC_RUN_ID" in os.environ:
-    dist.init_process_group("gloo")
-    train(dist.get_rank(), dist.get_world_size())
+if "RANK" in os.environ:
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    meeting_place = os.environ.get("MEET_IN", "env://")
+    dist.init_process_group(
+        "gloo", init_method=meeting_place, rank=rank, world_size=size
+    )
+    train(rank, size)
     dist.destroy_process_group()
 else:
     train()
     # There is no __file__ where the gallery runs it.
     script = train.__code__.co_filename
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    two = subprocess.run(
-        [*torchrun, "--nproc-per-node", "2", script],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    print(two.stdout)
+    with tempfile.TemporaryDirectory() as folder:
+        world = {**os.environ, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+        world["MEET_IN"] = (pathlib.Path(folder) / "store").as_uri()
+        two = [
+            subprocess.Popen(
+                [sys.executable, script],
+                env={**world, "RANK": str(rank)},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for rank in range(2)
+        ]
+        said = [process.communicate()[0] for process in two]
+    if any(process.returncode for process in two):
+        raise SystemExit(
+            f"a process failed: {[process.returncode for process in two]}"
+        )
+    print(said[0])
