@@ -8,10 +8,14 @@ from torch import Tensor, nn
 from qnewton.curvature.blocks import Block, Partition, partition
 from qnewton.curvature.capture import Closure, Evaluation, evaluate, evaluate_plainly
 from qnewton.curvature.fisher import Reduction, fisher_operators
+from qnewton.curvature.generic import CurvatureProducts, GradientGraph
 from qnewton.curvature.ggn import ggn_operators
 from qnewton.curvature.hessian import hessian_operators
+from qnewton.curvature.jacobian import GaussNewtonGraph, JacobianGraph
+from qnewton.curvature.output_loss import OutputLoss
+from qnewton.curvature.outputs import single_output
 from qnewton.curvature.patches import layers_of
-from qnewton.operators import LinearSystem, SymmetricOperator
+from qnewton.operators import LinearSystem, MatrixFreeOperator, SymmetricOperator
 from qnewton.records import CurvatureRecord
 
 Kind = Literal["hessian", "ggn", "fisher"]
@@ -31,10 +35,13 @@ class Curvature:
         parameters: Those of a module's parameters that are trained; ``None`` for all.
         max_dense: Rows of the largest block whose entries anyone will ask for; larger ones of
             kind ``hessian`` prepare products alone. ``None`` for no limit.
+        convex_too: Record a module's output for kind ``hessian``, too, so that :meth:`systems`
+            can be asked for the ``ggn`` of the same evaluation.
 
     Attributes:
         blocks: The blocks, in ``named_parameters`` order.
         parameters: All trainable parameters, in the same order.
+        kind: The kind.
 
     Raises:
         ValueError: If the kind, partition or reduction is unknown or impossible.
@@ -57,14 +64,15 @@ class Curvature:
         reduction: Reduction = "mean",
         parameters: Iterable[Tensor] | None = None,
         max_dense: int | None = None,
+        convex_too: bool = False,
     ) -> None:
         if kind not in get_args(Kind):
             raise ValueError(f"kind={kind!r} is unknown; choose {', '.join(get_args(Kind))}")
         if reduction not in get_args(Reduction):
             raise ValueError(f"reduction={reduction!r} is unknown; choose 'mean' or 'sum'")
-        self._kind: Kind = kind
+        self.kind: Kind = kind
         self._reduction: Reduction = reduction
-        self._model = self._observed(model)
+        self._model = self._observed(model, convex_too)
         self.blocks: tuple[Block, ...] = partition(model, blocks, parameters)
         self.parameters = tuple(p for block in self.blocks for p in block.parameters)
         self._layers = layers_of(model) if isinstance(model, nn.Module) else []
@@ -92,11 +100,12 @@ class Curvature:
         self._closure_seen = True
         return evaluation
 
-    def systems(self, evaluation: Evaluation) -> list[LinearSystem]:
+    def systems(self, evaluation: Evaluation, kind: Kind | None = None) -> list[LinearSystem]:
         """Return A x = -g of every block; the right-hand side is -``.grad`` after the closure.
 
         Args:
             evaluation: From :meth:`evaluate` of this object, with ``curvature=True``.
+            kind: Another kind of curvature than this object's, of the same evaluation.
 
         Raises:
             ValueError: If the evaluation holds no graph, the loss is not twice differentiable,
@@ -111,7 +120,7 @@ class Curvature:
                 "this evaluation keeps no graph; use evaluate(closure, curvature=True) and call "
                 "systems before release()"
             )
-        operators = self._operators(evaluation, evaluation.root)
+        operators = self._operators(evaluation, evaluation.root, kind or self.kind)
         return [
             LinearSystem(
                 operator=operator,
@@ -123,23 +132,52 @@ class Curvature:
             for block, (operator, record) in zip(self.blocks, operators, strict=True)
         ]
 
-    def _observed(self, model: nn.Module | Iterable[Tensor]) -> nn.Module | None:
+    def quadratic(self, evaluation: Evaluation, kind: Kind | None = None) -> SymmetricOperator:
+        """Return the curvature of all parameters together, cross terms included, by products.
+
+        Args:
+            evaluation: From :meth:`evaluate` of this object, with ``curvature=True``.
+            kind: ``hessian`` or ``ggn``; a ``fisher`` is judged by the Hessian.
+
+        Raises:
+            ValueError: If the evaluation holds no graph, or the kind does not exist for it.
+
+        Cost: a product is one double backward pass, or one Jacobian product each way.
+        """
+        if evaluation.root is None:
+            raise ValueError("this evaluation keeps no graph; ask before release()")
+        graph: CurvatureProducts
+        if (kind or self.kind) == "ggn":
+            output = single_output(evaluation.outputs)
+            loss = OutputLoss(evaluation.root, output, self.parameters[0].dtype)
+            graph = GaussNewtonGraph(loss, JacobianGraph(output, list(self.parameters)))
+        else:
+            graph = GradientGraph(evaluation.root, self.parameters)
+        example = self.parameters[0]
+        return MatrixFreeOperator(
+            sum(parameter.numel() for parameter in self.parameters),
+            lambda vector: graph.products(self.parameters, vector[None])[0],
+            example.dtype,
+            example.device,
+        )
+
+    def _observed(self, model: nn.Module | Iterable[Tensor], convex_too: bool) -> nn.Module | None:
         """Return the module whose output is to be recorded, if the kind needs one."""
-        if self._kind == "hessian":
-            return None
+        if self.kind == "hessian":
+            return model if convex_too and isinstance(model, nn.Module) else None
         if not isinstance(model, nn.Module):
             raise ValueError(
-                f"kind={self._kind!r} needs the module, whose output it differentiates at; pass "
+                f"kind={self.kind!r} needs the module, whose output it differentiates at; pass "
                 "it in place of parameters, or use kind='hessian'"
             )
         return model
 
     def _operators(
-        self, evaluation: Evaluation, root: Tensor
+        self, evaluation: Evaluation, root: Tensor, kind: Kind
     ) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
-        if self._kind == "ggn":
+        if kind == "ggn":
             return ggn_operators(evaluation, root, self.blocks)
-        if self._kind == "fisher":
+        if kind == "fisher":
             return fisher_operators(evaluation, root, self.blocks, self._reduction)
         return hessian_operators(evaluation, root, self.blocks, self._max_dense)
 

@@ -107,6 +107,14 @@ class Attachment:
                 parameter.grad = gradient
         return replace(evaluation, loss=loss, gradients=gradients, returned=None)
 
+    def repeat(self) -> Tensor:
+        """Return the loss of the passes seen since the last step, at the present parameters."""
+        self._replaying = True
+        try:
+            return self._repeat_all(self._weighted())
+        finally:
+            self._replaying = False
+
     def _repeat_all(self, weighted: Sequence[tuple[float, ForwardPass]]) -> Tensor:
         return torch.stack([weight * self._repeat(seen) for weight, seen in weighted]).sum()
 

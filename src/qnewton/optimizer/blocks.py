@@ -22,9 +22,17 @@ from qnewton.records import (
 from qnewton.scheduler.policy import decide
 from qnewton.scheduler.portfolio import Market, candidates, quotes
 from qnewton.solvers import Solution
+from qnewton.solvers.classical import solve_absolute
 from qnewton.survey import survey
 from qnewton.survey.budget import thrifty_products
 from qnewton.treatment import damp, prune
+
+NOT_DEFINITE = "not positive definite"
+
+ABSOLUTE_LIMIT = 1024
+"""Rows up to which an indefinite block is decomposed: a second in float64 on two cores."""
+
+_SEE_SIGNS = ("cholesky", "cg")
 
 # Lanczos products at κ up to about 30 to 1%, on the digits and on MNIST: 12 to 41.
 _DAMPED_PRODUCTS = 48
@@ -128,24 +136,50 @@ def survey_products(calibration: Calibration, n: int, dtype: str) -> int:
 
 
 def solve_block(
-    prepared: PreparedBlock, market: Market, clock: StageClock
+    prepared: PreparedBlock, market: Market, clock: StageClock, definite: bool = False
 ) -> tuple[Tensor | None, BlockRecord]:
     """Solve a block with the decision's solver, then the next quote while one fails.
 
     Only classical candidates take over from a failed solver. Returns the direction, or ``None``
     when all failed, and the record with every attempt.
+
+    With ``definite`` the direction has to descend. Under policy ``classical`` only solvers that
+    see negative curvature are asked; any other's direction x is looked at, xᵀA·x = -gᵀx. Where it
+    is seen, a small formed block takes the eigenvalues by their size and a larger one has no
+    direction. An iterate of conjugate gradients that ran out of products descends, so it counts.
     """
     system, record = prepared.system, prepared.record
     by_name = {c.name: c for c in candidates(market, prepared.formed)}
     attempts: list[Attempt] = []
     for name in _order(record.decision):
+        if definite and record.decision.policy == "classical" and name not in _SEE_SIGNS:
+            continue
         start = time.perf_counter()
         with clock.stage("solve"):
             solution = by_name[name].run(system, record.facts, market)
         attempts.append(_attempt(name, solution, time.perf_counter() - start))
+        if not definite:
+            if solution.outcome == "solved":
+                return solution.direction, replace(record, attempts=tuple(attempts))
+            continue
+        x = solution.direction
+        if solution.outcome == NOT_DEFINITE or (x is not None and _climbs(x, system.rhs)):
+            attempts[-1] = replace(attempts[-1], outcome=NOT_DEFINITE)
+            break
+        if x is not None and (solution.outcome == "solved" or name == "cg"):
+            return x, replace(record, attempts=tuple(attempts))
+    if definite and prepared.formed and system.n <= ABSOLUTE_LIMIT:
+        start = time.perf_counter()
+        with clock.stage("solve"):
+            solution = solve_absolute(system.operator, system.rhs, market.tolerance)
+        attempts.append(_attempt("absolute", solution, time.perf_counter() - start))
         if solution.outcome == "solved":
             return solution.direction, replace(record, attempts=tuple(attempts))
     return None, replace(record, attempts=tuple(attempts))
+
+
+def _climbs(direction: Tensor, rhs: Tensor) -> bool:
+    return float(direction.double() @ rhs.double()) < 0.0
 
 
 def _by_products(policy: str, offers: tuple[Quote, ...], n: int) -> Decision:
@@ -159,6 +193,7 @@ def _by_products(policy: str, offers: tuple[Quote, ...], n: int) -> Decision:
 
 
 def _treat(operator: SymmetricOperator, settings: GroupSettings) -> SymmetricOperator:
+    assert settings.damping != "auto"
     # The operator was formed for this step alone, so its storage may be overwritten.
     operator = damp(
         operator,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import LinearSystem, NegatedOperator
-from qnewton.optimizer.blocks import SurveyPlan, prepare_block, solve_block
+from qnewton.optimizer.blocks import NOT_DEFINITE, SurveyPlan, prepare_block, solve_block
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.replicas import Replicas
 from qnewton.optimizer.settings import settings_of_block
@@ -25,11 +25,13 @@ class NewtonUpdate:
         blocks: A record of every block that was looked at.
         update: The directions; ``None`` if the blocks were only surveyed, or one has none.
         failure: Why a block has no direction.
+        indefinite: Where a definite solve met negative curvature; the reason it failed.
     """
 
     blocks: tuple[BlockRecord, ...] = ()
     update: Update | None = None
     failure: str | None = None
+    indefinite: str | None = None
 
 
 NOTHING_FOUND = NewtonUpdate()
@@ -48,6 +50,7 @@ def newton_update(
     clock: StageClock,
     replicas: Replicas | None,
     on_solution: Callable[[LinearSystem, BlockRecord, Tensor], None],
+    strength: float | None = None,
 ) -> NewtonUpdate:
     """Prepare and, if asked, solve every system; ``systems`` is used up on the way.
 
@@ -63,6 +66,8 @@ def newton_update(
         clock: Told every stage.
         replicas: Processes that must take the same step.
         on_solution: Told every treated system that was solved.
+        strength: λ of the groups whose damping is ``auto``. A direction then has to descend: a
+            solver that meets negative curvature ends the update, which says where.
 
     Raises:
         FloatingPointError: If some curvature holds a number that is not finite.
@@ -72,6 +77,9 @@ def newton_update(
     while systems:
         system = systems.pop(0)
         settings = settings_of_block(system.name, system.parameters, groups)
+        definite = settings.damping == "auto" and solve
+        if settings.damping == "auto":
+            settings = dataclasses.replace(settings, damping=strength or 0.0)
         if settings.maximize:
             negative = NegatedOperator(system.operator)
             system = dataclasses.replace(system, operator=negative, rhs=-system.rhs)
@@ -80,10 +88,15 @@ def newton_update(
         if not solve:
             records.append(prepared.record)
             continue
-        direction, record = solve_block(prepared, market, clock)
+        direction, record = solve_block(prepared, market, clock, definite)
         if replicas is not None:
             direction = replicas.agree(direction, system.rhs)
         if direction is None or not torch.isfinite(direction).all():
+            if definite and record.outcome == NOT_DEFINITE:
+                where = (
+                    f"block {system.name!r} is not positive definite at λ = {settings.damping:.3g}"
+                )
+                return NewtonUpdate((*records, record), indefinite=where)
             tries = ", ".join(f"{a.solver}: {a.outcome}" for a in record.attempts)
             if not formed:
                 reason = f"no solver for a block that is not formed ({tries})"

@@ -1,19 +1,22 @@
 """QNewton: Newton's method whose every step is priced before it is solved."""
 
+import dataclasses
 import functools
 import math
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from qnewton.cost import load_hardware
 from qnewton.curvature import Curvature, Evaluation, Kind, Partition
+from qnewton.operators import LinearSystem
 from qnewton.optimizer.attachment import Attachment, LossOf
+from qnewton.optimizer.auto import Judged, SelfDampedStep
 from qnewton.optimizer.blocks import SurveyPlan
 from qnewton.optimizer.bookkeeping import reason_to_skip, step_record
 from qnewton.optimizer.clock import StageClock
@@ -24,8 +27,9 @@ from qnewton.optimizer.newton import NOTHING_FOUND, NewtonUpdate, newton_update
 from qnewton.optimizer.refusals import refuse_half_precision
 from qnewton.optimizer.replicas import Replicas
 from qnewton.optimizer.representation import DENSE_LIMIT, BlockPlan
-from qnewton.optimizer.settings import DampingScale, DeclinedFlags, decline_flags
+from qnewton.optimizer.settings import DampingScale, DeclinedFlags, decline_flags, one_sign
 from qnewton.optimizer.trainable import TrainableCurvature
+from qnewton.optimizer.trial import RandomState, TrialLoss
 from qnewton.optimizer.update import NOT_APPLIED, Gradients, apply_update, descend
 from qnewton.optimizer.warmup import Warmup
 from qnewton.records import Calibration, QuantumHardware, StepRecord
@@ -34,6 +38,11 @@ from qnewton.scheduler.portfolio import Market
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
+
+_TOLERANCE, _AUTO_TOLERANCE = 1e-6, 1e-3
+
+# Above, a factorisation is rarely cheaper than the products conjugate gradients need.
+_AUTO_DENSE = 2048
 
 RECORDS_KEPT = 1000
 """Step records kept in memory; a run folder keeps all of them."""
@@ -55,8 +64,15 @@ class QNewton(ContractOptimizer):
             empirical Fisher of a loss that is the mean over its samples. The latter two are
             positive semidefinite for losses convex in the model's output, need a module, and
             need a closure that calls it once.
-        blocks: ``full``, ``layer`` (the default for a module) or ``tensor`` (otherwise).
-        damping: λ, added to the diagonal of every block.
+        blocks: ``full`` (the default with ``damping="auto"``), ``layer`` (the default for a module
+            otherwise) or ``tensor`` (the default for parameters).
+        damping: λ, added to the diagonal of every block; or ``auto``, which needs no knob:
+            Levenberg-Marquardt on the true reduction of the loss, with a trust radius. Every
+            such step evaluates the loss again, at least once, so the closure must give the same
+            loss for the same parameters; a step that no length makes descend changes nothing.
+            Where the curvature is indefinite the step comes from the Gauss-Newton matrix of the
+            same evaluation, from the eigenvalues' sizes, or from a larger λ; each step's
+            ``damping`` record says which and why.
         damping_scale: ``absolute``, or ``max-abs`` for λ = damping · max\|H\|.
         prune: ``None``; an int d keeps at most d entries a row; a float p in (0, 1) chooses d so
             that no row loses more than a share 1-p of its mass to the cap.
@@ -69,11 +85,14 @@ class QNewton(ContractOptimizer):
         calibration: This machine's classical constants; by default those that ``qnewton
             calibrate`` stored, else nominal ones, labelled so.
         epsilon: Error tolerance at which the quantum solver is priced and emulated.
-        tolerance: Relative residual the classical solvers have to reach.
+        tolerance: Relative residual the classical solvers have to reach; by default 1e-6, and
+            1e-3 with ``damping="auto"``, whose model is worth no more.
         seed: Seeds the survey's random starts.
-        max_dense: Rows of the largest block that is formed as a matrix (20,000 are 1.6 GB in
-            float32). Larger ones are only multiplied with and solved by conjugate gradients; where
-            those fail the block takes the direction -g, and the step's record says so.
+        max_dense: Rows of the largest block that is formed as a matrix; by default 20,000, which
+            are 1.6 GB in float32, and 2,048 where only the classical policy with
+            ``damping="auto"`` reads it. Larger ones are only multiplied with and solved by
+            conjugate gradients; where those fail the block takes the direction -g, and the step's
+            record says so.
             :attr:`plan` lists the blocks.
         maximize: Negate loss, gradient and curvature together, and climb.
         model: The module that the parameters in ``params`` belong to: its linear layers allow
@@ -127,7 +146,7 @@ class QNewton(ContractOptimizer):
         *,
         curvature: Kind = "hessian",
         blocks: Partition | None = None,
-        damping: float = 1.0,
+        damping: float | Literal["auto"] = 1.0,
         damping_scale: DampingScale = "absolute",
         prune: int | float | None = None,
         policy: str = "classical",
@@ -136,15 +155,25 @@ class QNewton(ContractOptimizer):
         first_order_lr: float = 0.1,
         calibration: Calibration | None = None,
         epsilon: float = 1e-12,
-        tolerance: float = 1e-6,
+        tolerance: float | None = None,
         seed: int = 0,
-        max_dense: int = DENSE_LIMIT,
+        max_dense: int | None = None,
         maximize: bool = False,
         model: nn.Module | None = None,
         process_group: "ProcessGroup | None" = None,
         **flags: Unpack[DeclinedFlags],
     ) -> None:
         decline_flags(flags)
+        automatic = damping == "auto"
+        if tolerance is None:
+            tolerance = _AUTO_TOLERANCE if automatic else _TOLERANCE
+        if max_dense is None:
+            by_products = automatic and policy == "classical" and prune is None
+            max_dense = _AUTO_DENSE if by_products else DENSE_LIMIT
+        if blocks is None:
+            blocks = (
+                "full" if automatic else "tensor" if not _has_module(params, model) else "layer"
+            )
         for name, value in (("epsilon", epsilon), ("tolerance", tolerance)):
             if not 0 < value < 1:
                 raise ValueError(f"{name} is {value}; it must lie between 0 and 1")
@@ -166,9 +195,10 @@ class QNewton(ContractOptimizer):
         self._trainable = TrainableCurvature(
             module,
             curvature,
-            blocks or ("tensor" if module is None else "layer"),
+            blocks,
             max_dense,
             policy,
+            convex_too=automatic,
         )
         self.max_dense = max_dense
         self._process_group = process_group
@@ -211,6 +241,7 @@ class QNewton(ContractOptimizer):
         newton = counters["newton"] or self.warmup.is_over(step)
         surveys = not newton and self.warmup.surveys(step)
         replicas = Replicas.present(self._process_group)
+        random_state = RandomState(device) if self._sets_damping else None
         with clock.stage("forward_backward"):
             if closure is not None:
                 evaluation = curvature.evaluate(closure, curvature=newton or surveys)
@@ -221,6 +252,10 @@ class QNewton(ContractOptimizer):
                 evaluation = replicas.average_evaluation(evaluation)
             gradients = Gradients.of(self.param_groups)
         refuse_half_precision(evaluation)
+        if newton and self._sets_damping:
+            return self._self_damped_step(
+                curvature, evaluation, gradients, closure, random_state, replicas, clock
+            )
         found = NOTHING_FOUND
         skipped = reason_to_skip(evaluation, gradients)
         if skipped is None and (newton or surveys):
@@ -330,6 +365,67 @@ class QNewton(ContractOptimizer):
         self._attachment: Attachment | None = None
         self._warned_no_closure = False
 
+    @property
+    def _sets_damping(self) -> bool:
+        return any(group["damping"] == "auto" for group in self.param_groups)
+
+    def _self_damped_step(
+        self,
+        curvature: Curvature,
+        evaluation: Evaluation,
+        gradients: Gradients,
+        closure: Callable[[], Any] | None,
+        random_state: RandomState | None,
+        replicas: Replicas | None,
+        clock: StageClock,
+    ) -> Any:
+        """Take a step whose damping sets itself; trials of the loss count as ``update``."""
+        assert random_state is not None
+        counters = self.counters
+        skipped = reason_to_skip(evaluation, gradients)
+        judged = Judged(NOTHING_FOUND, NOT_APPLIED, None, skipped)
+        if skipped is None:
+            again = closure
+            if again is None:
+                assert self._attachment is not None
+                again = self._attachment.repeat
+            step = SelfDampedStep(
+                curvature=curvature,
+                evaluation=evaluation,
+                counters=counters,
+                lengths={
+                    id(p): float(group["lr"])
+                    for group in self.param_groups
+                    for p in group["params"]
+                },
+                sign=one_sign(self.param_groups),
+                solve=functools.partial(self._solve_systems, counters["step"], replicas, clock),
+                trial=TrialLoss(again, curvature.parameters, self._trainable.module, random_state),
+                replicas=replicas,
+                seed=self.seed + counters["step"],
+                clock=clock,
+            )
+            try:
+                judged = step.take()
+            except FloatingPointError as error:
+                judged = Judged(NOTHING_FOUND, NOT_APPLIED, None, str(error))
+        evaluation.release()
+        record = step_record(
+            step=counters["step"],
+            phase="newton",
+            evaluation=evaluation,
+            gradients=gradients,
+            applied=judged.applied,
+            skipped=judged.skipped,
+            blocks=judged.found.blocks,
+            clock=clock,
+            policy=self.policy,
+            market=self.market,
+        )
+        self.records.append(dataclasses.replace(record, damping=judged.record))
+        self._end_step(counters)
+        return evaluation.returned
+
     def _newton_update(
         self,
         curvature: Curvature,
@@ -343,6 +439,17 @@ class QNewton(ContractOptimizer):
             systems = curvature.systems(evaluation)
         if replicas is not None:
             systems = replicas.average_curvature(systems)
+        return self._solve_systems(step, replicas, clock, systems, None, solve)
+
+    def _solve_systems(
+        self,
+        step: int,
+        replicas: Replicas | None,
+        clock: StageClock,
+        systems: list[LinearSystem],
+        strength: float | None,
+        solve: bool = True,
+    ) -> NewtonUpdate:
         plan = SurveyPlan(
             measure=not solve or self.market.hardware is not None,
             seed=self.seed + step,
@@ -358,6 +465,7 @@ class QNewton(ContractOptimizer):
             clock=clock,
             replicas=replicas,
             on_solution=functools.partial(self._hooks.tell_solution, step),
+            strength=strength,
         )
 
     def _step_without_closure(self) -> None:
@@ -379,3 +487,7 @@ class QNewton(ContractOptimizer):
         counters["step"] += 1
         if self._attachment is not None:
             self._attachment.clear()
+
+
+def _has_module(params: Any, model: nn.Module | None) -> bool:
+    return isinstance(params, nn.Module) or model is not None

@@ -36,13 +36,14 @@ class GroupSettings:
     """Treatment of the blocks of one parameter group.
 
     Attributes:
-        damping: λ, or its factor when ``damping_scale`` is ``max-abs``.
+        damping: λ, or its factor when ``damping_scale`` is ``max-abs``; ``auto`` where steps set
+            it.
         damping_scale: ``absolute`` for A = H + λI; ``max-abs`` for λ = damping · max|H|.
         prune: ``None``; a count d of entries a row keeps; or a share of row mass in (0, 1).
         maximize: Whether loss, gradient and curvature are negated.
     """
 
-    damping: float
+    damping: float | Literal["auto"]
     damping_scale: DampingScale
     prune: int | float | None
     maximize: bool
@@ -74,8 +75,15 @@ def check_settings(group: dict[str, Any]) -> GroupSettings:
         raise ValueError(f"Tensor lr must be 1-element, found {lr.numel()} elements")
     if not (math.isfinite(float(lr)) and float(lr) >= 0):
         raise ValueError(f"lr is {float(lr)}; it must be finite and 0 or more")
-    if isinstance(damping, str) or not (math.isfinite(damping) and damping >= 0):
-        raise ValueError(f"damping is {damping}; it must be finite and 0 or more")
+    automatic = isinstance(damping, str) and damping == "auto"
+    if not automatic and (
+        isinstance(damping, str) or not (math.isfinite(damping) and damping >= 0)
+    ):
+        raise ValueError(f"damping is {damping}; it must be finite and 0 or more, or 'auto'")
+    if automatic and scale != "absolute":
+        raise ValueError(
+            f"damping='auto' sets λ itself, so damping_scale={scale!r} has no meaning; leave it out"
+        )
     if scale not in ("absolute", "max-abs"):
         raise ValueError(f"damping_scale is {scale!r}; it must be 'absolute' or 'max-abs'")
     if prune is not None:
@@ -89,7 +97,8 @@ def check_settings(group: dict[str, Any]) -> GroupSettings:
     rate = group["first_order_lr"]
     if not (math.isfinite(rate) and rate >= 0):
         raise ValueError(f"first_order_lr is {rate}; it must be finite and 0 or more")
-    return GroupSettings(float(damping), scale, prune, bool(group["maximize"]))
+    strength = "auto" if automatic else float(damping)
+    return GroupSettings(strength, scale, prune, bool(group["maximize"]))
 
 
 def settings_of_block(
@@ -110,3 +119,18 @@ def settings_of_block(
             "give them the same, or use smaller blocks (blocks='layer' or 'tensor')"
         )
     return found.pop()
+
+
+def one_sign(groups: Sequence[dict[str, Any]]) -> float:
+    """Return -1 if all groups maximize, +1 if none does: ``damping="auto"`` judges one loss.
+
+    Raises:
+        ValueError: If some do and others do not.
+    """
+    found = {bool(group["maximize"]) for group in groups}
+    if len(found) != 1:
+        raise ValueError(
+            "some parameter groups maximize and others minimize, and damping='auto' judges a step "
+            "by one loss; give damping a number, or all groups the same maximize"
+        )
+    return -1.0 if found.pop() else 1.0

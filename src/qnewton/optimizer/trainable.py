@@ -20,8 +20,10 @@ class TrainableCurvature:
         blocks: The partition.
         max_dense: Rows of the largest block that is formed.
         policy: The policy in force, which may need entries.
+        convex_too: Whether the Gauss-Newton matrix may be asked for beside the Hessian.
 
     Attributes:
+        module: The module, if known.
         plan: How each block is represented.
     """
 
@@ -32,12 +34,14 @@ class TrainableCurvature:
         blocks: Partition,
         max_dense: int,
         policy: str,
+        convex_too: bool = False,
     ) -> None:
-        self._module = module
+        self.module = module
         self._kind: Kind = kind
         self._blocks: Partition = blocks
         self._max_dense = max_dense
         self._policy = policy
+        self._convex_too = convex_too
         self.plan: tuple[BlockPlan, ...] = ()
         self._known: list[Tensor] = []
         self._curvature: Curvature | None = None
@@ -63,17 +67,22 @@ class TrainableCurvature:
         if not trainable:
             return None
         limit = self._max_dense
-        if self._module is None:
+        if self.module is None:
             curvature = Curvature(trainable, self._kind, self._blocks, max_dense=limit)
         else:
-            inside = {id(parameter) for parameter in self._module.parameters()}
+            inside = {id(parameter) for parameter in self.module.parameters()}
             if any(id(parameter) not in inside for parameter in trainable):
                 raise ValueError(
                     "a parameter group holds parameters that are not in the module QNewton was "
                     "built for; build it from the parameter groups alone"
                 )
             curvature = Curvature(
-                self._module, self._kind, self._blocks, parameters=trainable, max_dense=limit
+                self.module,
+                self._kind,
+                self._blocks,
+                parameters=trainable,
+                max_dense=limit,
+                convex_too=self._convex_too,
             )
         self.plan = plan_blocks(curvature.blocks, limit)
         for block, planned in zip(curvature.blocks, self.plan, strict=True):
@@ -83,5 +92,5 @@ class TrainableCurvature:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy what it was built from; the curvature is built again where it is needed."""
-        origin = (self._module, self._kind, self._blocks, self._max_dense, self._policy)
-        return type(self), origin
+        origin = (self.module, self._kind, self._blocks, self._max_dense, self._policy)
+        return type(self), (*origin, self._convex_too)

@@ -1,6 +1,7 @@
 """Frozen, torch-free records: what is measured, priced, decided and done in a step."""
 
 from qnewton.records.codec import decode, encode
+from qnewton.records.damping import DampingRecord
 from qnewton.records.facts import Definiteness, Estimate, Facts, Treatment
 from qnewton.records.machines import Calibration, Figure, KernelFit, QuantumHardware
 from qnewton.records.quotes import Decision, MachineKind, PriceTerm, QueryCount, Quote
@@ -23,6 +24,7 @@ __all__ = [
     "BlockRecord",
     "Calibration",
     "CurvatureRecord",
+    "DampingRecord",
     "Decision",
     "Definiteness",
     "Estimate",

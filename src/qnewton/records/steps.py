@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from qnewton.records.damping import DampingRecord
 from qnewton.records.facts import Facts, Treatment
 from qnewton.records.quotes import Decision
 
@@ -145,6 +146,7 @@ class StepRecord:
         forward_backward_flops: Operations of one forward and backward pass, as priced.
         parameters: Number of trainable parameters.
         blocks: One record a block; empty in first-order steps.
+        damping: How the step was judged; ``None`` where λ is fixed.
         measured: Wall-clock seconds by stage.
         modelled: Modelled seconds by stage under the policy that ran, when priced.
     """
@@ -162,6 +164,7 @@ class StepRecord:
     reason: str | None = None
     forward_backward_flops: float | None = None
     blocks: tuple[BlockRecord, ...] = ()
+    damping: DampingRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

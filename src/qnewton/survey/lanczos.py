@@ -73,6 +73,10 @@ class Lanczos:
             torch.finfo(self._dtype).eps,
         )
 
+    def combination(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return V_k·w for w of shape [k], in float64."""
+        return self._basis[: len(weights)].mT @ weights.to(self._basis)
+
     def advance(self) -> None:
         """Add one basis vector: one product and 4Nk operations, 8Nk where one pass is too few.
 

@@ -1,5 +1,6 @@
 """Classical solvers: factorisations to solve with again and again, and Krylov methods."""
 
+from qnewton.solvers.classical.absolute import solve_absolute
 from qnewton.solvers.classical.cg import conjugate_gradients
 from qnewton.solvers.classical.cholesky import CholeskyFactorization
 from qnewton.solvers.classical.factorization import Factorization
@@ -32,4 +33,5 @@ __all__ = [
     "minimum_residual",
     "relative_residual",
     "residual_vector",
+    "solve_absolute",
 ]

@@ -1,0 +1,107 @@
+"""Trying lengths of a step on the true loss."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+MOST_TRIES = 12
+_ENOUGH = 1e-4  # share of the predicted decrease that a length has to keep (Armijo)
+
+
+class Tries:
+    """Lengths of one or several candidate steps, shortened until the loss falls enough.
+
+    Args:
+        parameters: What is moved.
+        loss: The loss at whatever they are.
+        before: The loss where they are now.
+        candidates: Steps to try, each of shape [N].
+        slopes: gᵀ·step of each.
+        bends: stepᵀH·step of each.
+
+    Attributes:
+        taken: The step that was taken, shape [N]; zero if none was.
+        predicted: The model's change for the last length tried.
+        actual: The true one; ``None`` if it was not looked at or is not finite.
+        ratio: ρ of the first length tried; ``None`` if none was, -inf for a loss not finite.
+        step_norm: ‖taken‖₂.
+        length: The share of the candidate that was taken; 0 if none was.
+        count: Evaluations of the loss.
+
+    Example:
+        >>> place = torch.tensor([1.0])
+        >>> tries = Tries([place], lambda: float(place**2), 1.0, [torch.tensor([-4.0])],
+        ...               [-8.0], [0.0])
+        >>> tries.run(rounding=0.0)
+        >>> place, tries.length
+        (tensor([0.]), 0.25)
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        loss: Callable[[], float],
+        before: float,
+        candidates: list[Tensor],
+        slopes: list[float],
+        bends: list[float],
+    ) -> None:
+        self._parameters, self._loss, self._before = parameters, loss, before
+        self._candidates, self._slopes, self._bends = candidates, slopes, bends
+        self.taken = torch.zeros_like(candidates[0])
+        self.predicted: float | None = None
+        self.actual: float | None = None
+        self.ratio: float | None = None
+        self.step_norm = self.length = 0.0
+        self.count = 0
+
+    def run(self, rounding: float) -> None:
+        """Move the parameters to the first good length, or leave them where they were."""
+        base = [p.detach().clone() for p in self._parameters]
+        if -self._change(0, 1.0) <= rounding:
+            # Neither model nor loss can tell this step from none: it is taken on the model's word.
+            self.predicted = self._change(0, 1.0)
+            self._move(base, 0, 1.0)
+            self._accept(0, 1.0)
+            return
+        length, actual = 1.0, math.inf
+        for _ in range(MOST_TRIES):
+            for which in range(len(self._candidates)):
+                predicted = self._change(which, length)
+                self._move(base, which, length)
+                actual = self._loss() - self._before
+                self.count += 1
+                ratio = actual / predicted if math.isfinite(actual) else -math.inf
+                if self.ratio is None:
+                    self.ratio = ratio
+                self.predicted = predicted
+                self.actual = actual if math.isfinite(actual) else None
+                if predicted < 0.0 and ratio > _ENOUGH:
+                    self._accept(which, length)
+                    return
+            length *= self._shorter(actual, length) if math.isfinite(actual) else 0.25
+        with torch.no_grad():
+            for parameter, kept in zip(self._parameters, base, strict=True):
+                parameter.copy_(kept)
+
+    def _change(self, which: int, length: float) -> float:
+        return self._slopes[which] * length + self._bends[which] * length**2 / 2
+
+    def _shorter(self, actual: float, length: float) -> float:
+        """Return the share at which the parabola through the two losses and the slope is lowest."""
+        slope = self._slopes[0] * length
+        bottom = -slope / (2 * (actual - slope)) if actual > slope else 0.5
+        return min(max(bottom, 0.1), 0.5)
+
+    def _move(self, base: list[Tensor], which: int, length: float) -> None:
+        step = self._candidates[which].split([p.numel() for p in self._parameters])
+        with torch.no_grad():
+            for parameter, kept, piece in zip(self._parameters, base, step, strict=True):
+                parameter.copy_(torch.add(kept, piece.view_as(kept), alpha=length))
+
+    def _accept(self, which: int, length: float) -> None:
+        self.taken = length * self._candidates[which]
+        self.length = length
+        self.step_norm = float(self.taken.double().norm())

@@ -1,0 +1,41 @@
+"""How a step with self-setting damping was judged, and what became of λ and the trust radius."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class DampingRecord:
+    """One step of ``damping="auto"``.
+
+    Attributes:
+        strength: λ of the systems that gave the step.
+        next_strength: λ the next step begins with.
+        radius: Trust radius Δ: no step is longer.
+        next_radius: Δ the next step begins with.
+        curvature: The matrix that gave the step: ``hessian``, ``ggn``, ``fisher``.
+        predicted: Change of the loss that the undamped, unpruned quadratic model predicts for the
+            step taken (or for the last one tried); below 0 is a decrease. ``None`` without a step.
+        actual: The true change on the same batch; ``None`` where it was not looked at.
+        ratio: ρ = actual / predicted of the *first* try, which is what λ follows; ``None`` where
+            either is below rounding.
+        tries: Lengths tried, each one evaluation of the loss.
+        length: The share of the proposed step that was taken; 0 when every length was refused.
+        clipped: Whether the trust radius shortened the step.
+        negative_curvature: Where negative curvature was seen, and what was made of it; ``None``
+            when none was seen.
+        reason: Why λ grew, fell or stayed.
+    """
+
+    strength: float
+    next_strength: float
+    radius: float
+    next_radius: float
+    curvature: str
+    predicted: float | None
+    actual: float | None
+    ratio: float | None
+    tries: int
+    length: float
+    clipped: bool
+    negative_curvature: str | None
+    reason: str

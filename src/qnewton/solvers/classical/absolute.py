@@ -1,0 +1,52 @@
+"""The absolute Hessian: a direction that descends whatever the signs of the eigenvalues."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from qnewton.operators import SymmetricOperator
+from qnewton.solvers.classical.refinement import judge
+from qnewton.solvers.solution import Solution, SolveStats
+
+
+def solve_absolute(operator: SymmetricOperator, rhs: Tensor, tolerance: float = 1e-6) -> Solution:
+    r"""Solve (\|H\| + λI)·x = b for A = H + λI, with \|H\| = V\|Λ\|Vᵀ and λ from A's treatment.
+
+    Negative eigenvalues are taken by their size: x descends along them instead of climbing, and
+    leaves a saddle as fast as Newton's method would be drawn to it.
+
+    Args:
+        operator: A, shape [N, N]; its entries are read, its treatment says λ.
+        rhs: b = -g, shape [N].
+        tolerance: Largest relative residual, of the system that is solved.
+
+    Returns:
+        The solution; ``singular`` if \|H\| + λI is, ``not finite`` for entries that are not.
+
+    Cost: an eigendecomposition in float64, about 9N³ operations.
+
+    Reference: Dauphin et al., Identifying and attacking the saddle point problem, NeurIPS 2014,
+    section 5 (arXiv:1406.2572).
+
+    Example:
+        >>> from qnewton.operators import DenseOperator
+        >>> saddle = DenseOperator(torch.diag(torch.tensor([2.0, -4.0])))
+        >>> solve_absolute(saddle, torch.ones(2)).direction
+        tensor([0.5000, 0.2500])
+    """
+    stats = SolveStats(solver="absolute")
+    matrix = operator.dense().double()
+    if not (torch.isfinite(matrix).all() and torch.isfinite(rhs).all()):
+        return Solution(None, "not finite", stats)
+    shift = operator.treatment.damping
+    values, vectors = torch.linalg.eigh(matrix)
+    sizes = (values - shift).abs() + shift
+    if float(sizes.min()) <= torch.finfo(torch.float64).eps * float(sizes.max()):
+        return Solution(None, "singular", stats)
+    b = rhs.double()
+    x = (vectors @ ((vectors.mT @ b) / sizes)).to(rhs.dtype)
+    left = b - vectors @ (sizes * (vectors.mT @ x.double()))
+    scale = float(b.norm())
+    residual = float(left.norm()) / scale if scale else 0.0
+    return Solution(x, judge(residual, tolerance, rhs.dtype), replace(stats, residual=residual))
