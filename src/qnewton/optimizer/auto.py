@@ -24,6 +24,7 @@ from qnewton.survey.lowest import lowest_pair
 _ROUNDINGS = 8.0  # units in the loss's last place that count as rounding
 _SHIFTS = 6  # how often λ is raised above a negative eigenvalue before the step is given up
 _MOST_SUBSPACE = 16  # blocks whose directions are put together by cross terms
+_FLAT = 1e-4  # ‖g‖ against the first, below which a point may be a saddle
 _MOST_WAIT = 64  # steps on the convex matrix between looks at the Hessian
 
 _BEGINNING = {"exact_from": 0, "exact_wait": 1, "saddle_from": 0}
@@ -116,8 +117,8 @@ class SelfDampedStep:
         predicted = quadratic.change(coefficients)
         before = self.sign * self.evaluation.loss
         bends = None
-        if -predicted <= rounding:
-            bends = self._look_for_negative_curvature(gradient, radius)
+        if -predicted <= rounding or self._is_flat(gradient):
+            bends = self._look_for_negative_curvature(gradient, radius, predicted)
         if bends is not None:
             candidates, curved, negative = bends
             slope = [float(gradient.double() @ c.double()) for c in candidates]
@@ -196,6 +197,7 @@ class SelfDampedStep:
             along = float(unit.double() @ (model @ unit).double())
         size = math.hypot(*(float(p.detach().double().norm()) for p in parameters))
         strength = first_strength(along)
+        self.counters["first_gradient"] = norm
         self.counters["damping"] = strength
         self.counters["damping_floor"] = strength * torch.finfo(gradient.dtype).eps
         self.counters["radius"] = max(1.0, size)
@@ -260,19 +262,22 @@ class SelfDampedStep:
         device = pieces[0].device
         return torch.stack(columns, 1), torch.tensor(betas, dtype=torch.float64, device=device)
 
+    def _is_flat(self, gradient: Tensor) -> bool:
+        return float(gradient.double().norm()) <= _FLAT * float(self.counters["first_gradient"])
+
     def _rounding(self) -> float:
         eps = torch.finfo(self.curvature.parameters[0].dtype).eps
         return _ROUNDINGS * eps * abs(self.evaluation.loss)
 
     def _look_for_negative_curvature(
-        self, gradient: Tensor, radius: float
+        self, gradient: Tensor, radius: float, predicted: float
     ) -> tuple[list[Tensor], float, str] | None:
-        """Return ±Δ·v along the lowest eigenvector at a stationary point that is no minimum."""
+        """Return ±Δ·v along the lowest eigenvector where it promises more than the step does."""
         if self._step < int(self.counters["saddle_from"]):
             return None
         with self.clock.stage("survey"):
             lowest = lowest_pair(self._quadratic("hessian"), self.seed)
-        if not lowest.negative:
+        if not lowest.negative or radius**2 * lowest.value / 2 >= predicted:
             self.counters["saddle_from"] = self._step + 10
             return None
         downhill = -1.0 if float(gradient @ lowest.vector) > 0 else 1.0

@@ -91,7 +91,8 @@ class TrialLoss:
             self._random_state.replay(stack)
             stack.enter_context(torch.enable_grad() if graph else torch.no_grad())
             stack.enter_context(_SilentBackward())
-            return float(self._closure())
+            returned = self._closure()
+            return float(returned.detach() if isinstance(returned, Tensor) else returned)
 
 
 class _SilentBackward(TorchFunctionMode):
