@@ -2,7 +2,7 @@
 
 from qnewton.records.codec import decode, encode
 from qnewton.records.facts import Definiteness, Estimate, Facts, Treatment
-from qnewton.records.machines import Calibration, Figure, KernelFit, QuantumHardware
+from qnewton.records.machines import Calibration, Drift, Figure, KernelFit, QuantumHardware
 from qnewton.records.quotes import Decision, MachineKind, PriceTerm, QueryCount, Quote
 from qnewton.records.steps import (
     SCHEMA_VERSION,
@@ -25,6 +25,7 @@ __all__ = [
     "CurvatureRecord",
     "Decision",
     "Definiteness",
+    "Drift",
     "Estimate",
     "Facts",
     "Figure",
