@@ -159,3 +159,40 @@ def test_the_nominal_calibration_prices_every_kernel_in_both_precisions():
     for kernel in KERNELS:
         single, double = (price(calibration, kernel, 1e9, d) for d in ("float32", "float64"))
         assert 0 < single < double
+
+
+SAMPLES = [(1e3, 1e-4), (1e6, 2e-4), (1e9, 1.0)]
+
+
+def test_a_timed_kernel_is_priced_by_its_timings_not_by_its_line():
+    timed = machine(fit("cholesky", "float32", SAMPLES))
+    for work, seconds in SAMPLES:
+        assert price(timed, "cholesky", work) == pytest.approx(seconds, rel=1e-12)
+        assert price(timed, "cholesky", 5 * work, calls=5) == pytest.approx(5 * seconds, rel=1e-12)
+    # Halfway on logarithmic axes; beyond the ends: the start alone, and the last rate.
+    assert price(timed, "cholesky", 10**4.5) == pytest.approx((1e-4 * 2e-4) ** 0.5)
+    assert price(timed, "cholesky", 1.0) == 1e-4
+    assert price(timed, "cholesky", 1e12) == pytest.approx(1e3)
+    assert price(timed, "cholesky", 0.0, calls=0) == 0.0
+
+
+@QUICK
+@given(
+    st.lists(st.tuples(st.floats(1, 1e9), st.floats(1e-6, 10)), min_size=2, max_size=8),
+    st.floats(1e-1, 1e10),
+    st.floats(1, 1e3),
+)
+def test_prices_never_fall_with_work_whatever_the_timings(samples, work, factor):
+    if len({amount for amount, _ in samples}) < 2:
+        return
+    timed = machine(fit("lu", "float64", samples))
+    lower, upper = (price(timed, "lu", w, "float64") for w in (work, factor * work))
+    # rel: logarithms and powers of two neighbouring amounts of work round differently.
+    assert lower <= upper * (1 + 1e-12)
+
+
+def test_the_papers_price_stays_c_times_n_cubed_however_it_was_timed():
+    timed = machine(fit("lu_inverse", "float32", [(1e6, 1e-3), (1e9, 0.3)]))
+    rate = timed.fits[0].seconds_per_unit
+    for work in (1e3, 1e6, 1e9, 1e12):
+        assert price(timed, "lu_inverse", work) == rate * work

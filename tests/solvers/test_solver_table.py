@@ -11,6 +11,9 @@ from qnewton.solvers.classical import relative_residual
 
 N = 24
 DTYPES = (torch.float32, torch.float64)
+# The others need a factor or damping on record: see test_structured_solvers.
+ANY_MATRIX = tuple(name for name in SOLVERS if name not in ("woodbury", "pcg_nystrom"))
+DEFINITE_ONLY = ("cholesky", "cg", "sparse_cg", "pcg_diagonal")
 
 
 @dataclass(frozen=True)
@@ -30,21 +33,23 @@ def _geometric(kappa: float, signs: bool = False) -> tuple[float, ...]:
 
 
 NOT_DEFINITE = "not positive definite"
+NO_DIAGONAL = "no preconditioner: the smallest diagonal entry is"
+REFUSALS = dict.fromkeys(DEFINITE_ONLY, NOT_DEFINITE) | {"pcg_diagonal": NO_DIAGONAL}
 KINDS = (
     Kind("spd", _geometric(30.0)),
     Kind("scaled", tuple(1e6 * value for value in _geometric(30.0))),
     Kind("tiny", tuple(1e-6 * value for value in _geometric(30.0))),
     Kind("identity", (1.0,) * N),
     Kind("ill-conditioned", _geometric(2e3)),
-    Kind("indefinite", _geometric(30.0, True), {"cholesky": NOT_DEFINITE, "cg": NOT_DEFINITE}),
-    Kind("negative", (-1.0,) * N, {"cholesky": NOT_DEFINITE, "cg": NOT_DEFINITE}),
-    Kind("nan", None, dict.fromkeys(SOLVERS, "not finite")),
+    Kind("indefinite", _geometric(30.0, True), REFUSALS),
+    Kind("negative", (-1.0,) * N, REFUSALS),
+    Kind("nan", None, dict.fromkeys(ANY_MATRIX, "not finite")),
 )
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", ANY_MATRIX)
 def test_outcome_and_direction(solver, kind, dtype, cases):
     rhs = cases.vector(N, seed=1, dtype=dtype)
     if kind.eigenvalues is None:
@@ -55,13 +60,13 @@ def test_outcome_and_direction(solver, kind, dtype, cases):
     solution = solve((matrix, rhs), solver)
 
     expected = kind.expected.get(solver, SOLVED)
-    assert solution.outcome == expected
+    assert solution.outcome.startswith(expected)
     assert solution.solved == (expected == SOLVED)
     assert solution.stats.solver == solver
     assert solution.stats.seconds is not None
     if expected != SOLVED:
         assert solution.direction is None
-        assert solution.stats.residual is None or expected == NOT_DEFINITE
+        assert solution.stats.residual is None or solver in DEFINITE_ONLY
         return
     assert solution.direction is not None
     assert solution.direction.dtype == dtype
@@ -78,7 +83,7 @@ def test_outcome_and_direction(solver, kind, dtype, cases):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", ANY_MATRIX)
 def test_a_singular_matrix_is_never_solved_for_a_right_hand_side_outside_its_range(
     solver, dtype, cases
 ):
@@ -89,28 +94,28 @@ def test_a_singular_matrix_is_never_solved_for_a_right_hand_side_outside_its_ran
     assert solution.outcome
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", ANY_MATRIX)
 def test_an_exactly_singular_matrix(solver):
     ones = torch.ones(3, 3, dtype=torch.float64)
     rhs = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
-    expected = {"cholesky": "not positive definite", "cg": "not positive definite"}
+    expected = {"cholesky": NOT_DEFINITE}
     outcome = solve((ones, rhs), solver).outcome
     # A product with (1,1,1)ᵀ's complement is rounding, of either sign, so cg may name either.
-    if solver == "cg":
-        assert outcome == expected["cg"] or outcome.startswith("not converged")
+    if solver in ("cg", "sparse_cg", "pcg_diagonal"):
+        assert outcome == NOT_DEFINITE or outcome.startswith("not converged")
     elif solver == "minres":  # finds the least residual, and says how large that is
         assert outcome.startswith("residual 8e-01 above")
     else:
         assert outcome == expected.get(solver, "singular")
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", ANY_MATRIX)
 def test_a_right_hand_side_that_is_not_finite(solver):
     rhs = torch.tensor([1.0, torch.inf])
     assert solve((torch.eye(2), rhs), solver).outcome == "not finite"
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", ANY_MATRIX)
 def test_a_zero_right_hand_side(solver):
     solution = solve((torch.eye(2) * 2, torch.zeros(2)), solver)
     if solver == "qsvt":
@@ -122,7 +127,7 @@ def test_a_zero_right_hand_side(solver):
         assert solution.stats.residual == 0.0
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", ANY_MATRIX)
 def test_one_unknown(solver):
     solution = solve((torch.tensor([[4.0]]), torch.tensor([2.0])), solver)
     assert solution.direction is not None
@@ -130,7 +135,7 @@ def test_one_unknown(solver):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", ANY_MATRIX)
 def test_a_matrix_free_operator_gives_the_same_direction(solver, dtype, cases):
     matrix = cases.rotated(_geometric(30.0), seed=5, dtype=dtype)
     rhs = cases.vector(N, seed=6, dtype=dtype)
@@ -143,7 +148,7 @@ def test_a_matrix_free_operator_gives_the_same_direction(solver, dtype, cases):
     torch.testing.assert_close(lazy.direction, dense.direction, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", ANY_MATRIX)
 def test_inputs_are_left_alone(solver, cases):
     matrix = cases.rotated(_geometric(30.0), seed=5, dtype=torch.float64)
     rhs = cases.vector(N, seed=6)
@@ -155,7 +160,7 @@ def test_inputs_are_left_alone(solver, cases):
 
 def test_only_the_quantum_solver_reports_quantum_figures(cases):
     matrix, rhs = cases.rotated([1.0, 0.5], 0, torch.float64), cases.vector(2, 0)
-    for solver in SOLVERS:
+    for solver in ANY_MATRIX:
         quantum = solve((matrix, rhs), solver).stats.quantum
         assert (quantum is not None) == (solver == "qsvt")
 
@@ -165,7 +170,8 @@ def test_only_the_quantum_solver_reports_quantum_figures(cases):
     [
         (
             {"solver": "qr"},
-            "'qr' is not known; known: lu_inverse, lu, cholesky, ldl, sparse_lu, cg, minres, qsvt",
+            "'qr' is not known; known: lu_inverse, lu, cholesky, ldl, sparse_lu, woodbury, "
+            "cg, sparse_cg, pcg_diagonal, pcg_nystrom, minres, qsvt",
         ),
         ({"tolerance": 0.0}, "tolerance is 0.0"),
         ({"tolerance": float("nan")}, "tolerance is nan"),

@@ -13,7 +13,7 @@ from qnewton.records import Calibration, encode
 class Calibrate:
     """Time this machine's matrix kernels and fit the constants its classical prices use.
 
-    Takes about ten seconds, once: the result is stored, shown again by later calls, and frozen
+    Takes about half a minute, once: the result is stored, shown again by later calls, and frozen
     into every run that uses it. Without it prices rest on nominal rates and say so.
 
     Attributes:
@@ -71,7 +71,8 @@ def load_or_calibrate(*, force: bool = False) -> Calibration:
 def _table(calibration: Calibration) -> Table:
     table = Table(
         title=f"Calibration of this machine, {calibration.date}",
-        caption=f"{calibration.machine}\n{calibration.source}\nseconds = overhead + rate · work",
+        caption=f"{calibration.machine}\n{calibration.source}\nseconds = overhead + rate · work, "
+        "and prices follow the timings themselves",
     )
     for heading, side in (
         ("kernel", "left"),

@@ -1,13 +1,17 @@
 """Classical kernels: what a unit of work is, how seconds are fitted, and what work then costs.
 
-seconds = overhead_s · calls + seconds_per_unit · work. The cost room only fits; the timing is
-done by ``qnewton calibrate``.
+seconds = calls · t(work / calls). A kernel that was timed follows its timings, t interpolated
+between them on logarithmic axes: one rate is wrong by 2 to 4 times at the ends of a range that
+leaves the caches. Others follow their line, t(w) = overhead_s + seconds_per_unit · w. The cost room
+only fits; the timing is done by ``qnewton calibrate``.
 """
 
+import bisect
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from qnewton.records import Calibration, KernelFit
 
@@ -25,8 +29,19 @@ KERNELS: dict[str, Kernel] = {
     "lu_inverse": Kernel("N^3", has_overhead=False),
     "lu": Kernel("N^3", has_overhead=True),
     "cholesky": Kernel("N^3", has_overhead=True),
+    "ldl": Kernel("N^3", has_overhead=True),
+    # Both triangular solves, the residual in float64, and the refinement a solve takes.
+    "substitution": Kernel("N^2 per solve", has_overhead=True),
     "matvec": Kernel("N^2 per product", has_overhead=True),
+    "sparse_matvec": Kernel("entries kept", has_overhead=True),
+    # The vector operations beside one product.
+    "cg_step": Kernel("N per product", has_overhead=True),
+    "minres_step": Kernel("N per product", has_overhead=True),
+    "residual": Kernel("N^2 per residual", has_overhead=True),
     "gemm": Kernel("flops", has_overhead=True),
+    "gram": Kernel("flops", has_overhead=True),
+    "compress": Kernel("N^2 searched for entries", has_overhead=True),
+    "sparse_factor": Kernel("squared row lengths of a factor", has_overhead=True),
     # One pass over a vector or matrix.
     "elementwise": Kernel("entries", has_overhead=True),
     "sort": Kernel("entries·log2(entries)", has_overhead=True),
@@ -75,7 +90,11 @@ def sort_work(entries: int) -> float:
 def price(
     calibration: Calibration, kernel: str, work: float, dtype: str = "float32", *, calls: int = 1
 ) -> float:
-    """Price work on a classical kernel: overhead_s · calls + seconds_per_unit · work.
+    """Price work on a classical kernel, in equal calls: calls · t(work / calls).
+
+    t follows the timings of a kernel that has some at two or more amounts of work (and is not
+    the paper's C·N³): log-log between them, at the rate of the largest beyond, and the
+    smallest's own seconds below. Otherwise t(w) = overhead_s + seconds_per_unit · w.
 
     Args:
         calibration: The machine's fitted constants.
@@ -110,7 +129,9 @@ def price(
         raise ValueError(f"work of kernel {kernel!r} is {work!r}; it must be finite and 0 or more")
     if calls < 0:
         raise ValueError(f"calls of kernel {kernel!r} is {calls!r}; it must be 0 or more")
-    return fit.overhead_s * calls + fit.seconds_per_unit * work
+    if not KERNELS[kernel].has_overhead or len(curve := _curve(fit.samples)) < 2:
+        return fit.overhead_s * calls + fit.seconds_per_unit * work
+    return calls * _interpolate(curve, work / calls) if calls else 0.0
 
 
 def known_kernel(name: str) -> Kernel:
@@ -183,6 +204,31 @@ def fit(kernel: str, dtype: str, samples: Sequence[tuple[float, float]]) -> Kern
         samples=pairs,
         median_error=statistics.median(errors),
     )
+
+
+@lru_cache(maxsize=256)
+def _curve(samples: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+    """Return one (work, seconds) a size, ascending; seconds never fall with work."""
+    by_work: dict[float, list[float]] = {}
+    for work, seconds in samples:
+        by_work.setdefault(work, []).append(seconds)
+    points, most = [], 0.0
+    for work in sorted(by_work):
+        most = max(most, statistics.median(by_work[work]))
+        points.append((work, most))
+    return tuple(points)
+
+
+def _interpolate(curve: tuple[tuple[float, float], ...], work: float) -> float:
+    first, last = curve[0], curve[-1]
+    if work <= first[0]:
+        return first[1]  # what is left there is the start of the kernel
+    if work >= last[0]:
+        return last[1] * (work / last[0])
+    right = bisect.bisect_left(curve, (work,))
+    (low, before), (high, after) = curve[right - 1], curve[right]
+    share = math.log(work / low) / math.log(high / low)
+    return before * (after / before) ** share
 
 
 def _check_size(n: int) -> None:

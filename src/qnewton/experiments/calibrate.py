@@ -5,62 +5,71 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from qnewton.cost import fit
 from qnewton.cost.kernels import cubic_work, matvec_work, sort_work
+from qnewton.operators import DenseFactor, DenseOperator, MatrixFreeOperator, SparseOperator
 from qnewton.optimizer import describe_machine
 from qnewton.records import Calibration, KernelFit
+from qnewton.solvers import factorize
+from qnewton.solvers.classical import conjugate_gradients, minimum_residual, relative_residual
 
 REPEATS = 5
-FACTOR_SIZES = (64, 128, 256, 512, 1024, 1536)
-MATVEC_SIZES = (64, 512, 1536, 3072)
+FACTOR_SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
+# Three times the work of LU, and double the bytes: no size beyond these is worth the wait.
+LARGEST_INVERSE = 2048
+LARGEST_DOUBLE = 2048
+# From what stays in a cache to what no cache holds.
+MATVEC_SIZES = (64, 256, 512, 1024, 2048, 4096, 8192)
 GEMM_SIZES = (16, 128, 512, 1024)
-VECTOR_SIZES = (1_000, 100_000, 4_000_000)
+FACTOR_SHAPES = ((256, 8), (1024, 32), (4096, 64), (8192, 128), (8192, 512))
+SPARSE_SHAPES = ((256, 5), (2048, 16), (4096, 64), (8192, 256))
+BANDS = ((256, 1), (2048, 4), (4096, 16), (4096, 64), (2048, 256))
+VECTOR_SIZES = (64, 1_000, 10_000, 100_000, 1_000_000)
+PASS_SIZES = (1_000, 100_000, 4_000_000)
+# Products of one timed Krylov run: enough that its beginning and end do not count.
+_KRYLOV_PRODUCTS = 20
+# A run this long is timed three times, one of a second once; medians of short runs need more.
+_LONG_S, _VERY_LONG_S = 0.1, 0.8
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One kernel at one size: the work it does and how to do it once."""
+    """One kernel at one size.
+
+    Attributes:
+        kernel: A key of :data:`qnewton.cost.KERNELS`.
+        dtype: ``float32`` or ``float64``.
+        work: The work of one call, in the kernel's unit.
+        run: Does it.
+        calls: How many calls ``run`` makes.
+    """
 
     kernel: str
     dtype: str
     work: float
     run: Callable[[], object]
+    calls: int = 1
 
 
 def timings(seed: int) -> Iterator[Timing]:
     """Yield every timing of the calibration, smallest first within a kernel."""
     generator = torch.Generator().manual_seed(seed)
     for dtype in (torch.float32, torch.float64):
-        name = str(dtype).removeprefix("torch.")
-        for n in FACTOR_SIZES:
-            matrix = _positive_definite(n, dtype, generator)
-            yield Timing("lu_inverse", name, cubic_work(n), lambda a=matrix: torch.linalg.inv(a))
-            yield Timing("lu", name, cubic_work(n), lambda a=matrix: torch.linalg.lu_factor(a))
-            yield Timing(
-                "cholesky", name, cubic_work(n), lambda a=matrix: torch.linalg.cholesky_ex(a)
-            )
-        for n in MATVEC_SIZES:
-            matrix = torch.randn(n, n, dtype=dtype, generator=generator)
-            vector = torch.randn(n, dtype=dtype, generator=generator)
-            yield Timing("matvec", name, matvec_work(n), lambda a=matrix, v=vector: a @ v)
-        for n in GEMM_SIZES:
-            matrix = torch.randn(n, n, dtype=dtype, generator=generator)
-            yield Timing("gemm", name, 2 * cubic_work(n), lambda a=matrix: a @ a)
-        for n in VECTOR_SIZES:
-            vector = torch.randn(n, dtype=dtype, generator=generator)
-            yield Timing("elementwise", name, float(n), lambda v=vector: v + 1)
-            yield Timing("sort", name, sort_work(n), lambda v=vector: torch.sort(v))
+        yield from _dense(dtype, generator)
+        yield from _structured(dtype, generator)
+        yield from _vectors(dtype, generator)
 
 
 def calibrate(seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: None) -> Calibration:
     """Time every kernel on this machine and fit its constants.
 
-    Each size is run once to warm up and then five times; the median counts. A few seconds on
-    two cores.
+    Each size is run once to warm up and then five times, long ones three times or once; the
+    median counts. Less than a minute on two cores.
 
     Args:
         seed: Draws the matrices.
@@ -73,7 +82,7 @@ def calibrate(seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: Non
     for timing in timings(seed):
         on_timing(timing)
         samples.setdefault((timing.kernel, timing.dtype), []).append(
-            (timing.work, median_seconds(timing.run))
+            (timing.work, median_seconds(timing.run) / timing.calls)
         )
     fits: tuple[KernelFit, ...] = tuple(
         fit(kernel, dtype, pairs) for (kernel, dtype), pairs in samples.items()
@@ -82,22 +91,101 @@ def calibrate(seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: Non
         name="local",
         machine=describe_machine(),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        source=f"qnewton calibrate: median of {REPEATS} timed runs a size, after one to warm up",
+        source=f"qnewton calibrate: median of up to {REPEATS} timed runs a size, after a warm-up",
         fits=fits,
     )
 
 
 def median_seconds(run: Callable[[], object]) -> float:
-    """Return the median wall-clock seconds of ``REPEATS`` runs, after one to warm up."""
+    """Return the median wall-clock seconds of ``REPEATS`` runs, after one to warm up.
+
+    A run of more than a tenth of a second is repeated three times, one of almost a second once.
+    """
+    first = _seconds(run)
+    repeats = 1 if first > _VERY_LONG_S else 3 if first > _LONG_S else REPEATS
+    return statistics.median(_seconds(run) for _ in range(repeats))
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
     run()
-    seconds = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+    return time.perf_counter() - start
+
+
+def _dense(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]:
+    name = str(dtype).removeprefix("torch.")
+    double = dtype == torch.float64
+    for n in FACTOR_SIZES:
+        if double and n > LARGEST_DOUBLE:
+            continue
+        matrix = _positive_definite(n, dtype, generator)
+        operator, rhs = DenseOperator(matrix), torch.randn(n, dtype=dtype, generator=generator)
+        if n <= LARGEST_INVERSE:
+            yield Timing("lu_inverse", name, cubic_work(n), partial(torch.linalg.inv, matrix))
+        for kernel in ("lu", "cholesky", "ldl"):
+            yield Timing(kernel, name, cubic_work(n), partial(factorize, operator, kernel))
+        factors = factorize(operator, "cholesky")
+        yield Timing("substitution", name, matvec_work(n), partial(factors.solve, rhs))
+    for n in MATVEC_SIZES:
+        matrix = torch.randn(n, n, dtype=dtype, generator=generator)
+        vector = torch.randn(n, dtype=dtype, generator=generator)
+        yield Timing("matvec", name, matvec_work(n), partial(torch.mv, matrix, vector))
+        if n <= FACTOR_SIZES[-1]:
+            residual = partial(relative_residual, DenseOperator(matrix), vector, vector)
+            yield Timing("residual", name, matvec_work(n), residual)
+    for n in GEMM_SIZES:
+        matrix = torch.randn(n, n, dtype=dtype, generator=generator)
+        yield Timing("gemm", name, 2 * cubic_work(n), partial(torch.mm, matrix, matrix))
+
+
+def _structured(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]:
+    name = str(dtype).removeprefix("torch.")
+    for n, k in FACTOR_SHAPES:
+        factor = DenseFactor(torch.randn(n, k, dtype=dtype, generator=generator))
+        yield Timing("gram", name, 2.0 * n * k * k, factor.gram)
+    for n, kept in SPARSE_SHAPES:
+        matrix = torch.zeros(n, n, dtype=dtype)
+        for _ in range(kept):
+            matrix[torch.arange(n), torch.randint(n, (n,), generator=generator)] = 1.0
+        if n <= MATVEC_SIZES[-2]:
+            yield Timing("compress", name, matvec_work(n), partial(SparseOperator, matrix))
+        operator, vector = SparseOperator(matrix), torch.ones(n, dtype=dtype)
+        del matrix
+        product = partial(operator.__matmul__, vector)
+        yield Timing("sparse_matvec", name, float(operator.entries), product)
+    for n, width in BANDS:
+        operator = SparseOperator(_banded(n, width, dtype))
+        run = partial(factorize, operator, "sparse_lu")
+        yield Timing("sparse_factor", name, float(n * (width + 1) ** 2), run)
+
+
+def _vectors(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]:
+    name = str(dtype).removeprefix("torch.")
+    for n in VECTOR_SIZES:
+        vector = torch.randn(n, dtype=dtype, generator=generator)
+        # A product that costs nothing, of a spectrum that takes more products than are allowed.
+        spread = torch.logspace(0, 4, n, dtype=dtype)
+        operator = MatrixFreeOperator(n, partial(torch.mul, spread), dtype=dtype)
+        for kernel, solver in (
+            ("cg_step", conjugate_gradients),
+            ("minres_step", minimum_residual),
+        ):
+            run = partial(solver, operator, vector, 1e-12, _KRYLOV_PRODUCTS)
+            yield Timing(kernel, name, float(n), run, calls=_KRYLOV_PRODUCTS)
+    for n in PASS_SIZES:
+        vector = torch.randn(n, dtype=dtype, generator=generator)
+        yield Timing("elementwise", name, float(n), partial(torch.add, vector, 1))
+        yield Timing("sort", name, sort_work(n), partial(torch.sort, vector))
 
 
 def _positive_definite(n: int, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
-    square = torch.randn(n, n, dtype=dtype, generator=generator)
-    return square @ square.mT / n + torch.eye(n, dtype=dtype)
+    """Return a matrix with eigenvalues around 1 to 3: noise of norm 1 around 2·I."""
+    noise = torch.randn(n, n, dtype=dtype, generator=generator) / (2 * n) ** 0.5 / 2
+    return noise + noise.mT + 2 * torch.eye(n, dtype=dtype)
+
+
+def _banded(n: int, width: int, dtype: torch.dtype) -> Tensor:
+    """Return a definite matrix with ``width`` diagonals on either side of the main one."""
+    distance = (torch.arange(n)[:, None] - torch.arange(n)).abs()
+    matrix = torch.where(distance <= width, 1.0 / (1 + distance), 0.0).to(dtype)
+    return matrix + 2 * width * torch.eye(n, dtype=dtype)

@@ -3,7 +3,7 @@
 from qnewton.records.codec import decode, encode
 from qnewton.records.damping import DampingRecord
 from qnewton.records.facts import Definiteness, Estimate, Facts, Treatment
-from qnewton.records.machines import Calibration, Figure, KernelFit, QuantumHardware
+from qnewton.records.machines import Calibration, Drift, Figure, KernelFit, QuantumHardware
 from qnewton.records.quotes import Decision, MachineKind, PriceTerm, QueryCount, Quote
 from qnewton.records.steps import (
     SCHEMA_VERSION,
@@ -27,6 +27,7 @@ __all__ = [
     "DampingRecord",
     "Decision",
     "Definiteness",
+    "Drift",
     "Estimate",
     "Facts",
     "Figure",

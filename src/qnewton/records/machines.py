@@ -41,11 +41,13 @@ class QuantumHardware:
 
 @dataclass(frozen=True, kw_only=True)
 class KernelFit:
-    """seconds = overhead_s + seconds_per_unit · work, fitted on timed runs.
+    """Timed runs of a kernel, and the line fitted to them.
+
+    seconds = overhead_s + seconds_per_unit · work for the whole range; prices follow the samples,
+    where there are some (:func:`qnewton.cost.price`).
 
     Attributes:
-        kernel: What was timed: ``lu_inverse``, ``lu``, ``cholesky``, ``matvec``, ``gemm``,
-            ``elementwise``, ``sort``.
+        kernel: What was timed, a key of :data:`qnewton.cost.KERNELS`.
         work: The unit of work in words (``N^3``, ``N^2 per product``, ``flops``, ``entries``).
         dtype: ``float32`` or ``float64``.
         seconds_per_unit: Slope.
@@ -64,6 +66,21 @@ class KernelFit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Drift:
+    """How much longer a solver took in finished runs than its price said.
+
+    Attributes:
+        solver: Name in the portfolio.
+        ratio: Median of measured over priced seconds; prices are multiplied by it.
+        solves: Solves behind it.
+    """
+
+    solver: str
+    ratio: float
+    solves: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Calibration:
     """A classical machine's fitted constants, frozen into every run that uses them.
 
@@ -73,6 +90,7 @@ class Calibration:
         date: ISO date of the fit.
         source: How the figures were obtained.
         fits: One fit a kernel and dtype.
+        drifts: What earlier runs found of its prices, one a solver.
     """
 
     name: str
@@ -80,7 +98,12 @@ class Calibration:
     date: str
     source: str
     fits: tuple[KernelFit, ...]
+    drifts: tuple[Drift, ...] = ()
 
     def fit(self, kernel: str, dtype: str = "float32") -> KernelFit | None:
         """Return the fit of ``kernel`` at ``dtype``, or ``None`` if it was not timed."""
         return next((f for f in self.fits if f.kernel == kernel and f.dtype == dtype), None)
+
+    def drift(self, solver: str) -> Drift | None:
+        """Return what earlier runs found of a solver's price, or ``None`` if none ran it."""
+        return next((drift for drift in self.drifts if drift.solver == solver), None)

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
+
 Mode = Literal["products", "eigen"]
 
 
@@ -15,6 +17,7 @@ class SolveOptions:
         tolerance: Largest ‖A·x - b‖/‖b‖ that counts as solved.
         max_products: Most products an iterative solver may spend. 1,000 is enough for
             conjugate gradients at κ = 10⁴ and a tolerance of 1e-6: ½√κ ln(2√κ/ε) = 956.
+        start: First x of a Krylov solver, shape [N], such as the last step's; ``None`` for zero.
         epsilon: Error of the quantum solver's polynomial; ``None`` takes ``tolerance``, which
             suffices since |x P(x) - 1| ≤ ε|x| bounds the residual by ε.
         alpha: Normalisation α ≥ ‖A‖₂ of the block-encoding; ``None`` measures it.
@@ -27,6 +30,7 @@ class SolveOptions:
 
     tolerance: float = 1e-6
     max_products: int = 1000
+    start: Tensor | None = None
     epsilon: float | None = None
     alpha: float | None = None
     kappa: float | None = None

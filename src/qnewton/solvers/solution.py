@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from qnewton.records import QuantumStats
+from qnewton.records import Definiteness, Estimate, QuantumStats
 
 SOLVED = "solved"
 
@@ -20,6 +20,10 @@ class SolveStats:
         products: Matrix-vector products the solver spent on x, 0 for a factorisation; the
             products that check the residual are not counted.
         refinements: Rounds of iterative refinement among them.
+        condition: The condition number that a Krylov solver's own coefficients show, a lower
+            bound; of the preconditioned matrix, where one was used.
+        definiteness: What solving A proved of it, up to rounding: ``positive`` by a Cholesky
+            factorisation, ``indefinite`` by a negative pivot or curvature.
         seconds: Wall-clock seconds, residual check included; ``None`` when nobody timed it.
         quantum: The quantum solver's own figures, when it was one.
     """
@@ -28,6 +32,8 @@ class SolveStats:
     residual: float | None = None
     products: int = 0
     refinements: int = 0
+    condition: Estimate | None = None
+    definiteness: Definiteness | None = None
     seconds: float | None = None
     quantum: QuantumStats | None = None
 

@@ -11,21 +11,29 @@ from torch import Tensor
 from qnewton.operators import DenseOperator, LinearSystem, SymmetricOperator, as_operator
 from qnewton.solvers.classical import (
     CholeskyFactorization,
+    DiagonalPreconditioner,
     Factorization,
     LDLFactorization,
     LUFactorization,
     LUInverse,
+    NystromPreconditioner,
+    Preconditioner,
     SparseLUFactorization,
+    WoodburyFactorization,
     conjugate_gradients,
     judge,
     minimum_residual,
     relative_residual,
+    sparse_conjugate_gradients,
 )
 from qnewton.solvers.options import Mode, SolveOptions
 from qnewton.solvers.quantum import SystemRefused, emulate
 from qnewton.solvers.solution import SOLVED, Solution, SolveStats
 
 Solver = Callable[[SymmetricOperator, Tensor, SolveOptions], Solution]
+
+NYSTROM_RANK = 64
+"""Eigenpairs that ``pcg_nystrom`` sketches; its products count as any others."""
 
 FACTORIZATIONS: Mapping[str, type[Factorization]] = MappingProxyType(
     {
@@ -36,6 +44,7 @@ FACTORIZATIONS: Mapping[str, type[Factorization]] = MappingProxyType(
             CholeskyFactorization,
             LDLFactorization,
             SparseLUFactorization,
+            WoodburyFactorization,
         )
     }
 )
@@ -47,6 +56,7 @@ def solve(
     tolerance: float = 1e-6,
     *,
     max_products: int = 1000,
+    start: Tensor | None = None,
     epsilon: float | None = None,
     alpha: float | None = None,
     kappa: float | None = None,
@@ -57,10 +67,12 @@ def solve(
     Args:
         system: A system, or the pair (A, b) with A symmetric of shape [N, N], b of shape [N].
         solver: A name in ``SOLVERS``: ``lu_inverse``, ``lu``, ``cholesky``, ``ldl``,
-            ``sparse_lu``, ``cg``, ``minres``, ``qsvt``.
+            ``sparse_lu``, ``woodbury``, ``cg``, ``sparse_cg``, ``pcg_diagonal``, ``pcg_nystrom``,
+            ``minres``, ``qsvt``.
         tolerance: Largest ‖A·x - b‖/‖b‖ that counts as solved; where the dtype cannot reach it,
             √eps does (see ``classical.refinement``).
         max_products: Most products of an iterative solver.
+        start: First x of a Krylov solver, shape [N]; zero by default. Others ignore it.
         epsilon: ``qsvt``: error of its polynomial, by default ``tolerance``. The emulation is
             held to this epsilon where it is the larger of the two.
         alpha: ``qsvt``: α ≥ ‖A‖₂ of the block-encoding; measured by default.
@@ -88,6 +100,7 @@ def solve(
     options = SolveOptions(
         tolerance=tolerance,
         max_products=max_products,
+        start=start,
         epsilon=epsilon,
         alpha=alpha,
         kappa=kappa,
@@ -100,6 +113,11 @@ def solve(
         raise ValueError(
             f"the right-hand side is {rhs.dtype} on {rhs.device}, the operator {operator.dtype} "
             f"on {operator.device}; convert one of them"
+        )
+    if start is not None and (start.shape != rhs.shape or start.dtype != rhs.dtype):
+        raise ValueError(
+            f"start has shape {tuple(start.shape)} and dtype {start.dtype}; this system needs "
+            f"[{operator.n}] and {rhs.dtype}"
         )
     began = time.perf_counter()
     solution = SOLVERS[solver](operator, rhs.detach(), options)
@@ -114,7 +132,7 @@ def factorize(matrix: SymmetricOperator | Tensor, kind: str = "cholesky") -> Fac
 
     Args:
         matrix: A, symmetric, shape [N, N].
-        kind: ``cholesky``, ``ldl``, ``lu``, ``lu_inverse`` or ``sparse_lu``.
+        kind: ``cholesky``, ``ldl``, ``lu``, ``lu_inverse``, ``sparse_lu`` or ``woodbury``.
 
     Returns:
         The factorisation; if it failed, its ``outcome`` says why and every solve repeats it.
@@ -149,11 +167,43 @@ def _by_factorization(kind: type[Factorization]) -> Solver:
 
 
 def _cg(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
-    return conjugate_gradients(operator, rhs, options.tolerance, options.max_products)
+    return conjugate_gradients(
+        operator, rhs, options.tolerance, options.max_products, start=options.start
+    )
+
+
+def _sparse_cg(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
+    return sparse_conjugate_gradients(
+        operator, rhs, options.tolerance, options.max_products, options.start
+    )
 
 
 def _minres(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
-    return minimum_residual(operator, rhs, options.tolerance, options.max_products)
+    return minimum_residual(operator, rhs, options.tolerance, options.max_products, options.start)
+
+
+def _diagonal(operator: SymmetricOperator) -> Preconditioner:
+    return DiagonalPreconditioner(operator)
+
+
+def _nystrom(operator: SymmetricOperator) -> Preconditioner:
+    rank = min(operator.n, NYSTROM_RANK)
+    return NystromPreconditioner(operator, operator.treatment.damping, rank)
+
+
+def _preconditioned(name: str, build: Callable[[SymmetricOperator], Preconditioner]) -> Solver:
+    def run(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
+        try:
+            preconditioner = build(operator)
+        except ValueError as refusal:
+            return Solution(None, f"no preconditioner: {refusal}", SolveStats(solver=name))
+        solution = conjugate_gradients(
+            operator, rhs, options.tolerance, options.max_products, preconditioner, options.start
+        )
+        products = solution.stats.products + preconditioner.products
+        return replace(solution, stats=replace(solution.stats, solver=name, products=products))
+
+    return run
 
 
 def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
@@ -176,6 +226,9 @@ SOLVERS: Mapping[str, Solver] = MappingProxyType(
     {
         **{name: _by_factorization(kind) for name, kind in FACTORIZATIONS.items()},
         "cg": _cg,
+        "sparse_cg": _sparse_cg,
+        "pcg_diagonal": _preconditioned("pcg_diagonal", _diagonal),
+        "pcg_nystrom": _preconditioned("pcg_nystrom", _nystrom),
         "minres": _minres,
         "qsvt": _qsvt,
     }

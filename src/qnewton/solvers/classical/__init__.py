@@ -13,7 +13,8 @@ from qnewton.solvers.classical.preconditioner import (
     Preconditioner,
 )
 from qnewton.solvers.classical.refinement import judge, relative_residual, residual_vector
-from qnewton.solvers.classical.sparse import SparseLUFactorization
+from qnewton.solvers.classical.sparse import SparseLUFactorization, sparse_conjugate_gradients
+from qnewton.solvers.classical.woodbury import WoodburyFactorization
 
 __all__ = [
     "CholeskyFactorization",
@@ -28,10 +29,12 @@ __all__ = [
     "NystromPreconditioner",
     "Preconditioner",
     "SparseLUFactorization",
+    "WoodburyFactorization",
     "conjugate_gradients",
     "judge",
     "minimum_residual",
     "relative_residual",
     "residual_vector",
     "solve_absolute",
+    "sparse_conjugate_gradients",
 ]

@@ -9,6 +9,7 @@ from torch import Tensor
 from qnewton.operators import SymmetricOperator
 from qnewton.solvers.classical.preconditioner import Preconditioner
 from qnewton.solvers.classical.refinement import refined_solution
+from qnewton.solvers.classical.ritz import condition_seen_by_cg
 from qnewton.solvers.solution import Solution, SolveStats
 
 _NOT_DEFINITE = "not positive definite"
@@ -37,7 +38,8 @@ def conjugate_gradients(
 
     Returns:
         The solution; ``not positive definite`` when a direction p has pᵀAp ≤ 0, with no x;
-        ``not converged in K products`` when the budget runs out, with the last x.
+        ``not converged in K products`` when the budget runs out, with the last x. Its statistics
+        hold the condition number seen, of the preconditioned matrix if there is a preconditioner.
 
     Cost: at most ½√κ ln(2√κ/tolerance) products in exact arithmetic, 10N operations beside
     each, and 4 vectors.
@@ -58,7 +60,14 @@ def conjugate_gradients(
     if descent.failure is not None and not solution.solved and solution.direction is not None:
         direction = None if descent.failure == _NOT_DEFINITE else solution.direction
         solution = Solution(direction, descent.failure, solution.stats)
-    return replace(solution, stats=replace(solution.stats, products=descent.products))
+    seen = condition_seen_by_cg(descent.steps, descent.ratios)
+    stats = replace(
+        solution.stats,
+        products=descent.products,
+        condition=seen,
+        definiteness="indefinite" if descent.failure == _NOT_DEFINITE else None,
+    )
+    return replace(solution, stats=stats)
 
 
 class _Descent:
@@ -79,6 +88,8 @@ class _Descent:
         self.start = start
         self.products = 0
         self.failure: str | None = None
+        self.steps: list[float] = []  # of the first round, for the spectrum they tell of
+        self.ratios: list[float] = []
 
     def run(self, rhs: Tensor) -> Tensor:
         """Return x with ‖rhs - A·x‖ ≤ target/2, or the last iterate with ``failure`` set.
@@ -97,6 +108,7 @@ class _Descent:
         r = rhs / scale  # a gradient's norm may be too small to square
         z = self._precondition(r)
         p, squared, inner = z.clone(), 1.0, _dot(r, z)
+        steps, ratios = ([], []) if self.steps else (self.steps, self.ratios)
         while self.failure is None and math.sqrt(squared) * scale > self.target / 2:
             if self.products == self.max_products:
                 self.failure = f"not converged in {self.max_products} products"
@@ -114,7 +126,9 @@ class _Descent:
             r = r - step * product
             z = self._precondition(r)
             squared, (previous, inner) = _dot(r, r), (inner, _dot(r, z))
-            p = z + (inner / previous) * p
+            steps.append(step)
+            ratios.append(inner / previous)
+            p = z + ratios[-1] * p
         x = x * scale
         return x if first is None else first + x
 

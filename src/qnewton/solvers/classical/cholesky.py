@@ -28,6 +28,7 @@ class CholeskyFactorization(Factorization):
 
     def _factorize(self, matrix: Tensor) -> str:
         self._factor, info = torch.linalg.cholesky_ex(matrix)
+        self.definiteness = "positive" if int(info) == 0 else "indefinite"
         return FACTORIZED if int(info) == 0 else "not positive definite"
 
     def _apply(self, rhs: Tensor) -> Tensor:

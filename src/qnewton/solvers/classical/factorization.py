@@ -1,12 +1,14 @@
 """Factor once, solve many: what the factorising solvers share."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
+from qnewton.records import Definiteness
 from qnewton.solvers.classical.refinement import refined_solution
 from qnewton.solvers.solution import Solution, SolveStats
 
@@ -20,18 +22,25 @@ class Factorization(ABC):
     leaves its reason in ``outcome``, and every solve then reports it.
 
     Args:
-        operator: A, shape [N, N]; its dense entries are formed and kept for the residuals.
+        operator: A, shape [N, N]; unless a kind knows better, its dense entries are formed and
+            kept for the residuals.
 
     Attributes:
         outcome: ``factorized``, ``not finite``, or what the factorisation met.
+        definiteness: What it proved of A, up to rounding; ``None`` where its pivots tell nothing.
     """
 
     solver: ClassVar[str]
+    definiteness: Definiteness | None = None
 
     def __init__(self, operator: SymmetricOperator) -> None:
-        self._matrix = operator.dense()
-        finite = bool(torch.isfinite(self._matrix).all())
-        self.outcome = self._factorize(self._matrix) if finite else "not finite"
+        self._matrix: SymmetricOperator | Tensor = operator
+        self.outcome = self._read(operator)
+
+    def _read(self, operator: SymmetricOperator) -> str:
+        """Factorise an operator, keep what residuals are measured with; return the outcome."""
+        self._matrix = matrix = operator.dense()
+        return self._factorize(matrix) if torch.isfinite(matrix).all() else "not finite"
 
     @abstractmethod
     def _factorize(self, matrix: Tensor) -> str:
@@ -60,7 +69,9 @@ class Factorization(ABC):
             )
         outcome = self.outcome if torch.isfinite(rhs).all() else "not finite"
         if outcome != FACTORIZED:
-            return Solution(None, outcome, SolveStats(solver=self.solver))
-        return refined_solution(
+            stats = SolveStats(solver=self.solver, definiteness=self.definiteness)
+            return Solution(None, outcome, stats)
+        solution = refined_solution(
             self.solver, self._matrix, rhs, self._apply, tolerance, diverged="singular"
         )
+        return replace(solution, stats=replace(solution.stats, definiteness=self.definiteness))

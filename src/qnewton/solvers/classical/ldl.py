@@ -41,7 +41,11 @@ class LDLFactorization(Factorization):
 
     def _factorize(self, matrix: Tensor) -> str:
         self._factor, self._pivots, info = torch.linalg.ldl_factor_ex(matrix)
-        return FACTORIZED if int(info) == 0 else "singular"
+        if int(info) != 0:
+            return "singular"
+        self.outcome = FACTORIZED
+        self.definiteness = "indefinite" if self.inertia().negative else "positive"
+        return FACTORIZED
 
     def _apply(self, rhs: Tensor) -> Tensor:
         return torch.linalg.ldl_solve(self._factor, self._pivots, rhs.unsqueeze(1)).squeeze(1)

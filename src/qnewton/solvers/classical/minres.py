@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
+from qnewton.records import Estimate
 from qnewton.solvers.classical.refinement import refined_solution
+from qnewton.solvers.classical.ritz import condition_seen_by_minres
 from qnewton.solvers.solution import Solution, SolveStats
 
 # β_k of a Krylov space that is complete, against the norm seen: rounding of float64 vectors.
@@ -28,7 +30,11 @@ class NegativeCurvature:
 
 
 def minimum_residual(
-    operator: SymmetricOperator, rhs: Tensor, tolerance: float = 1e-6, max_products: int = 1000
+    operator: SymmetricOperator,
+    rhs: Tensor,
+    tolerance: float = 1e-6,
+    max_products: int = 1000,
+    start: Tensor | None = None,
 ) -> Solution:
     """Solve A·x = b for symmetric A, definite or not, without ever forming its entries.
 
@@ -39,9 +45,11 @@ def minimum_residual(
         rhs: b, shape [N], in the operator's dtype.
         tolerance: Stop at ‖b - A·x‖ ≤ tolerance·‖b‖.
         max_products: Most products to spend, all rounds together.
+        start: First x, shape [N], such as the last step's; zero by default. Costs one product.
 
     Returns:
         The solution; ``not converged in K products`` when the budget runs out, with the last x.
+        Its statistics hold the condition number seen.
 
     Cost: at most κ·ln(2/tolerance) products for an indefinite A and about those of conjugate
     gradients for a definite one; 15N operations beside each, and 6 vectors.
@@ -56,25 +64,44 @@ def minimum_residual(
     """
     if not torch.isfinite(rhs).all():
         return Solution(None, "not finite", SolveStats(solver="minres"))
-    rounds = _Rounds(operator, tolerance * float(rhs.double().norm()), max_products)
+    rounds = _Rounds(operator, tolerance * float(rhs.double().norm()), max_products, start)
     solution = refined_solution("minres", operator, rhs, rounds.run, tolerance, "not finite")
     if rounds.exhausted and not solution.solved and solution.direction is not None:
         outcome = f"not converged in {max_products} products"
         solution = Solution(solution.direction, outcome, solution.stats)
-    return replace(solution, stats=replace(solution.stats, products=rounds.products))
+    stats = replace(
+        solution.stats,
+        products=rounds.products,
+        condition=rounds.seen,
+        definiteness="indefinite" if rounds.negative else None,
+    )
+    return replace(solution, stats=stats)
 
 
 class _Rounds:
-    """MINRES from zero, as often as refinement asks, within one budget."""
+    """MINRES, as often as refinement asks, within one budget."""
 
-    def __init__(self, operator: SymmetricOperator, target: float, max_products: int) -> None:
+    def __init__(
+        self,
+        operator: SymmetricOperator,
+        target: float,
+        max_products: int,
+        start: Tensor | None,
+    ) -> None:
         self.operator = operator
         self.target = target
         self.left = max_products
         self.products = 0
         self.exhausted = False
+        self.start = start
+        self.seen: Estimate | None = None
+        self.negative = False
 
     def run(self, rhs: Tensor) -> Tensor:
+        first, self.start = self.start, None  # only the first round has a guess to start from
+        if first is not None:
+            self.products += 1
+            rhs = rhs - self.operator @ first
         process = MinimumResidual(self.operator, rhs)
         while process.residual > self.target / 2 and not process.finished:
             if self.left == self.products:
@@ -82,7 +109,11 @@ class _Rounds:
                 break
             process.advance()
             self.products += 1
-        return process.x.to(rhs.dtype)
+        if self.seen is None:
+            self.negative = process.negative is not None
+            self.seen = condition_seen_by_minres(process.alphas, process.betas)
+        x = process.x.to(rhs.dtype)
+        return x if first is None else first + x
 
 
 class MinimumResidual:
@@ -96,6 +127,8 @@ class MinimumResidual:
         x: x_k, shape [N], float64.
         residual: ‖b - A·x_k‖ by recurrence.
         finished: Whether the Krylov space is exhausted: more products change nothing.
+        alphas: The diagonal of the tridiagonal so far.
+        betas: The entries below it, one for each of ``alphas``.
         negative: The first residual r with rᵀA·r ≤ 0, free of extra products; ``None`` while
             every residual met positive curvature.
 
@@ -109,6 +142,8 @@ class MinimumResidual:
         self.residual = float(b.norm())
         self.x = torch.zeros_like(b)
         self.finished = self.residual == 0.0
+        self.alphas: list[float] = []
+        self.betas: list[float] = []
         self.negative: NegativeCurvature | None = None
         self._v = b / self.residual if self.residual > 0.0 else b
         self._v_before = torch.zeros_like(b)
@@ -132,6 +167,8 @@ class MinimumResidual:
             self.x = torch.full_like(self.x, math.nan)
             self.finished = True
             return
+        self.alphas.append(alpha)
+        self.betas.append(beta)
         cosine, sine = self._cosine, self._sine
         above = cosine * self._delta + sine * alpha
         pivot = sine * self._delta - cosine * alpha

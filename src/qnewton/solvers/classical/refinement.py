@@ -21,7 +21,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from qnewton.operators import DenseOperator, SymmetricOperator
+from qnewton.operators import DenseOperator, SparseOperator, SymmetricOperator
 from qnewton.solvers.solution import SOLVED, Solution, SolveStats
 
 MAX_REFINEMENTS = 2
@@ -32,8 +32,8 @@ def residual_vector(matrix: SymmetricOperator | Tensor, x: Tensor, rhs: Tensor) 
     """Return b - A·x in float64, shape [N].
 
     Args:
-        matrix: A, as entries or as an operator. Entries (a dense operator's too) are multiplied
-            in float64; any other operator multiplies in its own dtype.
+        matrix: A, as entries or as an operator. Entries (a dense or sparse operator's
+            too) are multiplied in float64; any other operator multiplies in its own dtype.
         x: Shape [N].
         rhs: b, shape [N].
 
@@ -41,6 +41,8 @@ def residual_vector(matrix: SymmetricOperator | Tensor, x: Tensor, rhs: Tensor) 
     """
     if isinstance(matrix, DenseOperator):
         matrix = matrix.dense()
+    if isinstance(matrix, SparseOperator):
+        return rhs.double() - matrix.compressed.double() @ x.double()
     if isinstance(matrix, SymmetricOperator):
         return rhs.double() - (matrix @ x).double()
     rows = max(1, _BLOCK_ENTRIES // matrix.shape[0])

@@ -1,5 +1,6 @@
-"""Sparse LU: for matrices whose factors stay sparse, which pruning alone does not ensure."""
+"""Solvers that read the nonzero entries alone: sparse LU, and conjugate gradients on them."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -8,14 +9,17 @@ from scipy.sparse import csc_matrix
 from scipy.sparse.linalg import SuperLU, splu
 from torch import Tensor
 
-from qnewton.operators import SparseOperator
+from qnewton.operators import SparseOperator, SymmetricOperator
+from qnewton.solvers.classical.cg import conjugate_gradients
 from qnewton.solvers.classical.factorization import FACTORIZED, Factorization
+from qnewton.solvers.solution import Solution
 
 
 class SparseLUFactorization(Factorization):
     """P_r·A·P_c = L·U of the nonzero entries, ordered by minimum degree of A + Aᵀ (SuperLU).
 
-    The entries are formed and those that are exactly zero dropped.
+    A sparse operator's entries are read as they are; any other's are formed and those that are
+    exactly zero dropped.
 
     Cost: that of the fill-in, which the ordering decides: O(N) for a tridiagonal matrix, more
     than dense LU when the factors fill. Runs on the CPU, in one thread.
@@ -31,8 +35,19 @@ class SparseLUFactorization(Factorization):
 
     solver: ClassVar[str] = "sparse_lu"
 
+    def _read(self, operator: SymmetricOperator) -> str:
+        if not isinstance(operator, SparseOperator):
+            return super()._read(operator)
+        self._matrix = operator
+        return self._factorize_entries(operator)
+
     def _factorize(self, matrix: Tensor) -> str:
-        columns = _columns(SparseOperator(matrix))
+        return self._factorize_entries(SparseOperator(matrix))
+
+    def _factorize_entries(self, operator: SparseOperator) -> str:
+        if not torch.isfinite(operator.compressed.values()).all():
+            return "not finite"
+        columns = _columns(operator)
         try:
             self._factor: SuperLU = splu(columns, permc_spec="MMD_AT_PLUS_A")
         except RuntimeError:
@@ -62,3 +77,39 @@ def _columns(operator: SparseOperator) -> csc_matrix:
     values, indices, starts = (piece.numpy() for piece in pieces)
     parts = (values, indices.astype(np.int32), starts.astype(np.int32))
     return csc_matrix(parts, shape=tuple(operator.shape))
+
+
+def sparse_conjugate_gradients(
+    operator: SymmetricOperator,
+    rhs: Tensor,
+    tolerance: float = 1e-6,
+    max_products: int = 1000,
+    start: Tensor | None = None,
+) -> Solution:
+    """Solve A·x = b for positive definite A by conjugate gradients on its nonzero entries.
+
+    Args:
+        operator: A, shape [N, N]; unless it is sparse already, its entries are formed and those
+            that are exactly zero dropped.
+        rhs: b, shape [N], in the operator's dtype.
+        tolerance: Stop at ‖b - A·x‖ ≤ tolerance·‖b‖.
+        max_products: Most products to spend, all rounds together.
+        start: First x, shape [N]; zero by default.
+
+    Returns:
+        The solution, with the outcomes of
+        :func:`~qnewton.solvers.classical.conjugate_gradients`.
+
+    Cost: its products, 2 operations an entry kept each; one pass over N² entries to find those.
+
+    Reference: as :func:`~qnewton.solvers.classical.conjugate_gradients`.
+
+    Example:
+        >>> from qnewton.operators import SparseOperator
+        >>> operator = SparseOperator(torch.diag(torch.tensor([2.0, 4.0])))
+        >>> sparse_conjugate_gradients(operator, torch.ones(2)).direction
+        tensor([0.5000, 0.2500])
+    """
+    sparse = operator if isinstance(operator, SparseOperator) else SparseOperator(operator.dense())
+    solution = conjugate_gradients(sparse, rhs, tolerance, max_products, start=start)
+    return replace(solution, stats=replace(solution.stats, solver="sparse_cg"))
