@@ -40,7 +40,7 @@ def train(model, optimizer, steps):
             loss.backward()
             return loss
 
-        losses.append(float(optimizer.step(closure)))
+        losses.append(optimizer.step(closure).item())
     return [*losses, float(model().detach())]
 
 
