@@ -49,7 +49,7 @@ def loss_of(model):
 # %%
 # Three ways to train it
 # ----------------------
-# Each has the same few seconds. QNewton's settings are untouched; L-BFGS has a long memory and a
+# Each has the same few seconds. QNewton sets its own damping; L-BFGS has a long memory and a
 # line search, Adam the best of two learning rates.
 
 SECONDS = 4.0
@@ -73,7 +73,7 @@ def train(name, model, optimizer):
 
 
 def newton(model):
-    return QNewton(model)
+    return QNewton(model, damping="auto")
 
 
 def lbfgs(model):

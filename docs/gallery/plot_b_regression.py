@@ -13,6 +13,7 @@ squares problem whose conditioning decides who solves it.
 # ridge of 1e-6 makes the minimiser unique, and the condition number large.
 
 import time
+from functools import partial
 
 import altair as alt
 import torch
@@ -59,7 +60,7 @@ print(f"condition number {float(eigenvalues[-1] / eigenvalues[0]):.1e}")
 # %%
 # Three ways to solve it
 # ----------------------
-# QNewton's settings are untouched. L-BFGS has a line search, and Adam the best of three learning
+# QNewton sets its own damping. L-BFGS has a line search, and Adam the best of three learning
 # rates. A run ends when its gradient is of norm 1e-8, or after four seconds.
 
 SECONDS = 4.0
@@ -111,7 +112,7 @@ def adam(rate):
 
 
 runs = {}
-makers = {"QNewton": QNewton, "L-BFGS": lbfgs}
+makers = {"QNewton": partial(QNewton, damping="auto"), "L-BFGS": lbfgs}
 makers |= {f"Adam, lr {rate:g}": adam(rate) for rate in (1e-3, 1e-2, 1e-1)}
 for name, make in makers.items():
     model = linear()

@@ -24,7 +24,8 @@ from qnewton.survey.lowest import lowest_pair
 _ROUNDINGS = 8.0  # units in the loss's last place that count as rounding
 _SHIFTS = 6  # how often λ is raised above a negative eigenvalue before the step is given up
 _MOST_SUBSPACE = 16  # blocks whose directions are put together by cross terms
-_FLAT = 1e-4  # ‖g‖ against the first, below which a point may be a saddle
+_FLAT = 1e-4  # ‖g‖ against the usual, below which a point may be a saddle
+_AWAY = 1e-2  # share of Δ from a saddle whose gradient counts as usual
 _MOST_WAIT = 64  # steps on the convex matrix between looks at the Hessian
 
 _BEGINNING = {"exact_from": 0, "exact_wait": 1, "saddle_from": 0}
@@ -197,10 +198,12 @@ class SelfDampedStep:
             along = float(unit.double() @ (model @ unit).double())
         size = math.hypot(*(float(p.detach().double().norm()) for p in parameters))
         strength = first_strength(along)
-        self.counters["first_gradient"] = norm
+        radius = max(1.0, size)
+        # A run may begin next to a saddle: then the Hessian tells what a gradient would be away.
+        self.counters["usual_gradient"] = max(norm, _AWAY * abs(along) * radius)
         self.counters["damping"] = strength
         self.counters["damping_floor"] = strength * torch.finfo(gradient.dtype).eps
-        self.counters["radius"] = max(1.0, size)
+        self.counters["radius"] = radius
 
     def _solved(self, kind: Kind, strength: float) -> NewtonUpdate:
         with self.clock.stage("curvature"):
@@ -263,7 +266,7 @@ class SelfDampedStep:
         return torch.stack(columns, 1), torch.tensor(betas, dtype=torch.float64, device=device)
 
     def _is_flat(self, gradient: Tensor) -> bool:
-        return float(gradient.double().norm()) <= _FLAT * float(self.counters["first_gradient"])
+        return float(gradient.double().norm()) <= _FLAT * float(self.counters["usual_gradient"])
 
     def _rounding(self) -> float:
         eps = torch.finfo(self.curvature.parameters[0].dtype).eps

@@ -7,7 +7,7 @@ from qnewton.cost import SurveyFact, modelled_seconds, own_charges
 from qnewton.curvature import Evaluation
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.update import Applied, Gradients
-from qnewton.records import BlockRecord, Phase, StepRecord
+from qnewton.records import BlockRecord, DampingRecord, Phase, StepRecord
 from qnewton.scheduler.policy import needs_survey
 from qnewton.scheduler.portfolio import Market
 
@@ -33,8 +33,13 @@ def step_record(
     clock: StageClock,
     policy: str,
     market: Market,
+    damping: DampingRecord | None = None,
 ) -> StepRecord:
-    """Return what a step measured and did, with every stage priced where its work is known."""
+    """Return what a step measured and did, with every stage priced where its work is known.
+
+    A step that judged itself (``damping``) evaluated the loss and curvature products as often as
+    it took, and may have decomposed a block: no price covers that yet, so it has none.
+    """
     record = StepRecord(
         step=step,
         phase=phase,
@@ -48,7 +53,10 @@ def step_record(
         skipped=skipped,
         reason="warm-up" if phase == "first-order" else None,
         blocks=blocks,
+        damping=damping,
     )
+    if damping is not None:
+        return record
     if evaluation.forward_backward_flops is None:
         return record  # no stage without its work, no price for the step
     modelled = modelled_seconds(

@@ -11,6 +11,7 @@ FAILURE_GROWTH = 10.0
 
 _FIRST_SHARE = 0.1  # of the curvature along the gradient, for the first λ
 _RADIUS_GROWTH = 2.0
+_CLIPPED_GROWTH = 2.0
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,15 @@ def next_rule(
         )
     if ratio <= 0.75:
         return Rule(strength, radius, f"ρ = {ratio:.2f} lies between ¼ and ¾, so λ stays")
-    longer = max(radius, _RADIUS_GROWTH * step_norm) if clipped else max(radius, step_norm)
+    if clipped:
+        return Rule(
+            strength * _CLIPPED_GROWTH,
+            max(radius, _RADIUS_GROWTH * step_norm),
+            f"ρ = {ratio:.2f} is above ¾, but the step reached past Δ, so both grow twofold",
+        )
     factor = 0.2 if ratio > 0.9 else 0.5
     return Rule(
-        max(strength * factor, floor), longer, f"ρ = {ratio:.2f} is above ¾, so λ falls ×{factor:g}"
+        max(strength * factor, floor),
+        max(radius, _RADIUS_GROWTH * step_norm),
+        f"ρ = {ratio:.2f} is above ¾, so λ falls ×{factor:g}",
     )

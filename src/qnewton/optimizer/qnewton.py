@@ -1,6 +1,5 @@
 """QNewton: Newton's method whose every step is priced before it is solved."""
 
-import dataclasses
 import functools
 import math
 import warnings
@@ -410,19 +409,21 @@ class QNewton(ContractOptimizer):
             except FloatingPointError as error:
                 judged = Judged(NOTHING_FOUND, NOT_APPLIED, None, str(error))
         evaluation.release()
-        record = step_record(
-            step=counters["step"],
-            phase="newton",
-            evaluation=evaluation,
-            gradients=gradients,
-            applied=judged.applied,
-            skipped=judged.skipped,
-            blocks=judged.found.blocks,
-            clock=clock,
-            policy=self.policy,
-            market=self.market,
+        self.records.append(
+            step_record(
+                step=counters["step"],
+                phase="newton",
+                evaluation=evaluation,
+                gradients=gradients,
+                applied=judged.applied,
+                skipped=judged.skipped,
+                blocks=judged.found.blocks,
+                clock=clock,
+                policy=self.policy,
+                market=self.market,
+                damping=judged.record,
+            )
         )
-        self.records.append(dataclasses.replace(record, damping=judged.record))
         self._end_step(counters)
         return evaluation.returned
 
