@@ -31,7 +31,7 @@ _MOST_WAIT = 64  # steps on the convex matrix between looks at the Hessian
 _BEGINNING = {"exact_from": 0, "exact_wait": 1, "saddle_from": 0}
 """Steps at which the Hessian, and a stationary point, are looked at again; as a run begins."""
 
-Solve = Callable[[list[LinearSystem], float], NewtonUpdate]
+Solve = Callable[[list[LinearSystem], float, float], NewtonUpdate]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class SelfDampedStep:
         counters: The optimizer's state: λ, Δ and when to look at the Hessian again.
         lengths: β of each parameter, by its id.
         sign: -1 where the loss is maximised.
-        solve: Solves systems at a λ.
+        solve: Solves systems at a λ, to a relative residual if the solver iterates.
         trial: The loss at other parameters.
         replicas: Processes that must take the same step.
         seed: Seeds the look for negative curvature.
@@ -210,7 +210,7 @@ class SelfDampedStep:
             systems = self.curvature.systems(self.evaluation, kind)
         if self.replicas is not None:
             systems = self.replicas.average_curvature(systems)
-        return self.solve(systems, strength)
+        return self.solve(systems, strength, self._forcing())
 
     def _without_negative_curvature(
         self, kind: Kind, found: NewtonUpdate, strength: float
@@ -264,6 +264,12 @@ class SelfDampedStep:
         ]
         device = pieces[0].device
         return torch.stack(columns, 1), torch.tensor(betas, dtype=torch.float64, device=device)
+
+    def _forcing(self) -> float:
+        """Return √(‖g‖/usual): far from a minimum a rough direction does, near it does not."""
+        gradient = self.evaluation.gradient(self.curvature.parameters)
+        usual = float(self.counters["usual_gradient"])
+        return math.sqrt(float(gradient.double().norm()) / usual) if usual > 0.0 else 1.0
 
     def _is_flat(self, gradient: Tensor) -> bool:
         return float(gradient.double().norm()) <= _FLAT * float(self.counters["usual_gradient"])

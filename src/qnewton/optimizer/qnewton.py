@@ -1,5 +1,6 @@
 """QNewton: Newton's method whose every step is priced before it is solved."""
 
+import dataclasses
 import functools
 import math
 import warnings
@@ -38,7 +39,7 @@ from qnewton.scheduler.portfolio import Market
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-_TOLERANCE, _AUTO_TOLERANCE = 1e-6, 1e-3
+_TOLERANCE, _AUTO_TOLERANCE = 1e-6, 0.1
 
 # Above, a factorisation is rarely cheaper than the products conjugate gradients need.
 _AUTO_DENSE = 2048
@@ -84,8 +85,9 @@ class QNewton(ContractOptimizer):
         calibration: This machine's classical constants; by default those that ``qnewton
             calibrate`` stored, else nominal ones, labelled so.
         epsilon: Error tolerance at which the quantum solver is priced and emulated.
-        tolerance: Relative residual the classical solvers have to reach; by default 1e-6, and
-            1e-3 with ``damping="auto"``, whose model is worth no more.
+        tolerance: Relative residual the classical solvers have to reach; by default 1e-6. With
+            ``damping="auto"`` it is the most that is asked, by default 0.1, and falls with √‖g‖:
+            far from a minimum a rough direction is worth as much (Eisenstat and Walker 1996).
         seed: Seeds the survey's random starts.
         max_dense: Rows of the largest block that is formed as a matrix; by default 20,000, which
             are 1.6 GB in float32, and 2,048 where only the classical policy with
@@ -440,7 +442,7 @@ class QNewton(ContractOptimizer):
             systems = curvature.systems(evaluation)
         if replicas is not None:
             systems = replicas.average_curvature(systems)
-        return self._solve_systems(step, replicas, clock, systems, None, solve)
+        return self._solve_systems(step, replicas, clock, systems, None, solve=solve)
 
     def _solve_systems(
         self,
@@ -449,8 +451,13 @@ class QNewton(ContractOptimizer):
         clock: StageClock,
         systems: list[LinearSystem],
         strength: float | None,
+        forcing: float = 1.0,
         solve: bool = True,
     ) -> NewtonUpdate:
+        market = self.market
+        if strength is not None:
+            asked = max(min(market.tolerance, forcing), min(market.tolerance, _TOLERANCE))
+            market = dataclasses.replace(market, tolerance=asked)
         plan = SurveyPlan(
             measure=not solve or self.market.hardware is not None,
             seed=self.seed + step,
@@ -461,7 +468,7 @@ class QNewton(ContractOptimizer):
             solve=solve,
             plan=plan,
             policy=self.policy,
-            market=self.market,
+            market=market,
             max_dense=self.max_dense,
             clock=clock,
             replicas=replicas,
