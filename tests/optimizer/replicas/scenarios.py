@@ -48,6 +48,7 @@ def spread() -> bool:
 
 
 def build(params: Any, **settings: Any) -> QNewton:
+    settings = {"damping": 1.0, **settings}
     return QNewton(params, calibration=nominal_calibration(), **settings)
 
 
@@ -114,6 +115,22 @@ def attached(share: Share) -> None:
         optimizer.step()
 
 
+def self_damped(share: Share) -> None:
+    """Every replica tries the same lengths and judges them by the mean loss."""
+    model = share.wrapped()
+    optimizer = build(model, damping="auto", lr=1.5)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = share.loss(model)
+        loss.backward()
+        return loss
+
+    for _ in range(STEPS):
+        optimizer.step(closure)
+    assert [record.skipped for record in optimizer.records] == [None] * STEPS
+
+
 def not_finite_on_one(share: Share) -> None:
     """One share's loss is not a number: every process skips the step, and all go on."""
     optimizer = build(share.net)
@@ -158,6 +175,7 @@ SCENARIOS: tuple[Callable[[Share], None], ...] = (
     generic_route,
     surveyed,
     attached,
+    self_damped,
     not_finite_on_one,
     reached_on_one,
     in_a_group_of_its_own,
