@@ -99,7 +99,7 @@ def newton(build: Build, limit_s: float) -> Run:
     watch = _Watch(build(), limit_s)
 
     def train() -> None:
-        optimizer = QNewton(watch.problem.model, damping="auto")
+        optimizer = QNewton(watch.problem.model)
         while True:
             optimizer.step(watch.closure)
 

@@ -83,7 +83,7 @@ class Run:
 
 def ours() -> Setting:
     """Return QNewton with its defaults."""
-    return Setting(_OURS, partial(QNewton, damping="auto"), BATCH)
+    return Setting(_OURS, QNewton, BATCH)
 
 
 def tuned_peers() -> list[list[Setting]]:

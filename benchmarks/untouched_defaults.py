@@ -133,7 +133,7 @@ def train(case: Case, most_steps: int = MOST_STEPS, limit_s: float = LIMIT_S) ->
 
     The last loss is read after the last step, so that there is one more than there are steps.
     """
-    optimizer = QNewton(case.model, damping="auto")
+    optimizer = QNewton(case.model)
     losses: list[float] = []
     start = time.perf_counter()
     for step, loss in enumerate(case.losses):

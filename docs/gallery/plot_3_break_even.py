@@ -37,6 +37,7 @@ model = workload.build_model(0)
 optimizer = QNewton(
     model,
     lr=workload.newton_lr,
+    damping=1.0,
     blocks="full",
     policy="paper",
     hardware="attosecond",

@@ -31,6 +31,7 @@ optimizer = QNewton(
         {"params": last.parameters(), "damping": 0.3},
     ],
     lr=2.0,
+    damping=1.0,
     model=model,
 )
 scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.97)
@@ -86,7 +87,7 @@ print(block.curvature.reason)
 # %%
 # A checkpoint
 # ------------
-# The state is two counters and the groups, read back with ``weights_only``.
+# The state is a few numbers and the groups, read back with ``weights_only``.
 
 file = io.BytesIO()
 torch.save(optimizer.state_dict(), file)

@@ -73,7 +73,7 @@ def train(name, model, optimizer):
 
 
 def newton(model):
-    return QNewton(model, damping="auto")
+    return QNewton(model)
 
 
 def lbfgs(model):

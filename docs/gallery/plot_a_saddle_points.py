@@ -12,8 +12,6 @@ cannot see it; Newton's method with negative curvature turned into descent can.
 # f(x, y) = x² - y² + y⁴/2 has a saddle at the origin and minima of -½ at y = ±1. All start 1e-6
 # beside the saddle's ridge, at x = 1. QNewton sets its own damping.
 
-from functools import partial
-
 import altair as alt
 import torch
 from torch import nn
@@ -50,7 +48,7 @@ def sgd(rate):
     return lambda model: torch.optim.SGD(model.parameters(), lr=rate)
 
 
-makers = {"QNewton": partial(QNewton, damping="auto")}
+makers = {"QNewton": QNewton}
 makers |= {f"SGD, lr {rate:g}": sgd(rate) for rate in (0.01, 0.03, 0.1, 0.3)}
 rows = []
 for name, make in makers.items():

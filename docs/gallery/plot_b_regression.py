@@ -13,7 +13,6 @@ squares problem whose conditioning decides who solves it.
 # ridge of 1e-6 makes the minimiser unique, and the condition number large.
 
 import time
-from functools import partial
 
 import altair as alt
 import torch
@@ -112,7 +111,7 @@ def adam(rate):
 
 
 runs = {}
-makers = {"QNewton": partial(QNewton, damping="auto"), "L-BFGS": lbfgs}
+makers = {"QNewton": QNewton, "L-BFGS": lbfgs}
 makers |= {f"Adam, lr {rate:g}": adam(rate) for rate in (1e-3, 1e-2, 1e-1)}
 for name, make in makers.items():
     model = linear()

@@ -25,7 +25,9 @@ def recorded() -> tuple[list[StepRecord], QuantumHardware]:
     inputs = torch.randn(50, 6, generator=generator)
     targets = torch.randint(0, 4, (50,), generator=generator)
     hardware = load_hardware("attosecond")
-    optimizer = QNewton(model, blocks="full", hardware=hardware, calibration=CALIBRATION)
+    optimizer = QNewton(
+        model, damping=1.0, blocks="full", hardware=hardware, calibration=CALIBRATION
+    )
     for _ in range(3):
         optimizer.step(lambda: nn.functional.cross_entropy(model(inputs), targets))
     return list(optimizer.records), hardware

@@ -72,9 +72,9 @@ def test_a_step_solves_the_damped_system(kind, samples) -> None:
     "settings",
     [
         {"blocks": "layer"},
-        {"blocks": "tensor", "prune": 3},
+        {"damping": 1.0, "blocks": "tensor", "prune": 3},
         {"blocks": "full", "damping": 0.5, "damping_scale": "max-abs", "prune": 0.9},
-        {"policy": "paper", "hardware": "attosecond"},
+        {"damping": 1.0, "policy": "paper", "hardware": "attosecond"},
         {"warmup": 2},
     ],
 )

@@ -74,13 +74,14 @@ def test_groups_of_a_module_keep_their_settings_and_its_closed_form() -> None:
             {"params": list(last), "lr": 0.5},
         ],
         model=problem.net,
+        damping=1.0,
     )
     optimizer.step(problem.loss)
     blocks = optimizer.records[-1].blocks
     assert [block.curvature.route for block in blocks] == ["closed-form", "closed-form"]
     assert [block.treatment.damping for block in blocks] == [2.0, 1.0]
     assert [block.treatment.max_per_row for block in blocks] == [4, None]
-    build(twin.net).step(twin.loss)
+    build(twin.net, damping=1.0, blocks="layer").step(twin.loss)
     start = Problem()
     moved = problem.last.weight - start.last.weight
     full = twin.last.weight - start.last.weight
@@ -90,7 +91,7 @@ def test_groups_of_a_module_keep_their_settings_and_its_closed_form() -> None:
 def test_parameters_of_a_module_that_no_group_holds_stay_as_they_are() -> None:
     problem = Problem()
     before = problem.first.weight.detach().clone()
-    optimizer = build(problem.last.parameters(), model=problem.net)
+    optimizer = build(problem.last.parameters(), model=problem.net, blocks="layer")
     optimizer.step(problem.loss)
     assert [block.name for block in optimizer.records[-1].blocks] == ["2"]
     assert torch.equal(problem.first.weight, before)
@@ -105,12 +106,12 @@ def test_a_cap_above_a_small_block_keeps_all_of_it() -> None:
 
 def test_a_group_added_later_is_trained() -> None:
     problem, twin = Problem(), Problem()
-    optimizer = build(problem.first.parameters(), model=problem.net)
+    optimizer = build(problem.first.parameters(), model=problem.net, damping=1.0)
     optimizer.step(problem.loss)
     problem.net.load_state_dict(twin.net.state_dict())
     optimizer.add_param_group({"params": problem.last.parameters()})
     optimizer.step(problem.loss)
-    build(twin.net).step(twin.loss)
+    build(twin.net, damping=1.0).step(twin.loss)
     assert close(problem.flat(), twin.flat())
     assert set(optimizer.state) == set(problem.net.parameters())
 
@@ -141,7 +142,7 @@ def test_parameters_outside_the_module_are_refused() -> None:
 def test_frozen_parameters_wait_until_they_are_unfrozen() -> None:
     problem, twin = Problem(), Problem()
     problem.first.requires_grad_(False)
-    optimizer = build(problem.net)
+    optimizer = build(problem.net, damping=1.0)
     before = problem.first.weight.clone()
     optimizer.step(problem.loss)
     assert torch.equal(problem.first.weight, before)
@@ -149,7 +150,7 @@ def test_frozen_parameters_wait_until_they_are_unfrozen() -> None:
     problem.net.load_state_dict(twin.net.state_dict())
     problem.net.requires_grad_(True)
     optimizer.step(problem.loss)
-    build(twin.net).step(twin.loss)
+    build(twin.net, damping=1.0).step(twin.loss)
     assert close(problem.flat(), twin.flat())
 
 

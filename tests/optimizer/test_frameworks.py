@@ -1,5 +1,6 @@
 """Unmodified frameworks train with QNewton, by the very steps of a plain loop with closures."""
 
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -105,7 +106,8 @@ def test_lightning(plain: tuple[Tensor, list[float]], tmp_path: Path) -> None:
     check(module, optimizer, plain)
     [checkpoint] = tmp_path.rglob("*.ckpt")
     saved = torch.load(checkpoint, weights_only=True)["optimizer_states"][0]
-    assert saved["state"][0] == {"step": STEPS, "newton": False}
+    assert saved["state"][0].items() >= {"step": STEPS, "newton": False}.items()
+    assert 0 < saved["state"][0]["damping"] < math.inf
     module, optimizer = fit(precision="bf16-mixed", enable_checkpointing=False)
     assert optimizer.records[-1].loss < optimizer.records[0].loss
 

@@ -73,7 +73,7 @@ def test_a_step_is_the_damped_newton_step(calls_backward: bool) -> None:
 def test_a_detached_loss_after_backward_is_enough() -> None:
     model, loss = make_problem()
     expected = flat(model) + exact_step(model, loss, damping=1.0)
-    optimizer = QNewton(model, blocks="full", calibration=CALIBRATION)
+    optimizer = QNewton(model, damping=1.0, blocks="full", calibration=CALIBRATION)
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
@@ -99,7 +99,7 @@ def test_clipped_gradients_are_the_right_hand_side() -> None:
     model, loss = make_problem()
     step = exact_step(model, loss, damping=1.0)
     start = flat(model)
-    optimizer = QNewton(model, blocks="full", calibration=CALIBRATION)
+    optimizer = QNewton(model, damping=1.0, blocks="full", calibration=CALIBRATION)
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
@@ -133,7 +133,12 @@ def test_every_policy_takes_the_same_step(policy: str) -> None:
     expected = flat(model) + exact_step(model, loss, damping=1.0)
     hardware = None if policy.startswith("classical") else "attosecond"
     optimizer = QNewton(
-        model, policy=policy, hardware=hardware, blocks="full", calibration=CALIBRATION
+        model,
+        damping=1.0,
+        policy=policy,
+        hardware=hardware,
+        blocks="full",
+        calibration=CALIBRATION,
     )
     optimizer.step(loss)
     assert torch.allclose(flat(model), expected, rtol=0, atol=1e-9)
@@ -320,7 +325,7 @@ def test_a_solution_hook_sees_the_treated_system_until_it_is_removed() -> None:
 
 def test_pruning_is_recorded() -> None:
     model, loss = make_problem()
-    optimizer = QNewton(model, prune=5, blocks="full", calibration=CALIBRATION)
+    optimizer = QNewton(model, damping=1.0, prune=5, blocks="full", calibration=CALIBRATION)
     optimizer.step(loss)
     treatment = optimizer.records[-1].blocks[0].treatment
     assert treatment.max_per_row == 5
@@ -334,7 +339,7 @@ def test_pruning_is_recorded() -> None:
         ({"lr": -1.0}, "lr is -1.0; it must be finite and 0 or more"),
         ({"damping": -0.5}, "damping is -0.5"),
         ({"damping": math.nan}, "damping is nan"),
-        ({"damping_scale": "trace"}, "damping_scale is 'trace'"),
+        ({"damping": 1.0, "damping_scale": "trace"}, "damping_scale is 'trace'"),
         ({"prune": 0}, "prune is 0"),
         ({"prune": 1.5}, "prune is 1.5"),
         ({"policy": "best"}, "no policy is called 'best'"),

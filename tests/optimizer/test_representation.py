@@ -24,7 +24,7 @@ def closure_of(net: nn.Module):
 
 
 def test_the_plan_lists_every_block_from_shapes_alone():
-    optimizer = QNewton(wide_net(), max_dense=100)
+    optimizer = QNewton(wide_net(), blocks="layer", max_dense=100)
     assert [(p.name, p.n, p.formed, p.dense_bytes) for p in optimizer.plan] == [
         ("0", 280, False, 4 * 280**2),
         ("2", 41, True, 4 * 41**2),
@@ -67,7 +67,7 @@ def test_a_block_that_products_cannot_solve_descends_and_says_so():
     ("settings", "says"),
     [
         ({"prune": 3}, "prune=3 needs its entries"),
-        ({"damping_scale": "max-abs"}, "damping_scale='max-abs' needs its entries"),
+        ({"damping": 1.0, "damping_scale": "max-abs"}, "damping_scale='max-abs' needs its entries"),
         ({"policy": "classical-only"}, "policy='classical-only' needs its entries"),
     ],
 )

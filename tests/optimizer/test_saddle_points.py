@@ -84,7 +84,7 @@ def test_newton_leaves_a_strict_saddle(sizes: tuple[int, int], offset: float) ->
 
     model = make()
     # All the way down along every descending direction would be -n_down/2; -¼ is on the way.
-    assert train(model, QNewton(model, damping="auto"), STEPS) < -0.25
+    assert train(model, QNewton(model), STEPS) < -0.25
     # The fastest rate multiplies y by 1.2 a step: 20 steps turn 1e-6 into 4e-5.
     assert best_of_sgd(make, STEPS) > -1e-6
 
@@ -100,16 +100,16 @@ def test_a_deep_linear_network_leaves_its_saddle(make: Callable[[], DeepLinear])
     gradients = torch.autograd.grad(model(), list(model.parameters()))
     assert all(float(gradient.abs().max()) < 1e-12 for gradient in gradients)
     # The next saddle down is lower by ½ of the largest singular value not yet fitted, squared.
-    assert train(model, QNewton(model, damping="auto"), STEPS) < start - 1.0
+    assert train(model, QNewton(model), STEPS) < start - 1.0
     assert best_of_sgd(make, STEPS) == pytest.approx(start, abs=1e-9)
 
 
 def test_a_deep_linear_network_is_trained_from_zero_weights() -> None:
     model = zero_weights()
-    assert train(model, QNewton(model, damping="auto"), 100) < 1e-8
+    assert train(model, QNewton(model), 100) < 1e-8
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e-6])
 def test_parameters_without_a_module_leave_it_too(offset: float) -> None:
     model = Surface(1, 1, offset)
-    assert train(model, QNewton(list(model.parameters()), damping="auto"), STEPS) < -0.25
+    assert train(model, QNewton(list(model.parameters())), STEPS) < -0.25

@@ -232,7 +232,7 @@ def test_the_larger_indefinite_block_takes_the_gauss_newton_matrix() -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     net = nn.Linear(2, 1)
-    with pytest.raises(ValueError, match="damping_scale='max-abs' has no meaning"):
+    with pytest.raises(ValueError, match="damping_scale='max-abs' scales a damping"):
         QNewton(net, damping="auto", damping_scale="max-abs")
     with pytest.raises(ValueError, match="must be finite and 0 or more, or 'auto'"):
         QNewton(net, damping="often")  # pyright: ignore[reportArgumentType]

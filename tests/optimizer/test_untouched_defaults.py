@@ -45,7 +45,7 @@ def test_the_loss_falls_and_never_rises(name: str) -> None:
 @pytest.mark.parametrize("name", ["polynomials", "logistic"])
 def test_every_record_has_a_finite_loss_and_a_gradient(name: str) -> None:
     case, _, _ = make(name)
-    optimizer = QNewton(case.model, damping="auto")
+    optimizer = QNewton(case.model)
     for _ in range(5):
         optimizer.step(next(case.losses))
     assert len(optimizer.records) == 5
@@ -57,7 +57,7 @@ def test_every_record_has_a_finite_loss_and_a_gradient(name: str) -> None:
 
 def test_a_convex_loss_is_minimised_to_the_rounding_of_its_gradient() -> None:
     case, _, _ = make("logistic")
-    optimizer = QNewton(case.model, damping="auto")
+    optimizer = QNewton(case.model)
     for _ in range(40):
         optimizer.step(next(case.losses))
     last = optimizer.records[-1].gradient_norm

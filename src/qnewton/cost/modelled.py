@@ -36,7 +36,9 @@ def modelled_seconds(
     survey            ``determinant``: one ``lu`` of N³; ``condition``: its products, each a
                       ``matvec``; ``row_sparsity``: ``elementwise`` N²
     solve             the quotes charged to the block
-    update            ``elementwise`` over the parameters; nothing for a skipped step
+    update            ``elementwise`` over the parameters; nothing for a skipped step; a step
+                      that judged itself: ``gemm`` of a third of a pass for each length tried,
+                      and of four passes for each curvature product
     ================  =========================================================================
 
     A first-order step is forward-backward and update. A block whose solve was never tried is
@@ -95,6 +97,11 @@ def modelled_seconds(
     update = 0.0
     if record.skipped is None:
         update = price(calibration, "elementwise", record.parameters, dtype)
+    if record.damping is not None and record.forward_backward_flops is not None:
+        passes = record.damping.tries / 3 + 4 * record.damping.products
+        calls = record.damping.tries + record.damping.products
+        flops = passes * record.forward_backward_flops
+        update += price(calibration, "gemm", flops, dtype, calls=calls)
     curvature_s, survey_s, solve_s = _sum(curvature), _sum(survey), _sum(solve)
     if forward_backward is None or curvature_s is None or survey_s is None or solve_s is None:
         return None

@@ -151,6 +151,7 @@ class SelfDampedStep:
             actual=tries.actual,
             ratio=tries.ratio if tries.ratio is None or math.isfinite(tries.ratio) else None,
             tries=tries.count,
+            products=quadratic.directions.shape[1],
             length=tries.length,
             clipped=clipped,
             negative_curvature=negative,
@@ -250,7 +251,12 @@ class SelfDampedStep:
         ]
         blocks = self.curvature.blocks
         of_block = {id(p): i for i, block in enumerate(blocks) for p in block.parameters}
-        betas = [self.lengths[id(block.parameters[0])] for block in blocks]
+        betas = [max(self.lengths[id(p)] for p in block.parameters) for block in blocks]
+        # β is the longest of the block; a parameter whose own is shorter moves by its share.
+        pieces = [
+            piece * (self.lengths[id(p)] / (betas[of_block[id(p)]] or 1.0))
+            for p, piece in zip(parameters, pieces, strict=True)
+        ]
         if len(blocks) > _MOST_SUBSPACE:
             return torch.cat(pieces)[:, None], torch.tensor([betas[0]], dtype=torch.float64)
         columns = [

@@ -74,11 +74,13 @@ def prepare_block(
     market: Market,
     clock: StageClock,
     formed: bool = True,
+    definite: bool = False,
 ) -> PreparedBlock:
     """Form, treat and survey one block, ask for quotes, and decide.
 
     With ``formed`` false the block is only multiplied with: nothing is formed or measured, and
-    the candidates are those that need no entries.
+    the candidates are those that need no entries. With ``definite`` policy ``classical`` asks
+    only classical solvers that see negative curvature.
 
     Raises:
         FloatingPointError: If the curvature holds a number that is not finite.
@@ -108,6 +110,8 @@ def prepare_block(
             notes = () if formed else ("not formed: N is above max_dense",)
             facts = Facts(n=system.n, batch=batch, rank=rank, notes=notes)
     offers = quotes(facts, block_market, formed)
+    if definite and policy == "classical":
+        offers = tuple(_unless_blind(offer) for offer in offers)
     decision = decide(policy, offers) if formed else _by_products(policy, offers, system.n)
     record = BlockRecord(
         name=system.name,
@@ -143,17 +147,15 @@ def solve_block(
     Only classical candidates take over from a failed solver. Returns the direction, or ``None``
     when all failed, and the record with every attempt.
 
-    With ``definite`` the direction has to descend. Under policy ``classical`` only solvers that
-    see negative curvature are asked; any other's direction x is looked at, xᵀA·x = -gᵀx. Where it
-    is seen, a small formed block takes the eigenvalues by their size and a larger one has no
-    direction. An iterate of conjugate gradients that ran out of products descends, so it counts.
+    With ``definite`` the direction x has to descend: xᵀA·x = -gᵀx is looked at. Where negative
+    curvature is seen, a small formed block takes the eigenvalues by their size and a larger one
+    has no direction. An iterate of conjugate gradients that ran out of products descends, so it
+    counts.
     """
     system, record = prepared.system, prepared.record
     by_name = {c.name: c for c in candidates(market, prepared.formed)}
     attempts: list[Attempt] = []
     for name in _order(record.decision):
-        if definite and record.decision.policy == "classical" and name not in _SEE_SIGNS:
-            continue
         start = time.perf_counter()
         with clock.stage("solve"):
             solution = by_name[name].run(system, record.facts, market)
@@ -176,6 +178,14 @@ def solve_block(
         if solution.outcome == "solved":
             return solution.direction, replace(record, attempts=tuple(attempts))
     return None, replace(record, attempts=tuple(attempts))
+
+
+def _unless_blind(offer: Quote) -> Quote:
+    """Refuse a classical solver that cannot tell a minimum's curvature from a saddle's."""
+    if offer.machine != "classical" or offer.solver in _SEE_SIGNS or offer.refused is not None:
+        return offer
+    reason = "it does not see negative curvature, which damping='auto' has to know of"
+    return replace(offer, seconds=None, terms=(), refused=reason)
 
 
 def _climbs(direction: Tensor, rhs: Tensor) -> bool:

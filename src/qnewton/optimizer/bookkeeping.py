@@ -37,8 +37,8 @@ def step_record(
 ) -> StepRecord:
     """Return what a step measured and did, with every stage priced where its work is known.
 
-    A step that judged itself (``damping``) evaluated the loss and curvature products as often as
-    it took, and may have decomposed a block: no price covers that yet, so it has none.
+    A step that met negative curvature solved more than once, or decomposed a block: no price
+    covers that yet, so it has none.
     """
     record = StepRecord(
         step=step,
@@ -55,7 +55,7 @@ def step_record(
         blocks=blocks,
         damping=damping,
     )
-    if damping is not None:
+    if damping is not None and damping.negative_curvature is not None:
         return record
     if evaluation.forward_backward_flops is None:
         return record  # no stage without its work, no price for the step

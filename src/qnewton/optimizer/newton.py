@@ -84,7 +84,7 @@ def newton_update(
             negative = NegatedOperator(system.operator)
             system = dataclasses.replace(system, operator=negative, rhs=-system.rhs)
         formed = system.n <= max_dense
-        prepared = prepare_block(system, settings, plan, policy, market, clock, formed)
+        prepared = prepare_block(system, settings, plan, policy, market, clock, formed, definite)
         if not solve:
             records.append(prepared.record)
             continue

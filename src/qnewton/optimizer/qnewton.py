@@ -64,8 +64,9 @@ class QNewton(ContractOptimizer):
             empirical Fisher of a loss that is the mean over its samples. The latter two are
             positive semidefinite for losses convex in the model's output, need a module, and
             need a closure that calls it once.
-        blocks: ``full`` (the default with ``damping="auto"``), ``layer`` (the default for a module
-            otherwise) or ``tensor`` (the default for parameters).
+        blocks: ``full`` (the default with ``damping="auto"``, unless parameter groups are treated
+            differently), ``layer`` (the default for a module otherwise) or ``tensor`` (the default
+            for parameters otherwise).
         damping: λ, added to the diagonal of every block; or ``auto``, which needs no knob:
             Levenberg-Marquardt on the true reduction of the loss, with a trust radius. Every
             such step evaluates the loss again, at least once, so the closure must give the same
@@ -147,7 +148,7 @@ class QNewton(ContractOptimizer):
         *,
         curvature: Kind = "hessian",
         blocks: Partition | None = None,
-        damping: float | Literal["auto"] = 1.0,
+        damping: float | Literal["auto"] = "auto",
         damping_scale: DampingScale = "absolute",
         prune: int | float | None = None,
         policy: str = "classical",
@@ -171,10 +172,13 @@ class QNewton(ContractOptimizer):
         if max_dense is None:
             by_products = automatic and policy == "classical" and prune is None
             max_dense = _AUTO_DENSE if by_products else DENSE_LIMIT
+        module = params if isinstance(params, nn.Module) else model
+        together = automatic
+        if not isinstance(params, nn.Module | Tensor):
+            params = list(params)
+            together = automatic and not _treated_apart(params)
         if blocks is None:
-            blocks = (
-                "full" if automatic else "tensor" if not _has_module(params, model) else "layer"
-            )
+            blocks = "full" if together else "tensor" if module is None else "layer"
         for name, value in (("epsilon", epsilon), ("tolerance", tolerance)):
             if not 0 < value < 1:
                 raise ValueError(f"{name} is {value}; it must lie between 0 and 1")
@@ -192,7 +196,6 @@ class QNewton(ContractOptimizer):
             dtype="float32",
         )
         self.records: deque[StepRecord] = deque(maxlen=RECORDS_KEPT)
-        module = params if isinstance(params, nn.Module) else model
         self._trainable = TrainableCurvature(
             module,
             curvature,
@@ -221,7 +224,8 @@ class QNewton(ContractOptimizer):
 
         Args:
             closure: Evaluates the model and returns the loss. It may call ``loss.backward()``
-                or only return the loss. It is called once. Without a closure the step repeats
+                or only return the loss. It is called once, and once more for every length that a
+                step that sets its damping tries. Without a closure the step repeats
                 the passes of an attached model (:meth:`attach`); without those, too, it is a
                 first-order step on the gradients that are there, with one warning.
 
@@ -497,5 +501,7 @@ class QNewton(ContractOptimizer):
             self._attachment.clear()
 
 
-def _has_module(params: Any, model: nn.Module | None) -> bool:
-    return isinstance(params, nn.Module) or model is not None
+def _treated_apart(params: list[Any]) -> bool:
+    """Return whether some parameter group asks for a treatment of its own."""
+    asked = {"damping", "damping_scale", "prune", "maximize"}
+    return any(isinstance(group, dict) and asked & group.keys() for group in params)

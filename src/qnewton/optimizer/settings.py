@@ -80,12 +80,13 @@ def check_settings(group: dict[str, Any]) -> GroupSettings:
         isinstance(damping, str) or not (math.isfinite(damping) and damping >= 0)
     ):
         raise ValueError(f"damping is {damping}; it must be finite and 0 or more, or 'auto'")
-    if automatic and scale != "absolute":
-        raise ValueError(
-            f"damping='auto' sets λ itself, so damping_scale={scale!r} has no meaning; leave it out"
-        )
     if scale not in ("absolute", "max-abs"):
         raise ValueError(f"damping_scale is {scale!r}; it must be 'absolute' or 'max-abs'")
+    if automatic and scale != "absolute":
+        raise ValueError(
+            f"damping_scale={scale!r} scales a damping that is a number, and damping='auto' sets λ "
+            "itself; give damping a number, or leave damping_scale out"
+        )
     if prune is not None:
         count_is_bad = isinstance(prune, int) and prune < 1
         mass_is_bad = isinstance(prune, float) and not 0 < prune < 1

@@ -19,6 +19,7 @@ class DampingRecord:
         ratio: ρ = actual / predicted of the *first* try, which is what λ follows; ``None`` where
             either is below rounding.
         tries: Lengths tried, each one evaluation of the loss.
+        products: Products with the undamped curvature that the model took.
         length: The share of the proposed step that was taken; 0 when every length was refused.
         clipped: Whether the trust radius shortened the step.
         negative_curvature: Where negative curvature was seen, and what was made of it; ``None``
@@ -35,6 +36,7 @@ class DampingRecord:
     actual: float | None
     ratio: float | None
     tries: int
+    products: int
     length: float
     clipped: bool
     negative_curvature: str | None
