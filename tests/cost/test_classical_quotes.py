@@ -9,17 +9,23 @@ from qnewton.cost import (
     cg_products,
     cg_quote,
     cholesky_quote,
+    ldl_quote,
     load_classical,
     lu_inverse_quote,
     lu_quote,
+    minres_products,
+    minres_quote,
     nominal_calibration,
+    sparse_cg_quote,
+    sparse_lu_quote,
+    woodbury_quote,
 )
-from qnewton.records import Calibration, Estimate, Facts, KernelFit
+from qnewton.records import Calibration, Drift, EarlierFacts, Estimate, Facts, KernelFit
 
 QUICK = settings(deadline=None, max_examples=100)
 NOMINAL = nominal_calibration()
 PAPER = load_classical("paper-h100")
-QUOTES = (lu_inverse_quote, lu_quote, cholesky_quote, cg_quote)
+QUOTES = (lu_inverse_quote, lu_quote, cholesky_quote, ldl_quote, cg_quote, minres_quote)
 
 
 def estimate(value, log_value=None):
@@ -47,7 +53,7 @@ def test_terms_add_up_and_prices_are_positive(n, kappa, dtype):
         assert priced.refused is None
         assert priced.seconds is not None
         assert 0 < priced.seconds < math.inf
-        # rel: correctly rounded sum of at most two terms.
+        # rel: correctly rounded sum of a few terms.
         assert math.fsum(t.seconds for t in priced.terms) == pytest.approx(
             priced.seconds, rel=1e-15
         )
@@ -139,7 +145,7 @@ def test_cg_records_what_it_priced():
     quote = cg_quote(NOMINAL, facts(kappa=100.0), tolerance=1e-4)
     assert quote.condition_number == 100.0
     assert quote.epsilon == 1e-4
-    assert [term.name for term in quote.terms] == ["products", "vectors"]
+    assert [term.name for term in quote.terms] == ["products", "vectors", "residual"]
     assert any(f"{cg_products(100.0, 1e-4)} products" in line for line in quote.assumptions)
 
 
@@ -182,3 +188,90 @@ def test_cg_bound_holds_for_real_runs():
             p, r = new + (new @ new) / (r @ r) * p, new
             products += 1
         assert products <= cg_products(kappa, 1e-6)
+
+
+ALL_QUOTES = (*QUOTES, sparse_cg_quote, sparse_lu_quote, woodbury_quote)
+LOW_RANK = Facts(n=10_000, rank=50, representation="low-rank", forming_flops=5e9)
+BY_PRODUCTS = Facts(n=10_000, representation="products", forming_flops=1e12, product_flops=1e8)
+SPARSE = Facts(n=10_000, representation="sparse", entries=50_000, envelope=1e6)
+
+
+def names(quote):
+    return [term.name for term in quote.terms]
+
+
+@pytest.mark.parametrize("facts", [LOW_RANK, BY_PRODUCTS, SPARSE], ids=lambda f: f.representation)
+def test_what_reads_entries_pays_for_forming_them_and_what_multiplies_does_not(facts):
+    known = replace(facts, earlier=EarlierFacts(step=3, cg_products=20, minres_products=22))
+    for quote in (lu_inverse_quote, lu_quote, cholesky_quote, ldl_quote):
+        priced = quote(NOMINAL, known)
+        assert names(priced)[0] == "forming"
+        assert priced.representation == facts.representation
+        assert priced.seconds > quote(NOMINAL, replace(known, representation="formed")).seconds
+    for quote in (cg_quote, minres_quote):
+        assert names(quote(NOMINAL, known)) == ["products", "vectors", "residual"]
+
+
+def test_products_of_an_earlier_step_are_priced_before_the_bound():
+    facts = Facts(n=1000, condition=estimate(1e4), earlier=EarlierFacts(step=7, cg_products=30))
+    quote = cg_quote(NOMINAL, facts)
+    assert "30 products, as many as step 7 took" in quote.assumptions
+    assert seconds(cg_quote, facts) < seconds(cg_quote, replace(facts, earlier=None))
+
+
+def test_a_run_that_did_not_converge_is_no_price_but_a_reason():
+    earlier = EarlierFacts(step=2, cg_unfinished=100, condition=estimate(50.0))
+    quote = cg_quote(NOMINAL, Facts(n=1000, earlier=earlier))
+    assert quote.refused == "CG had not converged after 100 products at step 2"
+
+
+def test_what_an_earlier_step_found_of_definiteness_counts_until_somebody_knows_better():
+    facts = Facts(n=100, earlier=EarlierFacts(step=4, definiteness="indefinite"))
+    for quote in (cholesky_quote, cg_quote, sparse_cg_quote):
+        assert "A is indefinite, as step 4 found" in str(quote(NOMINAL, facts).refused)
+    assert cholesky_quote(NOMINAL, replace(facts, definiteness="positive")).refused is None
+    found = EarlierFacts(step=4, definiteness="positive")
+    assumed = cholesky_quote(NOMINAL, Facts(n=100, earlier=found)).assumptions
+    assert "positive definite, as step 4 found" in assumed
+
+
+@pytest.mark.parametrize(
+    ("quote", "facts", "words"),
+    [
+        (lu_quote, replace(BY_PRODUCTS, forming_flops=None), "nobody counted them"),
+        (cg_quote, replace(BY_PRODUCTS, product_flops=None), "operations of a product are unknown"),
+        (cg_quote, replace(LOW_RANK, rank=None), "rank of the factor is unknown"),
+        (sparse_cg_quote, Facts(n=10), "number of nonzero entries is unknown"),
+        (sparse_lu_quote, Facts(n=10), "envelope of the nonzero entries is unknown"),
+        (woodbury_quote, BY_PRODUCTS, "not held as a low-rank factor"),
+    ],
+)
+def test_what_nobody_knows_is_refused_with_the_reason(quote, facts, words):
+    known = replace(facts, earlier=EarlierFacts(step=0, cg_products=5))
+    assert words in str(quote(NOMINAL, known).refused)
+
+
+def test_a_machine_that_was_timed_before_these_kernels_still_prices():
+    old = ("lu_inverse", "lu", "cholesky", "matvec", "gemm", "elementwise", "sort")
+    machine = replace(NOMINAL, fits=tuple(f for f in NOMINAL.fits if f.kernel in old))
+    for quote in (lu_quote, cholesky_quote, cg_quote, minres_quote):
+        assert quote(machine, facts()).refused is None
+    for quote, what in ((ldl_quote, facts()), (woodbury_quote, LOW_RANK)):
+        assert "qnewton calibrate" in str(quote(machine, what).refused)
+
+
+@QUICK
+@given(st.sampled_from(ALL_QUOTES), st.floats(1e-2, 1e2))
+def test_what_earlier_runs_found_multiplies_every_price_but_the_papers(quote, ratio):
+    solver = quote.__name__.removesuffix("_quote")
+    machine = replace(NOMINAL, drifts=(Drift(solver=solver, ratio=ratio, solves=9),))
+    what = LOW_RANK if solver == "woodbury" else replace(SPARSE, condition=estimate(10.0))
+    before, after = quote(NOMINAL, what), quote(machine, what)
+    factor = 1.0 if solver == "lu_inverse" else ratio
+    assert after.seconds == pytest.approx(factor * before.seconds, rel=1e-12)
+
+
+def test_minres_pays_kappa_where_signs_may_differ_and_its_root_where_not():
+    assert minres_products(100.0, 1e-6) == math.ceil(100 * math.log(2e6))
+    unsure, definite = facts(kappa=100.0), facts(kappa=100.0, definiteness="positive")
+    assert seconds(minres_quote, definite) < seconds(minres_quote, unsure)

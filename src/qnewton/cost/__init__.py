@@ -7,12 +7,13 @@ from qnewton.cost.calibration_store import (
     load_calibration,
     save_calibration,
 )
-from qnewton.cost.classical import (
-    cg_products,
-    cg_quote,
+from qnewton.cost.direct import (
     cholesky_quote,
+    ldl_quote,
     lu_inverse_quote,
     lu_quote,
+    sparse_lu_quote,
+    woodbury_quote,
 )
 from qnewton.cost.hardware import (
     available_classical,
@@ -22,6 +23,13 @@ from qnewton.cost.hardware import (
     nominal_calibration,
 )
 from qnewton.cost.kernels import KERNELS, Kernel, cubic_work, fit, matvec_work, price, sort_work
+from qnewton.cost.krylov import (
+    cg_products,
+    cg_quote,
+    minres_products,
+    minres_quote,
+    sparse_cg_quote,
+)
 from qnewton.cost.modelled import SurveyFact, modelled_seconds, own_charges
 from qnewton.cost.quantum import PAPER_EPSILON, break_even_gate_time, paper_quote
 from qnewton.cost.survey_budget import lanczos_products
@@ -42,12 +50,15 @@ __all__ = [
     "fit",
     "lanczos_products",
     "latest_calibration",
+    "ldl_quote",
     "load_calibration",
     "load_classical",
     "load_hardware",
     "lu_inverse_quote",
     "lu_quote",
     "matvec_work",
+    "minres_products",
+    "minres_quote",
     "modelled_seconds",
     "nominal_calibration",
     "own_charges",
@@ -56,4 +67,7 @@ __all__ = [
     "queries",
     "save_calibration",
     "sort_work",
+    "sparse_cg_quote",
+    "sparse_lu_quote",
+    "woodbury_quote",
 ]

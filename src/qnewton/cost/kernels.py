@@ -40,6 +40,8 @@ KERNELS: dict[str, Kernel] = {
     "residual": Kernel("N^2 per residual", has_overhead=True),
     "gemm": Kernel("flops", has_overhead=True),
     "gram": Kernel("flops", has_overhead=True),
+    # A product with a curvature by double backward: what autograd takes beside its operations.
+    "curvature_product": Kernel("flops", has_overhead=True),
     "compress": Kernel("N^2 searched for entries", has_overhead=True),
     "sparse_factor": Kernel("squared row lengths of a factor", has_overhead=True),
     # One pass over a vector or matrix.

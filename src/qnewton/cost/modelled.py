@@ -30,7 +30,8 @@ def modelled_seconds(
     stage             priced as
     ================  =========================================================================
     forward_backward  ``gemm`` of the pass's flops
-    curvature         ``gemm`` of each block's forming flops
+    curvature         ``gemm`` of each block's forming flops; nothing for one whose quotes were
+                      made before it was formed, since those hold the forming
     treatment         damping: ``elementwise`` N; relative damping: N² more for max|H|; pruning:
                       ``sort`` of N(N+1)/2; a cap chosen by row mass: ``sort`` of N rows of N
     survey            ``determinant``: one ``lu`` of N³; ``condition``: its products, each a
@@ -83,7 +84,11 @@ def modelled_seconds(
             f"{', '.join(get_args(SurveyFact))}"
         )
     forward_backward = _gemm(calibration, record.forward_backward_flops, dtype)
-    curvature = [_gemm(calibration, b.curvature.forming_flops, dtype) for b in record.blocks]
+    curvature = [
+        _gemm(calibration, block.curvature.forming_flops, dtype)
+        for block in record.blocks
+        if block.facts.representation == "formed"
+    ]
     treatment = [_treatment(block, calibration, dtype) for block in record.blocks]
     survey = [
         _fact(fact, block, calibration, dtype) for block in record.blocks for fact in surveyed

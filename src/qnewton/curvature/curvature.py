@@ -1,5 +1,6 @@
 """From a model and a closure to one linear system per block."""
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Literal, get_args
 
@@ -15,10 +16,17 @@ from qnewton.curvature.jacobian import GaussNewtonGraph, JacobianGraph
 from qnewton.curvature.output_loss import OutputLoss
 from qnewton.curvature.outputs import single_output
 from qnewton.curvature.patches import layers_of
-from qnewton.operators import LinearSystem, MatrixFreeOperator, SymmetricOperator
+from qnewton.operators import (
+    LinearSystem,
+    LowRankOperator,
+    MatrixFreeOperator,
+    SymmetricOperator,
+)
 from qnewton.records import CurvatureRecord
 
 Kind = Literal["hessian", "ggn", "fisher"]
+
+_PASSES_A_PRODUCT = 4.0  # forward and backward passes that a product by double backward takes
 
 
 class Curvature:
@@ -121,13 +129,17 @@ class Curvature:
                 "systems before release()"
             )
         operators = self._operators(evaluation, evaluation.root, kind or self.kind)
+        flops = evaluation.forward_backward_flops
+        product_flops = None if flops is None else _PASSES_A_PRODUCT * flops
         return [
             LinearSystem(
                 operator=operator,
                 rhs=-evaluation.gradient(block.parameters),
                 parameters=block.parameters,
                 name=block.name,
-                curvature=record,
+                curvature=record
+                if isinstance(operator, LowRankOperator)
+                else dataclasses.replace(record, product_flops=product_flops),
             )
             for block, (operator, record) in zip(self.blocks, operators, strict=True)
         ]

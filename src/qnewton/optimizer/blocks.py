@@ -1,7 +1,7 @@
 """One block through one step: treat, survey, quote, decide, solve, and the record of it."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -16,11 +16,13 @@ from qnewton.records import (
     Calibration,
     CurvatureRecord,
     Decision,
+    EarlierFacts,
     Facts,
     Quote,
 )
 from qnewton.scheduler.policy import decide
-from qnewton.scheduler.portfolio import Market, candidates, quotes
+from qnewton.scheduler.portfolio import Candidate, Market, candidates, quotes
+from qnewton.scheduler.routes import planned_facts, price_routes
 from qnewton.solvers import Solution
 from qnewton.solvers.classical import solve_absolute
 from qnewton.survey import survey
@@ -32,7 +34,8 @@ NOT_DEFINITE = "not positive definite"
 ABSOLUTE_LIMIT = 1024
 """Rows up to which an indefinite block is decomposed: a second in float64 on two cores."""
 
-_SEE_SIGNS = ("cholesky", "cg")
+# Woodbury's systems are definite by their form.
+_SEE_SIGNS = ("cholesky", "cg", "woodbury", "sparse_cg")
 
 # Lanczos products at κ up to about 30 to 1%, on the digits and on MNIST: 12 to 41.
 _DAMPED_PRODUCTS = 48
@@ -45,10 +48,13 @@ class SurveyPlan:
     Attributes:
         measure: Whether to measure anything beyond shapes.
         seed: Seeds the Lanczos start, so that a resumed run measures the same.
+        routes: Whether a block that nobody has to measure is priced before it is formed, and
+            formed only if its solver reads entries.
     """
 
     measure: bool
     seed: int
+    routes: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,12 +64,30 @@ class PreparedBlock:
     Attributes:
         system: The treated system.
         record: What is known of it so far.
-        formed: Whether its entries exist.
+        formed: Whether its entries exist, or may be formed by who needs them.
     """
 
     system: LinearSystem
     record: BlockRecord
     formed: bool
+    _entries: list[LinearSystem] = field(default_factory=list)
+
+    def for_solver(self, candidate: Candidate, clock: StageClock) -> LinearSystem:
+        """Return the system as ``candidate`` reads it, its entries formed once if it needs them.
+
+        Raises:
+            FloatingPointError: If an entry is not finite.
+        """
+        system = self.system
+        if not candidate.needs_entries or isinstance(system.operator, DenseOperator):
+            return system
+        if not self._entries:
+            with clock.stage("curvature"):
+                matrix = system.operator.dense()
+                _check_finite(matrix, system.name)
+            formed = DenseOperator(matrix, system.operator.treatment)
+            self._entries.append(system.with_operator(formed))
+        return self._entries[0]
 
 
 def prepare_block(
@@ -75,18 +99,29 @@ def prepare_block(
     clock: StageClock,
     formed: bool = True,
     definite: bool = False,
+    earlier: EarlierFacts | None = None,
 ) -> PreparedBlock:
     """Form, treat and survey one block, ask for quotes, and decide.
 
     With ``formed`` false the block is only multiplied with: nothing is formed or measured, and
     the candidates are those that need no entries. With ``definite`` policy ``classical`` asks
-    only classical solvers that see negative curvature.
+    only classical solvers that see negative curvature. Where the plan says so, nothing is formed
+    or measured either, and the decision is made from shapes and what the last step left
+    (``earlier``).
 
     Raises:
         FloatingPointError: If the curvature holds a number that is not finite.
     """
     curvature = system.operator
-    if formed:
+    routed = (
+        plan.routes
+        and policy == "classical"
+        and not plan.measure
+        and settings.prune is None
+        and settings.damping_scale == "absolute"
+        and (not formed or _forming_is_priced(system))
+    )
+    if formed and not routed:
         with clock.stage("curvature"):
             curvature = DenseOperator(curvature.dense())
             _check_finite(curvature.dense(), system.name)
@@ -106,13 +141,18 @@ def prepare_block(
                 batch=batch,
                 rank=rank,
             )
+        elif routed:
+            facts = planned_facts(system, earlier)
         else:
             notes = () if formed else ("not formed: N is above max_dense",)
             facts = Facts(n=system.n, batch=batch, rank=rank, notes=notes)
-    offers = quotes(facts, block_market, formed)
+    price = price_routes if routed else quotes
+    offers = price(facts, block_market, formed)
     if definite and policy == "classical":
         offers = tuple(_unless_blind(offer) for offer in offers)
-    decision = decide(policy, offers) if formed else _by_products(policy, offers, system.n)
+    priced = routed and any(o.seconds is not None and o.machine == "classical" for o in offers)
+    decided = formed or priced
+    decision = decide(policy, offers) if decided else _by_products(policy, offers, system.n)
     record = BlockRecord(
         name=system.name,
         n=system.n,
@@ -153,12 +193,16 @@ def solve_block(
     counts.
     """
     system, record = prepared.system, prepared.record
-    by_name = {c.name: c for c in candidates(market, prepared.formed)}
+    by_name = {c.name: c for c in candidates(market, prepared.formed, record.facts)}
     attempts: list[Attempt] = []
     for name in _order(record.decision):
+        candidate, offer = by_name[name], record.decision.quote(name)
+        limit = None if offer is None else offer.max_products
+        asked = market if limit is None else replace(market, max_products=limit)
+        ready = prepared.for_solver(candidate, clock)
         start = time.perf_counter()
         with clock.stage("solve"):
-            solution = by_name[name].run(system, record.facts, market)
+            solution = candidate.run(ready, record.facts, asked)
         attempts.append(_attempt(name, solution, time.perf_counter() - start))
         if not definite:
             if solution.outcome == "solved":
@@ -168,7 +212,8 @@ def solve_block(
         if solution.outcome == NOT_DEFINITE or (x is not None and _climbs(x, system.rhs)):
             attempts[-1] = replace(attempts[-1], outcome=NOT_DEFINITE)
             break
-        if x is not None and (solution.outcome == "solved" or name == "cg"):
+        descends = name == "cg" and limit is None
+        if x is not None and (solution.outcome == "solved" or descends):
             return x, replace(record, attempts=tuple(attempts))
     if definite and prepared.formed and system.n <= ABSOLUTE_LIMIT:
         start = time.perf_counter()
@@ -178,6 +223,13 @@ def solve_block(
         if solution.outcome == "solved":
             return solution.direction, replace(record, attempts=tuple(attempts))
     return None, replace(record, attempts=tuple(attempts))
+
+
+def _forming_is_priced(system: LinearSystem) -> bool:
+    """Return whether a route that reads entries has a price before they are there."""
+    record = system.curvature
+    held = isinstance(system.operator, DenseOperator)
+    return held or (record is not None and record.forming_flops is not None)
 
 
 def _unless_blind(offer: Quote) -> Quote:
@@ -236,6 +288,8 @@ def _attempt(name: str, solution: Solution, seconds: float) -> Attempt:
         outcome=solution.outcome,
         residual=solution.stats.residual,
         products=solution.stats.products,
+        condition=solution.stats.condition,
+        definiteness=solution.stats.definiteness,
         measured_seconds=seconds,
         quantum=solution.stats.quantum,
     )

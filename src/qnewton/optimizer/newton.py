@@ -13,7 +13,7 @@ from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.replicas import Replicas
 from qnewton.optimizer.settings import settings_of_block
 from qnewton.optimizer.update import Update
-from qnewton.records import BlockRecord
+from qnewton.records import BlockRecord, EarlierFacts
 from qnewton.scheduler.portfolio import Market
 
 
@@ -51,6 +51,7 @@ def newton_update(
     replicas: Replicas | None,
     on_solution: Callable[[LinearSystem, BlockRecord, Tensor], None],
     strength: float | None = None,
+    earlier: Callable[[str], EarlierFacts | None] = lambda _: None,
 ) -> NewtonUpdate:
     """Prepare and, if asked, solve every system; ``systems`` is used up on the way.
 
@@ -68,6 +69,7 @@ def newton_update(
         on_solution: Told every treated system that was solved.
         strength: λ of the groups whose damping is ``auto``. A direction then has to descend: a
             solver that meets negative curvature ends the update, which says where.
+        earlier: What the last solve of a block left, by the block's name.
 
     Raises:
         FloatingPointError: If some curvature holds a number that is not finite.
@@ -84,7 +86,13 @@ def newton_update(
             negative = NegatedOperator(system.operator)
             system = dataclasses.replace(system, operator=negative, rhs=-system.rhs)
         formed = system.n <= max_dense
-        prepared = prepare_block(system, settings, plan, policy, market, clock, formed, definite)
+        left = earlier(system.name)
+        if definite and left is not None:
+            # λ has moved since, and with it the signs.
+            left = dataclasses.replace(left, definiteness=None)
+        prepared = prepare_block(
+            system, settings, plan, policy, market, clock, formed, definite, left
+        )
         if not solve:
             records.append(prepared.record)
             continue

@@ -21,6 +21,7 @@ from qnewton.optimizer.blocks import SurveyPlan
 from qnewton.optimizer.bookkeeping import reason_to_skip, step_record
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.contract import ContractOptimizer
+from qnewton.optimizer.earlier import recall, remember
 from qnewton.optimizer.hooks import SolutionHook, StageHook, StepHooks
 from qnewton.optimizer.machine import default_calibration
 from qnewton.optimizer.newton import NOTHING_FOUND, NewtonUpdate, newton_update
@@ -465,8 +466,10 @@ class QNewton(ContractOptimizer):
         plan = SurveyPlan(
             measure=not solve or self.market.hardware is not None,
             seed=self.seed + step,
+            routes=replicas is None,
         )
-        return newton_update(
+        counters = self.counters
+        found = newton_update(
             systems,
             self.param_groups,
             solve=solve,
@@ -478,7 +481,12 @@ class QNewton(ContractOptimizer):
             replicas=replicas,
             on_solution=functools.partial(self._hooks.tell_solution, step),
             strength=strength,
+            earlier=lambda block: recall(counters, block, step),
         )
+        for record in found.blocks:
+            if record.attempts and record.decision.policy == "classical":
+                remember(counters, record, step, market.tolerance)
+        return found
 
     def _step_without_closure(self) -> None:
         """Take a first-order step on the gradients that are there; there is no loss to record."""

@@ -2,7 +2,14 @@
 
 from qnewton.records.codec import decode, encode
 from qnewton.records.damping import DampingRecord
-from qnewton.records.facts import Definiteness, Estimate, Facts, Treatment
+from qnewton.records.facts import (
+    Definiteness,
+    EarlierFacts,
+    Estimate,
+    Facts,
+    Representation,
+    Treatment,
+)
 from qnewton.records.machines import Calibration, Drift, Figure, KernelFit, QuantumHardware
 from qnewton.records.quotes import Decision, MachineKind, PriceTerm, QueryCount, Quote
 from qnewton.records.steps import (
@@ -28,6 +35,7 @@ __all__ = [
     "Decision",
     "Definiteness",
     "Drift",
+    "EarlierFacts",
     "Estimate",
     "Facts",
     "Figure",
@@ -42,6 +50,7 @@ __all__ = [
     "QuantumStats",
     "QueryCount",
     "Quote",
+    "Representation",
     "StepRecord",
     "Treatment",
     "decode",

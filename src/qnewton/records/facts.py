@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Definiteness = Literal["positive", "indefinite"]
+Representation = Literal["formed", "products", "low-rank", "sparse"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,31 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EarlierFacts:
+    """What an earlier step's solve of the same block paid for, and this step may use.
+
+    Attributes:
+        step: The step k these facts are known from.
+        tolerance: Relative residual that its products reached, or were meant to.
+        condition: The condition number its Krylov solver saw.
+        definiteness: What its factorisation or Krylov solver proved.
+        cg_products: Products conjugate gradients spent to the tolerance.
+        cg_unfinished: Products they spent without reaching it.
+        minres_products: Products MINRES spent to the tolerance.
+        minres_unfinished: Products it spent without reaching it.
+    """
+
+    step: int
+    tolerance: float | None = None
+    condition: Estimate | None = None
+    definiteness: Definiteness | None = None
+    cg_products: int | None = None
+    cg_unfinished: int | None = None
+    minres_products: int | None = None
+    minres_unfinished: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What the survey found out about the treated matrix A of one block.
 
@@ -63,6 +89,16 @@ class Facts:
         definiteness: ``positive`` only when certified; ``None`` when nobody looked.
         rank: Rank of the undamped part when the representation is low-rank.
         batch: Samples behind the curvature.
+        representation: How A is held: ``formed`` entries, ``products`` alone, a ``low-rank``
+            factor with damping, or ``sparse`` entries.
+        forming_flops: Operations that form the entries of an A without them.
+        product_flops: Operations of one product with an A known by ``products``, or by a factor
+            that has structure of its own.
+        gram_flops: Operations of UᵀU of a low-rank factor.
+        entries: Nonzero entries of a sparse A.
+        envelope: Σ r_i² over the rows of A's bandwidth-reducing ordering, r_i the distance from
+            the first entry to the diagonal: what a sparse factorisation costs at most.
+        earlier: What an earlier step's solve left.
         notes: Why a fact is missing, in words.
     """
 
@@ -77,6 +113,13 @@ class Facts:
     definiteness: Definiteness | None = None
     rank: int | None = None
     batch: int | None = None
+    representation: Representation = "formed"
+    forming_flops: float | None = None
+    product_flops: float | None = None
+    gram_flops: float | None = None
+    entries: int | None = None
+    envelope: float | None = None
+    earlier: EarlierFacts | None = None
     notes: tuple[str, ...] = ()
 
     def bound(self, method: str) -> Estimate | None:

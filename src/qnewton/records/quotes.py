@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from qnewton.records.facts import Representation
+
 MachineKind = Literal["classical", "quantum"]
 
 
@@ -52,6 +54,9 @@ class Quote:
         condition_number: The κ that was priced, after any clamping named in ``assumptions``.
         sparsity: The d that was priced.
         epsilon: The error tolerance that was priced.
+        representation: How the matrix was held when a classical solver was priced.
+        max_products: Where an iterative solver is only given a try: the products after which the
+            next quote takes over.
     """
 
     solver: str
@@ -68,6 +73,8 @@ class Quote:
     condition_number: float | None = None
     sparsity: int | None = None
     epsilon: float | None = None
+    representation: Representation | None = None
+    max_products: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from qnewton.records.damping import DampingRecord
-from qnewton.records.facts import Facts, Treatment
+from qnewton.records.facts import Definiteness, Estimate, Facts, Treatment
 from qnewton.records.quotes import Decision
 
 SCHEMA_VERSION = 1
@@ -47,6 +47,7 @@ class CurvatureRecord:
             ``jacobian``; or ``generic``.
         reason: Why that route: what the probe found, or what rules the other out.
         forming_flops: Floating-point operations to form the dense block.
+        product_flops: Those of one product by double backward; ``None`` where there is a factor.
         batch: Samples the loss averaged over; ``None`` when nothing tells.
     """
 
@@ -54,6 +55,7 @@ class CurvatureRecord:
     route: str
     reason: str
     forming_flops: float | None = None
+    product_flops: float | None = None
     batch: int | None = None
 
 
@@ -83,6 +85,8 @@ class Attempt:
         residual: ‖A x - b‖/‖b‖ against the true operator; ``None`` if there is no x.
         products: Matrix-vector products spent, 0 for a factorisation.
         measured_seconds: Wall-clock seconds.
+        condition: The condition number that a Krylov solver's own coefficients showed.
+        definiteness: What the solver proved of A.
         quantum: The quantum solver's own figures, when it was one.
     """
 
@@ -91,6 +95,8 @@ class Attempt:
     residual: float | None
     products: int
     measured_seconds: float
+    condition: Estimate | None = None
+    definiteness: Definiteness | None = None
     quantum: QuantumStats | None = None
 
 

@@ -9,12 +9,24 @@ from dataclasses import dataclass
 from qnewton.cost import (
     cg_quote,
     cholesky_quote,
+    ldl_quote,
     lu_inverse_quote,
     lu_quote,
+    minres_quote,
     paper_quote,
+    sparse_cg_quote,
+    sparse_lu_quote,
+    woodbury_quote,
 )
 from qnewton.operators import LinearSystem
-from qnewton.records import Calibration, Facts, MachineKind, QuantumHardware, Quote
+from qnewton.records import (
+    Calibration,
+    Facts,
+    MachineKind,
+    QuantumHardware,
+    Quote,
+    Representation,
+)
 from qnewton.solvers import Solution, solve
 
 
@@ -49,6 +61,7 @@ class Candidate:
         price: Makes its quote from the facts.
         run: Solves a system.
         needs_entries: Whether it reads the matrix's entries rather than multiplying with it.
+        needs: The representation without which it is no candidate; ``None`` if any will do.
     """
 
     name: str
@@ -56,15 +69,19 @@ class Candidate:
     price: Callable[[Facts, Market], Quote]
     run: Callable[[LinearSystem, Facts, Market], Solution]
     needs_entries: bool
+    needs: Representation | None = None
 
 
 def _classical(
-    name: str, price: Callable[[Facts, Market], Quote], needs_entries: bool = True
+    name: str,
+    price: Callable[[Facts, Market], Quote],
+    needs_entries: bool = True,
+    needs: Representation | None = None,
 ) -> Candidate:
     def run(system: LinearSystem, facts: Facts, market: Market) -> Solution:
         return solve(system, name, tolerance=market.tolerance, max_products=market.max_products)
 
-    return Candidate(name, "classical", price, run, needs_entries)
+    return Candidate(name, "classical", price, run, needs_entries, needs)
 
 
 def _run_qsvt(system: LinearSystem, facts: Facts, market: Market) -> Solution:
@@ -99,6 +116,26 @@ PORTFOLIO: tuple[Candidate, ...] = (
         lambda f, m: cg_quote(m.calibration, f, m.dtype, tolerance=m.tolerance),
         needs_entries=False,
     ),
+    _classical("ldl", lambda f, m: ldl_quote(m.calibration, f, m.dtype)),
+    _classical(
+        "minres",
+        lambda f, m: minres_quote(m.calibration, f, m.dtype, tolerance=m.tolerance),
+        needs_entries=False,
+    ),
+    _classical(
+        "woodbury",
+        lambda f, m: woodbury_quote(m.calibration, f, m.dtype),
+        needs_entries=False,
+        needs="low-rank",
+    ),
+    _classical(
+        "sparse_cg",
+        lambda f, m: sparse_cg_quote(m.calibration, f, m.dtype, tolerance=m.tolerance),
+        needs="sparse",
+    ),
+    _classical(
+        "sparse_lu", lambda f, m: sparse_lu_quote(m.calibration, f, m.dtype), needs="sparse"
+    ),
 )
 
 
@@ -112,17 +149,37 @@ def _quantum(hardware: QuantumHardware) -> Candidate:
     )
 
 
-def candidates(market: Market, formed: bool = True) -> tuple[Candidate, ...]:
+def candidates(
+    market: Market, may_form: bool = True, facts: Facts | None = None
+) -> tuple[Candidate, ...]:
     """Return the classical candidates, and the quantum one when there is a machine for it.
 
     Args:
         market: The machines.
-        formed: Whether the matrix has its entries; without them, candidates that multiply alone.
+        may_form: Whether the matrix has its entries, or they may be formed; otherwise only those
+            that need none.
+        facts: How the matrix is held: candidates that need another representation are left out,
+            those that need some when nobody knows. Sparse ones may read the zeros of a formed
+            matrix whose ``entries`` were counted.
     """
     found = PORTFOLIO if market.hardware is None else (*PORTFOLIO, _quantum(market.hardware))
-    return tuple(candidate for candidate in found if formed or not candidate.needs_entries)
+    return tuple(
+        candidate
+        for candidate in found
+        if (may_form or not candidate.needs_entries) and _held(candidate.needs, facts)
+    )
 
 
-def quotes(facts: Facts, market: Market, formed: bool = True) -> tuple[Quote, ...]:
+def _held(needs: Representation | None, facts: Facts | None) -> bool:
+    if needs is None:
+        return True
+    if facts is None:
+        return False
+    return facts.representation == needs or (needs == "sparse" and facts.entries is not None)
+
+
+def quotes(facts: Facts, market: Market, may_form: bool = True) -> tuple[Quote, ...]:
     """Return one quote a candidate; a candidate that cannot be priced says why in its quote."""
-    return tuple(candidate.price(facts, market) for candidate in candidates(market, formed))
+    return tuple(
+        candidate.price(facts, market) for candidate in candidates(market, may_form, facts)
+    )

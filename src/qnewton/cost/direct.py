@@ -1,0 +1,236 @@
+"""What factorisations cost: one quote a solver, priced from fitted kernels.
+
+A quote's terms add up to its seconds. Quotes are refused, never raised, for what a calibration
+or a survey does not know.
+"""
+
+from qnewton.cost.kernels import cubic_work, matvec_work
+from qnewton.cost.parts import Draft, definiteness_known
+from qnewton.records import Calibration, Facts, Quote
+
+_SOLVES_AS_PRODUCT = (
+    "the two triangular solves are priced as one matrix-vector product: both read N² entries"
+)
+_PASSES_OF_WOODBURY = 8
+
+
+def lu_inverse_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") -> Quote:
+    """Price LU inversion exactly as the paper does: C·N³.
+
+    Args:
+        calibration: The classical machine; C is its ``lu_inverse`` rate.
+        facts: Facts of the system; N is read, and what forming the entries costs.
+        dtype: ``float32`` or ``float64``.
+
+    Returns:
+        The quote of solver ``lu_inverse``, refused if the calibration has no rate.
+
+    Cost:
+        A few scalar operations; on the machine priced, 2N³ flops.
+
+    Reference:
+        Li et al., arXiv:2405.00252, IV-C ("Classical Solver Cost Estimation").
+
+    Example:
+        >>> from qnewton.cost import load_classical
+        >>> quote = lu_inverse_quote(load_classical("paper-h100"), Facts(n=12_544))
+        >>> f"{quote.seconds:.2f}"
+        '0.92'
+    """
+    draft = Draft("lu_inverse", calibration, facts, dtype, "C·N³ (paper IV-C)")
+    draft.assumptions.append("the inverse times the gradient is not charged, as in the paper")
+    draft.add_forming()
+    draft.add("invert", "lu_inverse", cubic_work(facts.n))
+    return draft.quote(drifts=False)
+
+
+def lu_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") -> Quote:
+    """Price an LU factorisation (2N³/3 flops) and its two triangular solves.
+
+    Args:
+        calibration: The classical machine.
+        facts: Facts of the system; N is read, and what forming the entries costs.
+        dtype: ``float32`` or ``float64``.
+
+    Returns:
+        The quote of solver ``lu`` with terms ``factor`` and ``solve``, refused if the calibration
+        lacks a rate.
+
+    Cost:
+        A few scalar operations.
+
+    Reference:
+        Golub and Van Loan, Matrix Computations, 4th ed., 3.4.
+
+    Example:
+        >>> from qnewton.cost import nominal_calibration
+        >>> [term.name for term in lu_quote(nominal_calibration(), Facts(n=100)).terms]
+        ['factor', 'solve']
+    """
+    return _factorisation("lu", calibration, facts, dtype)
+
+
+def ldl_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") -> Quote:
+    """Price an LDLᵀ factorisation (N³/3 flops, mostly unblocked) and its solves.
+
+    Args:
+        calibration: The classical machine; needs its ``ldl`` rate.
+        facts: Facts of the system; N is read, and what forming the entries costs.
+        dtype: ``float32`` or ``float64``.
+
+    Returns:
+        The quote of solver ``ldl``, refused if the calibration lacks a rate.
+
+    Cost:
+        A few scalar operations.
+
+    Reference:
+        Bunch and Kaufman 1977; Golub and Van Loan, Matrix Computations, 4th ed., 4.4.
+
+    Example:
+        >>> from qnewton.cost import nominal_calibration
+        >>> ldl_quote(nominal_calibration(), Facts(n=100)).refused is None
+        True
+    """
+    return _factorisation("ldl", calibration, facts, dtype)
+
+
+def cholesky_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") -> Quote:
+    """Price a Cholesky factorisation (N³/3 flops) and its two triangular solves.
+
+    Args:
+        calibration: The classical machine.
+        facts: Facts of the system; N and the definiteness are read, and what forming costs.
+        dtype: ``float32`` or ``float64``.
+
+    Returns:
+        The quote of solver ``cholesky`` with terms ``factor`` and ``solve``; refused if A is
+        known to be indefinite or the calibration lacks a rate.
+
+    Cost:
+        A few scalar operations.
+
+    Reference:
+        Golub and Van Loan, Matrix Computations, 4th ed., 4.2.
+
+    Example:
+        >>> from qnewton.cost import nominal_calibration
+        >>> facts = Facts(n=100, definiteness="indefinite")
+        >>> cholesky_quote(nominal_calibration(), facts).refused
+        'A is indefinite; Cholesky needs a positive definite matrix'
+    """
+    known, since = definiteness_known(facts)
+    if known == "indefinite":
+        draft = Draft("cholesky", calibration, facts, dtype, _model("cholesky"))
+        draft.refuse(f"A is indefinite{since}; Cholesky needs a positive definite matrix")
+        return draft.quote()
+    assumption = None
+    if known is None:
+        assumption = "positive definite, checked by the factorisation itself"
+    elif since:
+        assumption = f"positive definite{since}"
+    return _factorisation("cholesky", calibration, facts, dtype, assumption)
+
+
+def sparse_lu_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") -> Quote:
+    """Price a sparse LU factorisation by the envelope of a bandwidth-reducing ordering.
+
+    Minimum degree, which the solver orders by, seldom fills more than that envelope.
+
+    Args:
+        calibration: The classical machine; needs its ``sparse_factor`` rate.
+        facts: Facts of the system; its ``envelope`` and ``entries`` are read.
+        dtype: ``float32`` or ``float64``.
+
+    Returns:
+        The quote of solver ``sparse_lu``, refused where the envelope is unknown.
+
+    Cost:
+        A few scalar operations.
+
+    Reference:
+        George and Liu, Computer Solution of Large Sparse Positive Definite Systems, 4.3.
+
+    Example:
+        >>> from qnewton.cost import nominal_calibration
+        >>> sparse_lu_quote(nominal_calibration(), Facts(n=100)).refused
+        'the envelope of the nonzero entries is unknown'
+    """
+    model = "Σ r_i² over the rows of the envelope, and two sparse triangular solves"
+    draft = Draft("sparse_lu", calibration, facts, dtype, model)
+    unknown = "the envelope of the nonzero entries is unknown"
+    if facts.representation != "sparse" and facts.envelope is not None:
+        draft.add("compressing", "compress", matvec_work(facts.n))
+    draft.add("factor", "sparse_factor", facts.envelope, unknown=unknown)
+    # A factor's rows hold √(envelope·N) entries at most (Cauchy-Schwarz); read twice.
+    filled = None if facts.envelope is None else 2 * (facts.envelope * facts.n) ** 0.5
+    draft.add("solve", "sparse_matvec", filled, calls=2, unknown=unknown)
+    return draft.quote()
+
+
+def woodbury_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") -> Quote:
+    """Price Woodbury's identity: UᵀU, a Cholesky factorisation of order k, eight passes over U.
+
+    Args:
+        calibration: The classical machine; needs its ``gram`` rate.
+        facts: Facts of a system held as a low-rank factor: N, the rank k, ``gram_flops`` where
+            the factor has a structure of its own.
+        dtype: ``float32`` or ``float64`` of the factor; the small system is float64.
+
+    Returns:
+        The quote of solver ``woodbury``, refused for a system without a factor.
+
+    Cost:
+        A few scalar operations.
+
+    Reference:
+        Woodbury 1950; FORMULAS 4.
+
+    Example:
+        >>> from qnewton.cost import nominal_calibration
+        >>> facts = Facts(n=10_000, rank=50, representation="low-rank")
+        >>> [term.name for term in woodbury_quote(nominal_calibration(), facts).terms]
+        ['gram', 'factor', 'solve']
+    """
+    model = "2k²N for UᵀU, Cholesky of k³ in float64, eight products with U or Uᵀ"
+    draft = Draft("woodbury", calibration, facts, dtype, model)
+    if facts.representation != "low-rank":
+        draft.refuse("A is not held as a low-rank factor")
+        return draft.quote()
+    if facts.rank is None:
+        draft.refuse("the rank of the factor is unknown")
+        return draft.quote()
+    gram = 2.0 * facts.n * facts.rank**2 if facts.gram_flops is None else facts.gram_flops
+    draft.add("gram", "gram", gram)
+    double = Draft("woodbury", calibration, facts, "float64", model)
+    double.add("factor", "cholesky", cubic_work(facts.rank))
+    draft.terms += double.terms
+    if double.refused is not None:
+        draft.refuse(double.refused)
+    if facts.product_flops is None:
+        work = float(_PASSES_OF_WOODBURY * facts.n * facts.rank)
+        draft.add("solve", "matvec", work, calls=_PASSES_OF_WOODBURY)
+    else:
+        half = _PASSES_OF_WOODBURY // 2
+        draft.add("solve", "gemm", half * facts.product_flops, calls=_PASSES_OF_WOODBURY)
+    return draft.quote()
+
+
+def _model(kernel: str) -> str:
+    return f"{kernel} factorisation (N³) and two triangular solves (N²)"
+
+
+def _factorisation(
+    kernel: str, calibration: Calibration, facts: Facts, dtype: str, assumption: str | None = None
+) -> Quote:
+    draft = Draft(kernel, calibration, facts, dtype, _model(kernel))
+    if assumption is not None:
+        draft.assumptions.append(assumption)
+    draft.add_forming()
+    draft.add("factor", kernel, cubic_work(facts.n))
+    if draft.timed("substitution"):
+        draft.add("solve", "substitution", matvec_work(facts.n))
+    else:
+        draft.assumptions.append(_SOLVES_AS_PRODUCT)
+        draft.add("solve", "matvec", matvec_work(facts.n))
+    return draft.quote()

@@ -1,0 +1,248 @@
+"""What Krylov solvers cost: products, the vectors beside them, and the check of the residual.
+
+How many products is what the last step of the block took, else what its condition number bounds.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from qnewton.cost.parts import Draft, definiteness_known
+from qnewton.records import Calibration, Estimate, Facts, Quote
+
+
+def cg_products(condition_number: float, tolerance: float) -> int:
+    """Bound the conjugate-gradient products to a relative residual: ⌈½√κ ln(2√κ/ε)⌉.
+
+    Args:
+        condition_number: κ of a positive definite matrix, at least 1.
+        tolerance: Relative residual ε, between 0 and 1.
+
+    Returns:
+        Products with the matrix, at least 1. Exact arithmetic; starts at x = 0.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Cost:
+        A few scalar operations.
+
+    Reference:
+        Saad, Iterative Methods for Sparse Linear Systems, 2nd ed., eq. 6.128, whose A-norm error
+        bound 2((√κ-1)/(√κ+1))^k loses √κ when turned into a residual.
+
+    Example:
+        >>> cg_products(100.0, 1e-6)
+        85
+    """
+    _check(condition_number, tolerance)
+    root = math.sqrt(condition_number)
+    return max(1, math.ceil(0.5 * root * (math.log(2 * root) - math.log(tolerance))))
+
+
+def minres_products(condition_number: float, tolerance: float) -> int:
+    """Bound the MINRES products to a relative residual, signs unknown: ⌈κ ln(2/ε)⌉.
+
+    Args:
+        condition_number: κ = max|λ|/min|λ|, at least 1.
+        tolerance: Relative residual ε, between 0 and 1.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Reference:
+        Greenbaum, Iterative Methods for Solving Linear Systems, 3.1: for a spectrum on both sides
+        of zero, 2((κ-1)/(κ+1))^⌊k/2⌋, which is below 2·exp(-k/κ).
+
+    Example:
+        >>> minres_products(100.0, 1e-6)
+        1451
+    """
+    _check(condition_number, tolerance)
+    return max(1, math.ceil(condition_number * (math.log(2) - math.log(tolerance))))
+
+
+def cg_quote(
+    calibration: Calibration, facts: Facts, dtype: str = "float32", *, tolerance: float = 1e-6
+) -> Quote:
+    """Price conjugate gradients on A as it is held: entries, a factor, or products alone.
+
+    Args:
+        calibration: The classical machine.
+        facts: Facts of the system; the products are those of ``facts.earlier`` where an earlier
+            step spent some, else :func:`cg_products` of the condition number.
+        dtype: ``float32`` or ``float64``.
+        tolerance: Relative residual to reach.
+
+    Returns:
+        The quote of solver ``cg`` with terms ``products``, ``vectors`` and ``residual``; refused
+        if A is known to be indefinite, nothing tells its products, or a rate is missing.
+
+    Raises:
+        ValueError: If the tolerance or the condition number is out of range.
+
+    Cost:
+        A few scalar operations.
+
+    Reference:
+        See :func:`cg_products`.
+
+    Example:
+        >>> from qnewton.cost import nominal_calibration
+        >>> cg_quote(nominal_calibration(), Facts(n=100)).refused
+        'the condition number is unknown; survey it to price CG'
+    """
+    draft = Draft("cg", calibration, facts, dtype, "⌈½√κ ln(2√κ/ε)⌉ products, or the last step's")
+    return _definite_quote(draft, tolerance, on_entries=False)
+
+
+def sparse_cg_quote(
+    calibration: Calibration, facts: Facts, dtype: str = "float32", *, tolerance: float = 1e-6
+) -> Quote:
+    """Price conjugate gradients on the nonzero entries alone.
+
+    As :func:`cg_quote`; a product is ``sparse_matvec`` of the entries, which are searched for
+    (``compress``) where A is formed.
+
+    Example:
+        >>> from qnewton.cost import nominal_calibration
+        >>> from qnewton.records import EarlierFacts
+        >>> earlier = EarlierFacts(step=0, cg_products=5)
+        >>> sparse_cg_quote(nominal_calibration(), Facts(n=10, earlier=earlier)).refused
+        'the number of nonzero entries is unknown'
+    """
+    model = "⌈½√κ ln(2√κ/ε)⌉ products of the nonzero entries, or the last step's"
+    return _definite_quote(
+        Draft("sparse_cg", calibration, facts, dtype, model), tolerance, on_entries=True
+    )
+
+
+def minres_quote(
+    calibration: Calibration, facts: Facts, dtype: str = "float32", *, tolerance: float = 1e-6
+) -> Quote:
+    """Price MINRES on A as it is held; A may be indefinite.
+
+    Args:
+        calibration: The classical machine.
+        facts: Facts of the system; the products are the last step's, else ½√κ ln(2√κ/ε) where A
+            is known to be definite and κ ln(2/ε) where it is not.
+        dtype: ``float32`` or ``float64``.
+        tolerance: Relative residual to reach.
+
+    Returns:
+        The quote of solver ``minres``, refused if nothing tells its products or a rate is missing.
+
+    Raises:
+        ValueError: If the tolerance or the condition number is out of range.
+
+    Reference:
+        See :func:`minres_products`.
+
+    Example:
+        >>> from qnewton.cost import nominal_calibration
+        >>> minres_quote(nominal_calibration(), Facts(n=100)).refused
+        'the condition number is unknown; survey it to price MINRES'
+    """
+    model = "⌈κ ln(2/ε)⌉ products, ⌈½√κ ln(2√κ/ε)⌉ of a definite matrix, or the last step's"
+    draft = Draft("minres", calibration, facts, dtype, model)
+    definite = definiteness_known(facts)[0] == "positive"
+    bound = cg_products if definite else minres_products
+    counted = _count(draft, "MINRES", "minres", bound, tolerance)
+    if counted is None:
+        return draft.quote()
+    draft.add_products(counted.products)
+    draft.add_vectors("minres_step", counted.products)
+    draft.add_residual()
+    return draft.quote(condition_number=counted.condition, epsilon=tolerance)
+
+
+@dataclass(frozen=True)
+class _Counted:
+    products: int
+    condition: float | None
+
+
+def _definite_quote(draft: Draft, tolerance: float, on_entries: bool) -> Quote:
+    known, since = definiteness_known(draft.facts)
+    if known == "indefinite":
+        draft.refuse(f"A is indefinite{since}; CG needs a positive definite matrix")
+        return draft.quote()
+    counted = _count(draft, "CG", "cg", cg_products, tolerance)
+    if counted is None:
+        return draft.quote()
+    if known is None:
+        draft.assumptions.append("positive definite, which nobody has certified")
+    elif since:
+        draft.assumptions.append(f"positive definite{since}")
+    if on_entries:
+        draft.add_entry_products(counted.products + 1)
+        draft.add_vectors("cg_step", counted.products)
+    else:
+        draft.add_products(counted.products)
+        draft.add_vectors("cg_step", counted.products)
+        draft.add_residual()
+    return draft.quote(condition_number=counted.condition, epsilon=tolerance)
+
+
+def _count(
+    draft: Draft,
+    name: str,
+    field: str,
+    bound: Callable[[float, float], int],
+    tolerance: float,
+) -> _Counted | None:
+    """Return the products to price, or refuse: the last step's before what κ bounds."""
+    earlier = draft.facts.earlier
+    condition = draft.facts.condition
+    if earlier is not None:
+        spent = getattr(earlier, f"{field}_products")
+        unfinished = getattr(earlier, f"{field}_unfinished")
+        if spent is not None:
+            products = _rescaled(spent, earlier.tolerance, tolerance)
+            draft.assumptions.append(f"{products} products, as many as step {earlier.step} took")
+            return _Counted(products, None)
+        if unfinished is not None:
+            draft.refuse(
+                f"{name} had not converged after {unfinished} products at step {earlier.step}"
+            )
+            return None
+        condition = condition or earlier.condition
+    value = _usable_condition(draft, name, condition)
+    if value is None or condition is None:
+        return None
+    products = bound(value, tolerance)
+    draft.assumptions.append(
+        f"{products} products, the most exact arithmetic needs at κ = {condition.describe()} "
+        f"for a residual of {tolerance:.2g}"
+    )
+    return _Counted(products, value)
+
+
+def _rescaled(products: int, reached: float | None, tolerance: float) -> int:
+    """Return the products to another residual: they grow as ln(2/ε)."""
+    if reached is None or reached == tolerance:
+        return products
+    return max(1, math.ceil(products * math.log(2 / tolerance) / math.log(2 / reached)))
+
+
+def _usable_condition(draft: Draft, name: str, condition: Estimate | None) -> float | None:
+    if condition is None:
+        draft.refuse(f"the condition number is unknown; survey it to price {name}")
+    elif condition.value is None and condition.log_value is None:
+        draft.refuse(
+            f"the condition number is not known, {condition.describe()}, so {name} has no price"
+        )
+    elif condition.value is None or not math.isfinite(condition.value):
+        draft.refuse(f"the condition number is {condition.describe()}, too large to price {name}")
+    else:
+        return condition.value
+    return None
+
+
+def _check(condition_number: float, tolerance: float) -> None:
+    if not 1 <= condition_number < math.inf:
+        raise ValueError(
+            f"condition_number is {condition_number!r}; it must be finite and at least 1"
+        )
+    if not 0 < tolerance < 1:
+        raise ValueError(f"tolerance is {tolerance!r}; it must lie between 0 and 1")

@@ -1,0 +1,181 @@
+"""What every classical quote is put together from: terms, assumptions, refusals, and forming."""
+
+import math
+from dataclasses import dataclass, field
+
+from qnewton.cost.kernels import matvec_work, missing_fit, price
+from qnewton.records import Calibration, Definiteness, Facts, PriceTerm, Quote
+
+PASSES_BESIDE_A_PRODUCT = 5
+"""Passes over N-vectors beside a Krylov product, where no kernel timed them together."""
+
+
+@dataclass
+class Draft:
+    """A quote in the making: terms are added until one of them has no price.
+
+    Args:
+        solver: Name in the portfolio.
+        calibration: The classical machine.
+        facts: What is known of the system.
+        dtype: ``float32`` or ``float64``.
+        model: The formula, in words.
+
+    Attributes:
+        refused: Why there is no price; ``None`` as long as there may be one.
+    """
+
+    solver: str
+    calibration: Calibration
+    facts: Facts
+    dtype: str
+    model: str
+    terms: list[PriceTerm] = field(default_factory=list)
+    assumptions: list[str] = field(default_factory=list)
+    refused: str | None = None
+
+    def refuse(self, reason: str) -> None:
+        """Keep the first reason why there is no price."""
+        self.refused = self.refused or reason
+
+    def add(
+        self, name: str, kernel: str, work: float | None, *, calls: int = 1, unknown: str = ""
+    ) -> None:
+        """Add a term, or refuse: for a rate nobody timed, or work that is ``unknown``."""
+        if work is None:
+            self.refuse(unknown)
+        elif self.calibration.fit(kernel, self.dtype) is None:
+            self.refuse(missing_fit(self.calibration, kernel, self.dtype))
+        else:
+            seconds = price(self.calibration, kernel, work, self.dtype, calls=calls)
+            self.terms.append(PriceTerm(name=name, seconds=seconds))
+
+    def timed(self, kernel: str) -> bool:
+        """Return whether the calibration has a rate of the kernel."""
+        return self.calibration.fit(kernel, self.dtype) is not None
+
+    def add_forming(self) -> None:
+        """Add what the entries cost where they are not there yet."""
+        facts = self.facts
+        if facts.representation == "formed":
+            return
+        if facts.representation == "sparse":
+            self.add("forming", "elementwise", float(facts.n) ** 2)
+            return
+        unknown = "the operations that form the entries: nobody counted them"
+        self.add("forming", "gemm", facts.forming_flops, unknown=unknown)
+
+    def add_products(self, count: int) -> None:
+        """Add ``count`` products with A as it is held."""
+        facts = self.facts
+        if facts.representation == "formed":
+            self.add("products", "matvec", matvec_work(facts.n, count), calls=count)
+        elif facts.representation == "sparse":
+            self._add_sparse_products(count)
+        elif facts.product_flops is not None:
+            kernel = "curvature_product" if facts.representation == "products" else "gemm"
+            self.add("products", kernel, count * facts.product_flops, calls=count)
+        elif facts.representation == "low-rank":
+            # U and Uᵀ, N·k entries each, are read as a dense matrix is.
+            work = None if facts.rank is None else 2.0 * count * facts.n * facts.rank
+            self.add(
+                "products",
+                "matvec",
+                work,
+                calls=2 * count,
+                unknown="the rank of the factor is unknown",
+            )
+        else:
+            self.refuse("the operations of a product are unknown")
+
+    def _add_sparse_products(self, count: int) -> None:
+        entries = self.facts.entries
+        self.add(
+            "products",
+            "sparse_matvec",
+            None if entries is None else float(count) * entries,
+            calls=count,
+            unknown="the number of nonzero entries is unknown",
+        )
+
+    def add_entry_products(self, count: int) -> None:
+        """Add ``count`` products with the nonzero entries, which a formed A is searched for."""
+        if self.facts.representation != "sparse":
+            self.add("compressing", "compress", matvec_work(self.facts.n))
+        self._add_sparse_products(count)
+
+    def add_vectors(self, kernel: str, count: int) -> None:
+        """Add the vector operations beside ``count`` products."""
+        n = self.facts.n
+        if self.timed(kernel):
+            self.add("vectors", kernel, float(count) * n, calls=count)
+        else:
+            passes = PASSES_BESIDE_A_PRODUCT * count
+            self.add("vectors", "elementwise", float(passes) * n, calls=passes)
+
+    def add_residual(self) -> None:
+        """Add the product that checks the residual."""
+        if self.facts.representation == "formed" and self.timed("residual"):
+            self.add("residual", "residual", matvec_work(self.facts.n))
+            return
+        before = len(self.terms)
+        self.add_products(1)
+        for index in range(before, len(self.terms)):
+            self.terms[index] = PriceTerm(name="residual", seconds=self.terms[index].seconds)
+
+    def quote(
+        self,
+        *,
+        drifts: bool = True,
+        condition_number: float | None = None,
+        epsilon: float | None = None,
+    ) -> Quote:
+        """Return the finished quote, every term times what earlier runs found of the solver."""
+        if self.refused is not None:
+            return Quote(
+                solver=self.solver,
+                machine="classical",
+                seconds=None,
+                model=self.model,
+                hardware=self.calibration.name,
+                refused=self.refused,
+                representation=self.facts.representation,
+            )
+        terms, assumptions = tuple(self.terms), list(self.assumptions)
+        drift = self.calibration.drift(self.solver) if drifts else None
+        if drift is not None:
+            terms = tuple(PriceTerm(name=t.name, seconds=drift.ratio * t.seconds) for t in terms)
+            assumptions.append(
+                f"times {drift.ratio:.3g}, what {drift.solves} solves of earlier runs took"
+            )
+        if not any(fit.samples for fit in self.calibration.fits):
+            # Rates that nobody timed here say so in every quote made from them.
+            assumptions.append(self.calibration.source)
+        return Quote(
+            solver=self.solver,
+            machine="classical",
+            seconds=math.fsum(term.seconds for term in terms),
+            model=self.model,
+            hardware=self.calibration.name,
+            terms=terms,
+            assumptions=tuple(assumptions),
+            condition_number=condition_number,
+            epsilon=epsilon,
+            representation=self.facts.representation,
+        )
+
+
+def definiteness_known(facts: Facts) -> tuple[Definiteness | None, str]:
+    """Return what is known of A's signs, and where from: this step's survey before an earlier one.
+
+    Example:
+        >>> from qnewton.records import EarlierFacts
+        >>> earlier = EarlierFacts(step=4, definiteness="indefinite")
+        >>> definiteness_known(Facts(n=3, earlier=earlier))
+        ('indefinite', ', as step 4 found')
+    """
+    if facts.definiteness is not None:
+        return facts.definiteness, ""
+    if facts.earlier is not None and facts.earlier.definiteness is not None:
+        return facts.earlier.definiteness, f", as step {facts.earlier.step} found"
+    return None, ""
