@@ -175,9 +175,7 @@ def attempt(solver: str, outcome: str, products: int = 0) -> Attempt:
 def test_facts_left_by_a_failed_try_and_the_factorisation_after_it():
     record = solved_by(attempt("cg", "not converged", 12), attempt("cholesky", "solved"))
     left = facts_left(record, 5, 1e-6, None)
-    assert left == EarlierFacts(
-        step=5, tolerance=1e-6, definiteness="positive", cg_unfinished=12
-    )
+    assert left == EarlierFacts(step=5, tolerance=1e-6, definiteness="positive", cg_unfinished=12)
 
 
 def test_facts_left_by_a_solve_forget_an_earlier_failure():

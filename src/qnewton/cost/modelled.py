@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, get_args
 
 from qnewton.cost.kernels import cubic_work, matvec_work, price, sort_work
+from qnewton.cost.parts import FORMING
 from qnewton.records import BlockRecord, Calibration, ModelledSeconds, Quote, StepRecord
 
 SurveyFact = Literal["determinant", "condition", "row_sparsity"]
@@ -87,18 +88,14 @@ def modelled_seconds(
     curvature = [
         _gemm(calibration, block.curvature.forming_flops, dtype)
         for block in record.blocks
-        if block.facts.representation == "formed"
+        # Sparse ones were formed to be pruned.
+        if block.facts.representation in ("formed", "sparse")
     ]
     treatment = [_treatment(block, calibration, dtype) for block in record.blocks]
     survey = [
         _fact(fact, block, calibration, dtype) for block in record.blocks for fact in surveyed
     ]
-    solve = [
-        quote.seconds
-        for block in record.blocks
-        if block.attempts
-        for quote in _charges(charged, block)
-    ]
+    solve = [_solve(_charges(charged, block)) for block in record.blocks if block.attempts]
     update = 0.0
     if record.skipped is None:
         update = price(calibration, "elementwise", record.parameters, dtype)
@@ -151,6 +148,15 @@ def _charges(charged: Mapping[str, Sequence[Quote]], block: BlockRecord) -> Sequ
     return charged[block.name]
 
 
+def _solve(charges: Sequence[Quote]) -> float | None:
+    """Return the price of all solvers of a block, which form its entries once."""
+    seconds = _sum([quote.seconds for quote in charges])
+    forming = [term.seconds for q in charges for term in q.terms if term.name == FORMING]
+    if seconds is None or not forming:
+        return seconds
+    return seconds - math.fsum(forming) + max(forming)
+
+
 def _gemm(calibration: Calibration, flops: float | None, dtype: str) -> float | None:
     return None if flops is None else price(calibration, "gemm", flops, dtype)
 
@@ -172,6 +178,8 @@ def _treatment(block: BlockRecord, calibration: Calibration, dtype: str) -> floa
 def _fact(
     fact: SurveyFact, block: BlockRecord, calibration: Calibration, dtype: str
 ) -> float | None:
+    if block.facts.measured_at is not None:
+        return 0.0  # an earlier step paid
     if fact == "determinant":
         return price(calibration, "lu", cubic_work(block.n), dtype)
     if fact == "row_sparsity":

@@ -15,6 +15,7 @@ from qnewton.operators import (
     SymmetricOperator,
 )
 from qnewton.optimizer.clock import StageClock
+from qnewton.optimizer.earlier import with_survey
 from qnewton.optimizer.settings import GroupSettings
 from qnewton.records import (
     Attempt,
@@ -109,6 +110,7 @@ def prepare_block(
     formed: bool = True,
     definite: bool = False,
     earlier: EarlierFacts | None = None,
+    surveyed: Facts | None = None,
 ) -> PreparedBlock:
     """Form, treat and survey one block, ask for quotes, and decide.
 
@@ -116,16 +118,17 @@ def prepare_block(
     the candidates are those that need no entries. With ``definite`` policy ``classical`` asks
     only classical solvers that see negative curvature. Where the plan says so, nothing is formed
     or measured either, and the decision is made from shapes and what the last step left
-    (``earlier``).
+    (``earlier``). What a survey not long ago found (``surveyed``) is not measured again.
 
     Raises:
         FloatingPointError: If the curvature holds a number that is not finite.
     """
     curvature = system.operator
+    measure = plan.measure and surveyed is None
     routed = (
         plan.routes
         and policy == "classical"
-        and not plan.measure
+        and not measure
         and settings.prune is None
         and settings.damping_scale == "absolute"
         and (not formed or _forming_is_priced(system))
@@ -136,14 +139,14 @@ def prepare_block(
             _check_finite(curvature.dense(), system.name)
     with clock.stage("treatment"):
         operator = _treat(curvature, settings)
-        if policy == "classical" and not plan.measure:
+        if policy == "classical" and not measure:
             operator = _sparse_where_it_pays(operator)
     treated = system.with_operator(operator)
     batch = system.curvature.batch if system.curvature is not None else None
     rank = system.operator.rank if isinstance(system.operator, LowRankOperator) else None
     block_market = replace(market, dtype=str(operator.dtype).removeprefix("torch."))
     with clock.stage("survey"):
-        if plan.measure and formed:
+        if measure and formed:
             facts = survey(
                 operator,
                 bounds=("determinant", "trace"),
@@ -159,6 +162,8 @@ def prepare_block(
         else:
             notes = () if formed else ("not formed: N is above max_dense",)
             facts = Facts(n=system.n, batch=batch, rank=rank, notes=notes)
+        if surveyed is not None:
+            facts = with_survey(facts, surveyed)
     price = price_routes if routed or facts.representation == "sparse" else quotes
     offers = price(facts, block_market, formed)
     if definite and policy == "classical":

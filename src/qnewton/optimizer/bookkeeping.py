@@ -70,6 +70,7 @@ def step_record(
 
 
 def _facts_paid_for(record: StepRecord, policy: str, market: Market) -> tuple[SurveyFact, ...]:
-    if any(block.decision.chosen == "cg" for block in record.blocks):
+    by_condition = [block for block in record.blocks if block.decision.chosen == "cg"]
+    if any(block.facts.condition is not None for block in by_condition):
         return ("condition",)
     return needs_survey(policy, market.hardware)

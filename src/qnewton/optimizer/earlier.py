@@ -1,8 +1,9 @@
 """What a block's last solve left for its next one, kept as plain numbers in the state."""
 
+from dataclasses import replace
 from typing import Any
 
-from qnewton.records import BlockRecord, Definiteness, EarlierFacts
+from qnewton.records import BlockRecord, Definiteness, EarlierFacts, Estimate, Facts
 from qnewton.scheduler.routes import facts_left
 
 _LOOK_AGAIN = 10
@@ -54,8 +55,92 @@ def remember(counters: dict[str, Any], record: BlockRecord, step: int, tolerance
     signs = {"positive": 1, "indefinite": -1, None: 0}[left.definiteness]
     values = {name: getattr(left, name) for name in _COUNTS}
     values |= {"step": step, "tolerance": left.tolerance, "definiteness": signs}
+    _store(counters, record.name, values)
+
+
+def _store(counters: dict[str, Any], block: str, values: dict[str, Any]) -> None:
     for name, value in values.items():
         if value is None:
-            counters.pop(f"{record.name}.{name}", None)
+            counters.pop(f"{block}.{name}", None)
         else:
-            counters[f"{record.name}.{name}"] = value
+            counters[f"{block}.{name}"] = value
+
+
+_PLAIN = ("row_sparsity", "half_mass_sparsity", "max_abs", "norm", "frobenius")
+_ESTIMATES = ("condition", "determinant", "trace")
+_ENDS = ("value", "low", "high", "log_value", "products")
+
+
+def recall_survey(counters: dict[str, Any], block: str, newest: int) -> Facts | None:
+    """Return what the last survey of a block found, if it was at step ``newest`` or later.
+
+    Example:
+        >>> state = {"full.surveyed": 4, "full.n": 9, "full.row_sparsity": 3}
+        >>> recall_survey(state, "full", 2).row_sparsity, recall_survey(state, "full", 5)
+        (3, None)
+    """
+    at = counters.get(f"{block}.surveyed")
+    if at is None or at < newest:
+        return None
+    known = {name: _estimate(counters, block, name) for name in _ESTIMATES}
+    bounds = (known["determinant"], known["trace"])
+    signs = _SIGNS.get(int(counters.get(f"{block}.surveyed_definiteness", 0)))
+    return Facts(
+        n=int(counters[f"{block}.n"]),
+        condition=known["condition"],
+        bounds=tuple(bound for bound in bounds if bound is not None),
+        definiteness=signs,
+        measured_at=int(at),
+        notes=(f"κ, d and the norms are those that step {at} measured",),
+        **{name: counters.get(f"{block}.{name}") for name in _PLAIN},
+    )
+
+
+def remember_survey(counters: dict[str, Any], record: BlockRecord, step: int) -> None:
+    """Keep what a survey of a block measured at ``step``."""
+    facts, block = record.facts, record.name
+    signs = {"positive": 1, "indefinite": -1, None: 0}[facts.definiteness]
+    values: dict[str, Any] = {"surveyed": step, "n": facts.n, "surveyed_definiteness": signs}
+    values |= {name: getattr(facts, name) for name in _PLAIN}
+    for name in _ESTIMATES:
+        estimate = facts.condition if name == "condition" else facts.bound(name)
+        values |= {
+            f"{name}.{end}": None if estimate is None else getattr(estimate, end) for end in _ENDS
+        }
+        values[f"{name}.exact"] = (estimate is not None and estimate.method == "exact") or None
+    _store(counters, block, values)
+
+
+def with_survey(facts: Facts, surveyed: Facts) -> Facts:
+    """Return this step's facts with κ, d and the norms of an earlier survey.
+
+    Example:
+        >>> with_survey(Facts(n=3, batch=8), Facts(n=3, row_sparsity=2, measured_at=1)).batch
+        8
+    """
+    return replace(
+        facts,
+        condition=surveyed.condition,
+        bounds=surveyed.bounds,
+        definiteness=surveyed.definiteness,
+        measured_at=surveyed.measured_at,
+        notes=(*facts.notes, *surveyed.notes),
+        **{name: getattr(surveyed, name) for name in _PLAIN},
+    )
+
+
+def _estimate(counters: dict[str, Any], block: str, name: str) -> Estimate | None:
+    ends = {end: counters.get(f"{block}.{name}.{end}") for end in _ENDS}
+    if ends["products"] is None:
+        return None
+    method = "lanczos" if name == "condition" else name
+    if counters.get(f"{block}.{name}.exact"):
+        method = "exact"
+    return Estimate(
+        value=ends["value"],
+        low=ends["low"],
+        high=ends["high"],
+        method=method,
+        products=int(ends["products"]),
+        log_value=ends["log_value"],
+    )

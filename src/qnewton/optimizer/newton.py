@@ -13,7 +13,7 @@ from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.replicas import Replicas
 from qnewton.optimizer.settings import settings_of_block
 from qnewton.optimizer.update import Update
-from qnewton.records import BlockRecord, EarlierFacts
+from qnewton.records import BlockRecord, EarlierFacts, Facts
 from qnewton.scheduler.portfolio import Market
 
 
@@ -52,6 +52,7 @@ def newton_update(
     on_solution: Callable[[LinearSystem, BlockRecord, Tensor], None],
     strength: float | None = None,
     earlier: Callable[[str], EarlierFacts | None] = lambda _: None,
+    surveyed: Callable[[str], Facts | None] = lambda _: None,
 ) -> NewtonUpdate:
     """Prepare and, if asked, solve every system; ``systems`` is used up on the way.
 
@@ -70,6 +71,7 @@ def newton_update(
         strength: λ of the groups whose damping is ``auto``. A direction then has to descend: a
             solver that meets negative curvature ends the update, which says where.
         earlier: What the last solve of a block left, by the block's name.
+        surveyed: What a survey of a block found that is recent enough, by the block's name.
 
     Raises:
         FloatingPointError: If some curvature holds a number that is not finite.
@@ -91,7 +93,16 @@ def newton_update(
             # λ has moved since, and with it the signs.
             left = dataclasses.replace(left, definiteness=None)
         prepared = prepare_block(
-            system, settings, plan, policy, market, clock, formed, definite, left
+            system,
+            settings,
+            plan,
+            policy,
+            market,
+            clock,
+            formed,
+            definite,
+            left,
+            surveyed(system.name),
         )
         if not solve:
             records.append(prepared.record)

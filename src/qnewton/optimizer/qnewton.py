@@ -21,7 +21,7 @@ from qnewton.optimizer.blocks import SurveyPlan
 from qnewton.optimizer.bookkeeping import reason_to_skip, step_record
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.contract import ContractOptimizer
-from qnewton.optimizer.earlier import recall, remember
+from qnewton.optimizer.earlier import recall, recall_survey, remember, remember_survey
 from qnewton.optimizer.hooks import SolutionHook, StageHook, StepHooks
 from qnewton.optimizer.machine import default_calibration
 from qnewton.optimizer.newton import NOTHING_FOUND, NewtonUpdate, newton_update
@@ -91,6 +91,8 @@ class QNewton(ContractOptimizer):
             ``damping="auto"`` it is the most that is asked, by default 0.1, and falls with √‖g‖:
             far from a minimum a rough direction is worth as much (Eisenstat and Walker 1996).
         seed: Seeds the survey's random starts.
+        survey_every: Newton steps from one measurement of κ, d and the norms to the next, where a
+            quantum price needs them; steps between are priced with what the last one found.
         max_dense: Rows of the largest block that is formed as a matrix; by default 20,000, which
             are 1.6 GB in float32, and 2,048 where only the classical policy with
             ``damping="auto"`` reads it. Larger ones are only multiplied with and solved by
@@ -135,6 +137,7 @@ class QNewton(ContractOptimizer):
         "policy",
         "warmup",
         "seed",
+        "survey_every",
         "market",
         "max_dense",
         "records",
@@ -160,6 +163,7 @@ class QNewton(ContractOptimizer):
         epsilon: float = 1e-12,
         tolerance: float | None = None,
         seed: int = 0,
+        survey_every: int = 1,
         max_dense: int | None = None,
         maximize: bool = False,
         model: nn.Module | None = None,
@@ -189,6 +193,9 @@ class QNewton(ContractOptimizer):
         self.policy = policy
         self.warmup = Warmup.of(warmup)
         self.seed = seed
+        if survey_every < 1:
+            raise ValueError(f"survey_every is {survey_every}; it must be at least 1")
+        self.survey_every = survey_every
         self.market = Market(
             calibration=calibration or default_calibration(),
             hardware=hardware,
@@ -482,8 +489,13 @@ class QNewton(ContractOptimizer):
             on_solution=functools.partial(self._hooks.tell_solution, step),
             strength=strength,
             earlier=lambda block: recall(counters, block, step),
+            surveyed=lambda block: (
+                recall_survey(counters, block, step - self.survey_every + 1) if solve else None
+            ),
         )
         for record in found.blocks:
+            if plan.measure and record.facts.measured_at is None and self.survey_every > 1:
+                remember_survey(counters, record, step)
             if record.attempts and record.decision.policy == "classical":
                 remember(counters, record, step, market.tolerance)
         return found

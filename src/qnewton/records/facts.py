@@ -99,6 +99,8 @@ class Facts:
         envelope: Σ r_i² over the rows of A's bandwidth-reducing ordering, r_i the distance from
             the first entry to the diagonal: what a sparse factorisation costs at most.
         earlier: What an earlier step's solve left.
+        measured_at: The earlier step whose survey κ, d and the norms are from; ``None`` where this
+            step measured them, or nobody did.
         notes: Why a fact is missing, in words.
     """
 
@@ -120,6 +122,7 @@ class Facts:
     entries: int | None = None
     envelope: float | None = None
     earlier: EarlierFacts | None = None
+    measured_at: int | None = None
     notes: tuple[str, ...] = ()
 
     def bound(self, method: str) -> Estimate | None:

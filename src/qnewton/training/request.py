@@ -96,17 +96,20 @@ class TrainingRequest(NewtonOptions):
         policy: Who chooses the solver: classical (cheapest that runs here), paper (LU inversion
             against the quantum price of the paper's Algorithm 2), classical-only, quantum-only.
         steps: Steps to take.
+        survey_every: Newton steps from one measurement of κ and d to the next, where a quantum
+            price needs them.
         checkpoint_every: Steps between checkpoints.
     """
 
     optimizer: OptimizerName = "qnewton"
     policy: str = "classical"
     steps: int = 40
+    survey_every: int = 1
     checkpoint_every: int = 10
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("steps", "checkpoint_every"):
+        for name in ("steps", "survey_every", "checkpoint_every"):
             at_least_one(self, name)
         if self.policy not in POLICIES:
             raise ValueError(f"--policy is {self.policy!r}; choose {', '.join(POLICIES)}")

@@ -169,6 +169,7 @@ def _stepper(
             calibration=calibration,
             epsilon=request.epsilon,
             seed=request.seed,
+            survey_every=request.survey_every,
         )
     )
 
