@@ -208,7 +208,10 @@ def test_what_reads_entries_pays_for_forming_them_and_what_multiplies_does_not(f
         priced = quote(NOMINAL, known)
         assert names(priced)[0] == "forming"
         assert priced.representation == facts.representation
-        assert priced.seconds > quote(NOMINAL, replace(known, representation="formed")).seconds
+        once_formed = quote(NOMINAL, replace(known, representation="formed"))
+        assert priced.seconds is not None
+        assert once_formed.seconds is not None
+        assert priced.seconds > once_formed.seconds
     for quote in (cg_quote, minres_quote):
         assert names(quote(NOMINAL, known)) == ["products", "vectors", "residual"]
 

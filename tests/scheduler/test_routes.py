@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from qnewton.cost import nominal_calibration
-from qnewton.operators import DenseOperator, LinearSystem, LowRankOperator, SparseOperator
+from qnewton.operators import (
+    DenseFactor,
+    DenseOperator,
+    LinearSystem,
+    LowRankOperator,
+    SparseOperator,
+)
 from qnewton.records import (
     Attempt,
     BlockRecord,
@@ -129,7 +135,7 @@ def system(operator: DenseOperator | LowRankOperator | SparseOperator) -> Linear
 
 def test_facts_name_the_representation():
     factor = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
-    low_rank = planned_facts(system(LowRankOperator(factor, 1.0)))
+    low_rank = planned_facts(system(LowRankOperator(DenseFactor(factor), 1.0)))
     sparse = planned_facts(system(SparseOperator(tridiagonal(30))))
     assert (low_rank.representation, low_rank.rank) == ("low-rank", 3)
     assert (sparse.representation, sparse.entries) == ("sparse", 88)
@@ -141,7 +147,7 @@ def test_facts_name_the_representation():
 def test_a_factor_is_solved_by_woodbury_and_a_band_by_its_entries():
     factor = torch.randn(4000, 20, generator=torch.Generator().manual_seed(0))
     for operator, best in (
-        (LowRankOperator(factor, 1.0), {"woodbury", "cg"}),
+        (LowRankOperator(DenseFactor(factor), 1.0), {"woodbury", "cg"}),
         (SparseOperator(tridiagonal(4000)), {"sparse_lu", "sparse_cg"}),
     ):
         offers = price_routes(planned_facts(system(operator)), market(), True)

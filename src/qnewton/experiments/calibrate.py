@@ -182,7 +182,7 @@ def _vectors(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]
 
 
 def _curvature_products(dtype: torch.dtype) -> Iterator[Timing]:
-    """Yield products with Hessians by double backward, from what autograd takes to what GEMM does."""
+    """Yield products with Hessians by double backward, of nets from tiny to wide."""
     name = str(dtype).removeprefix("torch.")
     for inputs, hidden, batch in NET_SHAPES:
         net = nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, 10)).to(dtype)

@@ -42,7 +42,7 @@ ABSOLUTE_LIMIT = 1024
 """Rows up to which an indefinite block is decomposed: a second in float64 on two cores."""
 
 SPARSE_SHARE = 0.1
-"""Share of nonzero entries up to which a pruned block is held by them alone (see SparseOperator)."""
+"""Nonzero share up to which a pruned block is held by its entries alone (see SparseOperator)."""
 
 # Woodbury's systems are definite by their form.
 _SEE_SIGNS = ("cholesky", "cg", "woodbury", "sparse_cg")

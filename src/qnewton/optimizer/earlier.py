@@ -84,6 +84,7 @@ def recall_survey(counters: dict[str, Any], block: str, newest: int) -> Facts | 
         return None
     known = {name: _estimate(counters, block, name) for name in _ESTIMATES}
     bounds = (known["determinant"], known["trace"])
+    plain: dict[str, Any] = {name: counters.get(f"{block}.{name}") for name in _PLAIN}
     signs = _SIGNS.get(int(counters.get(f"{block}.surveyed_definiteness", 0)))
     return Facts(
         n=int(counters[f"{block}.n"]),
@@ -92,7 +93,7 @@ def recall_survey(counters: dict[str, Any], block: str, newest: int) -> Facts | 
         definiteness=signs,
         measured_at=int(at),
         notes=(f"κ, d and the norms are those that step {at} measured",),
-        **{name: counters.get(f"{block}.{name}") for name in _PLAIN},
+        **plain,
     )
 
 
