@@ -145,6 +145,8 @@ def _source(
                 reason = f"samples interact; by directions in the weights {again.reason}"
     if not verdict.holds or form.source is None:
         return generic, reason
+    if form.source.adds_diagonal:
+        reason += "; terms of parameters alone (weight decay) are added on its diagonal"
     if not form.rest:
         return form.source, reason
     count = sum(parameter.numel() for parameter in form.rest)
