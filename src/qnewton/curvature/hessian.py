@@ -108,7 +108,7 @@ def hessian_operators(
     Cost: the per-sample derivatives of :func:`~qnewton.curvature.factors.layer_factors` and one
     product a block; no entries are formed.
     """
-    graph = GradientGraph(root, evaluation.parameters)
+    graph = evaluation.gradient_graph()
     operators: list[tuple[SymmetricOperator, CurvatureRecord]] = []
     formed = [block for block in blocks if max_dense is None or block.n <= max_dense]
     forms = dict(zip(map(id, formed), closed_forms(evaluation, root, formed), strict=True))
