@@ -335,7 +335,7 @@ def test_a_convolution_called_twice_or_tied_takes_the_generic_route(func_hessian
     assert_blocks(net, lambda: loss(net), expected, "full", "generic", "ran 2 times")
 
 
-def test_an_l2_term_takes_the_generic_route(func_hessian):
+def test_an_l2_term_keeps_the_closed_form(func_hessian):
     torch.manual_seed(0)
     net = stack(nn.Tanh, lambda: nn.AvgPool2d(2)).double()
     x, y = images(4, 1, 8, 8)
@@ -345,7 +345,7 @@ def test_an_l2_term_takes_the_generic_route(func_hessian):
 
     expected = func_hessian(net, lambda f: loss(f, f.values.values()))
     closure = lambda: loss(net, list(net.parameters()))  # noqa: E731
-    assert_blocks(net, closure, expected, "layer", "generic", "enters the loss in 2 places")
+    assert_blocks(net, closure, expected, "layer", reason="added on its diagonal")
 
 
 def test_dropout_keeps_its_mask(func_hessian):

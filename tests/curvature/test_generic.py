@@ -49,6 +49,19 @@ def test_more_rows_than_one_chunk():
     torch.testing.assert_close(system.operator.dense(), expected)
 
 
+@pytest.mark.parametrize("most", [1, 7, 32, 500])
+@pytest.mark.parametrize("sizes", [(70,), (3, 40, 2, 16), (1, 1, 1), (15, 1, 33)])
+def test_batches_of_rows_cut_at_parameters_give_the_same_entries(monkeypatch, sizes, most):
+    monkeypatch.setattr("qnewton.curvature.generic.CHUNK", most)
+    generator = torch.Generator().manual_seed(0)
+    n = sum(sizes)
+    half = torch.randn(n, n, generator=generator, dtype=torch.float64)
+    x = [torch.ones(size, dtype=torch.float64, requires_grad=True) for size in sizes]
+    matrix = half + half.mT
+    [system] = systems(x, lambda: torch.cat(x) @ matrix @ torch.cat(x) / 2, blocks="full")
+    torch.testing.assert_close(system.operator.dense(), matrix)
+
+
 def test_unreached_and_linear_parameters_give_zero_rows():
     x, linear, unused = (torch.ones(2, requires_grad=True) for _ in range(3))
     matrix = systems([x, linear, unused], lambda: x.pow(3).sum() + linear.sum(), blocks="full")

@@ -44,8 +44,8 @@ def test_l2_term_in_the_closure(mlp, data, func_hessian, blocks, coefficient):
         return nn.functional.cross_entropy(forward(x), y) + coefficient * penalty
 
     expected = func_hessian(net, lambda f: loss(f, f.values.values()))
-    reason = "enters the loss in 2 places"
-    assert_blocks(net, lambda: loss(net, net.parameters()), expected, blocks, "generic", reason)
+    closure, reason = lambda: loss(net, net.parameters()), "added on its diagonal"
+    assert_blocks(net, closure, expected, blocks, "closed-form", reason)
 
 
 @every_partition

@@ -2,11 +2,11 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import Node
+from torch.autograd.graph import GradientEdge, Node
 
 
 def batched_grad(
@@ -72,14 +72,16 @@ def _batched(
 
 
 def grad_with_graph(
-    output: Tensor, inputs: Sequence[Tensor], cotangent: Tensor | None = None
+    output: Tensor | Sequence[GradientEdge],
+    inputs: Sequence[Tensor],
+    cotangent: Tensor | Sequence[Tensor] | None = None,
 ) -> list[Tensor | None]:
     """Return the gradients of ``output`` with their own graph, to be differentiated again.
 
     Args:
-        output: Differentiable tensor; its graph is kept.
+        output: Differentiable tensor, or several places in a graph; its graph is kept.
         inputs: Tensors to differentiate with respect to.
-        cotangent: Shape of ``output``; may be left out for a scalar.
+        cotangent: Shape of ``output``, one each; may be left out for a scalar.
 
     Returns:
         One gradient an input, ``None`` where nothing is reached.
@@ -104,7 +106,7 @@ def grad_with_graph(
             raise not_twice_differentiable(error) from error
     # PyTorch puts a node named Error behind a once_differentiable backward, then skips it
     # on the way to leaves it does not lead to: the curvature would silently lack a term.
-    reached = [gradient for gradient in gradients if gradient is not None]
+    reached = [gradient.grad_fn for gradient in gradients if gradient is not None]
     if any(node.name() == "torch::autograd::Error" for node in graph_nodes(reached)):
         raise not_twice_differentiable("some function is marked once_differentiable")
     return list(gradients)
@@ -122,8 +124,13 @@ def leaf_uses(outputs: Sequence[Tensor], stop: Tensor | None = None) -> Counter[
         >>> leaf_uses([x * x.exp()])[id(x)]
         2
     """
+    return leaf_counts(graph_nodes([output.grad_fn for output in outputs], stop))
+
+
+def leaf_counts(nodes: Iterable[Node]) -> Counter[int]:
+    """Count the edges from ``nodes`` that end in each leaf tensor, by the tensor's id."""
     uses: Counter[int] = Counter()
-    for node in graph_nodes(outputs, stop):
+    for node in nodes:
         for following, _ in node.next_functions:
             leaf = getattr(following, "variable", None)
             if leaf is not None:
@@ -131,19 +138,19 @@ def leaf_uses(outputs: Sequence[Tensor], stop: Tensor | None = None) -> Counter[
     return uses
 
 
-def graph_nodes(outputs: Sequence[Tensor], stop: Tensor | None = None) -> Iterator[Node]:
-    """Yield every node of the graph behind ``outputs`` once, leaves included.
+def graph_nodes(roots: Iterable[Node | None], stop: Tensor | None = None) -> Iterator[Node]:
+    """Yield ``roots`` and every node of the graph behind them once, leaves included.
 
     Args:
-        outputs: Differentiable tensors.
+        roots: The ``grad_fn`` of differentiable tensors, say.
         stop: Its node and what lies behind that alone are left out.
 
     Example:
         >>> x = torch.ones(2, requires_grad=True)
-        >>> [node.name() for node in graph_nodes([x.exp().sum()])]
+        >>> [node.name() for node in graph_nodes([x.exp().sum().grad_fn])]
         ['SumBackward0', 'ExpBackward0', 'torch::autograd::AccumulateGrad']
     """
-    waiting = [output.grad_fn for output in outputs]
+    waiting = list(roots)
     seen: set[Node] = set()
     if stop is not None and stop.grad_fn is not None:
         seen.add(stop.grad_fn)

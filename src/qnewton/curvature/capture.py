@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from qnewton.curvature.generic import GradientGraph
 from qnewton.curvature.outputs import RecordedOutput, output_recorder
 from qnewton.curvature.patches import Layer, LayerCall
 
@@ -46,6 +47,19 @@ class Evaluation:
     forward_backward_flops: float | None = None
     outputs: tuple[RecordedOutput, ...] = ()
     returned: Any = None
+    _gradient_graph: GradientGraph | None = None
+
+    def gradient_graph(self) -> GradientGraph:
+        """Return the gradient with its graph, the same at every call until :meth:`release`.
+
+        Raises:
+            ValueError: If there is no graph.
+        """
+        if self.root is None:
+            raise ValueError("this evaluation keeps no graph; ask before release()")
+        if self._gradient_graph is None:
+            self._gradient_graph = GradientGraph(self.root, self.parameters)
+        return self._gradient_graph
 
     def gradient(self, parameters: Sequence[Tensor]) -> Tensor:
         """Return a new flat tensor with the gradient of ``parameters``; missing counts as 0."""
@@ -59,6 +73,7 @@ class Evaluation:
     def release(self) -> None:
         """Let go of the graph; losses and gradients stay."""
         self.root = None
+        self._gradient_graph = None
         self.calls = ()
         self.outputs = ()
 

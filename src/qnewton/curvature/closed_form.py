@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from qnewton.curvature.adjoints import adjoints
+from qnewton.curvature.autograd import leaf_uses
 from qnewton.curvature.blocks import Block
 from qnewton.curvature.capture import Evaluation
 from qnewton.curvature.directions import Directions
 from qnewton.curvature.factors import layer_factors
 from qnewton.curvature.independence import independent_samples
 from qnewton.curvature.layered import LayeredHessian
+from qnewton.curvature.parameter_terms import ParameterTerms, parameter_terms
 from qnewton.curvature.patches import LayerCall
 from qnewton.curvature.structure import memory_obstacle, structural_obstacles
 
@@ -46,11 +48,13 @@ def closed_forms(
     Raises:
         ValueError: If the loss cannot be differentiated twice.
 
-    Cost: :func:`~qnewton.curvature.factors.layer_factors`, and with layers on patches two more
-    double backward passes.
+    Cost: :func:`~qnewton.curvature.factors.layer_factors`, with layers on patches two more double
+    backward passes, and :func:`~qnewton.curvature.parameter_terms.parameter_terms` if a parameter
+    enters the loss twice.
     """
     calls = evaluation.calls
-    obstacles = structural_obstacles(root, calls, blocks)
+    terms = _terms_beside_layers(root, calls, blocks)
+    obstacles = structural_obstacles(terms.elsewhere, calls, blocks)
     within = [
         _calls_of(calls, [p for k, p in enumerate(block.parameters) if k not in known])
         for block, known in zip(blocks, obstacles, strict=True)
@@ -72,10 +76,22 @@ def closed_forms(
     forms = []
     for block, layers, known in zip(blocks, within, obstacles, strict=True):
         rest = tuple(block.parameters[position] for position in known)
-        source = LayeredHessian(factors, directions, independent, layers, block.parameters, rest)
+        source = LayeredHessian(
+            factors, directions, independent, layers, block.parameters, rest, terms.diagonals
+        )
         reason = next(iter(known.values()), "")
         forms.append(ClosedForm(source if layers else None, rest, reason))
     return forms
+
+
+def _terms_beside_layers(
+    root: Tensor, calls: Sequence[LayerCall], blocks: Sequence[Block]
+) -> ParameterTerms:
+    uses = leaf_uses([root])
+    parameters = [parameter for block in blocks for parameter in block.parameters]
+    if all(uses[id(parameter)] <= 1 for parameter in parameters):
+        return ParameterTerms({}, uses)
+    return parameter_terms(root, calls, parameters)
 
 
 def _calls_of(calls: Sequence[LayerCall], parameters: Sequence[Tensor]) -> dict[int, LayerCall]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from qnewton.curvature.blocks import Block, Partition, partition
 from qnewton.curvature.capture import Closure, Evaluation, evaluate, evaluate_plainly
 from qnewton.curvature.fisher import Reduction, fisher_operators
-from qnewton.curvature.generic import CurvatureProducts, GradientGraph
+from qnewton.curvature.generic import CurvatureProducts
 from qnewton.curvature.ggn import ggn_operators
 from qnewton.curvature.hessian import hessian_operators
 from qnewton.curvature.jacobian import GaussNewtonGraph, JacobianGraph
@@ -164,7 +164,7 @@ class Curvature:
             loss = OutputLoss(evaluation.root, output, self.parameters[0].dtype)
             graph = GaussNewtonGraph(loss, JacobianGraph(output, list(self.parameters)))
         else:
-            graph = GradientGraph(evaluation.root, self.parameters)
+            graph = evaluation.gradient_graph()
         example = self.parameters[0]
         return MatrixFreeOperator(
             sum(parameter.numel() for parameter in self.parameters),

@@ -1,7 +1,9 @@
 """The Hessian of anything twice differentiable, product by product."""
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import Protocol
 
 import torch
@@ -13,6 +15,8 @@ from qnewton.curvature.symmetric import mirror_upper_
 # Columns differentiated in one batch: enough to hide Python's overhead on small models, few
 # enough that the batch's activations stay a small multiple of one forward pass.
 CHUNK = 32
+# Rows from which on a batch may end where a parameter does, to leave out columns before it.
+_LEAST = 16
 
 
 class CurvatureProducts(Protocol):
@@ -25,6 +29,10 @@ class CurvatureProducts(Protocol):
 
     def products(self, parameters: Sequence[Tensor], vectors: Tensor) -> Tensor:
         """Return V H for the diagonal block H of ``parameters`` and V of shape [K, n]."""
+        ...
+
+    def rows(self, of: Sequence[Tensor], at: Sequence[Tensor], vectors: Tensor) -> Tensor:
+        """Return V H for the rows of parameters ``of`` and the columns of parameters ``at``."""
         ...
 
 
@@ -131,12 +139,27 @@ class GenericHessian:
     def dense(self) -> Tensor:
         """Return the N × N entries, bitwise symmetric.
 
-        Cost: N products, 32 in a batch; N² entries of memory beside the batch.
+        Cost: N products, 32 in a batch, of which those of later parameters leave out the
+        way to earlier ones; N² entries of memory beside the batch.
         """
         matrix = self._parameters[0].new_empty((self._n, self._n))
-        for start in range(0, self._n, CHUNK):
-            stop = min(start + CHUNK, self._n)
-            columns = matrix.new_zeros((stop - start, self._n))
-            columns[:, start:stop].fill_diagonal_(1.0)
-            matrix[start:stop] = self._graph.products(self._parameters, columns)
+        sizes = [parameter.numel() for parameter in self._parameters]
+        ends = list(accumulate(sizes))
+        for start, stop in _batches(ends, CHUNK):
+            first, last = bisect_right(ends, start), bisect_left(ends, stop)
+            begin = ends[first] - sizes[first]
+            units = matrix.new_zeros((stop - start, ends[last] - begin))
+            units[:, start - begin : stop - begin].fill_diagonal_(1.0)
+            of, at = self._parameters[first : last + 1], self._parameters[first:]
+            matrix[start:stop, begin:] = self._graph.rows(of, at, units)
         return mirror_upper_(matrix)
+
+
+def _batches(ends: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
+    """Yield rows to differentiate together, cut where parameters end if that leaves enough."""
+    start = 0
+    while start < ends[-1]:
+        stop = min(start + most, ends[-1])
+        stop = next((end for end in ends if start + _LEAST <= end < stop), stop)
+        yield start, stop
+        start = stop

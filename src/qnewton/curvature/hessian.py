@@ -108,7 +108,7 @@ def hessian_operators(
     Cost: the per-sample derivatives of :func:`~qnewton.curvature.factors.layer_factors` and one
     product a block; no entries are formed.
     """
-    graph = GradientGraph(root, evaluation.parameters)
+    graph = evaluation.gradient_graph()
     operators: list[tuple[SymmetricOperator, CurvatureRecord]] = []
     formed = [block for block in blocks if max_dense is None or block.n <= max_dense]
     forms = dict(zip(map(id, formed), closed_forms(evaluation, root, formed), strict=True))
@@ -145,6 +145,8 @@ def _source(
                 reason = f"samples interact; by directions in the weights {again.reason}"
     if not verdict.holds or form.source is None:
         return generic, reason
+    if form.source.adds_diagonal:
+        reason += "; terms of parameters alone (weight decay) are added on its diagonal"
     if not form.rest:
         return form.source, reason
     count = sum(parameter.numel() for parameter in form.rest)

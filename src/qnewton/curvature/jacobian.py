@@ -108,5 +108,9 @@ class GaussNewtonGraph:
 
         Cost: about 4K/3 forward and backward passes of the network, K double backwards of the loss.
         """
-        moved = self._jacobian.forward(parameters, vectors)
-        return self._jacobian.backward(parameters, self._loss.products(moved))
+        return self.rows(parameters, parameters, vectors)
+
+    def rows(self, of: Sequence[Tensor], at: Sequence[Tensor], vectors: Tensor) -> Tensor:
+        """Return V G for the rows of parameters ``of`` and the columns of parameters ``at``."""
+        moved = self._jacobian.forward(of, vectors)
+        return self._jacobian.backward(at, self._loss.products(moved))

@@ -31,6 +31,8 @@ class LayeredHessian:
         calls: The layers with parameters in the block, by index, in the order they ran.
         parameters: The block's parameters in order; each a weight or bias of one of the layers.
         rest: But for these, whose rows and columns are left as they come.
+        diagonals: Second derivatives of terms of parameters alone (weight decay), by the id of
+            the parameter, to be added on the diagonal.
 
     Reference: Dangel, Harmeling and Hennig 2020 (arXiv:1902.01813).
     """
@@ -43,6 +45,7 @@ class LayeredHessian:
         calls: Mapping[int, LayerCall],
         parameters: Sequence[Tensor],
         rest: Sequence[Tensor] = (),
+        diagonals: Mapping[int, Tensor] | None = None,
     ) -> None:
         self._factors = factors
         self._directions = directions
@@ -57,6 +60,12 @@ class LayeredHessian:
         self._places = places(calls, parameters, rest)
         self._per_sample = [m for m in self._places if m in factors.inputs]
         self._on_patches = [m for m in self._places if m not in factors.inputs]
+        self._diagonal = _joined(parameters, rest, diagonals or {})
+
+    @property
+    def adds_diagonal(self) -> bool:
+        """Whether a term of parameters alone has a second derivative here."""
+        return self._diagonal is not None
 
     @property
     def assumes_independence(self) -> bool:
@@ -92,6 +101,8 @@ class LayeredHessian:
         """
         moves = {m: self._move(vector, m) for m in self._places}
         result = torch.zeros_like(vector)
+        if self._diagonal is not None:
+            result += self._diagonal * vector
         if self._per_sample:
             self._add_per_sample(result, {m: moves[m] for m in self._per_sample})
         if self._directions is not None and self._on_patches:
@@ -168,6 +179,8 @@ class LayeredHessian:
             for m in self._on_patches:
                 partners = self._partners(m)
                 fill_rows(matrix, self._directions, m, self._places, partners, self._independent)
+        if self._diagonal is not None:
+            matrix.diagonal().add_(self._diagonal)
         return matrix
 
     def _partners(self, layer: int) -> list[int]:
@@ -210,6 +223,21 @@ class LayeredHessian:
     def _put(matrix: Tensor, rows: slice, columns: slice, values: Tensor) -> None:
         matrix[rows, columns] = values
         matrix[columns, rows] = values.mT
+
+
+def _joined(
+    parameters: Sequence[Tensor], rest: Sequence[Tensor], diagonals: Mapping[int, Tensor]
+) -> Tensor | None:
+    """Return the diagonal of a block, zero where nothing is known; ``None`` if all of it is."""
+    aside = {id(parameter) for parameter in rest}
+    held = {id(p): diagonals.get(id(p)) for p in parameters if id(p) not in aside}
+    if all(part is None or not part.any() for part in held.values()):
+        return None
+    pieces = []
+    for parameter in parameters:
+        part = held.get(id(parameter))
+        pieces.append(torch.zeros_like(parameter.detach()).flatten() if part is None else part)
+    return torch.cat(pieces)
 
 
 def _weight_bias(a: Tensor, second: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """What rules the closed form out before any product: where parameters enter the loss, and size."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from torch import Tensor
 
-from qnewton.curvature.autograd import leaf_uses
 from qnewton.curvature.blocks import Block
 from qnewton.curvature.patches import LayerCall
 
@@ -14,29 +14,28 @@ _MAX_ENTRIES = 1 << 28
 
 
 def structural_obstacles(
-    root: Tensor, calls: Sequence[LayerCall], blocks: Sequence[Block]
+    uses: Counter[int], calls: Sequence[LayerCall], blocks: Sequence[Block]
 ) -> list[dict[int, str]]:
     """Return for each block which parameters have no closed form, whatever a product says.
 
     A parameter must be the weight or bias of one linear or convolution layer that ran once, as a
-    linear map on patches, and must enter the loss there only.
+    linear map on patches, and must enter the loss there only, but for terms of parameters alone
+    whose second derivatives are known.
 
     Args:
-        root: The live loss.
+        uses: How often each parameter enters the loss otherwise than by such terms, by its id.
         calls: Passes through layers.
         blocks: The blocks.
 
     Returns:
         For each block, why, by the position of the parameter in the block.
 
-    Cost: one walk over the graph's nodes.
     """
     owners: dict[int, list[LayerCall]] = {}
     for call in calls:
         for parameter in (call.layer.weight, call.layer.bias):
             if parameter is not None:
                 owners.setdefault(id(parameter), []).append(call)
-    uses = leaf_uses([root])
 
     def obstacle(parameter: Tensor, name: str) -> str | None:
         passes = owners.get(id(parameter), [])

@@ -1,0 +1,150 @@
+"""Terms of the loss that depend on parameters alone, such as weight decay."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge, Node
+
+from qnewton.curvature.agreement import LIMIT, difference, random_like
+from qnewton.curvature.autograd import (
+    batched_grad,
+    grad_with_graph,
+    graph_nodes,
+    leaf_counts,
+    leaf_uses,
+    not_twice_differentiable,
+)
+from qnewton.curvature.patches import LayerCall
+
+
+@dataclass(frozen=True)
+class ParameterTerms:
+    """What a loss L(θ) = data(s_1(θ), …) + R(θ) adds beside its layers.
+
+    Attributes:
+        diagonals: ∂²R/∂θ² of each parameter whose rows of it are diagonal, shape [numel], by the
+            parameter's id.
+        elsewhere: How often each parameter enters the loss outside R, by its id; those without a
+            diagonal enter there with all of their uses.
+    """
+
+    diagonals: dict[int, Tensor] = field(default_factory=dict)
+    elsewhere: Counter[int] = field(default_factory=Counter)
+
+
+def parameter_terms(
+    root: Tensor, calls: Sequence[LayerCall], parameters: Sequence[Tensor]
+) -> ParameterTerms:
+    """Find the terms that no layer's output enters and that are added to the rest.
+
+    The graph tells both: a term's node has no layer's output behind it, and is added (with a
+    constant factor) if ∂L/∂term depends on nothing. Its Hessian is then differentiated alone,
+    without the network, so that a small one does not drown in the rounding of the data's. D = R″·1
+    is the diagonal of R″ if it is diagonal; R″v = D∘v for a random v says (almost surely), row by
+    row, whether it is.
+
+    Args:
+        root: The live loss.
+        calls: Passes through layers.
+        parameters: Those to differentiate in.
+
+    Raises:
+        ValueError: If a term cannot be differentiated twice.
+
+    Cost: two walks over the graph's nodes and, if there is a term, two double backward passes
+    through it alone.
+    """
+    outputs = [call.output for call in calls]
+    inside = {output.grad_fn for output in outputs}
+    around = _around(root, inside)
+    added, refused = _added(root, around, inside)
+    diagonals = _diagonals(added, parameters)
+    # What the network, or anything that is not simply added, has a use for as well counts.
+    behind = graph_nodes([*(output.grad_fn for output in outputs), *refused])
+    elsewhere, everywhere = leaf_counts({*around, *behind}), leaf_uses([root])
+    for parameter in parameters:
+        if id(parameter) not in diagonals:
+            elsewhere[id(parameter)] = everywhere[id(parameter)]
+    return ParameterTerms(diagonals, elsewhere)
+
+
+def _around(root: Tensor, inside: set[Node | None]) -> set[Node]:
+    """Return the nodes from which a layer's output is reached, down to those outputs."""
+    reaches: dict[Node, bool] = {}
+    waiting: list[tuple[Node | None, bool]] = [(root.grad_fn, False)]
+    while waiting:
+        node, seen_below = waiting.pop()
+        if node is None or node in inside or (node in reaches and not seen_below):
+            continue
+        following = [other for other, _ in node.next_functions]
+        if seen_below:
+            reaches[node] = any(o in inside or reaches.get(o, False) for o in following if o)
+        else:
+            reaches[node] = False
+            waiting.append((node, True))
+            waiting.extend((other, False) for other in following)
+    return {node for node, does in reaches.items() if does}
+
+
+def _added(
+    root: Tensor, around: set[Node], inside: set[Node | None]
+) -> tuple[list[tuple[GradientEdge, Tensor]], list[Node]]:
+    """Return the terms that the loss is linear in, with their factors, and all other terms."""
+    found = {
+        (node, number)
+        for parent in around
+        for node, number in parent.next_functions
+        if node is not None and node not in around and node not in inside
+    }
+    # A parameter itself is counted where it is used.
+    edges = [GradientEdge(*pair) for pair in found if not hasattr(pair[0], "variable")]
+    if not edges:
+        return [], []
+    try:
+        factors = torch.autograd.grad(root, edges, create_graph=True, allow_unused=True)
+    except RuntimeError as error:
+        raise not_twice_differentiable(error) from error
+    constant = [factor is not None and not factor.requires_grad for factor in factors]
+    pairs = zip(edges, factors, constant, strict=True)
+    added = [(edge, factor) for edge, factor, fixed in pairs if fixed and factor is not None]
+    refused = [edge.node for edge, fixed in zip(edges, constant, strict=True) if not fixed]
+    below = set(graph_nodes([other for edge in edges for other, _ in edge.node.next_functions]))
+    if any(edge.node in below for edge in edges):
+        # One term inside another: its factor holds the other's already.
+        return [], [edge.node for edge in edges]
+    return added, refused
+
+
+def _diagonals(
+    added: Sequence[tuple[GradientEdge, Tensor]], parameters: Sequence[Tensor]
+) -> dict[int, Tensor]:
+    """Return R″·1 of each parameter in which R is a sum over entries."""
+    if not added:
+        return {}
+    edges, factors = zip(*added, strict=True)
+    gradients = grad_with_graph(edges, parameters, factors)
+    held = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
+    ones = [torch.ones_like(p) for p, _ in held]
+    vectors = [random_like(p.detach(), p.shape, draw=i) for i, (p, _) in enumerate(held)]
+    sums, images = (_products(held, directions) for directions in (ones, vectors))
+    return {
+        id(parameter): total.flatten()
+        for (parameter, _), total, vector, image in zip(held, sums, vectors, images, strict=True)
+        if difference(image, total * vector) <= LIMIT[parameter.dtype]
+    }
+
+
+def _products(held: Sequence[tuple[Tensor, Tensor]], vectors: Sequence[Tensor]) -> list[Tensor]:
+    """Return R″v at every parameter; a gradient without a graph, of a linear term, adds none."""
+    live = [(g, v[None]) for (_, g), v in zip(held, vectors, strict=True) if g.requires_grad]
+    if not live:
+        return [torch.zeros_like(p) for p, _ in held]
+    gradients, cotangents = zip(*live, strict=True)
+    found = batched_grad(gradients, [p for p, _ in held], cotangents)
+    return [
+        torch.zeros_like(p) if image is None else image[0]
+        for (p, _), image in zip(held, found, strict=True)
+    ]
