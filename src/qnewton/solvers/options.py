@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-Mode = Literal["products", "eigen"]
+Mode = Literal["auto", "products", "eigen", "krylov"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class SolveOptions:
     epsilon: float | None = None
     alpha: float | None = None
     kappa: float | None = None
-    mode: Mode = "products"
+    mode: Mode = "auto"
 
     def __post_init__(self) -> None:
         if not (0.0 < self.tolerance < math.inf):

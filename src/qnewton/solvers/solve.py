@@ -60,7 +60,7 @@ def solve(
     epsilon: float | None = None,
     alpha: float | None = None,
     kappa: float | None = None,
-    mode: Mode = "products",
+    mode: Mode = "auto",
 ) -> Solution:
     """Solve A·x = b with the named solver; what goes wrong with the entries is an outcome.
 
@@ -209,7 +209,9 @@ def _preconditioned(name: str, build: Callable[[SymmetricOperator], Precondition
 def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
     epsilon = options.tolerance if options.epsilon is None else options.epsilon
     try:
-        output = emulate(operator, rhs, "qsvt", epsilon, options.alpha, options.kappa, options.mode)
+        output = emulate(
+            operator, rhs, "qsvt", epsilon, options.alpha, options.kappa, mode=options.mode
+        )
     except SystemRefused as refusal:
         return Solution(None, refusal.outcome, SolveStats(solver="qsvt"))
     residual = relative_residual(operator, output.direction, rhs)
