@@ -117,7 +117,8 @@ def test_dalzell_against_matrices_written_out(cases):
     a = matrix.numpy() / output.alpha
     b = np.append(rhs.numpy() / np.linalg.norm(rhs.numpy()), 1.0) / math.sqrt(2)
     t = 1.3 * output.alpha
-    g = (np.eye(n + 1) - np.outer(b, b)) @ scipy.linalg.block_diag(a, 1 / t)
+    augmented = np.asarray(scipy.linalg.block_diag(a, 1 / t))
+    g = augmented - np.outer(b, b @ augmented)
     _, sigma, right = np.linalg.svd(g)
     degree, delta2 = output.queries // 2, 1 / output.kappa**2
 
@@ -125,8 +126,8 @@ def test_dalzell_against_matrices_written_out(cases):
         z = (1 + delta2 - 2 * x**2) / (1 - delta2)
         return np.polynomial.chebyshev.chebval(z, [0] * degree + [1])
 
-    k = -1 + 2 * (chebyshev(sigma) + 1) / (chebyshev(np.zeros(1)) + 1)
-    y = (right.T @ (k * right[:, -1]))[:-1]
+    k = np.asarray(-1 + 2 * (chebyshev(sigma) + 1) / (chebyshev(np.zeros(1)) + 1))
+    y = np.dot(right.T, k * right[:, -1])[:-1]
     np.testing.assert_allclose(output.success_probability, y @ y, rtol=1e-8)
     np.testing.assert_allclose(output.state.numpy(), y / np.linalg.norm(y), atol=1e-8)
     eta = epsilon / math.sqrt(5)

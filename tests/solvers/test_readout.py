@@ -84,7 +84,9 @@ def test_a_swap_test_flips_signs_and_the_others_do_not(cases):
     rhs = cases.vector(30, 1)
     shots = 30 * 10**7
     exact = emulate(matrix, rhs).direction
-    for method, flips in (("swap", True), ("hadamard", False), ("amplitude", False)):
+    expected: tuple[tuple[Method, bool], ...]
+    expected = (("swap", True), ("hadamard", False), ("amplitude", False))
+    for method, flips in expected:
         output = emulate(matrix, rhs, readout=Readout(method=method, shots=shots))
         assert output.measurement is not None
         assert output.measurement.signs_known is not flips

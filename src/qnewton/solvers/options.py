@@ -2,9 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from qnewton.solvers.quantum.readout import Readout
 
 Mode = Literal["auto", "products", "eigen", "krylov"]
 
@@ -23,6 +26,7 @@ class SolveOptions:
         alpha: Normalisation α ≥ ‖A‖₂ of the block-encoding; ``None`` measures it.
         kappa: The promise κ_be ≥ α/σ_min; ``None`` measures it.
         mode: How the quantum solver is emulated.
+        readout: How its state is measured; ``None`` for the ideal read-out.
 
     Raises:
         ValueError: If the tolerance is not positive or ``max_products`` is below 1.
@@ -35,6 +39,7 @@ class SolveOptions:
     alpha: float | None = None
     kappa: float | None = None
     mode: Mode = "auto"
+    readout: "Readout | None" = None
 
     def __post_init__(self) -> None:
         if not (0.0 < self.tolerance < math.inf):

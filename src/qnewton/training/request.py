@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 from qnewton.scheduler.policy import POLICIES
 
 OptimizerName = Literal["qnewton", "sgd", "adam"]
+ReadoutName = Literal["ideal", "amplitude", "hadamard", "swap"]
 
 DEFAULT_HARDWARE = "attosecond"
 
@@ -95,12 +96,19 @@ class TrainingRequest(NewtonOptions):
         optimizer: qnewton, or a first-order optimizer to compare with.
         policy: Who chooses the solver: classical (cheapest that runs here), paper (LU inversion
             against the quantum price of the paper's Algorithm 2), classical-only, quantum-only.
+        readout: How the quantum solver's state is read: ideal, without shots; amplitude, counts
+            and then signs; hadamard, one test a component; swap, the same without signs.
+        shots: Shots of every read-out, all together.
+        readout_tolerance: Instead of shots, the error (0 to 1) that they are chosen for.
         steps: Steps to take.
         checkpoint_every: Steps between checkpoints.
     """
 
     optimizer: OptimizerName = "qnewton"
     policy: str = "classical"
+    readout: ReadoutName = "ideal"
+    shots: int | None = None
+    readout_tolerance: float | None = None
     steps: int = 40
     checkpoint_every: int = 10
 
@@ -110,6 +118,17 @@ class TrainingRequest(NewtonOptions):
             at_least_one(self, name)
         if self.policy not in POLICIES:
             raise ValueError(f"--policy is {self.policy!r}; choose {', '.join(POLICIES)}")
+        given = [name for name in ("shots", "readout_tolerance") if getattr(self, name) is not None]
+        if len(given) != (0 if self.readout == "ideal" else 1):
+            raise ValueError(
+                f"--readout {self.readout} goes with "
+                + (
+                    f"no shots, but {_flag(given[0])} is given; choose amplitude, hadamard or swap"
+                    if self.readout == "ideal"
+                    else "either --shots or --readout-tolerance; give one"
+                )
+            )
+        at_least_one(self, "shots")
 
     @property
     def quantum_hardware(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from qnewton.solvers.quantum.amplification import amplified_queries
 from qnewton.solvers.quantum.cks import cks_degree, cks_polynomial
+from qnewton.solvers.quantum.column_inversion import ColumnInversion, invert_by_columns
 from qnewton.solvers.quantum.emulate import ALGORITHMS, emulate
 from qnewton.solvers.quantum.hhl import Clock
 from qnewton.solvers.quantum.output import QuantumSolution
@@ -17,6 +18,7 @@ from qnewton.solvers.quantum.step_length import scaled_along
 __all__ = [
     "ALGORITHMS",
     "Clock",
+    "ColumnInversion",
     "InversePolynomial",
     "Measurement",
     "QuantumSolution",
@@ -28,6 +30,7 @@ __all__ = [
     "emulate",
     "inverse_degree",
     "inverse_polynomial",
+    "invert_by_columns",
     "measure",
     "scaled_along",
 ]

@@ -93,7 +93,7 @@ def emulate(
         >>> solution.direction, solution.promise_held
         (tensor([1.0000, 1.0000]), True)
         >>> emulate(matrix, torch.tensor([3.0, -2.0]), "dalzell", norm=2**0.5).direction
-        tensor([1.0000, 1.0000])
+        tensor([1., 1.])
     """
     operator = matrix if isinstance(matrix, SymmetricOperator) else DenseOperator(matrix)
     _check_request(algorithm, mode, polynomial)

@@ -188,7 +188,7 @@ def jacobi_anger_terms(length: float, epsilon: float) -> int:
 
     Example:
         >>> jacobi_anger_terms(10.0, 1e-6)
-        21
+        22
     """
     last = math.ceil(length + 20.0 * (length + 1.0) ** (1.0 / 3.0) + 40.0)
     tails = 2.0 * np.cumsum(np.abs(jv(np.arange(last, 0, -1), length)))

@@ -24,11 +24,12 @@ def scaled_along(operator: SymmetricOperator, direction: Tensor, rhs: Tensor) ->
     Reference: FORMULAS 22.
 
     Example:
+        >>> import torch
         >>> from qnewton.operators import DenseOperator
         >>> identity = DenseOperator(2 * torch.eye(2).double())
         >>> b = torch.tensor([4.0, 0.0]).double()
         >>> scaled_along(identity, -b, b)
-        tensor([2., -0.], dtype=torch.float64)
+        tensor([2., 0.], dtype=torch.float64)
     """
     vector, b = direction.double(), rhs.double()
     image = (operator @ direction.to(operator.dtype)).double()

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from qnewton.operators import DenseOperator
 
-_symv = blas.get_blas_funcs("symv", dtype="float64")
+(_symv,) = blas.get_blas_funcs(("symv",), dtype="float64")
 
 
 class HalfReadOperator(DenseOperator):
