@@ -1,8 +1,9 @@
 """What one training run is asked to do: the options of ``qnewton train``, checked on creation."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from qnewton.scheduler.policy import POLICIES
 
@@ -136,6 +137,19 @@ class TrainingRequest(NewtonOptions):
         if self.hardware is None and self.policy in ("paper", "quantum-only"):
             return DEFAULT_HARDWARE
         return self.hardware
+
+
+def read_methods(names: Sequence[str]) -> tuple[ReadoutName, ...]:
+    """Return the read-outs with shots that ``names`` name.
+
+    Raises:
+        ValueError: If one is not known, or is the ideal one.
+    """
+    known = {name: name for name in get_args(ReadoutName) if name != "ideal"}
+    for name in names:
+        if name not in known:
+            raise ValueError(f"read-out {name!r} takes no shots; choose {', '.join(known)}")
+    return tuple(known[name] for name in names)
 
 
 Options = TypeVar("Options", bound=NewtonOptions)
