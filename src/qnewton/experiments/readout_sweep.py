@@ -85,12 +85,12 @@ def sweep_readout(
         readout_tolerance=None,
     )
     runs: list[tuple[Swept, TrainingRequest]] = [("ideal", base)]
-    runs += [
-        ("shots", dataclasses.replace(base, readout=method, shots=shots))
-        for method in request.methods
-        for shots in request.shots
-    ]
-    runs += [("epsilon", dataclasses.replace(base, epsilon=e)) for e in request.epsilons]
+    for method in request.methods:
+        runs.extend(
+            ("shots", dataclasses.replace(base, readout=method, shots=shots))
+            for shots in request.shots
+        )
+    runs.extend(("epsilon", dataclasses.replace(base, epsilon=e)) for e in request.epsilons)
     points = []
     for swept, training in runs:
         shots = f", {training.shots:.0e} shots" if training.shots is not None else ""
