@@ -30,6 +30,7 @@ def accuracy_against(
     drawn = [dict(row) for row in rows if row["swept"] == swept]
     if not drawn:
         raise ValueError(f"no run was swept over {swept}; there is nothing to draw")
+    methods = [name for name in _COLORS if any(row["readout"] == name for row in drawn)]
     ideal = [dict(row) for row in rows if row["swept"] == "ideal"]
     y = alt.Y(
         "test_accuracy:Q",
@@ -48,7 +49,7 @@ def accuracy_against(
             color=alt.Color(
                 "readout:N",
                 title="read-out",
-                scale=alt.Scale(domain=list(_COLORS), range=list(_COLORS.values()))
+                scale=alt.Scale(domain=methods, range=[_COLORS[name] for name in methods])
                 if swept == "shots"
                 else alt.Scale(range=[BLUE]),
             ),
