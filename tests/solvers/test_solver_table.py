@@ -201,7 +201,7 @@ def test_systems_that_make_no_sense_are_value_errors(matrix, rhs, message):
 
 
 def test_options_default_to_what_solve_defaults_to():
-    assert SolveOptions() == SolveOptions(tolerance=1e-6, max_products=1000, mode="products")
+    assert SolveOptions() == SolveOptions(tolerance=1e-6, max_products=1000, mode="auto")
 
 
 @pytest.mark.parametrize("kind", ["cholesky", "lu", "lu_inverse"])
