@@ -19,6 +19,7 @@ NAMES = (
     "scaling",
     "condition_number",
     "pruning",
+    "emulation",
     "optimizer_overhead",
     "full_batch",
     "mnist_to_95",

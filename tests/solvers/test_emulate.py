@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qnewton.operators import DenseOperator, MatrixFreeOperator
 from qnewton.solvers import solve
-from qnewton.solvers.quantum import SystemRefused, emulate, inverse_polynomial
+from qnewton.solvers.quantum import Clock, SystemRefused, emulate, inverse_polynomial
 from qnewton.solvers.quantum import promise as promises
 from qnewton.solvers.quantum.polynomials import closed_form
 
@@ -282,8 +282,14 @@ NAN = torch.tensor([[1.0, torch.nan], [torch.nan, 1.0]])
         (EYE, ONES, {"kappa": 0.5}, "kappa is 0.5"),
         (EYE, ONES, {"alpha": -1.0}, "alpha is -1.0"),
         (EYE, ONES, {"alpha": math.nan}, "alpha is nan"),
-        (EYE, ONES, {"algorithm": "hhl"}, "'hhl' is not available; available: qsvt"),
-        (EYE, ONES, {"mode": "krylov"}, "'krylov' is not known; known: products, eigen"),
+        (EYE, ONES, {"algorithm": "vqls"}, "'vqls' is not known; known: qsvt, dalzell, hhl"),
+        (EYE, ONES, {"mode": "dense"}, "'dense' is not known; known: auto, products"),
+        (EYE, ONES, {"polynomial": "taylor"}, "'taylor' is not known; known: optimal, cks"),
+        (EYE, ONES, {"algorithm": "dalzell", "norm": -1.0}, "norm is -1.0"),
+        (EYE, ONES, {"algorithm": "hhl", "clock": Clock(qubits=0)}, "0 qubits"),
+        (EYE, ONES, {"algorithm": "hhl", "clock": Clock(time=4.0)}, "evolution time is 4"),
+        (EYE, ONES, {"algorithm": "hhl", "clock": Clock(rotation=-1.0)}, "rotation constant is -1"),
+        (EYE, ONES, {"algorithm": "hhl", "epsilon": 1e-9}, "clock of 32 qubits"),
     ],
 )
 def test_one_clear_line_each(matrix, rhs, arguments, message):

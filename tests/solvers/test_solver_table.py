@@ -177,7 +177,7 @@ def test_only_the_quantum_solver_reports_quantum_figures(cases):
         ({"tolerance": float("nan")}, "tolerance is nan"),
         ({"max_products": 0}, "max_products is 0"),
         ({"solver": "qsvt", "epsilon": 2.0}, "epsilon is 2.0"),
-        ({"solver": "qsvt", "mode": "krylov"}, "'krylov' is not known; known: products, eigen"),
+        ({"solver": "qsvt", "mode": "dense"}, "'dense' is not known; known: auto, products"),
     ],
 )
 def test_bad_arguments_are_value_errors(arguments, message):
@@ -201,7 +201,7 @@ def test_systems_that_make_no_sense_are_value_errors(matrix, rhs, message):
 
 
 def test_options_default_to_what_solve_defaults_to():
-    assert SolveOptions() == SolveOptions(tolerance=1e-6, max_products=1000, mode="products")
+    assert SolveOptions() == SolveOptions(tolerance=1e-6, max_products=1000, mode="auto")
 
 
 @pytest.mark.parametrize("kind", ["cholesky", "lu", "lu_inverse"])

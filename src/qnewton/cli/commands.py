@@ -5,6 +5,7 @@ from qnewton.cli.compare import Compare
 from qnewton.cli.paper import Paper
 from qnewton.cli.parsing import Command
 from qnewton.cli.price import Price
+from qnewton.cli.readout import Readout
 from qnewton.cli.report import Report
 from qnewton.cli.train import Train
 
@@ -14,5 +15,6 @@ COMMANDS: dict[str, type[Command]] = {
     "price": Price,
     "calibrate": Calibrate,
     "report": Report,
+    "readout": Readout,
     "paper": Paper,
 }

@@ -36,6 +36,7 @@ from qnewton.optimizer.warmup import Warmup
 from qnewton.records import Calibration, QuantumHardware, StepRecord
 from qnewton.scheduler.policy import needs_survey
 from qnewton.scheduler.portfolio import Market
+from qnewton.solvers.quantum import Readout
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -87,6 +88,8 @@ class QNewton(ContractOptimizer):
         calibration: This machine's classical constants; by default those that ``qnewton
             calibrate`` stored, else nominal ones, labelled so.
         epsilon: Error tolerance at which the quantum solver is priced and emulated.
+        readout: How the quantum solver's state is measured, with how many shots or to what
+            tolerance; ``None`` for the ideal read-out. Each step draws new outcomes.
         tolerance: Relative residual the classical solvers have to reach; by default 1e-6. With
             ``damping="auto"`` it is the most that is asked, by default 0.1, and falls with √‖g‖:
             far from a minimum a rough direction is worth as much (Eisenstat and Walker 1996).
@@ -161,6 +164,7 @@ class QNewton(ContractOptimizer):
         first_order_lr: float = 0.1,
         calibration: Calibration | None = None,
         epsilon: float = 1e-12,
+        readout: Readout | None = None,
         tolerance: float | None = None,
         seed: int = 0,
         survey_every: int = 1,
@@ -202,6 +206,7 @@ class QNewton(ContractOptimizer):
             epsilon=epsilon,
             tolerance=tolerance,
             dtype="float32",
+            readout=readout,
         )
         self.records: deque[StepRecord] = deque(maxlen=RECORDS_KEPT)
         self._trainable = TrainableCurvature(
@@ -470,6 +475,9 @@ class QNewton(ContractOptimizer):
         if strength is not None:
             asked = max(min(market.tolerance, forcing), min(market.tolerance, _TOLERANCE))
             market = dataclasses.replace(market, tolerance=asked)
+        if market.readout is not None:
+            drawn = dataclasses.replace(market.readout, seed=self.seed + step)
+            market = dataclasses.replace(market, readout=drawn)
         plan = SurveyPlan(
             measure=not solve or self.market.hardware is not None,
             seed=self.seed + step,

@@ -61,7 +61,24 @@ class CurvatureRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class QuantumStats:
-    """What the emulated quantum solver reported beside its direction."""
+    """What the emulated quantum solver reported beside its direction.
+
+    Attributes:
+        algorithm: ``qsvt``, ``dalzell`` or ``hhl``.
+        success_probability: Of one attempt.
+        queries: Calls to the block-encoding in one attempt.
+        expected_queries: Calls until success.
+        degree: Of the polynomial.
+        alpha: Normalisation of the block-encoding.
+        kappa: The promise.
+        epsilon: The error asked for.
+        promise_held: ``None`` when the smallest singular value is not known.
+        resolved: Whether it is the output state, not only a solution within the promise.
+        readout: How the state was read; ``None`` for the ideal read-out.
+        shots: States read; ``None`` for the ideal read-out.
+        angle: Angle in radians between the direction taken and the exact solution; ``None`` when
+            nobody solved the system exactly.
+    """
 
     algorithm: str
     success_probability: float
@@ -73,6 +90,9 @@ class QuantumStats:
     epsilon: float
     promise_held: bool | None
     resolved: bool
+    readout: str | None = None
+    shots: int | None = None
+    angle: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
-Mode = Literal["products", "eigen"]
+if TYPE_CHECKING:
+    from qnewton.solvers.quantum.readout import Readout
+
+Mode = Literal["auto", "products", "eigen", "krylov"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,7 @@ class SolveOptions:
         alpha: Normalisation α ≥ ‖A‖₂ of the block-encoding; ``None`` measures it.
         kappa: The promise κ_be ≥ α/σ_min; ``None`` measures it.
         mode: How the quantum solver is emulated.
+        readout: How its state is measured; ``None`` for the ideal read-out.
 
     Raises:
         ValueError: If the tolerance is not positive or ``max_products`` is below 1.
@@ -34,7 +38,8 @@ class SolveOptions:
     epsilon: float | None = None
     alpha: float | None = None
     kappa: float | None = None
-    mode: Mode = "products"
+    mode: Mode = "auto"
+    readout: "Readout | None" = None
 
     def __post_init__(self) -> None:
         if not (0.0 < self.tolerance < math.inf):

@@ -1,5 +1,6 @@
 """One call for every solver: a system and a name go in, a ``Solution`` comes out."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -27,7 +28,7 @@ from qnewton.solvers.classical import (
     sparse_conjugate_gradients,
 )
 from qnewton.solvers.options import Mode, SolveOptions
-from qnewton.solvers.quantum import SystemRefused, emulate
+from qnewton.solvers.quantum import Readout, SystemRefused, emulate
 from qnewton.solvers.solution import SOLVED, Solution, SolveStats
 
 Solver = Callable[[SymmetricOperator, Tensor, SolveOptions], Solution]
@@ -60,7 +61,8 @@ def solve(
     epsilon: float | None = None,
     alpha: float | None = None,
     kappa: float | None = None,
-    mode: Mode = "products",
+    mode: Mode = "auto",
+    readout: Readout | None = None,
 ) -> Solution:
     """Solve A·x = b with the named solver; what goes wrong with the entries is an outcome.
 
@@ -78,6 +80,8 @@ def solve(
         alpha: ``qsvt``: α ≥ ‖A‖₂ of the block-encoding; measured by default.
         kappa: ``qsvt``: κ_be ≥ α/σ_min; measured by default.
         mode: ``qsvt``: how it is emulated.
+        readout: ``qsvt``: how its state is measured; ideally by default. What was measured with
+            shots counts as solved whatever its residual, which says what the shots gave.
 
     Returns:
         The solution, its residual checked against the true operator.
@@ -105,6 +109,7 @@ def solve(
         alpha=alpha,
         kappa=kappa,
         mode=mode,
+        readout=readout,
     )
     if not isinstance(system, LinearSystem):
         system = LinearSystem(_operator(system[0]), system[1])
@@ -209,11 +214,22 @@ def _preconditioned(name: str, build: Callable[[SymmetricOperator], Precondition
 def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
     epsilon = options.tolerance if options.epsilon is None else options.epsilon
     try:
-        output = emulate(operator, rhs, "qsvt", epsilon, options.alpha, options.kappa, options.mode)
+        output = emulate(
+            operator,
+            rhs,
+            "qsvt",
+            epsilon,
+            options.alpha,
+            options.kappa,
+            readout=options.readout,
+            mode=options.mode,
+        )
     except SystemRefused as refusal:
         return Solution(None, refusal.outcome, SolveStats(solver="qsvt"))
     residual = relative_residual(operator, output.direction, rhs)
     outcome = judge(residual, max(epsilon, options.tolerance), operator.dtype)
+    if output.measurement is not None and math.isfinite(residual):
+        outcome = SOLVED
     if outcome != SOLVED and output.promise_held is False:
         outcome = f"promise broken, {outcome}"
     stats = SolveStats(

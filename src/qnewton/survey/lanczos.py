@@ -1,4 +1,4 @@
-"""Lanczos with full reorthogonalisation from a uniformly random start."""
+"""Lanczos with full reorthogonalisation from a uniformly random start, or a given one."""
 
 import math
 
@@ -16,14 +16,16 @@ _ENOUGH = 0.1
 class Lanczos:
     """A growing Krylov basis V_k of A and the tridiagonal T_k = V_kᵀ A V_k.
 
-    A V_k = V_k T_k + β_k v_{k+1} e_kᵀ, with v_1 uniform on the sphere. The basis is kept in
-    float64 and reorthogonalised against all of itself, once after the three-term recurrence and
-    again only where that removed much; products run in the operator's dtype, whose rounding is
-    therefore what limits T_k.
+    A V_k = V_k T_k + β_k v_{k+1} e_kᵀ, with v_1 uniform on the sphere unless it is given. The
+    basis is kept in float64 and reorthogonalised against all of itself, once after the three-term
+    recurrence and again only where that removed much; products run in the operator's dtype, whose
+    rounding is therefore what limits T_k.
 
     Args:
         operator: The matrix A.
         seed: Seed of the start vector.
+        start: v_1 up to its length, shape [N], not zero; what is known of a random start, such
+            as the probability of a bound, does not hold from a given one.
 
     Attributes:
         alphas: The k diagonal entries of T_k.
@@ -37,12 +39,16 @@ class Lanczos:
         (2.0, True)
     """
 
-    def __init__(self, operator: SymmetricOperator, seed: int) -> None:
+    def __init__(
+        self, operator: SymmetricOperator, seed: int = 0, start: torch.Tensor | None = None
+    ) -> None:
         self._operator = operator
         self._dtype = operator.dtype
-        # Drawn on the CPU, so that a seed means the same start on every device.
-        generator = torch.Generator().manual_seed(seed)
-        start = torch.randn(operator.n, generator=generator, dtype=torch.float64)
+        if start is None:
+            # Drawn on the CPU, so that a seed means the same start on every device.
+            generator = torch.Generator().manual_seed(seed)
+            start = torch.randn(operator.n, generator=generator, dtype=torch.float64)
+        start = start.double()
         room = min(_GROWTH, operator.n) + 1
         self._basis = torch.empty(room, operator.n, dtype=torch.float64, device=operator.device)
         self._basis[0] = (start / start.norm()).to(operator.device)

@@ -1,12 +1,14 @@
 """What one training run is asked to do: the options of ``qnewton train``, checked on creation."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from qnewton.scheduler.policy import POLICIES
 
 OptimizerName = Literal["qnewton", "sgd", "adam"]
+ReadoutName = Literal["ideal", "amplitude", "hadamard", "swap"]
 
 DEFAULT_HARDWARE = "attosecond"
 
@@ -95,6 +97,10 @@ class TrainingRequest(NewtonOptions):
         optimizer: qnewton, or a first-order optimizer to compare with.
         policy: Who chooses the solver: classical (cheapest that runs here), paper (LU inversion
             against the quantum price of the paper's Algorithm 2), classical-only, quantum-only.
+        readout: How the quantum solver's state is read: ideal, without shots; amplitude, counts
+            and then signs; hadamard, one test a component; swap, the same without signs.
+        shots: Shots of every read-out, all together.
+        readout_tolerance: Instead of shots, the error (0 to 1) that they are chosen for.
         steps: Steps to take.
         survey_every: Newton steps from one measurement of κ and d to the next, where a quantum
             price needs them.
@@ -103,6 +109,9 @@ class TrainingRequest(NewtonOptions):
 
     optimizer: OptimizerName = "qnewton"
     policy: str = "classical"
+    readout: ReadoutName = "ideal"
+    shots: int | None = None
+    readout_tolerance: float | None = None
     steps: int = 40
     survey_every: int = 1
     checkpoint_every: int = 10
@@ -113,6 +122,17 @@ class TrainingRequest(NewtonOptions):
             at_least_one(self, name)
         if self.policy not in POLICIES:
             raise ValueError(f"--policy is {self.policy!r}; choose {', '.join(POLICIES)}")
+        given = [name for name in ("shots", "readout_tolerance") if getattr(self, name) is not None]
+        if len(given) != (0 if self.readout == "ideal" else 1):
+            raise ValueError(
+                f"--readout {self.readout} goes with "
+                + (
+                    f"no shots, but {_flag(given[0])} is given; choose amplitude, hadamard or swap"
+                    if self.readout == "ideal"
+                    else "either --shots or --readout-tolerance; give one"
+                )
+            )
+        at_least_one(self, "shots")
 
     @property
     def quantum_hardware(self) -> str | None:
@@ -120,6 +140,19 @@ class TrainingRequest(NewtonOptions):
         if self.hardware is None and self.policy in ("paper", "quantum-only"):
             return DEFAULT_HARDWARE
         return self.hardware
+
+
+def read_methods(names: Sequence[str]) -> tuple[ReadoutName, ...]:
+    """Return the read-outs with shots that ``names`` name.
+
+    Raises:
+        ValueError: If one is not known, or is the ideal one.
+    """
+    known = {name: name for name in get_args(ReadoutName) if name != "ideal"}
+    for name in names:
+        if name not in known:
+            raise ValueError(f"read-out {name!r} takes no shots; choose {', '.join(known)}")
+    return tuple(known[name] for name in names)
 
 
 Options = TypeVar("Options", bound=NewtonOptions)

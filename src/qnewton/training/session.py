@@ -19,6 +19,7 @@ from qnewton.runs import (
     read_config,
     read_run,
 )
+from qnewton.solvers.quantum import Readout
 from qnewton.training.checkpoint import load_checkpoint
 from qnewton.training.environment import versions
 from qnewton.training.loop import Progress, TrainingResult, train
@@ -168,10 +169,17 @@ def _stepper(
             first_order_lr=request.first_order_lr,
             calibration=calibration,
             epsilon=request.epsilon,
+            readout=_readout(request),
             seed=request.seed,
             survey_every=request.survey_every,
         )
     )
+
+
+def _readout(request: TrainingRequest) -> Readout | None:
+    if request.readout == "ideal":
+        return None
+    return Readout(method=request.readout, shots=request.shots, tolerance=request.readout_tolerance)
 
 
 def _past(run: Run, target: float | None) -> TrainingResult:

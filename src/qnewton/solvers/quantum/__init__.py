@@ -1,21 +1,36 @@
 """Quantum linear solvers: the polynomials they apply, and emulation of what they output."""
 
 from qnewton.solvers.quantum.amplification import amplified_queries
-from qnewton.solvers.quantum.emulate import ALGORITHMS, QuantumSolution, emulate
+from qnewton.solvers.quantum.cks import cks_degree, cks_polynomial
+from qnewton.solvers.quantum.column_inversion import ColumnInversion, invert_by_columns
+from qnewton.solvers.quantum.emulate import ALGORITHMS, emulate
+from qnewton.solvers.quantum.hhl import Clock
+from qnewton.solvers.quantum.output import QuantumSolution
 from qnewton.solvers.quantum.polynomials import (
     InversePolynomial,
     inverse_degree,
     inverse_polynomial,
 )
 from qnewton.solvers.quantum.promise import SystemRefused
+from qnewton.solvers.quantum.readout import Measurement, Readout, measure
+from qnewton.solvers.quantum.step_length import scaled_along
 
 __all__ = [
     "ALGORITHMS",
+    "Clock",
+    "ColumnInversion",
     "InversePolynomial",
+    "Measurement",
     "QuantumSolution",
+    "Readout",
     "SystemRefused",
     "amplified_queries",
+    "cks_degree",
+    "cks_polynomial",
     "emulate",
     "inverse_degree",
     "inverse_polynomial",
+    "invert_by_columns",
+    "measure",
+    "scaled_along",
 ]

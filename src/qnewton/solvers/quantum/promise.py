@@ -9,7 +9,7 @@ from torch import Tensor
 from qnewton.operators import SymmetricOperator
 from qnewton.survey import condition_number
 from qnewton.survey.lanczos import Lanczos
-from qnewton.survey.ritz import ritz_values
+from qnewton.survey.ritz import ritz_ends, ritz_values
 
 EXACT_LIMIT = 2048
 """Largest N whose eigenvalues are computed to check the promise: two seconds on 2 cores."""
@@ -127,7 +127,7 @@ def estimated_promise(
     """
     if alpha is not None and kappa is not None:
         return Promise(alpha=alpha, kappa=kappa, held=None)
-    norm = norm_from_below(operator)
+    norm = norm_from_below(operator, accuracy=_ESTIMATE_SLACK / 10)
     _refuse_zero(norm)
     if alpha is None:
         alpha = norm * (1.0 + _ESTIMATE_SLACK)
@@ -158,12 +158,15 @@ def _refuse_zero(norm: float) -> None:
         raise SystemRefused("singular", "the matrix is zero, so no system with it has a solution")
 
 
-def norm_from_below(operator: SymmetricOperator, steps: int = 60) -> float:
+def norm_from_below(
+    operator: SymmetricOperator, steps: int = 60, accuracy: float | None = None
+) -> float:
     """Return the largest Ritz value in absolute terms: close to ‖A‖₂, never above it.
 
     Args:
         operator: A in float64.
         steps: Lanczos steps, from a fixed random start so that results repeat.
+        accuracy: Relative error at which to stop earlier, as far as the iteration can tell.
 
     Raises:
         SystemRefused: If a product is not finite.
@@ -174,6 +177,10 @@ def norm_from_below(operator: SymmetricOperator, steps: int = 60) -> float:
     try:
         while process.products < steps and not process.exhausted:
             process.advance()
+            if accuracy is None or process.products % 4:
+                continue
+            if ritz_ends(process.tridiagonal()).farthest.converged(accuracy):
+                break
     except ValueError as error:
         raise SystemRefused("not finite", f"the matrix is not finite: {error}") from error
     return float(abs(ritz_values(process.tridiagonal())).max())

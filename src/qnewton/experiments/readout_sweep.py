@@ -1,0 +1,138 @@
+"""What shots and polynomial error do to training: the quantum solver trains, read with noise."""
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from qnewton.records import Calibration
+from qnewton.training.loop import train
+from qnewton.training.request import ReadoutName, TrainingRequest
+from qnewton.training.session import prepare
+from qnewton.workloads import Workload
+
+Swept = Literal["shots", "epsilon", "ideal"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRequest:
+    """Which runs are made; each trains with policy ``quantum-only``.
+
+    Attributes:
+        training: Options that all runs share; its own read-out and policy are replaced.
+        methods: Read-outs that are swept over shots.
+        shots: Shots of a read-out.
+        epsilons: Polynomial errors, each read ideally, in (0, 0.24], where it has a price.
+    """
+
+    training: TrainingRequest
+    methods: tuple[ReadoutName, ...]
+    shots: tuple[int, ...]
+    epsilons: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPoint:
+    """One run.
+
+    Attributes:
+        swept: ``shots``, ``epsilon``, or ``ideal``: neither shots nor an ε above the priced one.
+        readout: How states were read.
+        shots: Of every read-out; ``None`` for the ideal one.
+        epsilon: Error of the polynomial.
+        test_accuracy: After the last step.
+        loss: On the last step's batch.
+        median_angle: Median over steps of the largest angle, in radians, between a block's
+            direction and the exact one; ``None`` where none was known.
+        success_probability: Median over steps.
+        queries: Calls to the block-encoding that all states read would have taken, repeats
+            included: the sum of expected queries, times the shots where there are any.
+        failed_steps: Steps in which another solver, or none, gave some block's direction.
+    """
+
+    swept: Swept
+    readout: str
+    shots: int | None
+    epsilon: float
+    test_accuracy: float
+    loss: float
+    median_angle: float | None
+    success_probability: float | None
+    queries: float
+    failed_steps: int
+
+
+def sweep_readout(
+    request: SweepRequest,
+    workload: Workload,
+    calibration: Calibration,
+    on_run: Callable[[str], None] = lambda _: None,
+) -> tuple[SweepPoint, ...]:
+    """Train once for every read-out, number of shots and ε, all from the same weights.
+
+    Args:
+        request: What to sweep.
+        workload: What to train.
+        calibration: Prices of the classical machine.
+        on_run: Told each run in words before it starts.
+    """
+    base = dataclasses.replace(
+        request.training,
+        policy="quantum-only",
+        readout="ideal",
+        shots=None,
+        readout_tolerance=None,
+    )
+    runs: list[tuple[Swept, TrainingRequest]] = [("ideal", base)]
+    for method in request.methods:
+        runs.extend(
+            ("shots", dataclasses.replace(base, readout=method, shots=shots))
+            for shots in request.shots
+        )
+    runs.extend(("epsilon", dataclasses.replace(base, epsilon=e)) for e in request.epsilons)
+    points = []
+    for swept, training in runs:
+        shots = f", {training.shots:.0e} shots" if training.shots is not None else ""
+        on_run(f"{training.readout} read-out{shots}, ε = {training.epsilon:g}")
+        points.append(_point(swept, training, workload, calibration))
+    return tuple(points)
+
+
+def _point(
+    swept: Swept, request: TrainingRequest, workload: Workload, calibration: Calibration
+) -> SweepPoint:
+    session = prepare(request, workload, calibration)
+    result = train(
+        session.workload, session.model, session.stepper, steps=request.steps, seed=request.seed
+    )
+    angles, chances, queries, failed = [], [], 0.0, 0
+    for record in result.records:
+        figures = [
+            block.attempts[0].quantum
+            for block in record.blocks
+            if block.solver == "qsvt" and block.attempts[0].quantum is not None
+        ]
+        quantum = [figure for figure in figures if figure is not None]
+        failed += len(quantum) < max(1, len(record.blocks))
+        known = [figure.angle for figure in quantum if figure.angle is not None]
+        angles += [max(known)] if known else []
+        chances += [min(f.success_probability for f in quantum)] if quantum else []
+        queries += sum(f.expected_queries * (f.shots or 1) for f in quantum)
+    return SweepPoint(
+        swept=swept,
+        readout=request.readout,
+        shots=request.shots,
+        epsilon=request.epsilon,
+        test_accuracy=result.metrics[-1].test_accuracy,
+        loss=result.records[-1].loss,
+        median_angle=statistics.median(angles) if angles else None,
+        success_probability=statistics.median(chances) if chances else None,
+        queries=queries,
+        failed_steps=failed,
+    )
+
+
+def sweep_rows(points: Sequence[SweepPoint]) -> list[dict[str, Any]]:
+    """Return one mapping a run, as pictures, tables and files take it."""
+    return [dataclasses.asdict(point) for point in points]

@@ -1,0 +1,75 @@
+"""Test accuracy against what a quantum solver's answer cost: shots, or polynomial error."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from qnewton.report.save import Picture, inline_data
+from qnewton.report.style import BLUE, GRAY, ORANGE, PLOT_WIDTH, VERMILLION, themed
+
+_COLORS = {"amplitude": BLUE, "hadamard": ORANGE, "swap": VERMILLION}
+_TITLES = {"shots": "shots of every read-out", "epsilon": "error ε of the polynomial"}
+
+
+def accuracy_against(
+    swept: str, rows: Sequence[Mapping[str, Any]], workload: str, steps: int
+) -> Picture:
+    """Draw test accuracy against shots or ε, with the ideal read-out as a line.
+
+    Args:
+        swept: ``shots`` or ``epsilon``.
+        rows: One mapping a run, with ``swept``, ``readout``, ``shots``, ``epsilon`` and
+            ``test_accuracy``.
+        workload: What was trained.
+        steps: Steps of every run.
+
+    Raises:
+        ValueError: If no row was swept over that.
+    """
+    drawn = [dict(row) for row in rows if row["swept"] == swept]
+    if not drawn:
+        raise ValueError(f"no run was swept over {swept}; there is nothing to draw")
+    methods = [name for name in _COLORS if any(row["readout"] == name for row in drawn)]
+    ideal = [dict(row) for row in rows if row["swept"] == "ideal"]
+    y = alt.Y(
+        "test_accuracy:Q",
+        title="test accuracy",
+        axis=alt.Axis(format="%"),
+        scale=alt.Scale(domain=[0, 1]),
+    )
+    line = (
+        alt.Chart(inline_data(drawn))
+        .mark_line(point=True)
+        .encode(
+            x=alt.X(
+                f"{swept}:Q", title=_TITLES[swept], scale=alt.Scale(type="log"), axis=_EXPONENTS
+            ),
+            y=y,
+            color=alt.Color(
+                "readout:N",
+                title="read-out",
+                scale=alt.Scale(domain=methods, range=[_COLORS[name] for name in methods])
+                if swept == "shots"
+                else alt.Scale(range=[BLUE]),
+            ),
+        )
+        .properties(width=PLOT_WIDTH, height=200)
+    )
+    rule = (
+        alt.Chart(inline_data(ideal))
+        .mark_rule(strokeDash=[4, 3], color=GRAY)
+        .encode(y="test_accuracy:Q")
+    )
+    what = "read with that many shots" if swept == "shots" else "read ideally"
+    return Picture(
+        chart=themed(line + rule),
+        rows=drawn + ideal,
+        caption=(
+            f"Test accuracy on {workload} after {steps} Newton steps, each the output of the "
+            f"emulated QSVT {what}. Dashed: the ideal read-out at the smallest ε."
+        ),
+    )
+
+
+_EXPONENTS = alt.Axis(format=".0e", labelOverlap=True)

@@ -1,0 +1,204 @@
+"""What Dalzell's shortcut solver outputs: the kernel of an augmented matrix, reflected about.
+
+With Ã = A/α, A_t = diag(Ã, 1/t), b' = (b̂; 1)/√2 and G = (I - b'b'ᵀ)A_t, the kernel of G is
+spanned by (Ã⁻¹b̂; t). Reflecting e = (0; 1) about it moves e's upper part, which was zero, to
+2r/(1+r²) times the solution, r = t/‖Ã⁻¹b̂‖.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qnewton.operators import SymmetricOperator
+from qnewton.solvers.quantum.polynomials import Array
+from qnewton.solvers.quantum.promise import Promise
+
+_MU = 0.25
+
+
+@dataclass(frozen=True)
+class KernelFilter:
+    """K(x) = -1 + 2(T_ℓ(z) + 1)/(T_ℓ(z₀) + 1), z = (1 + δ² - 2x²)/(1 - δ²), z₀ = z(0).
+
+    K(0) = 1, and K is within 2η of -1 for δ = 1/κ ≤ |x| ≤ 1, where η = 1/(T_ℓ(z₀) + 1): about
+    twice the projector on the kernel, less one.
+
+    Attributes:
+        kappa: κ_be.
+        degree: ℓ, at two queries each.
+    """
+
+    kappa: float
+    degree: int
+
+    def of_squares(self, squares: Array) -> Array:
+        """Return K(x) from x² ≥ 0; T_ℓ beyond 1 as cosh(ℓ arccosh z), in logarithms."""
+        w = self._beyond_one(squares)
+        grown = np.maximum(w, 0.0)
+        angle = 2.0 * np.arcsin(np.sqrt(np.clip(-w / 2.0, 0.0, 1.0)))
+        top = self._log_cosh(self._beyond_one(np.zeros(1)))
+        ratio = np.where(
+            w > 0.0,
+            np.exp(self._log_cosh(grown) - top) + np.exp(-top),
+            (np.cos(self.degree * angle) + 1.0) * np.exp(-top),
+        )
+        return -1.0 + 2.0 * ratio / (1.0 + np.exp(-top))
+
+    def _beyond_one(self, squares: Array) -> Array:
+        """Return z - 1 = 2(δ² - x²)/(1 - δ²)."""
+        return 2.0 * (1.0 - self.kappa**2 * squares) / ((self.kappa - 1.0) * (self.kappa + 1.0))
+
+    def _log_cosh(self, w: Array) -> Array:
+        exponent = self.degree * np.log1p(w + np.sqrt(w * (w + 2.0)))
+        return exponent + np.log1p(np.exp(-2.0 * exponent)) - math.log(2.0)
+
+    def apply(self, square: "_Square", start: Tensor) -> Tensor:
+        """Return K·start by Chebyshev's recurrence in z(GᵀG): ``degree`` products with GᵀG."""
+        delta2 = 1.0 / self.kappa**2
+
+        def z(vector: Tensor) -> Tensor:
+            return ((1.0 + delta2) * vector - 2.0 * square(vector)) / (1.0 - delta2)
+
+        before, term = start, z(start)
+        for _ in range(self.degree - 1):
+            before, term = term, 2.0 * z(term) - before
+        top = float(np.exp(self._log_cosh(self._beyond_one(np.zeros(1))))[0])
+        return 2.0 * (term + start) / (top + 1.0) - start
+
+
+class _Square:
+    """v ↦ GᵀG·v, with t; without one, for G = (I - b̂b̂ᵀ)Ã. Two products with A each."""
+
+    def __init__(
+        self, operator: SymmetricOperator, alpha: float, start: Tensor, t: float | None
+    ) -> None:
+        self._operator, self._alpha, self._t = operator, alpha, t
+        if t is not None:
+            start = torch.cat([start, start.new_ones(1)]) / math.sqrt(2.0)
+        self._start = start
+
+    def __call__(self, vector: Tensor) -> Tensor:
+        image = self._scaled(vector)
+        return self._scaled(image - self._start * torch.dot(self._start, image))
+
+    def _scaled(self, vector: Tensor) -> Tensor:
+        if self._t is None:
+            return (self._operator @ vector) / self._alpha
+        return torch.cat([(self._operator @ vector[:-1]) / self._alpha, vector[-1:] / self._t])
+
+
+@dataclass(frozen=True)
+class Dalzell:
+    """The shortcut solver with its norm given, or guessed on a grid when it is not.
+
+    Attributes:
+        reflection: The filter of the augmented system.
+        projection: The filter that cleans the outcome when the norm is unknown; else ``None``.
+        guesses: t, one a run, drawn uniformly; each in [1, κ_be].
+        alpha: α.
+    """
+
+    reflection: KernelFilter
+    projection: KernelFilter | None
+    guesses: tuple[float, ...]
+    alpha: float
+
+    @property
+    def queries(self) -> int:
+        """Calls to U_A in one attempt, two to a degree; each brings two calls to U_b."""
+        more = self.projection.degree if self.projection is not None else 0
+        return 2 * (self.reflection.degree + more)
+
+    def coefficients(self, values: Array, weights: Array) -> tuple[Array, float]:
+        """Return y's coefficients at the likeliest t, and the success probability over all t.
+
+        Args:
+            values: Diagonal of A in some orthonormal basis, shape [k].
+            weights: b̂ in that basis, shape [k].
+
+        Cost: a decomposition of order k + 1 for every t.
+        """
+        scaled = values / self.alpha
+        outcomes = []
+        for t in self.guesses:
+            diagonal = np.append(scaled, 1.0 / t)
+            b = np.append(weights, 1.0) / math.sqrt(2.0)
+            outcomes.append(_filtered(self.reflection, diagonal, b, _last(len(diagonal)))[:-1])
+        if self.projection is not None:
+            outcomes = [
+                (_filtered(self.projection, scaled, weights, y) + y) / 2.0 for y in outcomes
+            ]
+        return _likeliest(outcomes)
+
+    def by_products(self, operator: SymmetricOperator, start: Tensor) -> tuple[Tensor, float, int]:
+        """Return y at the likeliest t, the success probability over all t, and the products."""
+        last = torch.zeros(operator.n + 1, dtype=torch.float64, device=start.device)
+        last[-1] = 1.0
+        outcomes = []
+        for t in self.guesses:
+            y = self.reflection.apply(_Square(operator, self.alpha, start, t), last)[:-1]
+            if self.projection is not None:
+                y = (self.projection.apply(_Square(operator, self.alpha, start, None), y) + y) / 2
+            outcomes.append(y)
+        image, probability = _likeliest(outcomes)
+        return image, probability, self.queries * len(self.guesses)
+
+
+def dalzell(promise: Promise, epsilon: float, norm: float | None, length: float) -> Dalzell:
+    """Return the solver for a norm that is known, guessed, or unknown.
+
+    Args:
+        promise: α and κ_be.
+        epsilon: Trace error allowed at the right norm, and throughout ½ ≤ r ≤ 2.
+        norm: ‖A⁻¹b‖, or a guess such as the last step's; moved into the range that the promise
+            leaves, [‖b‖/α, κ_be‖b‖/α]. ``None``: t is drawn from a geometric grid of
+            ⌈ln κ_be⌉ + 1 values and the outcome projected.
+        length: ‖b‖.
+
+    Reference: Dalzell, arXiv:2406.12086 (as transcribed); FORMULAS 15, 25.
+    """
+    kappa = max(promise.kappa, 1.0 + 1e-9)
+    if norm is not None:
+        if not (0.0 < norm < math.inf):
+            raise ValueError(f"norm is {norm}; it must be a positive guess of ‖A⁻¹b‖")
+        t = min(max(promise.alpha * norm / length, 1.0), kappa)
+        reflection = KernelFilter(kappa, _degree(kappa, epsilon / math.sqrt(5.0)))
+        return Dalzell(reflection, None, (t,), promise.alpha)
+    s = 3.0 + 2.0 * math.log((kappa**2 + 1.0) / 2.0)
+    eta = _MU / (math.sqrt(s) + _MU)
+    spared = math.sqrt((1.0 - _MU**2) / ((1.0 - epsilon) * (1.0 + epsilon)))
+    eta_projection = min(1.0, epsilon * spared / _MU)
+    count = math.ceil(math.log(kappa)) + 1
+    guesses = tuple(float(t) for t in np.geomspace(1.0, kappa, count))
+    return Dalzell(
+        KernelFilter(kappa, _degree(kappa, eta)),
+        KernelFilter(kappa, _degree(kappa, eta_projection)),
+        guesses,
+        promise.alpha,
+    )
+
+
+def _degree(kappa: float, eta: float) -> int:
+    return max(1, math.ceil(kappa / 2.0 * math.log(2.0 / eta)))
+
+
+def _filtered(kernel: KernelFilter, diagonal: Array, b: Array, start: Array) -> Array:
+    """Return K·start for G = (I - bbᵀ)D: K acts on right singular vectors, x² on GᵀG."""
+    scaled = diagonal * b
+    squares, vectors = np.linalg.eigh(np.diag(diagonal**2) - np.outer(scaled, scaled))
+    return vectors @ (kernel.of_squares(np.maximum(squares, 0.0)) * (vectors.T @ start))
+
+
+def _last(size: int) -> Array:
+    unit = np.zeros(size)
+    unit[-1] = 1.0
+    return unit
+
+
+def _likeliest(outcomes: list) -> tuple:  # type: ignore[type-arg]
+    """Return the longest outcome and the mean of the squared lengths."""
+    chances = [float((y**2).sum()) for y in outcomes]
+    return outcomes[int(np.argmax(chances))], float(np.mean(chances))

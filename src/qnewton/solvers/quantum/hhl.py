@@ -1,0 +1,196 @@
+"""What HHL outputs: phase estimation with a finite clock, a rotation, and the clock undone."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import jv
+from torch import Tensor
+
+from qnewton.operators import SymmetricOperator
+from qnewton.solvers.quantum.polynomials import Array
+from qnewton.solvers.quantum.promise import Promise, SystemRefused
+
+Window = Literal["uniform", "sine"]
+
+MAX_CLOCK_QUBITS = 24
+"""Largest clock emulated: 2²⁴ values."""
+
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """The clock register of HHL's phase estimation.
+
+    Attributes:
+        qubits: m, the clock holds M = 2^m values; ``None`` for the m whose spacing 2π/(Mt) is
+            at most ε·α/κ_be.
+        time: t of e^{iAt}, with ‖A‖t < π; ``None`` for 0.9·π/α.
+        window: Amplitudes the clock starts with: ``uniform``, or Harrow's ``sine`` √(2/M)
+            sin(π(τ+½)/M), whose tails fall faster.
+        rotation: C of the rotation C/λ̃, clipped at 1; ``None`` for the larger of the clock's
+            spacing 2π/(Mt), at which nothing is clipped, and half the promised α/κ_be.
+    """
+
+    qubits: int | None = None
+    time: float | None = None
+    window: Window = "uniform"
+    rotation: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class HHL:
+    """HHL with every parameter set.
+
+    Attributes:
+        size: M.
+        time: t.
+        rotation: C.
+        amplitudes: a_τ of the window, unit length, shape [M].
+        alpha: α of the block-encoding that the evolution queries.
+        epsilon: Error allowed to the simulated evolutions together.
+    """
+
+    size: int
+    time: float
+    rotation: float
+    amplitudes: Array
+    alpha: float
+    epsilon: float
+
+    def rotations(self) -> Array:
+        """Return f_k = C/λ̃_k, λ̃_k = 2πk/(Mt) with k ≥ M/2 negative, clipped to ±1, f_0 = 0."""
+        k = np.fft.fftfreq(self.size, d=1.0 / self.size)
+        values = 2.0 * np.pi * k / (self.size * self.time)
+        f = np.divide(self.rotation, values, out=np.zeros(self.size), where=k != 0)
+        return np.clip(f, -1.0, 1.0)
+
+    def factors(self, values: Array) -> Array:
+        """Return h(λ) = Σ_k f_k w_k(λ): the clock's distribution at φ = λt/2π.
+
+        w_k is |M^{-1/2} Σ_τ a_τ e^{2πiτ(φ - k/M)}|², for the uniform window
+        [sin(πMδ)/(M sin πδ)]² with δ = φ - k/M.
+
+        Cost: M log M operations a value.
+        """
+        f, tau = self.rotations(), np.arange(self.size)
+        found = np.empty_like(values)
+        chunk = max(1, _CHUNK // self.size)
+        for first in range(0, len(values), chunk):
+            phases = np.exp(1j * self.time * np.outer(values[first : first + chunk], tau))
+            clock = np.fft.fft(self.amplitudes * phases, axis=1) / math.sqrt(self.size)
+            found[first : first + chunk] = (np.abs(clock) ** 2) @ f
+        return found
+
+    def coefficients(self, values: Array, weights: Array) -> tuple[Array, float]:
+        """Return y's coefficients in a basis where A is diagonal, and ‖y‖²."""
+        y = self.factors(values) * weights
+        return y, float(y @ y)
+
+    def harmonics(self) -> NDArray[np.complex128]:
+        """Return c_s, s = 0 … M-1, with h(λ) = c_0 + 2 Re Σ_{s≥1} c_s e^{isλt}."""
+        transform = np.fft.fft(self.rotations())
+        padded = np.fft.fft(self.amplitudes, 2 * self.size)
+        correlation = np.fft.ifft(np.abs(padded) ** 2).real[: self.size]
+        return transform * correlation / self.size
+
+    def by_products(self, operator: SymmetricOperator, start: Tensor) -> tuple[Tensor, int]:
+        """Return y and the products spent: every evolution e^{isAt}, s < M, by Jacobi-Anger.
+
+        cos and sin of sAt applied to b̂ follow from the last by the addition theorems.
+        """
+        terms = jacobi_anger_terms(self.alpha * self.time, 1e-16)
+        order = np.arange(terms + 1)
+        series = 2.0 * jv(order, self.alpha * self.time)
+        series[0] /= 2.0
+        products = 0
+
+        def evolve(real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
+            """Return e^{iAt} applied to real + i·imaginary: i^j J_j T_j summed."""
+            nonlocal products
+            pair = torch.stack([real, imaginary], dim=1)
+            before, term = pair, (operator @ pair) / self.alpha
+            total = [series[0] * pair, series[1] * term]
+            for j in range(2, terms + 1):
+                before, term = term, (operator @ term) * (2.0 / self.alpha) - before
+                total[j % 2] = total[j % 2] + (-1.0) ** (j // 2) * series[j] * term
+            products += 2 * terms
+            even, odd = total
+            return even[:, 0] - odd[:, 1], even[:, 1] + odd[:, 0]
+
+        c = self.harmonics()
+        real, imaginary = start, torch.zeros_like(start)
+        image = float(c[0].real) * start
+        for s in range(1, self.size):
+            real, imaginary = evolve(real, imaginary)
+            image = image + 2.0 * (float(c[s].real) * real - float(c[s].imag) * imaginary)
+        return image, products
+
+    @property
+    def queries(self) -> int:
+        """Calls to U_A: m controlled evolutions of 2^j·t, and the same again to undo them.
+
+        An evolution of time τ is a Jacobi-Anger series of R terms, R the least with a tail below
+        its share of ε, at two queries a term (Low and Chuang, arXiv:1606.02685).
+        """
+        qubits = self.size.bit_length() - 1
+        share = self.epsilon / (2 * qubits)
+        lengths = (self.alpha * self.time * 2.0**j for j in range(qubits))
+        return 2 * sum(2 * jacobi_anger_terms(length, share) for length in lengths)
+
+
+def hhl(promise: Promise, epsilon: float, clock: Clock) -> HHL:
+    """Return HHL with the parameters that were left open set.
+
+    Raises:
+        ValueError: If the clock's own parameters are out of range.
+        SystemRefused: If κ_be/ε needs a clock beyond ``MAX_CLOCK_QUBITS``.
+    """
+    time = 0.9 * math.pi / promise.alpha if clock.time is None else clock.time
+    if not (0.0 < time * promise.alpha < math.pi):
+        raise ValueError(
+            f"the evolution time is {time:.6g}; it must lie between 0 and π/α = "
+            f"{math.pi / promise.alpha:.6g}, or phases of different signs coincide"
+        )
+    qubits = clock.qubits
+    if qubits is None:
+        needed = 2.0 * math.pi * promise.kappa / (promise.alpha * time * epsilon)
+        qubits = max(2, math.ceil(math.log2(needed)))
+        if qubits > MAX_CLOCK_QUBITS:
+            raise SystemRefused(
+                f"clock of {qubits} qubits above {MAX_CLOCK_QUBITS}",
+                f"kappa_be = {promise.kappa:.4g} at epsilon={epsilon:.3g} needs a clock of "
+                f"{qubits} qubits, above the limit of {MAX_CLOCK_QUBITS}; raise epsilon, or give "
+                "Clock(qubits=...)",
+            )
+    if not 1 <= qubits <= MAX_CLOCK_QUBITS:
+        raise ValueError(f"the clock has {qubits} qubits; it needs 1 to {MAX_CLOCK_QUBITS}")
+    size = 2**qubits
+    if clock.window not in ("uniform", "sine"):
+        raise ValueError(f"the clock's window is {clock.window!r}; it must be 'uniform' or 'sine'")
+    amplitudes = np.full(size, 1.0 / math.sqrt(size))
+    if clock.window == "sine":
+        amplitudes = math.sqrt(2.0 / size) * np.sin(np.pi * (np.arange(size) + 0.5) / size)
+    rotation = clock.rotation
+    if rotation is None:
+        rotation = max(2.0 * math.pi / (size * time), promise.alpha / promise.kappa / 2.0)
+    if not (0.0 < rotation < math.inf):
+        raise ValueError(f"the rotation constant is {rotation}; it must be positive and finite")
+    return HHL(size, time, rotation, amplitudes, promise.alpha, epsilon)
+
+
+def jacobi_anger_terms(length: float, epsilon: float) -> int:
+    """Return the least R with 2 Σ_{j>R} |J_j(length)| ≤ ε: the degree of e^{ix·length} on [-1, 1].
+
+    Example:
+        >>> jacobi_anger_terms(10.0, 1e-6)
+        22
+    """
+    last = math.ceil(length + 20.0 * (length + 1.0) ** (1.0 / 3.0) + 40.0)
+    tails = 2.0 * np.cumsum(np.abs(jv(np.arange(last, 0, -1), length)))
+    # tails[i] is the sum over j ≥ last - i, and R must leave out j ≥ R + 1.
+    return max(1, last - int(np.searchsorted(tails, epsilon, side="right")))

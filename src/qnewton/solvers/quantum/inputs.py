@@ -1,0 +1,59 @@
+"""A matrix and a right-hand side as an emulation needs them: float64, checked."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from qnewton.operators import DenseOperator, SymmetricOperator, as_operator
+from qnewton.solvers.quantum.promise import SystemRefused
+from qnewton.solvers.quantum.symmetric_products import half_read
+
+_TILE = 512
+
+
+def check_rhs(operator: SymmetricOperator, rhs: Tensor) -> None:
+    """Raise ``ValueError`` unless the right-hand side fits the matrix."""
+    if rhs.shape != (operator.n,) or rhs.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"the right-hand side has shape {tuple(rhs.shape)} and dtype {rhs.dtype}; this matrix "
+            f"needs [{operator.n}] in float32 or float64"
+        )
+
+
+def length_of(rhs: Tensor) -> float:
+    """Return ‖b‖; refuse one that is zero or not finite."""
+    length = float(rhs.double().norm())
+    if not math.isfinite(length):
+        raise SystemRefused("not finite", "the right-hand side has entries that are not finite")
+    if length == 0.0:
+        raise SystemRefused(
+            "zero right-hand side",
+            "the right-hand side is zero, and no quantum state stands for it; the solution is 0",
+        )
+    return length
+
+
+def float64_entries(operator: SymmetricOperator) -> DenseOperator:
+    """Return the operator's entries in float64, exactly symmetric."""
+    entries = operator.dense()
+    # A finite sum proves finite entries in one pass; an overflowing one is looked at again.
+    if not torch.isfinite(entries.sum()) and not torch.isfinite(entries).all():
+        raise SystemRefused("not finite", "the matrix has entries that are not finite")
+    as_operator(entries)  # refuses what is not symmetric
+    mirrored = _mirrored(entries)
+    entries = entries.double()
+    # Averaging takes two more matrices, and ours are bitwise symmetric as they come.
+    if not mirrored:
+        entries = (entries + entries.mT) / 2
+    return half_read(DenseOperator(entries))
+
+
+def _mirrored(entries: Tensor) -> bool:
+    """Return whether every entry equals its mirror, tile by tile: strided reads stay in cache."""
+    for row in range(0, len(entries), _TILE):
+        for column in range(0, row + 1, _TILE):
+            tile = entries[row : row + _TILE, column : column + _TILE]
+            if not torch.equal(tile, entries[column : column + _TILE, row : row + _TILE].mT):
+                return False
+    return True

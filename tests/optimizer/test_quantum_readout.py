@@ -1,0 +1,101 @@
+"""Training through the quantum solver's read-out: what it does to steps and what is recorded."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from qnewton import QNewton
+from qnewton.scheduler.step_angle import angle_between
+from qnewton.solvers.quantum import Readout
+from qnewton.training.request import TrainingRequest
+
+
+def trained(readout=None, epsilon=1e-6, steps=3, seed=0):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)).double()
+    inputs, targets = torch.randn(64, 5).double(), torch.randint(0, 3, (64,))
+    optimizer = QNewton(
+        model,
+        damping=1.0,
+        policy="quantum-only",
+        hardware="attosecond",
+        blocks="layer",
+        epsilon=epsilon,
+        readout=readout,
+        seed=seed,
+    )
+    for _ in range(steps):
+        optimizer.step(lambda: nn.functional.cross_entropy(model(inputs), targets))
+    quantum = []
+    for block in (b for r in optimizer.records for b in r.blocks):
+        figures = block.attempts[0].quantum
+        assert figures is not None
+        assert figures.angle is not None
+        quantum.append(figures)
+    parameters = torch.cat([p.detach().flatten() for p in model.parameters()])
+    assert all(b.solver == "qsvt" for r in optimizer.records for b in r.blocks)
+    return parameters, quantum
+
+
+def test_the_record_holds_shots_and_the_angle():
+    shots = 20_000
+    _, quantum = trained(Readout(shots=shots))
+    assert {q.shots for q in quantum} == {shots}
+    assert {q.readout for q in quantum} == {"amplitude"}
+    assert all(q.queries > 0 and 0 < q.success_probability <= 1 for q in quantum)
+    # N ≤ 24 components at 10,000 shots a stage: an error of about √(N/2·shots).
+    assert all(0 < q.angle < 0.1 for q in quantum)
+
+
+def test_angles_shrink_with_shots_and_with_epsilon():
+    def largest(**arguments):
+        return max(q.angle for q in trained(**arguments)[1])
+
+    assert largest(readout=Readout(shots=10**8)) < largest(readout=Readout(shots=10**3)) / 30
+    assert largest(epsilon=1e-8) < 1e-5 < largest(epsilon=0.2)
+
+
+def test_a_swap_test_points_elsewhere():
+    _, quantum = trained(Readout(method="swap", shots=10**9), steps=1)
+    assert all(q.angle > 0.4 for q in quantum)
+
+
+def test_every_step_draws_anew_and_a_seed_repeats_it():
+    readout = Readout(shots=2_000)
+    one, quantum = trained(readout)
+    again, _ = trained(readout)
+    other, _ = trained(readout, seed=1)
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert len({q.angle for q in quantum}) == len(quantum)
+
+
+def test_without_shots_nothing_is_drawn():
+    _, quantum = trained()
+    assert {(q.readout, q.shots) for q in quantum} == {(None, None)}
+
+
+def test_angles():
+    v = torch.randn(100, generator=torch.Generator().manual_seed(0))
+    assert angle_between(v, 3 * v) == pytest.approx(0.0, abs=1e-7)
+    assert angle_between(v, -v) == pytest.approx(math.pi, abs=1e-7)
+    assert angle_between(v, 0 * v) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"readout": "swap"}, "--readout swap goes with either --shots or --readout-tolerance"),
+        (
+            {"readout": "amplitude", "shots": 10, "readout_tolerance": 0.1},
+            "either --shots or --readout-tolerance",
+        ),
+        ({"shots": 10}, "--readout ideal goes with no shots, but --shots is given"),
+        ({"readout": "amplitude", "shots": 0}, "--shots is 0"),
+    ],
+)
+def test_bad_requests(options, message):
+    with pytest.raises(ValueError, match=message):
+        TrainingRequest(**options)

@@ -1,0 +1,248 @@
+"""Three ways to an output state that must agree, and what they say when they cannot."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qnewton.solvers.quantum import Clock, cks_degree, cks_polynomial, emulate
+
+RESOLVED = 1e-9
+
+
+def close(one, other, tolerance=RESOLVED):
+    return float((one.state - other.state).norm()) <= tolerance and one.success_probability == (
+        pytest.approx(other.success_probability, rel=10 * tolerance)
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    n=st.integers(2, 300),
+    kappa=st.floats(1.0, 60.0),
+    indefinite=st.booleans(),
+    log_epsilon=st.floats(-8.0, -1.0),
+    family=st.sampled_from(["optimal", "cks"]),
+    seed=st.integers(0, 2**16),
+)
+def test_qsvt_three_ways(n, kappa, indefinite, log_epsilon, family, seed, cases):
+    eigenvalues = cases.spread(n, kappa, indefinite=indefinite, seed=seed)
+    matrix, rhs = cases.rotated(eigenvalues, seed, torch.float64), cases.vector(n, seed + 1)
+    eigen, products, krylov = (
+        emulate(matrix, rhs, epsilon=10**log_epsilon, mode=mode, polynomial=family)
+        for mode in ("eigen", "products", "krylov")
+    )
+    assert eigen.degree == products.degree == krylov.degree
+    assert krylov.resolved
+    assert close(products, eigen)
+    assert close(krylov, eigen)
+
+
+@pytest.mark.parametrize("n", [512, 2048])
+@pytest.mark.parametrize("indefinite", [False, True])
+def test_resolved_within_a_quarter_of_n(n, indefinite, cases):
+    values = np.linspace(1 / 8, 1.0, n)
+    if indefinite:
+        values[::3] *= -1
+    # A Householder reflection turns the basis: QR at this size takes longer than the test.
+    v = cases.vector(n, 3)
+    v /= v.norm()
+    turn = torch.eye(n, dtype=torch.float64) - 2 * torch.outer(v, v)
+    matrix = turn @ torch.diag(torch.from_numpy(values)) @ turn
+    matrix, rhs = (matrix + matrix.mT) / 2, cases.vector(n, 1)
+    krylov, eigen = (emulate(matrix, rhs, epsilon=1e-4, mode=m) for m in ("krylov", "eigen"))
+    assert krylov.resolved
+    assert krylov.products <= n / 4 + 1
+    assert close(krylov, eigen)
+
+
+def test_an_unresolved_ripple_is_said_and_is_a_solution_within_the_promise(cases, monkeypatch):
+    monkeypatch.setattr("qnewton.solvers.quantum.krylov.MAX_PRODUCTS", 100)
+    n, kappa, epsilon = 600, 8.0, 1e-2
+    matrix = cases.rotated(torch.linspace(1 / kappa, 1.0, n).double(), 0, torch.float64)
+    rhs = cases.vector(n, 1)
+    # A loose promise: degree 6,000, of which 100 products see nothing.
+    krylov, eigen = (
+        emulate(matrix, rhs, epsilon=epsilon, kappa=600.0, mode=m) for m in ("krylov", "eigen")
+    )
+    assert not krylov.resolved
+    assert krylov.products < 600
+    truth = torch.linalg.solve(matrix, rhs)
+    for output in (krylov, eigen):
+        assert float((output.direction - truth).norm() / truth.norm()) <= epsilon
+    assert float((krylov.state - eigen.state).norm()) > RESOLVED
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    n=st.integers(2, 40),
+    kappa=st.floats(1.5, 30.0),
+    indefinite=st.booleans(),
+    log_epsilon=st.floats(-5.0, -1.0),
+    known=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_dalzell_three_ways_and_within_epsilon(
+    n, kappa, indefinite, log_epsilon, known, seed, cases
+):
+    epsilon = 10**log_epsilon
+    eigenvalues = cases.spread(n, kappa, indefinite=indefinite, seed=seed)
+    matrix, rhs = cases.rotated(eigenvalues, seed, torch.float64), cases.vector(n, seed + 1)
+    truth = torch.linalg.solve(matrix, rhs)
+    norm = float(truth.norm()) if known else None
+    eigen, products, krylov = (
+        emulate(matrix, rhs, "dalzell", epsilon, norm=norm, mode=mode)
+        for mode in ("eigen", "products", "krylov")
+    )
+    assert close(products, eigen, 1e-8)
+    if krylov.resolved:
+        assert close(krylov, eigen, 1e-8)
+    overlap = abs(float(eigen.state @ truth / truth.norm()))
+    assert math.sqrt(max(0.0, 1 - overlap**2)) <= epsilon + 1e-7
+    torch.testing.assert_close(
+        eigen.direction, truth, rtol=0, atol=(3 * epsilon * kappa + 1e-6) * float(truth.norm())
+    )
+
+
+def test_dalzell_against_matrices_written_out(cases):
+    """G, its singular vectors and K, each as the paper writes it."""
+    n, epsilon = 12, 1e-2
+    matrix = cases.rotated(cases.spread(n, 20.0, indefinite=True), 0, torch.float64)
+    rhs = cases.vector(n, 1)
+    output = emulate(matrix, rhs, "dalzell", epsilon, norm=1.3 * float(rhs.norm()))
+    a = matrix.numpy() / output.alpha
+    b = np.append(rhs.numpy() / np.linalg.norm(rhs.numpy()), 1.0) / math.sqrt(2)
+    t = 1.3 * output.alpha
+    augmented = np.asarray(scipy.linalg.block_diag(a, 1 / t))
+    g = augmented - np.outer(b, b @ augmented)
+    _, sigma, right = np.linalg.svd(g)
+    degree, delta2 = output.queries // 2, 1 / output.kappa**2
+
+    def chebyshev(x):
+        z = (1 + delta2 - 2 * x**2) / (1 - delta2)
+        return np.polynomial.chebyshev.chebval(z, [0] * degree + [1])
+
+    k = np.asarray(-1 + 2 * (chebyshev(sigma) + 1) / (chebyshev(np.zeros(1)) + 1))
+    y = np.dot(right.T, k * right[:, -1])[:-1]
+    np.testing.assert_allclose(output.success_probability, y @ y, rtol=1e-8)
+    np.testing.assert_allclose(output.state.numpy(), y / np.linalg.norm(y), atol=1e-8)
+    eta = epsilon / math.sqrt(5)
+    assert degree == math.ceil(output.kappa / 2 * math.log(2 / eta))
+
+
+@pytest.mark.parametrize("off", [0.5, 1.0, 2.0])
+def test_success_falls_as_predicted_when_the_norm_guess_is_off(off, cases):
+    matrix = cases.rotated(cases.spread(40, 50.0), 0, torch.float64)
+    rhs, epsilon = cases.vector(40, 1), 1e-3
+    norm = float(torch.linalg.solve(matrix, rhs).norm())
+    output = emulate(matrix, rhs, "dalzell", epsilon, norm=off * norm)
+    predicted = (2 * off / (1 + off**2)) ** 2
+    eta = epsilon / math.sqrt(5)
+    assert predicted * ((1 - eta) / (1 + eta)) ** 2 <= output.success_probability
+    assert output.success_probability == pytest.approx(predicted, abs=3 * eta)
+    assert predicted == pytest.approx(1.0 if off == 1.0 else 0.64)
+
+
+def test_an_unknown_norm_costs_attempts(cases):
+    matrix = cases.rotated(cases.spread(20, 30.0), 0, torch.float64)
+    rhs = cases.vector(20, 1)
+    truth = torch.linalg.solve(matrix, rhs)
+    unknown = emulate(matrix, rhs, "dalzell", 1e-3)
+    known = emulate(matrix, rhs, "dalzell", 1e-3, norm=float(truth.norm()))
+    # A guess within a factor of two is one of about ln κ.
+    assert 1 / (math.log(30.0) + 1) <= unknown.success_probability < 1.0
+    assert unknown.expected_queries > known.expected_queries
+    assert abs(float(unknown.state @ truth / truth.norm())) >= 1 - 1e-6
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    n=st.integers(2, 12),
+    indefinite=st.booleans(),
+    qubits=st.integers(2, 6),
+    window=st.sampled_from(["uniform", "sine"]),
+    seed=st.integers(0, 2**16),
+)
+def test_hhl_three_ways(n, indefinite, qubits, window, seed, cases):
+    eigenvalues = cases.spread(n, 6.0, indefinite=indefinite, seed=seed)
+    matrix, rhs = cases.rotated(eigenvalues, seed, torch.float64), cases.vector(n, seed + 1)
+    clock = Clock(qubits=qubits, window=window)
+    eigen, products, krylov = (
+        emulate(matrix, rhs, "hhl", 0.1, clock=clock, mode=mode)
+        for mode in ("eigen", "products", "krylov")
+    )
+    assert close(products, eigen)
+    assert krylov.resolved
+    assert close(krylov, eigen)
+
+
+def test_hhl_against_the_circuit_s_state_vector(cases):
+    """Clock ⊗ system ⊗ ancilla, gate by gate, in the order of the paper."""
+    n, qubits = 4, 4
+    matrix = cases.rotated([0.9, 0.5, -0.4, 0.3], 0, torch.float64)
+    rhs = cases.vector(n, 1)
+    time, rotation, size = 2.5, 0.15, 2**qubits
+    clock = Clock(qubits=qubits, time=time, rotation=rotation)
+    output = emulate(matrix, rhs, "hhl", 0.1, clock=clock)
+    b = rhs.numpy() / np.linalg.norm(rhs.numpy())
+    evolution = scipy.linalg.expm(1j * time * matrix.numpy())
+    powers = np.stack([np.linalg.matrix_power(evolution, tau) for tau in range(size)])
+    state = np.stack([power @ b for power in powers]) / math.sqrt(size)
+    fourier = np.exp(2j * np.pi * np.outer(range(size), range(size)) / size) / math.sqrt(size)
+    state = fourier.conj().T @ state
+    signed = np.array([k if k < size / 2 else k - size for k in range(size)])
+    f = np.array(
+        [np.clip(rotation * size * time / (2 * np.pi * k), -1, 1) if k else 0 for k in signed]
+    )
+    state = fourier @ (f[:, None] * state)
+    state = np.stack([power.conj().T @ s for power, s in zip(powers, state, strict=True)])
+    y = state.sum(axis=0) / math.sqrt(size)
+    assert np.abs(y.imag).max() < 1e-14
+    np.testing.assert_allclose(output.success_probability, np.linalg.norm(y) ** 2, rtol=1e-12)
+    np.testing.assert_allclose(output.state.numpy(), y.real / np.linalg.norm(y), atol=1e-12)
+
+
+def test_hhl_approaches_the_solution_with_its_clock(cases):
+    matrix = cases.rotated(cases.spread(10, 5.0, indefinite=True), 0, torch.float64)
+    rhs = cases.vector(10, 1)
+    truth = torch.linalg.solve(matrix, rhs)
+    errors, queries = [], []
+    for qubits in (6, 9, 12):
+        output = emulate(matrix, rhs, "hhl", 0.1, clock=Clock(qubits=qubits), mode="eigen")
+        errors.append(float((output.direction - truth).norm() / truth.norm()))
+        queries.append(output.queries)
+    # An error of order 1/M times where the eigenphases happen to lie between clock values.
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[0] > 8 * errors[2]
+    assert queries[2] > 6 * queries[1] > 36 * queries[0]
+
+
+@pytest.mark.parametrize(("kappa", "epsilon"), [(1.0, 0.1), (3.0, 0.3), (50.0, 1e-3), (1e3, 1e-2)])
+def test_cks_error_and_sup_norm_on_a_fine_grid(kappa, epsilon):
+    polynomial = cks_polynomial(kappa, epsilon)
+    assert polynomial.degree == cks_degree(kappa, epsilon)
+    b = math.ceil(kappa**2 * math.log(kappa / epsilon))
+    x = np.linspace(1 / kappa, 1.0, 2001)
+    errors = np.abs(polynomial.evaluate(x) - 1 / x)
+    assert errors.max() <= polynomial.error_bound * (1 + 1e-9)
+    assert polynomial.error_bound <= 2 * epsilon
+    near = np.linspace(0, 4 / math.sqrt(b), 4001)
+    found = np.abs(polynomial.evaluate(near[near <= 1])).max()
+    assert found <= polynomial.sup_norm * (1 + 1e-9)
+    assert found == pytest.approx(polynomial.sup_norm, rel=1e-5)
+    if b > 100:
+        assert polynomial.sup_norm == pytest.approx(0.638 * math.sqrt(b), rel=2e-3)
+
+
+def test_cks_stays_stable_near_the_largest_degree():
+    polynomial = cks_polynomial(1.6e4, 1e-6)
+    assert 900_000 < polynomial.degree <= 1_000_000
+    b = math.ceil(1.6e4**2 * math.log(1.6e4 / 1e-6))
+    x = np.array([1e-6, 1e-5, 1 / 1.6e4, 1e-3, 0.3, 0.999, 1.0])
+    with np.errstate(divide="ignore"):
+        uncut = -np.expm1(b * np.log1p(-(x**2))) / x
+    np.testing.assert_allclose(polynomial.evaluate(x), uncut, rtol=0, atol=1e-6)
