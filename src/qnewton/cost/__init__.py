@@ -1,6 +1,7 @@
 """What solving a system costs, on classical and quantum machines. Torch-free; nothing is timed."""
 
 from qnewton.cost import queries
+from qnewton.cost.audited import AUDITED_EPSILON, DEFAULT_AUDIT, Audit, audited_quote
 from qnewton.cost.calibration_store import (
     calibration_path,
     latest_calibration,
@@ -35,10 +36,14 @@ from qnewton.cost.quantum import PAPER_EPSILON, break_even_gate_time, paper_quot
 from qnewton.cost.survey_budget import lanczos_products
 
 __all__ = [
+    "AUDITED_EPSILON",
+    "DEFAULT_AUDIT",
     "KERNELS",
     "PAPER_EPSILON",
+    "Audit",
     "Kernel",
     "SurveyFact",
+    "audited_quote",
     "available_classical",
     "available_hardware",
     "break_even_gate_time",

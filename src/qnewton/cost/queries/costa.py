@@ -1,6 +1,7 @@
 """Costa et al.'s discrete adiabatic solver with filtering, its constant proven or seen."""
 
 import math
+from functools import lru_cache
 
 from qnewton.cost.queries.domain import check, counted
 from qnewton.records import QueryCount
@@ -82,6 +83,7 @@ def per_kappa(delta: float, epsilon: float, constant: float, power: int) -> floa
     return 0.5 * (math.log(2) - log_filter) * (1 / success + 1) + constant / (delta * success)
 
 
+@lru_cache(maxsize=1024)
 def _least(epsilon: float, constant: float, power: int) -> float:
     """Minimise over Δ by golden section between the neighbours of the best of a grid."""
     grid = [math.sqrt(2) * k / 40 for k in range(1, 40)]
