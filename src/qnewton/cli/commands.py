@@ -5,6 +5,7 @@ from qnewton.cli.compare import Compare
 from qnewton.cli.paper import Paper
 from qnewton.cli.parsing import Command
 from qnewton.cli.price import Price
+from qnewton.cli.replay import Replay
 from qnewton.cli.report import Report
 from qnewton.cli.train import Train
 
@@ -12,6 +13,7 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "compare": Compare,
     "price": Price,
+    "replay": Replay,
     "calibrate": Calibrate,
     "report": Report,
     "paper": Paper,

@@ -6,7 +6,6 @@ from rich.table import Table
 
 from qnewton.cost import Flip
 from qnewton.records import Calibration, QuantumHardware, Quote
-from qnewton.report.quantities import number_text, seconds_text, share_text
 
 
 def quote_table(title: str, quotes: Sequence[Quote], calibration: Calibration) -> Table:
@@ -37,6 +36,9 @@ def machine_text(quote: Quote) -> str:
 
 def term_table(quote: Quote, hardware: QuantumHardware) -> Table:
     """Return the terms of an audited price: what each adds to those before it."""
+    # Not at the top: the report room loads its pictures' library.
+    from qnewton.report.quantities import number_text, seconds_text, share_text
+
     assert quote.seconds is not None
     count = quote.query_count
     qubits = "not priced" if quote.physical_qubits is None else f"{quote.physical_qubits:,}"

@@ -14,7 +14,10 @@ ErrorCorrection = Literal["auto", "qdk", "closed-form", "perfect"]
 THRESHOLD = 1e-2
 """Physical error at which the surface code stops helping (FORMULAS 23)."""
 
-_MOST_COUNTED = 2.0**53  # the estimator counts in integers
+# The estimator counts in 64-bit integers and rounds times to nanoseconds without a word: it is
+# given times in units of its own, whose ratio alone matters to it, and seconds are computed here.
+_MOST_COUNTED = 1e13
+_UNITS, _MOST_RATIO = 100, 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,16 +119,19 @@ def error_corrected(
     fits = max(toffoli, t_gates, n_qubits) < _MOST_COUNTED
     if method != "closed-form" and fits and importlib.util.find_spec("qdk") is not None:
         counts = (math.ceil(n_qubits), math.ceil(toffoli), math.ceil(t_gates))
-        return _by_qdk(hardware, counts, error_budget, physical_error, notes)
-    if method == "qdk":
+        estimated = _by_qdk(hardware, counts, error_budget, physical_error, notes)
+        if estimated.refused is None or method == "qdk":
+            return estimated
+        notes = (*notes, estimated.refused)
+    elif method == "qdk":
         return Corrected(
             seconds=None,
             physical_qubits=None,
             method="qdk",
             refused="the counts exceed what the estimator counts in; use closed-form",
         )
-    if method == "auto":
-        why = "beyond its range" if not fits else "not installed"
+    elif method == "auto":
+        why = "out of its range" if not fits else "not installed"
         notes = (*notes, f"Microsoft's estimator is {why}")
     return _closed_form(hardware, n_qubits, cycles, error, error_budget, notes)
 
@@ -174,8 +180,11 @@ def _by_qdk(
     assert hardware.two_qubit_error is not None
     assert hardware.readout_error is not None
     n_qubits, toffoli, t_gates = counts
+    gate_s, measurement_s = hardware.gate_time_s.value, hardware.readout_time_s.value
+    shorter = min(gate_s, measurement_s)
     gate, measurement = (
-        f"{1e9 * figure.value:.9g} ns" for figure in (hardware.gate_time_s, hardware.readout_time_s)
+        f"{round(_UNITS * min(_MOST_RATIO, seconds / shorter))} ns"
+        for seconds in (gate_s, measurement_s)
     )
     gate_error = hardware.two_qubit_error.value if override is None else override
     readout_error = hardware.readout_error.value if override is None else override
@@ -213,11 +222,13 @@ def _by_qdk(
             seconds=None, physical_qubits=None, method="qdk", refused=f"the estimator: {reason}"
         )
     physical = result["physicalCounts"]
+    distance = result["logicalQubit"]["codeDistance"]
+    cycle = (4 * gate_s + 2 * measurement_s) * distance
     return Corrected(
-        seconds=1e-9 * physical["runtime"],
+        seconds=physical["breakdown"]["logicalDepth"] * cycle,
         physical_qubits=physical["physicalQubits"],
         method="qdk",
-        code_distance=result["logicalQubit"]["codeDistance"],
+        code_distance=distance,
         assumptions=(
             *notes,
             "error correction by Microsoft's estimator: surface code, one-qubit and T gates as "

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qnewton.cost import (
+    Audit,
+    audited_quote,
     cg_quote,
     cholesky_quote,
     ldl_quote,
@@ -41,6 +43,7 @@ class Market:
         tolerance: Relative residual the classical solvers have to reach.
         dtype: dtype of the system, which decides the calibrated rates.
         max_products: Most products an iterative classical solver may spend on a system.
+        audit: What the quantum solver's audited price assumes; ``None`` for the paper's price.
     """
 
     calibration: Calibration
@@ -49,6 +52,7 @@ class Market:
     tolerance: float
     dtype: str
     max_products: int = 1000
+    audit: Audit | None = None
 
 
 @dataclass(frozen=True)
@@ -140,10 +144,15 @@ PORTFOLIO: tuple[Candidate, ...] = (
 
 
 def _quantum(hardware: QuantumHardware) -> Candidate:
+    def price(facts: Facts, market: Market) -> Quote:
+        if market.audit is None:
+            return paper_quote(facts, hardware, epsilon=market.epsilon)
+        return audited_quote(market.calibration, facts, hardware, market.audit, market.dtype)
+
     return Candidate(
         "qsvt",
         "quantum",
-        lambda f, m: paper_quote(f, hardware, epsilon=m.epsilon),
+        price,
         _run_qsvt,
         needs_entries=True,
     )

@@ -94,7 +94,8 @@ class TrainingRequest(NewtonOptions):
     Attributes:
         optimizer: qnewton, or a first-order optimizer to compare with.
         policy: Who chooses the solver: classical (cheapest that runs here), paper (LU inversion
-            against the quantum price of the paper's Algorithm 2), classical-only, quantum-only.
+            against the quantum price of the paper's Algorithm 2), hybrid (cheapest of all by
+            audited price), classical-only, quantum-only.
         steps: Steps to take.
         checkpoint_every: Steps between checkpoints.
     """
@@ -114,7 +115,7 @@ class TrainingRequest(NewtonOptions):
     @property
     def quantum_hardware(self) -> str | None:
         """The quantum machine in force, by name or path."""
-        if self.hardware is None and self.policy in ("paper", "quantum-only"):
+        if self.hardware is None and self.policy in ("paper", "quantum-only", "hybrid"):
             return DEFAULT_HARDWARE
         return self.hardware
 
