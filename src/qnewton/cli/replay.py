@@ -67,6 +67,7 @@ class Replay(AuditOptions):
             audit=audit,
             dtype=self.dtype,
             n_qpus=self.qpus,
+            keep_classical=self.calibration is None and self.tolerance is None,
         )
         if self.hardware is not None:
             settings = replace(settings, hardware=load_hardware(self.hardware))

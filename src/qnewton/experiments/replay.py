@@ -47,6 +47,8 @@ class ReplaySettings:
         audit: What the audited price of ``hybrid`` assumes.
         dtype: dtype of the recorded systems.
         n_qpus: QPUs that ``hybrid`` has for the blocks of a step.
+        keep_classical: Whether classical quotes stay as recorded; only where nothing they
+            depend on has changed.
     """
 
     calibration: Calibration
@@ -57,6 +59,7 @@ class ReplaySettings:
     audit: Audit = DEFAULT_AUDIT
     dtype: str = "float32"
     n_qpus: int = 1
+    keep_classical: bool = False
 
     def __post_init__(self) -> None:
         for name in self.solvers or ():
@@ -155,7 +158,8 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
             record,
             settings.calibration,
             charged=charged,
-            surveyed=surveyed,
+            # As a run charges it: whoever takes CG paid for the κ that prices it.
+            surveyed=("condition",) if any(d.chosen == "cg" for d in decisions) else surveyed,
             dtype=settings.dtype,
         )
         if seconds is None:
@@ -225,7 +229,8 @@ def decide_block(block: BlockRecord, policy: str, settings: ReplaySettings) -> D
 
 
 def _classical(block: BlockRecord, recorded: Quote, settings: ReplaySettings) -> Quote:
-    if recorded.refused is not None and recorded.refused.startswith(_BLIND):
+    blind = recorded.refused is not None and recorded.refused.startswith(_BLIND)
+    if blind or settings.keep_classical:
         return recorded
     tolerance = settings.tolerance
     if tolerance is None:

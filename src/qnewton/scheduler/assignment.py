@@ -163,7 +163,8 @@ def _improved(costs: Costs, chosen: list[int]) -> list[int]:
             for to in range(len(loads))
             if to != busiest
         ]
-        if not moves or min(moves)[0] >= loads[busiest]:
+        # By more than rounding, or two blocks could trade places for ever.
+        if not moves or min(moves)[0] >= loads[busiest] * (1 - 1e-9):
             return chosen
         _, block, to = min(moves)
         chosen[block] = to
