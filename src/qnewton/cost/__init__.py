@@ -9,6 +9,7 @@ from qnewton.cost.calibration_store import (
     load_calibration,
     save_calibration,
 )
+from qnewton.cost.deflation import deflated_facts, deflation_quote
 from qnewton.cost.direct import (
     cholesky_quote,
     ldl_quote,
@@ -59,6 +60,8 @@ __all__ = [
     "cholesky_quote",
     "classical_quotes",
     "cubic_work",
+    "deflated_facts",
+    "deflation_quote",
     "fit",
     "kappa_facts",
     "lanczos_products",
