@@ -24,6 +24,7 @@ NAMES = (
     "full_batch",
     "mnist_to_95",
     "untouched_defaults",
+    "pricing",
 )
 _ROOT = Path(__file__).parents[1]
 _ONE = "import sys; from benchmarks.__main__ import run_one; run_one(sys.argv[1])"

@@ -156,7 +156,7 @@ def test_classical_breaks_ties_by_name():
 @pytest.mark.parametrize(
     ("policy", "quotes", "words"),
     [
-        ("greedy", pair(1.0, 1.0), "no policy is called 'greedy'; choose classical, paper, "),
+        ("greedy", pair(1.0, 1.0), "no policy is called 'greedy'; choose classical, hybrid, "),
         ("paper", pair(1.0, 1.0)[:1], "'paper' needs a quote of 'qsvt' and has none; give it a q"),
         ("paper", pair(1.0, 1.0)[1:], "'paper' needs a quote of 'lu_inverse' and has none"),
         ("quantum-only", pair(1.0, 1.0)[:1], "'quantum-only' needs a quote of 'qsvt'"),
@@ -190,5 +190,5 @@ def test_what_each_policy_has_to_survey():
 
 
 def test_every_policy_has_one_line_of_help():
-    assert set(POLICIES) == {"classical", "paper", "classical-only", "quantum-only"}
+    assert set(POLICIES) == {"classical", "hybrid", "paper", "classical-only", "quantum-only"}
     assert all(line and "\n" not in line for line in POLICIES.values())

@@ -6,6 +6,7 @@ from qnewton.cli.paper import Paper
 from qnewton.cli.parsing import Command
 from qnewton.cli.price import Price
 from qnewton.cli.readout import Readout
+from qnewton.cli.replay import Replay
 from qnewton.cli.report import Report
 from qnewton.cli.train import Train
 
@@ -13,6 +14,7 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "compare": Compare,
     "price": Price,
+    "replay": Replay,
     "calibrate": Calibrate,
     "report": Report,
     "readout": Readout,

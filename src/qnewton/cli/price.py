@@ -1,93 +1,144 @@
-"""``qnewton price``: what a system of given size, condition and sparsity costs on every solver."""
+"""``qnewton price``: what a system, given by numbers or by its matrix, costs on every solver."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from rich.table import Table
-
+from qnewton.cli.auditing import AuditOptions
 from qnewton.cli.output import RESULTS, print_json
+from qnewton.cli.price_tables import flip_lines, quote_table, term_table
 from qnewton.cost import (
+    Flip,
+    Scenario,
+    audited_quote,
     available_hardware,
+    break_even,
     break_even_gate_time,
-    cg_quote,
-    cholesky_quote,
+    classical_quotes,
+    kappa_facts,
     latest_calibration,
     load_classical,
     load_hardware,
-    lu_inverse_quote,
-    lu_quote,
     nominal_calibration,
     paper_quote,
 )
-from qnewton.records import Calibration, Estimate, Facts, QuantumHardware, Quote, encode
+from qnewton.records import Calibration, Facts, QuantumHardware, Quote, encode
 
 
 @dataclass(frozen=True, kw_only=True)
-class Price:
-    """Price one N × N system on every solver and machine. Nothing is solved or measured.
+class Price(AuditOptions):
+    """Price one N × N system on every solver and machine, and say what would flip the choice.
 
-    Classical prices rest on a calibration, quantum ones on the paper's model (gate time ×
-    expected queries of Jennings et al. 2023); every quote names its model and assumptions.
+    Classical prices rest on a calibration. The quantum solver is priced twice: as the paper does
+    (gate time × expected queries) and audited, with block-encoding, tables, state preparation,
+    repetition, error correction and read-out. Everything is modelled; with --matrix the matrix
+    is surveyed and solved by the emulated quantum solver.
 
     Examples: qnewton price --n 12544 --kappa 1e4 --sparsity 1000;
-    qnewton price --n 1482 --kappa 30 --hardware my-machine.toml --calibration paper-h100
+    qnewton price --n 1482 --kappa 30 --hardware my-machine.toml --calibration paper-h100;
+    qnewton price --matrix A.npy --pictures maps
 
     Attributes:
         n: Number of unknowns.
         kappa: Condition number.
         sparsity: Most entries in a row, d; the default is a dense matrix, d = N.
-        epsilon: Error tolerance of the quantum solver.
-        tolerance: Relative residual of the iterative classical solver.
+        matrix: A symmetric matrix in a .npy or .mtx file, in place of n, kappa and sparsity.
+        epsilon: Error tolerance of the quantum solver in the paper's price.
+        tolerance: Relative residual of the iterative classical solvers.
         hardware: Quantum machine, a profile's name or a TOML file; the default is every profile.
         calibration: Classical machine: local (what qnewton calibrate stored last), nominal, or a
             profile's name or TOML file, such as paper-h100.
         dtype: Precision of the classical solvers, float32 or float64.
+        pictures: Folder for maps of where the quantum solver would win.
+        seed: Draws the survey's start and the right-hand side of the emulation.
         json: Print one JSON object with every quote.
     """
 
-    n: int
-    kappa: float
+    n: int | None = None
+    kappa: float | None = None
     sparsity: int | None = None
+    matrix: Path | None = None
     epsilon: float = 1e-12
     tolerance: float = 1e-6
     hardware: str | None = None
     calibration: str = "local"
     dtype: str = "float32"
+    pictures: Path | None = None
+    seed: int = 0
     json: bool = False
 
     def run(self) -> None:
-        """Print the quotes, cheapest first, and the break-even gate time."""
-        facts, calibration = self._facts(), self._calibration()
+        """Print the quotes, cheapest first, the audited price's terms, and the break-evens."""
+        audit = self.audit()
+        calibration = chosen_calibration(self.calibration)
         machines = [
             load_hardware(name)
             for name in ([self.hardware] if self.hardware else available_hardware())
         ]
+        matrix, facts = self._system()
+        bound = "given" if matrix is None else "determinant"
         quotes = [
-            lu_inverse_quote(calibration, facts, self.dtype),
-            lu_quote(calibration, facts, self.dtype),
-            cholesky_quote(calibration, facts, self.dtype),
-            cg_quote(calibration, facts, self.dtype, tolerance=self.tolerance),
-            *(paper_quote(facts, m, epsilon=self.epsilon, bound="given") for m in machines),
+            *classical_quotes(calibration, facts, self.dtype, tolerance=self.tolerance),
+            *(paper_quote(facts, m, epsilon=self.epsilon, bound=bound) for m in machines),
         ]
-        quotes.sort(key=lambda q: (q.seconds is None, q.seconds or 0.0, q.hardware))
-        break_even = _break_even(quotes)
+        audited = [audited_quote(calibration, facts, m, audit, self.dtype) for m in machines]
+        gate_times = _break_even_gate_times(quotes)
+        scenario = self._scenario(facts, calibration, machines, audited)
+        flips = [] if scenario is None else list(break_even(scenario))
+        emulated = None
+        if matrix is not None:
+            from qnewton.cli.matrix_file import emulate_file
+
+            emulated = emulate_file(matrix, self.state_error, self.seed)
+        drawn = [] if scenario is None else self._draw(scenario)
         if self.json:
             print_json(
                 {
                     "facts": encode(facts),
                     "calibration": calibration.name,
-                    "quotes": encode(quotes),
-                    "break_even_gate_time_s": break_even,
+                    "quotes": encode(_ordered(quotes)),
+                    "audited": encode(_ordered(audited)),
+                    "break_even_gate_time_s": gate_times,
+                    "break_even": {
+                        "hardware": None if scenario is None else scenario.hardware.name,
+                        "flips": encode(flips),
+                    },
+                    "emulated": None if emulated is None else encode(vars(emulated)),
+                    "pictures": [str(path) for path in drawn],
                 }
             )
             return
-        RESULTS.print(_table(self, quotes, calibration, machines))
-        for solver, seconds in break_even.items():
+        RESULTS.print(
+            quote_table(_title(facts, self.epsilon), _ordered([*quotes, *audited]), calibration)
+        )
+        for solver, seconds in gate_times.items():
             RESULTS.print(
-                f"the quantum solver costs less than {solver} below a gate time of {seconds:.3g} s",
+                f"at the paper's price, the quantum solver costs less than {solver} below a gate "
+                f"time of {seconds:.3g} s",
                 highlight=False,
             )
+        if scenario is not None:
+            self._print_audited(scenario, audited, flips)
+        if emulated is not None:
+            _print_emulated(emulated.figures, emulated.refused)
+        for path in drawn:
+            RESULTS.print(f"picture {path}", highlight=False)
 
-    def _facts(self) -> Facts:
+    def _system(self) -> tuple[object | None, Facts]:
+        if self.dtype not in ("float32", "float64"):
+            raise ValueError(f"--dtype is {self.dtype!r}; it must be float32 or float64")
+        if self.matrix is not None:
+            if (self.n, self.kappa, self.sparsity) != (None, None, None):
+                raise ValueError(
+                    "--matrix brings its own --n, --kappa and --sparsity; leave those out"
+                )
+            from qnewton.cli.matrix_file import survey_file
+
+            return survey_file(self.matrix, self.seed)
+        for name in ("n", "kappa"):
+            if getattr(self, name) is None:
+                raise ValueError(f"--{name} is missing; give --n and --kappa, or --matrix FILE")
+        assert self.n is not None
+        assert self.kappa is not None
         if self.n < 1:
             raise ValueError(f"--n is {self.n}; a system has at least 1 unknown")
         if not 1 <= self.kappa < float("inf"):
@@ -95,59 +146,96 @@ class Price:
         sparsity = self.n if self.sparsity is None else self.sparsity
         if not 1 <= sparsity <= self.n:
             raise ValueError(f"--sparsity is {sparsity}; it must lie between 1 and n = {self.n}")
-        if self.dtype not in ("float32", "float64"):
-            raise ValueError(f"--dtype is {self.dtype!r}; it must be float32 or float64")
-        given = Estimate(
-            value=self.kappa, low=self.kappa, high=self.kappa, method="given", products=0
+        return None, kappa_facts(self.n, self.kappa, sparsity)
+
+    def _scenario(
+        self,
+        facts: Facts,
+        calibration: Calibration,
+        machines: list[QuantumHardware],
+        audited: list[Quote],
+    ) -> Scenario | None:
+        """Return the cheapest audited machine's, or ``None`` where none has a price."""
+        priced = [
+            (quote.seconds, machine)
+            for quote, machine in zip(audited, machines, strict=True)
+            if quote.seconds is not None
+        ]
+        if not priced:
+            return None
+        _, machine = min(priced, key=lambda pair: pair[0])
+        scenario = Scenario(
+            facts=facts,
+            calibration=calibration,
+            hardware=machine,
+            audit=self.audit(),
+            dtype=self.dtype,
+            tolerance=self.tolerance,
         )
-        return Facts(n=self.n, condition=given, bounds=(given,), row_sparsity=sparsity)
+        return scenario if scenario.advantage() is not None else None
 
-    def _calibration(self) -> Calibration:
-        if self.calibration == "local":
-            return latest_calibration() or nominal_calibration()
-        if self.calibration == "nominal":
-            return nominal_calibration()
-        return load_classical(self.calibration)
+    def _draw(self, scenario: Scenario) -> list[Path]:
+        if self.pictures is None:
+            return []
+        from qnewton.report import condition_sparsity_map, gate_time_size_map, save_chart
+
+        return [
+            path
+            for name, draw in (
+                ("condition-sparsity", condition_sparsity_map),
+                ("gate-time-size", gate_time_size_map),
+            )
+            for path in save_chart(draw(scenario), self.pictures, name)
+        ]
+
+    def _print_audited(self, scenario: Scenario, audited: list[Quote], flips: list[Flip]) -> None:
+        quote = next(q for q in audited if q.hardware == scenario.hardware.name)
+        RESULTS.print(term_table(quote, scenario.hardware))
+        RESULTS.print(f"what would flip the choice on {scenario.hardware.name}, one at a time:")
+        for line in flip_lines(flips):
+            RESULTS.print(line, highlight=False)
 
 
-def _break_even(quotes: list[Quote]) -> dict[str, float]:
-    """Gate time below which the quantum solver is cheaper, against each priced classical one."""
+def chosen_calibration(name: str) -> Calibration:
+    """Return ``local``, ``nominal``, or a profile by name or path."""
+    if name == "local":
+        return latest_calibration() or nominal_calibration()
+    return nominal_calibration() if name == "nominal" else load_classical(name)
+
+
+def _ordered(quotes: list[Quote]) -> list[Quote]:
+    return sorted(quotes, key=lambda q: (q.seconds is None, q.seconds or 0.0, q.hardware))
+
+
+def _break_even_gate_times(quotes: list[Quote]) -> dict[str, float]:
+    """Gate time below which the paper's price is lower, against each priced classical solver."""
     count = next((q.query_count for q in quotes if q.query_count is not None), None)
     if count is None:
         return {}
     return {
         quote.solver: break_even_gate_time(quote.seconds, count)
-        for quote in quotes
+        for quote in _ordered(quotes)
         if quote.machine == "classical" and quote.seconds
     }
 
 
-def _table(
-    request: Price, quotes: list[Quote], calibration: Calibration, machines: list[QuantumHardware]
-) -> Table:
-    titles = {machine.name: machine.title for machine in machines}
-    notes = dict.fromkeys(note for quote in quotes for note in quote.assumptions)
-    table = Table(
-        title=(
-            f"Modelled seconds to solve one system: N = {request.n:,}, κ = {request.kappa:g}, "
-            f"d = {request.sparsity or request.n:,}, ε = {request.epsilon:g}"
-        ),
-        caption=(
-            f"classical machine: {calibration.machine} ({calibration.source})\nassumptions:\n"
-            + "\n".join(f"• {note}" for note in notes)
-        ),
-        caption_justify="left",
+def _title(facts: Facts, epsilon: float) -> str:
+    condition = facts.condition
+    kappa = "unknown" if condition is None else condition.describe()
+    if condition is not None and condition.method == "given":
+        kappa = f"{condition.value:g}"
+    return (
+        f"Modelled seconds to solve one system: N = {facts.n:,}, κ = {kappa}, "
+        f"d = {facts.row_sparsity or facts.n:,}, ε = {epsilon:g} in the paper's price"
     )
-    for heading, side in (
-        ("solver", "left"),
-        ("machine", "left"),
-        ("modelled seconds", "right"),
-        ("model", "left"),
-    ):
-        table.add_column(heading, justify=side)  # type: ignore[arg-type]
-    for quote in quotes:
-        name = titles.get(quote.hardware, quote.hardware)
-        machine = f"{name} (hypothetical)" if quote.hypothetical and "hypoth" not in name else name
-        seconds = "refused" if quote.seconds is None else f"{quote.seconds:.3g}"
-        table.add_row(quote.solver, machine, seconds, quote.refused or quote.model)
-    return table
+
+
+def _print_emulated(figures: dict[str, object], refused: str | None) -> None:
+    if refused is not None:
+        RESULTS.print(f"not emulated: {refused}", highlight=False)
+        return
+    words = ", ".join(
+        f"{name.replace('_', ' ')} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in figures.items()
+    )
+    RESULTS.print(f"emulated on a random right-hand side: {words}", highlight=False)

@@ -1,12 +1,15 @@
 """What solving a system costs, on classical and quantum machines. Torch-free; nothing is timed."""
 
 from qnewton.cost import queries
+from qnewton.cost.audited import AUDITED_EPSILON, DEFAULT_AUDIT, Audit, audited_quote
+from qnewton.cost.break_even import Flip, Scenario, break_even, kappa_facts
 from qnewton.cost.calibration_store import (
     calibration_path,
     latest_calibration,
     load_calibration,
     save_calibration,
 )
+from qnewton.cost.deflation import deflated_facts, deflation_quote
 from qnewton.cost.direct import (
     cholesky_quote,
     ldl_quote,
@@ -32,23 +35,36 @@ from qnewton.cost.krylov import (
     sparse_cg_quote,
 )
 from qnewton.cost.modelled import SurveyFact, modelled_seconds, own_charges
+from qnewton.cost.offers import CLASSICAL_PRICES, classical_quotes
 from qnewton.cost.quantum import PAPER_EPSILON, break_even_gate_time, paper_quote
 from qnewton.cost.survey_budget import lanczos_products
 
 __all__ = [
+    "AUDITED_EPSILON",
+    "CLASSICAL_PRICES",
+    "DEFAULT_AUDIT",
     "KERNELS",
     "PAPER_EPSILON",
+    "Audit",
+    "Flip",
     "Kernel",
+    "Scenario",
     "SurveyFact",
+    "audited_quote",
     "available_classical",
     "available_hardware",
+    "break_even",
     "break_even_gate_time",
     "calibration_path",
     "cg_products",
     "cg_quote",
     "cholesky_quote",
+    "classical_quotes",
     "cubic_work",
+    "deflated_facts",
+    "deflation_quote",
     "fit",
+    "kappa_facts",
     "lanczos_products",
     "latest_calibration",
     "ldl_quote",

@@ -23,7 +23,8 @@ def available_hardware() -> tuple[str, ...]:
 
     Example:
         >>> available_hardware()
-        ('attosecond', 'ibm_sherbrooke', 'photonic-ghz', 'photonic-thz')
+        ('attosecond', 'ibm_sherbrooke', 'photonic-ghz', 'photonic-thz', 'qubit_gate_ns_e3', \
+'qubit_gate_ns_e4', 'qubit_gate_us_e3')
     """
     return bundled("quantum")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from qnewton.cost import load_hardware
+from qnewton.cost import DEFAULT_AUDIT, load_hardware
 from qnewton.curvature import Curvature, Evaluation, Kind, Partition
 from qnewton.operators import LinearSystem
 from qnewton.optimizer.attachment import Attachment, LossOf
@@ -207,6 +207,7 @@ class QNewton(ContractOptimizer):
             tolerance=tolerance,
             dtype="float32",
             readout=readout,
+            audit=DEFAULT_AUDIT if policy == "hybrid" else None,
         )
         self.records: deque[StepRecord] = deque(maxlen=RECORDS_KEPT)
         self._trainable = TrainableCurvature(

@@ -17,7 +17,9 @@ class QueryCount:
         success_probability: Lower bound on the probability that an attempt succeeds.
         expected: Calls until success when each attempt is repeated independently.
         theorem: The result the count comes from, down to the equation.
-        provenance: ``source``, ``transcribed`` or ``standard``: how sure we are of it.
+        provenance: ``source``, ``transcribed``, ``standard`` or ``extrapolated``: how sure we are
+            of it.
+        state_preparations: Expected calls of the right-hand side's U_b until success.
     """
 
     queries: float
@@ -25,6 +27,7 @@ class QueryCount:
     expected: float
     theorem: str
     provenance: str
+    state_preparations: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,8 @@ class Quote:
         refused: Why there is no price; ``None`` when there is one.
         query_count: The quantum solver's queries, when it is one.
         logical_qubits: Logical qubits, when it is a quantum solver.
+        physical_qubits: Physical qubits under error correction, when that is priced.
+        t_count: T gates of the whole solve, read-out included, when it is priced.
         condition_number: The κ that was priced, after any clamping named in ``assumptions``.
         sparsity: The d that was priced.
         epsilon: The error tolerance that was priced.
@@ -71,6 +76,8 @@ class Quote:
     refused: str | None = None
     query_count: QueryCount | None = None
     logical_qubits: int | None = None
+    physical_qubits: int | None = None
+    t_count: float | None = None
     condition_number: float | None = None
     sparsity: int | None = None
     epsilon: float | None = None

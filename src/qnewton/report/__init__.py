@@ -4,6 +4,7 @@ from qnewton.report.break_even import BreakEven, break_even, break_even_points
 from qnewton.report.loss_curves import Curve, loss_curves
 from qnewton.report.page import write_report
 from qnewton.report.pictures import curves_of, write_pictures
+from qnewton.report.price_map import condition_sparsity_map, gate_time_size_map
 from qnewton.report.save import Picture, csv_text, save_chart
 from qnewton.report.stage_breakdown import stage_breakdown
 from qnewton.report.tables import comparison_table
@@ -15,8 +16,10 @@ __all__ = [
     "break_even",
     "break_even_points",
     "comparison_table",
+    "condition_sparsity_map",
     "csv_text",
     "curves_of",
+    "gate_time_size_map",
     "loss_curves",
     "save_chart",
     "stage_breakdown",

@@ -6,10 +6,11 @@ Torch-free, so that recorded steps can be decided again without loading any solv
 from collections.abc import Sequence
 
 from qnewton.cost import SurveyFact
-from qnewton.records import Decision, QuantumHardware, Quote
+from qnewton.records import Decision, MachineKind, QuantumHardware, Quote
 
 POLICIES: dict[str, str] = {
     "classical": "the cheapest classical solver",
+    "hybrid": "the cheapest solver of all, the quantum one at its audited price",
     "paper": "LU inversion against the quantum solver at the paper's price (its Algorithm 2)",
     "classical-only": "LU inversion at every step: the paper's classical baseline",
     "quantum-only": "the quantum solver at every step: the paper's quantum baseline",
@@ -23,9 +24,10 @@ def decide(policy: str, quotes: Sequence[Quote]) -> Decision:
     """Choose a solver for one block.
 
     ``classical`` takes the lowest classical price, the first name in alphabetical order at equal
-    prices. ``paper`` takes ``lu_inverse`` if R_c < R_q and ``qsvt`` otherwise, so a tie goes to
-    the quantum solver; a quantum solver without a price loses. The two baselines choose their
-    solver whatever it costs, also when its price is unknown.
+    prices; ``hybrid`` the lowest of all, a tie going to the classical solver. ``paper`` takes
+    ``lu_inverse`` if R_c < R_q and ``qsvt`` otherwise, so a tie goes to the quantum solver; a
+    quantum solver without a price loses. The two baselines choose their solver whatever it costs,
+    also when its price is unknown.
 
     Args:
         policy: A key of :data:`POLICIES`.
@@ -60,7 +62,10 @@ def decide(policy: str, quotes: Sequence[Quote]) -> Decision:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"two quotes are of solver {twice!r}; pass one a solver")
     if policy == "classical":
-        chosen, reason = _cheapest_classical(ordered)
+        chosen, reason = _cheapest(ordered, "classical", "classical")
+    elif policy == "hybrid":
+        _needed(policy, _QUANTUM, by_solver)
+        chosen, reason = _cheapest(ordered, "hybrid")
     elif policy == "paper":
         chosen, reason = _algorithm_2(_needed(policy, _CLASSICAL, by_solver), by_solver)
     else:
@@ -90,6 +95,8 @@ def needs_survey(policy: str, hardware: QuantumHardware | None) -> tuple[SurveyF
             f"policy {policy!r} needs a quantum machine and hardware is None; name one, or use "
             "policy 'classical'"
         )
+    if policy == "hybrid":
+        return ("condition", "row_sparsity")
     return ("determinant", "row_sparsity")
 
 
@@ -105,18 +112,22 @@ def _needed(policy: str, solver: str, by_solver: dict[str, Quote]) -> Quote:
     return by_solver[solver]
 
 
-def _cheapest_classical(quotes: tuple[Quote, ...]) -> tuple[str, str]:
-    classical = [quote for quote in quotes if quote.machine == "classical"]
-    priced = sorted((q.seconds, q.solver) for q in classical if q.seconds is not None)
+def _cheapest(
+    quotes: tuple[Quote, ...], policy: str, machine: MachineKind | None = None
+) -> tuple[str, str]:
+    offers = [quote for quote in quotes if machine in (None, quote.machine)]
+    kind = "" if machine is None else f"{machine} "
+    # Quotes come sorted by machine, and classical ones win a tie.
+    priced = sorted((q.seconds, q.machine, q.solver) for q in offers if q.seconds is not None)
     if not priced:
-        refusals = "; ".join(f"{q.solver}: {q.refused}" for q in classical) or "there is none"
-        raise ValueError(f"policy 'classical' has no classical price to choose ({refusals})")
-    seconds, solver = priced[0]
+        refusals = "; ".join(f"{q.solver}: {q.refused}" for q in offers) or "there is none"
+        raise ValueError(f"policy {policy!r} has no {kind}price to choose ({refusals})")
+    seconds, _, solver = priced[0]
     if len(priced) == 1:
-        return solver, f"{solver} at {seconds:.3g} s is the only classical solver with a price"
-    runner_up_seconds, runner_up = priced[1]
+        return solver, f"{solver} at {seconds:.3g} s is the only {kind}solver with a price"
+    runner_up_seconds, _, runner_up = priced[1]
     return solver, (
-        f"{solver} at {seconds:.3g} s is the cheapest of {len(priced)} classical solvers, "
+        f"{solver} at {seconds:.3g} s is the cheapest of {len(priced)} {kind}solvers, "
         f"{runner_up} next at {runner_up_seconds:.3g} s"
     )
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from qnewton.cost import (
+    Audit,
+    audited_quote,
     cg_quote,
     cholesky_quote,
     ldl_quote,
@@ -45,6 +47,7 @@ class Market:
         dtype: dtype of the system, which decides the calibrated rates.
         max_products: Most products an iterative classical solver may spend on a system.
         readout: How the quantum solver's state is measured; ``None`` for the ideal read-out.
+        audit: What the quantum solver's audited price assumes; ``None`` for the paper's price.
     """
 
     calibration: Calibration
@@ -54,6 +57,7 @@ class Market:
     dtype: str
     max_products: int = 1000
     readout: Readout | None = None
+    audit: Audit | None = None
 
 
 @dataclass(frozen=True)
@@ -156,10 +160,15 @@ PORTFOLIO: tuple[Candidate, ...] = (
 
 
 def _quantum(hardware: QuantumHardware) -> Candidate:
+    def price(facts: Facts, market: Market) -> Quote:
+        if market.audit is None:
+            return paper_quote(facts, hardware, epsilon=market.epsilon)
+        return audited_quote(market.calibration, facts, hardware, market.audit, market.dtype)
+
     return Candidate(
         "qsvt",
         "quantum",
-        lambda f, m: paper_quote(f, hardware, epsilon=m.epsilon),
+        price,
         _run_qsvt,
         needs_entries=True,
     )

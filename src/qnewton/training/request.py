@@ -96,7 +96,8 @@ class TrainingRequest(NewtonOptions):
     Attributes:
         optimizer: qnewton, or a first-order optimizer to compare with.
         policy: Who chooses the solver: classical (cheapest that runs here), paper (LU inversion
-            against the quantum price of the paper's Algorithm 2), classical-only, quantum-only.
+            against the quantum price of the paper's Algorithm 2), hybrid (cheapest of all by
+            audited price), classical-only, quantum-only.
         readout: How the quantum solver's state is read: ideal, without shots; amplitude, counts
             and then signs; hadamard, one test a component; swap, the same without signs.
         shots: Shots of every read-out, all together.
@@ -137,7 +138,7 @@ class TrainingRequest(NewtonOptions):
     @property
     def quantum_hardware(self) -> str | None:
         """The quantum machine in force, by name or path."""
-        if self.hardware is None and self.policy in ("paper", "quantum-only"):
+        if self.hardware is None and self.policy in ("paper", "quantum-only", "hybrid"):
             return DEFAULT_HARDWARE
         return self.hardware
 

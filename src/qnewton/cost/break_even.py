@@ -1,0 +1,317 @@
+"""Break-even: to what value one assumption would have to change for the choice to flip."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qnewton.cost.audited import Audit, audited_quote
+from qnewton.cost.offers import classical_quotes
+from qnewton.cost.queries import JENNINGS_MAX_EPSILON, QUERY_SETS
+from qnewton.records import Calibration, Estimate, Facts, Figure, QuantumHardware
+
+_POINTS = 33
+_FASTEST_S = 1e-30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A system on a classical and on a quantum machine, under one set of assumptions.
+
+    Attributes:
+        facts: The system.
+        calibration: The classical machine.
+        hardware: The quantum machine.
+        audit: What the quantum price assumes.
+        dtype: dtype of the classical solvers.
+        tolerance: Relative residual of the classical solvers.
+        solvers: The classical competitors; ``None`` for all.
+    """
+
+    facts: Facts
+    calibration: Calibration
+    hardware: QuantumHardware
+    audit: Audit
+    dtype: str = "float32"
+    tolerance: float = 1e-6
+    solvers: tuple[str, ...] | None = None
+
+    def prices(self) -> tuple[float | None, float | None]:
+        """Return modelled seconds of the quantum and of the cheapest classical solver."""
+        offers = classical_quotes(
+            self.calibration,
+            self.facts,
+            self.dtype,
+            tolerance=self.tolerance,
+            solvers=self.solvers,
+        )
+        known = [offer.seconds for offer in offers if offer.seconds is not None]
+        quantum = audited_quote(
+            self.calibration, self.facts, self.hardware, self.audit, self.dtype
+        ).seconds
+        return quantum, min(known, default=None)
+
+    def advantage(self) -> float | None:
+        """Return ln(classical/quantum): above 0 the quantum solver wins; ``None`` if unpriced."""
+        quantum, classical = self.prices()
+        if quantum is None or classical is None:
+            return None
+        return math.log(classical) - math.log(quantum)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flip:
+    """What one assumption would have to become, all others as they are.
+
+    Attributes:
+        assumption: Which.
+        now: Its value now, in words.
+        value: The value nearest to the present one at which the choice flips; ``None`` for an
+            assumption without numbers, and where none flips it.
+        flips: Whether the choice flips.
+        said: One sentence.
+    """
+
+    assumption: str
+    now: str
+    value: float | None
+    flips: bool
+    said: str
+
+
+def break_even(scenario: Scenario) -> tuple[Flip, ...]:
+    """Return, for each assumption, where the choice between quantum and classical flips.
+
+    A numeric assumption is scanned over its whole range, and the change of sign of
+    ln(classical/quantum) nearest to the present value is bisected; where the sign never changes
+    the sentence says what the best end of the range costs.
+
+    Args:
+        scenario: Where things stand; both solvers need a price.
+
+    Raises:
+        ValueError: If one has none.
+
+    Cost:
+        Some hundred prices: 0.1 s, or 1 s with ``qdk``.
+
+    Example:
+        >>> from qnewton.cost import load_hardware, nominal_calibration
+        >>> kappa = Estimate(value=30.0, low=None, high=None, method="given", products=0)
+        >>> facts = Facts(n=12_544, condition=kappa, row_sparsity=64)
+        >>> here = Scenario(facts=facts, calibration=nominal_calibration(),
+        ...                 hardware=load_hardware("qubit_gate_ns_e3"),
+        ...                 audit=Audit(error_correction="closed-form"))
+        >>> found = {flip.assumption: flip.flips for flip in break_even(here)}
+        >>> found["gate time"], found["all machine times"]
+        (False, True)
+    """
+    if scenario.advantage() is None:
+        quote = audited_quote(
+            scenario.calibration,
+            scenario.facts,
+            scenario.hardware,
+            scenario.audit,
+            scenario.dtype,
+        )
+        raise ValueError(
+            "break-even compares two prices, and one is missing: "
+            f"{quote.refused or 'no classical solver has one'}"
+        )
+    numeric = [_numeric(scenario, *row) for row in _ranges(scenario)]
+    return (*numeric, *_named(scenario), _competitor(scenario))
+
+
+def crossing(
+    advantage: Callable[[float], float | None], now: float, low: float, high: float
+) -> float | None:
+    """Return the value in [low, high] nearest to ``now`` (in logarithms) where the sign changes.
+
+    Args:
+        advantage: What changes sign; ``None`` where it is not known, which ends the range.
+        now: The present value; within the range.
+        low: Lower end, above 0.
+        high: Upper end.
+
+    Cost: 33 evaluations, and 60 more where there is a crossing.
+
+    Example:
+        >>> f"{crossing(lambda x: 1.0 - x / 300.0, 2.0, 1.0, 1e6):.6f}"
+        '300.000000'
+        >>> crossing(lambda x: 1.0, 2.0, 1.0, 1e6) is None
+        True
+    """
+    a, b = math.log(low), math.log(high)
+    points = sorted({a + (b - a) * k / (_POINTS - 1) for k in range(_POINTS)} | {math.log(now)})
+
+    def at(point: float) -> float | None:
+        # exp(log(high)) may lie beyond high by a rounding.
+        return advantage(min(high, max(low, math.exp(point))))
+
+    values = [(point, at(point)) for point in points]
+    spans = [
+        (left, right)
+        for (left, at_left), (right, at_right) in itertools.pairwise(values)
+        if at_left is not None and at_right is not None and (at_left > 0) != (at_right > 0)
+    ]
+    if not spans:
+        return None
+    here = math.log(now)
+    left, right = min(spans, key=lambda span: min(abs(end - here) for end in span))
+    wins_left = (at(left) or 0.0) > 0
+    for _ in range(60):
+        middle = (left + right) / 2
+        at_middle = at(middle)
+        if at_middle is not None and (at_middle > 0) == wins_left:
+            left = middle
+        else:
+            right = middle
+    return math.exp((left + right) / 2)
+
+
+Changed = Callable[[float], Scenario]
+
+
+def _ranges(s: Scenario) -> list[tuple[str, str, float, float, float, Changed]]:
+    machine, audit, facts = s.hardware, s.audit, s.facts
+    gate = machine.gate_time_s.value
+    assert facts.condition is not None
+    assert facts.condition.value is not None
+
+    def timed(factor: float, with_readout: bool) -> Scenario:
+        changed: dict[str, Any] = {"gate_time_s": _scaled(machine.gate_time_s, factor)}
+        if with_readout and machine.readout_time_s is not None:
+            changed["readout_time_s"] = _scaled(machine.readout_time_s, factor)
+        return replace(s, hardware=replace(machine, **changed))
+
+    def audited(name: str) -> Changed:
+        return lambda value: replace(s, audit=replace(audit, **{name: value}))
+
+    def conditioned(kappa: float) -> Scenario:
+        assert facts.condition is not None
+        return replace(
+            s, facts=replace(facts, condition=replace(facts.condition, value=max(1.0, kappa)))
+        )
+
+    least = _FASTEST_S / gate
+    rows: list[tuple[str, str, float, float, float, Changed]] = [
+        ("gate time", "s", gate, _FASTEST_S, 1.0, lambda t: timed(t / gate, False)),
+        ("all machine times", "times", 1.0, least, 1e6, lambda f: timed(f, True)),
+        (
+            "read-out tolerance",
+            "",
+            audit.readout_tolerance,
+            1e-6,
+            0.999,
+            audited("readout_tolerance"),
+        ),
+        ("solver error", "", audit.epsilon, 1e-12, JENNINGS_MAX_EPSILON, audited("epsilon")),
+        ("condition number", "", facts.condition.value, 1.0, 1e12, conditioned),
+    ]
+    if audit.readout == "none":
+        del rows[2]
+    if audit.error_correction != "perfect":
+        now = audit.physical_error
+        if now is None:
+            assert machine.two_qubit_error is not None
+            assert machine.readout_error is not None
+            now = max(machine.two_qubit_error.value, machine.readout_error.value, 1e-15)
+        rows.append(("error rate", "", now, 1e-15, 9.99e-3, audited("physical_error")))
+    if facts.row_sparsity is not None and facts.n > 1:
+
+        def sparser(d: float) -> Scenario:
+            return replace(s, facts=replace(facts, row_sparsity=min(facts.n, max(1, round(d)))))
+
+        d = float(facts.row_sparsity)
+        rows.append(("row sparsity", "entries", d, 1.0, float(facts.n), sparser))
+    return rows
+
+
+def _numeric(
+    s: Scenario, name: str, unit: str, now: float, low: float, high: float, changed: Changed
+) -> Flip:
+    words = f"{now:.3g} {unit}".strip()
+    found = crossing(lambda v: changed(v).advantage(), now, min(low, now), max(high, now))
+    winner = "classical" if (s.advantage() or 0.0) > 0 else "quantum"
+    if found is not None:
+        said = f"{name}: the {winner} solver wins past {found:.3g} {unit}".rstrip()
+        return Flip(assumption=name, now=words, value=found, flips=True, said=said)
+    ends = [(end, changed(end).prices()) for end in (low, high)]
+    priced = [(v, q / c) for v, (q, c) in ends if q is not None and c is not None]
+    best = min(priced, key=lambda pair: pair[1] if winner == "quantum" else -pair[1], default=None)
+    said = f"{name}: nothing flips it"
+    if best is not None:
+        said += f"; at {best[0]:.3g} {unit}".rstrip()
+        said += f" the quantum solver costs {best[1]:.3g} times the classical one"
+    return Flip(assumption=name, now=words, value=None, flips=False, said=said)
+
+
+def _named(s: Scenario) -> list[Flip]:
+    audit = s.audit
+    changes: Sequence[tuple[str, str, dict[str, Any]]] = [
+        ("table loading", "reads of QRAM", {"tables": "qram"}),
+        ("table loading", "writing the tables free", {"table_building": False}),
+        ("read-out", "none", {"readout": "none"}),
+        ("read-out", "coherent tomography", {"readout": "coherent"}),
+        ("error correction", "gates that never fail", {"error_correction": "perfect"}),
+        *(("query count", f"{name} set", {"query_set": name}) for name in QUERY_SETS),
+        (
+            "all of these",
+            "QRAM, free tables, nothing read, perfect gates, optimistic count",
+            {
+                "tables": "qram",
+                "table_building": False,
+                "readout": "none",
+                "error_correction": "perfect",
+                "query_set": "optimistic",
+            },
+        ),
+    ]
+    now = (s.advantage() or 0.0) > 0
+    flips = []
+    for name, words, changed in changes:
+        other = replace(audit, **changed)
+        if other == audit:
+            continue
+        quantum, classical = replace(s, audit=other).prices()
+        if quantum is None or classical is None:
+            continue
+        flipped = (classical > quantum) != now
+        verb = "flips it" if flipped else "does not flip it"
+        said = f"{name}: {words} {verb}: quantum {quantum:.3g} s, classical {classical:.3g} s"
+        held = ", ".join(f"{key} {getattr(audit, key)}" for key in changed)
+        flips.append(Flip(assumption=name, now=held, value=None, flips=flipped, said=said))
+    return flips
+
+
+def _competitor(s: Scenario) -> Flip:
+    quantum, classical = s.prices()
+    assert quantum is not None
+    assert classical is not None
+    times = quantum / classical
+    return Flip(
+        assumption="classical competitor",
+        now=f"{classical:.3g} s",
+        value=quantum,
+        flips=True,
+        said=(
+            f"classical competitor: it would have to take {quantum:.3g} s, {times:.3g} times as "
+            "long as the cheapest does"
+        ),
+    )
+
+
+def _scaled(figure: Figure, factor: float) -> Figure:
+    return replace(figure, value=figure.value * factor)
+
+
+def kappa_facts(n: int, kappa: float, sparsity: int) -> Facts:
+    """Return facts of a system known by its numbers alone.
+
+    Example:
+        >>> kappa_facts(10, 4.0, 3).row_sparsity
+        3
+    """
+    given = Estimate(value=kappa, low=kappa, high=kappa, method="given", products=0)
+    return Facts(n=n, condition=given, bounds=(given,), row_sparsity=sparsity)

@@ -1,0 +1,269 @@
+"""From logical counts to physical qubits and seconds: Microsoft's estimator, or a closed form."""
+
+import importlib.util
+import math
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from qnewton.records import QuantumHardware
+
+ErrorCorrection = Literal["auto", "qdk", "closed-form", "perfect"]
+
+THRESHOLD = 1e-2
+"""Physical error at which the surface code stops helping (FORMULAS 23)."""
+
+# The estimator counts in 64-bit integers and rounds times to nanoseconds without a word: it is
+# given times in units of its own, whose ratio alone matters to it, and seconds are computed here.
+_MOST_COUNTED = 1e13
+_UNITS, _MOST_RATIO = 100, 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corrected:
+    """One run of a circuit on a machine.
+
+    Attributes:
+        seconds: Its runtime; ``None`` when refused.
+        physical_qubits: Under error correction; ``None`` where it is not priced.
+        method: ``qdk``, ``closed-form`` or ``perfect``.
+        code_distance: Of the surface code.
+        assumptions: One sentence each.
+        refused: Why there is no runtime.
+    """
+
+    seconds: float | None
+    physical_qubits: int | None
+    method: str
+    code_distance: int | None = None
+    assumptions: tuple[str, ...] = ()
+    refused: str | None = None
+
+
+@lru_cache(maxsize=4096)
+def error_corrected(
+    hardware: QuantumHardware,
+    *,
+    n_qubits: float,
+    toffoli: float,
+    t_gates: float,
+    error_budget: float = 1e-2,
+    method: ErrorCorrection = "auto",
+    physical_error: float | None = None,
+) -> Corrected:
+    """Return runtime and physical qubits of a circuit that fails with at most a given chance.
+
+    Closed form: p_L = 0.03·(p/0.01)^((D+1)/2) a logical qubit and cycle, p the larger of
+    two-qubit and readout error; D the least odd distance at which half of the budget covers all
+    qubits and cycles (3 a Toffoli, 1 a T gate); a cycle takes (4·t_2q + 2·t_meas)·D, and the
+    2Q + ⌈√(8Q)⌉ + 1 logical qubits of Q in a layout take 2D² physical ones each.
+
+    Args:
+        hardware: The machine.
+        n_qubits: Logical qubits Q of the circuit.
+        toffoli: Its Toffoli gates, in sequence.
+        t_gates: Its T gates beside them.
+        error_budget: Chance of a failed run, in (0, 1).
+        method: ``qdk`` (Microsoft's estimator), ``closed-form``, ``auto``: the first if
+            installed and within its range, or ``perfect``: gates need no correction, and a cycle
+            is one gate time.
+        physical_error: Overrides the machine's error probabilities; the result says so.
+
+    Returns:
+        The runtime, refused for a machine above threshold or without the figures needed.
+
+    Raises:
+        ValueError: If a number is out of range, or ``qdk`` is asked for and not installed.
+
+    Cost:
+        Some microseconds; 2 ms with ``qdk``, then from a cache.
+
+    Reference:
+        Beverland et al., arXiv:2211.07629.
+
+    Example:
+        >>> from qnewton.cost import load_hardware
+        >>> machine = load_hardware("qubit_gate_ns_e3")
+        >>> run = error_corrected(machine, n_qubits=1000, toffoli=2.2e9, t_gates=0.0,
+        ...                       method="closed-form")
+        >>> f"{run.seconds / 86400:.2f} days, distance {run.code_distance}"
+        '0.82 days, distance 27'
+    """
+    if not 0 < error_budget < 1:
+        raise ValueError(f"error_budget is {error_budget!r}; it must lie between 0 and 1")
+    if physical_error is not None and not 0 < physical_error < THRESHOLD:
+        raise ValueError(
+            f"physical_error is {physical_error!r}; it must be above 0 and below the surface "
+            f"code's threshold {THRESHOLD:g}"
+        )
+    cycles = 3 * toffoli + t_gates
+    if method == "perfect":
+        return Corrected(
+            seconds=cycles * hardware.gate_time_s.value,
+            physical_qubits=None,
+            method="perfect",
+            assumptions=("gates never fail: no error correction, a logical cycle is one gate",),
+        )
+    error, refused = _physical_error(hardware, physical_error)
+    if error is None:
+        return Corrected(seconds=None, physical_qubits=None, method=method, refused=refused)
+    notes = ()
+    if physical_error is not None:
+        notes = (f"override: error probabilities of {physical_error:g} in place of the machine's",)
+    if method == "qdk" and importlib.util.find_spec("qdk") is None:
+        raise ValueError(
+            "error_correction is 'qdk', which is not installed; run `pip install qdk`, or use "
+            "closed-form"
+        )
+    fits = max(toffoli, t_gates, n_qubits) < _MOST_COUNTED
+    if method != "closed-form" and fits and importlib.util.find_spec("qdk") is not None:
+        counts = (math.ceil(n_qubits), math.ceil(toffoli), math.ceil(t_gates))
+        estimated = _by_qdk(hardware, counts, error_budget, physical_error, notes)
+        if estimated.refused is None or method == "qdk":
+            return estimated
+        notes = (*notes, estimated.refused)
+    elif method == "qdk":
+        return Corrected(
+            seconds=None,
+            physical_qubits=None,
+            method="qdk",
+            refused="the counts exceed what the estimator counts in; use closed-form",
+        )
+    elif method == "auto":
+        why = "out of its range" if not fits else "not installed"
+        notes = (*notes, f"Microsoft's estimator is {why}")
+    return _closed_form(hardware, n_qubits, cycles, error, error_budget, notes)
+
+
+def _closed_form(
+    hardware: QuantumHardware,
+    n_qubits: float,
+    cycles: float,
+    error: float,
+    budget: float,
+    notes: tuple[str, ...],
+) -> Corrected:
+    assert hardware.readout_time_s is not None
+    laid_out = 2 * n_qubits + math.ceil(math.sqrt(8 * n_qubits)) + 1
+    log_need = (
+        math.log(0.03) + math.log(laid_out) + math.log(max(cycles, 1.0)) - math.log(budget / 2)
+    )
+    steps = math.ceil(log_need / (math.log(THRESHOLD) - math.log(error))) if error > 0 else 1
+    distance = 2 * max(1, steps) - 1
+    cycle = (4 * hardware.gate_time_s.value + 2 * hardware.readout_time_s.value) * distance
+    return Corrected(
+        seconds=cycles * cycle,
+        physical_qubits=math.ceil(laid_out) * 2 * distance**2,
+        method="closed-form",
+        code_distance=distance,
+        assumptions=(
+            *notes,
+            "error correction by the closed form of FORMULAS 23; distillation of T states in "
+            "parallel, its qubits not counted",
+        ),
+    )
+
+
+def _by_qdk(
+    hardware: QuantumHardware,
+    counts: tuple[int, int, int],
+    budget: float,
+    override: float | None,
+    notes: tuple[str, ...],
+) -> Corrected:
+    # The package reports its use over the network unless told not to; prices are made offline.
+    os.environ.setdefault("QDK_PYTHON_TELEMETRY", "none")
+    from qdk.estimator import EstimatorError, LogicalCounts
+
+    assert hardware.readout_time_s is not None
+    assert hardware.two_qubit_error is not None
+    assert hardware.readout_error is not None
+    n_qubits, toffoli, t_gates = counts
+    gate_s, measurement_s = hardware.gate_time_s.value, hardware.readout_time_s.value
+    shorter = min(gate_s, measurement_s)
+    gate, measurement = (
+        f"{round(_UNITS * min(_MOST_RATIO, seconds / shorter))} ns"
+        for seconds in (gate_s, measurement_s)
+    )
+    gate_error = hardware.two_qubit_error.value if override is None else override
+    readout_error = hardware.readout_error.value if override is None else override
+    request = {
+        "qubitParams": {
+            "name": hardware.name,
+            "instructionSet": "GateBased",
+            "oneQubitGateTime": gate,
+            "twoQubitGateTime": gate,
+            "tGateTime": gate,
+            "oneQubitMeasurementTime": measurement,
+            "oneQubitGateErrorRate": gate_error,
+            "twoQubitGateErrorRate": gate_error,
+            "tGateErrorRate": gate_error,
+            "oneQubitMeasurementErrorRate": readout_error,
+        },
+        "errorBudget": budget,
+    }
+    logical = LogicalCounts(
+        {
+            "numQubits": n_qubits,
+            "tCount": t_gates,
+            "rotationCount": 0,
+            "rotationDepth": 0,
+            "cczCount": toffoli,
+            "ccixCount": 0,
+            "measurementCount": 0,
+        }
+    )
+    try:
+        result = logical.estimate(request)
+    except EstimatorError as error:
+        reason = " ".join(str(error).split())
+        return Corrected(
+            seconds=None, physical_qubits=None, method="qdk", refused=f"the estimator: {reason}"
+        )
+    physical = result["physicalCounts"]
+    distance = result["logicalQubit"]["codeDistance"]
+    cycle = (4 * gate_s + 2 * measurement_s) * distance
+    return Corrected(
+        seconds=physical["breakdown"]["logicalDepth"] * cycle,
+        physical_qubits=physical["physicalQubits"],
+        method="qdk",
+        code_distance=distance,
+        assumptions=(
+            *notes,
+            "error correction by Microsoft's estimator: surface code, one-qubit and T gates as "
+            "good and as fast as two-qubit ones",
+        ),
+    )
+
+
+def _physical_error(
+    hardware: QuantumHardware, override: float | None
+) -> tuple[float | None, str | None]:
+    needed = (
+        ("readout_time_s",)
+        if override is not None
+        else (
+            "readout_time_s",
+            "two_qubit_error",
+            "readout_error",
+        )
+    )
+    missing = [name for name in needed if getattr(hardware, name) is None]
+    if missing:
+        return None, (
+            f"profile {hardware.name} has no {missing[0]}, which error correction needs; give it, "
+            "or assume perfect gates"
+        )
+    if override is not None:
+        return override, None
+    assert hardware.two_qubit_error is not None
+    assert hardware.readout_error is not None
+    error = max(hardware.two_qubit_error.value, hardware.readout_error.value)
+    if error >= THRESHOLD:
+        return None, (
+            f"{hardware.name} is above threshold: its error {error:g} is not below "
+            f"{THRESHOLD:g}, where error correction starts to help; state an override "
+            "(physical_error) to price it all the same"
+        )
+    return error, None

@@ -1,0 +1,49 @@
+"""How often a quantum linear solver queries its matrix: one function a theorem.
+
+Bare symbols follow the theorems: ``alpha`` is the block-encoding's normalisation, ``kappa`` the
+condition number (κ_be = α/σ_min where a theorem has no α), ``epsilon`` the error of the solution
+state.
+"""
+
+from qnewton.cost.queries.costa import PROVEN_CONSTANT, SEEN_CONSTANT, costa_2022
+from qnewton.cost.queries.dalzell import (
+    dalzell_2024,
+    dalzell_2024_asymptotic,
+    dalzell_2024_norm_known,
+)
+from qnewton.cost.queries.hhl import HHL_CONSTANT, hhl_2009
+from qnewton.cost.queries.jennings import (
+    JENNINGS_MAX_EPSILON,
+    JENNINGS_MIN_KAPPA,
+    JENNINGS_SUCCESS_SLOPE,
+    Q_NEWTON_SUCCESS_SLOPE,
+    jennings_2023,
+    jennings_2025,
+    logical_qubits,
+)
+from qnewton.cost.queries.qsvt import amplified, childs_kothari_somma_2017, sunderhauf_2025
+from qnewton.cost.queries.sets import QUERY_SETS, QuerySet, query_count
+
+__all__ = [
+    "HHL_CONSTANT",
+    "JENNINGS_MAX_EPSILON",
+    "JENNINGS_MIN_KAPPA",
+    "JENNINGS_SUCCESS_SLOPE",
+    "PROVEN_CONSTANT",
+    "QUERY_SETS",
+    "Q_NEWTON_SUCCESS_SLOPE",
+    "SEEN_CONSTANT",
+    "QuerySet",
+    "amplified",
+    "childs_kothari_somma_2017",
+    "costa_2022",
+    "dalzell_2024",
+    "dalzell_2024_asymptotic",
+    "dalzell_2024_norm_known",
+    "hhl_2009",
+    "jennings_2023",
+    "jennings_2025",
+    "logical_qubits",
+    "query_count",
+    "sunderhauf_2025",
+]

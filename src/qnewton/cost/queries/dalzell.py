@@ -1,0 +1,138 @@
+"""Dalzell's shortcut: solve by kernel reflection, with the norm of the solution known or not."""
+
+import math
+
+from qnewton.cost.queries.domain import check, counted
+from qnewton.records import QueryCount
+
+_PAPER = "Dalzell 2024, arXiv:2406.12086"
+_MU = 0.25
+MAX_EPSILON = 0.25
+"""Largest error of Eq. 118 as transcribed."""
+
+CHEAPEST_ETA = 0.07601002854290594
+"""η at which ln(2/η)·((1+η)/(1-η))² is least: a root of 4η·ln(2/η) = 1 - η².
+
+A smaller error costs less than a larger one above it, since fewer attempts fail.
+"""
+
+
+def dalzell_2024(*, kappa: float, epsilon: float) -> QueryCount:
+    """Count the queries where nobody knows the solution's norm, retries included (Eq. 118).
+
+    With S = 3+2·ln((κ²+1)/2), μ = ¼, η = μ/(√S+μ) and η_P = ε√(1-μ²)/(μ√(1-ε²))::
+
+        Q = d_R·(ln κ+1)·((1+η)/(1-η))² + d_P/(1-μ²)
+        d_R = 2⌈κ·ln(2/η)/2⌉,  d_P = 2⌈κ·ln(2/η_P)/2⌉
+
+    Args:
+        kappa: κ_be = α/σ_min(A), at least 1.
+        epsilon: Error of the solution state, above 0 and at most 0.25.
+
+    Raises:
+        ValueError: Outside the theorem.
+        OverflowError: If the count exceeds the largest float64.
+
+    Reference:
+        Dalzell, arXiv:2406.12086, Eq. 118, as transcribed.
+
+    Example:
+        >>> f"{dalzell_2024(kappa=1e3, epsilon=1e-2).expected:.2f}"
+        '40204.19'
+    """
+    _check(kappa, epsilon, MAX_EPSILON)
+    # ln((κ²+1)/2) by a hypotenuse, so that κ² cannot overflow.
+    s = 3 + 2 * (2 * math.log(math.hypot(kappa, 1.0)) - math.log(2))
+    eta = _MU / (math.sqrt(s) + _MU)
+    log_eta_p = (
+        math.log(epsilon)
+        + 0.5 * math.log1p(-(_MU**2))
+        - math.log(_MU)
+        - 0.5 * math.log1p(-(epsilon**2))
+    )
+    norm_finding = _twice_ceiled(kappa * math.log(2 / eta)) * (math.log(kappa) + 1)
+    norm_finding *= ((1 + eta) / (1 - eta)) ** 2
+    projection = _twice_ceiled(kappa * (math.log(2) - min(log_eta_p, 0.0))) / (1 - _MU**2)
+    return counted(
+        norm_finding + projection,
+        1.0,
+        theorem=f"{_PAPER}, Eq. 118",
+        provenance="transcribed",
+        preparations_a_query=2.0,
+    )
+
+
+def dalzell_2024_asymptotic(*, kappa: float, epsilon: float) -> QueryCount:
+    """Count by the closed form: 56.0κ + 1.05κ·ln(√(1-ε²)/ε) + 2.78·ln³κ + 3.17 (Eq. 48).
+
+    Raises:
+        ValueError: If κ is below 1 or ε not between 0 and 0.5.
+        OverflowError: If the count exceeds the largest float64.
+
+    Reference:
+        Dalzell, arXiv:2406.12086, Eq. 48, as transcribed.
+
+    Example:
+        >>> f"{dalzell_2024_asymptotic(kappa=1e3, epsilon=1e-2).expected:.2f}"
+        '61754.88'
+    """
+    _check(kappa, epsilon, 0.5)
+    log_inverse = 0.5 * math.log1p(-(epsilon**2)) - math.log(epsilon)
+    queries = 56.0 * kappa + 1.05 * kappa * log_inverse + 2.78 * math.log(kappa) ** 3 + 3.17
+    return counted(
+        queries,
+        1.0,
+        theorem=f"{_PAPER}, Eq. 48",
+        provenance="transcribed",
+        preparations_a_query=2.0,
+    )
+
+
+def dalzell_2024_norm_known(
+    *, kappa: float, epsilon: float, guess_factor: float = 1.0
+) -> QueryCount:
+    """Count an attempt where the solution's norm is known up to a factor g: κ·ln(2/η).
+
+    Its trace error is at most η·√(1+1/r²) and its success probability at least
+    (2r/(1+r²))²·((1-η)/(1+η))², r being the guess over the norm. For every r in [1/g, g] the
+    error is ε if η = ε/√(1+g²); at g = 1 the count is κ·ln(2√2/ε).
+
+    Args:
+        kappa: κ_be = α/σ_min(A), at least 1.
+        epsilon: Error of the solution state, above 0 and at most 0.25.
+        guess_factor: g, at least 1: how far off the guessed norm may be, either way.
+
+    Raises:
+        ValueError: Outside these limits.
+        OverflowError: If the count exceeds the largest float64.
+
+    Reference:
+        Dalzell, arXiv:2406.12086, as transcribed.
+
+    Example:
+        >>> f"{dalzell_2024_norm_known(kappa=1e3, epsilon=1e-2).queries:.2f}"
+        '5644.89'
+    """
+    _check(kappa, epsilon, MAX_EPSILON)
+    check("guess_factor", guess_factor, "must be finite and at least 1", 1 <= guess_factor < 1e150)
+    eta = epsilon / math.hypot(1.0, guess_factor)
+    log_eta = math.log(epsilon) - math.log(math.hypot(1.0, guess_factor))
+    guess = 2 / (guess_factor + 1 / guess_factor)
+    success = (guess * (1 - eta) / (1 + eta)) ** 2
+    return counted(
+        kappa * (math.log(2) - log_eta),
+        success,
+        theorem=f"{_PAPER}, norm known within a factor {guess_factor:g}",
+        provenance="transcribed",
+        preparations_a_query=2.0,
+    )
+
+
+def _check(kappa: float, epsilon: float, most: float) -> None:
+    check("kappa", kappa, "must be finite and at least 1", kappa >= 1)
+    limits = f"must be above 0 and at most {most:g}"
+    check("epsilon", epsilon, limits, 0 < epsilon <= most)
+
+
+def _twice_ceiled(value: float) -> float:
+    return 2.0 * math.ceil(value / 2) if math.isfinite(value) else value

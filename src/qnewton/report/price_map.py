@@ -1,0 +1,163 @@
+"""Maps of where a quantum solver would win: κ × d, and gate time × N."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import altair as alt
+
+from qnewton.cost import Scenario
+from qnewton.report.save import Picture, inline_data
+from qnewton.report.style import BLUE, PLOT_WIDTH, VERMILLION, themed
+
+_CELLS = 24
+_SIDE = PLOT_WIDTH
+_LIMIT = 12  # decades at which colors saturate
+
+
+def condition_sparsity_map(scenario: Scenario) -> Picture:
+    """Draw quantum over classical seconds (modelled) over κ and d, all else as it is.
+
+    Args:
+        scenario: The system; its κ and d are varied, κ from 1 to 10⁶ and d from 1 to N.
+
+    Cost: about 600 pairs of prices, a second.
+    """
+    n = scenario.facts.n
+
+    def at(kappa: float, sparsity: float) -> Scenario:
+        condition = scenario.facts.condition
+        assert condition is not None
+        facts = replace(
+            scenario.facts,
+            condition=replace(condition, value=kappa),
+            row_sparsity=min(n, max(1, round(sparsity))),
+        )
+        return replace(scenario, facts=facts)
+
+    axes = (
+        ("kappa", "condition number κ", 0.0, 6.0),
+        ("d", "entries in a row d", 0.0, math.log10(max(n, 2))),
+    )
+    return _map(at, axes, scenario, f"N = {n:,}")
+
+
+def gate_time_size_map(scenario: Scenario) -> Picture:
+    """Draw quantum over classical seconds (modelled) over gate time and N, all else as it is.
+
+    Measurements stay as fast as they are against gates; d is at most N. Norms that were measured
+    at one N are left out at others.
+
+    Args:
+        scenario: The system; N goes from 10 to 10⁸ and the gate time from 10⁻¹⁸ to 10⁻³ s.
+
+    Cost: about 600 pairs of prices, a second.
+    """
+    machine = scenario.hardware
+    gate = machine.gate_time_s
+
+    def at(gate_time: float, size: float) -> Scenario:
+        n = round(size)
+        d = scenario.facts.row_sparsity
+        facts = replace(
+            scenario.facts,
+            n=n,
+            row_sparsity=None if d is None else min(d, n),
+            norm=None,
+            max_abs=None,
+            frobenius=None,
+            forming_flops=None,
+            entries=None,
+            envelope=None,
+            earlier=None,
+            representation="formed",
+        )
+        readout = machine.readout_time_s
+        if readout is not None:
+            readout = replace(readout, value=readout.value * gate_time / gate.value)
+        faster = replace(
+            machine, gate_time_s=replace(gate, value=gate_time), readout_time_s=readout
+        )
+        return replace(scenario, facts=facts, hardware=faster)
+
+    axes = (("gate_time_s", "gate time (s)", -18.0, -3.0), ("n", "unknowns N", 1.0, 8.0))
+    condition = scenario.facts.condition
+    kappa = "?" if condition is None or condition.value is None else f"{condition.value:.3g}"
+    return _map(at, axes, scenario, f"κ = {kappa}, d = {scenario.facts.row_sparsity}")
+
+
+Axis = tuple[str, str, float, float]
+
+
+def _map(
+    at: Callable[[float, float], Scenario],
+    axes: tuple[Axis, Axis],
+    scenario: Scenario,
+    fixed: str,
+) -> Picture:
+    (x, x_title, *x_range), (y, y_title, *y_range) = axes
+    xs, ys = _edges(*x_range), _edges(*y_range)
+    rows: list[dict[str, Any]] = []
+    for x0, x1 in itertools.pairwise(xs):
+        for y0, y1 in itertools.pairwise(ys):
+            quantum, classical = at(10 ** ((x0 + x1) / 2), 10 ** ((y0 + y1) / 2)).prices()
+            ratio = None
+            if quantum is not None and classical is not None:
+                ratio = math.log10(quantum) - math.log10(classical)
+            rows.append(
+                {
+                    x: 10**x0,
+                    f"{x}_end": 10**x1,
+                    y: 10**y0,
+                    f"{y}_end": 10**y1,
+                    "quantum_s": quantum,
+                    "classical_s": classical,
+                    "decades_dearer": ratio,
+                }
+            )
+    wins = sum(row["decades_dearer"] is not None and row["decades_dearer"] < 0 for row in rows)
+    chart = (
+        alt.Chart(inline_data(rows))
+        .mark_rect()
+        .encode(
+            x=_axis(alt.X, x, x_title),
+            x2=f"{x}_end:Q",
+            y=_axis(alt.Y, y, y_title),
+            y2=f"{y}_end:Q",
+            color=alt.Color(
+                "decades_dearer:Q",
+                scale=alt.Scale(
+                    domain=[-_LIMIT, 0, _LIMIT], range=[VERMILLION, "#ffffff", BLUE], clamp=True
+                ),
+                legend=alt.Legend(title="quantum / classical, powers of ten", gradientLength=200),
+            ),
+        )
+        .properties(width=_SIDE, height=_SIDE)
+    )
+    machine = scenario.hardware.name + ", hypothetical" * scenario.hardware.hypothetical
+    caption = (
+        f"Modelled seconds of the audited quantum solver ({scenario.audit.query_set} counts, "
+        f"{machine}) over those of the cheapest classical one ({scenario.calibration.name}); "
+        f"{fixed}. "
+    )
+    caption += (
+        f"The quantum solver is cheaper in {wins} of {len(rows)} cells, drawn in red."
+        if wins
+        else "Nowhere on this map is the quantum solver cheaper."
+    )
+    return Picture(themed(chart), rows, caption)
+
+
+def _edges(low: float, high: float) -> Sequence[float]:
+    return [low + (high - low) * k / _CELLS for k in range(_CELLS + 1)]
+
+
+def _axis(channel: Any, name: str, title: str) -> Any:
+    return channel(
+        f"{name}:Q",
+        title=title,
+        scale=alt.Scale(type="log", nice=False),
+        axis=alt.Axis(format=".0e", tickCount=6),
+    )
