@@ -64,6 +64,8 @@ def prepare(request: TrainingRequest, workload: Workload, calibration: Calibrati
         calibration=calibration,
         hardware=hardware,
         profiles=tuple(load_hardware(name) for name in available_hardware()),
+        data=workload.source,
+        notes=workload.notes,
     )
     return _session(request, config, workload)
 
