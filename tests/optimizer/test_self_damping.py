@@ -44,7 +44,7 @@ def test_a_convex_loss_reaches_its_minimum_with_no_damping_left() -> None:
     last = optimizer.records[-1]
     assert last.gradient_norm is not None
     assert last.gradient_norm < 1e-9
-    assert last.blocks[0].solver == "cholesky"
+    assert last.blocks[0].solver in {"cholesky", "cg"}
     assert last.damping is not None
     assert last.damping.strength < 1e-4
 

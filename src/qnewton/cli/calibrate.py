@@ -1,12 +1,13 @@
 """``qnewton calibrate``: this machine's classical constants."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from qnewton.cli.output import PROGRESS, RESULTS, print_json, warn
-from qnewton.records import Calibration, encode
+from qnewton.records import Calibration, Drift, encode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,14 @@ class Calibrate:
         calibration = load_or_calibrate(force=self.force)
         if self.json:
             print_json(encode(calibration))
-        else:
-            RESULTS.print(_table(calibration))
+            return
+        RESULTS.print(_table(calibration))
+        for drift in calibration.drifts:
+            RESULTS.print(
+                f"{drift.solver}: {drift.solves} solves of training runs took {drift.ratio:.2f}× "
+                "their price, which prices now include",
+                highlight=False,
+            )
 
 
 def load_or_calibrate(*, force: bool = False) -> Calibration:
@@ -66,6 +73,23 @@ def load_or_calibrate(*, force: bool = False) -> Calibration:
     else:
         PROGRESS.print(f"calibrated this machine, stored in {path}", highlight=False)
     return measured
+
+
+def keep_drifts(found: Sequence[Drift]) -> None:
+    """Store what a finished run found of the prices beside this machine's calibration.
+
+    A machine without one keeps nothing: nominal rates are nobody's to correct.
+    """
+    from qnewton.cost import load_calibration, save_calibration, with_drifts
+    from qnewton.optimizer import describe_machine
+
+    stored = load_calibration(describe_machine())
+    if stored is None or not found:
+        return
+    try:
+        save_calibration(with_drifts(stored, found))
+    except OSError as error:
+        warn(f"what this run found of its prices could not be stored ({error.strerror})")
 
 
 def _table(calibration: Calibration) -> Table:

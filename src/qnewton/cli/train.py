@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from qnewton.cli.calibrate import load_or_calibrate
+from qnewton.cli.calibrate import keep_drifts, load_or_calibrate
 from qnewton.cli.folders import new_run_folder
 from qnewton.cli.output import RESULTS, print_json, warn
 from qnewton.cli.progress import TrainingProgress
@@ -38,6 +38,7 @@ class Train(TrainingRequest):
 
     def run(self) -> None:
         """Train, or go on training, and print the result."""
+        from qnewton.cost import measured_drifts
         from qnewton.report import write_pictures, write_report
         from qnewton.runs import count_decisions
         from qnewton.training.session import begin, prepare, resume
@@ -61,6 +62,9 @@ class Train(TrainingRequest):
                 result = begin(session, folder, progress.on_step, progress.on_stage)
         report = write_report(folder)
         write_pictures(folder)
+        assert session.config.calibration is not None
+        drifts = measured_drifts(result.records, session.config.calibration)
+        keep_drifts(drifts)
         last, metric = result.records[-1], result.metrics[-1]
         decisions = count_decisions(result.records)
         if self.json:
@@ -73,16 +77,20 @@ class Train(TrainingRequest):
                     "measured_seconds": metric.measured_seconds,
                     "modelled_seconds": metric.modelled_seconds,
                     "decisions": decisions,
+                    "drifts": {drift.solver: drift.ratio for drift in drifts},
                 }
             )
             return
         chosen = ", ".join(f"{name} {count}×" for name, count in decisions.items())
+        drifted = ", ".join(f"{drift.solver} {drift.ratio:.2f}×" for drift in drifts)
+        drifted = f"solves took, of their price: {drifted}\n" if drifted else ""
         modelled = metric.modelled_seconds
         RESULTS.print(
             f"{len(result.records)} steps, loss {last.loss:.4f}, test accuracy "
             f"{metric.test_accuracy:.1%}; measured {metric.measured_seconds:.2f} s, modelled "
             f"{'unknown' if modelled is None else f'{modelled:.3g} s'}"
             f"{'; solvers: ' + chosen if chosen else ''}\n"
+            f"{drifted}"
             f"run folder {folder}, page {report}",
             highlight=False,
         )

@@ -15,6 +15,7 @@ from qnewton.cost.direct import (
     sparse_lu_quote,
     woodbury_quote,
 )
+from qnewton.cost.drift import measured_drifts, with_drifts
 from qnewton.cost.hardware import (
     available_classical,
     available_hardware,
@@ -57,6 +58,7 @@ __all__ = [
     "lu_inverse_quote",
     "lu_quote",
     "matvec_work",
+    "measured_drifts",
     "minres_products",
     "minres_quote",
     "modelled_seconds",
@@ -70,4 +72,5 @@ __all__ = [
     "sparse_cg_quote",
     "sparse_lu_quote",
     "woodbury_quote",
+    "with_drifts",
 ]

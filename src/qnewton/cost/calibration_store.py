@@ -133,4 +133,7 @@ def _wrong_figure(calibration: Calibration) -> str | None:
             value = getattr(fit, field)
             if not (math.isfinite(value) and value >= 0):
                 return f"{field} of {fit.kernel} is {value!r}; it must be finite and 0 or more"
+    for drift in calibration.drifts:
+        if not (math.isfinite(drift.ratio) and drift.ratio > 0):
+            return f"the drift of {drift.solver} is {drift.ratio!r}; it must be finite and above 0"
     return None

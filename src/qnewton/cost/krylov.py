@@ -153,7 +153,9 @@ def minres_quote(
     draft.add_products(counted.products)
     draft.add_vectors("minres_step", counted.products)
     draft.add_residual()
-    return draft.quote(condition_number=counted.condition, epsilon=tolerance)
+    return draft.quote(
+        condition_number=counted.condition, epsilon=tolerance, products=counted.products
+    )
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,9 @@ def _definite_quote(draft: Draft, tolerance: float, on_entries: bool) -> Quote:
         draft.add_products(counted.products)
         draft.add_vectors("cg_step", counted.products)
         draft.add_residual()
-    return draft.quote(condition_number=counted.condition, epsilon=tolerance)
+    return draft.quote(
+        condition_number=counted.condition, epsilon=tolerance, products=counted.products
+    )
 
 
 def _count(

@@ -1,10 +1,13 @@
 """What every classical quote is put together from: terms, assumptions, refusals, and forming."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from qnewton.cost.kernels import matvec_work, missing_fit, price
 from qnewton.records import Calibration, Definiteness, Facts, PriceTerm, Quote
+
+FORMING = "forming"
+"""The term that pays for entries which are not there yet."""
 
 PASSES_BESIDE_A_PRODUCT = 5
 """Passes over N-vectors beside a Krylov product, where no kernel timed them together."""
@@ -60,10 +63,10 @@ class Draft:
         if facts.representation == "formed":
             return
         if facts.representation == "sparse":
-            self.add("forming", "elementwise", float(facts.n) ** 2)
+            self.add(FORMING, "elementwise", float(facts.n) ** 2)
             return
         unknown = "the operations that form the entries: nobody counted them"
-        self.add("forming", "gemm", facts.forming_flops, unknown=unknown)
+        self.add(FORMING, "gemm", facts.forming_flops, unknown=unknown)
 
     def add_products(self, count: int) -> None:
         """Add ``count`` products with A as it is held."""
@@ -129,6 +132,7 @@ class Draft:
         drifts: bool = True,
         condition_number: float | None = None,
         epsilon: float | None = None,
+        products: int | None = None,
     ) -> Quote:
         """Return the finished quote, every term times what earlier runs found of the solver."""
         if self.refused is not None:
@@ -144,7 +148,11 @@ class Draft:
         terms, assumptions = tuple(self.terms), list(self.assumptions)
         drift = self.calibration.drift(self.solver) if drifts else None
         if drift is not None:
-            terms = tuple(PriceTerm(name=t.name, seconds=drift.ratio * t.seconds) for t in terms)
+            # Forming is not the solver's.
+            terms = tuple(
+                term if term.name == FORMING else replace(term, seconds=drift.ratio * term.seconds)
+                for term in terms
+            )
             assumptions.append(
                 f"times {drift.ratio:.3g}, what {drift.solves} solves of earlier runs took"
             )
@@ -162,6 +170,7 @@ class Draft:
             condition_number=condition_number,
             epsilon=epsilon,
             representation=self.facts.representation,
+            products=products,
         )
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from qnewton.cost import fit
 from qnewton.cost.kernels import cubic_work, matvec_work, sort_work
+from qnewton.curvature import Curvature
 from qnewton.operators import DenseFactor, DenseOperator, MatrixFreeOperator, SparseOperator
 from qnewton.optimizer import describe_machine
 from qnewton.records import Calibration, KernelFit
@@ -28,6 +29,7 @@ MATVEC_SIZES = (64, 256, 512, 1024, 2048, 4096, 8192)
 GEMM_SIZES = (16, 128, 512, 1024)
 FACTOR_SHAPES = ((256, 8), (1024, 32), (4096, 64), (8192, 128), (8192, 512))
 SPARSE_SHAPES = ((256, 5), (2048, 16), (4096, 64), (8192, 256))
+NET_SHAPES = ((4, 4, 8), (64, 16, 256), (64, 64, 2048), (256, 256, 2048))
 BANDS = ((256, 1), (2048, 4), (4096, 16), (4096, 64), (2048, 256))
 VECTOR_SIZES = (64, 1_000, 10_000, 100_000, 1_000_000)
 PASS_SIZES = (1_000, 100_000, 4_000_000)
@@ -63,6 +65,7 @@ def timings(seed: int) -> Iterator[Timing]:
         yield from _dense(dtype, generator)
         yield from _structured(dtype, generator)
         yield from _vectors(dtype, generator)
+        yield from _curvature_products(dtype)
 
 
 def calibrate(seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: None) -> Calibration:
@@ -176,6 +179,26 @@ def _vectors(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]
         vector = torch.randn(n, dtype=dtype, generator=generator)
         yield Timing("elementwise", name, float(n), partial(torch.add, vector, 1))
         yield Timing("sort", name, sort_work(n), partial(torch.sort, vector))
+
+
+def _curvature_products(dtype: torch.dtype) -> Iterator[Timing]:
+    """Yield products with Hessians by double backward, from what autograd takes to what GEMM does."""
+    name = str(dtype).removeprefix("torch.")
+    for inputs, hidden, batch in NET_SHAPES:
+        net = nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, 10)).to(dtype)
+        data = torch.ones(batch, inputs, dtype=dtype)
+        curvature = Curvature(net, "hessian", blocks="full")
+        evaluation = curvature.evaluate(partial(_mean_square, net, data))
+        (system,) = curvature.systems(evaluation)
+        assert system.curvature is not None
+        assert system.curvature.product_flops is not None
+        product = partial(system.operator.__matmul__, torch.ones(system.n, dtype=dtype))
+        yield Timing("curvature_product", name, system.curvature.product_flops, product)
+        evaluation.release()
+
+
+def _mean_square(net: nn.Module, data: Tensor) -> Tensor:
+    return net(data).square().mean()
 
 
 def _positive_definite(n: int, dtype: torch.dtype, generator: torch.Generator) -> Tensor:

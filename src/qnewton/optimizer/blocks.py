@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from qnewton.cost import lanczos_products
-from qnewton.operators import DenseOperator, LinearSystem, LowRankOperator, SymmetricOperator
+from qnewton.operators import (
+    DenseOperator,
+    LinearSystem,
+    LowRankOperator,
+    SparseOperator,
+    SymmetricOperator,
+)
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.settings import GroupSettings
 from qnewton.records import (
@@ -33,6 +39,9 @@ NOT_DEFINITE = "not positive definite"
 
 ABSOLUTE_LIMIT = 1024
 """Rows up to which an indefinite block is decomposed: a second in float64 on two cores."""
+
+SPARSE_SHARE = 0.1
+"""Share of nonzero entries up to which a pruned block is held by them alone (see SparseOperator)."""
 
 # Woodbury's systems are definite by their form.
 _SEE_SIGNS = ("cholesky", "cg", "woodbury", "sparse_cg")
@@ -127,6 +136,8 @@ def prepare_block(
             _check_finite(curvature.dense(), system.name)
     with clock.stage("treatment"):
         operator = _treat(curvature, settings)
+        if policy == "classical" and not plan.measure:
+            operator = _sparse_where_it_pays(operator)
     treated = system.with_operator(operator)
     batch = system.curvature.batch if system.curvature is not None else None
     rank = system.operator.rank if isinstance(system.operator, LowRankOperator) else None
@@ -141,12 +152,14 @@ def prepare_block(
                 batch=batch,
                 rank=rank,
             )
+        elif isinstance(operator, SparseOperator):
+            facts = planned_facts(treated, earlier)
         elif routed:
             facts = planned_facts(system, earlier)
         else:
             notes = () if formed else ("not formed: N is above max_dense",)
             facts = Facts(n=system.n, batch=batch, rank=rank, notes=notes)
-    price = price_routes if routed else quotes
+    price = price_routes if routed or facts.representation == "sparse" else quotes
     offers = price(facts, block_market, formed)
     if definite and policy == "classical":
         offers = tuple(_unless_blind(offer) for offer in offers)
@@ -269,6 +282,14 @@ def _treat(operator: SymmetricOperator, settings: GroupSettings) -> SymmetricOpe
     if settings.prune is not None:
         return prune(operator, mass=settings.prune, overwrite=True)
     return operator
+
+
+def _sparse_where_it_pays(operator: SymmetricOperator) -> SymmetricOperator:
+    """Hold a pruned matrix by its entries where a product with those is surely the cheaper."""
+    kept = operator.treatment.kept_entries
+    if kept is None or kept > SPARSE_SHARE * float(operator.n) ** 2:
+        return operator
+    return SparseOperator(operator.dense(), operator.treatment)
 
 
 def _order(decision: Decision) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ class Quote:
         sparsity: The d that was priced.
         epsilon: The error tolerance that was priced.
         representation: How the matrix was held when a classical solver was priced.
+        products: Matrix-vector products that were priced, when it is an iterative solver.
         max_products: Where an iterative solver is only given a try: the products after which the
             next quote takes over.
     """
@@ -74,6 +75,7 @@ class Quote:
     sparsity: int | None = None
     epsilon: float | None = None
     representation: Representation | None = None
+    products: int | None = None
     max_products: int | None = None
 
 

@@ -60,7 +60,7 @@ class Candidate:
         machine: Whether a classical or a quantum machine would run it.
         price: Makes its quote from the facts.
         run: Solves a system.
-        needs_entries: Whether it reads the matrix's entries rather than multiplying with it.
+        needs_entries: Whether it reads all N² entries, rather than what the matrix is held by.
         needs: The representation without which it is no candidate; ``None`` if any will do.
     """
 
@@ -131,10 +131,14 @@ PORTFOLIO: tuple[Candidate, ...] = (
     _classical(
         "sparse_cg",
         lambda f, m: sparse_cg_quote(m.calibration, f, m.dtype, tolerance=m.tolerance),
+        needs_entries=False,
         needs="sparse",
     ),
     _classical(
-        "sparse_lu", lambda f, m: sparse_lu_quote(m.calibration, f, m.dtype), needs="sparse"
+        "sparse_lu",
+        lambda f, m: sparse_lu_quote(m.calibration, f, m.dtype),
+        needs_entries=False,
+        needs="sparse",
     ),
 )
 

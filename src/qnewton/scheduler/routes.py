@@ -20,6 +20,7 @@ from qnewton.records import (
     Representation,
 )
 from qnewton.scheduler.portfolio import Market, quotes
+from qnewton.survey.envelope import envelope
 
 SHARE_OF_A_TRY = 0.2
 """What a try of conjugate gradients may cost, of the cheapest other route."""
@@ -35,7 +36,7 @@ def planned_facts(system: LinearSystem, earlier: EarlierFacts | None = None) -> 
         system: The system as curvature left it.
         earlier: What the block's last solve left.
 
-    Cost: nothing.
+    Cost: nothing; O(entries) for the envelope of a sparse one.
 
     Example:
         >>> import torch
@@ -45,11 +46,11 @@ def planned_facts(system: LinearSystem, earlier: EarlierFacts | None = None) -> 
     """
     operator, record = system.operator, system.curvature
     held: Representation = "products"
-    rank = entries = None
+    rank = entries = filled = None
     if isinstance(operator, LowRankOperator):
         held, rank = "low-rank", operator.rank
     elif isinstance(operator, SparseOperator):
-        held, entries = "sparse", operator.entries
+        held, entries, filled = "sparse", operator.entries, envelope(operator)
     elif isinstance(operator, DenseOperator):
         held = "formed"
     return Facts(
@@ -60,6 +61,7 @@ def planned_facts(system: LinearSystem, earlier: EarlierFacts | None = None) -> 
         forming_flops=None if record is None else record.forming_flops,
         product_flops=None if record is None else record.product_flops,
         entries=entries,
+        envelope=filled,
         earlier=earlier,
         notes=("decided from shapes and the last step: nothing was measured",),
     )

@@ -1,0 +1,196 @@
+"""Routes: a representation and a solver priced together, before anything is formed."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from qnewton.cost import nominal_calibration
+from qnewton.operators import DenseOperator, LinearSystem, LowRankOperator, SparseOperator
+from qnewton.records import (
+    Attempt,
+    BlockRecord,
+    Calibration,
+    CurvatureRecord,
+    Decision,
+    Drift,
+    EarlierFacts,
+    Facts,
+    Quote,
+    Treatment,
+)
+from qnewton.scheduler.portfolio import Market
+from qnewton.scheduler.routes import SHARE_OF_A_TRY, facts_left, planned_facts, price_routes
+
+
+def market(calibration: Calibration | None = None) -> Market:
+    return Market(
+        calibration=calibration or nominal_calibration(),
+        hardware=None,
+        epsilon=1e-12,
+        tolerance=1e-6,
+        dtype="float32",
+    )
+
+
+def by_solver(offers: tuple[Quote, ...]) -> dict[str, Quote]:
+    return {offer.solver: offer for offer in offers}
+
+
+def known_by_products(n: int, forming: float, product: float) -> Facts:
+    return Facts(n=n, representation="products", forming_flops=forming, product_flops=product)
+
+
+def test_only_routes_that_read_entries_pay_for_forming_them():
+    facts = known_by_products(2000, forming=4e12, product=1e8)
+    offers = by_solver(price_routes(facts, market(), may_form=True))
+    for solver in ("lu_inverse", "lu", "cholesky", "ldl"):
+        assert offers[solver].terms[0].name == "forming"
+        assert offers[solver].representation == "products"
+    assert all(term.name != "forming" for term in offers["cg"].terms)
+
+
+def test_the_same_matrix_once_formed_costs_no_forming():
+    facts = known_by_products(2000, forming=4e12, product=1e8)
+    before = by_solver(price_routes(facts, market(), may_form=True))["cholesky"]
+    after = by_solver(price_routes(replace(facts, representation="formed"), market(), True))
+    forming = before.terms[0].seconds
+    assert before.seconds == pytest.approx(forming + (after["cholesky"].seconds or 0.0))
+
+
+def test_a_try_of_cg_costs_a_fifth_of_the_cheapest_other_route_at_most():
+    facts = known_by_products(4000, forming=4e12, product=1e8)
+    offers = price_routes(facts, market(), may_form=True)
+    tried = by_solver(offers)["cg"]
+    cheapest = min(o.seconds for o in offers if o.seconds is not None and o.solver != "cg")
+    assert tried.seconds is not None
+    assert tried.seconds <= SHARE_OF_A_TRY * cheapest * (1 + 1e-9)
+    assert tried.max_products is not None
+    assert tried.max_products == tried.products
+    assert "a try of bounded length" in tried.model
+
+
+def test_no_try_where_a_fifth_of_the_others_buys_no_products():
+    # A system of 20 unknowns is factorised while a product is still on its way.
+    offers = price_routes(known_by_products(20, forming=4e4, product=1e10), market(), True)
+    tried = by_solver(offers)["cg"]
+    assert tried.seconds is None
+    assert tried.max_products is None
+
+
+@pytest.mark.parametrize(
+    ("earlier", "says"),
+    [
+        (EarlierFacts(step=3, tolerance=1e-6, cg_unfinished=40), "40 products at step 3"),
+        (EarlierFacts(step=3, definiteness="indefinite"), "indefinite, as step 3 found"),
+    ],
+)
+def test_what_failed_at_the_last_step_is_not_tried_again(earlier: EarlierFacts, says: str):
+    facts = replace(known_by_products(4000, 4e12, 1e8), earlier=earlier)
+    offer = by_solver(price_routes(facts, market(), may_form=True))["cg"]
+    assert offer.refused is not None
+    assert says in offer.refused
+
+
+def test_products_of_the_last_step_price_the_next():
+    facts = known_by_products(4000, 4e12, 1e8)
+    earlier = EarlierFacts(step=7, tolerance=1e-6, cg_products=30)
+    offer = by_solver(price_routes(replace(facts, earlier=earlier), market(), True))["cg"]
+    assert offer.products == 30
+    assert offer.max_products is None
+    assert any("as many as step 7 took" in line for line in offer.assumptions)
+
+
+def test_a_tighter_tolerance_takes_more_products():
+    facts = replace(
+        known_by_products(4000, 4e12, 1e8),
+        earlier=EarlierFacts(step=7, tolerance=1e-2, cg_products=30),
+    )
+    offer = by_solver(price_routes(facts, market(), True))["cg"]
+    assert offer.products is not None
+    assert offer.products > 60
+
+
+def test_an_earlier_run_s_drift_multiplies_all_but_forming():
+    plain, slow = nominal_calibration(), Drift(solver="cholesky", ratio=3.0, solves=12)
+    facts = known_by_products(500, forming=1e10, product=1e6)
+    one = by_solver(price_routes(facts, market(plain), True))["cholesky"]
+    other = by_solver(price_routes(facts, market(replace(plain, drifts=(slow,))), True))["cholesky"]
+    assert other.terms[0] == one.terms[0]
+    for before, after in zip(one.terms[1:], other.terms[1:], strict=True):
+        assert after.seconds == pytest.approx(3 * before.seconds)
+    assert any("12 solves of earlier runs" in line for line in other.assumptions)
+
+
+def system(operator: DenseOperator | LowRankOperator | SparseOperator) -> LinearSystem:
+    return LinearSystem(operator, torch.ones(operator.n))
+
+
+def test_facts_name_the_representation():
+    factor = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
+    low_rank = planned_facts(system(LowRankOperator(factor, 1.0)))
+    sparse = planned_facts(system(SparseOperator(tridiagonal(30))))
+    assert (low_rank.representation, low_rank.rank) == ("low-rank", 3)
+    assert (sparse.representation, sparse.entries) == ("sparse", 88)
+    # Every row but the first reaches one entry before its diagonal.
+    assert sparse.envelope == 1 + 29 * 4
+    assert planned_facts(system(DenseOperator(torch.eye(3)))).representation == "formed"
+
+
+def test_a_factor_is_solved_by_woodbury_and_a_band_by_its_entries():
+    factor = torch.randn(4000, 20, generator=torch.Generator().manual_seed(0))
+    for operator, best in (
+        (LowRankOperator(factor, 1.0), {"woodbury", "cg"}),
+        (SparseOperator(tridiagonal(4000)), {"sparse_lu", "sparse_cg"}),
+    ):
+        offers = price_routes(planned_facts(system(operator)), market(), True)
+        priced = [(offer.seconds, offer.solver) for offer in offers if offer.seconds is not None]
+        assert min(priced)[1] in best
+
+
+def tridiagonal(n: int) -> Tensor:
+    off = torch.ones(n - 1)
+    return 4 * torch.eye(n) + torch.diag(off, 1) + torch.diag(off, -1)
+
+
+def solved_by(*attempts: Attempt) -> BlockRecord:
+    return BlockRecord(
+        name="full",
+        n=10,
+        curvature=CurvatureRecord(kind="hessian", route="given", reason=""),
+        treatment=Treatment(),
+        facts=Facts(n=10),
+        decision=Decision(chosen="cg", quotes=(), policy="classical", reason=""),
+        attempts=attempts,
+    )
+
+
+def attempt(solver: str, outcome: str, products: int = 0) -> Attempt:
+    return Attempt(
+        solver=solver, outcome=outcome, residual=None, products=products, measured_seconds=0.0
+    )
+
+
+def test_facts_left_by_a_failed_try_and_the_factorisation_after_it():
+    record = solved_by(attempt("cg", "not converged", 12), attempt("cholesky", "solved"))
+    left = facts_left(record, 5, 1e-6, None)
+    assert left == EarlierFacts(
+        step=5, tolerance=1e-6, definiteness="positive", cg_unfinished=12
+    )
+
+
+def test_facts_left_by_a_solve_forget_an_earlier_failure():
+    before = EarlierFacts(step=4, tolerance=1e-6, cg_unfinished=12, minres_products=9)
+    left = facts_left(solved_by(attempt("cg", "solved", 20)), 5, 1e-3, before)
+    assert left.cg_products == 20
+    assert left.cg_unfinished is None
+    assert left.minres_products == 9
+    assert left.tolerance == 1e-3
+
+
+def test_negative_curvature_says_nothing_of_products():
+    left = facts_left(solved_by(attempt("cg", "not positive definite", 3)), 5, 1e-6, None)
+    assert left.definiteness == "indefinite"
+    assert left.cg_products is None
+    assert left.cg_unfinished is None
