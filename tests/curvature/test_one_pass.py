@@ -146,8 +146,13 @@ def test_a_sum_is_scaled_like_its_loss():
 
 def test_a_weight_used_outside_its_layer_is_found_and_takes_the_other_route():
     model, inputs, targets = setting()
-    plain, weight = model.head.forward, model.layers[0].out.weight
-    model.head.forward = lambda x: plain(x) * (1 + (x @ weight).mean(-1, keepdim=True))
+    [weight] = [p for name, p in model.named_parameters() if name == "layers.0.out.weight"]
+    plain = model.head.forward
+
+    def forward(input):
+        return plain(input) * (1 + (input @ weight).mean(-1, keepdim=True))
+
+    model.head.forward = forward
     curvature = Curvature(model, "fisher", "layer")
     systems = {
         s.name: s

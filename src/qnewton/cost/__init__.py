@@ -71,6 +71,6 @@ __all__ = [
     "sort_work",
     "sparse_cg_quote",
     "sparse_lu_quote",
-    "woodbury_quote",
     "with_drifts",
+    "woodbury_quote",
 ]

@@ -31,7 +31,7 @@ from qnewton.scheduler.portfolio import Candidate, Market, candidates, quotes
 from qnewton.scheduler.routes import planned_facts, price_routes
 from qnewton.solvers import Solution
 from qnewton.solvers.classical import solve_absolute
-from qnewton.survey import survey
+from qnewton.survey import survey, survey_low_rank
 from qnewton.survey.budget import thrifty_products
 from qnewton.treatment import damp, prune
 
@@ -122,10 +122,12 @@ def prepare_block(
         FloatingPointError: If the curvature holds a number that is not finite.
     """
     curvature = system.operator
+    # A damped low-rank block is surveyed by its factor, without entries.
+    by_factor = plan.measure and isinstance(curvature, LowRankOperator) and settings.damping != 0
     routed = (
         plan.routes
         and policy == "classical"
-        and not plan.measure
+        and (by_factor or not plan.measure)
         and settings.prune is None
         and settings.damping_scale == "absolute"
         and (not formed or _forming_is_priced(system))
@@ -143,7 +145,15 @@ def prepare_block(
     rank = system.operator.rank if isinstance(system.operator, LowRankOperator) else None
     block_market = replace(market, dtype=str(operator.dtype).removeprefix("torch."))
     with clock.stage("survey"):
-        if plan.measure and formed:
+        if routed and by_factor and isinstance(operator, LowRankOperator):
+            facts = replace(
+                survey_low_rank(operator, batch),
+                representation="low-rank",
+                forming_flops=planned_facts(system).forming_flops,
+                product_flops=planned_facts(system).product_flops,
+                earlier=earlier,
+            )
+        elif plan.measure and formed:
             facts = survey(
                 operator,
                 bounds=("determinant", "trace"),

@@ -170,6 +170,7 @@ def _stepper(
             first_order_lr=request.first_order_lr,
             calibration=calibration,
             epsilon=request.epsilon,
+            max_newton=request.max_newton,
             seed=request.seed,
         )
     )
