@@ -25,6 +25,8 @@ NAMES = (
     "mnist_to_95",
     "untouched_defaults",
     "pricing",
+    "transformer_step",
+    "text_training",
 )
 _ROOT = Path(__file__).parents[1]
 _ONE = "import sys; from benchmarks.__main__ import run_one; run_one(sys.argv[1])"
@@ -62,7 +64,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}; all if none is named"
     )
     parser.add_argument(
-        "--data-dir", type=Path, help="folder with MNIST; without any, random inputs are used"
+        "--data-dir",
+        type=Path,
+        help="folder with MNIST and wikitext-2; some use random inputs without",
     )
     options = parser.parse_args(arguments)
     for name in options.names:

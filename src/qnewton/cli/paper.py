@@ -31,7 +31,8 @@ class Paper:
     """Make one table or figure of arXiv:2405.00252 again, beside the paper's own numbers, or all.
 
     Names: table-1 (parameter counts), table-2 (condition-number estimation), table-3 (SGD,
-    classical-only, quantum-only, Q-Newton on MNIST), fig-1 (accuracy against sparsity; who
+    classical-only, quantum-only, Q-Newton on MNIST), table-4 (the same on Mistral and BERT, each
+    layer scheduled by itself), fig-2 (loss of Newton, SGD and Adam on both), fig-1 (accuracy against sparsity; who
     solves which step), fig-3 (where a step's time goes), fig-5 (cost against κ and d), fig-6
     (sparsity of rows), fig-8 (accuracy and κ against λ), all.
 
@@ -49,7 +50,7 @@ class Paper:
             default is a new folder below OUT/runs.
         findings: Where to write the findings page; the default is OUT/findings.md, for all only.
         seed: Seed of every run.
-        data_dir: Folder with MNIST (else QNEWTON_DATA, else the Hugging Face Hub).
+        data_dir: Folder with MNIST and wikitext-2 (else QNEWTON_DATA, else the Hugging Face Hub).
         json: Print one JSON object with every artifact.
     """
 

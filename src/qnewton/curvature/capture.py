@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from qnewton.curvature.generic import GradientGraph
 from qnewton.curvature.outputs import RecordedOutput, output_recorder
 from qnewton.curvature.patches import Layer, LayerCall
+from qnewton.curvature.signals import SignalRecorder
 
 Closure = Callable[[], Any]
 
@@ -84,6 +85,7 @@ def evaluate(
     layers: Sequence[Layer],
     curvature: bool,
     model: nn.Module | None = None,
+    recorder: SignalRecorder | None = None,
 ) -> Evaluation:
     """Run ``closure`` once and return its loss, gradients and, if asked, its graph.
 
@@ -97,26 +99,28 @@ def evaluate(
         layers: Linear and convolution layers to record.
         curvature: Keep the graph and record layers; without it this is a plain step.
         model: Whose output to record, too.
+        recorder: Watches the backward pass in place of recording layers and output.
 
     Raises:
         ValueError: If no gradient can be had from the closure, with the way out.
     """
     calls: list[LayerCall] = []
     outputs: list[RecordedOutput] = []
-    with torch.enable_grad():
-        with ExitStack() as stack:
-            for layer in layers if curvature else ():
-                own = layer.register_forward_pre_hook(_own_input, with_kwargs=True)
-                stack.callback(own.remove)
-                handle = layer.register_forward_hook(
-                    _recorder(calls), with_kwargs=True, prepend=True
-                )
-                stack.callback(handle.remove)
-            if model is not None and curvature:
-                handle = model.register_forward_hook(output_recorder(outputs))
-                stack.callback(handle.remove)
-            backward = stack.enter_context(_BackwardRecorder(keep_graph=curvature))
-            returned = closure()
+    with torch.enable_grad(), ExitStack() as watch, ExitStack() as stack:
+        if recorder is not None and curvature:
+            watch.enter_context(recorder.watching())
+            layers, model = (), None
+        for layer in layers if curvature else ():
+            own = layer.register_forward_pre_hook(_own_input, with_kwargs=True)
+            stack.callback(own.remove)
+            handle = layer.register_forward_hook(_recorder(calls), with_kwargs=True, prepend=True)
+            stack.callback(handle.remove)
+        if model is not None and curvature:
+            handle = model.register_forward_hook(output_recorder(outputs))
+            stack.callback(handle.remove)
+        backward = stack.enter_context(_BackwardRecorder(keep_graph=curvature))
+        returned = closure()
+        stack.close()
         loss = _scalar(returned)
         root = backward.root
         if not backward.seen:
@@ -128,8 +132,10 @@ def evaluate(
         gradients=tuple(None if p.grad is None else p.grad.detach() for p in parameters),
         calls=tuple(calls),
         batch=_batch(calls),
-        forward_backward_flops=_flops(calls, parameters),
-        outputs=tuple(outputs),
+        forward_backward_flops=(
+            recorder.flops if recorder is not None and curvature else _flops(calls, parameters)
+        ),
+        outputs=tuple(outputs if recorder is None else recorder.outputs),
         returned=returned.detach() if isinstance(returned, Tensor) else returned,
     )
 

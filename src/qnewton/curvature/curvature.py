@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Literal, get_args
 
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from qnewton.curvature.generic import CurvatureProducts
 from qnewton.curvature.ggn import ggn_operators
 from qnewton.curvature.hessian import hessian_operators
 from qnewton.curvature.jacobian import GaussNewtonGraph, JacobianGraph
+from qnewton.curvature.one_pass import OnePassFisher
 from qnewton.curvature.output_loss import OutputLoss
 from qnewton.curvature.outputs import single_output
 from qnewton.curvature.patches import layers_of
@@ -45,9 +47,11 @@ class Curvature:
             kind ``hessian`` prepare products alone. ``None`` for no limit.
         convex_too: Record a module's output for kind ``hessian``, too, so that :meth:`systems`
             can be asked for the ``ggn`` of the same evaluation.
+        max_newton: Rows of the largest block that gets a system; ``None`` for no limit.
 
     Attributes:
         blocks: The blocks, in ``named_parameters`` order.
+        larger: Those above ``max_newton``, which have a gradient but no system.
         parameters: All trainable parameters, in the same order.
         kind: The kind.
 
@@ -73,6 +77,7 @@ class Curvature:
         parameters: Iterable[Tensor] | None = None,
         max_dense: int | None = None,
         convex_too: bool = False,
+        max_newton: int | None = None,
     ) -> None:
         if kind not in get_args(Kind):
             raise ValueError(f"kind={kind!r} is unknown; choose {', '.join(get_args(Kind))}")
@@ -81,11 +86,24 @@ class Curvature:
         self.kind: Kind = kind
         self._reduction: Reduction = reduction
         self._model = self._observed(model, convex_too)
-        self.blocks: tuple[Block, ...] = partition(model, blocks, parameters)
-        self.parameters = tuple(p for block in self.blocks for p in block.parameters)
+        found = partition(model, blocks, parameters)
+        self.blocks: tuple[Block, ...] = tuple(
+            block for block in found if max_newton is None or block.n <= max_newton
+        )
+        self.larger: tuple[Block, ...] = tuple(b for b in found if b not in self.blocks)
+        if not self.blocks:
+            raise ValueError(
+                f"max_newton is {max_newton} and the smallest block has "
+                f"{min(block.n for block in found):,} unknowns; raise it, or use smaller blocks"
+            )
+        self.parameters = tuple(p for block in found for p in block.parameters)
         self._layers = layers_of(model) if isinstance(model, nn.Module) else []
         self._max_dense = max_dense
         self._closure_seen = False
+        self._one_pass: OnePassFisher | None = None
+        if kind == "fisher" and isinstance(model, nn.Module):
+            one_pass = OnePassFisher(model, self.blocks)
+            self._one_pass = one_pass if one_pass.possible else None
 
     def evaluate(self, closure: Closure, curvature: bool = True) -> Evaluation:
         """Run the closure once: loss, gradient in ``.grad``, and the graph for :meth:`systems`.
@@ -104,7 +122,10 @@ class Curvature:
             return evaluate_plainly(closure, self.parameters)
         # The first closure is always watched, so that one that could give no curvature is refused
         # at the first step and not when the warm-up ends.
-        evaluation = evaluate(closure, self.parameters, self._layers, curvature, self._model)
+        recorder = None if self._one_pass is None else self._one_pass.recorder
+        evaluation = evaluate(
+            closure, self.parameters, self._layers, curvature, self._model, recorder
+        )
         self._closure_seen = True
         return evaluation
 
@@ -190,8 +211,23 @@ class Curvature:
         if kind == "ggn":
             return ggn_operators(evaluation, root, self.blocks)
         if kind == "fisher":
-            return fisher_operators(evaluation, root, self.blocks, self._reduction)
+            return self._fisher(evaluation, root)
         return hessian_operators(evaluation, root, self.blocks, self._max_dense)
+
+    def _fisher(
+        self, evaluation: Evaluation, root: Tensor
+    ) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
+        why = None
+        if self._one_pass is not None:
+            found = self._one_pass.operators(root, self._reduction == "mean")
+            self._one_pass.recorder.release()
+            if not isinstance(found, str):
+                return found
+            why = found
+        operators = fisher_operators(evaluation, root, self.blocks, self._reduction)
+        if why is None:
+            return operators
+        return [(o, replace(r, reason=f"{r.reason}; one pass: {why}")) for o, r in operators]
 
 
 def systems(

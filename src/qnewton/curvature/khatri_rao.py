@@ -22,7 +22,7 @@ class KhatriRaoFactor(Factor):
 
     Cost: n·T·(in + c·out) entries; a product 2n·T·out·(in + c) operations; the Gram matrix
     2(n·c)²·out + 2n²·in for one position, else 2(n·c)²·out·in and n·c·T·out·in to form columns in
-    pieces.
+    pieces or, where that is less and c = 1, 2(nT)²(in + out) from pairs of positions.
 
     Example:
         >>> a, d = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[[3.0]]]])
@@ -74,11 +74,24 @@ class KhatriRaoFactor(Factor):
             gram = (of_signals @ of_signals.mT).view(samples, signals, samples, signals)
             return (gram * of_inputs[:, None, :, None]).flatten(2).flatten(0, 1)
         size = samples * signals
+        tokens, rows = samples * positions, self.shape[0]
+        if tokens**2 <= _WORKSPACE_ENTRIES and signals == 1:
+            outputs = rows // self._inputs.shape[2]
+            by_tokens = tokens**2 * (self._inputs.shape[2] + outputs)
+            if by_tokens < rows * (tokens + size**2):
+                return self._gram_by_tokens()
         gram = torch.zeros(size, size, dtype=self.dtype, device=self.device)
         for start, stop in self._units():
             columns = self._columns_of_units(start, stop)
             gram.addmm_(columns.mT, columns)
         return gram
+
+    def _gram_by_tokens(self) -> Tensor:
+        """Return UᵀU as Σ_{s,t} (a_is·a_jt)(d_is·d_jt): 2(nT)²(in + out) operations."""
+        samples, _, positions, _ = self._signals.shape
+        inputs, signals = self._inputs.flatten(0, 1), self._signals.flatten(0, 2)
+        products = (inputs @ inputs.mT).mul_(signals @ signals.mT)
+        return products.view(samples, positions, samples, positions).sum((1, 3))
 
     def row_squares(self) -> Tensor:
         """Return the squared norms of the rows of U."""

@@ -32,7 +32,7 @@ from qnewton.scheduler.portfolio import Candidate, Market, candidates, quotes
 from qnewton.scheduler.routes import planned_facts, price_routes
 from qnewton.solvers import Solution
 from qnewton.solvers.classical import solve_absolute
-from qnewton.survey import survey
+from qnewton.survey import survey, survey_low_rank
 from qnewton.survey.budget import thrifty_products
 from qnewton.treatment import damp, prune
 
@@ -125,10 +125,12 @@ def prepare_block(
     """
     curvature = system.operator
     measure = plan.measure and surveyed is None
+    # A damped low-rank block is surveyed by its factor, without entries.
+    by_factor = measure and isinstance(curvature, LowRankOperator) and settings.damping != 0
     routed = (
         plan.routes
         and policy == "classical"
-        and not measure
+        and (by_factor or not measure)
         and settings.prune is None
         and settings.damping_scale == "absolute"
         and (not formed or _forming_is_priced(system))
@@ -146,7 +148,16 @@ def prepare_block(
     rank = system.operator.rank if isinstance(system.operator, LowRankOperator) else None
     block_market = replace(market, dtype=str(operator.dtype).removeprefix("torch."))
     with clock.stage("survey"):
-        if measure and formed:
+        if routed and by_factor and isinstance(operator, LowRankOperator):
+            planned = planned_facts(system, earlier)
+            facts = replace(
+                survey_low_rank(operator, batch),
+                representation=planned.representation,
+                forming_flops=planned.forming_flops,
+                product_flops=planned.product_flops,
+                earlier=earlier,
+            )
+        elif measure and formed:
             facts = survey(
                 operator,
                 bounds=("determinant", "trace"),

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qnewton.curvature import Block
 from qnewton.operators import LinearSystem, NegatedOperator
 from qnewton.optimizer.blocks import NOT_DEFINITE, SurveyPlan, prepare_block, solve_block
 from qnewton.optimizer.clock import StageClock
@@ -53,6 +54,7 @@ def newton_update(
     strength: float | None = None,
     earlier: Callable[[str], EarlierFacts | None] = lambda _: None,
     surveyed: Callable[[str], Facts | None] = lambda _: None,
+    larger: Sequence[tuple[Block, Tensor]] = (),
 ) -> NewtonUpdate:
     """Prepare and, if asked, solve every system; ``systems`` is used up on the way.
 
@@ -72,6 +74,7 @@ def newton_update(
             solver that meets negative curvature ends the update, which says where.
         earlier: What the last solve of a block left, by the block's name.
         surveyed: What a survey of a block found that is recent enough, by the block's name.
+        larger: Blocks without a system, with their gradients: they take first-order directions.
 
     Raises:
         FloatingPointError: If some curvature holds a number that is not finite.
@@ -127,4 +130,8 @@ def newton_update(
         records.append(record)
         directions.append((system.parameters, direction, "newton"))
         on_solution(prepared.system, record, direction)
+    for block, gradient in larger:
+        settings = settings_of_block(block.name, block.parameters, groups)
+        downhill = gradient if settings.maximize else -gradient
+        directions.append((block.parameters, downhill, "first-order"))
     return NewtonUpdate(tuple(records), update=Update.of(directions) if solve else None)

@@ -5,7 +5,7 @@ import functools
 import math
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from qnewton.cost import DEFAULT_AUDIT, load_hardware
-from qnewton.curvature import Curvature, Evaluation, Kind, Partition
+from qnewton.curvature import Block, Curvature, Evaluation, Kind, Partition
 from qnewton.operators import LinearSystem
 from qnewton.optimizer.attachment import Attachment, LossOf
 from qnewton.optimizer.auto import Judged, SelfDampedStep
@@ -102,6 +102,9 @@ class QNewton(ContractOptimizer):
             conjugate gradients; where those fail the block takes the direction -g, and the step's
             record says so.
             :attr:`plan` lists the blocks.
+        max_newton: Unknowns of the largest block that gets a system; larger ones take -g of
+            length ``first_order_lr`` in every Newton step, and :attr:`plan` lists them. ``None``
+            for no limit. Needs a damping that is a number.
         maximize: Negate loss, gradient and curvature together, and climb.
         model: The module that the parameters in ``params`` belong to: its linear layers allow
             the closed form, and ``layer`` blocks.
@@ -169,6 +172,7 @@ class QNewton(ContractOptimizer):
         seed: int = 0,
         survey_every: int = 1,
         max_dense: int | None = None,
+        max_newton: int | None = None,
         maximize: bool = False,
         model: nn.Module | None = None,
         process_group: "ProcessGroup | None" = None,
@@ -176,6 +180,11 @@ class QNewton(ContractOptimizer):
     ) -> None:
         decline_flags(flags)
         automatic = damping == "auto"
+        if max_newton is not None and (automatic or max_newton < 1):
+            raise ValueError(
+                f"max_newton is {max_newton} with damping={damping!r}; it must be at least 1, and "
+                "needs a damping that is a number, since 'auto' judges all parameters together"
+            )
         if tolerance is None:
             tolerance = _AUTO_TOLERANCE if automatic else _TOLERANCE
         if max_dense is None:
@@ -217,6 +226,7 @@ class QNewton(ContractOptimizer):
             max_dense,
             policy,
             convex_too=automatic,
+            max_newton=max_newton,
         )
         self.max_dense = max_dense
         self._process_group = process_group
@@ -296,20 +306,25 @@ class QNewton(ContractOptimizer):
                     applied = apply_update(found.update, self.param_groups, gradients)
             if not applied.finite:
                 skipped = "the update is not finite"
-        self.records.append(
-            step_record(
-                step=step,
-                phase="newton" if newton else "first-order",
-                evaluation=evaluation,
-                gradients=gradients,
-                applied=applied,
-                skipped=skipped,
-                blocks=found.blocks,
-                clock=clock,
-                policy=self.policy,
-                market=self.market,
-            )
+        record = step_record(
+            step=step,
+            phase="newton" if newton else "first-order",
+            evaluation=evaluation,
+            gradients=gradients,
+            applied=applied,
+            skipped=skipped,
+            blocks=found.blocks,
+            clock=clock,
+            policy=self.policy,
+            market=self.market,
         )
+        if newton:
+            record = dataclasses.replace(
+                record,
+                first_order_blocks=tuple(block.name for block in curvature.larger),
+                newton_share=self.newton_share,
+            )
+        self.records.append(record)
         self._end_step(counters)
         return evaluation.returned
 
@@ -357,6 +372,13 @@ class QNewton(ContractOptimizer):
         """How each block is represented: formed as a dense matrix, or multiplied with alone."""
         self._trainable.of(self.param_groups)
         return self._trainable.plan
+
+    @property
+    def newton_share(self) -> float:
+        """Share of the trainable parameters whose blocks get a Newton system."""
+        plan = self.plan
+        total = sum(block.n for block in plan)
+        return sum(block.n for block in plan if block.newton) / total if total else 0.0
 
     def register_solution_hook(self, hook: SolutionHook) -> RemovableHandle:
         """Call ``hook(step, system, record, direction)`` for every block that is solved.
@@ -460,7 +482,8 @@ class QNewton(ContractOptimizer):
             systems = curvature.systems(evaluation)
         if replicas is not None:
             systems = replicas.average_curvature(systems)
-        return self._solve_systems(step, replicas, clock, systems, None, solve=solve)
+        larger = [(block, evaluation.gradient(block.parameters)) for block in curvature.larger]
+        return self._solve_systems(step, replicas, clock, systems, None, solve=solve, larger=larger)
 
     def _solve_systems(
         self,
@@ -471,6 +494,7 @@ class QNewton(ContractOptimizer):
         strength: float | None,
         forcing: float = 1.0,
         solve: bool = True,
+        larger: Sequence[tuple[Block, Tensor]] = (),
     ) -> NewtonUpdate:
         market = self.market
         if strength is not None:
@@ -501,6 +525,7 @@ class QNewton(ContractOptimizer):
             surveyed=lambda block: (
                 recall_survey(counters, block, step - self.survey_every + 1) if solve else None
             ),
+            larger=larger,
         )
         for record in found.blocks:
             if plan.measure and record.facts.measured_at is None and self.survey_every > 1:

@@ -23,12 +23,14 @@ class BlockPlan:
         formed: Whether its N² entries are formed; otherwise it is only multiplied with, by double
             backward, and solved by conjugate gradients.
         dense_bytes: What the entries take, or would take.
+        newton: Whether it gets a system at all; otherwise it takes first-order steps.
     """
 
     name: str
     n: int
     formed: bool
     dense_bytes: int
+    newton: bool = True
 
 
 def plan_blocks(blocks: Sequence[Block], max_dense: int) -> tuple[BlockPlan, ...]:
@@ -55,6 +57,12 @@ def plan_blocks(blocks: Sequence[Block], max_dense: int) -> tuple[BlockPlan, ...
         )
         for block in blocks
     )
+
+
+def first_order_plan(block: Block) -> BlockPlan:
+    """Return the plan of a block that is too large for a system of its own."""
+    size = block.n**2 * block.parameters[0].element_size()
+    return BlockPlan(block.name, block.n, formed=False, dense_bytes=size, newton=False)
 
 
 def check_plan(plan: BlockPlan, policy: str, settings: GroupSettings) -> None:

@@ -7,7 +7,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from qnewton.curvature import Curvature, Kind, Partition
-from qnewton.optimizer.representation import BlockPlan, check_plan, plan_blocks
+from qnewton.optimizer.representation import (
+    BlockPlan,
+    check_plan,
+    first_order_plan,
+    plan_blocks,
+)
 from qnewton.optimizer.settings import settings_of_block
 
 
@@ -21,6 +26,7 @@ class TrainableCurvature:
         max_dense: Rows of the largest block that is formed.
         policy: The policy in force, which may need entries.
         convex_too: Whether the Gauss-Newton matrix may be asked for beside the Hessian.
+        max_newton: Rows of the largest block that gets a system.
 
     Attributes:
         module: The module, if known.
@@ -35,6 +41,7 @@ class TrainableCurvature:
         max_dense: int,
         policy: str,
         convex_too: bool = False,
+        max_newton: int | None = None,
     ) -> None:
         self.module = module
         self._kind: Kind = kind
@@ -42,6 +49,7 @@ class TrainableCurvature:
         self._max_dense = max_dense
         self._policy = policy
         self._convex_too = convex_too
+        self._max_newton = max_newton
         self.plan: tuple[BlockPlan, ...] = ()
         self._known: list[Tensor] = []
         self._curvature: Curvature | None = None
@@ -68,7 +76,13 @@ class TrainableCurvature:
             return None
         limit = self._max_dense
         if self.module is None:
-            curvature = Curvature(trainable, self._kind, self._blocks, max_dense=limit)
+            curvature = Curvature(
+                trainable,
+                self._kind,
+                self._blocks,
+                max_dense=limit,
+                max_newton=self._max_newton,
+            )
         else:
             inside = {id(parameter) for parameter in self.module.parameters()}
             if any(id(parameter) not in inside for parameter in trainable):
@@ -83,14 +97,16 @@ class TrainableCurvature:
                 parameters=trainable,
                 max_dense=limit,
                 convex_too=self._convex_too,
+                max_newton=self._max_newton,
             )
         self.plan = plan_blocks(curvature.blocks, limit)
         for block, planned in zip(curvature.blocks, self.plan, strict=True):
             settings = settings_of_block(block.name, block.parameters, groups)
             check_plan(planned, self._policy, settings)
+        self.plan += tuple(first_order_plan(block) for block in curvature.larger)
         return curvature
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy what it was built from; the curvature is built again where it is needed."""
         origin = (self.module, self._kind, self._blocks, self._max_dense, self._policy)
-        return type(self), (*origin, self._convex_too)
+        return type(self), (*origin, self._convex_too, self._max_newton)

@@ -172,6 +172,9 @@ class StepRecord:
         forward_backward_flops: Operations of one forward and backward pass, as priced.
         parameters: Number of trainable parameters.
         blocks: One record a block; empty in first-order steps.
+        first_order_blocks: Blocks too large for a system, which took -g in a Newton step.
+        newton_share: Share of the trainable parameters in blocks with a system; ``None`` in
+            first-order steps.
         damping: How the step was judged; ``None`` where λ is fixed.
         measured: Wall-clock seconds by stage.
         modelled: Modelled seconds by stage under the policy that ran, when priced.
@@ -190,6 +193,8 @@ class StepRecord:
     reason: str | None = None
     forward_backward_flops: float | None = None
     blocks: tuple[BlockRecord, ...] = ()
+    first_order_blocks: tuple[str, ...] = ()
+    newton_share: float | None = None
     damping: DampingRecord | None = None
 
 

@@ -32,6 +32,8 @@ class RunConfig:
         calibration: The classical prices in force; they stay in force on resume and replay.
         hardware: The quantum machine that prices were made for; ``None``: no quantum quotes.
         profiles: Quantum machines to show beside the run, for comparison only.
+        data: Where the workload's data came from; ``None`` in runs that did not record it.
+        notes: What the workload had to do without, and what stands in for it.
         schema: Version of the format of the whole folder.
 
     Example:
@@ -54,6 +56,8 @@ class RunConfig:
     calibration: Calibration | None = None
     hardware: QuantumHardware | None = None
     profiles: tuple[QuantumHardware, ...] = ()
+    data: str | None = None
+    notes: tuple[str, ...] = ()
     schema: int = SCHEMA_VERSION
 
 

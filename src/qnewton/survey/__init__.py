@@ -3,6 +3,7 @@
 from qnewton.survey.condition import condition_number
 from qnewton.survey.envelope import envelope
 from qnewton.survey.facts import survey
+from qnewton.survey.low_rank import survey_low_rank
 from qnewton.survey.sparsity import row_sparsity
 
-__all__ = ["condition_number", "envelope", "row_sparsity", "survey"]
+__all__ = ["condition_number", "envelope", "row_sparsity", "survey", "survey_low_rank"]

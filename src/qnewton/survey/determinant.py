@@ -91,8 +91,13 @@ def determinant_bound(matrix: Tensor, factorization: Factorization) -> Estimate:
     Reference: Merikoski, Urpala, Virtanen, Tam, Uhlig, Linear Algebra Appl. 254 (1997) 107;
     Q-Newton (arXiv:2405.00252), section IV-C.
     """
-    n = matrix.shape[0]
     square = sum(float(rows.to(torch.float64).square().sum()) for rows in row_blocks(matrix))
+    return determinant_bound_from(square, factorization)
+
+
+def determinant_bound_from(square: float, factorization: Factorization) -> Estimate:
+    """Return :func:`determinant_bound` of a matrix whose ‖A‖_F² is ``square``."""
+    n = len(factorization.log_pivots)
     if square == 0.0:
         return _singular("determinant")
     # Pivot by pivot against the scale: the sum of N small terms, not a difference of large ones.
@@ -117,13 +122,19 @@ def trace_bound(matrix: Tensor, factorization: Factorization) -> Estimate:
 
     Reference: as for :func:`determinant_bound`.
     """
-    trace = float(matrix.diagonal().sum(dtype=torch.float64))
+    return trace_bound_from(float(matrix.diagonal().sum(dtype=torch.float64)), factorization)
+
+
+def trace_bound_from(trace: float, factorization: Factorization) -> Estimate:
+    """Return :func:`trace_bound` of a matrix whose trace is ``trace``."""
     if not factorization.definite or trace <= 0.0:
         raise ValueError(
             f"the trace bound needs a positive definite matrix, and {factorization.refusal}; "
             "use 'determinant' or 'lanczos', or a larger damping"
         )
-    log_y = float((factorization.log_pivots - math.log(trace / matrix.shape[0])).sum())
+    log_y = float(
+        (factorization.log_pivots - math.log(trace / len(factorization.log_pivots))).sum()
+    )
     log_y = min(log_y, 0.0) - factorization.rounding
     log_bound = 2.0 * _log_one_plus_root(log_y) - log_y
     certificate = factorization.certificate

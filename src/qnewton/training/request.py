@@ -28,6 +28,8 @@ class NewtonOptions:
         blocks: Parameters that share a Newton system: all (full), a layer, or a tensor.
         damping: The λ of H + λI.
         relative_damping: Read damping as a share of the largest entry: λ = damping·max|H|.
+        max_newton: Unknowns of the largest block with a Newton system; larger ones take
+            first-order steps.
         prune_count: Keep at most this many entries a row, symmetrically.
         prune_mass: Keep about this share (0 to 1) of every row's absolute sum, symmetrically.
         warmup: First-order steps before Newton starts: a count; auto, until the chosen solve is
@@ -47,6 +49,7 @@ class NewtonOptions:
     blocks: Literal["full", "layer", "tensor"] = "full"
     damping: float = 1.0
     relative_damping: bool = False
+    max_newton: int | None = None
     prune_count: int | None = None
     prune_mass: float | None = None
     warmup: str = "0"
@@ -56,7 +59,7 @@ class NewtonOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "prune_count"):
+        for name in ("batch_size", "prune_count", "max_newton"):
             at_least_one(self, name)
         for name in ("damping", "first_order_lr", "lr"):
             value = getattr(self, name)

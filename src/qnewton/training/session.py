@@ -65,6 +65,8 @@ def prepare(request: TrainingRequest, workload: Workload, calibration: Calibrati
         calibration=calibration,
         hardware=hardware,
         profiles=tuple(load_hardware(name) for name in available_hardware()),
+        data=workload.source,
+        notes=workload.notes,
     )
     return _session(request, config, workload)
 
@@ -170,6 +172,7 @@ def _stepper(
             calibration=calibration,
             epsilon=request.epsilon,
             readout=_readout(request),
+            max_newton=request.max_newton,
             seed=request.seed,
             survey_every=request.survey_every,
         )

@@ -26,6 +26,7 @@ class Workload:
         newton_lr: Length β of a Newton step at damping 1.
         sgd_learning_rates: The grid a comparison tunes SGD over.
         source: Where the data came from, recorded with the run.
+        notes: What was not available and what stands in for it, recorded with the run.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Workload:
     newton_lr: float
     sgd_learning_rates: tuple[float, ...]
     source: str
+    notes: tuple[str, ...] = ()
 
     @property
     def n_train(self) -> int:

@@ -5,11 +5,20 @@ from pathlib import Path
 
 from qnewton.workloads.base import Workload
 from qnewton.workloads.digits import load_digits_workload
+from qnewton.workloads.language import load_language_workload
 from qnewton.workloads.mnist import load_mnist_workload
 
 _LOADERS: dict[str, Callable[[int, Path | None], Workload]] = {
     "digits": lambda seed, _: load_digits_workload(seed),
     "mnist": lambda _, data_dir: load_mnist_workload(data_dir),
+    "bert": lambda _, data_dir: load_language_workload("bert", data_dir),
+    "mistral": lambda _, data_dir: load_language_workload("mistral", data_dir),
+    "bert-wikitext-103": lambda _, data_dir: load_language_workload(
+        "bert", data_dir, "wikitext-103"
+    ),
+    "mistral-wikitext-103": lambda _, data_dir: load_language_workload(
+        "mistral", data_dir, "wikitext-103"
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 from qnewton.experiments.paper import (
     fig_1,
+    fig_2,
     fig_3,
     fig_5,
     fig_6,
@@ -9,10 +10,11 @@ from qnewton.experiments.paper import (
     table_1,
     table_2,
     table_3,
+    table_4,
 )
 from qnewton.experiments.paper.artifact import PaperExperiment
 
 EXPERIMENTS: dict[str, PaperExperiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT
-    for module in (table_1, table_2, table_3, fig_1, fig_3, fig_5, fig_6, fig_8)
+    for module in (table_1, table_2, table_3, table_4, fig_1, fig_2, fig_3, fig_5, fig_6, fig_8)
 }
