@@ -32,9 +32,9 @@ class Paper:
 
     Names: table-1 (parameter counts), table-2 (condition-number estimation), table-3 (SGD,
     classical-only, quantum-only, Q-Newton on MNIST), table-4 (the same on Mistral and BERT, each
-    layer scheduled by itself), fig-2 (loss of Newton, SGD and Adam on both), fig-1 (accuracy against sparsity; who
-    solves which step), fig-3 (where a step's time goes), fig-5 (cost against κ and d), fig-6
-    (sparsity of rows), fig-8 (accuracy and κ against λ), all.
+    layer scheduled by itself), fig-2 (loss of Newton, SGD and Adam on both), fig-1 (accuracy
+    against sparsity; who solves which step), fig-3 (where a step's time goes), fig-5 (cost against
+    κ and d), fig-6 (sparsity of rows), fig-8 (accuracy and κ against λ), all.
 
     Each goes into its own folder: CSV and JSON of the tables, PNG, SVG and CSV of the pictures,
     checks, and what was found about the paper's claims. Quick by default; every caption says what

@@ -47,6 +47,8 @@ SPARSE_SHARE = 0.1
 # Woodbury's systems are definite by their form.
 _SEE_SIGNS = ("cholesky", "cg", "woodbury", "sparse_cg")
 
+_NEED_DEFINITE = ("cholesky", "cg", "sparse_cg")
+
 # Lanczos products at κ up to about 30 to 1%, on the digits and on MNIST: 12 to 41.
 _DAMPED_PRODUCTS = 48
 
@@ -225,6 +227,8 @@ def solve_block(
     by_name = {c.name: c for c in candidates(market, prepared.formed, record.facts)}
     attempts: list[Attempt] = []
     for name in _order(record.decision):
+        if name in _NEED_DEFINITE and any(a.outcome == NOT_DEFINITE for a in attempts):
+            continue
         candidate, offer = by_name[name], record.decision.quote(name)
         limit = None if offer is None else offer.max_products
         asked = market if limit is None else replace(market, max_products=limit)

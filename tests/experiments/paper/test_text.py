@@ -92,7 +92,12 @@ def test_a_step_costs_its_layers_one_after_the_other_or_both_machines_side_by_si
     records = text_runs(context, "mistral", SMALL).newton[0.01, 0.1].steps
     for policy in ("classical-only", "quantum-only", "paper"):
         for step in price_layers(records, policy):
-            assert step.total == pytest.approx(sum(c.seconds or 0 for c in step.layers))
+            priced = [choice.seconds for choice in step.layers if choice.seconds is not None]
+            if len(priced) < len(step.layers):
+                assert step.total is None
+                continue
+            assert step.total == pytest.approx(sum(priced))
+            assert step.total is not None
             assert step.makespan is not None
             assert step.makespan <= step.total
     one = LayerChoice(step=0, layer="a", n=1, chosen="qsvt", seconds=None)

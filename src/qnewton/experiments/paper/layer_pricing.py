@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qnewton.cost import load_classical, lu_inverse_quote
 from qnewton.records import BlockRecord, Quote, StepRecord
@@ -105,7 +105,9 @@ def _choice(step: int, block: BlockRecord, policy: str, machine: str | None) -> 
 def _two(block: BlockRecord, machine: str | None) -> tuple[Quote, Quote]:
     classical, quantum = (block.decision.quote(name) for name in ("lu_inverse", "qsvt"))
     if machine is not None:
-        classical = lu_inverse_quote(load_classical(machine), block.facts)
+        # Algorithm 2 prices the inversion of entries that are there.
+        facts = replace(block.facts, representation="formed")
+        classical = lu_inverse_quote(load_classical(machine), facts)
     if classical is None or quantum is None:
         raise ValueError(
             f"block {block.name!r} has no quote of {'qsvt' if classical else 'lu_inverse'}; train "
