@@ -174,7 +174,10 @@ def _by_qdk(
 ) -> Corrected:
     # The package reports its use over the network unless told not to; prices are made offline.
     os.environ.setdefault("QDK_PYTHON_TELEMETRY", "none")
-    from qdk.estimator import EstimatorError, LogicalCounts
+    from qdk.estimator import (  # pyright: ignore[reportMissingImports]  # an optional extra
+        EstimatorError,
+        LogicalCounts,
+    )
 
     assert hardware.readout_time_s is not None
     assert hardware.two_qubit_error is not None
