@@ -69,7 +69,7 @@ def test_a_try_of_cg_costs_a_fifth_of_the_cheapest_other_route_at_most():
     facts = known_by_products(4000, forming=4e12, product=1e8)
     offers = price_routes(facts, market(), may_form=True)
     tried = by_solver(offers)["cg"]
-    cheapest = min(o.seconds for o in offers if o.seconds is not None and o.solver != "cg")
+    cheapest = min(o.seconds for o in offers if o.seconds is not None and o.max_products is None)
     assert tried.seconds is not None
     assert tried.seconds <= SHARE_OF_A_TRY * cheapest * (1 + 1e-9)
     assert tried.max_products is not None
@@ -198,3 +198,43 @@ def test_negative_curvature_says_nothing_of_products():
     assert left.definiteness == "indefinite"
     assert left.cg_products is None
     assert left.cg_unfinished is None
+
+
+def test_an_indefinite_matrix_is_tried_with_minres_where_nobody_knows_its_products():
+    earlier = EarlierFacts(step=3, definiteness="indefinite")
+    facts = replace(known_by_products(4000, 4e12, 1e8), earlier=earlier)
+    offers = by_solver(price_routes(facts, market(), may_form=True))
+    tried, others = offers["minres"], [offers[name] for name in ("lu", "ldl", "lu_inverse")]
+    assert tried.seconds is not None
+    assert tried.max_products == tried.products
+    assert tried.seconds <= SHARE_OF_A_TRY * min(o.seconds or 1e9 for o in others) * (1 + 1e-9)
+
+
+def test_conjugate_gradients_are_tried_before_minres_while_the_signs_are_unknown():
+    offers = by_solver(price_routes(known_by_products(4000, 4e12, 1e8), market(), may_form=True))
+    cg, minres = offers["cg"], offers["minres"]
+    assert cg.products == minres.products
+    assert cg.seconds is not None
+    assert minres.seconds is not None
+    assert cg.seconds < minres.seconds
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        EarlierFacts(step=3, tolerance=1e-6, cg_unfinished=40),
+        EarlierFacts(step=3, tolerance=1e-6, minres_unfinished=40, definiteness="indefinite"),
+        EarlierFacts(step=3, definiteness="positive"),
+    ],
+)
+def test_minres_is_not_tried_where_it_would_run_out_or_the_matrix_is_definite(
+    earlier: EarlierFacts,
+):
+    facts = replace(known_by_products(4000, 4e12, 1e8), earlier=earlier)
+    assert by_solver(price_routes(facts, market(), may_form=True))["minres"].seconds is None
+
+
+def test_what_minres_spent_on_an_indefinite_matrix_is_kept():
+    record = solved_by(replace(attempt("minres", "solved", 30), definiteness="indefinite"))
+    left = facts_left(record, 5, 1e-6, None)
+    assert (left.definiteness, left.minres_products) == ("indefinite", 30)

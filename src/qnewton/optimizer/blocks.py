@@ -30,7 +30,7 @@ from qnewton.records import (
 from qnewton.scheduler.policy import decide
 from qnewton.scheduler.portfolio import Candidate, Market, candidates, quotes
 from qnewton.scheduler.routes import planned_facts, price_routes
-from qnewton.solvers import Solution
+from qnewton.solvers import SOLVED, Solution
 from qnewton.solvers.classical import solve_absolute
 from qnewton.survey import survey, survey_low_rank
 from qnewton.survey.budget import thrifty_products
@@ -231,6 +231,8 @@ def solve_block(
             continue
         candidate, offer = by_name[name], record.decision.quote(name)
         limit = None if offer is None else offer.max_products
+        if limit is not None and any(_ran_out(attempt) for attempt in attempts):
+            continue
         asked = market if limit is None else replace(market, max_products=limit)
         ready = prepared.for_solver(candidate, clock)
         start = time.perf_counter()
@@ -271,6 +273,11 @@ def _unless_blind(offer: Quote) -> Quote:
         return offer
     reason = "it does not see negative curvature, which damping='auto' has to know of"
     return replace(offer, seconds=None, terms=(), refused=reason)
+
+
+def _ran_out(attempt: Attempt) -> bool:
+    """Return whether a Krylov solver needed more products: another one would, too."""
+    return attempt.products > 0 and attempt.outcome not in (SOLVED, NOT_DEFINITE)
 
 
 def _climbs(direction: Tensor, rhs: Tensor) -> bool:

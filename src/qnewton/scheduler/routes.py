@@ -6,10 +6,10 @@ last solve left behind.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
-from qnewton.cost.krylov import cg_quote
+from qnewton.cost.krylov import cg_quote, minres_quote
+from qnewton.cost.parts import definiteness_known
 from qnewton.operators import DenseOperator, LinearSystem, LowRankOperator, SparseOperator
 from qnewton.records import (
     Attempt,
@@ -23,9 +23,10 @@ from qnewton.scheduler.portfolio import Market, quotes
 from qnewton.survey.envelope import envelope
 
 SHARE_OF_A_TRY = 0.2
-"""What a try of conjugate gradients may cost, of the cheapest other route."""
+"""What a try of conjugate gradients or MINRES may cost, of the cheapest other route."""
 
 _FEWEST = 4  # products below which a try tells nothing
+_TRIED = {"cg": cg_quote, "minres": minres_quote}
 _KRYLOV = {"cg": "cg", "sparse_cg": "cg", "minres": "minres"}
 
 
@@ -68,7 +69,7 @@ def planned_facts(system: LinearSystem, earlier: EarlierFacts | None = None) -> 
 
 
 def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, ...]:
-    """Return a quote of every route; where nothing tells CG's products, one of a bounded try.
+    """Return a quote of every route; where nothing tells a Krylov solver's products, of a try.
 
     Args:
         facts: From :func:`planned_facts`, or a survey.
@@ -78,33 +79,58 @@ def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, .
     Cost: some microseconds a candidate.
     """
     offers = quotes(facts, market, may_form)
-    return tuple(
-        _a_try(offer, offers, facts, market) if offer.solver == "cg" else offer for offer in offers
-    )
+    others = [o.seconds for o in offers if o.machine == "classical" and o.seconds is not None]
+    if not others:
+        return offers
+    by_solver = {offer.solver: offer for offer in offers}
+    most = market.max_products
+    for solver in _TRIED:
+        offer = by_solver.get(solver)
+        if offer is not None and offer.seconds is None and _worth_a_try(solver, facts):
+            tried = _a_try(offer, SHARE_OF_A_TRY * min(others), facts, market, most)
+            by_solver[solver] = tried
+            # As many of MINRES, which are the dearer: conjugate gradients also prove the signs.
+            most = most if tried.max_products is None else tried.max_products
+    return tuple(by_solver[offer.solver] for offer in offers)
 
 
-def _a_try(offer: Quote, offers: Sequence[Quote], facts: Facts, market: Market) -> Quote:
-    """Price as many products as a fifth of the cheapest other route buys, if CG has no price.
+def _worth_a_try(solver: str, facts: Facts) -> bool:
+    """Return whether nobody knows how the solver fares, and what is known does not speak against.
+
+    Where conjugate gradients ran out of products MINRES would, too: it is tried where they can
+    not go. A definite matrix is theirs, an indefinite one is not.
+    """
+    if facts.condition is not None:
+        return False
+    earlier = facts.earlier
+    signs = definiteness_known(facts)[0]
+    if solver == "cg":
+        spent = earlier is not None and (earlier.cg_products, earlier.cg_unfinished) != (None, None)
+        return not spent and signs != "indefinite"
+    if signs == "positive":
+        return False
+    if earlier is None:
+        return True
+    if (earlier.minres_products, earlier.minres_unfinished) != (None, None):
+        return False
+    return signs == "indefinite" or earlier.cg_unfinished is None
+
+
+def _a_try(offer: Quote, affordable: float, facts: Facts, market: Market, most: int) -> Quote:
+    """Price as many products as a fifth of the cheapest other route buys, up to ``most``.
 
     A try that converges is the solve; one that does not costs that fifth once, since the next
     step knows of it.
     """
-    nothing_known = facts.condition is None and (
-        facts.earlier is None
-        or (facts.earlier.cg_products is None and facts.earlier.cg_unfinished is None)
-    )
-    others = [o.seconds for o in offers if o.machine == "classical" and o.seconds is not None]
-    if offer.seconds is not None or not nothing_known or not others:
-        return offer
-    one, many = (_priced(facts, market, count) for count in (1, 101))
+    one, many = (_priced(offer.solver, facts, market, count) for count in (1, 101))
     if one.seconds is None or many.seconds is None:
         return offer
     each = (many.seconds - one.seconds) / 100
-    affordable = SHARE_OF_A_TRY * min(others) - (one.seconds - each)
-    count = min(math.floor(affordable / each), facts.n, market.max_products) if each > 0 else 0
+    left = affordable - (one.seconds - each)
+    count = min(math.floor(left / each), facts.n, most) if each > 0 else 0
     if count < _FEWEST:
         return offer
-    tried = _priced(facts, market, count)
+    tried = _priced(offer.solver, facts, market, count)
     return replace(
         tried,
         model="a try of bounded length: nobody knows its products yet",
@@ -117,10 +143,12 @@ def _a_try(offer: Quote, offers: Sequence[Quote], facts: Facts, market: Market) 
     )
 
 
-def _priced(facts: Facts, market: Market, products: int) -> Quote:
+def _priced(solver: str, facts: Facts, market: Market, products: int) -> Quote:
     known = EarlierFacts(step=0) if facts.earlier is None else facts.earlier
-    assumed = replace(facts, earlier=replace(known, cg_products=products, tolerance=None))
-    return cg_quote(market.calibration, assumed, market.dtype, tolerance=market.tolerance)
+    spent = {f"{solver}_products": products}
+    assumed = replace(facts, earlier=replace(known, tolerance=None, **spent))
+    price = _TRIED[solver]
+    return price(market.calibration, assumed, market.dtype, tolerance=market.tolerance)
 
 
 def facts_left(
@@ -152,7 +180,7 @@ def _with_attempt(left: EarlierFacts, attempt: Attempt, tolerance: float) -> Ear
     if definiteness is not None:
         left = replace(left, definiteness=definiteness)
     family = _KRYLOV.get(attempt.solver)
-    if family is None or definiteness == "indefinite":
+    if family is None or (family == "cg" and definiteness == "indefinite"):
         return left
     solved = attempt.outcome == "solved"
     spent = {f"{family}_products": attempt.products if solved else None}
