@@ -72,12 +72,17 @@ class Timing:
         return self.scale * statistics.median(self.seconds)
 
 
-def interleave(contenders: Sequence[Contender[object]], say: Say) -> dict[str, Timing]:
+def interleave(
+    contenders: Sequence[Contender[object]], say: Say, settle: bool = True
+) -> dict[str, Timing]:
     """Run each contender once to warm up, then all of them in turn until each has its repeats.
 
     Args:
         contenders: What to time; names must differ.
         say: Takes one line of progress per round.
+        settle: Whether each run waits for the threads of the one before, and for the collector.
+            Without, runs of milliseconds are timed as a loop meets them, caches and threads warm;
+            only for contenders that share one thread pool.
 
     Raises:
         ValueError: If two contenders share a name.
@@ -91,13 +96,13 @@ def interleave(contenders: Sequence[Contender[object]], say: Say) -> dict[str, T
     if len(set(names)) < len(names):
         raise ValueError(f"contenders need names of their own; got {names}")
     for contender in contenders:
-        say(f"warming up {contender.name}: {_seconds(contender.run):.3g} s")
+        say(f"warming up {contender.name}: {_seconds(contender.run, settle):.3g} s")
     seconds: dict[str, list[float]] = {name: [] for name in names}
     rounds = max((contender.repeats for contender in contenders), default=0)
     for turn in range(rounds):
         for contender in contenders:
             if turn < contender.repeats:
-                seconds[contender.name].append(_seconds(contender.run))
+                seconds[contender.name].append(_seconds(contender.run, settle))
         say(f"round {turn + 1} of {rounds}: {_latest(seconds)}")
     return {c.name: Timing(c.name, tuple(seconds[c.name]), c.scale, c.slower) for c in contenders}
 
@@ -152,9 +157,10 @@ def _latest(seconds: Mapping[str, Sequence[float]]) -> str:
     return ", ".join(f"{name} {runs[-1]:.3g} s" for name, runs in seconds.items())
 
 
-def _seconds(run: Callable[[], object]) -> float:
-    gc.collect()
-    time.sleep(_SETTLE_S)
+def _seconds(run: Callable[[], object], settle: bool = True) -> float:
+    if settle:
+        gc.collect()
+        time.sleep(_SETTLE_S)
     start = time.perf_counter()
     result = run()
     elapsed = time.perf_counter() - start

@@ -119,7 +119,9 @@ def test_the_residual_is_accumulated_in_float64_whatever_the_block(cases, monkey
     matrix = cases.rotated(cases.spread(30, 10.0), 0, torch.float32)
     x, rhs = cases.vector(30, 1, torch.float32), cases.vector(30, 2, torch.float32)
     exact = rhs.double() - matrix.double() @ x.double()
-    monkeypatch.setattr(refinement, "_BLOCK_ENTRIES", 100)  # ten blocks of three rows
+    monkeypatch.setattr(
+        refinement, "_PANEL_ENTRIES", {"cpu": 100, "cuda": 100}
+    )  # ten blocks of three rows
     torch.testing.assert_close(residual_vector(matrix, x, rhs), exact, rtol=1e-13, atol=1e-14)
     torch.testing.assert_close(
         residual_vector(DenseOperator(matrix), x, rhs), exact, rtol=1e-13, atol=1e-14

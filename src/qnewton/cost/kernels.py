@@ -90,7 +90,13 @@ def sort_work(entries: int) -> float:
 
 
 def price(
-    calibration: Calibration, kernel: str, work: float, dtype: str = "float32", *, calls: int = 1
+    calibration: Calibration,
+    kernel: str,
+    work: float,
+    dtype: str = "float32",
+    *,
+    calls: int = 1,
+    as_timed: bool = False,
 ) -> float:
     """Price work on a classical kernel, in equal calls: calls · t(work / calls).
 
@@ -104,6 +110,7 @@ def price(
         work: Total work of all calls, in the kernel's unit.
         dtype: ``float32`` or ``float64``.
         calls: How often the kernel is started.
+        as_timed: Follow the timings of the paper's C·N³, too.
 
     Returns:
         Modelled seconds.
@@ -131,7 +138,8 @@ def price(
         raise ValueError(f"work of kernel {kernel!r} is {work!r}; it must be finite and 0 or more")
     if calls < 0:
         raise ValueError(f"calls of kernel {kernel!r} is {calls!r}; it must be 0 or more")
-    if not KERNELS[kernel].has_overhead or len(curve := _curve(fit.samples)) < 2:
+    follows = as_timed or KERNELS[kernel].has_overhead
+    if not follows or len(curve := _curve(fit.samples)) < 2:
         return fit.overhead_s * calls + fit.seconds_per_unit * work
     return calls * _interpolate(curve, work / calls) if calls else 0.0
 

@@ -205,6 +205,14 @@ def _count(
             products = _rescaled(spent, earlier.tolerance, tolerance)
             draft.assumptions.append(f"{products} products, as many as step {earlier.step} took")
             return _Counted(products, None)
+        expected = getattr(earlier, f"{field}_expected")
+        if unfinished is not None and expected is not None:
+            products = _rescaled(expected, earlier.tolerance, tolerance)
+            draft.assumptions.append(
+                f"{products} products, as foretold by the residual that {unfinished} reached at "
+                f"step {earlier.step}"
+            )
+            return _Counted(products, None)
         if unfinished is not None:
             draft.refuse(
                 f"{name} had not converged after {unfinished} products at step {earlier.step}"

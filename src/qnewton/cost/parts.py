@@ -42,7 +42,14 @@ class Draft:
         self.refused = self.refused or reason
 
     def add(
-        self, name: str, kernel: str, work: float | None, *, calls: int = 1, unknown: str = ""
+        self,
+        name: str,
+        kernel: str,
+        work: float | None,
+        *,
+        calls: int = 1,
+        unknown: str = "",
+        as_timed: bool = False,
     ) -> None:
         """Add a term, or refuse: for a rate nobody timed, or work that is ``unknown``."""
         if work is None:
@@ -50,7 +57,9 @@ class Draft:
         elif self.calibration.fit(kernel, self.dtype) is None:
             self.refuse(missing_fit(self.calibration, kernel, self.dtype))
         else:
-            seconds = price(self.calibration, kernel, work, self.dtype, calls=calls)
+            seconds = price(
+                self.calibration, kernel, work, self.dtype, calls=calls, as_timed=as_timed
+            )
             self.terms.append(PriceTerm(name=name, seconds=seconds))
 
     def timed(self, kernel: str) -> bool:

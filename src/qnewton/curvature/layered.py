@@ -16,6 +16,9 @@ from qnewton.curvature.products import WORKSPACE_ENTRIES, fill_cross, fill_own, 
 from qnewton.curvature.rows import fill_rows, rows_flops
 from qnewton.curvature.symmetric import mirror_upper_
 
+# Entries of a product by elements above which its temporary is the slower way: 16 MB in float32.
+_IN_CACHE = 1 << 22
+
 
 class LayeredHessian:
     """A diagonal block of the Hessian, from derivatives inside the network and matrix products.
@@ -248,9 +251,11 @@ def _weight_bias(a: Tensor, second: Tensor) -> Tensor:
 
 def _forward(derivative: Tensor, vector: Tensor) -> Tensor:
     """Return Σ_j D[n,j,q] v[n,j]."""
-    return (derivative * vector[:, :, None]).sum(1)
+    return torch.bmm(vector[:, None, :], derivative).squeeze(1)
 
 
 def _backward(derivative: Tensor, vector: Tensor) -> Tensor:
     """Return Σ_q D[n,j,q] v[n,q]."""
+    if derivative.numel() > _IN_CACHE:
+        return torch.bmm(derivative, vector[:, :, None]).squeeze(2)
     return (derivative * vector[:, None, :]).sum(2)

@@ -19,7 +19,7 @@ from qnewton.records import Calibration, KernelFit
 from qnewton.solvers import factorize
 from qnewton.solvers.classical import conjugate_gradients, minimum_residual, relative_residual
 
-REPEATS = 5
+REPEATS, SHORT_REPEATS = 5, 15
 FACTOR_SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
 # Three times the work of LU, and double the bytes: no size beyond these is worth the wait.
 LARGEST_INVERSE = 2048
@@ -36,7 +36,7 @@ PASS_SIZES = (1_000, 100_000, 4_000_000)
 # Products of one timed Krylov run: enough that its beginning and end do not count.
 _KRYLOV_PRODUCTS = 20
 # A run this long is timed three times, one of a second once; medians of short runs need more.
-_LONG_S, _VERY_LONG_S = 0.1, 0.8
+_LONG_S, _VERY_LONG_S, _SHORT_S = 0.1, 0.8, 0.02
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def timings(seed: int) -> Iterator[Timing]:
 def calibrate(seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: None) -> Calibration:
     """Time every kernel on this machine and fit its constants.
 
-    Each size is run once to warm up and then five times, long ones three times or once; the
-    median counts. Less than a minute on two cores.
+    Each size is run once to warm up and then five times, short ones fifteen times and long ones
+    three times or once; the median counts. Less than a minute on two cores.
 
     Args:
         seed: Draws the matrices.
@@ -94,7 +94,9 @@ def calibrate(seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: Non
         name="local",
         machine=describe_machine(),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        source=f"qnewton calibrate: median of up to {REPEATS} timed runs a size, after a warm-up",
+        source=(
+            f"qnewton calibrate: median of up to {SHORT_REPEATS} timed runs a size, after a warm-up"
+        ),
         fits=fits,
     )
 
@@ -102,10 +104,12 @@ def calibrate(seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: Non
 def median_seconds(run: Callable[[], object]) -> float:
     """Return the median wall-clock seconds of ``REPEATS`` runs, after one to warm up.
 
-    A run of more than a tenth of a second is repeated three times, one of almost a second once.
+    A run of more than a tenth of a second is repeated three times, one of almost a second once,
+    one of less than 20 ms fifteen times: something else that runs for a moment spoils a few.
     """
     first = _seconds(run)
-    repeats = 1 if first > _VERY_LONG_S else 3 if first > _LONG_S else REPEATS
+    repeats = SHORT_REPEATS if first < _SHORT_S else REPEATS
+    repeats = 1 if first > _VERY_LONG_S else 3 if first > _LONG_S else repeats
     return statistics.median(_seconds(run) for _ in range(repeats))
 
 

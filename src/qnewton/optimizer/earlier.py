@@ -5,11 +5,21 @@ from typing import Any
 
 from qnewton.records import BlockRecord, Definiteness, EarlierFacts, Estimate, Facts
 from qnewton.scheduler.routes import facts_left
+from qnewton.solvers import FACTORIZATIONS
 
 _LOOK_AGAIN = 10
 """Steps after which a try that failed, or signs that were found, are not believed any more."""
 
-_COUNTS = ("cg_products", "cg_unfinished", "minres_products", "minres_unfinished")
+_COUNTS = (
+    "cg_products",
+    "cg_unfinished",
+    "cg_expected",
+    "minres_products",
+    "minres_unfinished",
+    "minres_expected",
+)
+_FORGOTTEN = ("cg_unfinished", "cg_expected", "minres_unfinished", "minres_expected")
+_DIRECT = tuple(FACTORIZATIONS)
 _SIGNS: dict[int, Definiteness] = {1: "positive", -1: "indefinite"}
 
 
@@ -29,19 +39,20 @@ def recall(counters: dict[str, Any], block: str, step: int) -> EarlierFacts | No
     known = counters.get(f"{block}.step")
     if known is None:
         return None
-    counts = {name: counters.get(f"{block}.{name}") for name in _COUNTS}
+    counts: dict[str, Any] = {name: counters.get(f"{block}.{name}") for name in _COUNTS}
     signs = _SIGNS.get(int(counters.get(f"{block}.definiteness", 0)))
+    envelope = counters.get(f"{block}.envelope")
+    failed = tuple(name for name in _DIRECT if counters.get(f"{block}.failed.{name}"))
     if step % _LOOK_AGAIN == 0:
-        counts |= {"cg_unfinished": None, "minres_unfinished": None}
-        signs = None
+        counts |= dict.fromkeys(_FORGOTTEN)
+        signs, failed, envelope = None, (), None
     return EarlierFacts(
         step=int(known),
         tolerance=counters.get(f"{block}.tolerance"),
         definiteness=signs,
-        cg_products=counts["cg_products"],
-        cg_unfinished=counts["cg_unfinished"],
-        minres_products=counts["minres_products"],
-        minres_unfinished=counts["minres_unfinished"],
+        failed=failed,
+        envelope=envelope,
+        **counts,
     )
 
 
@@ -53,8 +64,14 @@ def remember(counters: dict[str, Any], record: BlockRecord, step: int, tolerance
     before = recall(counters, record.name, step)
     left = facts_left(record, step, tolerance, before)
     signs = {"positive": 1, "indefinite": -1, None: 0}[left.definiteness]
-    values = {name: getattr(left, name) for name in _COUNTS}
-    values |= {"step": step, "tolerance": left.tolerance, "definiteness": signs}
+    values: dict[str, Any] = {name: getattr(left, name) for name in _COUNTS}
+    values |= {f"failed.{name}": (name in left.failed) or None for name in _DIRECT}
+    values |= {
+        "envelope": left.envelope,
+        "step": step,
+        "tolerance": left.tolerance,
+        "definiteness": signs,
+    }
     _store(counters, record.name, values)
 
 

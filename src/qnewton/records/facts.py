@@ -59,8 +59,12 @@ class EarlierFacts:
         definiteness: What its factorisation or Krylov solver proved.
         cg_products: Products conjugate gradients spent to the tolerance.
         cg_unfinished: Products they spent without reaching it.
+        cg_expected: Products to the tolerance that their residual so far foretells.
         minres_products: Products MINRES spent to the tolerance.
         minres_unfinished: Products it spent without reaching it.
+        minres_expected: Products to the tolerance that its residual so far foretells.
+        failed: Factorisations whose solution missed the tolerance.
+        envelope: That of its entries, where it was sparse; as many entries fill about as much.
     """
 
     step: int
@@ -69,8 +73,12 @@ class EarlierFacts:
     definiteness: Definiteness | None = None
     cg_products: int | None = None
     cg_unfinished: int | None = None
+    cg_expected: int | None = None
     minres_products: int | None = None
     minres_unfinished: int | None = None
+    minres_expected: int | None = None
+    failed: tuple[str, ...] = ()
+    envelope: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Machines as data: quantum hardware profiles and classical calibrations."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,11 @@ class Calibration:
 
     def fit(self, kernel: str, dtype: str = "float32") -> KernelFit | None:
         """Return the fit of ``kernel`` at ``dtype``, or ``None`` if it was not timed."""
-        return next((f for f in self.fits if f.kernel == kernel and f.dtype == dtype), None)
+        return self._by_kernel.get((kernel, dtype))
+
+    @cached_property
+    def _by_kernel(self) -> dict[tuple[str, str], KernelFit]:
+        return {(fit.kernel, fit.dtype): fit for fit in reversed(self.fits)}
 
     def drift(self, solver: str) -> Drift | None:
         """Return what earlier runs found of a solver's price, or ``None`` if none ran it."""

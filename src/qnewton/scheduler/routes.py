@@ -8,6 +8,7 @@ last solve left behind.
 import math
 from dataclasses import replace
 
+from qnewton.cost.direct import lu_inverse_quote
 from qnewton.cost.krylov import cg_quote, minres_quote
 from qnewton.cost.parts import definiteness_known
 from qnewton.operators import DenseOperator, LinearSystem, LowRankOperator, SparseOperator
@@ -27,6 +28,10 @@ SHARE_OF_A_TRY = 0.2
 
 _FEWEST = 4  # products below which a try tells nothing
 _TRIED = {"cg": cg_quote, "minres": minres_quote}
+# Half as many again as foretold: fits of convergence are not exact.
+_PATIENCE = 1.5
+# A residual above this tells nothing of where it will go.
+_PROGRESS = 0.5
 _KRYLOV = {"cg": "cg", "sparse_cg": "cg", "minres": "minres"}
 
 
@@ -48,10 +53,15 @@ def planned_facts(system: LinearSystem, earlier: EarlierFacts | None = None) -> 
     operator, record = system.operator, system.curvature
     held: Representation = "products"
     rank = entries = filled = None
+    forming = None if record is None else record.forming_flops
     if isinstance(operator, LowRankOperator):
         held, rank = "low-rank", operator.rank
+        # U·Uᵀ, where curvature knows no cheaper way.
+        forming = 2.0 * system.n**2 * operator.rank if forming is None else forming
     elif isinstance(operator, SparseOperator):
-        held, entries, filled = "sparse", operator.entries, envelope(operator)
+        held, entries = "sparse", operator.entries
+        filled = None if earlier is None else earlier.envelope
+        filled = envelope(operator) if filled is None else filled
     elif isinstance(operator, DenseOperator):
         held = "formed"
     return Facts(
@@ -59,7 +69,7 @@ def planned_facts(system: LinearSystem, earlier: EarlierFacts | None = None) -> 
         batch=None if record is None else record.batch,
         rank=rank,
         representation=held,
-        forming_flops=None if record is None else record.forming_flops,
+        forming_flops=forming,
         product_flops=None if record is None else record.product_flops,
         entries=entries,
         envelope=filled,
@@ -78,7 +88,16 @@ def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, .
 
     Cost: some microseconds a candidate.
     """
-    offers = quotes(facts, market, may_form)
+    offers = _without_failed(
+        tuple(
+            # The paper's C·N³ has no fixed part and no check: not to be compared with others.
+            lu_inverse_quote(market.calibration, facts, market.dtype, as_timed=True)
+            if offer.solver == "lu_inverse"
+            else offer
+            for offer in quotes(facts, market, may_form)
+        ),
+        facts.earlier,
+    )
     others = [o.seconds for o in offers if o.machine == "classical" and o.seconds is not None]
     if not others:
         return offers
@@ -88,10 +107,44 @@ def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, .
         offer = by_solver.get(solver)
         if offer is not None and offer.seconds is None and _worth_a_try(solver, facts):
             tried = _a_try(offer, SHARE_OF_A_TRY * min(others), facts, market, most)
+            if solver == "minres" and not _dearer(tried, by_solver.get("cg")):
+                continue
             by_solver[solver] = tried
-            # As many of MINRES, which are the dearer: conjugate gradients also prove the signs.
-            most = most if tried.max_products is None else tried.max_products
-    return tuple(by_solver[offer.solver] for offer in offers)
+            # One more of MINRES, which come second: conjugate gradients also prove the signs.
+            most = most if tried.max_products is None else tried.max_products + 1
+    return tuple(_bounded(by_solver[offer.solver], facts.earlier) for offer in offers)
+
+
+def _dearer(offer: Quote, other: Quote | None) -> bool:
+    if other is None or other.max_products is None or other.seconds is None:
+        return True
+    return offer.seconds is not None and offer.seconds > other.seconds
+
+
+def _without_failed(offers: tuple[Quote, ...], earlier: EarlierFacts | None) -> tuple[Quote, ...]:
+    """Refuse solvers that missed the tolerance at the last step, while others are left."""
+    if earlier is None or not earlier.failed:
+        return offers
+    refused = f"its solution missed the tolerance at step {earlier.step}"
+    left = tuple(
+        replace(offer, seconds=None, terms=(), refused=refused)
+        if offer.solver in earlier.failed
+        else offer
+        for offer in offers
+    )
+    return left if any(o.seconds is not None for o in left) else offers
+
+
+def _bounded(offer: Quote, earlier: EarlierFacts | None) -> Quote:
+    """Bound the products of a solver whose convergence was only foretold."""
+    family = _KRYLOV.get(offer.solver)
+    if family is None or earlier is None or offer.products is None:
+        return offer
+    if offer.max_products is not None or getattr(earlier, f"{family}_products") is not None:
+        return offer
+    if getattr(earlier, f"{family}_expected") is None:
+        return offer
+    return replace(offer, max_products=math.ceil(_PATIENCE * offer.products))
 
 
 def _worth_a_try(solver: str, facts: Facts) -> bool:
@@ -105,8 +158,13 @@ def _worth_a_try(solver: str, facts: Facts) -> bool:
     earlier = facts.earlier
     signs = definiteness_known(facts)[0]
     if solver == "cg":
-        spent = earlier is not None and (earlier.cg_products, earlier.cg_unfinished) != (None, None)
-        return not spent and signs != "indefinite"
+        if signs == "indefinite":
+            return False
+        return earlier is None or (
+            earlier.cg_products is None
+            and earlier.cg_unfinished is None
+            and earlier.minres_unfinished is None
+        )
     if signs == "positive":
         return False
     if earlier is None:
@@ -165,7 +223,8 @@ def facts_left(
         tolerance: The relative residual that was asked for.
         before: What was known until now.
     """
-    left = replace(before or EarlierFacts(step=step), step=step, condition=None)
+    left = before or EarlierFacts(step=step)
+    left = replace(left, step=step, condition=None, envelope=record.facts.envelope)
     for attempt in record.attempts:
         left = _with_attempt(left, attempt, tolerance)
     return left
@@ -180,9 +239,28 @@ def _with_attempt(left: EarlierFacts, attempt: Attempt, tolerance: float) -> Ear
     if definiteness is not None:
         left = replace(left, definiteness=definiteness)
     family = _KRYLOV.get(attempt.solver)
+    if family is None and attempt.outcome.startswith("residual"):
+        failed = tuple(sorted({*left.failed, attempt.solver}))
+        return replace(left, failed=failed)
     if family is None or (family == "cg" and definiteness == "indefinite"):
         return left
     solved = attempt.outcome == "solved"
     spent = {f"{family}_products": attempt.products if solved else None}
     spent[f"{family}_unfinished"] = None if solved else attempt.products
+    foretold_before = getattr(left, f"{family}_expected") is not None
+    spent[f"{family}_expected"] = (
+        None if solved or foretold_before else _foretold(attempt, tolerance)
+    )
     return replace(left, tolerance=tolerance, **spent)
+
+
+def _foretold(attempt: Attempt, tolerance: float) -> int | None:
+    """Return the products to the tolerance if the residual goes on falling as it did.
+
+    Conjugate gradients converge faster as they go on (van der Sluis and van der Vorst 1986), so
+    it is rather too many.
+    """
+    residual = attempt.residual
+    if residual is None or not 0.0 < residual <= _PROGRESS or not attempt.products:
+        return None
+    return math.ceil(attempt.products * math.log(2 / tolerance) / -math.log(residual))

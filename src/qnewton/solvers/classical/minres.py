@@ -66,7 +66,8 @@ def minimum_residual(
         return Solution(None, "not finite", SolveStats(solver="minres"))
     rounds = _Rounds(operator, tolerance * float(rhs.double().norm()), max_products, start)
     solution = refined_solution("minres", operator, rhs, rounds.run, tolerance, "not finite")
-    if rounds.exhausted and not solution.solved and solution.direction is not None:
+    missed = (solution.stats.residual or 0.0) > tolerance
+    if rounds.exhausted and missed and solution.direction is not None:
         outcome = f"not converged in {max_products} products"
         solution = Solution(solution.direction, outcome, solution.stats)
     stats = replace(

@@ -25,7 +25,9 @@ from qnewton.operators import DenseOperator, SparseOperator, SymmetricOperator
 from qnewton.solvers.solution import SOLVED, Solution, SolveStats
 
 MAX_REFINEMENTS = 2
-_BLOCK_ENTRIES = 1 << 24  # float64 copies are made 128 MB at a time
+# Float64 copies are made a panel of rows at a time, in memory that is used again: 4 MB stay in a
+# processor's cache, so that a residual takes little longer than a product.
+_PANEL_ENTRIES = {"cpu": 1 << 19, "cuda": 1 << 24}
 
 
 def residual_vector(matrix: SymmetricOperator | Tensor, x: Tensor, rhs: Tensor) -> Tensor:
@@ -45,9 +47,17 @@ def residual_vector(matrix: SymmetricOperator | Tensor, x: Tensor, rhs: Tensor) 
         return rhs.double() - matrix.compressed.double() @ x.double()
     if isinstance(matrix, SymmetricOperator):
         return rhs.double() - (matrix @ x).double()
-    rows = max(1, _BLOCK_ENTRIES // matrix.shape[0])
     x64 = x.double()
-    return rhs.double() - torch.cat([block.double() @ x64 for block in matrix.split(rows)])
+    if matrix.dtype == torch.float64:
+        return rhs.double() - matrix @ x64
+    n, kind = len(matrix), matrix.device.type
+    rows = min(n, max(1, _PANEL_ENTRIES.get(kind, _PANEL_ENTRIES["cuda"]) // n))
+    panel, product = x64.new_empty(rows, n), x64.new_empty(n)
+    for start in range(0, n, rows):
+        block = matrix[start : start + rows]
+        copied = panel[: len(block)].copy_(block)
+        torch.mv(copied, x64, out=product[start : start + rows])
+    return rhs.double() - product
 
 
 def relative_residual(matrix: SymmetricOperator | Tensor, x: Tensor, rhs: Tensor) -> float:
