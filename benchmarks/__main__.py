@@ -29,6 +29,7 @@ NAMES = (
     "untouched_defaults",
     "pricing",
     "transformer_step",
+    "text_training",
 )
 _ROOT = Path(__file__).parents[1]
 _ONE = "import sys; from benchmarks.__main__ import run_one; run_one(sys.argv[1])"
