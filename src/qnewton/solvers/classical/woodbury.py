@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import LowRankOperator, SymmetricOperator
+from qnewton.solvers.classical.cholesky import solve_by_factor
 from qnewton.solvers.classical.factorization import FACTORIZED, Factorization
 
 NO_FACTOR = "needs a low-rank factor"
@@ -69,4 +70,4 @@ class WoodburyFactorization(Factorization):
 
     def _shrunk(self, y: Tensor) -> Tensor:
         """Return M⁻¹·y."""
-        return torch.cholesky_solve(y.unsqueeze(1), self._small).squeeze(1)
+        return solve_by_factor(self._small, y)
