@@ -13,6 +13,9 @@ _SOLVES_AS_PRODUCT = (
 )
 _PASSES_OF_WOODBURY = 8
 
+AS_TIMED = "LU inversion as timed"
+"""The model of an LU inversion's price that is not the paper's C·N³."""
+
 
 def lu_inverse_quote(
     calibration: Calibration, facts: Facts, dtype: str = "float32", *, as_timed: bool = False
@@ -42,7 +45,7 @@ def lu_inverse_quote(
         '0.92'
     """
     if as_timed:
-        draft = Draft("lu_inverse", calibration, facts, dtype, "LU inversion as timed")
+        draft = Draft("lu_inverse", calibration, facts, dtype, AS_TIMED)
         draft.add_forming()
         draft.add("invert", "lu_inverse", cubic_work(facts.n), as_timed=True)
         _add_solve(draft)

@@ -258,3 +258,13 @@ def _check(condition_number: float, tolerance: float) -> None:
         )
     if not 0 < tolerance < 1:
         raise ValueError(f"tolerance is {tolerance!r}; it must lie between 0 and 1")
+
+
+TRIED = {"cg": cg_quote, "minres": minres_quote}
+"""Prices of the solvers that get a try of bounded length."""
+
+A_TRY = "a try of bounded length: nobody knows its products yet"
+"""The model of such a quote."""
+
+MISSED = "its solution missed the tolerance at step"
+"""How the refusal of a solver begins that failed at an earlier step."""

@@ -13,10 +13,11 @@ from qnewton.cost import (
     PAPER_EPSILON,
     Audit,
     audited_quote,
-    cg_quote,
     modelled_seconds,
     paper_quote,
 )
+from qnewton.cost.direct import AS_TIMED, lu_inverse_quote
+from qnewton.cost.krylov import A_TRY, MISSED, TRIED
 from qnewton.records import (
     BlockRecord,
     Calibration,
@@ -230,15 +231,19 @@ def decide_block(block: BlockRecord, policy: str, settings: ReplaySettings) -> D
 
 def _classical(block: BlockRecord, recorded: Quote, settings: ReplaySettings) -> Quote:
     blind = recorded.refused is not None and recorded.refused.startswith(_BLIND)
-    if blind or settings.keep_classical:
+    missed = recorded.refused is not None and recorded.refused.startswith(MISSED)
+    if blind or missed or settings.keep_classical:
         return recorded
     tolerance = settings.tolerance
     if tolerance is None:
         tolerance = _TOLERANCE if recorded.epsilon is None else recorded.epsilon
-    if recorded.max_products is not None:
+    if recorded.max_products is not None and recorded.model == A_TRY:
         return _a_try(block, recorded, recorded.max_products, tolerance, settings)
+    if recorded.model == AS_TIMED:
+        return lu_inverse_quote(settings.calibration, block.facts, settings.dtype, as_timed=True)
     price = CLASSICAL_PRICES[recorded.solver]
-    return price(settings.calibration, block.facts, settings.dtype, tolerance)
+    quote = price(settings.calibration, block.facts, settings.dtype, tolerance)
+    return replace(quote, max_products=recorded.max_products)
 
 
 def _a_try(
@@ -250,8 +255,10 @@ def _a_try(
 ) -> Quote:
     """Price a try of the recorded length."""
     earlier = block.facts.earlier or EarlierFacts(step=0)
-    facts = replace(block.facts, earlier=replace(earlier, cg_products=products, tolerance=None))
-    quote = cg_quote(settings.calibration, facts, settings.dtype, tolerance=tolerance)
+    spent = {f"{recorded.solver}_products": products}
+    facts = replace(block.facts, earlier=replace(earlier, tolerance=None, **spent))
+    price = TRIED[recorded.solver]
+    quote = price(settings.calibration, facts, settings.dtype, tolerance=tolerance)
     return replace(
         quote,
         model=recorded.model,

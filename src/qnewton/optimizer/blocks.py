@@ -177,7 +177,7 @@ def prepare_block(
             facts = Facts(n=system.n, batch=batch, rank=rank, notes=notes)
         if surveyed is not None:
             facts = with_survey(facts, surveyed)
-    price = price_routes if policy == "classical" else quotes
+    price = price_routes if routed or facts.representation == "sparse" else quotes
     offers = price(facts, block_market, formed)
     if definite and policy == "classical":
         offers = tuple(_unless_blind(offer) for offer in offers)

@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 
 from qnewton.cost.direct import lu_inverse_quote
-from qnewton.cost.krylov import cg_quote, minres_quote
+from qnewton.cost.krylov import A_TRY, MISSED, TRIED
 from qnewton.cost.parts import definiteness_known
 from qnewton.operators import DenseOperator, LinearSystem, LowRankOperator, SparseOperator
 from qnewton.records import (
@@ -27,7 +27,6 @@ SHARE_OF_A_TRY = 0.2
 """What a try of conjugate gradients or MINRES may cost, of the cheapest other route."""
 
 _FEWEST = 4  # products below which a try tells nothing
-_TRIED = {"cg": cg_quote, "minres": minres_quote}
 # Half as many again as foretold: fits of convergence are not exact.
 _PATIENCE = 1.5
 # A residual above this tells nothing of where it will go.
@@ -103,7 +102,7 @@ def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, .
         return offers
     by_solver = {offer.solver: offer for offer in offers}
     most = market.max_products
-    for solver in _TRIED:
+    for solver in TRIED:
         offer = by_solver.get(solver)
         if offer is not None and offer.seconds is None and _worth_a_try(solver, facts):
             tried = _a_try(offer, SHARE_OF_A_TRY * min(others), facts, market, most)
@@ -125,7 +124,7 @@ def _without_failed(offers: tuple[Quote, ...], earlier: EarlierFacts | None) -> 
     """Refuse solvers that missed the tolerance at the last step, while others are left."""
     if earlier is None or not earlier.failed:
         return offers
-    refused = f"its solution missed the tolerance at step {earlier.step}"
+    refused = f"{MISSED} {earlier.step}"
     left = tuple(
         replace(offer, seconds=None, terms=(), refused=refused)
         if offer.solver in earlier.failed
@@ -191,7 +190,7 @@ def _a_try(offer: Quote, affordable: float, facts: Facts, market: Market, most: 
     tried = _priced(offer.solver, facts, market, count)
     return replace(
         tried,
-        model="a try of bounded length: nobody knows its products yet",
+        model=A_TRY,
         assumptions=(
             f"{count} products at most, a fifth of the cheapest other route; unless they solve it "
             "the next quote takes over",
@@ -205,7 +204,7 @@ def _priced(solver: str, facts: Facts, market: Market, products: int) -> Quote:
     known = EarlierFacts(step=0) if facts.earlier is None else facts.earlier
     spent = {f"{solver}_products": products}
     assumed = replace(facts, earlier=replace(known, tolerance=None, **spent))
-    price = _TRIED[solver]
+    price = TRIED[solver]
     return price(market.calibration, assumed, market.dtype, tolerance=market.tolerance)
 
 
