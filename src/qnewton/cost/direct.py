@@ -169,13 +169,13 @@ def sparse_lu_quote(calibration: Calibration, facts: Facts, dtype: str = "float3
         >>> sparse_lu_quote(nominal_calibration(), Facts(n=100)).refused
         'the envelope of the nonzero entries is unknown'
     """
-    model = "Σ r_i² over the rows of the envelope, and two sparse triangular solves"
+    model = "Σ c_j² over the columns of the envelope, and two sparse triangular solves"
     draft = Draft("sparse_lu", calibration, facts, dtype, model)
     unknown = "the envelope of the nonzero entries is unknown"
     if facts.representation != "sparse" and facts.envelope is not None:
         draft.add("compressing", "compress", matvec_work(facts.n))
     draft.add("factor", "sparse_factor", facts.envelope, unknown=unknown)
-    # A factor's rows hold √(envelope·N) entries at most (Cauchy-Schwarz); read twice.
+    # A factor's columns hold √(envelope·N) entries at most (Cauchy-Schwarz); read twice.
     filled = None if facts.envelope is None else 2 * (facts.envelope * facts.n) ** 0.5
     draft.add("solve", "sparse_matvec", filled, calls=2, unknown=unknown)
     return draft.quote()

@@ -43,7 +43,7 @@ KERNELS: dict[str, Kernel] = {
     # A product with a curvature by double backward: what autograd takes beside its operations.
     "curvature_product": Kernel("flops", has_overhead=True),
     "compress": Kernel("N^2 searched for entries", has_overhead=True),
-    "sparse_factor": Kernel("squared row lengths of a factor", has_overhead=True),
+    "sparse_factor": Kernel("squared column lengths of a factor", has_overhead=True),
     # One pass over a vector or matrix.
     "elementwise": Kernel("entries", has_overhead=True),
     "sort": Kernel("entries·log2(entries)", has_overhead=True),

@@ -63,7 +63,12 @@ def minres_products(condition_number: float, tolerance: float) -> int:
 
 
 def cg_quote(
-    calibration: Calibration, facts: Facts, dtype: str = "float32", *, tolerance: float = 1e-6
+    calibration: Calibration,
+    facts: Facts,
+    dtype: str = "float32",
+    *,
+    tolerance: float = 1e-6,
+    products: int | None = None,
 ) -> Quote:
     """Price conjugate gradients on A as it is held: entries, a factor, or products alone.
 
@@ -73,6 +78,7 @@ def cg_quote(
             step spent some, else :func:`cg_products` of the condition number.
         dtype: ``float32`` or ``float64``.
         tolerance: Relative residual to reach.
+        products: Price as many, whatever the facts say.
 
     Returns:
         The quote of solver ``cg`` with terms ``products``, ``vectors`` and ``residual``; refused
@@ -93,7 +99,7 @@ def cg_quote(
         'the condition number is unknown; survey it to price CG'
     """
     draft = Draft("cg", calibration, facts, dtype, "⌈½√κ ln(2√κ/ε)⌉ products, or the last step's")
-    return _definite_quote(draft, tolerance, on_entries=False)
+    return _definite_quote(draft, tolerance, on_entries=False, products=products)
 
 
 def sparse_cg_quote(
@@ -118,7 +124,12 @@ def sparse_cg_quote(
 
 
 def minres_quote(
-    calibration: Calibration, facts: Facts, dtype: str = "float32", *, tolerance: float = 1e-6
+    calibration: Calibration,
+    facts: Facts,
+    dtype: str = "float32",
+    *,
+    tolerance: float = 1e-6,
+    products: int | None = None,
 ) -> Quote:
     """Price MINRES on A as it is held; A may be indefinite.
 
@@ -128,6 +139,7 @@ def minres_quote(
             is known to be definite and κ ln(2/ε) where it is not.
         dtype: ``float32`` or ``float64``.
         tolerance: Relative residual to reach.
+        products: Price as many, whatever the facts say.
 
     Returns:
         The quote of solver ``minres``, refused if nothing tells its products or a rate is missing.
@@ -147,7 +159,7 @@ def minres_quote(
     draft = Draft("minres", calibration, facts, dtype, model)
     definite = definiteness_known(facts)[0] == "positive"
     bound = cg_products if definite else minres_products
-    counted = _count(draft, "MINRES", "minres", bound, tolerance)
+    counted = _count(draft, "MINRES", "minres", bound, tolerance, products)
     if counted is None:
         return draft.quote()
     draft.add_products(counted.products)
@@ -164,12 +176,14 @@ class _Counted:
     condition: float | None
 
 
-def _definite_quote(draft: Draft, tolerance: float, on_entries: bool) -> Quote:
+def _definite_quote(
+    draft: Draft, tolerance: float, on_entries: bool, products: int | None = None
+) -> Quote:
     known, since = definiteness_known(draft.facts)
     if known == "indefinite":
         draft.refuse(f"A is indefinite{since}; CG needs a positive definite matrix")
         return draft.quote()
-    counted = _count(draft, "CG", "cg", cg_products, tolerance)
+    counted = _count(draft, "CG", "cg", cg_products, tolerance, products)
     if counted is None:
         return draft.quote()
     if known is None:
@@ -194,8 +208,11 @@ def _count(
     field: str,
     bound: Callable[[float, float], int],
     tolerance: float,
+    products: int | None,
 ) -> _Counted | None:
     """Return the products to price, or refuse: the last step's before what κ bounds."""
+    if products is not None:
+        return _Counted(products, None)
     earlier = draft.facts.earlier
     condition = draft.facts.condition
     if earlier is not None:

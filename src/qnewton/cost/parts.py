@@ -9,6 +9,9 @@ from qnewton.records import Calibration, Definiteness, Facts, PriceTerm, Quote
 FORMING = "forming"
 """The term that pays for entries which are not there yet."""
 
+RESIDUAL = "residual"
+"""The term that pays for the check of a solution."""
+
 PASSES_BESIDE_A_PRODUCT = 5
 """Passes over N-vectors beside a Krylov product, where no kernel timed them together."""
 
@@ -128,12 +131,12 @@ class Draft:
     def add_residual(self) -> None:
         """Add the product that checks the residual."""
         if self.facts.representation == "formed" and self.timed("residual"):
-            self.add("residual", "residual", matvec_work(self.facts.n))
+            self.add(RESIDUAL, "residual", matvec_work(self.facts.n))
             return
         before = len(self.terms)
         self.add_products(1)
         for index in range(before, len(self.terms)):
-            self.terms[index] = PriceTerm(name="residual", seconds=self.terms[index].seconds)
+            self.terms[index] = PriceTerm(name=RESIDUAL, seconds=self.terms[index].seconds)
 
     def quote(
         self,

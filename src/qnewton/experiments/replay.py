@@ -22,14 +22,13 @@ from qnewton.records import (
     BlockRecord,
     Calibration,
     Decision,
-    EarlierFacts,
     QuantumHardware,
     Quote,
     StepRecord,
 )
 from qnewton.runs import Run
 from qnewton.scheduler.assignment import assign_blocks
-from qnewton.scheduler.policy import POLICIES, decide, needs_survey
+from qnewton.scheduler.policy import POLICIES, decide, facts_paid_for
 
 _TOLERANCE = 1e-6
 _BLIND = "it does not see negative curvature"
@@ -139,7 +138,6 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
     total, unpriced, changed, won, newton = 0.0, 0, 0, 0, 0
     chosen: Counter[str] = Counter()
     quantum = 0
-    surveyed = needs_survey(policy, settings.hardware)
     for record in records:
         decisions, makespan = decide_step(record, policy, settings)
         charged: dict[str, tuple[Quote, ...]] = {}
@@ -159,8 +157,9 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
             record,
             settings.calibration,
             charged=charged,
-            # As a run charges it: whoever takes CG paid for the κ that prices it.
-            surveyed=("condition",) if any(d.chosen == "cg" for d in decisions) else surveyed,
+            surveyed=facts_paid_for(
+                policy, settings.hardware, (d.quote(d.chosen) for d in decisions)
+            ),
             dtype=settings.dtype,
         )
         if seconds is None:
@@ -254,11 +253,10 @@ def _a_try(
     settings: ReplaySettings,
 ) -> Quote:
     """Price a try of the recorded length."""
-    earlier = block.facts.earlier or EarlierFacts(step=0)
-    spent = {f"{recorded.solver}_products": products}
-    facts = replace(block.facts, earlier=replace(earlier, tolerance=None, **spent))
     price = TRIED[recorded.solver]
-    quote = price(settings.calibration, facts, settings.dtype, tolerance=tolerance)
+    quote = price(
+        settings.calibration, block.facts, settings.dtype, tolerance=tolerance, products=products
+    )
     return replace(
         quote,
         model=recorded.model,

@@ -3,12 +3,12 @@
 import dataclasses
 import math
 
-from qnewton.cost import SurveyFact, modelled_seconds, own_charges
+from qnewton.cost import modelled_seconds, own_charges
 from qnewton.curvature import Evaluation
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.update import Applied, Gradients
 from qnewton.records import BlockRecord, DampingRecord, Phase, StepRecord
-from qnewton.scheduler.policy import needs_survey
+from qnewton.scheduler.policy import facts_paid_for
 from qnewton.scheduler.portfolio import Market
 
 
@@ -63,14 +63,11 @@ def step_record(
         record,
         market.calibration,
         charged=own_charges(record),
-        surveyed=_facts_paid_for(record, policy, market),
+        surveyed=facts_paid_for(
+            policy,
+            market.hardware,
+            (block.decision.quote(block.decision.chosen) for block in record.blocks),
+        ),
         dtype=str(evaluation.parameters[0].dtype).removeprefix("torch."),
     )
     return dataclasses.replace(record, modelled=modelled)
-
-
-def _facts_paid_for(record: StepRecord, policy: str, market: Market) -> tuple[SurveyFact, ...]:
-    by_condition = [block for block in record.blocks if block.decision.chosen == "cg"]
-    if any(block.facts.condition is not None for block in by_condition):
-        return ("condition",)
-    return needs_survey(policy, market.hardware)

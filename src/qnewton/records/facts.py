@@ -104,8 +104,8 @@ class Facts:
             that has structure of its own.
         gram_flops: Operations of UᵀU of a low-rank factor.
         entries: Nonzero entries of a sparse A.
-        envelope: Σ r_i² over the rows of A's bandwidth-reducing ordering, r_i the distance from
-            the first entry to the diagonal: what a sparse factorisation costs at most.
+        envelope: Σ c_j² over the columns of A's bandwidth-reducing ordering, c_j the rows
+            from j on that reach back to column j: what a sparse factorisation costs at most.
         earlier: What an earlier step's solve left.
         measured_at: The earlier step whose survey κ, d and the norms are from; ``None`` where this
             step measured them, or nobody did.

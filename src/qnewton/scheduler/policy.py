@@ -3,7 +3,7 @@
 Torch-free, so that recorded steps can be decided again without loading any solver.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from qnewton.cost import SurveyFact
 from qnewton.records import Decision, MachineKind, QuantumHardware, Quote
@@ -18,6 +18,7 @@ POLICIES: dict[str, str] = {
 """Every policy with a line for ``--help``."""
 
 _CLASSICAL, _QUANTUM = "lu_inverse", "qsvt"
+_PRICED_BY_CONDITION = ("cg", "sparse_cg", "minres")
 
 
 def decide(policy: str, quotes: Sequence[Quote]) -> Decision:
@@ -98,6 +99,31 @@ def needs_survey(policy: str, hardware: QuantumHardware | None) -> tuple[SurveyF
     if policy == "hybrid":
         return ("condition", "row_sparsity")
     return ("determinant", "row_sparsity")
+
+
+def facts_paid_for(
+    policy: str, hardware: QuantumHardware | None, chosen: Iterable[Quote | None]
+) -> tuple[SurveyFact, ...]:
+    """Return the surveyed facts that a step's decisions used, so that its price includes them.
+
+    κ where a chosen Krylov solver was priced by it, whatever the policy; otherwise those of
+    :func:`needs_survey`. A κ that was measured for other reasons costs a decision nothing.
+
+    Args:
+        policy: A key of :data:`POLICIES`.
+        hardware: The quantum machine, if there is one.
+        chosen: The chosen solver's quote of every block.
+
+    Example:
+        >>> facts_paid_for("classical", None, [])
+        ()
+    """
+    if any(
+        quote is not None and quote.solver in _PRICED_BY_CONDITION and quote.condition_number
+        for quote in chosen
+    ):
+        return ("condition",)
+    return needs_survey(policy, hardware)
 
 
 def _check_policy(policy: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from qnewton.cost.direct import lu_inverse_quote
 from qnewton.cost.krylov import A_TRY, MISSED, TRIED
-from qnewton.cost.parts import definiteness_known
+from qnewton.cost.parts import RESIDUAL, definiteness_known
 from qnewton.operators import DenseOperator, LinearSystem, LowRankOperator, SparseOperator
 from qnewton.records import (
     Attempt,
@@ -23,8 +23,11 @@ from qnewton.records import (
 from qnewton.scheduler.portfolio import Market, quotes
 from qnewton.survey.envelope import envelope
 
-SHARE_OF_A_TRY = 0.2
-"""What a try of conjugate gradients or MINRES may cost, of the cheapest other route."""
+SHARE_OF_A_TRY = 0.5
+"""What a try of conjugate gradients or MINRES may cost, of the cheapest other route.
+
+A try is made once: it lengthens one step by half at most, and later ones know of it.
+"""
 
 _FEWEST = 4  # products below which a try tells nothing
 # Half as many again as foretold: fits of convergence are not exact.
@@ -156,6 +159,9 @@ def _worth_a_try(solver: str, facts: Facts) -> bool:
         return False
     earlier = facts.earlier
     signs = definiteness_known(facts)[0]
+    # Where conjugate gradients do, MINRES have as many products and dearer ones.
+    if solver == "minres" and earlier is not None and earlier.cg_products is not None:
+        return signs == "indefinite"
     if solver == "cg":
         if signs == "indefinite":
             return False
@@ -174,38 +180,39 @@ def _worth_a_try(solver: str, facts: Facts) -> bool:
 
 
 def _a_try(offer: Quote, affordable: float, facts: Facts, market: Market, most: int) -> Quote:
-    """Price as many products as a fifth of the cheapest other route buys, up to ``most``.
+    """Price as many products as half of the cheapest other route buys, up to ``most``.
 
-    A try that converges is the solve; one that does not costs that fifth once, since the next
+    A try that converges is the solve; one that does not costs that half once, since the next
     step knows of it.
     """
-    one, many = (_priced(offer.solver, facts, market, count) for count in (1, 101))
-    if one.seconds is None or many.seconds is None:
+    price = TRIED[offer.solver]
+    one = price(market.calibration, facts, market.dtype, tolerance=market.tolerance, products=1)
+    if one.seconds is None:
         return offer
-    each = (many.seconds - one.seconds) / 100
-    left = affordable - (one.seconds - each)
-    count = min(math.floor(left / each), facts.n, most) if each > 0 else 0
+    check = math.fsum(term.seconds for term in one.terms if term.name == RESIDUAL)
+    each = one.seconds - check
+    affords = math.floor((affordable - check) / each) if each > 0 else 0
+    count = min(affords, facts.n, most)
     if count < _FEWEST:
         return offer
-    tried = _priced(offer.solver, facts, market, count)
+    # Every other term is a product's, and products are priced alike.
+    terms = tuple(
+        term if term.name == RESIDUAL else replace(term, seconds=count * term.seconds)
+        for term in one.terms
+    )
     return replace(
-        tried,
+        one,
+        seconds=math.fsum(term.seconds for term in terms),
+        terms=terms,
         model=A_TRY,
         assumptions=(
-            f"{count} products at most, a fifth of the cheapest other route; unless they solve it "
+            f"{count} products at most, half of the cheapest other route; unless they solve it "
             "the next quote takes over",
-            *(line for line in tried.assumptions if "as many as step" not in line),
+            *one.assumptions,
         ),
+        products=count,
         max_products=count,
     )
-
-
-def _priced(solver: str, facts: Facts, market: Market, products: int) -> Quote:
-    known = EarlierFacts(step=0) if facts.earlier is None else facts.earlier
-    spent = {f"{solver}_products": products}
-    assumed = replace(facts, earlier=replace(known, tolerance=None, **spent))
-    price = TRIED[solver]
-    return price(market.calibration, assumed, market.dtype, tolerance=market.tolerance)
 
 
 def facts_left(

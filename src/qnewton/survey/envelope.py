@@ -8,10 +8,10 @@ from qnewton.operators import SparseOperator
 
 
 def envelope(operator: SparseOperator) -> float:
-    """Return Σ r_i² over the rows in reverse Cuthill-McKee order.
+    """Return Σ c_j² over the columns in reverse Cuthill-McKee order.
 
-    r_i counts the entries from the first nonzero one to the diagonal. A Cholesky factor in that
-    order fills nothing outside, and takes as many operations at most.
+    c_j counts the rows from j on whose first nonzero entry is not behind column j. A Cholesky
+    factor in that order fills nothing else, and takes as many operations at most.
 
     Args:
         operator: The matrix, shape [N, N], symmetric.
@@ -35,5 +35,7 @@ def envelope(operator: SparseOperator) -> float:
     row = place[np.repeat(np.arange(n), np.diff(starts))]
     first = np.arange(n)
     np.minimum.at(first, row, place[columns])
-    length = (np.arange(n) - first + 1).astype(float)
-    return float((length**2).sum())
+    # Row i reaches over the columns from its first entry to the diagonal.
+    begun = np.bincount(first, minlength=n)
+    height = (np.cumsum(begun) - np.arange(n)).astype(float)
+    return float((height**2).sum())

@@ -25,8 +25,10 @@ from qnewton.operators import DenseOperator, SparseOperator, SymmetricOperator
 from qnewton.solvers.solution import SOLVED, Solution, SolveStats
 
 MAX_REFINEMENTS = 2
-# Float64 copies are made a panel of rows at a time, in memory that is used again: 4 MB stay in a
-# processor's cache, so that a residual takes little longer than a product.
+# Float64 products are made a panel of rows at a time, in memory that is used again: 4 MB stay in a
+# processor's cache, so that a residual takes little longer than a product. A copy and ``mv`` were
+# a quarter faster, or seven times slower: their threads divide a panel differently, and what one
+# core wrote the other one reads.
 _PANEL_ENTRIES = {"cpu": 1 << 19, "cuda": 1 << 24}
 
 
@@ -55,8 +57,8 @@ def residual_vector(matrix: SymmetricOperator | Tensor, x: Tensor, rhs: Tensor) 
     panel, product = x64.new_empty(rows, n), x64.new_empty(n)
     for start in range(0, n, rows):
         block = matrix[start : start + rows]
-        copied = panel[: len(block)].copy_(block)
-        torch.mv(copied, x64, out=product[start : start + rows])
+        multiplied = torch.mul(block, x64, out=panel[: len(block)])
+        torch.sum(multiplied, 1, out=product[start : start + rows])
     return rhs.double() - product
 
 
