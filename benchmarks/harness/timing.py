@@ -1,6 +1,7 @@
 """Interleaved timing: contenders take turns, so that a busy machine is busy for all of them."""
 
 import gc
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -77,12 +78,14 @@ def interleave(
 ) -> dict[str, Timing]:
     """Run each contender once to warm up, then all of them in turn until each has its repeats.
 
+    Each round draws its own order, so that nobody always follows the same one: a library's
+    threads may go on waiting for work when it is done, and slow whoever comes next.
+
     Args:
         contenders: What to time; names must differ.
         say: Takes one line of progress per round.
         settle: Whether each run waits for the threads of the one before, and for the collector.
-            Without, runs of milliseconds are timed as a loop meets them, caches and threads warm;
-            only for contenders that share one thread pool.
+            Without, runs of milliseconds are timed as a loop meets them, caches and threads warm.
 
     Raises:
         ValueError: If two contenders share a name.
@@ -100,7 +103,7 @@ def interleave(
     seconds: dict[str, list[float]] = {name: [] for name in names}
     rounds = max((contender.repeats for contender in contenders), default=0)
     for turn in range(rounds):
-        for contender in contenders:
+        for contender in random.Random(turn).sample(contenders, len(contenders)):
             if turn < contender.repeats:
                 seconds[contender.name].append(_seconds(contender.run, settle))
         say(f"round {turn + 1} of {rounds}: {_latest(seconds)}")

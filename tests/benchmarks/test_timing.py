@@ -27,7 +27,9 @@ def test_each_warms_up_once_and_then_all_take_turns() -> None:
         ],
         silent,
     )
-    assert order == [*"ab", *"ab", *"ab", *"a", *"a", *"a"]
+    assert order[:2] == ["a", "b"]
+    assert sorted(order[2:4]) == sorted(order[4:6]) == ["a", "b"]
+    assert order[6:] == ["a", "a", "a"]
     assert [len(found[name].seconds) for name in "ab"] == [REPEATS, 2]
     assert found["b"].slower
 

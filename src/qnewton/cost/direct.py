@@ -5,7 +5,7 @@ or a survey does not know.
 """
 
 from qnewton.cost.kernels import cubic_work, matvec_work
-from qnewton.cost.parts import Draft, definiteness_known
+from qnewton.cost.parts import NO_RANK, Draft, definiteness_known, factor_columns
 from qnewton.records import Calibration, Facts, Quote
 
 _SOLVES_AS_PRODUCT = (
@@ -182,7 +182,9 @@ def sparse_lu_quote(calibration: Calibration, facts: Facts, dtype: str = "float3
 
 
 def woodbury_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") -> Quote:
-    """Price Woodbury's identity: UᵀU, a Cholesky factorisation of order k, eight passes over U.
+    """Price Woodbury's identity: UᵀU, a Cholesky factorisation of order k, and the solve.
+
+    Where no calibration timed ``woodbury_solve``, the solve is eight passes over U.
 
     Args:
         calibration: The classical machine; needs its ``gram`` rate.
@@ -205,23 +207,28 @@ def woodbury_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
         >>> [term.name for term in woodbury_quote(nominal_calibration(), facts).terms]
         ['gram', 'factor', 'solve']
     """
-    model = "2k²N for UᵀU, Cholesky of k³ in float64, eight products with U or Uᵀ"
+    model = "2k²N for UᵀU, Cholesky of k³ in float64, products with U and Uᵀ"
     draft = Draft("woodbury", calibration, facts, dtype, model)
     if facts.representation != "low-rank":
         draft.refuse("A is not held as a low-rank factor")
         return draft.quote()
-    if facts.rank is None:
-        draft.refuse("the rank of the factor is unknown")
+    columns = factor_columns(facts)
+    if columns is None:
+        draft.refuse(NO_RANK)
         return draft.quote()
-    gram = 2.0 * facts.n * facts.rank**2 if facts.gram_flops is None else facts.gram_flops
+    gram = 2.0 * facts.n * columns**2 if facts.gram_flops is None else facts.gram_flops
     draft.add("gram", "gram", gram)
     double = Draft("woodbury", calibration, facts, "float64", model)
-    double.add("factor", "cholesky", cubic_work(facts.rank))
+    double.add("factor", "cholesky", cubic_work(columns))
     draft.terms += double.terms
     if double.refused is not None:
         draft.refuse(double.refused)
-    if facts.product_flops is None:
-        work = float(_PASSES_OF_WOODBURY * facts.n * facts.rank)
+    if draft.timed("woodbury_solve"):
+        # A product with A is one with U and one with Uᵀ, 2·N·k operations each.
+        held = float(facts.n * columns) if facts.product_flops is None else facts.product_flops / 4
+        draft.add("solve", "woodbury_solve", held)
+    elif facts.product_flops is None:
+        work = float(_PASSES_OF_WOODBURY * facts.n * columns)
         draft.add("solve", "matvec", work, calls=_PASSES_OF_WOODBURY)
     else:
         half = _PASSES_OF_WOODBURY // 2

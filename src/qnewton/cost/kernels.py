@@ -40,6 +40,8 @@ KERNELS: dict[str, Kernel] = {
     "residual": Kernel("N^2 per residual", has_overhead=True),
     "gemm": Kernel("flops", has_overhead=True),
     "gram": Kernel("flops", has_overhead=True),
+    # All of a solve by Woodbury's identity but its factor: products, residual, refinement.
+    "woodbury_solve": Kernel("N·k per solve", has_overhead=True),
     # A product with a curvature by double backward: what autograd takes beside its operations.
     "curvature_product": Kernel("flops", has_overhead=True),
     "compress": Kernel("N^2 searched for entries", has_overhead=True),

@@ -9,6 +9,8 @@ from qnewton.records import Calibration, Definiteness, Facts, PriceTerm, Quote
 FORMING = "forming"
 """The term that pays for entries which are not there yet."""
 
+NO_RANK = "the rank of the factor is unknown"
+
 RESIDUAL = "residual"
 """The term that pays for the check of a solution."""
 
@@ -92,13 +94,14 @@ class Draft:
             self.add("products", kernel, count * facts.product_flops, calls=count)
         elif facts.representation == "low-rank":
             # U and Uᵀ, N·k entries each, are read as a dense matrix is.
-            work = None if facts.rank is None else 2.0 * count * facts.n * facts.rank
+            columns = factor_columns(facts)
+            work = None if columns is None else 2.0 * count * facts.n * columns
             self.add(
                 "products",
                 "matvec",
                 work,
                 calls=2 * count,
-                unknown="the rank of the factor is unknown",
+                unknown=NO_RANK,
             )
         else:
             self.refuse("the operations of a product are unknown")
@@ -184,6 +187,16 @@ class Draft:
             representation=self.facts.representation,
             products=products,
         )
+
+
+def factor_columns(facts: Facts) -> int | None:
+    """Return the columns of the factor that a low-rank matrix is held by, if anybody knows.
+
+    Example:
+        >>> factor_columns(Facts(n=10, rank=3)), factor_columns(Facts(n=10, rank=10, columns=20))
+        (3, 20)
+    """
+    return facts.rank if facts.columns is None else facts.columns
 
 
 def definiteness_known(facts: Facts) -> tuple[Definiteness | None, str]:

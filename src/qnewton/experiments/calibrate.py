@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from qnewton.cost import fit
 from qnewton.cost.kernels import cubic_work, matvec_work, sort_work
 from qnewton.curvature import Curvature
-from qnewton.operators import DenseFactor, DenseOperator, MatrixFreeOperator, SparseOperator
+from qnewton.operators import (
+    DenseFactor,
+    DenseOperator,
+    LowRankOperator,
+    MatrixFreeOperator,
+    SparseOperator,
+)
 from qnewton.optimizer import describe_machine
 from qnewton.records import Calibration, KernelFit
 from qnewton.solvers import factorize
@@ -37,6 +43,8 @@ PASS_SIZES = (1_000, 100_000, 4_000_000)
 _KRYLOV_PRODUCTS = 20
 # A run this long is timed three times, one of a second once; medians of short runs need more.
 _LONG_S, _VERY_LONG_S, _SHORT_S = 0.1, 0.8, 0.02
+# OpenBLAS threads (LDLᵀ) go on spinning for so long, and take a core from who is timed next.
+_SETTLE_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -102,11 +110,12 @@ def calibrate(seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: Non
 
 
 def median_seconds(run: Callable[[], object]) -> float:
-    """Return the median wall-clock seconds of ``REPEATS`` runs, after one to warm up.
+    """Return the median wall-clock seconds of ``REPEATS`` runs, after a pause and one to warm up.
 
     A run of more than a tenth of a second is repeated three times, one of almost a second once,
     one of less than 20 ms fifteen times: something else that runs for a moment spoils a few.
     """
+    time.sleep(_SETTLE_S)
     first = _seconds(run)
     repeats = SHORT_REPEATS if first < _SHORT_S else REPEATS
     repeats = 1 if first > _VERY_LONG_S else 3 if first > _LONG_S else repeats
@@ -150,6 +159,9 @@ def _structured(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timi
     for n, k in FACTOR_SHAPES:
         factor = DenseFactor(torch.randn(n, k, dtype=dtype, generator=generator))
         yield Timing("gram", name, 2.0 * n * k * k, factor.gram)
+        factors = factorize(LowRankOperator(factor, shift=float(k)), "woodbury")
+        rhs = torch.randn(n, dtype=dtype, generator=generator)
+        yield Timing("woodbury_solve", name, float(n * k), partial(factors.solve, rhs))
     for n, kept in SPARSE_SHAPES:
         matrix = torch.zeros(n, n, dtype=dtype)
         for _ in range(kept):
@@ -172,7 +184,8 @@ def _vectors(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]
         vector = torch.randn(n, dtype=dtype, generator=generator)
         # A product that costs nothing, of a spectrum that takes more products than are allowed.
         spread = torch.logspace(0, 4, n, dtype=dtype)
-        operator = MatrixFreeOperator(n, partial(torch.mul, spread), dtype=dtype)
+        product = partial(torch.mul, spread, out=torch.empty_like(spread))
+        operator = MatrixFreeOperator(n, product, dtype=dtype)
         for kernel, solver in (
             ("cg_step", conjugate_gradients),
             ("minres_step", minimum_residual),

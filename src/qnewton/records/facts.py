@@ -96,6 +96,7 @@ class Facts:
         frobenius: Frobenius norm.
         definiteness: ``positive`` only when certified; ``None`` when nobody looked.
         rank: Rank of the undamped part when the representation is low-rank.
+        columns: Columns of the factor it is held by, at least ``rank``; ``None`` for as many.
         batch: Samples behind the curvature.
         representation: How A is held: ``formed`` entries, ``products`` alone, a ``low-rank``
             factor with damping, or ``sparse`` entries.
@@ -122,6 +123,7 @@ class Facts:
     frobenius: float | None = None
     definiteness: Definiteness | None = None
     rank: int | None = None
+    columns: int | None = None
     batch: int | None = None
     representation: Representation = "formed"
     forming_flops: float | None = None

@@ -54,12 +54,12 @@ def planned_facts(system: LinearSystem, earlier: EarlierFacts | None = None) -> 
     """
     operator, record = system.operator, system.curvature
     held: Representation = "products"
-    rank = entries = filled = None
+    rank = columns = entries = filled = None
     forming = None if record is None else record.forming_flops
     if isinstance(operator, LowRankOperator):
-        held, rank = "low-rank", operator.rank
+        held, rank, columns = "low-rank", operator.rank, operator.factor.shape[1]
         # U·Uᵀ, where curvature knows no cheaper way.
-        forming = 2.0 * system.n**2 * operator.rank if forming is None else forming
+        forming = 2.0 * system.n**2 * columns if forming is None else forming
     elif isinstance(operator, SparseOperator):
         held, entries = "sparse", operator.entries
         filled = None if earlier is None else earlier.envelope
@@ -70,6 +70,7 @@ def planned_facts(system: LinearSystem, earlier: EarlierFacts | None = None) -> 
         n=system.n,
         batch=None if record is None else record.batch,
         rank=rank,
+        columns=columns,
         representation=held,
         forming_flops=forming,
         product_flops=None if record is None else record.product_flops,

@@ -66,6 +66,7 @@ def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Fact
         frobenius=math.sqrt(square),
         definiteness="positive",
         rank=operator.rank,
+        columns=operator.factor.shape[1],
         batch=batch,
         notes=("row sparsity is an upper bound: rows of U that are not zero, entries not formed",),
     )

@@ -109,7 +109,10 @@ class _Descent:
             return x if first is None else first
         r = rhs / scale  # a gradient's norm may be too small to square
         z = self._precondition(r)
-        p, squared, inner = z.clone(), 1.0, _dot(r, z)
+        p, squared = z.clone(), 1.0
+        # Memory for all rounds: fresh pages cost more than the arithmetic on large vectors.
+        work, wide = torch.empty_like(r), r.double()
+        inner = squared if z is r else _dot(r, z, work)
         steps, ratios = ([], []) if self.steps else (self.steps, self.ratios)
         while self.failure is None and math.sqrt(squared) * scale > self.target / 2:
             if self.products == self.max_products:
@@ -117,20 +120,22 @@ class _Descent:
                 break
             product = self.operator @ p
             self.products += 1
-            curvature = _dot(p, product)
+            curvature = _dot(p, product, work)
             if not math.isfinite(curvature):
                 return torch.full_like(x, math.nan)
             if curvature <= 0.0:
                 self.failure = _NOT_DEFINITE
                 break
             step = inner / curvature
-            x += step * p
-            r = r - step * product
+            x.add_(p, alpha=step)
+            r.add_(product, alpha=-step)
             z = self._precondition(r)
-            squared, (previous, inner) = _dot(r, r), (inner, _dot(r, z))
+            wide.copy_(r)
+            squared, previous = float(wide @ wide), inner
+            inner = squared if z is r else _dot(r, z, work)
             steps.append(step)
             ratios.append(inner / previous)
-            p = z + ratios[-1] * p
+            p.mul_(ratios[-1]).add_(z)
         x = x * scale
         return x if first is None else first + x
 
@@ -138,6 +143,6 @@ class _Descent:
         return r if self.preconditioner is None else self.preconditioner(r)
 
 
-def _dot(left: Tensor, right: Tensor) -> float:
-    """Return the inner product in float64: N operations beside the N² of a product."""
-    return float(left.double() @ right.double())
+def _dot(left: Tensor, right: Tensor, work: Tensor) -> float:
+    """Return the inner product, its terms rounded as the vectors are and summed in float64."""
+    return float(torch.sum(torch.mul(left, right, out=work), dtype=torch.float64))

@@ -162,7 +162,8 @@ class MinimumResidual:
         v = self._v
         product = (self._operator @ v.to(self._operator.dtype)).double()
         alpha = float(v @ product)
-        product = product - alpha * v - self._beta * self._v_before
+        # Not in place: an operator may return what it was given.
+        product = torch.add(product, v, alpha=-alpha).add_(self._v_before, alpha=-self._beta)
         beta = float(product.norm())
         if not (math.isfinite(alpha) and math.isfinite(beta)):
             self.x = torch.full_like(self.x, math.nan)
@@ -174,19 +175,20 @@ class MinimumResidual:
         above = cosine * self._delta + sine * alpha
         pivot = sine * self._delta - cosine * alpha
         if self.negative is None and cosine * pivot >= 0.0:
-            self.negative = NegativeCurvature(self._r, -cosine * pivot)
+            self.negative = NegativeCurvature(self._r.clone(), -cosine * pivot)
         gamma = math.hypot(pivot, beta)
-        if gamma <= torch.finfo(torch.float64).tiny:
+        self._norm = max(self._norm, abs(alpha) + beta)
+        if gamma <= torch.finfo(torch.float64).eps * self._norm:
             self.finished = True  # A maps what is left of b to zero: singular and inconsistent
             return
         self._cosine, self._sine = pivot / gamma, beta / gamma
-        w = (v - above * self._w - self._epsilon * self._w_before) / gamma
-        self.x = self.x + (self._cosine * self.residual) * w
+        w = torch.add(v, self._w, alpha=-above)
+        w.add_(self._w_before, alpha=-self._epsilon).div_(gamma)
+        self.x.add_(w, alpha=self._cosine * self.residual)
         self._w_before, self._w = self._w, w
         self._epsilon, self._delta = sine * beta, -cosine * beta
-        following = product / beta if beta > 0.0 else product
-        self._r = self._sine * self._r - self._cosine * following
+        following = product.div_(beta) if beta > 0.0 else product
+        self._r.mul_(self._sine).add_(following, alpha=-self._cosine)
         self.residual *= self._sine
         self._v_before, self._v, self._beta = v, following, beta
-        self._norm = max(self._norm, abs(alpha) + beta)
         self.finished = beta <= _EXHAUSTED * self._norm

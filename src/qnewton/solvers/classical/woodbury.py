@@ -52,8 +52,9 @@ class WoodburyFactorization(Factorization):
     def _factorize(self, matrix: Tensor) -> str:
         if not torch.isfinite(matrix).all():
             return "not finite"
+        # Only the lower triangle is read, so rounding that differs above does not matter.
         small = matrix.double()
-        small = (small + small.mT) / 2
+        small = small.clone() if small is matrix else small
         small.diagonal().add_(self._shift)
         self._small, info = torch.linalg.cholesky_ex(small)
         return FACTORIZED if int(info) == 0 else "not positive definite"
