@@ -20,6 +20,7 @@ NAMES = (
     "condition_number",
     "pruning",
     "emulation",
+    "polynomial_limits",
     "newton_step",
     "fisher_step",
     "route_choice",

@@ -124,7 +124,7 @@ def test_a_really_wide_layer_agrees_with_double_backward(mlp, data):
 
 @settings(deadline=None, max_examples=25)
 @given(
-    sizes=st.lists(st.integers(1, 4), min_size=2, max_size=4),
+    sizes=st.lists(st.integers(1, 6), min_size=2, max_size=4),
     samples=st.integers(1, 6),
     seed=st.integers(0, 1000),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qnewton.cost import CLASSICAL_PRICES, Audit, load_hardware, nominal_calibration
-from qnewton.experiments.replay import ReplaySettings, decide_block, own_settings, replay
+from qnewton.experiments.replay import ReplaySettings, decide_step, own_settings, replay
 from qnewton.runs import Run, read_run
 from qnewton.scheduler import portfolio
 from qnewton.training.request import TrainingRequest
@@ -37,8 +37,9 @@ def run(request, tmp_path_factory) -> Run:
 def test_own_settings_reproduce_every_decision_quote_and_second(run):
     settings = own_settings(run)
     for record in run.steps:
-        for block in record.blocks:
-            again = decide_block(block, run.config.policy, settings)
+        decisions = decide_step(record, run.config.policy, settings)
+        for block, again in zip(record.blocks, decisions, strict=True):
+            assert again.machine == block.decision.machine
             assert (again.chosen, again.reason) == (block.decision.chosen, block.decision.reason)
             assert again.quotes == block.decision.quotes
 
@@ -47,12 +48,38 @@ def test_own_settings_reproduce_the_modelled_clock(run):
     found = replay(run.steps, run.config.policy, own_settings(run))
     recorded = [record.modelled.total for record in run.steps if record.modelled is not None]
     assert found.changed == 0
-    if run.config.policy == "hybrid":
-        # Blocks share two machines here; a run solves them one after the other.
-        assert found.seconds is not None
-        assert found.seconds <= sum(recorded)
-    else:
-        assert found.seconds == pytest.approx(sum(recorded), rel=1e-12)
+    assert found.seconds == pytest.approx(sum(recorded), rel=1e-12)
+
+
+def test_hybrid_blocks_share_machines_that_work_at_the_same_time(tmp_path):
+    run = _run(
+        tmp_path / "run",
+        policy="hybrid",
+        hardware="attosecond",
+        qpus=2,
+        audit=Audit(error_correction="perfect", query_set="warm-start", readout="coherent"),
+    )
+    assert own_settings(run).audit.readout == "coherent"
+    assert own_settings(run).n_qpus == 2
+    for record in run.steps:
+        machines = [block.decision.machine for block in record.blocks]
+        assert all(machine in (0, 1, 2) for machine in machines)
+        loads = [0.0, 0.0, 0.0]
+        for block in record.blocks:
+            quote = block.decision.quote(block.decision.chosen)
+            assert quote is not None
+            assert quote.seconds is not None
+            assert (block.decision.machine == 0) == (quote.machine == "classical")
+            assert block.decision.machine is not None
+            loads[block.decision.machine] += quote.seconds
+        assert record.modelled is not None
+        assert record.modelled.solve == pytest.approx(max(loads), rel=1e-12)
+    one = replay(run.steps, "hybrid", replace(own_settings(run), n_qpus=1))
+    two = replay(run.steps, "hybrid", own_settings(run))
+    assert two.changed == 0
+    assert two.seconds is not None
+    assert one.seconds is not None
+    assert two.seconds <= one.seconds
 
 
 def test_kept_classical_quotes_give_what_priced_ones_do(run):

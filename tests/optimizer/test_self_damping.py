@@ -170,8 +170,10 @@ def test_a_closure_that_differentiates_inside_is_tried_with_its_graph() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1)).double()
     points = torch.linspace(0, 1, 20, dtype=torch.float64)[:, None].requires_grad_()
+    calls = []
 
     def closure() -> Tensor:
+        calls.append(len(optimizer.records))
         u = net(points)
         [slope] = torch.autograd.grad(u.sum(), points, create_graph=True)
         return (slope - torch.cos(points)).square().mean() + net(points[:1]).square().mean()
@@ -179,6 +181,10 @@ def test_a_closure_that_differentiates_inside_is_tried_with_its_graph() -> None:
     optimizer = QNewton(net, damping="auto")
     losses = [float(optimizer.step(closure).detach()) for _ in range(15)]
     assert losses[-1] < losses[0] / 100
+    # The first trial of the first step finds out that it needs the graph; later steps know.
+    for step, record in enumerate(optimizer.records):
+        assert record.damping is not None
+        assert calls.count(step) == 1 + record.damping.tries + (step == 0)
 
 
 def test_layer_blocks_are_put_together_by_their_cross_terms() -> None:

@@ -11,6 +11,7 @@ import pytest
 from qnewton.records import Figure, QuantumHardware, StepRecord
 from qnewton.report import Curve, break_even, break_even_points, loss_curves, save_chart
 from qnewton.report.break_even import NO_PRICE, OFF_AXIS, break_even_gate_time
+from qnewton.report.layer_map import UNSOLVED, LayerCell, layer_map, layers_of_run
 from qnewton.report.save import Picture
 from qnewton.report.stage_breakdown import stage_breakdown
 from qnewton.report.style import STAGES, method_look, solver_look
@@ -184,3 +185,37 @@ def test_looks_are_told_apart() -> None:
     assert len({look.color for look in STAGES.values()}) == len(STAGES)
     assert method_look("shampoo").label == "shampoo"
     assert solver_look("shampoo").label == "shampoo"
+
+
+def test_a_run_of_one_system_a_step_has_no_map_of_layers(newton_run: Run) -> None:
+    assert layers_of_run(newton_run) is None
+
+
+def test_the_map_of_layers_draws_every_system_and_names_those_without_one(newton_run: Run) -> None:
+    steps = tuple(
+        replace(
+            step,
+            blocks=tuple(
+                replace(block, name=name, attempts=attempts)
+                for block in step.blocks
+                for name, attempts in (("first", block.attempts), ("second", ()))
+            ),
+            first_order_blocks=("head",),
+        )
+        for step in newton_run.steps
+    )
+    picture = layers_of_run(replace(newton_run, steps=steps))
+    assert picture is not None
+    systems = [(s.step, b.name, b.n) for s in steps for b in s.blocks]
+    assert [(row["step"], row["layer"], row["n"]) for row in picture.rows] == systems
+    assert len({row["step"] for row in picture.rows}) > 1
+    # Nobody solved the second one.
+    assert {row["solver"] for row in picture.rows if row["layer"] == "second"} == {UNSOLVED}
+    assert "Above max_newton, without a system, and on first-order steps: head." in picture.caption
+
+
+def test_a_map_needs_a_cell() -> None:
+    cells = [LayerCell("run", step, "a", 4, "lu") for step in range(2)]
+    assert len(layer_map(cells, "").rows) == 2
+    with pytest.raises(ValueError, match="no step has layers"):
+        layer_map([], "")

@@ -1,12 +1,14 @@
 """Amplitude amplification of a known success probability, against brute force."""
 
 import math
+import random
+import statistics
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnewton.solvers.quantum import amplified_queries
+from qnewton.solvers.quantum import amplified_queries, searched_queries
 
 
 def brute_force(probability: float) -> float:
@@ -34,3 +36,29 @@ def test_small_probabilities_cost_the_square_root():
 def test_probabilities_outside_the_unit_interval(probability):
     with pytest.raises(ValueError, match="success probability"):
         amplified_queries(10, probability)
+    with pytest.raises(ValueError, match="must lie in"):
+        searched_queries(10, probability)
+
+
+def search(probability: float, drawn: random.Random) -> int:
+    angle, bound, queries = math.asin(math.sqrt(probability)), 1.0, 0
+    while True:
+        rounds = drawn.randrange(math.ceil(bound))
+        queries += 2 * rounds + 1
+        if drawn.random() < math.sin((2 * rounds + 1) * angle) ** 2:
+            return queries
+        bound *= 6 / 5
+
+
+@pytest.mark.parametrize("probability", [0.9, 0.5, 0.1, 1e-3])
+def test_searching_costs_what_drawing_the_rounds_comes_to(probability):
+    drawn = random.Random(0)
+    found = [search(probability, drawn) for _ in range(4000)]
+    error = statistics.stdev(found) / len(found) ** 0.5
+    assert abs(statistics.mean(found) - searched_queries(1, probability)) < 4 * error
+
+
+@given(st.floats(1e-16, 1.0))
+def test_an_unknown_probability_costs_a_small_factor(probability):
+    known, unknown = (f(1, probability) for f in (amplified_queries, searched_queries))
+    assert known * (1 - 1e-12) <= unknown <= 3 * known

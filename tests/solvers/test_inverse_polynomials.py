@@ -81,11 +81,11 @@ def test_the_sup_norm_agrees_with_its_asymptote():
         assert inverse_polynomial(kappa, epsilon).sup_norm == pytest.approx(asymptote, rel=0.07)
 
 
-@pytest.mark.parametrize(("kappa", "epsilon"), [(2e3, 1e-6), (5e3, 1e-6), (1e4, 1e-3)])
-def test_stable_to_degree_100_000_and_beyond(kappa, epsilon):
+@pytest.mark.parametrize(("kappa", "epsilon"), [(2e3, 1e-6), (1e4, 1e-3), (4e4, 1e-6)])
+def test_stable_to_degree_976_000(kappa, epsilon):
     polynomial = inverse_polynomial(kappa, epsilon)
     assert polynomial.degree > 40_000
-    x = np.concatenate([np.linspace(0, 2 / kappa, 301), np.linspace(0, 1, 301)])
+    x = np.concatenate([np.linspace(0, 2 / kappa, 101), np.linspace(0, 1, 101)])
     reference = closed_form(x, kappa, (polynomial.degree + 1) // 2)
     # Measured 7e-15 of max|P| at degree 111,665.
     np.testing.assert_allclose(

@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.linalg
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnewton.solvers.quantum import Clock, cks_degree, cks_polynomial, emulate
+from qnewton.solvers.quantum.dalzell import KernelFilter
 
 RESOLVED = 1e-9
 
@@ -246,3 +248,26 @@ def test_cks_stays_stable_near_the_largest_degree():
     with np.errstate(divide="ignore"):
         uncut = -np.expm1(b * np.log1p(-(x**2))) / x
     np.testing.assert_allclose(polynomial.evaluate(x), uncut, rtol=0, atol=1e-6)
+
+
+def test_the_kernel_filter_holds_at_a_million_queries():
+    kernel = KernelFilter(kappa=7e4, degree=500_000)
+    x = np.append(0.0, np.geomspace(1 / kernel.kappa, 1.0, 40))
+    with mpmath.workdps(60):
+        delta2 = 1 / mpmath.mpf(kernel.kappa) ** 2
+
+        def grown(square):
+            z = (1 + delta2 - 2 * square) / (1 - delta2)
+            angle = mpmath.acosh(z) if z > 1 else mpmath.acos(max(z, mpmath.mpf(-1)))
+            return (mpmath.cosh if z > 1 else mpmath.cos)(kernel.degree * angle) + 1
+
+        exact = [-1 + 2 * grown(mpmath.mpf(float(v)) ** 2) / grown(mpmath.mpf(0)) for v in x]
+    # The cosine of 500,000 times an angle that is known to 16 digits, over T(z₀) = 8e5.
+    np.testing.assert_allclose(kernel.of_squares(x**2), [float(v) for v in exact], atol=1e-14)
+
+
+def test_the_kernel_filter_s_recurrence_follows_its_closed_form():
+    kernel = KernelFilter(kappa=3e3, degree=20_000)
+    squares = torch.cat([torch.zeros(1), torch.logspace(-6.9, 0.0, 15)]).double()
+    found = kernel.apply(lambda v: squares * v, torch.ones(16, dtype=torch.float64))
+    np.testing.assert_allclose(found.numpy(), kernel.of_squares(squares.numpy()), atol=1e-10)

@@ -4,10 +4,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse.linalg import splu
 
 from qnewton.operators import DenseFactor, DenseOperator, LowRankOperator, SparseOperator
 from qnewton.records import Treatment
 from qnewton.solvers import factorize, solve
+from qnewton.solvers.classical import sparse
 
 QUICK = settings(deadline=None, max_examples=30)
 
@@ -73,6 +75,20 @@ def test_sparse_solvers_read_a_sparse_operator_as_it_is(solver, monkeypatch):
     found = solve((operator, rhs), solver)
     assert found.solved
     torch.testing.assert_close(found.direction, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_sparse_lu_does_not_order_an_arrow_by_minimum_degree(monkeypatch):
+    n = 900
+    matrix = torch.eye(n, dtype=torch.float64)
+    matrix[0, :] = matrix[:, 0] = 1e-2
+    matrix[0, 0] = 2.0
+    asked = []
+    monkeypatch.setattr(sparse, "splu", lambda a, permc_spec: asked.append(permc_spec) or splu(a))
+    for kept in (matrix, torch.eye(n, dtype=torch.float64)):
+        operator, rhs = SparseOperator(kept), torch.ones(n, dtype=torch.float64)
+        assert solve((operator, rhs), "sparse_lu").solved
+    # Only the first has a column of more than 10√N entries.
+    assert asked == ["COLAMD", "MMD_AT_PLUS_A"]
 
 
 def test_sparse_solvers_refuse_entries_that_are_not_finite():

@@ -9,6 +9,9 @@ from qnewton.records import Facts
 MOST_EMULATED = 4096
 """Rows up to which a matrix is emulated: a product with it is then below 0.1 s."""
 
+MOST_INVERTED = 256
+"""Rows up to which the inverse is also emulated column by column, a second or so of work."""
+
 _SYMMETRY = 1e-10
 
 
@@ -72,6 +75,8 @@ def survey_file(path: Path, seed: int) -> tuple[Any, Facts]:
 def emulate_file(matrix: Any, epsilon: float, seed: int) -> Emulated:
     """Solve A·x = b for a random b with the emulated QSVT solver, and look at the residual.
 
+    A small matrix is also inverted column by column, as the paper's Eq. 1 does.
+
     Args:
         matrix: From :func:`survey_file`.
         epsilon: Error of the polynomial.
@@ -79,7 +84,7 @@ def emulate_file(matrix: Any, epsilon: float, seed: int) -> Emulated:
     """
     import torch
 
-    from qnewton.solvers.quantum import emulate
+    from qnewton.solvers.quantum import emulate, invert_by_columns, searched_queries
 
     n = matrix.shape[0]
     if n > MOST_EMULATED:
@@ -91,6 +96,13 @@ def emulate_file(matrix: Any, epsilon: float, seed: int) -> Emulated:
     except ValueError as refusal:
         return Emulated({}, str(refusal))
     residual = torch.linalg.vector_norm(matrix @ solution.direction - rhs)
+    columns = {}
+    if n <= MOST_INVERTED:
+        inverted = invert_by_columns(matrix, rhs, epsilon, mode="eigen")
+        columns = {
+            "column_queries": inverted.queries,
+            "column_queries_over_single": inverted.queries / inverted.single_queries,
+        }
     return Emulated(
         {
             "algorithm": solution.algorithm,
@@ -99,8 +111,10 @@ def emulate_file(matrix: Any, epsilon: float, seed: int) -> Emulated:
             "success_probability": solution.success_probability,
             "expected_queries": solution.expected_queries,
             "amplified_queries": solution.amplified_queries,
+            "searched_queries": searched_queries(solution.queries, solution.success_probability),
             "kappa_be": solution.kappa,
             "promise_held": solution.promise_held,
             "relative_residual": float(residual / torch.linalg.vector_norm(rhs)),
+            **columns,
         }
     )

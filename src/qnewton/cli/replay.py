@@ -7,12 +7,12 @@ from typing import Any
 import tyro
 from rich.table import Table
 
-from qnewton.cli.auditing import AuditOptions
+from qnewton.cli.auditing import AuditOverrides
 from qnewton.cli.output import RESULTS, print_json, warn
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replay(AuditOptions):
+class Replay(AuditOverrides):
     """Price every recorded step of a run again, for each policy; nothing is trained or solved.
 
     Without options the run's own machines and tolerances hold, and its own decisions come out.
@@ -29,8 +29,8 @@ class Replay(AuditOptions):
         epsilon: Error tolerance of the quantum solver in the paper's price.
         tolerance: Relative residual of the iterative classical solvers.
         solvers: The classical portfolio, by name; the default is the recorded one.
-        qpus: QPUs that share a step's blocks under policy hybrid.
-        dtype: Precision of the recorded systems, float32 or float64.
+        qpus: QPUs that share a step's blocks under policy hybrid; the default is the run's.
+        dtype: Precision to price at, float32 or float64; the default is the run's.
         json: Print one JSON object.
     """
 
@@ -41,8 +41,8 @@ class Replay(AuditOptions):
     epsilon: float | None = None
     tolerance: float | None = None
     solvers: tuple[str, ...] = ()
-    qpus: int = 1
-    dtype: str = "float32"
+    qpus: int | None = None
+    dtype: str | None = None
     json: bool = False
 
     def run(self) -> None:
@@ -53,21 +53,21 @@ class Replay(AuditOptions):
         from qnewton.runs import read_run
         from qnewton.scheduler.policy import POLICIES
 
-        if self.dtype not in ("float32", "float64"):
+        if self.dtype not in (None, "float32", "float64"):
             raise ValueError(f"--dtype is {self.dtype!r}; it must be float32 or float64")
-        audit = self.audit()
         run = read_run(self.folder)
         for warning in run.warnings:
             warn(warning)
+        own = own_settings(run)
         settings = replace(
-            own_settings(run),
+            own,
             epsilon=self.epsilon,
             tolerance=self.tolerance,
             solvers=self.solvers or None,
-            audit=audit,
-            dtype=self.dtype,
-            n_qpus=self.qpus,
-            keep_classical=self.calibration is None and self.tolerance is None,
+            audit=self.over(own.audit),
+            dtype=self.dtype or own.dtype,
+            n_qpus=own.n_qpus if self.qpus is None else self.qpus,
+            keep_classical=(self.calibration, self.tolerance, self.dtype) == (None, None, None),
         )
         if self.hardware is not None:
             settings = replace(settings, hardware=load_hardware(self.hardware))

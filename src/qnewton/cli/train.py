@@ -1,7 +1,8 @@
 """``qnewton train``: one training run into a run folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -9,6 +10,7 @@ from qnewton.cli.calibrate import keep_drifts, load_or_calibrate
 from qnewton.cli.folders import new_run_folder
 from qnewton.cli.output import RESULTS, print_json, warn
 from qnewton.cli.progress import TrainingProgress
+from qnewton.cost import DEFAULT_AUDIT, Audit
 from qnewton.training.request import TrainingRequest, options_of
 
 
@@ -27,13 +29,28 @@ class Train(TrainingRequest):
         out: New folder for the run; the default is runs/WORKLOAD-DATE-TIME.
         resume: Go on with the interrupted run in this folder; its own options stay in force.
         data_dir: Local data folder, for workloads that need one (else QNEWTON_DATA).
+        query_set: Policy hybrid: counts of the audited price: paper, rigorous, warm-start (the
+            norm is known) or optimistic.
+        state_error: Policy hybrid: error of the solution state in the audited price.
+        state_readout: Policy hybrid: how that state is read in the audited price: simulated
+            shots, provable shots, coherent, or none.
+        tables: Policy hybrid: where the matrix is read from: qrom, or qram, which nobody has built.
+        error_correction: Policy hybrid: auto (qdk where installed), qdk, closed-form, or perfect.
         json: Print one JSON object with the result.
     """
 
+    audit: tyro.conf.Suppress[Audit] = DEFAULT_AUDIT
     workload: tyro.conf.Positional[str] = "digits"
     out: Path | None = None
     resume: Path | None = None
     data_dir: Path | None = None
+    query_set: Literal["paper", "rigorous", "warm-start", "optimistic"] = DEFAULT_AUDIT.query_set
+    state_error: float = DEFAULT_AUDIT.epsilon
+    state_readout: Literal["simulated", "provable", "coherent", "none"] = DEFAULT_AUDIT.readout
+    tables: Literal["qrom", "qram"] = DEFAULT_AUDIT.tables
+    error_correction: Literal["auto", "qdk", "closed-form", "perfect"] = (
+        DEFAULT_AUDIT.error_correction
+    )
     json: bool = False
 
     def run(self) -> None:
@@ -56,7 +73,8 @@ class Train(TrainingRequest):
                 )
         else:
             workload = load_workload(self.workload, self.seed, self.data_dir)
-            session = prepare(options_of(self, TrainingRequest), workload, load_or_calibrate())
+            request = replace(options_of(self, TrainingRequest), audit=self._audit())
+            session = prepare(request, workload, load_or_calibrate())
             folder = self.out or new_run_folder(self.workload)
             with TrainingProgress(self.steps, quiet=self.json) as progress:
                 result = begin(session, folder, progress.on_step, progress.on_stage)
@@ -93,4 +111,13 @@ class Train(TrainingRequest):
             f"{drifted}"
             f"run folder {folder}, page {report}",
             highlight=False,
+        )
+
+    def _audit(self) -> Audit:
+        return Audit(
+            query_set=self.query_set,
+            epsilon=self.state_error,
+            readout=self.state_readout,
+            tables=self.tables,
+            error_correction=self.error_correction,
         )

@@ -11,7 +11,8 @@ from qnewton.records import Calibration, Facts, Quote
 _SOLVES_AS_PRODUCT = (
     "the two triangular solves are priced as one matrix-vector product: both read N² entries"
 )
-_PASSES_OF_WOODBURY = 8
+# Products with U or Uᵀ of one solve, and with the triangular factors of the k × k system.
+_PASSES_OF_WOODBURY, _SMALL_SOLVES = 8, 6
 
 AS_TIMED = "LU inversion as timed"
 """The model of an LU inversion's price that is not the paper's C·N³."""
@@ -184,7 +185,9 @@ def sparse_lu_quote(calibration: Calibration, facts: Facts, dtype: str = "float3
 def woodbury_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") -> Quote:
     """Price Woodbury's identity: UᵀU, a Cholesky factorisation of order k, and the solve.
 
-    Where no calibration timed ``woodbury_solve``, the solve is eight passes over U.
+    Where no calibration timed ``woodbury_solve``, the solve is eight passes over U. A factor that
+    keeps a network's layers apart brings its operations, priced by ``factor_gram`` and
+    ``factor_product``.
 
     Args:
         calibration: The classical machine; needs its ``gram`` rate.
@@ -216,23 +219,31 @@ def woodbury_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
     if columns is None:
         draft.refuse(NO_RANK)
         return draft.quote()
-    gram = 2.0 * facts.n * columns**2 if facts.gram_flops is None else facts.gram_flops
-    draft.add("gram", "gram", gram)
+    if facts.gram_flops is not None and draft.timed("factor_gram"):
+        draft.add("gram", "factor_gram", facts.gram_flops)
+    else:
+        known = facts.gram_flops
+        draft.add("gram", "gram", 2.0 * facts.n * columns**2 if known is None else known)
     double = Draft("woodbury", calibration, facts, "float64", model)
     double.add("factor", "cholesky", cubic_work(columns))
+    if facts.product_flops is not None:
+        products, half = _PASSES_OF_WOODBURY // 2, facts.product_flops
+        if draft.timed("factor_product"):
+            # The check of the residual is one more.
+            draft.add("solve", "factor_product", (products + 1) * half, calls=products + 1)
+        else:
+            draft.add("solve", "gemm", products * half, calls=_PASSES_OF_WOODBURY)
+        double.add(
+            "small solves", "matvec", matvec_work(columns, _SMALL_SOLVES), calls=_SMALL_SOLVES
+        )
+    elif draft.timed("woodbury_solve"):
+        draft.add("solve", "woodbury_solve", float(facts.n * columns))
+    else:
+        work = float(_PASSES_OF_WOODBURY * facts.n * columns)
+        draft.add("solve", "matvec", work, calls=_PASSES_OF_WOODBURY)
     draft.terms += double.terms
     if double.refused is not None:
         draft.refuse(double.refused)
-    if draft.timed("woodbury_solve"):
-        # A product with A is one with U and one with Uᵀ, 2·N·k operations each.
-        held = float(facts.n * columns) if facts.product_flops is None else facts.product_flops / 4
-        draft.add("solve", "woodbury_solve", held)
-    elif facts.product_flops is None:
-        work = float(_PASSES_OF_WOODBURY * facts.n * columns)
-        draft.add("solve", "matvec", work, calls=_PASSES_OF_WOODBURY)
-    else:
-        half = _PASSES_OF_WOODBURY // 2
-        draft.add("solve", "gemm", half * facts.product_flops, calls=_PASSES_OF_WOODBURY)
     return draft.quote()
 
 

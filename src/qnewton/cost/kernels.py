@@ -11,7 +11,6 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from qnewton.records import Calibration, KernelFit
 
@@ -44,6 +43,9 @@ KERNELS: dict[str, Kernel] = {
     "woodbury_solve": Kernel("N·k per solve", has_overhead=True),
     # A product with a curvature by double backward: what autograd takes beside its operations.
     "curvature_product": Kernel("flops", has_overhead=True),
+    # U(Uᵀv) and UᵀU of a factor that keeps a network's layers apart.
+    "factor_product": Kernel("flops", has_overhead=True),
+    "factor_gram": Kernel("flops", has_overhead=True),
     "compress": Kernel("N^2 searched for entries", has_overhead=True),
     "sparse_factor": Kernel("squared column lengths of a factor", has_overhead=True),
     # One pass over a vector or matrix.
@@ -140,8 +142,13 @@ def price(
         raise ValueError(f"work of kernel {kernel!r} is {work!r}; it must be finite and 0 or more")
     if calls < 0:
         raise ValueError(f"calls of kernel {kernel!r} is {calls!r}; it must be 0 or more")
-    follows = as_timed or KERNELS[kernel].has_overhead
-    if not follows or len(curve := _curve(fit.samples)) < 2:
+    return seconds_of(fit, work, calls, as_timed)
+
+
+def seconds_of(fit: KernelFit, work: float, calls: int = 1, as_timed: bool = False) -> float:
+    """Return what :func:`price` does, of a fit at hand and work that is known to be sound."""
+    follows = as_timed or KERNELS[fit.kernel].has_overhead
+    if not follows or len(curve := fit.curve) < 2:
         return fit.overhead_s * calls + fit.seconds_per_unit * work
     return calls * _interpolate(curve, work / calls) if calls else 0.0
 
@@ -216,19 +223,6 @@ def fit(kernel: str, dtype: str, samples: Sequence[tuple[float, float]]) -> Kern
         samples=pairs,
         median_error=statistics.median(errors),
     )
-
-
-@lru_cache(maxsize=256)
-def _curve(samples: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
-    """Return one (work, seconds) a size, ascending; seconds never fall with work."""
-    by_work: dict[float, list[float]] = {}
-    for work, seconds in samples:
-        by_work.setdefault(work, []).append(seconds)
-    points, most = [], 0.0
-    for work in sorted(by_work):
-        most = max(most, statistics.median(by_work[work]))
-        points.append((work, most))
-    return tuple(points)
 
 
 def _interpolate(curve: tuple[tuple[float, float], ...], work: float) -> float:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field, replace
 
-from qnewton.cost.kernels import matvec_work, missing_fit, price
+from qnewton.cost.kernels import matvec_work, missing_fit, seconds_of
 from qnewton.records import Calibration, Definiteness, Facts, PriceTerm, Quote
 
 FORMING = "forming"
@@ -59,13 +59,12 @@ class Draft:
         """Add a term, or refuse: for a rate nobody timed, or work that is ``unknown``."""
         if work is None:
             self.refuse(unknown)
-        elif self.calibration.fit(kernel, self.dtype) is None:
+            return
+        fit = self.calibration.fit(kernel, self.dtype)
+        if fit is None:
             self.refuse(missing_fit(self.calibration, kernel, self.dtype))
         else:
-            seconds = price(
-                self.calibration, kernel, work, self.dtype, calls=calls, as_timed=as_timed
-            )
-            self.terms.append(PriceTerm(name=name, seconds=seconds))
+            self.terms.append(PriceTerm(name=name, seconds=seconds_of(fit, work, calls, as_timed)))
 
     def timed(self, kernel: str) -> bool:
         """Return whether the calibration has a rate of the kernel."""
@@ -90,8 +89,7 @@ class Draft:
         elif facts.representation == "sparse":
             self._add_sparse_products(count)
         elif facts.product_flops is not None:
-            kernel = "curvature_product" if facts.representation == "products" else "gemm"
-            self.add("products", kernel, count * facts.product_flops, calls=count)
+            self.add("products", self._product_kernel(), count * facts.product_flops, calls=count)
         elif facts.representation == "low-rank":
             # U and Uᵀ, N·k entries each, are read as a dense matrix is.
             columns = factor_columns(facts)
@@ -105,6 +103,12 @@ class Draft:
             )
         else:
             self.refuse("the operations of a product are unknown")
+
+    def _product_kernel(self) -> str:
+        """Return the kernel of a product that is known by its operations."""
+        if self.facts.representation == "products":
+            return "curvature_product"
+        return "factor_product" if self.timed("factor_product") else "gemm"
 
     def _add_sparse_products(self, count: int) -> None:
         entries = self.facts.entries
@@ -171,7 +175,7 @@ class Draft:
             assumptions.append(
                 f"times {drift.ratio:.3g}, what {drift.solves} solves of earlier runs took"
             )
-        if not any(fit.samples for fit in self.calibration.fits):
+        if not self.calibration.timed:
             # Rates that nobody timed here say so in every quote made from them.
             assumptions.append(self.calibration.source)
         return Quote(

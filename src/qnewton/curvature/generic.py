@@ -160,6 +160,8 @@ def _batches(ends: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
     start = 0
     while start < ends[-1]:
         stop = min(start + most, ends[-1])
-        stop = next((end for end in ends if start + _LEAST <= end < stop), stop)
+        # Not so near the end that a batch of its own is left for a few rows.
+        latest = min(stop, ends[-1] - _LEAST + 1)
+        stop = next((end for end in ends if start + _LEAST <= end < latest), stop)
         yield start, stop
         start = stop

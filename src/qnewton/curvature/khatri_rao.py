@@ -74,12 +74,8 @@ class KhatriRaoFactor(Factor):
             gram = (of_signals @ of_signals.mT).view(samples, signals, samples, signals)
             return (gram * of_inputs[:, None, :, None]).flatten(2).flatten(0, 1)
         size = samples * signals
-        tokens, rows = samples * positions, self.shape[0]
-        if tokens**2 <= _WORKSPACE_ENTRIES and signals == 1:
-            outputs = rows // self._inputs.shape[2]
-            by_tokens = tokens**2 * (self._inputs.shape[2] + outputs)
-            if by_tokens < rows * (tokens + size**2):
-                return self._gram_by_tokens()
+        if self._goes_by_tokens:
+            return self._gram_by_tokens()
         gram = torch.zeros(size, size, dtype=self.dtype, device=self.device)
         for start, stop in self._units():
             columns = self._columns_of_units(start, stop)
@@ -92,6 +88,32 @@ class KhatriRaoFactor(Factor):
         inputs, signals = self._inputs.flatten(0, 1), self._signals.flatten(0, 2)
         products = (inputs @ inputs.mT).mul_(signals @ signals.mT)
         return products.view(samples, positions, samples, positions).sum((1, 3))
+
+    @property
+    def product_flops(self) -> float:
+        """Operations of U·(Uᵀx)."""
+        samples, signals, positions, outputs = self._signals.shape
+        return 4.0 * samples * positions * outputs * (self._inputs.shape[2] + signals)
+
+    @property
+    def gram_flops(self) -> float:
+        """Operations of UᵀU, by the way that :meth:`gram` takes."""
+        samples, signals, positions, outputs = self._signals.shape
+        inputs, size = self._inputs.shape[2], float(samples * signals)
+        if positions == 1:
+            return 2.0 * size**2 * outputs + 2.0 * samples**2 * inputs
+        if self._goes_by_tokens:
+            return 2.0 * (samples * positions) ** 2 * (inputs + outputs)
+        return 2.0 * size**2 * outputs * inputs + 2.0 * size * positions * outputs * inputs
+
+    @property
+    def _goes_by_tokens(self) -> bool:
+        """Whether pairs of positions take fewer operations than columns formed in pieces."""
+        samples, signals, positions, outputs = self._signals.shape
+        tokens, inputs = samples * positions, self._inputs.shape[2]
+        if signals != 1 or tokens**2 > _WORKSPACE_ENTRIES:
+            return False
+        return tokens**2 * (inputs + outputs) < outputs * inputs * (tokens + samples**2)
 
     def row_squares(self) -> Tensor:
         """Return the squared norms of the rows of U."""

@@ -15,6 +15,8 @@ WORKSPACE_ENTRIES = 1 << 21
 _WIDE = 256
 # Width of its panels: narrower ones skip more of the lower half, wider ones multiply faster.
 _PANEL = 128
+# Up to this many inputs, products of pairs of inputs are fewer than the rows of a strip.
+_NARROW = 4
 # Below this share of nonzero samples, gathering them costs less than multiplying by zeros.
 _GATHER_BELOW = 0.8
 
@@ -42,6 +44,9 @@ def fill_own(target: Tensor, a: Tensor, second: Tensor, workspace: Tensor) -> No
         _fill_own_wide(target, a, second)
         return
     outputs, inputs = second.shape[1], a.shape[1]
+    if inputs <= _NARROW:
+        _fill_own_narrow(target, a, second)
+        return
     rows = _active_rows(second.abs().sum(2))
     for j in range(outputs):
         strip = target[j * inputs : (j + 1) * inputs, j * inputs :]
@@ -123,6 +128,17 @@ def _fill_strip(
         if delta is not None and jacobian is not None:
             combined.addcmul_(delta[:, start:stop, None], jacobian[:, None, :])
         torch.mm(a.mT, combined.view(samples, -1), out=strip[:, start * width : stop * width])
+
+
+def _fill_own_narrow(target: Tensor, a: Tensor, second: Tensor) -> None:
+    """Write the own block by one product of all pairs of inputs with all pairs of units."""
+    samples, inputs = a.shape
+    outputs = second.shape[1]
+    pairs = (a[:, :, None] * a[:, None, :]).view(samples, -1)
+    found = (pairs.mT @ second.reshape(samples, -1)).view(inputs, inputs, outputs, outputs)
+    shaped = target.view(outputs, inputs, outputs, inputs)
+    shaped.copy_(found.permute(2, 0, 3, 1))
+    mirror_upper_(target)
 
 
 def _fill_own_wide(target: Tensor, a: Tensor, second: Tensor) -> None:

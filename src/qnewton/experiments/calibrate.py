@@ -36,6 +36,7 @@ GEMM_SIZES = (16, 128, 512, 1024)
 FACTOR_SHAPES = ((256, 8), (1024, 32), (4096, 64), (8192, 128), (8192, 512))
 SPARSE_SHAPES = ((256, 5), (2048, 16), (4096, 64), (8192, 256))
 NET_SHAPES = ((4, 4, 8), (64, 16, 256), (64, 64, 2048), (256, 256, 2048))
+FISHER_SHAPES = ((4, 4, 8), (64, 16, 64), (64, 64, 256), (256, 256, 512))
 BANDS = ((256, 1), (2048, 4), (4096, 16), (4096, 64), (2048, 256))
 VECTOR_SIZES = (64, 1_000, 10_000, 100_000, 1_000_000)
 PASS_SIZES = (1_000, 100_000, 4_000_000)
@@ -74,6 +75,7 @@ def timings(seed: int) -> Iterator[Timing]:
         yield from _structured(dtype, generator)
         yield from _vectors(dtype, generator)
         yield from _curvature_products(dtype)
+        yield from _layered_factors(dtype)
 
 
 def calibrate(seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: None) -> Calibration:
@@ -159,7 +161,8 @@ def _structured(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timi
     for n, k in FACTOR_SHAPES:
         factor = DenseFactor(torch.randn(n, k, dtype=dtype, generator=generator))
         yield Timing("gram", name, 2.0 * n * k * k, factor.gram)
-        factors = factorize(LowRankOperator(factor, shift=float(k)), "woodbury")
+        # ‖U‖² is about N: with this shift, one round is exact, as it is at a usual damping.
+        factors = factorize(LowRankOperator(factor, shift=float(n)), "woodbury")
         rhs = torch.randn(n, dtype=dtype, generator=generator)
         yield Timing("woodbury_solve", name, float(n * k), partial(factors.solve, rhs))
     for n, kept in SPARSE_SHAPES:
@@ -211,6 +214,24 @@ def _curvature_products(dtype: torch.dtype) -> Iterator[Timing]:
         assert system.curvature.product_flops is not None
         product = partial(system.operator.__matmul__, torch.ones(system.n, dtype=dtype))
         yield Timing("curvature_product", name, system.curvature.product_flops, product)
+        evaluation.release()
+
+
+def _layered_factors(dtype: torch.dtype) -> Iterator[Timing]:
+    """Yield products and Gram matrices of factors of the empirical Fisher, layer by layer."""
+    name = str(dtype).removeprefix("torch.")
+    for inputs, hidden, batch in FISHER_SHAPES:
+        net = nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, 10)).to(dtype)
+        data = torch.ones(batch, inputs, dtype=dtype)
+        curvature = Curvature(net, "fisher", blocks="full")
+        evaluation = curvature.evaluate(partial(_mean_square, net, data))
+        (system,) = curvature.systems(evaluation)
+        operator, vector = system.operator, torch.ones(system.n, dtype=dtype)
+        assert isinstance(operator, LowRankOperator)
+        factor = operator.factor
+        product = partial(operator.__matmul__, vector)
+        yield Timing("factor_product", name, factor.product_flops, product)
+        yield Timing("factor_gram", name, factor.gram_flops, factor.gram)
         evaluation.release()
 
 

@@ -25,9 +25,10 @@ from qnewton.records import (
     QuantumHardware,
     Quote,
     StepRecord,
+    decode,
 )
 from qnewton.runs import Run
-from qnewton.scheduler.assignment import assign_blocks
+from qnewton.scheduler.assignment import assign_blocks, shared_makespan
 from qnewton.scheduler.policy import POLICIES, decide, facts_paid_for
 
 _TOLERANCE = 1e-6
@@ -113,7 +114,15 @@ def own_settings(run: Run) -> ReplaySettings:
     """
     if run.config.calibration is None:
         raise ValueError(f"{run.folder} records no calibration, so nothing in it can be priced")
-    return ReplaySettings(calibration=run.config.calibration, hardware=run.config.hardware)
+    options = run.config.options
+    audit = options.get("audit")
+    return ReplaySettings(
+        calibration=run.config.calibration,
+        hardware=run.config.hardware,
+        audit=DEFAULT_AUDIT if audit is None else decode(Audit, audit),
+        n_qpus=int(options.get("qpus", 1)),
+        dtype=run.config.dtype or "float32",
+    )
 
 
 def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings) -> Replayed:
@@ -139,7 +148,7 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
     chosen: Counter[str] = Counter()
     quantum = 0
     for record in records:
-        decisions, makespan = decide_step(record, policy, settings)
+        decisions = decide_step(record, policy, settings)
         charged: dict[str, tuple[Quote, ...]] = {}
         wins = 0
         for block, decision in zip(record.blocks, decisions, strict=True):
@@ -165,8 +174,9 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
         if seconds is None:
             unpriced += 1
             continue
-        if makespan is not None:
-            seconds = replace(seconds, solve=makespan)
+        shared = shared_makespan(decisions, [charged[block.name] for block in record.blocks])
+        if shared is not None:
+            seconds = replace(seconds, solve=shared)
         total += seconds.total
     return Replayed(
         policy=policy,
@@ -189,19 +199,16 @@ def _charges(block: BlockRecord, decision: Decision) -> tuple[Quote, ...]:
     return tuple(quote for quote in quotes if quote is not None)
 
 
-def decide_step(
-    record: StepRecord, policy: str, settings: ReplaySettings
-) -> tuple[tuple[Decision, ...], float | None]:
-    """Return a step's decisions, and the makespan of its solves where blocks share machines."""
+def decide_step(record: StepRecord, policy: str, settings: ReplaySettings) -> tuple[Decision, ...]:
+    """Return a step's decisions, of all blocks together where they share machines."""
     decisions = tuple(decide_block(block, policy, settings) for block in record.blocks)
     solved = [block.attempts != () for block in record.blocks]
     priced = all(
         any(quote.seconds is not None for quote in decision.quotes) for decision in decisions
     )
     if policy != "hybrid" or len(decisions) < 2 or not priced or not all(solved):
-        return decisions, None
-    assigned, found = assign_blocks(decisions, settings.n_qpus)
-    return assigned, found.makespan
+        return decisions
+    return assign_blocks(decisions, settings.n_qpus)[0]
 
 
 def decide_block(block: BlockRecord, policy: str, settings: ReplaySettings) -> Decision:

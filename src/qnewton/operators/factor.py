@@ -48,6 +48,16 @@ class Factor(ABC):
     def columns(self, start: int, stop: int) -> Tensor:
         """Return columns ``start`` to ``stop`` as entries, shape [N, stop - start]."""
 
+    @property
+    def product_flops(self) -> float:
+        """Operations of U·(Uᵀx) for one x: 4Nk, where a factor knows no cheaper way."""
+        return 4.0 * self.shape[0] * self.shape[1]
+
+    @property
+    def gram_flops(self) -> float:
+        """Operations of UᵀU: 2Nk², where a factor knows no cheaper way."""
+        return 2.0 * self.shape[0] * self.shape[1] ** 2
+
     def dense(self) -> Tensor:
         """Return all entries, shape [N, k]."""
         return self.columns(0, self.shape[1])
@@ -170,6 +180,16 @@ class StackedFactor(Factor):
         for factor in self._factors[1:]:
             total = total + factor.gram()
         return total
+
+    @property
+    def product_flops(self) -> float:
+        """Operations of U·(Uᵀx): those of all factors."""
+        return sum(factor.product_flops for factor in self._factors)
+
+    @property
+    def gram_flops(self) -> float:
+        """Operations of UᵀU: those of all factors."""
+        return sum(factor.gram_flops for factor in self._factors)
 
     def row_squares(self) -> Tensor:
         """Return the diagonal of U Uᵀ."""

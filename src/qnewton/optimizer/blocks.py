@@ -157,6 +157,7 @@ def prepare_block(
                 representation=planned.representation,
                 forming_flops=planned.forming_flops,
                 product_flops=planned.product_flops,
+                gram_flops=planned.gram_flops,
                 earlier=earlier,
             )
         elif measure and formed:

@@ -8,6 +8,7 @@ from qnewton.curvature import Evaluation
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.update import Applied, Gradients
 from qnewton.records import BlockRecord, DampingRecord, Phase, StepRecord
+from qnewton.scheduler.assignment import shared_makespan
 from qnewton.scheduler.policy import facts_paid_for
 from qnewton.scheduler.portfolio import Market
 
@@ -59,10 +60,11 @@ def step_record(
         return record
     if evaluation.forward_backward_flops is None:
         return record  # no stage without its work, no price for the step
+    charged = own_charges(record)
     modelled = modelled_seconds(
         record,
         market.calibration,
-        charged=own_charges(record),
+        charged=charged,
         surveyed=facts_paid_for(
             policy,
             market.hardware,
@@ -70,4 +72,9 @@ def step_record(
         ),
         dtype=str(evaluation.parameters[0].dtype).removeprefix("torch."),
     )
+    if modelled is not None:
+        decisions = [block.decision for block in blocks]
+        shared = shared_makespan(decisions, [charged[block.name] for block in blocks])
+        if shared is not None:
+            modelled = dataclasses.replace(modelled, solve=shared)
     return dataclasses.replace(record, modelled=modelled)

@@ -1,20 +1,27 @@
 """The Newton update: every block's system treated, decided and solved, one after the other."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from qnewton.curvature import Block
 from qnewton.operators import LinearSystem, NegatedOperator
-from qnewton.optimizer.blocks import NOT_DEFINITE, SurveyPlan, prepare_block, solve_block
+from qnewton.optimizer.blocks import (
+    NOT_DEFINITE,
+    PreparedBlock,
+    SurveyPlan,
+    prepare_block,
+    solve_block,
+)
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.replicas import Replicas
-from qnewton.optimizer.settings import settings_of_block
+from qnewton.optimizer.settings import GroupSettings, settings_of_block
 from qnewton.optimizer.update import Update
 from qnewton.records import BlockRecord, EarlierFacts, Facts
+from qnewton.scheduler.assignment import assign_blocks
 from qnewton.scheduler.portfolio import Market
 
 
@@ -59,7 +66,8 @@ def newton_update(
     """Prepare and, if asked, solve every system; ``systems`` is used up on the way.
 
     Args:
-        systems: One a block. Only one dense matrix is alive at a time.
+        systems: One a block. Only one dense matrix is alive at a time, but under policy ``hybrid``
+            those of all blocks.
         groups: The optimizer's parameter groups, with the settings of each block.
         solve: Whether to solve, or only to survey.
         plan: What to measure of each block.
@@ -81,32 +89,43 @@ def newton_update(
         ValueError: If a block spans groups that are treated differently.
     """
     directions, records = [], []
-    while systems:
-        system = systems.pop(0)
-        settings = settings_of_block(system.name, system.parameters, groups)
-        definite = settings.damping == "auto" and solve
-        if settings.damping == "auto":
-            settings = dataclasses.replace(settings, damping=strength or 0.0)
-        if settings.maximize:
-            negative = NegatedOperator(system.operator)
-            system = dataclasses.replace(system, operator=negative, rhs=-system.rhs)
-        formed = system.n <= max_dense
-        left = earlier(system.name)
-        if definite and left is not None:
-            # λ has moved since, and with it the signs.
-            left = dataclasses.replace(left, definiteness=None)
-        prepared = prepare_block(
-            system,
-            settings,
-            plan,
-            policy,
-            market,
-            clock,
-            formed,
-            definite,
-            left,
-            surveyed(system.name),
-        )
+
+    def prepare() -> Iterator[_Waiting]:
+        while systems:
+            system = systems.pop(0)
+            settings = settings_of_block(system.name, system.parameters, groups)
+            definite = settings.damping == "auto" and solve
+            if settings.damping == "auto":
+                settings = dataclasses.replace(settings, damping=strength or 0.0)
+            if settings.maximize:
+                negative = NegatedOperator(system.operator)
+                system = dataclasses.replace(system, operator=negative, rhs=-system.rhs)
+            formed = system.n <= max_dense
+            left = earlier(system.name)
+            if definite and left is not None:
+                # λ has moved since, and with it the signs.
+                left = dataclasses.replace(left, definiteness=None)
+            prepared = prepare_block(
+                system,
+                settings,
+                plan,
+                policy,
+                market,
+                clock,
+                formed,
+                definite,
+                left,
+                surveyed(system.name),
+            )
+            yield _Waiting(prepared, settings, definite)
+
+    waiting = prepare()
+    if policy == "hybrid" and solve and len(systems) > 1:
+        # Machines that work at the same time are shared out by the prices of all blocks, so all
+        # are prepared before the first is solved.
+        waiting = iter(_shared_out([*waiting], market.n_qpus))
+    for prepared, settings, definite in waiting:
+        system, formed = prepared.system, prepared.formed
         if not solve:
             records.append(prepared.record)
             continue
@@ -135,3 +154,26 @@ def newton_update(
         downhill = gradient if settings.maximize else -gradient
         directions.append((block.parameters, downhill, "first-order"))
     return NewtonUpdate(tuple(records), update=Update.of(directions) if solve else None)
+
+
+class _Waiting(NamedTuple):
+    prepared: PreparedBlock
+    settings: GroupSettings
+    definite: bool
+
+
+def _shared_out(waiting: list[_Waiting], n_qpus: int) -> list[_Waiting]:
+    """Return the blocks decided together, so that the last machine is done soonest."""
+    decisions = [block.prepared.record.decision for block in waiting]
+    if not all(any(q.seconds is not None for q in d.quotes) for d in decisions):
+        return waiting
+    assigned, _ = assign_blocks(decisions, n_qpus)
+    return [
+        block._replace(
+            prepared=dataclasses.replace(
+                block.prepared,
+                record=dataclasses.replace(block.prepared.record, decision=decision),
+            )
+        )
+        for block, decision in zip(waiting, assigned, strict=True)
+    ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from qnewton.cost import DEFAULT_AUDIT, load_hardware
+from qnewton.cost import DEFAULT_AUDIT, Audit, load_hardware
 from qnewton.curvature import Block, Curvature, Evaluation, Kind, Partition
 from qnewton.operators import LinearSystem
 from qnewton.optimizer.attachment import Attachment, LossOf
@@ -79,7 +79,7 @@ class QNewton(ContractOptimizer):
         damping_scale: ``absolute``, or ``max-abs`` for λ = damping · max\|H\|.
         prune: ``None``; an int d keeps at most d entries a row; a float p in (0, 1) chooses d so
             that no row loses more than a share 1-p of its mass to the cap.
-        policy: ``classical``, ``paper``, ``classical-only`` or ``quantum-only``.
+        policy: ``classical``, ``paper``, ``hybrid``, ``classical-only`` or ``quantum-only``.
         hardware: A quantum machine: profile name, path or record; ``None`` for no quantum
             quotes. The quantum policies need one.
         warmup: First-order steps before the first Newton step, or ``auto``, ``paper``, or a
@@ -90,6 +90,10 @@ class QNewton(ContractOptimizer):
         epsilon: Error tolerance at which the quantum solver is priced and emulated.
         readout: How the quantum solver's state is measured, with how many shots or to what
             tolerance; ``None`` for the ideal read-out. Each step draws new outcomes.
+        audit: What the quantum solver's audited price assumes under policy ``hybrid``; ``None``
+            for the defaults of :class:`~qnewton.cost.Audit`.
+        n_qpus: QPUs that under policy ``hybrid`` share a step's blocks with the classical machine,
+            all at work at the same time, so that the step ends soonest by the prices.
         tolerance: Relative residual the classical solvers have to reach; by default 1e-6. With
             ``damping="auto"`` it is the most that is asked, by default 0.1, and falls with √‖g‖:
             far from a minimum a rough direction is worth as much (Eisenstat and Walker 1996).
@@ -168,6 +172,8 @@ class QNewton(ContractOptimizer):
         calibration: Calibration | None = None,
         epsilon: float = 1e-12,
         readout: Readout | None = None,
+        audit: Audit | None = None,
+        n_qpus: int = 1,
         tolerance: float | None = None,
         seed: int = 0,
         survey_every: int = 1,
@@ -209,6 +215,8 @@ class QNewton(ContractOptimizer):
         if survey_every < 1:
             raise ValueError(f"survey_every is {survey_every}; it must be at least 1")
         self.survey_every = survey_every
+        if n_qpus < 1:
+            raise ValueError(f"n_qpus is {n_qpus}; it must be at least 1")
         self.market = Market(
             calibration=calibration or default_calibration(),
             hardware=hardware,
@@ -216,7 +224,8 @@ class QNewton(ContractOptimizer):
             tolerance=tolerance,
             dtype="float32",
             readout=readout,
-            audit=DEFAULT_AUDIT if policy == "hybrid" else None,
+            audit=(audit or DEFAULT_AUDIT) if policy == "hybrid" else None,
+            n_qpus=n_qpus,
         )
         self.records: deque[StepRecord] = deque(maxlen=RECORDS_KEPT)
         self._trainable = TrainableCurvature(
@@ -405,6 +414,7 @@ class QNewton(ContractOptimizer):
         self._hooks = StepHooks()
         self._attachment: Attachment | None = None
         self._warned_no_closure = False
+        self._trials_need_graph = False
 
     @property
     def _sets_damping(self) -> bool:
@@ -430,6 +440,13 @@ class QNewton(ContractOptimizer):
             if again is None:
                 assert self._attachment is not None
                 again = self._attachment.repeat
+            trial = TrialLoss(
+                again,
+                curvature.parameters,
+                self._trainable.module,
+                random_state,
+                self._trials_need_graph,
+            )
             step = SelfDampedStep(
                 curvature=curvature,
                 evaluation=evaluation,
@@ -441,7 +458,7 @@ class QNewton(ContractOptimizer):
                 },
                 sign=one_sign(self.param_groups),
                 solve=functools.partial(self._solve_systems, counters["step"], replicas, clock),
-                trial=TrialLoss(again, curvature.parameters, self._trainable.module, random_state),
+                trial=trial,
                 replicas=replicas,
                 seed=self.seed + counters["step"],
                 clock=clock,
@@ -450,6 +467,7 @@ class QNewton(ContractOptimizer):
                 judged = step.take()
             except FloatingPointError as error:
                 judged = Judged(NOTHING_FOUND, NOT_APPLIED, None, str(error))
+            self._trials_need_graph = trial.needs_graph
         evaluation.release()
         self.records.append(
             step_record(

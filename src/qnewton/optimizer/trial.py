@@ -46,6 +46,10 @@ class TrialLoss:
         parameters: Trainable parameters.
         module: Their module, if known, for its buffers.
         random_state: From before the closure first ran.
+        needs_graph: Whether an earlier step's closure was found to differentiate inside.
+
+    Attributes:
+        needs_graph: The same, and what this step found.
 
     Cost: one forward pass a call.
     """
@@ -56,12 +60,13 @@ class TrialLoss:
         parameters: Sequence[Tensor],
         module: nn.Module | None,
         random_state: RandomState,
+        needs_graph: bool = False,
     ) -> None:
         self._closure = closure
         self._parameters = parameters
         self._module = module
         self._random_state = random_state
-        self._needs_graph = False
+        self.needs_graph = needs_graph
 
     def __call__(self) -> float:
         """Return the loss; the closure has shown before that it returns one number."""
@@ -77,13 +82,13 @@ class TrialLoss:
                     buffer.copy_(kept)
 
     def _evaluate(self) -> float:
-        if not self._needs_graph:
+        if not self.needs_graph:
             try:
                 return self._run(graph=False)
             except RuntimeError:
                 # A closure that differentiates inside (a residual of a differential equation)
                 # needs the graph; whatever else was wrong is raised by the second run.
-                self._needs_graph = True
+                self.needs_graph = True
         return self._run(graph=True)
 
     def _run(self, graph: bool) -> float:

@@ -1,5 +1,6 @@
 """Machines as data: quantum hardware profiles and classical calibrations."""
 
+import statistics
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -65,6 +66,18 @@ class KernelFit:
     samples: tuple[tuple[float, float], ...] = ()
     median_error: float | None = None
 
+    @cached_property
+    def curve(self) -> tuple[tuple[float, float], ...]:
+        """One (work, seconds) an amount of work, ascending; seconds never fall with work."""
+        by_work: dict[float, list[float]] = {}
+        for work, seconds in self.samples:
+            by_work.setdefault(work, []).append(seconds)
+        points, most = [], 0.0
+        for work in sorted(by_work):
+            most = max(most, statistics.median(by_work[work]))
+            points.append((work, most))
+        return tuple(points)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
@@ -111,4 +124,13 @@ class Calibration:
 
     def drift(self, solver: str) -> Drift | None:
         """Return what earlier runs found of a solver's price, or ``None`` if none ran it."""
-        return next((drift for drift in self.drifts if drift.solver == solver), None)
+        return self._by_solver.get(solver)
+
+    @cached_property
+    def timed(self) -> bool:
+        """Whether some of its rates were fitted to timings, rather than written down."""
+        return any(fit.samples for fit in self.fits)
+
+    @cached_property
+    def _by_solver(self) -> dict[str, Drift]:
+        return {drift.solver: drift for drift in reversed(self.drifts)}

@@ -88,12 +88,22 @@ class Quote:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """Which solver a policy chose for one block, from which quotes, and why."""
+    """Which solver a policy chose for one block, from which quotes, and why.
+
+    Attributes:
+        chosen: The solver.
+        quotes: One a candidate.
+        policy: Who chose.
+        reason: In one sentence.
+        machine: Where the blocks of a step share machines that work at the same time: 0, the
+            classical machine, or 1…m, a QPU; ``None`` where one block follows the other.
+    """
 
     chosen: str
     quotes: tuple[Quote, ...]
     policy: str
     reason: str
+    machine: int | None = None
 
     def quote(self, solver: str) -> Quote | None:
         """Return the quote of ``solver``, or ``None`` if it was not asked."""

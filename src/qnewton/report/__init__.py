@@ -1,6 +1,7 @@
 """Pictures, tables and pages, made from run folders alone."""
 
 from qnewton.report.break_even import BreakEven, break_even, break_even_points
+from qnewton.report.layer_map import LayerCell, layer_map
 from qnewton.report.loss_curves import Curve, loss_curves
 from qnewton.report.page import write_report
 from qnewton.report.pictures import curves_of, write_pictures
@@ -12,6 +13,7 @@ from qnewton.report.tables import comparison_table
 __all__ = [
     "BreakEven",
     "Curve",
+    "LayerCell",
     "Picture",
     "break_even",
     "break_even_points",
@@ -20,6 +22,7 @@ __all__ = [
     "csv_text",
     "curves_of",
     "gate_time_size_map",
+    "layer_map",
     "loss_curves",
     "save_chart",
     "stage_breakdown",

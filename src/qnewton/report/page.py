@@ -26,6 +26,7 @@ from qnewton.report.pictures import (
     priced_curve,
 )
 from qnewton.report.quantities import UNKNOWN, number_text, seconds_text, share_text
+from qnewton.report.quantum_solves import quantum_table
 from qnewton.report.save import Picture
 from qnewton.report.style import method_look, solver_look
 from qnewton.report.tables import COMPARISON_HEADERS, NOT_REACHED, comparison_cells
@@ -81,6 +82,8 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
 def _run_page(run: Run) -> str:
     config = run.config
     tables = [step_table(run, "Steps")] if run.steps else []
+    quantum = quantum_table(run)
+    tables += [quantum] if quantum.rows else []
     return _render(
         config,
         title=f"{config.workload}, {method_look(config.policy).label}",

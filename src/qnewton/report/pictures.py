@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 from qnewton.report.break_even import break_even, break_even_points
+from qnewton.report.layer_map import layers_of_run
 from qnewton.report.loss_curves import Curve, drawable_steps, loss_curves
+from qnewton.report.quantum_solves import quantum_solves
 from qnewton.report.save import Picture, save_chart
 from qnewton.report.stage_breakdown import stage_breakdown
 from qnewton.report.style import method_look
@@ -15,7 +17,7 @@ PICTURES_FOLDER = "pictures"
 
 
 def pictures_of_run(run: Run) -> dict[str, Picture]:
-    """Return a run's pictures by heading: loss, break-even gate time, measured stages."""
+    """Return a run's pictures by heading: loss, break-even gate time, solves, measured stages."""
     pictures = {}
     if drawable_steps(run):
         policy = run.config.policy
@@ -97,6 +99,12 @@ def _pictures_of_solves(run: Run, policy: str | None = None) -> dict[str, Pictur
             () if run.config.hardware is None else (run.config.hardware,)
         )
         pictures["Break-even gate time"] = break_even(run, machines, policy)
+    quantum = quantum_solves(run)
+    if quantum is not None:
+        pictures["Quantum solves"] = quantum
+    layers = layers_of_run(run)
+    if layers is not None:
+        pictures["Solver of each layer"] = layers
     if run.steps:
         pictures["Where the measured time went"] = stage_breakdown(run)
     return pictures

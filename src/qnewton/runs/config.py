@@ -34,6 +34,7 @@ class RunConfig:
         profiles: Quantum machines to show beside the run, for comparison only.
         data: Where the workload's data came from; ``None`` in runs that did not record it.
         notes: What the workload had to do without, and what stands in for it.
+        dtype: dtype of the parameters; ``None`` in runs that did not record it.
         schema: Version of the format of the whole folder.
 
     Example:
@@ -58,6 +59,7 @@ class RunConfig:
     profiles: tuple[QuantumHardware, ...] = ()
     data: str | None = None
     notes: tuple[str, ...] = ()
+    dtype: str | None = None
     schema: int = SCHEMA_VERSION
 
 

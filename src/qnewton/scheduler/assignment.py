@@ -119,9 +119,45 @@ def assign_blocks(
                     f"{quote.solver} at {quote.seconds:.3g} s on {where}: all blocks are done in "
                     f"{found.makespan:.3g} s"
                 ),
+                machine=machine,
             )
         )
     return tuple(assigned), found
+
+
+def shared_makespan(
+    decisions: Sequence[Decision], charged: Sequence[Sequence[Quote]]
+) -> float | None:
+    """Return the modelled seconds until the last of the machines that share a step is done.
+
+    Args:
+        decisions: One a block, from :func:`assign_blocks`.
+        charged: The quotes that are paid for each block: of the solver that was chosen and, where
+            it failed, of the classical ones that took over.
+
+    Returns:
+        The seconds; ``None`` where the blocks share no machines, or a quote has no price.
+
+    Example:
+        >>> def priced(solver, machine, seconds):
+        ...     return Quote(solver=solver, machine=machine, seconds=seconds, model="m",
+        ...                  hardware="h")
+        >>> quotes = (priced("lu", "classical", 2.0), priced("qsvt", "quantum", 3.0))
+        >>> block = Decision(chosen="lu", quotes=quotes, policy="hybrid", reason="cheapest")
+        >>> assigned, _ = assign_blocks([block, block])
+        >>> shared_makespan(assigned, [[d.quote(d.chosen)] for d in assigned])
+        3.0
+    """
+    loads: dict[int, float] = {}
+    for decision, quotes in zip(decisions, charged, strict=True):
+        if decision.machine is None:
+            return None
+        for quote in quotes:
+            if quote.seconds is None:
+                return None
+            machine = decision.machine if quote.machine == "quantum" else 0
+            loads[machine] = loads.get(machine, 0.0) + quote.seconds
+    return max(loads.values(), default=None)
 
 
 def _cheapest(quotes: Sequence[Quote], machine: str) -> Quote | None:

@@ -48,6 +48,7 @@ class Market:
         max_products: Most products an iterative classical solver may spend on a system.
         readout: How the quantum solver's state is measured; ``None`` for the ideal read-out.
         audit: What the quantum solver's audited price assumes; ``None`` for the paper's price.
+        n_qpus: QPUs that share a step's blocks with the classical machine under policy hybrid.
     """
 
     calibration: Calibration
@@ -58,6 +59,7 @@ class Market:
     max_products: int = 1000
     readout: Readout | None = None
     audit: Audit | None = None
+    n_qpus: int = 1
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,13 @@ from dataclasses import replace
 from qnewton.cost.direct import lu_inverse_quote
 from qnewton.cost.krylov import A_TRY, MISSED, TRIED
 from qnewton.cost.parts import RESIDUAL, definiteness_known
-from qnewton.operators import DenseOperator, LinearSystem, LowRankOperator, SparseOperator
+from qnewton.operators import (
+    DenseFactor,
+    DenseOperator,
+    LinearSystem,
+    LowRankOperator,
+    SparseOperator,
+)
 from qnewton.records import (
     Attempt,
     BlockRecord,
@@ -20,7 +26,7 @@ from qnewton.records import (
     Quote,
     Representation,
 )
-from qnewton.scheduler.portfolio import Market, quotes
+from qnewton.scheduler.portfolio import Market, candidates
 from qnewton.survey.envelope import envelope
 
 SHARE_OF_A_TRY = 0.5
@@ -54,12 +60,15 @@ def planned_facts(system: LinearSystem, earlier: EarlierFacts | None = None) -> 
     """
     operator, record = system.operator, system.curvature
     held: Representation = "products"
-    rank = columns = entries = filled = None
+    rank = columns = entries = filled = gram = None
+    product = None if record is None else record.product_flops
     forming = None if record is None else record.forming_flops
     if isinstance(operator, LowRankOperator):
         held, rank, columns = "low-rank", operator.rank, operator.factor.shape[1]
         # U·Uᵀ, where curvature knows no cheaper way.
         forming = 2.0 * system.n**2 * columns if forming is None else forming
+        if not isinstance(operator.factor, DenseFactor):
+            product, gram = operator.factor.product_flops, operator.factor.gram_flops
     elif isinstance(operator, SparseOperator):
         held, entries = "sparse", operator.entries
         filled = None if earlier is None else earlier.envelope
@@ -73,7 +82,8 @@ def planned_facts(system: LinearSystem, earlier: EarlierFacts | None = None) -> 
         columns=columns,
         representation=held,
         forming_flops=forming,
-        product_flops=None if record is None else record.product_flops,
+        product_flops=product,
+        gram_flops=gram,
         entries=entries,
         envelope=filled,
         earlier=earlier,
@@ -95,9 +105,9 @@ def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, .
         tuple(
             # The paper's C·N³ has no fixed part and no check: not to be compared with others.
             lu_inverse_quote(market.calibration, facts, market.dtype, as_timed=True)
-            if offer.solver == "lu_inverse"
-            else offer
-            for offer in quotes(facts, market, may_form)
+            if candidate.name == "lu_inverse"
+            else candidate.price(facts, market)
+            for candidate in candidates(market, may_form, facts)
         ),
         facts.earlier,
     )

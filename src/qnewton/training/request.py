@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, TypeVar, get_args
 
+from qnewton.cost import DEFAULT_AUDIT, Audit
 from qnewton.scheduler.policy import POLICIES
 
 OptimizerName = Literal["qnewton", "sgd", "adam"]
@@ -105,6 +106,8 @@ class TrainingRequest(NewtonOptions):
             and then signs; hadamard, one test a component; swap, the same without signs.
         shots: Shots of every read-out, all together.
         readout_tolerance: Instead of shots, the error (0 to 1) that they are chosen for.
+        audit: What the audited price of policy hybrid assumes.
+        qpus: QPUs that under policy hybrid share a step's blocks with the classical machine.
         steps: Steps to take.
         survey_every: Newton steps from one measurement of κ and d to the next, where a quantum
             price needs them.
@@ -116,13 +119,15 @@ class TrainingRequest(NewtonOptions):
     readout: ReadoutName = "ideal"
     shots: int | None = None
     readout_tolerance: float | None = None
+    audit: Audit = DEFAULT_AUDIT
+    qpus: int = 1
     steps: int = 40
     survey_every: int = 1
     checkpoint_every: int = 10
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("steps", "survey_every", "checkpoint_every"):
+        for name in ("steps", "survey_every", "checkpoint_every", "qpus"):
             at_least_one(self, name)
         if self.policy not in POLICIES:
             raise ValueError(f"--policy is {self.policy!r}; choose {', '.join(POLICIES)}")

@@ -68,7 +68,9 @@ def prepare(request: TrainingRequest, workload: Workload, calibration: Calibrati
         data=workload.source,
         notes=workload.notes,
     )
-    return _session(request, config, workload)
+    session = _session(request, config, workload)
+    dtype = str(next(session.model.parameters()).dtype).removeprefix("torch.")
+    return dataclasses.replace(session, config=dataclasses.replace(config, dtype=dtype))
 
 
 def begin(
@@ -172,6 +174,8 @@ def _stepper(
             calibration=calibration,
             epsilon=request.epsilon,
             readout=_readout(request),
+            audit=request.audit,
+            n_qpus=request.qpus,
             max_newton=request.max_newton,
             seed=request.seed,
             survey_every=request.survey_every,

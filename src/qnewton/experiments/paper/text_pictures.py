@@ -7,9 +7,9 @@ import altair as alt
 
 from qnewton.experiments.paper.layer_pricing import StepSolves
 from qnewton.experiments.paper.text_runs import ModelRuns, averaged_losses
-from qnewton.report import Picture
+from qnewton.report import LayerCell, Picture, layer_map
 from qnewton.report.save import inline_data
-from qnewton.report.style import BLACK, GREEN, PLOT_WIDTH, PURPLE, Look, solver_look, themed
+from qnewton.report.style import BLACK, GREEN, PLOT_WIDTH, PURPLE, Look, themed
 
 _LOOKS = {
     "newton": Look("Newton", GREEN),
@@ -77,39 +77,12 @@ def loss_picture(runs: Sequence[ModelRuns]) -> Picture:
 
 def layers_picture(steps: Mapping[str, Sequence[StepSolves]], title: str) -> Picture:
     """Draw, by classical machine, which solver each layer's system goes to at every step."""
-    rows = [
-        {
-            "machine": machine,
-            "step": choice.step,
-            "layer": choice.layer.removeprefix("model."),
-            "n": choice.n,
-            "solver": solver_look(choice.chosen).label,
-        }
+    cells = [
+        LayerCell(
+            machine, choice.step, choice.layer.removeprefix("model."), choice.n, choice.chosen
+        )
         for machine, found in steps.items()
         for step in found
         for choice in step.layers
     ]
-    order = list(dict.fromkeys(row["layer"] for row in rows))
-    used = list(dict.fromkeys(row["solver"] for row in rows))
-    colors = {
-        solver_look(choice.chosen).label: solver_look(choice.chosen).color
-        for found in steps.values()
-        for step in found
-        for choice in step.layers
-    }
-    chart = (
-        alt.Chart(inline_data(rows))
-        .mark_rect()
-        .encode(
-            x=alt.X("step:O", title="step", axis=alt.Axis(labelOverlap=True)),
-            y=alt.Y("layer:N", title=None, sort=order),
-            color=alt.Color(
-                "solver:N",
-                scale=alt.Scale(domain=used, range=[colors[name] for name in used]),
-                legend=alt.Legend(title=None),
-            ),
-        )
-        .properties(width=PLOT_WIDTH * 0.8, height=11 * len(order))
-        .facet(column=alt.Column("machine:N", title=None))
-    )
-    return Picture(themed(chart), rows, title)
+    return layer_map(cells, title)

@@ -1,6 +1,6 @@
 """Quantum linear solvers: the polynomials they apply, and emulation of what they output."""
 
-from qnewton.solvers.quantum.amplification import amplified_queries
+from qnewton.solvers.quantum.amplification import amplified_queries, searched_queries
 from qnewton.solvers.quantum.cks import cks_degree, cks_polynomial
 from qnewton.solvers.quantum.column_inversion import ColumnInversion, invert_by_columns
 from qnewton.solvers.quantum.emulate import ALGORITHMS, emulate
@@ -33,4 +33,5 @@ __all__ = [
     "invert_by_columns",
     "measure",
     "scaled_along",
+    "searched_queries",
 ]

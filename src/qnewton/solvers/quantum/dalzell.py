@@ -6,6 +6,7 @@ spanned by (Ã⁻¹b̂; t). Reflecting e = (0; 1) about it moves e's upper part,
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +24,8 @@ _MU = 0.25
 class KernelFilter:
     """K(x) = -1 + 2(T_ℓ(z) + 1)/(T_ℓ(z₀) + 1), z = (1 + δ² - 2x²)/(1 - δ²), z₀ = z(0).
 
-    K(0) = 1, and K is within 2η of -1 for δ = 1/κ ≤ |x| ≤ 1, where η = 1/(T_ℓ(z₀) + 1): about
-    twice the projector on the kernel, less one.
+    K(0) = 1, and -1 ≤ K ≤ -1 + 4η for δ = 1/κ ≤ |x| ≤ 1, where η = 1/(T_ℓ(z₀) + 1): about twice
+    the projector on the kernel, less one.
 
     Attributes:
         kappa: κ_be.
@@ -55,7 +56,7 @@ class KernelFilter:
         exponent = self.degree * np.log1p(w + np.sqrt(w * (w + 2.0)))
         return exponent + np.log1p(np.exp(-2.0 * exponent)) - math.log(2.0)
 
-    def apply(self, square: "_Square", start: Tensor) -> Tensor:
+    def apply(self, square: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
         """Return K·start by Chebyshev's recurrence in z(GᵀG): ``degree`` products with GᵀG."""
         delta2 = 1.0 / self.kappa**2
 
