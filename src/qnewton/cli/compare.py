@@ -56,6 +56,11 @@ class Compare(NewtonOptions):
         super().__post_init__()
         for name in ("max_sgd_steps", "agreement_every"):
             at_least_one(self, name)
+        if self.damping == "auto":
+            raise ValueError(
+                "--damping is 'auto'; a comparison prices the same systems for every policy, with "
+                "a λ that is a number: give one, or train with 'auto' by qnewton train"
+            )
 
     def run(self) -> None:
         """Run the comparison, write its page, and print its table."""

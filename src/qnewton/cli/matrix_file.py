@@ -12,7 +12,11 @@ MOST_EMULATED = 4096
 MOST_INVERTED = 256
 """Rows up to which the inverse is also emulated column by column, a second or so of work."""
 
+MOST_DEFLATED = 8
+"""Largest eigenpairs that a hybrid split may take out."""
+
 _SYMMETRY = 1e-10
+_RITZ_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,39 @@ def survey_file(path: Path, seed: int) -> tuple[Any, Facts]:
     return matrix, survey(matrix, bounds=("determinant", "trace"), seed=seed)
 
 
+def largest_eigenvalues(matrix: Any, seed: int) -> tuple[tuple[float, ...], int]:
+    """Return the largest |λ| of a matrix, falling, and the products that finding them took.
+
+    By ARPACK's Lanczos, at most nine of them: one more than a split may take out.
+
+    Args:
+        matrix: From :func:`survey_file`.
+        seed: Of the start vector.
+    """
+    import numpy
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    entries = matrix.numpy()
+    n = len(entries)
+    if n <= 4 * MOST_DEFLATED:
+        found, products = numpy.linalg.eigvalsh(entries), n
+    else:
+        products = 0
+
+        def multiply(vector: Any) -> Any:
+            nonlocal products
+            products += 1
+            return entries @ vector
+
+        make: Any = LinearOperator
+        operator = make(entries.shape, matvec=multiply, dtype=entries.dtype)
+        start = numpy.random.default_rng(seed).standard_normal(n)
+        options: Any = {"k": MOST_DEFLATED + 1, "which": "LM", "tol": _RITZ_TOLERANCE}
+        found = eigsh(operator, v0=start, return_eigenvectors=False, **options)
+    falling = sorted((abs(float(value)) for value in found), reverse=True)[: MOST_DEFLATED + 1]
+    return tuple(value for value in falling if value > 0), products
+
+
 def emulate_file(matrix: Any, epsilon: float, seed: int) -> Emulated:
     """Solve A·x = b for a random b with the emulated QSVT solver, and look at the residual.
 
@@ -112,6 +149,7 @@ def emulate_file(matrix: Any, epsilon: float, seed: int) -> Emulated:
             "expected_queries": solution.expected_queries,
             "amplified_queries": solution.amplified_queries,
             "searched_queries": searched_queries(solution.queries, solution.success_probability),
+            "alpha": solution.alpha,
             "kappa_be": solution.kappa,
             "promise_held": solution.promise_held,
             "relative_residual": float(residual / torch.linalg.vector_norm(rhs)),

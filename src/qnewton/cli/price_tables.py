@@ -63,6 +63,19 @@ def term_table(quote: Quote, hardware: QuantumHardware) -> Table:
     return table
 
 
+def deflation_line(split: Quote, whole: Quote) -> str:
+    """Return what taking the largest eigenpairs out classically would save."""
+    on = f"on {machine_text(whole)}"
+    if split.seconds is None or whole.seconds is None:
+        return f"hybrid split: not priced {on}, {split.refused or whole.refused}"
+    if split.terms[-1].name != "deflation":
+        return f"hybrid split: no eigenpair taken out classically lowers the audited price {on}"
+    return (
+        f"hybrid split: {split.assumptions[-1]}; {split.seconds:.3g} s {on} in place of "
+        f"{whole.seconds:.3g} s (modelled), {split.terms[-1].seconds:.3g} s of it for finding them"
+    )
+
+
 def flip_lines(flips: Iterable[Flip]) -> list[str]:
     """Return one line an assumption; its last says so where nothing flips the choice."""
     flips = list(flips)

@@ -1,6 +1,6 @@
 """``qnewton train``: one training run into a run folder."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -57,6 +57,7 @@ class Train(TrainingRequest):
         """Train, or go on training, and print the result."""
         from qnewton.cost import measured_drifts
         from qnewton.report import write_pictures, write_report
+        from qnewton.report.run_summary import coverage_text, quantum_summary, quantum_text
         from qnewton.runs import count_decisions
         from qnewton.training.session import begin, prepare, resume
         from qnewton.workloads import load_workload
@@ -85,6 +86,7 @@ class Train(TrainingRequest):
         keep_drifts(drifts)
         last, metric = result.records[-1], result.metrics[-1]
         decisions = count_decisions(result.records)
+        quantum = quantum_summary(result.records)
         if self.json:
             print_json(
                 {
@@ -96,19 +98,24 @@ class Train(TrainingRequest):
                     "modelled_seconds": metric.modelled_seconds,
                     "decisions": decisions,
                     "drifts": {drift.solver: drift.ratio for drift in drifts},
+                    "newton_share": last.newton_share,
+                    "first_order_blocks": last.first_order_blocks,
+                    "quantum": None if quantum is None else asdict(quantum),
                 }
             )
             return
         chosen = ", ".join(f"{name} {count}×" for name, count in decisions.items())
         drifted = ", ".join(f"{drift.solver} {drift.ratio:.2f}×" for drift in drifts)
         drifted = f"solves took, of their price: {drifted}\n" if drifted else ""
+        notes = (coverage_text(result.records), quantum_text(result.records))
+        noted = "".join(f"{note}\n" for note in notes if note is not None)
         modelled = metric.modelled_seconds
         RESULTS.print(
             f"{len(result.records)} steps, loss {last.loss:.4f}, test accuracy "
             f"{metric.test_accuracy:.1%}; measured {metric.measured_seconds:.2f} s, modelled "
             f"{'unknown' if modelled is None else f'{modelled:.3g} s'}"
             f"{'; solvers: ' + chosen if chosen else ''}\n"
-            f"{drifted}"
+            f"{noted}{drifted}"
             f"run folder {folder}, page {report}",
             highlight=False,
         )

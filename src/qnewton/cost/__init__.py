@@ -1,7 +1,8 @@
 """What solving a system costs, on classical and quantum machines. Torch-free; nothing is timed."""
 
 from qnewton.cost import queries
-from qnewton.cost.audited import AUDITED_EPSILON, DEFAULT_AUDIT, Audit, audited_quote
+from qnewton.cost.audit import AUDITED_EPSILON, DEFAULT_AUDIT, Audit
+from qnewton.cost.audited import audited_quote
 from qnewton.cost.break_even import Flip, Scenario, break_even, kappa_facts
 from qnewton.cost.calibration_store import (
     calibration_path,
@@ -34,7 +35,7 @@ from qnewton.cost.krylov import (
     minres_quote,
     sparse_cg_quote,
 )
-from qnewton.cost.modelled import SurveyFact, modelled_seconds, own_charges
+from qnewton.cost.modelled import SurveyFact, modelled_seconds, own_charges, survey_seconds
 from qnewton.cost.offers import CLASSICAL_PRICES, classical_quotes
 from qnewton.cost.quantum import PAPER_EPSILON, break_even_gate_time, paper_quote
 from qnewton.cost.survey_budget import lanczos_products
@@ -87,6 +88,7 @@ __all__ = [
     "sort_work",
     "sparse_cg_quote",
     "sparse_lu_quote",
+    "survey_seconds",
     "with_drifts",
     "woodbury_quote",
 ]

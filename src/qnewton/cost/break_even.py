@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qnewton.cost.audited import Audit, audited_quote
+from qnewton.cost.audit import Audit
+from qnewton.cost.audited import audited_quote
 from qnewton.cost.offers import classical_quotes
 from qnewton.cost.queries import JENNINGS_MAX_EPSILON, QUERY_SETS
 from qnewton.records import Calibration, Estimate, Facts, Figure, QuantumHardware

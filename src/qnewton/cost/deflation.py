@@ -5,7 +5,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from qnewton.cost.audited import DEFAULT_AUDIT, Audit, audited_quote
+from qnewton.cost.audit import DEFAULT_AUDIT, Audit
+from qnewton.cost.audited import audited_quote
 from qnewton.cost.parts import Draft
 from qnewton.records import Calibration, Facts, PriceTerm, QuantumHardware, Quote
 

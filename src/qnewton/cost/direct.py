@@ -208,7 +208,7 @@ def woodbury_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
         >>> from qnewton.cost import nominal_calibration
         >>> facts = Facts(n=10_000, rank=50, representation="low-rank")
         >>> [term.name for term in woodbury_quote(nominal_calibration(), facts).terms]
-        ['gram', 'factor', 'solve']
+        ['gram', 'solve', 'factor']
     """
     model = "2k²N for UᵀU, Cholesky of k³ in float64, products with U and Uᵀ"
     draft = Draft("woodbury", calibration, facts, dtype, model)

@@ -11,7 +11,14 @@ from typing import Literal, get_args
 
 from qnewton.cost.kernels import cubic_work, matvec_work, price, sort_work
 from qnewton.cost.parts import FORMING
-from qnewton.records import BlockRecord, Calibration, ModelledSeconds, Quote, StepRecord
+from qnewton.records import (
+    BlockRecord,
+    Calibration,
+    Facts,
+    ModelledSeconds,
+    Quote,
+    StepRecord,
+)
 
 SurveyFact = Literal["determinant", "condition", "row_sparsity"]
 """A fact a policy decides with, and so pays for."""
@@ -56,7 +63,8 @@ def modelled_seconds(
 
     Returns:
         Seconds by stage; ``None`` if a part is unknown: flops that nobody counted, a survey
-        without its products, a charged quote that was refused.
+        without its products, a charged quote that was refused, a step that met negative
+        curvature (it solved more than once, or decomposed a block).
 
     Raises:
         ValueError: If the calibration lacks a rate, a block has no charge, or a fact's name is
@@ -84,6 +92,8 @@ def modelled_seconds(
             f"no survey fact is called {sorted(unknown)[0]!r}; the facts are "
             f"{', '.join(get_args(SurveyFact))}"
         )
+    if record.damping is not None and record.damping.negative_curvature is not None:
+        return None
     forward_backward = _gemm(calibration, record.forward_backward_flops, dtype)
     curvature = [
         _gemm(calibration, block.curvature.forming_flops, dtype)
@@ -180,14 +190,39 @@ def _fact(
 ) -> float | None:
     if block.facts.measured_at is not None:
         return 0.0  # an earlier step paid
+    return survey_seconds(fact, block.facts, calibration, dtype)
+
+
+def survey_seconds(
+    fact: SurveyFact, facts: Facts, calibration: Calibration, dtype: str = "float32"
+) -> float | None:
+    """Return the modelled seconds of measuring one fact: the paper's "extra runtime overhead".
+
+    Args:
+        fact: ``determinant``, ``condition`` or ``row_sparsity``.
+        facts: N, and how many products κ took.
+        calibration: The classical machine that measures.
+        dtype: ``float32`` or ``float64``.
+
+    Returns:
+        Seconds; ``None`` where κ was not measured.
+
+    Raises:
+        ValueError: If the calibration lacks a rate.
+
+    Example:
+        >>> from qnewton.cost import nominal_calibration
+        >>> f"{survey_seconds('determinant', Facts(n=1000), nominal_calibration()):.0e}"
+        '2e-02'
+    """
     if fact == "determinant":
-        return price(calibration, "lu", cubic_work(block.n), dtype)
+        return price(calibration, "lu", cubic_work(facts.n), dtype)
     if fact == "row_sparsity":
-        return price(calibration, "elementwise", float(block.n) ** 2, dtype)
-    condition = block.facts.condition
+        return price(calibration, "elementwise", float(facts.n) ** 2, dtype)
+    condition = facts.condition
     if condition is None:
         return None
-    work = matvec_work(block.n, condition.products)
+    work = matvec_work(facts.n, condition.products)
     return price(calibration, "matvec", work, dtype, calls=condition.products)
 
 

@@ -36,11 +36,7 @@ def step_record(
     market: Market,
     damping: DampingRecord | None = None,
 ) -> StepRecord:
-    """Return what a step measured and did, with every stage priced where its work is known.
-
-    A step that met negative curvature solved more than once, or decomposed a block: no price
-    covers that yet, so it has none.
-    """
+    """Return what a step measured and did, with every stage priced where its work is known."""
     record = StepRecord(
         step=step,
         phase=phase,
@@ -56,8 +52,6 @@ def step_record(
         blocks=blocks,
         damping=damping,
     )
-    if damping is not None and damping.negative_curvature is not None:
-        return record
     if evaluation.forward_backward_flops is None:
         return record  # no stage without its work, no price for the step
     charged = own_charges(record)

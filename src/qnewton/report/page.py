@@ -27,6 +27,7 @@ from qnewton.report.pictures import (
 )
 from qnewton.report.quantities import UNKNOWN, number_text, seconds_text, share_text
 from qnewton.report.quantum_solves import quantum_table
+from qnewton.report.run_summary import coverage_text, quantum_text
 from qnewton.report.save import Picture
 from qnewton.report.style import method_look, solver_look
 from qnewton.report.tables import COMPARISON_HEADERS, NOT_REACHED, comparison_cells
@@ -143,6 +144,10 @@ def _run_tiles(run: Run) -> list[tuple[str, str]]:
     decisions = [
         f"{solver_look(solver).label} {count}" for solver, count in run.decisions().items()
     ]
+    told = [
+        ("Newton's share", coverage_text(run.steps)),
+        ("quantum solver", quantum_text(run.steps)),
+    ]
     return [
         ("steps", str(len(run.steps))),
         ("last loss", number_text(run.steps[-1].loss if run.steps else None)),
@@ -150,6 +155,7 @@ def _run_tiles(run: Run) -> list[tuple[str, str]]:
         ("measured total", seconds_text(sum(step.measured.total for step in run.steps))),
         ("modelled total", seconds_text(sum(modelled) if whole else None)),
         ("solvers chosen", ", ".join(decisions) or UNKNOWN),
+        *((title, text) for title, text in told if text is not None),
     ]
 
 

@@ -82,8 +82,8 @@ def train(
         record = stepper.step(closure)
         records.append(record)
         measured += record.measured.total
-        if modelled is not None and record.modelled is not None:
-            modelled += record.modelled.total
+        if modelled is not None:
+            modelled = None if record.modelled is None else modelled + record.modelled.total
         done, metric = len(records), None
         if done % workload.evaluate_every == 0 or done == steps:
             loss, accuracy = workload.evaluate(model)

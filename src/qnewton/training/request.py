@@ -22,12 +22,13 @@ class NewtonOptions:
         workload: What to train.
         target: Stop at this test accuracy (0 to 1).
         lr: Length of a step; the default is the workload's for Newton, 0.1 for sgd, 0.001 for
-            adam.
+            adam; 1 where the damping sets itself.
         batch_size: Samples a step; the default is the workload's.
         curvature: The matrix of Newton's system: the exact hessian, the generalised Gauss-Newton
             matrix (ggn), or the empirical fisher.
         blocks: Parameters that share a Newton system: all (full), a layer, or a tensor.
-        damping: The λ of H + λI.
+        damping: The λ of H + λI; or auto, which sets λ and the length of every step by what the
+            loss did, as QNewton does where nothing is set.
         relative_damping: Read damping as a share of the largest entry: λ = damping·max|H|.
         max_newton: Unknowns of the largest block with a Newton system; larger ones take
             first-order steps.
@@ -48,7 +49,7 @@ class NewtonOptions:
     batch_size: int | None = None
     curvature: Literal["hessian", "ggn", "fisher"] = "hessian"
     blocks: Literal["full", "layer", "tensor"] = "full"
-    damping: float = 1.0
+    damping: float | Literal["auto"] = 1.0
     relative_damping: bool = False
     max_newton: int | None = None
     prune_count: int | None = None
@@ -64,12 +65,16 @@ class NewtonOptions:
             at_least_one(self, name)
         for name in ("damping", "first_order_lr", "lr"):
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= 0):
+            if value in (None, "auto"):
+                continue
+            if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{_flag(name)} is {value}; it must be finite and 0 or more")
         for name in ("target", "prune_mass", "epsilon"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1:
                 raise ValueError(f"{_flag(name)} is {value}; it must lie between 0 and 1")
+        if self.damping == "auto" and self.relative_damping:
+            raise ValueError("--relative-damping needs a --damping that is a number, not 'auto'")
         if self.prune_count is not None and self.prune_mass is not None:
             raise ValueError("--prune-count and --prune-mass exclude each other; give one")
         if not 0 <= self.seed < 2**31:

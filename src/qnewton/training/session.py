@@ -48,7 +48,8 @@ def prepare(request: TrainingRequest, workload: Workload, calibration: Calibrati
         ValueError: If the request names something that does not exist.
     """
     if request.lr is None:
-        lr = {"qnewton": workload.newton_lr, **FIRST_ORDER_LR}[request.optimizer]
+        newton_lr = 1.0 if request.damping == "auto" else workload.newton_lr
+        lr = {"qnewton": newton_lr, **FIRST_ORDER_LR}[request.optimizer]
         request = dataclasses.replace(request, lr=lr)
     name = request.quantum_hardware
     hardware = load_hardware(name) if name is not None else None

@@ -61,7 +61,7 @@ def searched_queries(queries: int, success_probability: float) -> float:
 
     Example:
         >>> round(searched_queries(100, 1e-4)), round(amplified_queries(100, 1e-4))
-        (32303, 13800)
+        (28839, 13800)
     """
     _check(success_probability)
     angle = math.asin(math.sqrt(success_probability))
