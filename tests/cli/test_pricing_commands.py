@@ -80,3 +80,33 @@ def test_a_wrong_request_is_one_line(qnewton, words, said):
     assert (code, output) == (2, "")
     assert said in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_the_survey_is_priced_and_a_split_where_it_helps(qnewton):
+    rng = np.random.default_rng(1)
+    basis, _ = np.linalg.qr(rng.standard_normal((60, 60)))
+    values = np.concatenate([[3e3, 1e3], np.linspace(1.0, 2.0, 58)])
+    np.save("A.npy", (basis * values) @ basis.T)
+    entries = np.load("A.npy")
+    np.save("A.npy", (entries + entries.T) / 2)
+    command = ("price", "--matrix", "A.npy", "--error-correction", "perfect")
+    code, output, error = qnewton(*command, "--json")
+    assert code == 0, error
+    found = json.loads(output)
+    assert found["survey_s"] > 0
+    whole = min(q["seconds"] for q in found["audited"] if q["seconds"] is not None)
+    split = found["deflated"]
+    # κ falls from 3,000 to about 2, and the count of queries with it.
+    assert split["seconds"] < whole / 100
+    assert split["terms"][-1]["name"] == "deflation"
+    assert sum(term["seconds"] for term in split["terms"]) == pytest.approx(split["seconds"])
+    assert found["emulated"]["figures"]["alpha"] == pytest.approx(3e3, rel=1e-6)
+    _, output, _ = qnewton(*command)
+    assert "hybrid split: the" in output
+    assert "measuring κ and d took" in output
+
+
+def test_a_given_condition_number_is_charged_the_most_a_survey_may_take(qnewton):
+    code, output, error = qnewton("price", "--n", "500", "--kappa", "30", "--json")
+    assert code == 0, error
+    assert json.loads(output)["survey_s"] > 0

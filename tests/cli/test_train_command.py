@@ -131,3 +131,33 @@ def test_a_folder_that_cannot_be_made_is_a_wrong_request(qnewton) -> None:
     assert code == 2
     assert error.splitlines()[-1].startswith("qnewton: cannot create file/run")
     assert Path("file").read_text() == "not a folder"
+
+
+def test_damping_that_sets_itself_trains_and_replays(qnewton) -> None:
+    options = ["--damping", "auto", "--steps", "4", "--blocks", "layer"]
+    code, output, error = qnewton("train", "digits", *options, "--out", "run", "--json")
+    assert code == 0, error
+    run = read_run("run")
+    assert run.config.options["damping"] == "auto"
+    assert run.config.options["lr"] == 1.0
+    assert all(step.damping is not None for step in run.steps)
+    assert run.steps[-1].loss < run.steps[0].loss
+    code, output, error = qnewton("replay", "run", "--json")
+    assert code == 0, error
+    rows = {row["policy"]: row for row in json.loads(output)["rows"]}
+    assert rows["classical"]["changed_decisions"] == 0
+
+
+def test_the_summary_says_what_newton_covers(qnewton) -> None:
+    options = ["--blocks", "layer", "--max-newton", "300", "--steps", "2", "--out", "run"]
+    code, output, error = qnewton("train", "digits", *options)
+    assert code == 0, error
+    said = " ".join(output.split())
+    assert "Newton covers 29.8% of the parameters; above max_newton, on first-order steps" in said
+
+
+def test_the_summary_says_what_the_quantum_solver_reported(qnewton) -> None:
+    options = ["--policy", "quantum-only", "--steps", "1", "--out", "run"]
+    code, output, error = qnewton("train", "digits", *options)
+    assert code == 0, error
+    assert "1 quantum solve, emulated: success probability at least" in " ".join(output.split())

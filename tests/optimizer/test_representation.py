@@ -1,6 +1,7 @@
 """Blocks too large to be formed: known from shapes, solved by products, never allocated."""
 
 import resource
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from qnewton import QNewton
+from qnewton.cost import nominal_calibration
+from qnewton.cost.krylov import A_TRY
 from qnewton.optimizer.representation import bytes_text
 
 
@@ -101,3 +104,34 @@ def test_ten_million_parameters_allocate_no_dense_block():
 
 def test_sizes_in_words():
     assert [bytes_text(n) for n in (0, 999, 1000, 10**18)] == ["0 B", "999 B", "1 kB", "1e+03 PB"]
+
+
+@pytest.mark.parametrize("treated", [{"prune": 0.9}, {"damping_scale": "max-abs"}])
+def test_a_block_that_has_to_be_formed_gets_tries_and_learns_from_them_too(treated):
+    net = wide_net()
+    # Slow factorisations, so that a try of CG can afford some products.
+    slow = nominal_calibration()
+    fits = tuple(
+        replace(fit, seconds_per_unit=1e3 * fit.seconds_per_unit)
+        if fit.kernel in ("lu", "lu_inverse", "cholesky", "ldl")
+        else fit
+        for fit in slow.fits
+    )
+    optimizer = QNewton(
+        net, curvature="ggn", damping=1.0, calibration=replace(slow, fits=fits), **treated
+    )
+    closure = closure_of(net)
+    optimizer.step(closure)
+    (first, *_) = optimizer.records[-1].blocks
+    assert first.facts.representation in ("formed", "sparse")
+    quote = first.decision.quote("cg") or first.decision.quote("sparse_cg")
+    assert quote is not None
+    assert quote.model == A_TRY
+    optimizer.step(closure)
+    (second, *_) = optimizer.records[-1].blocks
+    assert second.facts.earlier is not None
+    assert second.facts.earlier.cg_products == first.attempts[0].products
+    again = second.decision.quote(first.attempts[0].solver)
+    assert again is not None
+    assert again.products == first.attempts[0].products
+    assert again.model != A_TRY

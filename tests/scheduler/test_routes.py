@@ -89,7 +89,7 @@ def test_no_try_where_a_fifth_of_the_others_buys_no_products():
     ("earlier", "says"),
     [
         (EarlierFacts(step=3, tolerance=1e-6, cg_unfinished=40), "40 products at step 3"),
-        (EarlierFacts(step=3, definiteness="indefinite"), "indefinite, as step 3 found"),
+        (EarlierFacts(step=3, definiteness="indefinite"), "indefinite, as an earlier step found"),
     ],
 )
 def test_what_failed_at_the_last_step_is_not_tried_again(earlier: EarlierFacts, says: str):
@@ -239,3 +239,20 @@ def test_what_minres_spent_on_an_indefinite_matrix_is_kept():
     record = solved_by(replace(attempt("minres", "solved", 30), definiteness="indefinite"))
     left = facts_left(record, 5, 1e-6, None)
     assert (left.definiteness, left.minres_products) == ("indefinite", 30)
+
+
+def test_prices_by_shape_are_those_made_anew():
+    known = market(replace(nominal_calibration()))
+    for earlier in (
+        None,
+        EarlierFacts(step=3, tolerance=1e-6, cg_products=7, definiteness="positive"),
+        EarlierFacts(step=5, tolerance=1e-6, cg_products=9, definiteness="positive"),
+        EarlierFacts(step=6, definiteness="indefinite"),
+        EarlierFacts(step=7, definiteness="indefinite"),
+    ):
+        facts = Facts(n=300, representation="formed", earlier=earlier)
+        unknown = replace(known.calibration)
+        assert not unknown.memo
+        anew = price_routes(facts, replace(known, calibration=unknown), may_form=True)
+        assert price_routes(facts, known, may_form=True) == anew
+    assert len(known.calibration.memo) == 3

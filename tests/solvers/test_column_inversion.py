@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from qnewton.solvers.quantum import Readout, emulate, invert_by_columns
+from qnewton.solvers.quantum import (
+    Emulator,
+    InversePolynomial,
+    Readout,
+    emulate,
+    invert_by_columns,
+)
 
 
 @pytest.mark.parametrize("indefinite", [False, True])
@@ -35,3 +41,35 @@ def test_shots_are_paid_for_every_column(cases):
     exact = torch.linalg.solve(matrix, rhs)
     for direction in (found.direction, found.single):
         assert float((direction - exact).norm() / exact.norm()) < 0.05
+
+
+@pytest.mark.parametrize("algorithm", ["qsvt", "hhl", "dalzell"])
+@pytest.mark.parametrize("mode", ["products", "eigen", "krylov"])
+def test_a_prepared_solver_gives_what_one_made_anew_does(cases, algorithm, mode):
+    matrix = cases.rotated(cases.spread(10, 5.0, indefinite=True), 0, torch.float64)
+    emulator = Emulator(matrix, algorithm, 1e-3, mode=mode)
+    for seed in (1, 2):
+        rhs = cases.vector(10, seed)
+        alone = emulate(matrix, rhs, algorithm, 1e-3, mode=mode)
+        again = emulator.solve(rhs)
+        assert torch.equal(again.direction, alone.direction)
+        assert again.success_probability == alone.success_probability
+        assert (again.queries, again.alpha, again.kappa) == (
+            alone.queries,
+            alone.alpha,
+            alone.kappa,
+        )
+
+
+def test_the_polynomial_is_evaluated_once_for_all_columns(cases, monkeypatch):
+    calls: list[int] = []
+    evaluate = InversePolynomial.evaluate
+
+    def counted(self, x):
+        calls.append(len(x))
+        return evaluate(self, x)
+
+    monkeypatch.setattr(InversePolynomial, "evaluate", counted)
+    matrix = cases.rotated(cases.spread(12, 9.0), 0, torch.float64)
+    invert_by_columns(matrix, cases.vector(12, 1), epsilon=1e-6, mode="eigen")
+    assert calls == [12]

@@ -210,10 +210,10 @@ def definiteness_known(facts: Facts) -> tuple[Definiteness | None, str]:
         >>> from qnewton.records import EarlierFacts
         >>> earlier = EarlierFacts(step=4, definiteness="indefinite")
         >>> definiteness_known(Facts(n=3, earlier=earlier))
-        ('indefinite', ', as step 4 found')
+        ('indefinite', ', as an earlier step found')
     """
     if facts.definiteness is not None:
         return facts.definiteness, ""
     if facts.earlier is not None and facts.earlier.definiteness is not None:
-        return facts.earlier.definiteness, f", as step {facts.earlier.step} found"
+        return facts.earlier.definiteness, ", as an earlier step found"
     return None, ""

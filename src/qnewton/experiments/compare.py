@@ -12,7 +12,7 @@ from qnewton.records import Calibration
 from qnewton.runs import Comparison, ComparisonRow, create_folder, write_comparison
 from qnewton.training.loop import Progress, TrainingResult
 from qnewton.training.request import TrainingRequest
-from qnewton.training.session import Session, begin, prepare
+from qnewton.training.session import Session, begin, prepare, resolved
 from qnewton.training.steppers import NewtonStepper
 from qnewton.workloads import Workload
 
@@ -92,7 +92,7 @@ def compare(
     training = request.training
     target = workload.target_accuracy if training.target is None else training.target
     training = dataclasses.replace(
-        training, target=target, hardware=training.hardware or "attosecond"
+        resolved(training, workload), target=target, hardware=training.hardware or "attosecond"
     )
     newton = _sessions(training, workload, calibration)
     create_folder(

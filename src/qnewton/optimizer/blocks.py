@@ -137,6 +137,8 @@ def prepare_block(
         and settings.damping_scale == "absolute"
         and (not formed or _forming_is_priced(system))
     )
+    # Pruned and relatively damped blocks have to be formed, but are priced like any other.
+    priced_as_held = formed and plan.routes and policy == "classical" and not measure
     if formed and not routed:
         with clock.stage("curvature"):
             curvature = DenseOperator(curvature.dense())
@@ -173,12 +175,15 @@ def prepare_block(
             facts = planned_facts(treated, earlier)
         elif routed:
             facts = planned_facts(system, earlier)
+        elif priced_as_held:
+            facts = planned_facts(treated, earlier)
         else:
             notes = () if formed else ("not formed: N is above max_dense",)
             facts = Facts(n=system.n, batch=batch, rank=rank, notes=notes)
         if surveyed is not None:
             facts = with_survey(facts, surveyed)
-    price = price_routes if routed or facts.representation == "sparse" else quotes
+    by_routes = routed or priced_as_held or facts.representation == "sparse"
+    price = price_routes if by_routes else quotes
     offers = price(facts, block_market, formed)
     if definite and policy == "classical":
         offers = tuple(_unless_blind(offer) for offer in offers)

@@ -3,6 +3,7 @@
 import statistics
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +122,11 @@ class Calibration:
     @cached_property
     def _by_kernel(self) -> dict[tuple[str, str], KernelFit]:
         return {(fit.kernel, fit.dtype): fit for fit in reversed(self.fits)}
+
+    @cached_property
+    def memo(self) -> dict[Any, Any]:
+        """What was computed from it alone, kept by who did; no part of its value."""
+        return {}
 
     def drift(self, solver: str) -> Drift | None:
         """Return what earlier runs found of a solver's price, or ``None`` if none ran it."""

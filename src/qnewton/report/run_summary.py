@@ -65,8 +65,9 @@ def quantum_text(steps: Sequence[StepRecord]) -> str | None:
     summary = quantum_summary(steps)
     if summary is None:
         return None
+    many = "s" if summary.solves > 1 else ""
     text = (
-        f"{summary.solves} quantum solves, emulated: success probability at least "
+        f"{summary.solves} quantum solve{many}, emulated: success probability at least "
         f"{number_text(summary.lowest_success)}, {number_text(summary.median_queries)} queries "
         "until success (median)"
     )

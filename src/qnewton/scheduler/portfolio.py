@@ -73,6 +73,7 @@ class Candidate:
         run: Solves a system.
         needs_entries: Whether it reads all N² entries, rather than what the matrix is held by.
         needs: The representation without which it is no candidate; ``None`` if any will do.
+        direct: Whether it factorises: its price hangs on shapes and signs, on no earlier products.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Candidate:
     run: Callable[[LinearSystem, Facts, Market], Solution]
     needs_entries: bool
     needs: Representation | None = None
+    direct: bool = False
 
 
 def _classical(
@@ -88,11 +90,12 @@ def _classical(
     price: Callable[[Facts, Market], Quote],
     needs_entries: bool = True,
     needs: Representation | None = None,
+    direct: bool = True,
 ) -> Candidate:
     def run(system: LinearSystem, facts: Facts, market: Market) -> Solution:
         return solve(system, name, tolerance=market.tolerance, max_products=market.max_products)
 
-    return Candidate(name, "classical", price, run, needs_entries, needs)
+    return Candidate(name, "classical", price, run, needs_entries, needs, direct)
 
 
 def _run_qsvt(system: LinearSystem, facts: Facts, market: Market) -> Solution:
@@ -133,12 +136,14 @@ PORTFOLIO: tuple[Candidate, ...] = (
         "cg",
         lambda f, m: cg_quote(m.calibration, f, m.dtype, tolerance=m.tolerance),
         needs_entries=False,
+        direct=False,
     ),
     _classical("ldl", lambda f, m: ldl_quote(m.calibration, f, m.dtype)),
     _classical(
         "minres",
         lambda f, m: minres_quote(m.calibration, f, m.dtype, tolerance=m.tolerance),
         needs_entries=False,
+        direct=False,
     ),
     _classical(
         "woodbury",
@@ -151,6 +156,7 @@ PORTFOLIO: tuple[Candidate, ...] = (
         lambda f, m: sparse_cg_quote(m.calibration, f, m.dtype, tolerance=m.tolerance),
         needs_entries=False,
         needs="sparse",
+        direct=False,
     ),
     _classical(
         "sparse_lu",

@@ -26,7 +26,7 @@ from qnewton.records import (
     Quote,
     Representation,
 )
-from qnewton.scheduler.portfolio import Market, candidates
+from qnewton.scheduler.portfolio import Candidate, Market, candidates
 from qnewton.survey.envelope import envelope
 
 SHARE_OF_A_TRY = 0.5
@@ -35,6 +35,7 @@ SHARE_OF_A_TRY = 0.5
 A try is made once: it lengthens one step by half at most, and later ones know of it.
 """
 
+_MOST_SHAPES = 512  # whose prices are kept
 _FEWEST = 4  # products below which a try tells nothing
 # Half as many again as foretold: fits of convergence are not exact.
 _PATIENCE = 1.5
@@ -99,16 +100,12 @@ def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, .
         market: The machines.
         may_form: Whether entries may be formed.
 
-    Cost: some microseconds a candidate.
+    Cost: some microseconds a candidate; those that factorise are priced once for a shape.
     """
+    found = candidates(market, may_form, facts)
+    direct = _direct_quotes(found, facts, market)
     offers = _without_failed(
-        tuple(
-            # The paper's C·N³ has no fixed part and no check: not to be compared with others.
-            lu_inverse_quote(market.calibration, facts, market.dtype, as_timed=True)
-            if candidate.name == "lu_inverse"
-            else candidate.price(facts, market)
-            for candidate in candidates(market, may_form, facts)
-        ),
+        tuple(direct.get(c.name) or c.price(facts, market) for c in found),
         facts.earlier,
     )
     others = [o.seconds for o in offers if o.machine == "classical" and o.seconds is not None]
@@ -126,6 +123,31 @@ def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, .
             # One more of MINRES, which come second: conjugate gradients also prove the signs.
             most = most if tried.max_products is None else tried.max_products + 1
     return tuple(_bounded(by_solver[offer.solver], facts.earlier) for offer in offers)
+
+
+def _direct_quotes(found: tuple[Candidate, ...], facts: Facts, market: Market) -> dict[str, Quote]:
+    """Return the quotes of solvers that factorise, from the calibration's memo where they are."""
+    earlier = facts.earlier
+    if earlier is not None:
+        # All they take from an earlier step are the signs.
+        signs = EarlierFacts(step=0, definiteness=earlier.definiteness)
+        facts = replace(facts, earlier=signs)
+    memo = market.calibration.memo
+    key = (facts, market.dtype, tuple(candidate.name for candidate in found))
+    quotes = memo.get(key)
+    if quotes is None:
+        if len(memo) >= _MOST_SHAPES:
+            memo.clear()
+        quotes = {
+            # The paper's C·N³ has no fixed part and no check: not to be compared with others.
+            candidate.name: lu_inverse_quote(market.calibration, facts, market.dtype, as_timed=True)
+            if candidate.name == "lu_inverse"
+            else candidate.price(facts, market)
+            for candidate in found
+            if candidate.direct
+        }
+        memo[key] = quotes
+    return quotes
 
 
 def _dearer(offer: Quote, other: Quote | None) -> bool:

@@ -25,13 +25,17 @@ class NewtonOptions:
             adam; 1 where the damping sets itself.
         batch_size: Samples a step; the default is the workload's.
         curvature: The matrix of Newton's system: the exact hessian, the generalised Gauss-Newton
-            matrix (ggn), or the empirical fisher.
-        blocks: Parameters that share a Newton system: all (full), a layer, or a tensor.
-        damping: The λ of H + λI; or auto, which sets λ and the length of every step by what the
-            loss did, as QNewton does where nothing is set.
+            matrix (ggn), or the empirical fisher. The default is the workload's: hessian, but
+            fisher for language models.
+        blocks: Parameters that share a Newton system: all (full), a layer, or a tensor; the
+            default is the workload's: full, but layer for language models.
+        damping: The λ of H + λI; the default is the workload's: 1, but 0.01 for language models.
+            Or auto, which sets λ and the length of every step by what the loss did, as QNewton
+            does where nothing is set.
         relative_damping: Read damping as a share of the largest entry: λ = damping·max|H|.
         max_newton: Unknowns of the largest block with a Newton system; larger ones take
-            first-order steps.
+            first-order steps. The default is the workload's: no limit, but 20,000 for language
+            models.
         prune_count: Keep at most this many entries a row, symmetrically.
         prune_mass: Keep about this share (0 to 1) of every row's absolute sum, symmetrically.
         warmup: First-order steps before Newton starts: a count; auto, until the chosen solve is
@@ -47,9 +51,9 @@ class NewtonOptions:
     target: float | None = None
     lr: float | None = None
     batch_size: int | None = None
-    curvature: Literal["hessian", "ggn", "fisher"] = "hessian"
-    blocks: Literal["full", "layer", "tensor"] = "full"
-    damping: float | Literal["auto"] = 1.0
+    curvature: Literal["hessian", "ggn", "fisher"] | None = None
+    blocks: Literal["full", "layer", "tensor"] | None = None
+    damping: float | Literal["auto"] | None = None
     relative_damping: bool = False
     max_newton: int | None = None
     prune_count: int | None = None

@@ -47,10 +47,7 @@ def prepare(request: TrainingRequest, workload: Workload, calibration: Calibrati
     Raises:
         ValueError: If the request names something that does not exist.
     """
-    if request.lr is None:
-        newton_lr = 1.0 if request.damping == "auto" else workload.newton_lr
-        lr = {"qnewton": newton_lr, **FIRST_ORDER_LR}[request.optimizer]
-        request = dataclasses.replace(request, lr=lr)
+    request = resolved(request, workload)
     name = request.quantum_hardware
     hardware = load_hardware(name) if name is not None else None
     config = RunConfig(
@@ -72,6 +69,25 @@ def prepare(request: TrainingRequest, workload: Workload, calibration: Calibrati
     session = _session(request, config, workload)
     dtype = str(next(session.model.parameters()).dtype).removeprefix("torch.")
     return dataclasses.replace(session, config=dataclasses.replace(config, dtype=dtype))
+
+
+def resolved(request: TrainingRequest, workload: Workload) -> TrainingRequest:
+    """Return ``request`` with everything that it leaves to the workload filled in."""
+    lr, automatic = request.lr, request.damping == "auto"
+    if lr is None:
+        newton_lr = 1.0 if automatic else workload.newton_lr
+        lr = {"qnewton": newton_lr, **FIRST_ORDER_LR}[request.optimizer]
+    max_newton = request.max_newton
+    if max_newton is None and not automatic:
+        max_newton = workload.newton.max_newton
+    return dataclasses.replace(
+        request,
+        lr=lr,
+        curvature=request.curvature or workload.newton.curvature,
+        blocks=request.blocks or workload.newton.blocks,
+        damping=workload.newton.damping if request.damping is None else request.damping,
+        max_newton=max_newton,
+    )
 
 
 def begin(
@@ -159,6 +175,8 @@ def _stepper(
     if request.optimizer == "adam":
         adam = torch.optim.Adam(model.parameters(), lr=request.lr)
         return FirstOrderStepper(adam, model, calibration)
+    assert request.curvature is not None
+    assert request.damping is not None
     return NewtonStepper(
         QNewton(
             model,

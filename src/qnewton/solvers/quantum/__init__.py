@@ -3,7 +3,7 @@
 from qnewton.solvers.quantum.amplification import amplified_queries, searched_queries
 from qnewton.solvers.quantum.cks import cks_degree, cks_polynomial
 from qnewton.solvers.quantum.column_inversion import ColumnInversion, invert_by_columns
-from qnewton.solvers.quantum.emulate import ALGORITHMS, emulate
+from qnewton.solvers.quantum.emulate import ALGORITHMS, Emulator, emulate
 from qnewton.solvers.quantum.hhl import Clock
 from qnewton.solvers.quantum.output import QuantumSolution
 from qnewton.solvers.quantum.polynomials import (
@@ -19,6 +19,7 @@ __all__ = [
     "ALGORITHMS",
     "Clock",
     "ColumnInversion",
+    "Emulator",
     "InversePolynomial",
     "Measurement",
     "QuantumSolution",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from qnewton.operators import DenseOperator, SymmetricOperator
 from qnewton.solvers.options import Mode
-from qnewton.solvers.quantum.emulate import emulate
+from qnewton.solvers.quantum.emulate import Emulator
 from qnewton.solvers.quantum.readout import Readout
 
 
@@ -68,7 +68,7 @@ def invert_by_columns(
     Raises:
         ValueError: As ``emulate`` does.
 
-    Cost: N + 1 emulations.
+    Cost: N + 1 solves of one :class:`~qnewton.solvers.quantum.Emulator`.
 
     Reference: P. Li et al., arXiv:2405.00252, Eq. 1 and Section IV-D.
 
@@ -81,17 +81,15 @@ def invert_by_columns(
         2.0
     """
     operator = matrix if isinstance(matrix, SymmetricOperator) else DenseOperator(matrix)
-    single = emulate(operator, rhs, "qsvt", epsilon, alpha, kappa, readout=readout, mode=mode)
+    emulator = Emulator(operator, "qsvt", epsilon, alpha, kappa, mode=mode, for_rhs=rhs)
+    single = emulator.solve(rhs, readout)
     columns, queries, shots, queries_read = [], 0.0, 0, 0.0
     for index in range(operator.n):
         on_column(index)
         unit = torch.zeros(operator.n, dtype=operator.dtype, device=operator.device)
         unit[index] = 1.0
         drawn = None if readout is None else replace(readout, seed=readout.seed + 1 + index)
-        # The first solve's α and κ, so that they are not measured N times.
-        column = emulate(
-            operator, unit, "qsvt", epsilon, single.alpha, single.kappa, readout=drawn, mode=mode
-        )
+        column = emulator.solve(unit, drawn)
         columns.append(column.direction)
         queries += column.expected_queries
         if column.measurement is not None:

@@ -40,12 +40,32 @@ class Applied:
     mode: Mode
 
 
+class Eigenbasis:
+    """All eigenpairs of A, and a polynomial's values on them, evaluated once for many vectors.
+
+    Args:
+        values: The N eigenvalues, float64.
+        vectors: Eigenvectors as columns, [N, N].
+    """
+
+    def __init__(self, values: Tensor, vectors: Tensor) -> None:
+        self.values = values
+        self.vectors = vectors
+        self._kept: tuple[QSVT, Tensor] | None = None
+
+    def factors(self, solver: QSVT) -> Tensor:
+        """Return P(λ/α)/max|P| at every eigenvalue, from the coefficients of ``solver``'s P."""
+        if self._kept is None or self._kept[0] is not solver:
+            self._kept = (solver, solver.by_clenshaw(self.values))
+        return self._kept[1]
+
+
 def apply(
     solver: QSVT | Dalzell | HHL,
     operator: SymmetricOperator,
     start: Tensor,
     mode: Mode,
-    eigenpairs: tuple[Tensor, Tensor] | None,
+    basis: Eigenbasis | None,
     epsilon: float,
     alpha: float,
 ) -> Applied:
@@ -56,12 +76,12 @@ def apply(
         operator: A in float64.
         start: b̂.
         mode: As ``emulate`` takes it.
-        eigenpairs: All of A's, for mode ``eigen``.
+        basis: A's eigenpairs, for mode ``eigen``.
         epsilon: The error asked for.
         alpha: α.
     """
-    if eigenpairs is not None:
-        return _by_eigenvalues(solver, *eigenpairs, start)
+    if basis is not None:
+        return _by_eigenvalues(solver, basis, start)
     if mode == "auto":
         cheap = 2.0 * operator.n**2 * solver.queries <= _MOST_OPERATIONS
         mode = "products" if cheap else "krylov"
@@ -77,19 +97,17 @@ def apply(
     )
 
 
-def _by_eigenvalues(
-    solver: QSVT | Dalzell | HHL, values: Tensor, vectors: Tensor, start: Tensor
-) -> Applied:
-    weights = vectors.mT @ start
-    theta, w = values.cpu().numpy(), weights.cpu().numpy()
+def _by_eigenvalues(solver: QSVT | Dalzell | HHL, basis: Eigenbasis, start: Tensor) -> Applied:
+    weights = basis.vectors.mT @ start
     if isinstance(solver, QSVT):
-        y = solver.by_clenshaw(values, weights)
+        y = basis.factors(solver) * weights
         probability = float(y @ y)
     else:
-        found, probability = solver.coefficients(theta, w)
+        theta = basis.values.cpu().numpy()
+        found, probability = solver.coefficients(theta, weights.cpu().numpy())
         y = torch.as_tensor(found, device=start.device)
     return Applied(
-        image=vectors @ y, probability=probability, resolved=True, products=0, mode="eigen"
+        image=basis.vectors @ y, probability=probability, resolved=True, products=0, mode="eigen"
     )
 
 

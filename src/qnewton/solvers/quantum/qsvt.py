@@ -62,10 +62,10 @@ class QSVT:
         h = self.factors_of_squares(squares) * weights
         return h, float((np.maximum(squares, 0.0) / self.alpha**2) @ h**2)
 
-    def by_clenshaw(self, values: Tensor, weights: Tensor) -> Tensor:
-        """Return y's coefficients from P's own coefficients, never the closed form."""
+    def by_clenshaw(self, values: Tensor) -> Tensor:
+        """Return P(λ/α)/max|P| from P's own coefficients, never the closed form."""
         factors = self.polynomial.evaluate((values / self.alpha).cpu().numpy())
-        return torch.as_tensor(factors, device=values.device) * weights / self.polynomial.sup_norm
+        return torch.as_tensor(factors, device=values.device) / self.polynomial.sup_norm
 
     def by_products(self, operator: SymmetricOperator, start: Tensor) -> tuple[Tensor, int]:
         """Return y and the products spent: one a query."""
