@@ -92,7 +92,7 @@ def modelled_seconds(
             f"no survey fact is called {sorted(unknown)[0]!r}; the facts are "
             f"{', '.join(get_args(SurveyFact))}"
         )
-    if record.damping is not None and record.damping.negative_curvature is not None:
+    if record.met_negative_curvature:
         return None
     forward_backward = _gemm(calibration, record.forward_backward_flops, dtype)
     curvature = [

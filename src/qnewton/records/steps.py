@@ -197,6 +197,11 @@ class StepRecord:
     newton_share: float | None = None
     damping: DampingRecord | None = None
 
+    @property
+    def met_negative_curvature(self) -> bool:
+        """Whether it solved more than once, or decomposed a block, to turn it into descent."""
+        return self.damping is not None and self.damping.negative_curvature is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class MetricRecord:
