@@ -77,8 +77,8 @@ def measure(say: Say) -> Report:
     say("calibrating, about a minute")
     calibration = calibrate()
     found, timings = [], {}
-    for case in cases():
-        result, times = _time(case, calibration)
+    for number, case in enumerate(cases()):
+        result, times = _time(case, calibration, number)
         found.append(result)
         timings |= {f"{case.name}: {name}": timing for name, timing in times.items()}
         say(
@@ -102,7 +102,7 @@ def measure(say: Say) -> Report:
     return Report("route_choice", rows, describe_machine(), timings, facts=_facts(found))
 
 
-def _time(case: Case, calibration: Calibration) -> tuple[Found, dict[str, Timing]]:
+def _time(case: Case, calibration: Calibration, seed: int) -> tuple[Found, dict[str, Timing]]:
     market = Market(
         calibration=calibration,
         hardware=None,
@@ -122,7 +122,7 @@ def _time(case: Case, calibration: Calibration) -> tuple[Found, dict[str, Timing
     }
     contenders = [Contender(way, run) for way, run in ways.items()]
     contenders += _in_the_running(system, market)
-    timings = interleave(contenders, say=lambda _: None, settle=False)
+    timings = interleave(contenders, say=lambda _: None, settle=False, seed=seed)
     medians = {name: t.median for name, t in timings.items() if name not in ways}
     best = min(medians, key=lambda name: medians[name])
     chosen = {way: "+".join(a.solver for a in run().attempts) for way, run in ways.items()}

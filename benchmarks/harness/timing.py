@@ -74,7 +74,7 @@ class Timing:
 
 
 def interleave(
-    contenders: Sequence[Contender[object]], say: Say, settle: bool = True
+    contenders: Sequence[Contender[object]], say: Say, settle: bool = True, seed: int = 0
 ) -> dict[str, Timing]:
     """Run each contender once to warm up, then all of them in turn until each has its repeats.
 
@@ -86,6 +86,7 @@ def interleave(
         say: Takes one line of progress per round.
         settle: Whether each run waits for the threads of the one before, and for the collector.
             Without, runs of milliseconds are timed as a loop meets them, caches and threads warm.
+        seed: Of the orders; one for each of many calls, so that not all have the same ones.
 
     Raises:
         ValueError: If two contenders share a name.
@@ -103,7 +104,7 @@ def interleave(
     seconds: dict[str, list[float]] = {name: [] for name in names}
     rounds = max((contender.repeats for contender in contenders), default=0)
     for turn in range(rounds):
-        for contender in random.Random(turn).sample(contenders, len(contenders)):
+        for contender in random.Random(f"{seed} {turn}").sample(contenders, len(contenders)):
             if turn < contender.repeats:
                 seconds[contender.name].append(_seconds(contender.run, settle))
         say(f"round {turn + 1} of {rounds}: {_latest(seconds)}")
