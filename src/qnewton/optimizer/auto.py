@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from qnewton.curvature import Curvature, Evaluation, Kind
-from qnewton.operators import LinearSystem, NegatedOperator, SymmetricOperator
+from qnewton.operators import DenseOperator, LinearSystem, NegatedOperator, SymmetricOperator
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.damping_rule import GROWTH, first_strength, next_rule
 from qnewton.optimizer.newton import NOTHING_FOUND, NewtonUpdate
@@ -19,7 +19,7 @@ from qnewton.optimizer.trial import TrialLoss
 from qnewton.optimizer.tries import Tries
 from qnewton.optimizer.update import NOT_APPLIED, Applied
 from qnewton.records import DampingRecord
-from qnewton.survey.lowest import lowest_pair
+from qnewton.survey.lowest import SMALL, lowest_pair
 
 _ROUNDINGS = 8.0  # units in the loss's last place that count as rounding
 _SHIFTS = 6  # how often λ is raised above a negative eigenvalue before the step is given up
@@ -187,6 +187,18 @@ class SelfDampedStep:
             operator = AveragedOperator(operator, self.replicas)
         return operator if self.sign > 0 else NegatedOperator(operator)
 
+    def _surveyed(self, kind: Kind) -> SymmetricOperator:
+        """Return the curvature of all parameters, by its entries where those are few.
+
+        Forming takes as many products as a short Lanczos run, or fewer, in batches.
+        """
+        whole = self.replicas is None and len(self.curvature.blocks) == 1
+        if not whole or self.curvature.blocks[0].n > SMALL:
+            return self._quadratic(kind)
+        [system] = self.curvature.systems(self.evaluation, kind)
+        operator = DenseOperator(system.operator.dense())
+        return operator if self.sign > 0 else NegatedOperator(operator)
+
     def _begin(
         self, gradient: Tensor, model: SymmetricOperator, parameters: Sequence[Tensor]
     ) -> None:
@@ -230,7 +242,7 @@ class SelfDampedStep:
                 self.counters["exact_from"] = self._step + wait
                 return "ggn", convex, strength
         with self.clock.stage("survey"):
-            lowest = lowest_pair(self._quadratic(kind), self.seed)
+            lowest = lowest_pair(self._surveyed(kind), self.seed)
         strength = max(GROWTH * strength, -2.0 * lowest.value)
         for _ in range(_SHIFTS):
             found = self._solved(kind, strength)
@@ -291,7 +303,7 @@ class SelfDampedStep:
         if self._step < int(self.counters["saddle_from"]):
             return None
         with self.clock.stage("survey"):
-            lowest = lowest_pair(self._quadratic("hessian"), self.seed)
+            lowest = lowest_pair(self._surveyed("hessian"), self.seed)
         if not lowest.negative or radius**2 * lowest.value / 2 >= predicted:
             self.counters["saddle_from"] = self._step + 10
             return None

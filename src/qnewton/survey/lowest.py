@@ -6,19 +6,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qnewton.operators import SymmetricOperator
+from qnewton.operators import DenseOperator, SymmetricOperator
 from qnewton.survey.lanczos import Lanczos
 
 PRODUCTS = 40
 """Enough for the sign of a lowest eigenvalue that is not tiny beside the norm."""
 
+SMALL = 256
+"""Rows of entries up to which all eigenvalues take no longer than a few Lanczos steps."""
+
+# Eigenvalues closer than this share of the norm are taken as one.
+_SAME = 1e-8
 # A Ritz value below this many units of rounding is negative curvature and not noise.
 _ROUNDINGS = 4.0
 
 
 @dataclass(frozen=True)
 class LowestPair:
-    """The lowest Ritz pair of a Lanczos run.
+    """The lowest eigenpair of small entries, else the lowest Ritz pair of a Lanczos run.
 
     Attributes:
         value: θ_min: at least the lowest eigenvalue, so that θ_min < 0 proves it negative.
@@ -38,6 +43,8 @@ class LowestPair:
 def lowest_pair(operator: SymmetricOperator, seed: int, max_products: int = PRODUCTS) -> LowestPair:
     """Return the lowest Ritz pair of ``operator`` after a few Lanczos products.
 
+    Entries of up to ``SMALL`` rows are decomposed.
+
     Args:
         operator: The curvature, shape [N, N].
         seed: Seeds the random start.
@@ -46,7 +53,7 @@ def lowest_pair(operator: SymmetricOperator, seed: int, max_products: int = PROD
     Raises:
         ValueError: If a product is not finite.
 
-    Cost: ``max_products`` products and as many vectors of N float64.
+    Cost: ``max_products`` products and as many vectors of N float64; 10·N³ for small entries.
 
     Reference: Golub and Van Loan, Matrix Computations, 4th ed., 10.1.
 
@@ -56,6 +63,8 @@ def lowest_pair(operator: SymmetricOperator, seed: int, max_products: int = PROD
         >>> round(pair.value, 5), pair.negative, [round(abs(v)) for v in pair.vector.tolist()]
         (-1.0, True, [0, 1, 0])
     """
+    if isinstance(operator, DenseOperator) and operator.n <= SMALL:
+        return _decomposed(operator, seed)
     process = Lanczos(operator, seed)
     while process.products < min(max_products, operator.n) and not process.exhausted:
         process.advance()
@@ -70,4 +79,24 @@ def lowest_pair(operator: SymmetricOperator, seed: int, max_products: int = PROD
         norm=float(np.abs(values).max()),
         negative=bool(values[0] < -_ROUNDINGS * found.rounding),
         products=k,
+    )
+
+
+def _decomposed(operator: DenseOperator, seed: int) -> LowestPair:
+    entries = operator.dense()
+    if not torch.isfinite(entries).all():
+        raise ValueError("the matrix holds an entry that is not finite")
+    values, vectors = torch.linalg.eigh(entries.double())
+    norm = float(values.abs().max())
+    rounding = operator.n * torch.finfo(operator.dtype).eps * norm
+    # Of an eigenspace a random vector, as Lanczos finds it: a way out along all of its axes.
+    space = vectors[:, values <= values[0] + _SAME * norm]
+    drawn = torch.randn(space.shape[1], generator=torch.Generator().manual_seed(seed)).to(space)
+    lowest = space @ drawn
+    return LowestPair(
+        value=float(values[0]),
+        vector=(lowest / lowest.norm()).to(operator.dtype),
+        norm=norm,
+        negative=bool(values[0] < -rounding),
+        products=0,
     )
