@@ -44,13 +44,7 @@ class Audit:
     physical_error: float | None = None
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("query_set", QUERY_SETS),
-            ("readout", READOUTS),
-            ("tables", get_args(Tables)),
-            ("preparation", get_args(Preparation)),
-            ("error_correction", get_args(ErrorCorrection)),
-        ):
+        for name, allowed in _CHOICES:
             value = getattr(self, name)
             if value not in allowed:
                 raise ValueError(f"{name} is {value!r}; choose {', '.join(allowed)}")
@@ -63,6 +57,14 @@ class Audit:
         if not 1 <= self.guess_factor < math.inf:
             raise ValueError(f"guess_factor is {self.guess_factor!r}; it must be at least 1")
 
+
+_CHOICES = (
+    ("query_set", QUERY_SETS),
+    ("readout", READOUTS),
+    ("tables", get_args(Tables)),
+    ("preparation", get_args(Preparation)),
+    ("error_correction", get_args(ErrorCorrection)),
+)
 
 DEFAULT_AUDIT = Audit()
 """What is assumed where nothing is said."""

@@ -21,6 +21,8 @@ from qnewton.cost.queries import (
 from qnewton.cost.readout import shots
 from qnewton.records import Calibration, Facts, PriceTerm, QuantumHardware, QueryCount, Quote
 
+_Gates = tuple[float, float, Sequence[tuple[str, float]], float]
+
 
 def audited_quote(
     calibration: Calibration,
@@ -143,7 +145,8 @@ def _priced(
         draft.add("tables", "elementwise", encoding.entries)
     classical = list(draft.terms)
     states = shots(facts.n, audit.readout_tolerance, audit.readout)
-    run, quantum = _quantum_terms(facts, hardware, audit, encoding, count, states.states)
+    gates = _gates_a_state(facts.n, encoding, count, audit)
+    run, quantum = _quantum_terms(facts, hardware, audit, encoding, count, gates, states.states)
     norm = Draft("qsvt", calibration, facts, dtype, "")
     if audit.readout != "none":
         norm.add_products(1)
@@ -166,7 +169,7 @@ def _priced(
         query_count=count,
         logical_qubits=_logical_qubits(facts.n, encoding, audit),
         physical_qubits=run.physical_qubits,
-        t_count=states.states * _gates_a_state(facts.n, encoding, count, audit)[3],
+        t_count=states.states * gates[3],
         condition_number=kappa,
         sparsity=facts.row_sparsity,
         epsilon=audit.epsilon,
@@ -179,9 +182,10 @@ def _quantum_terms(
     audit: Audit,
     encoding: BlockEncoding,
     count: QueryCount,
+    gates: _Gates,
     states: float,
 ) -> tuple[Corrected, list[PriceTerm]]:
-    toffoli, t_gates, parts, _ = _gates_a_state(facts.n, encoding, count, audit)
+    toffoli, t_gates, parts, _ = gates
     run = error_corrected(
         hardware,
         n_qubits=float(_logical_qubits(facts.n, encoding, audit)),
@@ -207,9 +211,7 @@ def _quantum_terms(
     return run, [PriceTerm(name=name, seconds=max(0.0, seconds)) for name, seconds in added]
 
 
-def _gates_a_state(
-    n: int, encoding: BlockEncoding, count: QueryCount, audit: Audit
-) -> tuple[float, float, Sequence[tuple[str, float]], float]:
+def _gates_a_state(n: int, encoding: BlockEncoding, count: QueryCount, audit: Audit) -> _Gates:
     """Return Toffoli, T gates, cycles by part, and T count until one state is there."""
     assert count.state_preparations is not None
     prepared = state_preparation(n, audit.epsilon, audit.preparation)
