@@ -89,7 +89,7 @@ def test_the_survey_is_priced_and_a_split_where_it_helps(qnewton):
     np.save("A.npy", (basis * values) @ basis.T)
     entries = np.load("A.npy")
     np.save("A.npy", (entries + entries.T) / 2)
-    command = ("price", "--matrix", "A.npy", "--error-correction", "perfect")
+    command = ("price", "--matrix", "A.npy", "--hardware", "qubit_gate_ns_e4")
     code, output, error = qnewton(*command, "--json")
     assert code == 0, error
     found = json.loads(output)

@@ -133,7 +133,8 @@ class Emulator:
 
     Example:
         >>> emulator = Emulator(torch.tensor([[2.0, 1.0], [1.0, -3.0]]), mode="eigen")
-        >>> [emulator.solve(torch.tensor(b)).direction.tolist() for b in ([2.0, 1.0], [1.0, -3.0])]
+        >>> solutions = [emulator.solve(torch.tensor(b)) for b in ([2.0, 1.0], [1.0, -3.0])]
+        >>> [[round(abs(x), 3) for x in found.direction.tolist()] for found in solutions]
         [[1.0, 0.0], [0.0, 1.0]]
     """
 
