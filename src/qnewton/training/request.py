@@ -34,8 +34,7 @@ class NewtonOptions:
             does where nothing is set.
         relative_damping: Read damping as a share of the largest entry: λ = damping·max|H|.
         max_newton: Unknowns of the largest block with a Newton system; larger ones take
-            first-order steps. The default is the workload's: no limit, but 20,000 for language
-            models.
+            first-order steps. The default is no limit.
         prune_count: Keep at most this many entries a row, symmetrically.
         prune_mass: Keep about this share (0 to 1) of every row's absolute sum, symmetrically.
         warmup: First-order steps before Newton starts: a count; auto, until the chosen solve is

@@ -77,16 +77,12 @@ def resolved(request: TrainingRequest, workload: Workload) -> TrainingRequest:
     if lr is None:
         newton_lr = 1.0 if automatic else workload.newton_lr
         lr = {"qnewton": newton_lr, **FIRST_ORDER_LR}[request.optimizer]
-    max_newton = request.max_newton
-    if max_newton is None and not automatic:
-        max_newton = workload.newton.max_newton
     return dataclasses.replace(
         request,
         lr=lr,
         curvature=request.curvature or workload.newton.curvature,
         blocks=request.blocks or workload.newton.blocks,
         damping=workload.newton.damping if request.damping is None else request.damping,
-        max_newton=max_newton,
     )
 
 

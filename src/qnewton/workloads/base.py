@@ -16,13 +16,11 @@ class NewtonDefaults:
         curvature: ``hessian``, ``ggn`` or ``fisher``.
         blocks: ``full``, ``layer`` or ``tensor``.
         damping: λ.
-        max_newton: Unknowns of the largest block with a system; ``None`` for no limit.
     """
 
     curvature: Literal["hessian", "ggn", "fisher"] = "hessian"
     blocks: Literal["full", "layer", "tensor"] = "full"
     damping: float = 1.0
-    max_newton: int | None = None
 
 
 @dataclass(frozen=True)

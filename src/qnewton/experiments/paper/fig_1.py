@@ -20,6 +20,10 @@ PAPER_THRESHOLD = 0.4
 """Kept share below which the paper sees accuracy decline (caption of Fig. 1, V-C)."""
 
 
+_ROUNDING = 1e-5
+"""Of a loss after some float32 steps whose systems were solved to 1e-6."""
+
+
 def make(
     context: PaperContext, setup: Setup | None = None, shared_setup: SharedSetup | None = None
 ) -> Artifact:
@@ -197,8 +201,9 @@ def _checks(swept: Sweep, shared: SharedRun, prices: Prices) -> tuple[Check, ...
     here = [s.classical_seconds for s in prices.of("paper", HERE).steps]
     return (
         Check(
-            name="keeping every entry is training without pruning, to the bit",
-            passed=bool(pairs) and max(apart) == 0.0,
+            # Whoever is the cheapest solves each: the same step, to rounding.
+            name="keeping every entry is training without pruning, to rounding",
+            passed=bool(pairs) and max(apart) <= _ROUNDING,
             detail=f"last losses of {len(pairs)} pairs of runs differ by at most "
             f"{max(apart, default=float('nan')):g}",
         ),
