@@ -104,9 +104,9 @@ QUICK_TEXT = TextSetup(
     batch=16,
     length=32,
     steps=40,
-    sgd_rates={"bert": (0.1, 0.3, 1.0, 3.0), "mistral": (0.03, 0.1, 0.3, 1.0)},
+    sgd_rates={"bert": (0.3, 1.0, 3.0, 10.0), "mistral": (0.1, 0.3, 1.0, 3.0)},
     adam_rates=(1e-3, 1e-2),
-    newton={"bert": ((1e-3, 0.1), (1e-2, 0.1)), "mistral": ((1e-3, 0.1), (1e-2, 0.1))},
+    newton={"bert": ((1e-2, 0.5), (3e-2, 1.0)), "mistral": ((1e-2, 0.1), (2e-2, 0.15))},
     max_newton=None,
 )
 FULL_TEXT = dataclasses.replace(
