@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from qnewton.cost import load_classical, lu_inverse_quote
+from qnewton.optimizer.representation import DENSE_LIMIT
 from qnewton.records import BlockRecord, Quote, StepRecord
 from qnewton.scheduler.policy import decide
 
@@ -73,6 +74,9 @@ def price_layers(
 ) -> tuple[StepSolves, ...]:
     """Decide every layer of every recorded Newton step again under ``policy``.
 
+    Layers whose entries may not be formed (above ``max_dense``) have no quote of an inversion and
+    are left out.
+
     Args:
         records: Steps whose blocks hold quotes of LU inversion and of the quantum solver.
         policy: A key of :data:`POLICIES`, or ``classical`` for what ran.
@@ -86,7 +90,11 @@ def price_layers(
     for record in records:
         if not record.blocks:
             continue
-        layers = tuple(_choice(record.step, b, policy, classical_machine) for b in record.blocks)
+        layers = tuple(
+            _choice(record.step, block, policy, classical_machine)
+            for block in record.blocks
+            if block.n <= DENSE_LIMIT
+        )
         found.append(StepSolves(step=record.step, layers=layers))
     return tuple(found)
 

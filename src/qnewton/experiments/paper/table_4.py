@@ -17,6 +17,7 @@ from qnewton.experiments.paper.layer_pricing import POLICIES, StepSolves, price_
 from qnewton.experiments.paper.repricing import HERE, PAPER_H100
 from qnewton.experiments.paper.text_pictures import layers_picture
 from qnewton.experiments.paper.text_runs import MODELS, ModelRuns, TextSetup, text_runs
+from qnewton.optimizer.representation import DENSE_LIMIT
 from qnewton.records import BlockRecord
 
 MACHINES = {HERE: None, PAPER_H100: PAPER_H100}
@@ -157,8 +158,9 @@ def _table(found: ModelRuns, priced: Priced) -> ArtifactTable:
         note="The Newton rows are one run, whose layers were solved by the cheapest classical "
         "solver and whose recorded facts are decided again for each policy. Makespan: the quantum "
         "machine, hypothetical (attosecond gates), works beside the classical one. κ is the "
-        f"determinant bound of each layer. Target {found.target:.3f}; dash: not reached or no "
-        "price. " + "; ".join(found.notes) + ".",
+        f"determinant bound of each layer. Layers of more than {DENSE_LIMIT:,} unknowns, which are "
+        f"not formed, have a Newton step and no price here. Target {found.target:.3f}; dash: not "
+        "reached or no price. " + "; ".join(found.notes) + ".",
     )
 
 
@@ -197,7 +199,7 @@ def _layers_table(found: ModelRuns, priced: Priced) -> ArtifactTable:
                 before.n,
                 *(_condition(block) for block in (before, after)),
                 before.solver,
-                chosen[after.name],
+                chosen.get(after.name),
             )
         )
     return ArtifactTable(
