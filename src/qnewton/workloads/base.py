@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from qnewton.curvature import Kind, Partition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +19,8 @@ class NewtonDefaults:
         damping: λ.
     """
 
-    curvature: Literal["hessian", "ggn", "fisher"] = "hessian"
-    blocks: Literal["full", "layer", "tensor"] = "full"
+    curvature: Kind = "hessian"
+    blocks: Partition = "full"
     damping: float = 1.0
 
 
