@@ -1,8 +1,9 @@
 """How many steps does Newton take to the loss that the best SGD ends at, on BERT and Mistral?
 
 The runs of ``qnewton paper fig-2``: WikiText-2, the same weights and batches for all, SGD's and
-Adam's learning rates and Newton's (λ, β) from stated grids, layer-wise empirical Fisher. Losses
-are means of five batches. No timing: steps do not depend on the machine.
+Adam's learning rates and Newton's (λ, β) from stated grids, layer-wise empirical Fisher; Mistral's
+layers put together by the Fisher matrix between them. Losses are means of five batches. No timing:
+steps do not depend on the machine.
 """
 
 import os
@@ -52,11 +53,12 @@ def _rows(found: ModelRuns) -> list[Row]:
         f"{', '.join(f'{rate:g}' for rate in found.sgd)})"
     )
     damping, length = found.best_newton
+    together = ", rescaled" if found.model in setup.rescale else ""
     return [
         reached(
             f"{title}: Newton's steps beside SGD's",
             f"≤ {SHARE:g}×",
-            f"{newton or 'not reached'} of {best} (λ = {damping:g}, β = {length:g})",
+            f"{newton or 'not reached'} of {best} (λ = {damping:g}, β = {length:g}{together})",
             newton is not None and newton <= SHARE * best,
         ),
         Row(f"{title}: Adam's", "", f"{adam or 'not reached'} ({found.best_adam:g})", ""),

@@ -56,6 +56,25 @@ def test_other_kinds_of_curvature_train(qnewton, kind) -> None:
     assert json.loads(output)["modelled_seconds"] > 0
 
 
+def test_layers_put_together_train_and_resume_as_asked(qnewton) -> None:
+    options = ["--curvature", "fisher", "--blocks", "layer", "--rescale", "True"]
+    code, _, error = qnewton("train", "digits", "--steps", "4", *options, "--out", "run")
+    assert code == 0, error
+    run = read_run("run")
+    assert run.config.options["rescale"] is True
+    assert all(block.rescaled_by is not None for step in run.steps for block in step.blocks)
+    assert run.steps[-1].loss < run.steps[0].loss
+    assert qnewton("replay", "run", "--json")[0] == 0
+
+
+def test_layers_of_a_hessian_cannot_be_put_together(qnewton) -> None:
+    code, _, error = qnewton("train", "digits", "--rescale", "True", "--out", "run")
+    assert code == 2
+    (line,) = error.strip().splitlines()
+    assert line.startswith("qnewton: rescale is set with curvature='hessian'")
+    assert not Path("run").exists()
+
+
 def test_an_existing_run_is_not_overwritten(qnewton) -> None:
     assert qnewton("train", "digits", "--steps", "1", "--out", "run")[0] == 0
     before = Path("run/steps.jsonl").read_bytes()

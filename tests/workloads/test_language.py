@@ -7,6 +7,8 @@ import sys
 import pytest
 import torch
 
+from qnewton.training.request import TrainingRequest
+from qnewton.training.session import resolved
 from qnewton.workloads import load_workload
 from qnewton.workloads.language import load_language_workload
 from qnewton.workloads.pretrained import (
@@ -226,3 +228,20 @@ def test_projection_keeps_what_the_leading_axes_hold():
     torch.testing.assert_close(projected.abs(), expected, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="cannot be widened"):
         down_projected(rows, 7)
+
+
+@pytest.mark.parametrize(
+    ("options", "rescaled"),
+    [
+        ({}, True),
+        ({"rescale": False}, False),
+        ({"curvature": "hessian"}, False),
+        ({"damping": "auto"}, False),
+    ],
+)
+def test_mistrals_layers_are_put_together_where_nothing_else_is_asked(data, options, rescaled):
+    workload = load_workload("mistral", 0, data)
+    request = resolved(TrainingRequest(workload="mistral", **options), workload)
+    assert request.rescale is rescaled
+    bert = load_workload("bert", 0, data)
+    assert resolved(TrainingRequest(workload="bert"), bert).rescale is False

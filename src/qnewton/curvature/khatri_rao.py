@@ -55,14 +55,22 @@ class KhatriRaoFactor(Factor):
         """Return U·y = Σ (Σ_c y d)ᵀ a."""
         if y.ndim == 2:
             return torch.stack([self @ column for column in y.unbind(1)], dim=1)
-        weighted = self._signals * y.view(self._signals.shape[:2])[:, :, None, None]
-        return (weighted.sum(1).flatten(0, 1).mT @ self._inputs.flatten(0, 1)).flatten()
+        inputs, signals = self._inputs, self._signals
+        weights = y.view(signals.shape[:2])[:, :, None, None]
+        if self._weighs_inputs:
+            inputs, signals = inputs * weights[:, 0], signals[:, 0]
+        else:
+            signals = (signals * weights).sum(1)
+        return (signals.flatten(0, 1).mT @ inputs.flatten(0, 1)).flatten()
 
     def project(self, x: Tensor) -> Tensor:
-        """Return Uᵀ·x, the inner products of d with X a."""
+        """Return Uᵀ·x, the inner products of d with X a, or of Xᵀ d with a."""
         if x.ndim == 2:
             return torch.stack([self.project(column) for column in x.unbind(1)], dim=1)
-        pushed = self._inputs @ x.view(-1, self._inputs.shape[2]).mT
+        weight = x.view(-1, self._inputs.shape[2])
+        if self._weighs_inputs:
+            return (self._inputs * (self._signals[:, 0] @ weight)).sum((1, 2))
+        pushed = self._inputs @ weight.mT
         return (self._signals * pushed[:, None]).sum((2, 3)).flatten()
 
     def gram(self) -> Tensor:
@@ -105,6 +113,11 @@ class KhatriRaoFactor(Factor):
         if self._goes_by_tokens:
             return 2.0 * (samples * positions) ** 2 * (inputs + outputs)
         return 2.0 * size**2 * outputs * inputs + 2.0 * size * positions * outputs * inputs
+
+    @property
+    def _weighs_inputs(self) -> bool:
+        """Whether what a product makes on its way is smaller on the side of the inputs."""
+        return self._signals.shape[1] == 1 and self._inputs.shape[2] < self._signals.shape[3]
 
     @property
     def _goes_by_tokens(self) -> bool:

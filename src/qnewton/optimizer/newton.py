@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from qnewton.curvature import Block
-from qnewton.operators import LinearSystem, NegatedOperator
+from qnewton.operators import Factor, LinearSystem, NegatedOperator
 from qnewton.optimizer.blocks import (
     NOT_DEFINITE,
     PreparedBlock,
@@ -18,9 +18,10 @@ from qnewton.optimizer.blocks import (
 )
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.replicas import Replicas
+from qnewton.optimizer.rescale import Share, factor_between_blocks, joint_factors
 from qnewton.optimizer.settings import GroupSettings, settings_of_block
 from qnewton.optimizer.update import Update
-from qnewton.records import BlockRecord, EarlierFacts, Facts
+from qnewton.records import BlockRecord, EarlierFacts, Facts, Phase
 from qnewton.scheduler.assignment import assign_blocks
 from qnewton.scheduler.portfolio import Market
 
@@ -62,6 +63,7 @@ def newton_update(
     earlier: Callable[[str], EarlierFacts | None] = lambda _: None,
     surveyed: Callable[[str], Facts | None] = lambda _: None,
     larger: Sequence[tuple[Block, Tensor]] = (),
+    rescale: bool = False,
 ) -> NewtonUpdate:
     """Prepare and, if asked, solve every system; ``systems`` is used up on the way.
 
@@ -83,12 +85,16 @@ def newton_update(
         earlier: What the last solve of a block left, by the block's name.
         surveyed: What a survey of a block found that is recent enough, by the block's name.
         larger: Blocks without a system, with their gradients: they take first-order directions.
+        rescale: Whether the directions of Fisher blocks are put together by
+            :func:`~qnewton.optimizer.rescale.joint_factors`.
 
     Raises:
         FloatingPointError: If some curvature holds a number that is not finite.
-        ValueError: If a block spans groups that are treated differently.
+        ValueError: If a block spans groups that are treated differently, or cannot be rescaled.
     """
-    directions, records = [], []
+    directions: list[tuple[Sequence[Tensor], Tensor, Phase]] = []
+    records: list[BlockRecord] = []
+    shares: list[Share] = []
 
     def prepare() -> Iterator[_Waiting]:
         while systems:
@@ -100,6 +106,7 @@ def newton_update(
             if settings.maximize:
                 negative = NegatedOperator(system.operator)
                 system = dataclasses.replace(system, operator=negative, rhs=-system.rhs)
+            factor = factor_between_blocks(system) if rescale and solve else None
             formed = system.n <= max_dense
             left = earlier(system.name)
             if definite and left is not None:
@@ -117,14 +124,14 @@ def newton_update(
                 left,
                 surveyed(system.name),
             )
-            yield _Waiting(prepared, settings, definite)
+            yield _Waiting(prepared, settings, definite, factor)
 
     waiting = prepare()
     if policy == "hybrid" and solve and len(systems) > 1:
         # Machines that work at the same time are shared out by the prices of all blocks, so all
         # are prepared before the first is solved.
         waiting = iter(_shared_out([*waiting], market.n_qpus))
-    for prepared, settings, definite in waiting:
+    for prepared, settings, definite, factor in waiting:
         system, formed = prepared.system, prepared.formed
         if not solve:
             records.append(prepared.record)
@@ -149,6 +156,13 @@ def newton_update(
         records.append(record)
         directions.append((system.parameters, direction, "newton"))
         on_solution(prepared.system, record, direction)
+        if factor is not None:
+            with clock.stage("update"):
+                damping = record.treatment.damping
+                shares.append(Share.of(factor, system.rhs, direction, damping))
+    if shares:
+        with clock.stage("update"):
+            directions, records = _rescaled(directions, records, joint_factors(shares))
     for block, gradient in larger:
         settings = settings_of_block(block.name, block.parameters, groups)
         downhill = gradient if settings.maximize else -gradient
@@ -160,6 +174,22 @@ class _Waiting(NamedTuple):
     prepared: PreparedBlock
     settings: GroupSettings
     definite: bool
+    factor: Factor | None
+
+
+def _rescaled(
+    directions: list[tuple[Sequence[Tensor], Tensor, Phase]],
+    records: list[BlockRecord],
+    factors: list[float],
+) -> tuple[list[tuple[Sequence[Tensor], Tensor, Phase]], list[BlockRecord]]:
+    """Return Newton's directions and their records with the blocks' factors."""
+    left = iter(factors)
+    scaled, told = [], []
+    for (parameters, direction, phase), record in zip(directions, records, strict=True):
+        alpha = next(left) if phase == "newton" else None
+        scaled.append((parameters, direction if alpha is None else alpha * direction, phase))
+        told.append(dataclasses.replace(record, rescaled_by=alpha))
+    return scaled, told
 
 
 def _shared_out(waiting: list[_Waiting], n_qpus: int) -> list[_Waiting]:

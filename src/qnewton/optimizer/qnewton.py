@@ -28,6 +28,7 @@ from qnewton.optimizer.newton import NOTHING_FOUND, NewtonUpdate, newton_update
 from qnewton.optimizer.refusals import refuse_half_precision
 from qnewton.optimizer.replicas import Replicas
 from qnewton.optimizer.representation import DENSE_LIMIT, BlockPlan
+from qnewton.optimizer.rescale import check_rescaling
 from qnewton.optimizer.settings import DampingScale, DeclinedFlags, decline_flags, one_sign
 from qnewton.optimizer.trainable import TrainableCurvature
 from qnewton.optimizer.trial import RandomState, TrialLoss
@@ -109,6 +110,10 @@ class QNewton(ContractOptimizer):
         max_newton: Unknowns of the largest block that gets a system; larger ones take -g of
             length ``first_order_lr`` in every Newton step, and :attr:`plan` lists them. ``None``
             for no limit. Needs a damping that is a number.
+        rescale: Put the blocks' directions together by the Fisher matrix between them, a factor a
+            block: layers that lower the same losses would else lower them several times over, and
+            the step overshoot. One product a block. Needs ``curvature="fisher"``, one process,
+            minimisation, and a damping that is a number.
         maximize: Negate loss, gradient and curvature together, and climb.
         model: The module that the parameters in ``params`` belong to: its linear layers allow
             the closed form, and ``layer`` blocks.
@@ -150,6 +155,7 @@ class QNewton(ContractOptimizer):
         "survey_every",
         "market",
         "max_dense",
+        "rescale",
         "records",
         "_trainable",
         "_process_group",
@@ -179,6 +185,7 @@ class QNewton(ContractOptimizer):
         survey_every: int = 1,
         max_dense: int | None = None,
         max_newton: int | None = None,
+        rescale: bool = False,
         maximize: bool = False,
         model: nn.Module | None = None,
         process_group: "ProcessGroup | None" = None,
@@ -191,6 +198,9 @@ class QNewton(ContractOptimizer):
                 f"max_newton is {max_newton} with damping={damping!r}; it must be at least 1, and "
                 "needs a damping that is a number, since 'auto' judges all parameters together"
             )
+        if rescale:
+            check_rescaling(curvature, damping)
+        self.rescale = rescale
         if tolerance is None:
             tolerance = _AUTO_TOLERANCE if automatic else _TOLERANCE
         if max_dense is None:
@@ -407,6 +417,7 @@ class QNewton(ContractOptimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Begin a copy without hooks; fill what a state saved by an older version lacks."""
         super().__setstate__(state)
+        self.__dict__.setdefault("rescale", False)
         if "_hooks" not in self.__dict__:
             self._begin_without_hooks()
 
@@ -544,6 +555,7 @@ class QNewton(ContractOptimizer):
                 recall_survey(counters, block, step - self.survey_every + 1) if solve else None
             ),
             larger=larger,
+            rescale=self.rescale,
         )
         for record in found.blocks:
             if plan.measure and record.facts.measured_at is None and self.survey_every > 1:

@@ -133,6 +133,8 @@ class BlockRecord:
         decision: Which solver was chosen.
         attempts: What was tried.
         first_order: Why the block took the direction -g in a Newton step; ``None`` if it did not.
+        rescaled_by: The factor its direction took for what blocks have in common; ``None`` where
+            nothing was rescaled.
     """
 
     name: str
@@ -143,6 +145,7 @@ class BlockRecord:
     decision: Decision
     attempts: tuple[Attempt, ...]
     first_order: str | None = None
+    rescaled_by: float | None = None
 
     @property
     def outcome(self) -> str:

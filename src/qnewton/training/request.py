@@ -35,6 +35,9 @@ class NewtonOptions:
         relative_damping: Read damping as a share of the largest entry: λ = damping·max|H|.
         max_newton: Unknowns of the largest block with a Newton system; larger ones take
             first-order steps. The default is no limit.
+        rescale: Put the layers' directions together by the Fisher matrix between layers, so that
+            layers that lower the same losses do not overshoot; the default is the workload's: off,
+            but on for mistral. Needs curvature fisher.
         prune_count: Keep at most this many entries a row, symmetrically.
         prune_mass: Keep about this share (0 to 1) of every row's absolute sum, symmetrically.
         warmup: First-order steps before Newton starts: a count; auto, until the chosen solve is
@@ -55,6 +58,7 @@ class NewtonOptions:
     damping: float | Literal["auto"] | None = None
     relative_damping: bool = False
     max_newton: int | None = None
+    rescale: bool | None = None
     prune_count: int | None = None
     prune_mass: float | None = None
     warmup: str = "0"

@@ -77,12 +77,17 @@ def resolved(request: TrainingRequest, workload: Workload) -> TrainingRequest:
     if lr is None:
         newton_lr = 1.0 if automatic else workload.newton_lr
         lr = {"qnewton": newton_lr, **FIRST_ORDER_LR}[request.optimizer]
+    curvature = request.curvature or workload.newton.curvature
+    rescale = request.rescale
+    if rescale is None:
+        rescale = workload.newton.rescale and curvature == "fisher" and not automatic
     return dataclasses.replace(
         request,
         lr=lr,
-        curvature=request.curvature or workload.newton.curvature,
+        curvature=curvature,
         blocks=request.blocks or workload.newton.blocks,
         damping=workload.newton.damping if request.damping is None else request.damping,
+        rescale=rescale,
     )
 
 
@@ -192,6 +197,7 @@ def _stepper(
             audit=request.audit,
             n_qpus=request.qpus,
             max_newton=request.max_newton,
+            rescale=bool(request.rescale),
             seed=request.seed,
             survey_every=request.survey_every,
         )

@@ -17,11 +17,13 @@ class NewtonDefaults:
         curvature: ``hessian``, ``ggn`` or ``fisher``.
         blocks: ``full``, ``layer`` or ``tensor``.
         damping: λ.
+        rescale: Whether blocks are put together by the Fisher matrix between them.
     """
 
     curvature: Kind = "hessian"
     blocks: Partition = "full"
     damping: float = 1.0
+    rescale: bool = False
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ SMALL = TextSetup(
     batch=4,
     length=8,
     steps=3,
+    newton_steps=3,
     sgd_rates={"bert": (0.01, 0.1), "mistral": (0.01, 0.1)},
     adam_rates=(1e-3,),
     newton={"bert": ((0.01, 0.1),), "mistral": ((0.01, 0.1),)},

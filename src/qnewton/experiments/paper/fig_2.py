@@ -74,14 +74,26 @@ def steps_table(runs: Sequence[ModelRuns]) -> ArtifactTable:
             "share of parameters with a Newton system",
         ),
         rows=tuple(rows),
-        note=f"{setup.steps} steps of {setup.batch} sequences of {setup.length} tokens; losses are "
-        "means of the last five batches, the same for all. Target: "
+        note=f"{setup.steps} steps, {setup.newton_steps} of Newton, of {setup.batch} sequences of "
+        f"{setup.length} tokens; losses are means of the last five batches, the same for all. "
+        f"{rescaled_text(runs)}Target: "
         + ", ".join(
             f"{NAMES[found.model]} {found.target:.3f} (SGD {found.best_sgd:g})" for found in runs
         )
         + ". A dash: not reached, or diverged. "
         + "; ".join(dict.fromkeys(note for found in runs for note in found.notes))
         + ".",
+    )
+
+
+def rescaled_text(runs: Sequence[ModelRuns]) -> str:
+    """Return which models' layers are put together, a sentence, or nothing."""
+    names = [NAMES[found.model] for found in runs if found.model in found.setup.rescale]
+    if not names:
+        return ""
+    return (
+        f"Newton's layers of {' and '.join(names)} are put together by the Fisher matrix between "
+        "them (rescale). "
     )
 
 

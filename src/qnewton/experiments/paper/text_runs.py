@@ -30,10 +30,12 @@ class TextSetup:
         name: Folder name of the setup.
         batch: Sequences a step.
         length: Tokens a sequence.
-        steps: Steps of every optimizer.
+        steps: Steps of SGD and Adam.
+        newton_steps: Steps of Newton.
         sgd_rates: Learning rates SGD is tuned over.
         adam_rates: Learning rates Adam is tuned over.
         newton: Pairs (λ, β) that Newton is tuned over.
+        rescale: Models whose layers are put together by the Fisher matrix between them.
         max_newton: Unknowns of the largest block with a system.
         test_sequences: Held-out sequences the final evaluation looks at.
     """
@@ -42,10 +44,12 @@ class TextSetup:
     batch: int
     length: int
     steps: int
+    newton_steps: int
     sgd_rates: Mapping[str, tuple[float, ...]]
     adam_rates: tuple[float, ...]
     newton: Mapping[str, tuple[tuple[float, float], ...]]
     max_newton: int | None
+    rescale: tuple[str, ...] = ("mistral",)
     test_sequences: int = 16
 
 
@@ -101,20 +105,22 @@ class ModelRuns:
 
 QUICK_TEXT = TextSetup(
     name="quick",
-    batch=16,
+    batch=128,
     length=32,
     steps=40,
-    sgd_rates={"bert": (0.3, 1.0, 3.0, 10.0), "mistral": (0.1, 0.3, 1.0, 3.0)},
-    adam_rates=(1e-3, 1e-2),
-    newton={"bert": ((1e-2, 0.5), (3e-2, 1.0)), "mistral": ((1e-2, 0.1), (2e-2, 0.15))},
+    newton_steps=20,
+    sgd_rates={"bert": (3.0, 10.0, 30.0), "mistral": (0.3, 1.0, 3.0)},
+    adam_rates=(1e-2,),
+    newton={"bert": ((1e-3, 0.5), (1e-2, 0.5)), "mistral": ((1e-2, 0.5),)},
     max_newton=None,
 )
 FULL_TEXT = dataclasses.replace(
     QUICK_TEXT,
     name="full",
-    batch=128,
     length=64,
     steps=300,
+    newton_steps=150,
+    sgd_rates={"bert": (0.3, 1.0, 3.0, 10.0, 30.0), "mistral": (0.1, 0.3, 1.0, 3.0)},
     adam_rates=(3e-4, 1e-3, 3e-3, 1e-2),
     max_newton=20_000,
     test_sequences=64,
@@ -138,7 +144,7 @@ def text_runs(
         workload,
         test_inputs=workload.test_inputs[: setup.test_sequences],
         test_targets=workload.test_targets[: setup.test_sequences],
-        evaluate_every=setup.steps,
+        evaluate_every=max(setup.steps, setup.newton_steps),
         notes=(
             *workload.notes[:-1],
             f"evaluated on the first {setup.test_sequences} test sequences of {setup.length} "
@@ -176,6 +182,9 @@ def text_runs(
                 blocks="layer",
                 damping=damping,
                 lr=lr,
+                steps=setup.newton_steps,
+                checkpoint_every=setup.newton_steps,
+                rescale=model in setup.rescale,
                 max_newton=setup.max_newton,
                 first_order_lr=best,
                 hardware="attosecond",
