@@ -111,7 +111,7 @@ QUICK_TEXT = TextSetup(
     newton_steps=20,
     sgd_rates={"bert": (3.0, 10.0, 30.0), "mistral": (0.3, 1.0, 3.0)},
     adam_rates=(1e-2,),
-    newton={"bert": ((1e-3, 0.5), (1e-2, 0.5)), "mistral": ((1e-2, 0.5),)},
+    newton={"bert": ((1e-3, 0.5), (1e-2, 0.5)), "mistral": ((1e-2, 0.5), (3e-2, 0.7))},
     max_newton=None,
 )
 FULL_TEXT = dataclasses.replace(
