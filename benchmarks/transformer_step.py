@@ -54,7 +54,7 @@ def measure(say: Say) -> Report:
             "one layer: factor and Woodbury beside dense Fisher and LU inverse",
             "",
             "; ".join(
-                f"N = {pair['n']:,}: {pair['recipe_s'] / pair['factor_s']:.0f}× "
+                f"N = {pair['n']:,}: {_times(pair['recipe_s'] / pair['factor_s'])} "
                 f"({pair['factor_s']:.3g} s, {pair['recipe_s']:.3g} s)"
                 for pair in pairs
             ),
@@ -135,6 +135,10 @@ def _recipe(workload: TextWorkload, n: int, say: Say) -> dict[str, float]:
     if apart > 1e-3:
         raise RuntimeError(f"the two directions of N = {n:,} differ by {apart:.1e}")
     return {"n": n, "factor_s": fast_s, "recipe_s": slow_s, "apart": apart}
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f}×" if ratio >= 10 else f"{ratio:.2g}×"
 
 
 def _damped(system: LinearSystem) -> LinearSystem:

@@ -57,7 +57,12 @@ class Train(TrainingRequest):
         """Train, or go on training, and print the result."""
         from qnewton.cost import measured_drifts
         from qnewton.report import write_pictures, write_report
-        from qnewton.report.run_summary import coverage_text, quantum_summary, quantum_text
+        from qnewton.report.run_summary import (
+            coverage_text,
+            quantum_summary,
+            quantum_text,
+            rescaling_text,
+        )
         from qnewton.runs import count_decisions
         from qnewton.training.session import begin, prepare, resume
         from qnewton.workloads import load_workload
@@ -107,7 +112,8 @@ class Train(TrainingRequest):
         chosen = ", ".join(f"{name} {count}×" for name, count in decisions.items())
         drifted = ", ".join(f"{drift.solver} {drift.ratio:.2f}×" for drift in drifts)
         drifted = f"solves took, of their price: {drifted}\n" if drifted else ""
-        notes = (coverage_text(result.records), quantum_text(result.records))
+        texts = (coverage_text, rescaling_text, quantum_text)
+        notes = [text(result.records) for text in texts]
         noted = "".join(f"{note}\n" for note in notes if note is not None)
         modelled = metric.modelled_seconds
         RESULTS.print(

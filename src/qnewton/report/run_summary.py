@@ -1,4 +1,4 @@
-"""What a training run came to in a line: who Newton covered, what the quantum solver reported."""
+"""What a training run came to, in lines: Newton's share, its layers, the quantum solver."""
 
 import statistics
 from collections.abc import Sequence
@@ -94,3 +94,22 @@ def coverage_text(steps: Sequence[StepRecord]) -> str | None:
         f"Newton covers {share_text(last.newton_share)} of the parameters; above max_newton, on "
         f"first-order steps: {listed}{more}"
     )
+
+
+def rescaling_text(steps: Sequence[StepRecord]) -> str | None:
+    """Return how the last step's layers were put together; ``None`` where they were not.
+
+    Example:
+        >>> rescaling_text([]) is None
+        True
+    """
+    for step in reversed(steps):
+        found = {b.name: b.rescaled_by for b in step.blocks if b.rescaled_by is not None}
+        if found:
+            largest = max(found, key=lambda name: abs(found[name]))
+            return (
+                f"layers put together by the Fisher matrix between them: in the last step their "
+                f"factors were {min(found.values()):.2f} to {max(found.values()):.2f}, sum "
+                f"{sum(found.values()):.2f}, largest {largest}"
+            )
+    return None
