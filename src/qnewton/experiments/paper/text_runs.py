@@ -80,8 +80,8 @@ class ModelRuns:
 
     @property
     def best_adam(self) -> float:
-        """The learning rate with the lowest loss at the end."""
-        return min(self.adam, key=lambda rate: last_loss(self.adam[rate]))
+        """The learning rate that reaches the target first."""
+        return min(self.adam, key=lambda rate: self._score(self.adam[rate]))
 
     @property
     def target(self) -> float:
@@ -110,7 +110,7 @@ QUICK_TEXT = TextSetup(
     steps=40,
     newton_steps=20,
     sgd_rates={"bert": (3.0, 10.0, 30.0), "mistral": (0.3, 1.0, 3.0)},
-    adam_rates=(1e-2,),
+    adam_rates=(1e-2, 1e-1, 3e-1),
     newton={"bert": ((1e-3, 0.5), (1e-2, 0.5)), "mistral": ((1e-2, 0.5), (3e-2, 0.7))},
     max_newton=None,
 )
@@ -121,7 +121,7 @@ FULL_TEXT = dataclasses.replace(
     steps=300,
     newton_steps=150,
     sgd_rates={"bert": (0.3, 1.0, 3.0, 10.0, 30.0), "mistral": (0.1, 0.3, 1.0, 3.0)},
-    adam_rates=(3e-4, 1e-3, 3e-3, 1e-2),
+    adam_rates=(1e-3, 1e-2, 1e-1, 3e-1),
     max_newton=20_000,
     test_sequences=64,
 )
