@@ -122,7 +122,6 @@ FULL_TEXT = dataclasses.replace(
     newton_steps=150,
     sgd_rates={"bert": (0.3, 1.0, 3.0, 10.0, 30.0), "mistral": (0.1, 0.3, 1.0, 3.0)},
     adam_rates=(1e-3, 1e-2, 1e-1, 3e-1),
-    max_newton=20_000,
     test_sequences=64,
 )
 
