@@ -35,6 +35,10 @@ $(VENV)/.bench: $(VENV)/.dev
 	@$(BIN)/python -c 'import torchvision' 2>/dev/null || $(BIN)/python -m pip uninstall --quiet --yes torchvision
 	@touch $@
 
+$(VENV)/.text: $(VENV)/.base
+	$(INSTALL) -e '.[text]'
+	@touch $@
+
 run: $(VENV)/.base ## train on real digits, print the comparison table, write pictures and a page
 	$(BIN)/qnewton compare digits
 
@@ -44,7 +48,7 @@ test: $(VENV)/.dev ## run the whole test suite
 bench: $(VENV)/.bench ## side by side with peers; prints one table, writes benchmarks/results
 	$(BIN)/python -m benchmarks $(DATA_FLAG)
 
-paper: $(VENV)/.base ## every table and figure of the paper, quick versions; needs MNIST
+paper: $(VENV)/.text ## every table and figure of the paper, quick versions; needs MNIST, WikiText-2
 	$(BIN)/qnewton paper all $(DATA_FLAG)
 
 docs: $(VENV)/.docs ## build the documentation into docs/_build, gallery included (about a minute)

@@ -53,7 +53,7 @@ def _rows(found: ModelRuns) -> list[Row]:
         f"{', '.join(f'{rate:g}' for rate in found.sgd)})"
     )
     damping, length = found.best_newton
-    together = ", rescaled" if found.model in setup.rescale else ""
+    together = ", rescaled" if found.rescaled else ""
     return [
         reached(
             f"{title}: Newton's steps beside SGD's",

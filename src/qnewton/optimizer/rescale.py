@@ -8,7 +8,7 @@ from torch import Tensor
 from qnewton.curvature import Kind
 from qnewton.operators import Factor, LinearSystem, LowRankOperator
 
-NO_FACTORS = "the Fisher matrix between blocks has no factors that are finite and positive"
+NO_FACTORS = "the Fisher matrix between blocks gives no factors that are finite"
 
 
 def check_rescaling(curvature: Kind, damping: object) -> None:

@@ -146,7 +146,7 @@ def _run_tiles(run: Run) -> list[tuple[str, str]]:
     ]
     told = [
         ("Newton's share", coverage_text(run.steps)),
-        ("Layers", rescaling_text(run.steps)),
+        ("layers", rescaling_text(run.steps)),
         ("quantum solver", quantum_text(run.steps)),
     ]
     return [

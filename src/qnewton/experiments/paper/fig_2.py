@@ -76,7 +76,7 @@ def steps_table(runs: Sequence[ModelRuns]) -> ArtifactTable:
         rows=tuple(rows),
         note=f"{setup.steps} steps, {setup.newton_steps} of Newton, of {setup.batch} sequences of "
         f"{setup.length} tokens; losses are means of the last five batches, the same for all. "
-        f"{rescaled_text(runs)}Target: "
+        f"{_rescaled_text(runs)}Target: "
         + ", ".join(
             f"{NAMES[found.model]} {found.target:.3f} (SGD {found.best_sgd:g})" for found in runs
         )
@@ -86,9 +86,9 @@ def steps_table(runs: Sequence[ModelRuns]) -> ArtifactTable:
     )
 
 
-def rescaled_text(runs: Sequence[ModelRuns]) -> str:
+def _rescaled_text(runs: Sequence[ModelRuns]) -> str:
     """Return which models' layers are put together, a sentence, or nothing."""
-    names = [NAMES[found.model] for found in runs if found.model in found.setup.rescale]
+    names = [NAMES[found.model] for found in runs if found.rescaled]
     if not names:
         return ""
     return (

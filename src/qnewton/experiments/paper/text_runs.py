@@ -35,7 +35,6 @@ class TextSetup:
         sgd_rates: Learning rates SGD is tuned over.
         adam_rates: Learning rates Adam is tuned over.
         newton: Pairs (λ, β) that Newton is tuned over.
-        rescale: Models whose layers are put together by the Fisher matrix between them.
         max_newton: Unknowns of the largest block with a system.
         test_sequences: Held-out sequences the final evaluation looks at.
     """
@@ -49,7 +48,6 @@ class TextSetup:
     adam_rates: tuple[float, ...]
     newton: Mapping[str, tuple[tuple[float, float], ...]]
     max_newton: int | None
-    rescale: tuple[str, ...] = ("mistral",)
     test_sequences: int = 16
 
 
@@ -92,6 +90,11 @@ class ModelRuns:
     def best_newton(self) -> tuple[float, float]:
         """The (λ, β) that reaches the target first."""
         return min(self.newton, key=lambda pair: self._score(self.newton[pair]))
+
+    @property
+    def rescaled(self) -> bool:
+        """Whether Newton's layers were put together, which is the workload's to say."""
+        return bool(self.newton[self.best_newton].config.options["rescale"])
 
     def steps_to_target(self, run: Run) -> int | None:
         """Return the steps after which a run's averaged loss is at the target, if it gets there."""
@@ -183,7 +186,6 @@ def text_runs(
                 lr=lr,
                 steps=setup.newton_steps,
                 checkpoint_every=setup.newton_steps,
-                rescale=model in setup.rescale,
                 max_newton=setup.max_newton,
                 first_order_lr=best,
                 hardware="attosecond",
