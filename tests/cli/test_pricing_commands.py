@@ -1,6 +1,7 @@
 """``price --matrix`` and ``replay`` from the outside."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +34,64 @@ def test_a_matrix_is_surveyed_priced_and_emulated(qnewton, tmp_path, matrix, end
     assert found["emulated"]["figures"]["relative_residual"] < 0.1
     assert any(quote["seconds"] for quote in found["audited"])
     assert found["break_even"]["flips"]
+
+
+def _poisson(side: int) -> Any:
+    line = scipy.sparse.coo_array(2 * np.eye(side) - np.eye(side, k=1) - np.eye(side, k=-1))
+    one = scipy.sparse.eye_array(side)
+    return scipy.sparse.kron(one, line) + scipy.sparse.kron(line, one)
+
+
+@pytest.mark.parametrize("ending", ["npy", "mtx"])
+@pytest.mark.parametrize("shift", [0.0, 3.0])
+def test_a_sparse_file_is_held_by_its_entries_and_has_sparse_rivals(
+    qnewton, tmp_path, ending, shift
+):
+    matrix = _poisson(20) - shift * scipy.sparse.eye_array(400)
+    path = tmp_path / f"A.{ending}"
+    if ending == "npy":
+        np.save(path, matrix.toarray())
+    else:
+        scipy.io.mmwrite(path, scipy.sparse.coo_array(matrix))
+    code, output, error = qnewton("price", "--matrix", str(path), "--json", "--dtype", "float64")
+    assert code == 0, error
+    found = json.loads(output)
+    facts = found["facts"]
+    assert facts["representation"] == "sparse"
+    assert facts["entries"] == matrix.nnz == scipy.sparse.csr_array(matrix).nnz
+    assert facts["row_sparsity"] == 5
+    sizes = abs(np.linalg.eigvalsh(matrix.toarray()))
+    assert facts["condition"]["value"] == pytest.approx(sizes.max() / sizes.min(), rel=0.02)
+    assert facts["frobenius"] == pytest.approx(np.linalg.norm(matrix.toarray()))
+    assert facts["max_abs"] == abs(matrix).max()
+    assert facts["definiteness"] == ("positive" if shift == 0.0 else "indefinite")
+    seconds = {q["solver"]: q["seconds"] for q in found["quotes"] if q["machine"] == "classical"}
+    assert seconds["sparse_lu"] is not None  # its fill is known
+    assert (seconds["sparse_cg"] is not None) == (shift == 0.0)
+    rivals = ("sparse_cg", "minres", "sparse_lu")
+    assert min(seconds[name] for name in rivals if seconds[name]) == min(
+        value for value in seconds.values() if value
+    )
+    assert found["emulated"]["refused"] is None
+
+
+def test_a_sparse_file_too_large_to_write_out_never_is(qnewton, tmp_path):
+    """80,000 unknowns would be 51 GB of entries; κ of a strongly damped one is soon known."""
+    matrix = scipy.sparse.kron(scipy.sparse.eye_array(200), _poisson(20))
+    matrix = scipy.sparse.coo_array(matrix + 4.0 * scipy.sparse.eye_array(80_000))
+    scipy.io.mmwrite(tmp_path / "A.mtx", matrix)
+    words = ("price", "--matrix", "A.mtx", "--json", "--dtype", "float64")
+    code, output, error = qnewton(*words)
+    assert code == 0, error
+    found = json.loads(output)
+    assert found["facts"]["condition"]["value"] == pytest.approx(12 / 4, rel=0.02)
+    assert found["facts"]["bounds"][0]["method"] == "determinant"
+    seconds = {q["solver"]: q["seconds"] for q in found["quotes"] if q["machine"] == "classical"}
+    assert 0 < seconds["sparse_cg"] < 0.1
+    assert "above 4,096" in found["emulated"]["refused"]
+    _, output, _ = qnewton(*(word for word in words if word != "--json"))
+    assert "the classical solver wins" in output
+    assert "same system by its entries" in " ".join(output.split())
 
 
 @pytest.mark.parametrize(
@@ -72,6 +131,7 @@ def test_a_run_is_replayed_without_training(qnewton):
         (("price", "--n", "4", "--kappa", "2", "--readout-tolerance", "0"), "readout_tolerance is"),
         (("price", "--n", "4", "--kappa", "2", "--state-error", "0.5"), "epsilon is 0.5"),
         (("price", "--matrix", "A.npy", "--n", "4"), "leave those out"),
+        (("price", "--matrix", "A.npy", "--indefinite"), "leave those out"),
         (("price", "--matrix", "missing.npy"), "no such file"),
     ],
 )

@@ -1,10 +1,11 @@
 """A matrix from a file: surveyed for its price, and solved by the emulated quantum solver."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qnewton.records import Facts
+from qnewton.cli.matrix_reading import read_matrix
+from qnewton.records import Estimate, Facts
 
 MOST_EMULATED = 4096
 """Rows up to which a matrix is emulated: a product with it is then below 0.1 s."""
@@ -15,8 +16,9 @@ MOST_INVERTED = 256
 MOST_DEFLATED = 8
 """Largest eigenpairs that a hybrid split may take out."""
 
-_SYMMETRY = 1e-10
 _RITZ_TOLERANCE = 1e-4
+_FACTORED = 1e11  # operations of a sparse factorisation that is made for the determinant
+_BASIS_NUMBERS = 1 << 27  # of a Krylov basis: 1 GiB in float64
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Emulated:
 
 
 def survey_file(path: Path, seed: int) -> tuple[Any, Facts]:
-    """Return the matrix of ``path`` as a tensor, and its survey.
+    """Return the matrix of ``path`` as an operator, and its survey.
 
     Args:
         path: A ``.npy`` array or a MatrixMarket ``.mtx``; real, square, symmetric.
@@ -42,38 +44,67 @@ def survey_file(path: Path, seed: int) -> tuple[Any, Facts]:
     Raises:
         ValueError: One line naming the file and what is wrong with it.
     """
-    import numpy
-    import torch
-
+    from qnewton.operators import SparseOperator
     from qnewton.survey import survey
 
-    if not path.is_file():
-        raise ValueError(f"--matrix is {path}; there is no such file")
-    try:
-        if path.suffix == ".npy":
-            entries = numpy.load(path, allow_pickle=False)
-        elif path.suffix == ".mtx":
-            import scipy.io
-
-            read: Any = scipy.io.mmread(path)
-            entries = read.toarray() if hasattr(read, "toarray") else read
-        else:
-            raise ValueError("its name must end in .npy or .mtx")
-        entries = numpy.asarray(entries)
-        if entries.ndim != 2 or entries.shape[0] != entries.shape[1] or not entries.size:
-            raise ValueError(f"its shape is {entries.shape}; it must be square, [N, N]")
-        if entries.dtype.kind not in "fiub":
-            raise ValueError(f"its dtype is {entries.dtype}; it must be real")
-        entries = entries.astype(numpy.float64)
-        if not numpy.isfinite(entries).all():
-            raise ValueError("it holds a number that is not finite")
-        skew = abs(entries - entries.T).max()
-        if skew > _SYMMETRY * abs(entries).max():
-            raise ValueError(f"it is not symmetric: A - Aᵀ has an entry of {skew:.3g}")
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"--matrix {path}: {error}") from error
-    matrix = torch.from_numpy((entries + entries.T) / 2)
+    matrix = read_matrix(path)
+    if isinstance(matrix, SparseOperator):
+        return matrix, _survey_by_entries(matrix, seed)
     return matrix, survey(matrix, bounds=("determinant", "trace"), seed=seed)
+
+
+def _survey_by_entries(matrix: Any, seed: int) -> Facts:
+    """Survey a matrix that is held by its entries; only a small one is written out for bounds."""
+    from qnewton.survey import envelope, survey
+
+    n = matrix.n
+    if n <= MOST_EMULATED:
+        facts = survey(matrix, bounds=("determinant", "trace"), seed=seed)
+    else:
+        most = max(1, min(n, _BASIS_NUMBERS // n))
+        facts = survey(matrix, max_products=most, seed=seed)
+    filled = envelope(matrix)
+    if n > MOST_EMULATED and filled <= _FACTORED:
+        facts = replace(facts, bounds=(_determinant(matrix),))
+    rows = matrix.compressed
+    values = rows.values()
+    return replace(
+        facts,
+        representation="sparse",
+        entries=matrix.entries,
+        envelope=filled,
+        row_sparsity=int(rows.crow_indices().diff().max()),
+        max_abs=float(values.abs().max()) if len(values) else 0.0,
+        frobenius=float(values.norm()),
+        notes=tuple(note for note in facts.notes if not note.startswith("entries not formed")),
+    )
+
+
+def _determinant(matrix: Any) -> Estimate:
+    """Bound κ by the determinant, from the pivots of a sparse LU factorisation."""
+    import numpy
+    import torch
+    from scipy.sparse import csc_array
+    from scipy.sparse.linalg import splu
+
+    from qnewton.survey.determinant import Factorization, determinant_bound_from
+
+    rows, n = matrix.compressed, matrix.n
+    parts = (rows.values().numpy(), rows.col_indices().numpy(), rows.crow_indices().numpy())
+    # Rows serve as columns: A is symmetric.
+    columns: Any = csc_array(parts, shape=(n, n))
+    try:
+        pivots = splu(columns, permc_spec="MMD_AT_PLUS_A").U.diagonal()
+    except RuntimeError:
+        pivots = numpy.zeros(n)  # SuperLU raises for an exactly singular matrix
+    found = Factorization(
+        log_pivots=torch.from_numpy(numpy.abs(pivots)).log(),
+        rounding=8.0 * n * torch.finfo(torch.float64).eps,
+        definite=False,
+        certificate=None,
+        refusal="a sparse LU factorisation tells no signs",
+    )
+    return determinant_bound_from(float(rows.values().square().sum()), found)
 
 
 def largest_eigenvalues(matrix: Any, seed: int) -> tuple[tuple[float, ...], int]:
@@ -86,22 +117,22 @@ def largest_eigenvalues(matrix: Any, seed: int) -> tuple[tuple[float, ...], int]
         seed: Of the start vector.
     """
     import numpy
+    import torch
     from scipy.sparse.linalg import LinearOperator, eigsh
 
-    entries = matrix.numpy()
-    n = len(entries)
+    n = matrix.n
     if n <= 4 * MOST_DEFLATED:
-        found, products = numpy.linalg.eigvalsh(entries), n
+        found, products = numpy.linalg.eigvalsh(matrix.dense().numpy()), n
     else:
         products = 0
 
         def multiply(vector: Any) -> Any:
             nonlocal products
             products += 1
-            return entries @ vector
+            return (matrix @ torch.from_numpy(vector.ravel())).numpy()
 
         make: Any = LinearOperator
-        operator = make(entries.shape, matvec=multiply, dtype=entries.dtype)
+        operator = make((n, n), matvec=multiply, dtype=numpy.dtype(numpy.float64))
         start = numpy.random.default_rng(seed).standard_normal(n)
         options: Any = {"k": MOST_DEFLATED + 1, "which": "LM", "tol": _RITZ_TOLERANCE}
         found = eigsh(operator, v0=start, return_eigenvectors=False, **options)

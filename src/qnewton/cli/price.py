@@ -5,7 +5,13 @@ from pathlib import Path
 
 from qnewton.cli.auditing import AuditOptions
 from qnewton.cli.output import RESULTS, print_json
-from qnewton.cli.price_tables import deflation_line, flip_lines, quote_table, term_table
+from qnewton.cli.price_tables import (
+    deflation_line,
+    flip_lines,
+    quote_table,
+    term_table,
+    verdict_line,
+)
 from qnewton.cost import (
     Flip,
     Scenario,
@@ -45,7 +51,9 @@ class Price(AuditOptions):
     Attributes:
         n: Number of unknowns.
         kappa: Condition number.
-        sparsity: Most entries in a row, d; the default is a dense matrix, d = N.
+        sparsity: Most entries in a row, d; the default is a dense matrix, d = N. Fewer are priced
+            for every solver alike: classical ones then multiply by N·d entries, too.
+        indefinite: A has eigenvalues of both signs, so that Cholesky and CG are no rivals.
         matrix: A symmetric matrix in a .npy or .mtx file, in place of n, kappa and sparsity.
         epsilon: Error tolerance of the quantum solver in the paper's price.
         tolerance: Relative residual of the iterative classical solvers.
@@ -61,6 +69,7 @@ class Price(AuditOptions):
     n: int | None = None
     kappa: float | None = None
     sparsity: int | None = None
+    indefinite: bool = False
     matrix: Path | None = None
     epsilon: float = 1e-12
     tolerance: float = 1e-6
@@ -135,6 +144,9 @@ class Price(AuditOptions):
             )
         if survey_s is not None:
             RESULTS.print(_survey_line(facts, survey_s), highlight=False)
+        verdict = verdict_line(quotes, audited)
+        if verdict is not None:
+            RESULTS.print(verdict, highlight=False)
         if scenario is not None:
             self._print_audited(scenario, audited, flips)
         if scenario is not None and split is not None:
@@ -148,9 +160,9 @@ class Price(AuditOptions):
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"--dtype is {self.dtype!r}; it must be float32 or float64")
         if self.matrix is not None:
-            if (self.n, self.kappa, self.sparsity) != (None, None, None):
+            if (self.n, self.kappa, self.sparsity) != (None, None, None) or self.indefinite:
                 raise ValueError(
-                    "--matrix brings its own --n, --kappa and --sparsity; leave those out"
+                    "--matrix brings its own --n, --kappa, --sparsity and signs; leave those out"
                 )
             from qnewton.cli.matrix_file import survey_file
 
@@ -167,7 +179,8 @@ class Price(AuditOptions):
         sparsity = self.n if self.sparsity is None else self.sparsity
         if not 1 <= sparsity <= self.n:
             raise ValueError(f"--sparsity is {sparsity}; it must lie between 1 and n = {self.n}")
-        return None, kappa_facts(self.n, self.kappa, sparsity)
+        definiteness = "indefinite" if self.indefinite else None
+        return None, kappa_facts(self.n, self.kappa, sparsity, definiteness)
 
     def _scenario(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
-from qnewton.cost import Flip
+from qnewton.cost import Flip, cheapest
 from qnewton.records import Calibration, QuantumHardware, Quote
 
 
@@ -32,6 +32,24 @@ def quote_table(title: str, quotes: Sequence[Quote], calibration: Calibration) -
 def machine_text(quote: Quote) -> str:
     """Return the machine of a quote, marked where it does not exist."""
     return f"{quote.hardware} (hypothetical)" if quote.hypothetical else quote.hardware
+
+
+def verdict_line(quotes: Sequence[Quote], audited: Sequence[Quote]) -> str | None:
+    """Return who wins: the cheapest classical price of this system, as held, or the audited one.
+
+    ``None`` where either side has no price.
+    """
+    rival = cheapest(quote for quote in quotes if quote.machine == "classical")
+    quantum = cheapest(audited)
+    if rival is None or quantum is None or rival.seconds is None or quantum.seconds is None:
+        return None
+    held = " by its entries" if rival.representation == "sparse" else ""
+    winner = "the quantum" if quantum.seconds < rival.seconds else "the classical"
+    return (
+        f"{winner} solver wins: {quantum.solver} on {machine_text(quantum)} takes "
+        f"{quantum.seconds:.3g} s audited, the best classical solver of the same system{held}, "
+        f"{rival.solver}, {rival.seconds:.3g} s (modelled)"
+    )
 
 
 def term_table(quote: Quote, hardware: QuantumHardware) -> Table:

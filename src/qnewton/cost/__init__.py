@@ -3,7 +3,7 @@
 from qnewton.cost import queries
 from qnewton.cost.audit import AUDITED_EPSILON, DEFAULT_AUDIT, Audit
 from qnewton.cost.audited import audited_quote
-from qnewton.cost.break_even import Flip, Scenario, break_even, kappa_facts
+from qnewton.cost.break_even import Flip, Scenario, break_even, cheapest
 from qnewton.cost.calibration_store import (
     calibration_path,
     latest_calibration,
@@ -20,6 +20,7 @@ from qnewton.cost.direct import (
     woodbury_quote,
 )
 from qnewton.cost.drift import measured_drifts, with_drifts
+from qnewton.cost.given import SPARSE_SHARE, kappa_facts, with_sparsity
 from qnewton.cost.hardware import (
     available_classical,
     available_hardware,
@@ -46,6 +47,7 @@ __all__ = [
     "DEFAULT_AUDIT",
     "KERNELS",
     "PAPER_EPSILON",
+    "SPARSE_SHARE",
     "Audit",
     "Flip",
     "Kernel",
@@ -59,6 +61,7 @@ __all__ = [
     "calibration_path",
     "cg_products",
     "cg_quote",
+    "cheapest",
     "cholesky_quote",
     "classical_quotes",
     "cubic_work",
@@ -90,5 +93,6 @@ __all__ = [
     "sparse_lu_quote",
     "survey_seconds",
     "with_drifts",
+    "with_sparsity",
     "woodbury_quote",
 ]

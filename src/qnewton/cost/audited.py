@@ -140,7 +140,9 @@ def _priced(
     except OverflowError as overflow:
         return _refused(facts, hardware, audit, str(overflow))
     draft = Draft("qsvt", calibration, facts, dtype, "")
-    draft.add_forming()
+    if facts.representation != "sparse":
+        # Sparse access reads the entries that are there; no solver has to write out the zeros.
+        draft.add_forming()
     if audit.table_building:
         draft.add("tables", "elementwise", encoding.entries)
     classical = list(draft.terms)
@@ -214,7 +216,7 @@ def _quantum_terms(
 def _gates_a_state(n: int, encoding: BlockEncoding, count: QueryCount, audit: Audit) -> _Gates:
     """Return Toffoli, T gates, cycles by part, and T count until one state is there."""
     assert count.state_preparations is not None
-    prepared = state_preparation(n, audit.epsilon, audit.preparation)
+    prepared = state_preparation(n, audit.epsilon, audit.preparation, audit.tables)
     # A reflection about a ancillas, and its control, at every query.
     reflected = LogicalGates(toffoli=2.0 * encoding.ancillas + 3)
     uses = (
@@ -231,7 +233,7 @@ def _gates_a_state(n: int, encoding: BlockEncoding, count: QueryCount, audit: Au
 
 
 def _logical_qubits(n: int, encoding: BlockEncoding, audit: Audit) -> int:
-    prepared = state_preparation(n, audit.epsilon, audit.preparation)
+    prepared = state_preparation(n, audit.epsilon, audit.preparation, audit.tables)
     workspace = max(encoding.gates.workspace, prepared.workspace)
     return logical_qubits(n, encoding.ancillas) + math.ceil(workspace)
 

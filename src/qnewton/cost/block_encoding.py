@@ -189,7 +189,9 @@ def dense_encoding(
 
 
 @lru_cache(maxsize=4096)
-def state_preparation(n: int, epsilon: float, preparation: Preparation = "tables") -> LogicalGates:
+def state_preparation(
+    n: int, epsilon: float, preparation: Preparation = "tables", tables: Tables = "qrom"
+) -> LogicalGates:
     """Return one call of U_b, which prepares g/‖g‖ in N amplitudes.
 
     ``tables`` loads the angles of level j from 2^j words and adds them into a phase gradient;
@@ -199,6 +201,7 @@ def state_preparation(n: int, epsilon: float, preparation: Preparation = "tables
         n: Unknowns N.
         epsilon: Error of the state, in (0, 1).
         preparation: Which.
+        tables: Where angles are loaded from: ``qrom``, or ``qram``: 2j Toffoli at level j.
 
     Reference: Grover and Rudolph 2002; tables: Berry et al., arXiv:1902.02134.
 
@@ -216,6 +219,9 @@ def state_preparation(n: int, epsilon: float, preparation: Preparation = "tables
         slope, rest = ROTATION_T
         return LogicalGates(t_gates=count * (slope * math.log2(count / epsilon) + rest))
     bits = math.ceil(math.log2(2 * math.pi * levels) - math.log2(epsilon))
+    if tables == "qram":
+        # A read and its erasure of one of 2^j words, then the addition.
+        return LogicalGates(toffoli=float(sum(2 * j + bits for j in range(levels))))
     loads = [qroam(1 << j, bits) for j in range(levels)]
     erased = sum(qroam_uncompute(1 << j) for j in range(levels))
     return LogicalGates(

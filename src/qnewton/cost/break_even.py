@@ -2,15 +2,16 @@
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from qnewton.cost.audit import Audit
 from qnewton.cost.audited import audited_quote
+from qnewton.cost.given import with_sparsity
 from qnewton.cost.offers import classical_quotes
 from qnewton.cost.queries import JENNINGS_MAX_EPSILON, QUERY_SETS
-from qnewton.records import Calibration, Estimate, Facts, Figure, QuantumHardware
+from qnewton.records import Calibration, Facts, Figure, QuantumHardware, Quote
 
 _POINTS = 33
 _FASTEST_S = 1e-30
@@ -47,11 +48,11 @@ class Scenario:
             tolerance=self.tolerance,
             solvers=self.solvers,
         )
-        known = [offer.seconds for offer in offers if offer.seconds is not None]
         quantum = audited_quote(
             self.calibration, self.facts, self.hardware, self.audit, self.dtype
         ).seconds
-        return quantum, min(known, default=None)
+        best = cheapest(offers)
+        return quantum, None if best is None else best.seconds
 
     def advantage(self) -> float | None:
         """Return ln(classical/quantum): above 0 the quantum solver wins; ``None`` if unpriced."""
@@ -59,6 +60,12 @@ class Scenario:
         if quantum is None or classical is None:
             return None
         return math.log(classical) - math.log(quantum)
+
+
+def cheapest(quotes: Iterable[Quote]) -> Quote | None:
+    """Return the priced quote of the fewest seconds; ``None`` where none has a price."""
+    priced = [quote for quote in quotes if quote.seconds is not None]
+    return min(priced, key=lambda quote: quote.seconds or 0.0, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +105,8 @@ def break_even(scenario: Scenario) -> tuple[Flip, ...]:
         Some hundred prices: 0.1 s, or 1 s with ``qdk``.
 
     Example:
-        >>> from qnewton.cost import load_hardware, nominal_calibration
-        >>> kappa = Estimate(value=30.0, low=None, high=None, method="given", products=0)
-        >>> facts = Facts(n=12_544, condition=kappa, row_sparsity=64)
+        >>> from qnewton.cost import kappa_facts, load_hardware, nominal_calibration
+        >>> facts = kappa_facts(12_544, 30.0, 64)
         >>> here = Scenario(facts=facts, calibration=nominal_calibration(),
         ...                 hardware=load_hardware("qubit_gate_ns_e3"),
         ...                 audit=Audit(error_correction="closed-form"))
@@ -222,7 +228,7 @@ def _ranges(s: Scenario) -> list[tuple[str, str, float, float, float, Changed]]:
     if facts.row_sparsity is not None and facts.n > 1:
 
         def sparser(d: float) -> Scenario:
-            return replace(s, facts=replace(facts, row_sparsity=min(facts.n, max(1, round(d)))))
+            return replace(s, facts=with_sparsity(facts, min(facts.n, max(1, round(d)))))
 
         d = float(facts.row_sparsity)
         rows.append(("row sparsity", "entries", d, 1.0, float(facts.n), sparser))
@@ -305,14 +311,3 @@ def _competitor(s: Scenario) -> Flip:
 
 def _scaled(figure: Figure, factor: float) -> Figure:
     return replace(figure, value=figure.value * factor)
-
-
-def kappa_facts(n: int, kappa: float, sparsity: int) -> Facts:
-    """Return facts of a system known by its numbers alone.
-
-    Example:
-        >>> kappa_facts(10, 4.0, 3).row_sparsity
-        3
-    """
-    given = Estimate(value=kappa, low=kappa, high=kappa, method="given", products=0)
-    return Facts(n=n, condition=given, bounds=(given,), row_sparsity=sparsity)

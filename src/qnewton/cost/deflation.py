@@ -53,6 +53,7 @@ def deflated_facts(facts: Facts, largest: Sequence[float], count: int) -> Facts:
         facts,
         condition=replace(facts.condition, value=kappa, low=None, high=None),
         row_sparsity=facts.n,
+        representation="formed" if facts.representation == "sparse" else facts.representation,
         norm=largest[count],
         max_abs=None,
         frobenius=None if squares is None else math.sqrt(squares),

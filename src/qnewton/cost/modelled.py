@@ -218,10 +218,15 @@ def survey_seconds(
     if fact == "determinant":
         return price(calibration, "lu", cubic_work(facts.n), dtype)
     if fact == "row_sparsity":
-        return price(calibration, "elementwise", float(facts.n) ** 2, dtype)
+        held = facts.entries if facts.representation == "sparse" else None
+        work = float(facts.n) ** 2 if held is None else float(held)
+        return price(calibration, "elementwise", work, dtype)
     condition = facts.condition
     if condition is None:
         return None
+    if facts.representation == "sparse" and facts.entries is not None:
+        work = float(condition.products) * facts.entries
+        return price(calibration, "sparse_matvec", work, dtype, calls=condition.products)
     work = matvec_work(facts.n, condition.products)
     return price(calibration, "matvec", work, dtype, calls=condition.products)
 

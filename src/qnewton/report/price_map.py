@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from qnewton.cost import Scenario
+from qnewton.cost import Scenario, with_sparsity
 from qnewton.report.save import Picture, inline_data
 from qnewton.report.style import BLUE, PLOT_WIDTH, VERMILLION, themed
 
@@ -30,12 +30,9 @@ def condition_sparsity_map(scenario: Scenario) -> Picture:
     def at(kappa: float, sparsity: float) -> Scenario:
         condition = scenario.facts.condition
         assert condition is not None
-        facts = replace(
-            scenario.facts,
-            condition=replace(condition, value=kappa),
-            row_sparsity=min(n, max(1, round(sparsity))),
-        )
-        return replace(scenario, facts=facts)
+        facts = replace(scenario.facts, condition=replace(condition, value=kappa))
+        d = min(n, max(1, round(sparsity)))
+        return replace(scenario, facts=with_sparsity(facts, d))
 
     axes = (
         ("kappa", "condition number κ", 0.0, 6.0),
@@ -64,7 +61,7 @@ def gate_time_size_map(scenario: Scenario) -> Picture:
         facts = replace(
             scenario.facts,
             n=n,
-            row_sparsity=None if d is None else min(d, n),
+            row_sparsity=None,
             norm=None,
             max_abs=None,
             frobenius=None,
@@ -74,6 +71,8 @@ def gate_time_size_map(scenario: Scenario) -> Picture:
             earlier=None,
             representation="formed",
         )
+        if d is not None:
+            facts = with_sparsity(facts, min(d, n))
         readout = machine.readout_time_s
         if readout is not None:
             readout = replace(readout, value=readout.value * gate_time / gate.value)
