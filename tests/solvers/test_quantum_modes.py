@@ -10,8 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qnewton.cost.queries import dalzell_2024
 from qnewton.solvers.quantum import Clock, cks_degree, cks_polynomial, emulate
-from qnewton.solvers.quantum.dalzell import KernelFilter
+from qnewton.solvers.quantum.dalzell import KernelFilter, dalzell
+from qnewton.solvers.quantum.promise import Promise
 
 RESOLVED = 1e-9
 
@@ -159,6 +161,49 @@ def test_an_unknown_norm_costs_attempts(cases):
     assert 1 / (math.log(30.0) + 1) <= unknown.success_probability < 1.0
     assert unknown.expected_queries > known.expected_queries
     assert abs(float(unknown.state @ truth / truth.norm())) >= 1 - 1e-6
+
+
+@pytest.mark.parametrize("mode", ["eigen", "products", "krylov"])
+def test_only_a_reflection_that_succeeded_is_projected(cases, mode):
+    """Expected queries are 2ℓ of every attempt and 2ℓ' of those that got so far, over p."""
+    matrix = cases.rotated(cases.spread(12, 30.0, indefinite=True, seed=3), 0, torch.float64)
+    rhs = cases.vector(12, 1)
+    found = emulate(matrix, rhs, "dalzell", 1e-3, alpha=1.0, kappa=30.0, mode=mode)
+    solver = dalzell(Promise(alpha=1.0, kappa=30.0, held=True), 1e-3, None, float(rhs.norm()))
+    assert solver.projection is not None
+    # The reflection alone, written out: its upper half is what gets to the projection.
+    unit = (rhs / rhs.norm()).numpy()
+    reached = []
+    for t in solver.guesses:
+        a = np.zeros((13, 13))
+        a[:12, :12], a[12, 12] = matrix.numpy(), 1 / t
+        b = np.append(unit, 1.0) / math.sqrt(2.0)
+        g = (np.eye(13) - np.outer(b, b)) @ a
+        squares, vectors = np.linalg.eigh(g.T @ g)
+        y = vectors @ (solver.reflection.of_squares(np.maximum(squares, 0)) * vectors[-1])
+        reached.append(float(y[:12] @ y[:12]))
+    attempt = 2 * solver.reflection.degree + np.mean(reached) * 2 * solver.projection.degree
+    assert found.expected_queries == pytest.approx(attempt / found.success_probability, rel=1e-6)
+    assert found.expected_queries < found.queries / found.success_probability
+    assert found.amplified_queries <= found.expected_queries
+
+
+@pytest.mark.parametrize("kappa", [1.5, 3.0, 10.0, 300.0])
+@pytest.mark.parametrize("epsilon", [0.1, 1e-6, 1e-12])
+def test_expected_queries_with_an_unknown_norm_stay_below_the_proven_bound(kappa, epsilon):
+    """They were up to 2.8 times Eq. 118 at κ = 300, where failed attempts were projected, too."""
+    spectra = [
+        torch.logspace(0, -math.log10(kappa), 12, dtype=torch.float64),
+        torch.tensor([1.0] * 11 + [1 / kappa], dtype=torch.float64),
+        torch.linspace(1 / kappa, 1, 12, dtype=torch.float64) * torch.tensor([1, -1] * 6),
+    ]
+    bound = dalzell_2024(kappa=kappa, epsilon=epsilon).expected
+    for values in spectra:
+        for rhs in (torch.ones(12), torch.eye(12)[0], torch.eye(12)[-1]):
+            found = emulate(
+                torch.diag(values), rhs.double(), "dalzell", epsilon, 1.0, kappa, mode="eigen"
+            )
+            assert found.expected_queries <= bound
 
 
 @settings(deadline=None, max_examples=25)

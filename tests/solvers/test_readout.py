@@ -106,16 +106,70 @@ def test_a_swap_test_flips_signs_and_the_others_do_not(cases):
 def test_length_and_sign_of_a_step(n, indefinite, seed, cases):
     matrix = cases.rotated(cases.spread(n, 5.0, indefinite=indefinite), seed, torch.float64)
     operator, rhs, v = DenseOperator(matrix), cases.vector(n, seed + 1), cases.vector(n, seed + 2)
-    step = scaled_along(operator, v, rhs)
-    # No other multiple of v is better: of the model where v bends upwards, else of the residual.
-    upwards = float(v @ matrix @ v) > 0
+    definite = bool((torch.linalg.eigvalsh(matrix) > 0).all())
+    kappa = 5.0 if definite else None
+    step = scaled_along(operator, v, rhs, kappa)
+    residual = float((matrix @ step - rhs).norm())
+    curvature = float(v @ matrix @ v)
+    minimiser = v * (float(v @ rhs) / curvature)
+    missed = float((matrix @ minimiser - rhs).norm())
+    # The model's minimiser where A is definite, or where it leaves no more than a step of 0 does.
+    by_model = curvature > 0 and (definite or missed <= float(rhs.norm()))
 
     def value(x):
-        return float(x @ matrix @ x / 2 - rhs @ x if upwards else (matrix @ x - rhs).norm())
+        return float(x @ matrix @ x / 2 - rhs @ x if by_model else (matrix @ x - rhs).norm())
 
     for factor in (0.9, 1.1, -1.0, 0.0):
         assert value(step) <= value(factor * step) + 1e-12
-    torch.testing.assert_close(scaled_along(operator, -2 * v, rhs), step)
+    assert definite or residual <= float(rhs.norm()) * (1 + 1e-9)
+    torch.testing.assert_close(scaled_along(operator, -2 * v, rhs, kappa), step)
+
+
+@pytest.mark.parametrize("bend", [1e-300, 1e-12, 1e-3, 0.0, -1e-12])
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_the_step_does_not_explode_as_the_curvature_along_it_vanishes(bend, scale):
+    """vᵀAv → 0 for an indefinite A: s₁ grows without limit, and a step must not."""
+    matrix = torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64))
+    v = torch.tensor([1.0, 1.0 - bend], dtype=torch.float64)
+    rhs = torch.tensor([1.0, 0.5], dtype=torch.float64) * scale
+    step = scaled_along(DenseOperator(matrix), v, rhs)
+    assert torch.isfinite(step).all()
+    residual = float(((matrix @ step - rhs) / scale).norm())
+    assert residual <= float((rhs / scale).norm()) * (1 + 1e-9)
+    # Where the signs are not known, a bound on κ is a bound on the step.
+    for kappa in (1.0, 1e2, 1e6):
+        step = scaled_along(DenseOperator(matrix), v, rhs, kappa)
+        limit = 1 + (kappa + 1) / (2 * math.sqrt(kappa))
+        image = float((matrix @ step / scale).norm())
+        assert image <= (1 + limit) * float((rhs / scale).norm()) * (1 + 1e-9)
+
+
+@settings(deadline=None, max_examples=60)
+@given(n=st.integers(2, 20), log_kappa=st.floats(0.0, 8.0), seed=st.integers(0, 2**16))
+def test_the_minimiser_is_never_refused_where_a_is_definite(n, log_kappa, seed, cases):
+    kappa = 10**log_kappa
+    values = cases.spread(n, kappa)
+    v, rhs = cases.vector(n, seed), cases.vector(n, seed + 1)
+    if seed % 2:
+        # Kantorovich's own worst case: the ends of the spectrum, weighed so that they balance.
+        v = torch.zeros(n, dtype=torch.float64)
+        v[0], v[-1] = 1.0, values[0] / values[-1]
+        v = v / v.norm()
+        rhs = v.clone()
+    step = scaled_along(DenseOperator(torch.diag(values)), v, rhs, kappa)
+    minimiser = v * (float(v @ rhs) / float(v @ (values * v)))
+    torch.testing.assert_close(step, minimiser, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("algorithm", ["qsvt", "dalzell"])
+def test_a_read_out_direction_of_an_indefinite_system_has_a_bounded_step(cases, algorithm):
+    """Directions read with few shots are far off, and some of them hardly bend at all."""
+    values = torch.tensor([1.0, -1.0, 0.9, -0.9, 0.5, -0.5], dtype=torch.float64)
+    for seed in range(40):
+        matrix, rhs = cases.rotated(values, seed, torch.float64), cases.vector(6, seed)
+        read = Readout(shots=30, seed=seed)
+        direction = emulate(matrix, rhs, algorithm, 0.1, readout=read).direction
+        assert float((matrix @ direction - rhs).norm()) <= float(rhs.norm()) * (1 + 1e-9)
 
 
 def test_an_exact_direction_is_scaled_to_the_solution(cases):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
+from qnewton.solvers.quantum.chances import Chances
 from qnewton.solvers.quantum.polynomials import Array
 from qnewton.solvers.quantum.promise import Promise
 
@@ -110,11 +111,19 @@ class Dalzell:
     @property
     def queries(self) -> int:
         """Calls to U_A in one attempt, two to a degree; each brings two calls to U_b."""
-        more = self.projection.degree if self.projection is not None else 0
-        return 2 * (self.reflection.degree + more)
+        return 2 * self.reflection.degree + self._projected
 
-    def coefficients(self, values: Array, weights: Array) -> tuple[Array, float]:
-        """Return y's coefficients at the likeliest t, and the success probability over all t.
+    def expected_queries(self, chances: Chances) -> float:
+        """Return the calls to U_A until success: only outcomes of the reflection are projected."""
+        attempt = 2 * self.reflection.degree + chances.reached * self._projected
+        return attempt / chances.success
+
+    @property
+    def _projected(self) -> int:
+        return 0 if self.projection is None else 2 * self.projection.degree
+
+    def coefficients(self, values: Array, weights: Array) -> tuple[Array, Chances]:
+        """Return y's coefficients at the likeliest t, and the chances over all t.
 
         Args:
             values: Diagonal of A in some orthonormal basis, shape [k].
@@ -128,24 +137,26 @@ class Dalzell:
             diagonal = np.append(scaled, 1.0 / t)
             b = np.append(weights, 1.0) / math.sqrt(2.0)
             outcomes.append(_filtered(self.reflection, diagonal, b, _last(len(diagonal)))[:-1])
-        if self.projection is not None:
-            outcomes = [
-                (_filtered(self.projection, scaled, weights, y) + y) / 2.0 for y in outcomes
-            ]
-        return _likeliest(outcomes)
+        if self.projection is None:
+            return _likeliest(outcomes, outcomes)
+        projected = [(_filtered(self.projection, scaled, weights, y) + y) / 2.0 for y in outcomes]
+        return _likeliest(projected, outcomes)
 
-    def by_products(self, operator: SymmetricOperator, start: Tensor) -> tuple[Tensor, float, int]:
-        """Return y at the likeliest t, the success probability over all t, and the products."""
+    def by_products(
+        self, operator: SymmetricOperator, start: Tensor
+    ) -> tuple[Tensor, Chances, int]:
+        """Return y at the likeliest t, the chances over all t, and the products."""
         last = torch.zeros(operator.n + 1, dtype=torch.float64, device=start.device)
         last[-1] = 1.0
-        outcomes = []
+        outcomes, reflected = [], []
         for t in self.guesses:
             y = self.reflection.apply(_Square(operator, self.alpha, start, t), last)[:-1]
+            reflected.append(y)
             if self.projection is not None:
                 y = (self.projection.apply(_Square(operator, self.alpha, start, None), y) + y) / 2
             outcomes.append(y)
-        image, probability = _likeliest(outcomes)
-        return image, probability, self.queries * len(self.guesses)
+        image, chances = _likeliest(outcomes, reflected)
+        return image, chances, self.queries * len(self.guesses)
 
 
 def dalzell(promise: Promise, epsilon: float, norm: float | None, length: float) -> Dalzell:
@@ -199,7 +210,10 @@ def _last(size: int) -> Array:
     return unit
 
 
-def _likeliest(outcomes: list) -> tuple:  # type: ignore[type-arg]
-    """Return the longest outcome and the mean of the squared lengths."""
+def _likeliest(outcomes: list, reflected: list) -> tuple:  # type: ignore[type-arg]
+    """Return the longest outcome, and the mean squared lengths of all and of those reflected."""
     chances = [float((y**2).sum()) for y in outcomes]
-    return outcomes[int(np.argmax(chances))], float(np.mean(chances))
+    # An outcome without a projection is its own last stage.
+    reached = [float((y**2).sum()) for y in reflected] if reflected is not outcomes else [1.0]
+    found = Chances(float(np.mean(chances)), float(np.mean(reached)))
+    return outcomes[int(np.argmax(chances))], found

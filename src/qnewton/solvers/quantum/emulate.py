@@ -238,13 +238,16 @@ def _solution(
     readout: Readout | None,
 ) -> QuantumSolution:
     # |P|/max|P| ≤ 1 bounds p; rounding alone can put it a few ulps above.
-    probability = min(1.0, found.probability)
+    probability = min(1.0, found.chances.success)
+    chances = replace(found.chances, success=probability)
     if not probability > 0.0:
         raise promises.SystemRefused(
             "success probability 0", "the output state has length zero; no attempt can succeed"
         )
     state = found.image / found.image.norm()
     error_bound = None
+    # What is known to be indefinite has no minimum along a line.
+    bound = None if promise.definite is False else promise.kappa
     if isinstance(solver, QSVT):
         degree = solver.polynomial.degree
         if promise.held is not False:
@@ -257,15 +260,16 @@ def _solution(
         direction = found.image * (length / solver.rotation)
     else:
         degree, preparations, algorithm = solver.queries, 2 * solver.queries, "dalzell"
-        direction = scaled_along(working, state, rhs)
+        direction = scaled_along(working, state, rhs, bound)
+    expected = solver.expected_queries(chances)
     solution = QuantumSolution(
         direction=direction.to(operator.dtype),
         state=state,
         success_probability=probability,
         queries=solver.queries,
         state_preparations=preparations,
-        expected_queries=solver.queries / probability,
-        amplified_queries=amplified_queries(solver.queries, probability),
+        expected_queries=expected,
+        amplified_queries=min(expected, amplified_queries(solver.queries, probability)),
         degree=degree,
         alpha=promise.alpha,
         kappa=promise.kappa,
@@ -280,5 +284,5 @@ def _solution(
     if readout is None:
         return solution
     measurement = measure(state, readout)
-    direction = scaled_along(working, measurement.vector, rhs).to(operator.dtype)
+    direction = scaled_along(working, measurement.vector, rhs, bound).to(operator.dtype)
     return replace(solution, direction=direction, measurement=measurement)

@@ -11,6 +11,7 @@ from scipy.special import jv
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
+from qnewton.solvers.quantum.chances import Chances
 from qnewton.solvers.quantum.polynomials import Array
 from qnewton.solvers.quantum.promise import Promise, SystemRefused
 
@@ -86,10 +87,14 @@ class HHL:
             found[first : first + chunk] = (np.abs(clock) ** 2) @ f
         return found
 
-    def coefficients(self, values: Array, weights: Array) -> tuple[Array, float]:
+    def coefficients(self, values: Array, weights: Array) -> tuple[Array, Chances]:
         """Return y's coefficients in a basis where A is diagonal, and ‖y‖²."""
         y = self.factors(values) * weights
-        return y, float(y @ y)
+        return y, Chances(float(y @ y))
+
+    def expected_queries(self, chances: Chances) -> float:
+        """Return the calls to U_A until success."""
+        return self.queries / chances.success
 
     def harmonics(self) -> NDArray[np.complex128]:
         """Return c_s, s = 0 … M-1, with h(λ) = c_0 + 2 Re Σ_{s≥1} c_s e^{isλt}."""

@@ -15,6 +15,7 @@ from scipy.linalg import eigh_tridiagonal
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
+from qnewton.solvers.quantum.chances import Chances
 from qnewton.solvers.quantum.polynomials import Array
 from qnewton.solvers.quantum.promise import SystemRefused
 from qnewton.survey.lanczos import Lanczos
@@ -38,14 +39,14 @@ class KrylovResult:
 
     Attributes:
         image: f(A)b̂, shape [N], float64.
-        probability: What the algorithm said of its success.
+        chances: What the algorithm said of its success.
         resolved: Whether ``image`` is f(A)b̂ to ``RESOLUTION``; otherwise only what the
             iteration settled on.
         products: Products with A.
     """
 
     image: Tensor
-    probability: float
+    chances: Chances
     resolved: bool
     products: int
 
@@ -56,7 +57,7 @@ class KrylovRequest:
 
     Attributes:
         coefficients: From values θ_i and weights w_i = u_iᵀb̂ in a basis where A is diagonal,
-            returns y's coefficients in that basis and the success probability.
+            returns y's coefficients in that basis and the chances of success.
         function: f as a function of the eigenvalue, where y = f(A)b̂; ``None`` where y is no
             fixed function of A.
         degree: Degree of y as a polynomial in A; ``None`` if it is none.
@@ -65,7 +66,7 @@ class KrylovRequest:
         too_large: Makes the error for a larger one.
     """
 
-    coefficients: Callable[[Array, Array], tuple[Array, float]]
+    coefficients: Callable[[Array, Array], tuple[Array, Chances]]
     function: Function | None
     degree: int | None
     epsilon: float
@@ -99,7 +100,7 @@ def by_krylov(operator: SymmetricOperator, start: Tensor, request: KrylovRequest
         values, vectors = _ritz(process)
         if max(abs(values[0]), abs(values[-1])) > request.limit:
             raise request.too_large(max(abs(values[0]), abs(values[-1])))
-        coefficients, probability = request.coefficients(values, vectors[0])
+        coefficients, chances = request.coefficients(values, vectors[0])
         local = vectors @ coefficients
         size = float(np.linalg.norm(local))
         k = process.products
@@ -117,7 +118,7 @@ def by_krylov(operator: SymmetricOperator, start: Tensor, request: KrylovRequest
             image = process.combination(_tensor(local))
             return KrylovResult(
                 image=image,
-                probability=probability,
+                chances=chances,
                 resolved=exact or settled,
                 products=k,
             )

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from qnewton.operators import MatrixFreeOperator, SymmetricOperator
 from qnewton.solvers.options import Mode
+from qnewton.solvers.quantum.chances import Chances
 from qnewton.solvers.quantum.dalzell import Dalzell
 from qnewton.solvers.quantum.hhl import HHL
 from qnewton.solvers.quantum.krylov import KrylovRequest, by_krylov
@@ -27,14 +28,14 @@ class Applied:
 
     Attributes:
         image: y, float64, shape [N].
-        probability: Success probability.
+        chances: Success probability, and that of the last stage.
         resolved: Whether ``image`` is y, rather than a solution within the promise.
         products: Products with A.
         mode: How.
     """
 
     image: Tensor
-    probability: float
+    chances: Chances
     resolved: bool
     products: int
     mode: Mode
@@ -88,26 +89,24 @@ def apply(
     if mode == "krylov":
         return _by_krylov(solver, operator, start, epsilon, alpha)
     if isinstance(solver, Dalzell):
-        image, probability, products = solver.by_products(operator, start)
+        image, chances, products = solver.by_products(operator, start)
     else:
         image, products = solver.by_products(operator, start)
-        probability = float(image @ image)
-    return Applied(
-        image=image, probability=probability, resolved=True, products=products, mode="products"
-    )
+        chances = Chances(float(image @ image))
+    return Applied(image=image, chances=chances, resolved=True, products=products, mode="products")
 
 
 def _by_eigenvalues(solver: QSVT | Dalzell | HHL, basis: Eigenbasis, start: Tensor) -> Applied:
     weights = basis.vectors.mT @ start
     if isinstance(solver, QSVT):
         y = basis.factors(solver) * weights
-        probability = float(y @ y)
+        chances = Chances(float(y @ y))
     else:
         theta = basis.values.cpu().numpy()
-        found, probability = solver.coefficients(theta, weights.cpu().numpy())
+        found, chances = solver.coefficients(theta, weights.cpu().numpy())
         y = torch.as_tensor(found, device=start.device)
     return Applied(
-        image=basis.vectors @ y, probability=probability, resolved=True, products=0, mode="eigen"
+        image=basis.vectors @ y, chances=chances, resolved=True, products=0, mode="eigen"
     )
 
 
@@ -139,7 +138,7 @@ def _by_krylov(
     found = by_krylov(operator, start, request)
     return Applied(
         image=found.image,
-        probability=found.probability,
+        chances=found.chances,
         resolved=found.resolved,
         products=found.products,
         mode="krylov",
@@ -171,7 +170,7 @@ def _by_krylov_of_the_square(
     image = (operator @ found.image) / solver.alpha
     return Applied(
         image=image,
-        probability=float(image @ image),
+        chances=Chances(float(image @ image)),
         resolved=found.resolved,
         products=2 * found.products + 1,
         mode="krylov",

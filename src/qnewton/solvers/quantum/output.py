@@ -21,7 +21,9 @@ class QuantumSolution:
         success_probability: Probability p that an attempt is post-selected.
         queries: Calls to the block-encoding U_A in one attempt.
         state_preparations: Calls to U_b in one attempt.
-        expected_queries: Calls to U_A until success when attempts are repeated, ``queries / p``.
+        expected_queries: Calls to U_A until success when attempts are repeated: ``queries / p``;
+            for Dalzell with an unknown norm less, since only a success of the reflection is
+            projected.
         amplified_queries: Expected calls with the best amplitude amplification for this p.
         degree: Degree of the polynomial; for HHL, of the evolutions together.
         alpha: α, the block-encoding holds A/α.

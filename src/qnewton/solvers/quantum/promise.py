@@ -38,11 +38,13 @@ class Promise:
         alpha: α, the block-encoding holds A/α.
         kappa: κ_be, the promise is σ_min(A) ≥ α/κ_be.
         held: Whether σ_min ≥ α/κ_be; ``None`` when σ_min is not known.
+        definite: Whether all eigenvalues have one sign; ``None`` when they are not known.
     """
 
     alpha: float
     kappa: float
     held: bool | None
+    definite: bool | None = None
 
 
 def certified_promise(entries: Tensor, alpha: float, kappa: float) -> Promise | None:
@@ -64,7 +66,7 @@ def certified_promise(entries: Tensor, alpha: float, kappa: float) -> Promise | 
         shifted.diagonal().add_(shift)
         if int(torch.linalg.cholesky_ex(shifted).info) != 0:
             return None
-    return Promise(alpha=alpha, kappa=kappa, held=True)
+    return Promise(alpha=alpha, kappa=kappa, held=True, definite=True)
 
 
 def exact_promise(
@@ -104,7 +106,8 @@ def exact_promise(
             )
         kappa = alpha / smallest
     held = smallest * kappa >= alpha * (1.0 - _SLACK)
-    return Promise(alpha=alpha, kappa=kappa, held=held)
+    definite = bool((eigenvalues > 0).all() or (eigenvalues < 0).all())
+    return Promise(alpha=alpha, kappa=kappa, held=held, definite=definite)
 
 
 def estimated_promise(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from qnewton.operators import DenseOperator, SymmetricOperator
 from qnewton.solvers.quantum import promise as promises
+from qnewton.solvers.quantum.chances import Chances
 from qnewton.solvers.quantum.cks import cks_degree, cks_polynomial
 from qnewton.solvers.quantum.polynomials import (
     MAX_DEGREE,
@@ -41,6 +42,10 @@ class QSVT:
         """Calls to U_A of one attempt: the degree. U_b is called once."""
         return self.polynomial.degree
 
+    def expected_queries(self, chances: Chances) -> float:
+        """Return the calls to U_A until success."""
+        return self.queries / chances.success
+
     def factors(self, values: Array) -> Array:
         """Return P(λ/α)/max|P| by the closed form."""
         return self.polynomial.at(values / self.alpha) / self.polynomial.sup_norm
@@ -52,15 +57,15 @@ class QSVT:
         x = np.maximum(x, 1e-8 / self.polynomial.kappa)
         return self.polynomial.at(x) / x / self.polynomial.sup_norm
 
-    def coefficients(self, values: Array, weights: Array) -> tuple[Array, float]:
+    def coefficients(self, values: Array, weights: Array) -> tuple[Array, Chances]:
         """Return y's coefficients in a basis where A is diagonal, and ‖y‖²."""
         y = self.factors(values) * weights
-        return y, float(y @ y)
+        return y, Chances(float(y @ y))
 
-    def coefficients_of_squares(self, squares: Array, weights: Array) -> tuple[Array, float]:
+    def coefficients_of_squares(self, squares: Array, weights: Array) -> tuple[Array, Chances]:
         """Return those of h(A²/α²)b̂ in a basis where A² is diagonal, and ‖y‖²."""
         h = self.factors_of_squares(squares) * weights
-        return h, float((np.maximum(squares, 0.0) / self.alpha**2) @ h**2)
+        return h, Chances(float((np.maximum(squares, 0.0) / self.alpha**2) @ h**2))
 
     def by_clenshaw(self, values: Tensor) -> Tensor:
         """Return P(λ/α)/max|P| from P's own coefficients, never the closed form."""

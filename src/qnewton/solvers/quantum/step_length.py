@@ -1,27 +1,36 @@
 """Length and sign of a solution whose direction alone is known."""
 
+import math
+
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
 
 
-def scaled_along(operator: SymmetricOperator, direction: Tensor, rhs: Tensor) -> Tensor:
-    """Return s·v with the best s for A·x = b along v.
+def scaled_along(
+    operator: SymmetricOperator, direction: Tensor, rhs: Tensor, kappa: float | None = None
+) -> Tensor:
+    """Return s·v with the best safe s for A·x = b along v.
 
-    If vᵀAv > 0, s = vᵀb/(vᵀAv), the minimiser of the quadratic model ½xᵀAx - bᵀx along v;
-    otherwise s = (Av)ᵀb/‖Av‖², the least residual: the first rule would climb.
+    If vᵀAv > 0, s₁ = vᵀb/(vᵀAv) minimises the quadratic model ½xᵀAx - bᵀx along v. It is taken if
+    its residual is at most L·‖b‖; otherwise s₂ = (Av)ᵀb/‖Av‖², the least residual, never above ‖b‖.
+    If A is definite, Kantorovich gives vᵀAv ≥ ‖v‖‖Av‖·2√κ/(κ+1), so that the residual of s₁ is at
+    most L = 1 + (κ+1)/(2√κ) times ‖b‖: s₁ is never refused there. If A is indefinite, vᵀAv may be
+    as small as you like, and s₁ as large: L bounds the step, ‖A·s₁v‖ ≤ (L+1)·‖b‖.
 
     Args:
         operator: A.
         direction: v, any length but 0, shape [N].
         rhs: b, shape [N].
+        kappa: A bound on A's condition number, where A may be definite; ``None`` where it is not
+            known, or A is indefinite: then L = 1, no worse than no step.
 
     Returns:
         The scaled vector in v's dtype; 0 if A·v is 0.
 
     Cost: one classical product, no shots.
 
-    Reference: FORMULAS 22.
+    Reference: FORMULAS 22; Kantorovich 1948, in the form of Strang 1960.
 
     Example:
         >>> import torch
@@ -30,11 +39,26 @@ def scaled_along(operator: SymmetricOperator, direction: Tensor, rhs: Tensor) ->
         >>> b = torch.tensor([4.0, 0.0]).double()
         >>> scaled_along(identity, -b, b)
         tensor([2., 0.], dtype=torch.float64)
+        >>> saddle = DenseOperator(torch.diag(torch.tensor([1.0, -1.0])).double())
+        >>> scaled_along(saddle, torch.tensor([1.0, 0.999]).double(), b)
+        tensor([2.0020, 2.0000], dtype=torch.float64)
     """
     vector, b = direction.double(), rhs.double()
     image = (operator @ direction.to(operator.dtype)).double()
-    curvature = float(vector @ image)
+    # Unit lengths, so that nothing over- or underflows when it is squared.
+    sizes = [float(x.abs().max()) for x in (vector, image, b)]
+    if not all(size > 0.0 and math.isfinite(size) for size in sizes):
+        return direction * 0.0
+    v, av, b = (x / size for x, size in zip((vector, image, b), sizes, strict=True))
+    # In these units A·v is av·sizes[1]; s·v solves for b·sizes[2].
+    along, norm = float(v @ b), float(b.norm())
+    curvature, square = float(v @ av), float(av @ av)
+    length = float(av @ b) / square
     if curvature > 0.0:
-        return direction * (float(vector @ b) / curvature)
-    square = float(image @ image)
-    return direction * (float(image @ b) / square if square > 0.0 else 0.0)
+        minimiser = along / curvature
+        limit = 1.0 if kappa is None else 1.0 + (kappa + 1.0) / (2.0 * math.sqrt(kappa))
+        residual = float((b - minimiser * av).norm())
+        # A few roundings: at L = 1 an exact step of A = cI has residual 0, not ‖b‖.
+        if residual <= limit * norm * (1.0 + 1e-12):
+            length = minimiser
+    return direction * (length * (sizes[2] / sizes[1]))
