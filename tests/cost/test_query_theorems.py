@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from qnewton.cost.queries import (
     QUERY_SETS,
+    SEEN_CONSTANT,
     amplified,
     childs_kothari_somma_2017,
     costa_2022,
@@ -97,6 +98,18 @@ def test_costas_minimum_over_delta_is_that_of_a_fine_grid(epsilon, constant, pow
     # steeply beside it: the grid misses that point by its own spacing.
     assert found == pytest.approx(least, rel=1e-5)
     assert found <= least * (1 + 1e-12)
+
+
+def test_the_published_cost_of_costa_has_the_square():
+    published = costa_2022(kappa=100, epsilon=1e-3, power=2)
+    assert costa_2022(kappa=100, epsilon=1e-3) == published
+    assert "published" in published.theorem
+    ours = costa_2022(kappa=100, epsilon=1e-3, power=1)
+    assert "not the published cost" in ours.theorem
+    assert ours.provenance == "extrapolated"
+    optimistic = query_count("optimistic", alpha=2, kappa=50, epsilon=1e-3)
+    seen = costa_2022(kappa=100, epsilon=1e-3, constant=SEEN_CONSTANT, power=2)
+    assert optimistic == seen
 
 
 def test_expected_repetition_is_cheaper_than_the_printed_square_of_costa():
