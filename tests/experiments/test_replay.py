@@ -1,16 +1,22 @@
 """Recorded steps priced again: under their own settings to the letter, and under others."""
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from qnewton.cost import CLASSICAL_PRICES, Audit, load_hardware, nominal_calibration
 from qnewton.experiments.replay import ReplaySettings, decide_step, own_settings, replay
+from qnewton.records import StepRecord
 from qnewton.runs import Run, read_run
 from qnewton.scheduler import portfolio
+from qnewton.scheduler.policy import POLICIES
 from qnewton.training.request import TrainingRequest
 from qnewton.training.session import begin, prepare
 from qnewton.workloads import load_workload
@@ -87,6 +93,50 @@ def test_kept_classical_quotes_give_what_priced_ones_do(run):
     for policy in ("classical", run.config.policy):
         kept = replay(run.steps, policy, replace(settings, keep_classical=True))
         assert kept == replay(run.steps, policy, settings)
+
+
+def _repriced(record: StepRecord, seconds: list[float | None]) -> StepRecord:
+    """The step with other classical prices on record, taken from the list in turn."""
+    blocks, count = [], 0
+    for block in record.blocks:
+        quotes = []
+        for quote in block.decision.quotes:
+            if quote.machine == "classical":
+                quote = replace(quote, seconds=seconds[count % len(seconds)])
+                count += 1
+            quotes.append(quote)
+        blocks.append(replace(block, decision=replace(block.decision, quotes=tuple(quotes))))
+    return replace(record, blocks=tuple(blocks))
+
+
+@hypothesis_settings(deadline=None, max_examples=30)
+@given(
+    seconds=st.lists(
+        st.none() | st.floats() | st.sampled_from([math.nan, math.inf, -math.inf]), min_size=1
+    )
+)
+def test_a_replay_of_any_recorded_prices_ends_and_decides_or_refuses(run, seconds):
+    records = [_repriced(record, seconds) for record in run.steps]
+    settings = replace(own_settings(run), keep_classical=True)
+    for policy in POLICIES:
+        try:
+            found = replay(records, policy, settings)
+        except ValueError as error:
+            refusal = str(error)
+        else:
+            assert found.seconds is None or 0 <= found.seconds < math.inf
+            assert found.solves == sum(found.decisions.values())
+            continue
+        assert "price" in refusal or "has none" in refusal or "needs a quantum machine" in refusal
+
+
+def test_a_replay_of_nan_prices_under_hybrid_decides_by_the_prices_that_are_left(run):
+    if run.config.policy != "hybrid":
+        pytest.skip("one run with an audited quantum price is enough")
+    records = [_repriced(record, [math.nan]) for record in run.steps]
+    found = replay(records, "hybrid", replace(own_settings(run), keep_classical=True))
+    assert set(found.decisions) == {"qsvt"}
+    assert found.refusal is None
 
 
 def test_a_faster_machine_never_wins_fewer_steps(run):

@@ -139,3 +139,17 @@ def test_the_order_of_a_decision_is_chosen_first_then_by_price() -> None:
     quotes = (priced("a", 3.0), priced("b", 1.0), priced("c", None), priced("d", 2.0))
     decision = Decision(chosen="a", quotes=quotes, policy="classical", reason="")
     assert decision.order() == ("a", "b", "d")
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -math.inf, -1.0])
+def test_a_quote_whose_seconds_are_no_duration_has_no_price_and_says_why(seconds: float) -> None:
+    data = {"solver": "lu", "machine": "classical", "seconds": encode(seconds), "model": "m"}
+    read = decode(Quote, {**data, "hardware": "h"})
+    assert read.seconds is None
+    assert read.refused == f"{seconds} s is no price"
+    refused = decode(Quote, {**data, "hardware": "h", "refused": "κ is not known"})
+    assert (refused.seconds, refused.refused) == (None, "κ is not known")
+    decision = Decision(chosen="lu", quotes=(read,), policy="classical", reason="")
+    assert decision.order() == ("lu",)
+    free = Quote(solver="lu", machine="classical", seconds=0.0, model="m", hardware="h")
+    assert (free.seconds, free.refused) == (0.0, None)

@@ -1,12 +1,16 @@
 import itertools
+import math
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnewton.scheduler.assignment import assign
+from qnewton.records import Decision, Quote
+from qnewton.scheduler.assignment import assign, assign_blocks
 
 prices = st.floats(1e-6, 1e3)
+anything = st.none() | st.floats()
+NO_PRICES = (math.nan, math.inf, -math.inf, -1.0, None)
 
 
 def _makespan(classical, quantum, machines, n_qpus):
@@ -58,3 +62,53 @@ def test_no_blocks_take_no_time():
 def test_what_cannot_be_assigned_is_one_line(classical, quantum, n_qpus, said):
     with pytest.raises(ValueError, match=said):
         assign(classical, quantum, n_qpus)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.tuples(anything, anything), min_size=1, max_size=20), st.integers(0, 3))
+def test_any_numbers_end_and_no_block_goes_where_it_has_no_price(pairs, n_qpus):
+    classical, quantum = zip(*pairs, strict=True)
+    offered = (pair if n_qpus else pair[:1] for pair in pairs)
+    if any(all(p is None or not 0 <= p < math.inf for p in offers) for offers in offered):
+        with pytest.raises(ValueError, match="no price on any machine"):
+            assign(classical, quantum, n_qpus)
+        return
+    found = assign(classical, quantum, n_qpus)
+    for block, machine in enumerate(found.machines):
+        price = classical[block] if machine == 0 else quantum[block]
+        assert price is not None
+        assert 0 <= price < math.inf
+    assert not math.isnan(found.makespan)
+
+
+@pytest.mark.parametrize("price", NO_PRICES)
+@pytest.mark.parametrize("n_blocks", [2, 20])  # exact, and improved by single moves
+def test_nan_and_its_like_are_no_price(price, n_blocks):
+    assert set(assign([price] * n_blocks, [1.0] * n_blocks, 2).machines) == {1, 2}
+    assert set(assign([1.0] * n_blocks, [price] * n_blocks, 2).machines) == {0}
+    said = "none" if price is None else f"{price} s"
+    with pytest.raises(ValueError, match=f"block 0 has no price on any machine: found {said} and"):
+        assign([price] * n_blocks, [price] * n_blocks)
+
+
+def test_prices_whose_sum_overflows_end_and_stay_where_there_is_a_price():
+    found = assign([1.7e308] * 3, [None] * 3)
+    assert (found.machines, found.makespan) == ((0, 0, 0), math.inf)
+    found = assign([None] * 3, [1.7e308] * 3)
+    assert (found.machines, found.makespan) == ((1, 1, 1), math.inf)
+
+
+@pytest.mark.parametrize("price", NO_PRICES)
+def test_blocks_with_a_nan_quote_go_to_the_solver_with_a_price(price):
+    def quote(solver, machine, seconds):
+        return Quote(solver=solver, machine=machine, seconds=seconds, model="", hardware="")
+
+    quotes = (
+        quote("cg", "classical", price),
+        quote("lu", "classical", 2.0),
+        quote("qsvt", "quantum", price),
+    )
+    block = Decision(chosen="lu", quotes=quotes, policy="hybrid", reason="")
+    decided, found = assign_blocks([block, block])
+    assert [decision.chosen for decision in decided] == ["lu", "lu"]
+    assert found.makespan == 4.0

@@ -233,4 +233,9 @@ def survey_seconds(
 
 def _sum(parts: Sequence[float | None]) -> float | None:
     known = [part for part in parts if part is not None]
-    return math.fsum(known) if len(known) == len(parts) else None
+    if len(known) < len(parts):
+        return None
+    try:
+        return math.fsum(known)
+    except OverflowError:  # a sum beyond the largest float is no price
+        return None

@@ -3,6 +3,7 @@
 Loads no torch, so that thousands of steps are replayed as soon as they are read.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -78,7 +79,8 @@ class Replayed:
 
     Attributes:
         policy: The policy.
-        seconds: Modelled seconds of all steps; ``None`` where some step has no price.
+        seconds: Modelled seconds of all steps; ``None`` where some step has no price, or their sum
+            is beyond the largest float.
         decisions: How often each solver was chosen for a system that was solved.
         quantum_solves: Systems given to the quantum solver.
         solves: Systems solved.
@@ -180,7 +182,7 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
         total += seconds.total
     return Replayed(
         policy=policy,
-        seconds=None if unpriced else total,
+        seconds=total if not unpriced and total < math.inf else None,
         decisions=dict(chosen.most_common()),
         quantum_solves=quantum,
         solves=sum(chosen.values()),

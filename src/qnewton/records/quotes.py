@@ -1,5 +1,6 @@
 """Prices, and the choice made from them. Every figure here is modelled, none is measured."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,7 +46,9 @@ class Quote:
     Attributes:
         solver: Name in the portfolio (``lu_inverse``, ``lu``, ``cholesky``, ``cg``, ``qsvt``…).
         machine: ``classical`` or ``quantum``.
-        seconds: Modelled seconds, the sum of ``terms``; ``None`` when refused.
+        seconds: Modelled seconds, the sum of ``terms``; ``None`` when refused. What is no duration
+            (NaN, infinite, below 0), computed or read from a file, becomes ``None``, and
+            ``refused`` says so: such a number has no place in an order of prices.
         model: The formula used.
         hardware: The profile or calibration behind it.
         hypothetical: True when that machine does not exist.
@@ -84,6 +87,13 @@ class Quote:
     representation: Representation | None = None
     products: int | None = None
     max_products: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.seconds is None or 0 <= self.seconds < math.inf:
+            return
+        if self.refused is None:
+            object.__setattr__(self, "refused", f"{self.seconds} s is no price")
+        object.__setattr__(self, "seconds", None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ def assign(
 
     Args:
         classical: Modelled seconds of each block on the classical machine; ``None`` if it has no
-            price there.
+            price there. What is no duration (NaN, infinite, below 0) is no price either.
         quantum: Those on a QPU.
         n_qpus: QPUs m, 0 or more.
 
@@ -57,15 +57,15 @@ def assign(
         raise ValueError(f"{len(classical)} classical prices and {len(quantum)} quantum ones")
     if n_qpus < 0:
         raise ValueError(f"n_qpus is {n_qpus}; it must be 0 or more")
-    costs = [
-        (math.inf if c is None else c, *([math.inf if q is None else q] * n_qpus))
-        for c, q in zip(classical, quantum, strict=True)
-    ]
+    costs = [(_cost(c), *([_cost(q)] * n_qpus)) for c, q in zip(classical, quantum, strict=True)]
     for index, row in enumerate(costs):
         if min(row) == math.inf:
-            raise ValueError(f"block {index} has no price on any machine")
+            prices = (classical[index], *([quantum[index]] if n_qpus else []))
+            found = " and ".join("none" if price is None else f"{price} s" for price in prices)
+            raise ValueError(f"block {index} has no price on any machine: found {found}")
     least = [min(row) for row in costs]
-    bound = max(max(least, default=0.0), math.fsum(least) / (n_qpus + 1))
+    # Not math.fsum, which raises where a sum of prices near the end of the range is infinite.
+    bound = max(max(least, default=0.0), sum(least) / (n_qpus + 1))
     order = sorted(range(len(costs)), key=lambda block: -least[block])
     chosen = _improved(costs, _greedy(costs, order))
     if len(costs) <= EXACT_UP_TO:
@@ -136,7 +136,8 @@ def shared_makespan(
             it failed, of the classical ones that took over.
 
     Returns:
-        The seconds; ``None`` where the blocks share no machines, or a quote has no price.
+        The seconds; ``None`` where the blocks share no machines, a quote has no price, or the sum
+        is beyond the largest float.
 
     Example:
         >>> def priced(solver, machine, seconds):
@@ -157,7 +158,8 @@ def shared_makespan(
                 return None
             machine = decision.machine if quote.machine == "quantum" else 0
             loads[machine] = loads.get(machine, 0.0) + quote.seconds
-    return max(loads.values(), default=None)
+    makespan = max(loads.values(), default=None)
+    return None if makespan == math.inf else makespan
 
 
 def _cheapest(quotes: Sequence[Quote], machine: str) -> Quote | None:
@@ -166,6 +168,11 @@ def _cheapest(quotes: Sequence[Quote], machine: str) -> Quote | None:
 
 
 Costs = Sequence[Sequence[float]]
+
+
+def _cost(seconds: float | None) -> float:
+    """Return a price, infinite where there is none."""
+    return seconds if seconds is not None and 0 <= seconds < math.inf else math.inf
 
 
 def _loads(costs: Costs, chosen: Sequence[int]) -> list[float]:
@@ -179,9 +186,11 @@ def _greedy(costs: Costs, order: Sequence[int]) -> list[int]:
     chosen = [0] * len(costs)
     loads = [0.0] * (len(costs[0]) if costs else 0)
     for block in order:
-        ends = [load + cost for load, cost in zip(loads, costs[block], strict=True)]
+        row = costs[block]
+        # Where every end is infinite, the price decides: a machine without one is never taken.
+        ends = [(load + cost, cost) for load, cost in zip(loads, row, strict=True)]
         machine = ends.index(min(ends))
-        chosen[block], loads[machine] = machine, ends[machine]
+        chosen[block], loads[machine] = machine, ends[machine][0]
     return chosen
 
 
@@ -197,12 +206,12 @@ def _improved(costs: Costs, chosen: list[int]) -> list[int]:
             for block, machine in enumerate(chosen)
             if machine == busiest
             for to in range(len(loads))
-            if to != busiest
+            if to != busiest and costs[block][to] < math.inf
         ]
+        end, block, to = min(moves, default=(math.inf, 0, 0))
         # By more than rounding, or two blocks could trade places for ever.
-        if not moves or min(moves)[0] >= loads[busiest] * (1 - 1e-9):
+        if not end < loads[busiest] * (1 - 1e-9):
             return chosen
-        _, block, to = min(moves)
         chosen[block] = to
 
 
