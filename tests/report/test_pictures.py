@@ -1,4 +1,5 @@
 import csv
+import math
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qnewton.records import Figure, QuantumHardware, StepRecord
 from qnewton.report import Curve, break_even, break_even_points, loss_curves, save_chart
 from qnewton.report.break_even import NO_PRICE, OFF_AXIS, break_even_gate_time
 from qnewton.report.layer_map import UNSOLVED, LayerCell, layer_map, layers_of_run
+from qnewton.report.line_labels import spread
 from qnewton.report.save import Picture
 from qnewton.report.stage_breakdown import stage_breakdown
 from qnewton.report.style import STAGES, method_look, solver_look
@@ -146,18 +150,97 @@ def test_break_even_with_no_finite_price_at_all(
         save_chart(picture, tmp_path, "refused")
 
 
-def test_labels_of_close_gate_times_keep_their_distance(newton_run: Run) -> None:
-    def machine(name: str, gate_time: float) -> QuantumHardware:
-        figure = Figure(value=gate_time, source="test", date="2025")
-        return QuantumHardware(name=name, title="", hypothetical=False, gate_time_s=figure)
+def _machine(name: str, gate_time: float, *, hypothetical: bool = False) -> QuantumHardware:
+    figure = Figure(value=gate_time, source="test", date="2025")
+    return QuantumHardware(name=name, title="", hypothetical=hypothetical, gate_time_s=figure)
 
-    close = [machine(name, time) for name, time in (("a", 4e-7), ("b", 5e-7), ("c", 6e-7))]
-    spec = break_even(newton_run, close).chart.to_dict()
-    heights = sorted(set(values(spec, "label_s")))
-    assert len(heights) == 3
-    # 28 px of 270 px over the 23 decades from 1e-28 to 1e-5 are 2.4 decades.
-    assert all(high / low > 100 for low, high in pairwise(heights))
-    assert sorted(set(values(spec, "gate_time_s"))) == [4e-7, 5e-7, 6e-7]
+
+# One machine; none near another; some too close for their labels; two at one gate time; and more
+# than the picture's usual height has room for.
+@pytest.mark.parametrize(
+    "gate_times",
+    [
+        (1e-9,),
+        (1e-18, 1e-12, 1e-6),
+        (4e-7, 5e-7, 6e-7),
+        (1e-4, 533e-9, 50e-9, 50e-9, 1e-9, 1e-12, 1e-18),
+        tuple(10.0**-k for k in range(4, 18)),
+    ],
+    ids=len,
+)
+def test_a_leader_joins_each_label_of_the_break_even_picture_to_its_own_line(
+    newton_run: Run, gate_times: tuple[float, ...]
+) -> None:
+    machines = [_machine(f"m{k}", time) for k, time in enumerate(gate_times)]
+    spec = break_even(newton_run, machines).chart.to_dict()
+    lines, leaders, labels = (
+        layer
+        for layer in _layers(spec)
+        if layer["mark"]["type"] in ("rule", "text") and "data" in layer
+    )
+    height = spec["height"]
+    low, high = (math.log10(end) for end in lines["encoding"]["y"]["scale"]["domain"])
+    drawn = _rows(spec, lines)
+    ends = [height * (high - math.log10(row["gate_time_s"])) / (high - low) for row in drawn]
+    joined = _rows(spec, leaders)
+    assert leaders["encoding"]["y"]["field"] == "line_px"
+    assert leaders["encoding"]["y2"]["field"] == labels["encoding"]["y"]["field"] == "label_px"
+    assert leaders["encoding"]["y"]["scale"]["range"] == [0, height]
+    assert [row["line_px"] for row in joined] == pytest.approx(ends)
+    for row, line in zip(joined, drawn, strict=True):
+        name = row["text"][0]
+        assert line["gate_time_s"] == gate_times[int(name.removeprefix("m"))]
+    places = [row["label_px"] for row in joined]
+    # Two lines of 13 px each: no label touches another, none leaves the plot, no leaders cross.
+    assert all(b - a >= 26 for a, b in pairwise(places))
+    assert places[0] >= 13
+    assert places[-1] <= height - 13
+    assert _rows(spec, labels) == joined
+
+
+def _layers(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """The layers of a specification that draw, each with the data it inherits."""
+    if "mark" in spec:
+        return [spec]
+    inherited = {"data": spec["data"]} if "data" in spec else {}
+    return [found for layer in spec["layer"] for found in _layers({**inherited, **layer})]
+
+
+def _rows(spec: dict[str, Any], layer: dict[str, Any]) -> list[dict[str, Any]]:
+    data = layer["data"]
+    return spec["datasets"][data["name"]] if "name" in data else data["values"]
+
+
+@given(
+    wanted=st.lists(st.floats(-50, 350), min_size=1, max_size=8),
+    gap=st.floats(0, 30),
+)
+def test_spread_labels_keep_order_distance_and_range(wanted: list[float], gap: float) -> None:
+    places = spread(wanted, gap, 0.0, 270.0)
+    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+    assert all(places[b] - places[a] >= gap - 1e-9 for a, b in pairwise(order))
+    assert min(places) >= -1e-9
+    assert max(places) <= 270.0 + 1e-9
+
+
+def test_labels_with_room_stay_at_their_lines_and_too_many_are_refused() -> None:
+    assert spread([200.0, 100.0, 30.0], 28.0, 13.0, 257.0) == [200.0, 100.0, 30.0]
+    assert spread([100.0, 100.0], 28.0, 13.0, 257.0) == [86.0, 114.0]
+    with pytest.raises(ValueError, match="11 labels 28 apart do not fit between 13 and 257"):
+        spread([100.0] * 11, 28.0, 13.0, 257.0)
+
+
+def test_machines_that_do_not_exist_are_dashed_and_the_picture_says_so(newton_run: Run) -> None:
+    both = [_machine("real", 1e-6), _machine("dream", 1e-15, hypothetical=True)]
+    spec = break_even(newton_run, both).chart.to_dict()
+    lines = next(layer for layer in _layers(spec) if "strokeDash" in layer["encoding"])
+    dash = lines["encoding"]["strokeDash"]
+    assert dash["condition"] == {"test": "datum.hypothetical", "value": [5, 4]}
+    assert dash["value"] == [1, 0]
+    assert [row["hypothetical"] for row in _rows(spec, lines)] == [False, True]
+    assert "Dashed: machines that do not exist" in spec["title"]
+    alone = break_even(newton_run, both[:1]).chart.to_dict()
+    assert "Dashed: machines that do not exist" not in alone["title"]
 
 
 def test_first_order_and_classical_steps_have_no_break_even(sgd_run: Run) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import altair as alt
 
 from qnewton.records import BlockRecord, QuantumHardware
+from qnewton.report.line_labels import LINE_HEIGHT, labels_of_lines
 from qnewton.report.quantities import seconds_text
 from qnewton.report.save import Picture, inline_data
 from qnewton.report.style import (
@@ -32,10 +33,10 @@ _ARROW_DOWN = "M-.4,-1L.4,-1L.4,0L1,0L0,1L-1,0L-.4,0Z"
 NO_PRICE = Look("no finite quantum price", "#444444", shape=_DIAGONAL_CROSS)
 OFF_AXIS = Look("break-even below the axis", GRAY, shape=_ARROW_DOWN)
 
-_READING = "A machine whose line lies below a point is priced faster than LU"
+_READING = "At points above its line a machine is priced faster than LU inversion"
 _WIDTH = PLOT_WIDTH - 60
 _HEIGHT = 270
-_LABEL_GAP = 28.0
+_LABEL_ROOM = 2 * LINE_HEIGHT + 3
 _FLOOR_EXPONENT = -28
 
 
@@ -163,15 +164,22 @@ def break_even(
             ],
         )
     )
-    layers = [*_hardware_layers(hardware, scale, lowest, highest), dots]
-    chart = alt.layer(*layers).properties(
-        width=_WIDTH,
-        height=_HEIGHT,
-        title="A machine whose line lies below a point is priced faster than LU"
-        if hardware
-        else "",
-    )
+    height = max(_HEIGHT, _LABEL_ROOM * len(hardware))
+    chart = dots
+    if hardware:
+        lines, labels = _machine_layers(hardware, scale, (lowest, highest), height)
+        # The labels stand by pixels of their own: two scales of y.
+        chart = alt.layer(alt.layer(lines, dots), labels).resolve_scale(y="independent")
+    chart = chart.properties(width=_WIDTH, height=height, title=_reading(hardware))
     return Picture(themed(chart), rows, _caption(policy or run.config.policy, points, rows))
+
+
+def _reading(hardware: Sequence[QuantumHardware]) -> list[str]:
+    """Return the title: how to read the lines, if there are any."""
+    if not hardware:
+        return []
+    dashed = any(machine.hypothetical for machine in hardware)
+    return [_READING, *(["Dashed: machines that do not exist"] if dashed else [])]
 
 
 def _decades(points: Sequence[BreakEven], hardware: Sequence[QuantumHardware]) -> tuple[int, int]:
@@ -215,44 +223,35 @@ def _by_mark(channel: Any, title: str, looks: Sequence[Look], values: Sequence[s
     )
 
 
-def _hardware_layers(
-    hardware: Sequence[QuantumHardware], scale: alt.Scale, lowest: int, highest: int
-) -> list[Any]:
-    if not hardware:
-        return []
+def _machine_layers(
+    hardware: Sequence[QuantumHardware], scale: alt.Scale, exponents: tuple[int, int], height: float
+) -> tuple[Any, Any]:
+    """Return the machines' lines, and their leaders and labels in the margin."""
+    lowest, highest = exponents
     machines = sorted(hardware, key=lambda machine: -machine.gate_time_s.value)
-    decade = _HEIGHT / (highest - lowest)
-    rows, free_below = [], math.inf
-    for machine in machines:
-        height = decade * (math.log10(machine.gate_time_s.value) - lowest)
-        # Labels of near gate times are pushed apart downwards; the lines stay where they are.
-        label_height = min(height, free_below)
-        free_below = label_height - _LABEL_GAP
-        speed = seconds_text(machine.gate_time_s.value)
-        rows.append(
-            {
-                "gate_time_s": machine.gate_time_s.value,
-                "label_s": 10.0 ** (lowest + label_height / decade),
-                "hypothetical": machine.hypothetical,
-                "text": [machine.name, speed + ", hypothetical" * machine.hypothetical],
-            }
+    rows = [{"gate_time_s": m.gate_time_s.value, "hypothetical": m.hypothetical} for m in machines]
+    lines = (
+        alt.Chart(inline_data(rows))
+        .mark_rule(strokeWidth=1.2, color="#333333")
+        .encode(
+            y=alt.Y("gate_time_s:Q", scale=scale),
+            strokeDash=alt.condition("datum.hypothetical", alt.value([5, 4]), alt.value([1, 0])),
         )
-    base = alt.Chart(inline_data(rows))
-    lines = base.mark_rule(strokeWidth=1.2, color="#333333").encode(
-        y=alt.Y("gate_time_s:Q", scale=scale),
-        strokeDash=alt.condition("datum.hypothetical", alt.value([5, 4]), alt.value([1, 0])),
     )
-    labels = base.mark_text(align="left", baseline="middle", dx=6, dy=-6, lineHeight=13).encode(
-        y=alt.Y("label_s:Q", scale=scale), x=alt.value(_WIDTH), text="text:N"
-    )
-    return [lines, labels]
+    ends = []
+    for machine in machines:
+        gate_time = machine.gate_time_s.value
+        share = (highest - math.log10(gate_time)) / (highest - lowest)
+        speed = seconds_text(gate_time) + ", hypothetical" * machine.hypothetical
+        ends.append((height * share, (machine.name, speed)))
+    return lines, alt.layer(*labels_of_lines(ends, _WIDTH, height))
 
 
 def _caption(policy: str, points: Sequence[BreakEven], rows: Sequence[dict[str, Any]]) -> str:
     caption = (
         "Modelled seconds of LU inversion over the expected queries of the quantum solver, one "
-        "point a solve: a machine whose line lies below a point is priced faster than LU "
-        f"inversion there. Color and shape show the solver that the policy {policy} chose."
+        "point a solve: at points above its line a machine is priced faster than LU inversion, at "
+        f"points below it slower. Color and shape show the solver that the policy {policy} chose."
     )
     if any(row["mark"] == OFF_AXIS.label for row in rows):
         caption += " Arrows at the lower edge have their break-even below the axis."
