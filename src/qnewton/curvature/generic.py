@@ -99,7 +99,7 @@ class GradientGraph:
             [
                 vectors.new_zeros((len(vectors), parameter.numel()))
                 if part is None
-                else part.flatten(1)
+                else part.reshape(len(vectors), -1)
                 for part, parameter in zip(found, at, strict=True)
             ],
             dim=1,

@@ -73,7 +73,7 @@ class JacobianGraph:
             [
                 cotangents.new_zeros((cotangents.shape[0], parameter.numel()))
                 if part is None
-                else part.flatten(1)
+                else part.reshape(len(cotangents), -1)
                 for part, parameter in zip(found, parameters, strict=True)
             ],
             dim=1,

@@ -150,8 +150,8 @@ class SignalRecorder:
 
     def _model_ran(self, module: nn.Module, args: Any, output: Any) -> None:
         recorded = self.outputs[-1].tensor if self.outputs else None
-        if recorded is None:
-            return
+        if recorded is None or len(self.outputs) > 1:
+            return  # several calls have no one output, which is refused after the closure
 
         def add(gradient: Tensor) -> None:
             if self._on:
