@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qnewton.curvature.autograd import not_twice_differentiable
+from qnewton.curvature.autograd import graph_nodes
+from qnewton.curvature.once_only import not_twice_differentiable
 from qnewton.curvature.patches import LayerCall
 
 
@@ -45,7 +46,7 @@ def adjoints(root: Tensor, calls: Sequence[LayerCall], received: bool) -> Adjoin
                 root, [*outputs, *inputs], create_graph=True, allow_unused=True
             )
         except RuntimeError as error:
-            raise not_twice_differentiable(error) from error
+            raise not_twice_differentiable(error, graph_nodes([root.grad_fn])) from error
     deltas = [torch.zeros_like(s) if d is None else d for s, d in zip(outputs, found, strict=False)]
     known = {id(x): gradient for x, gradient in zip(inputs, found[len(outputs) :], strict=True)}
     return Adjoints(tuple(deltas), tuple(known.get(id(call.input)) for call in calls))

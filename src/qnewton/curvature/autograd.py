@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node
 
+from qnewton.curvature.once_only import not_twice_differentiable
+
 
 def batched_grad(
     outputs: Sequence[Tensor], inputs: Sequence[Tensor], grad_outputs: Sequence[Tensor]
@@ -50,7 +52,8 @@ def batched_grad(
         try:
             columns = _each(one, grad_outputs)
         except RuntimeError as error:
-            raise not_twice_differentiable(error) from error
+            nodes = graph_nodes([output.grad_fn for output in outputs])
+            raise not_twice_differentiable(error, nodes) from error
     following = iter(columns)
     return [next(following) if known else None for known in reached]
 
@@ -103,13 +106,19 @@ def grad_with_graph(
                 output, inputs, cotangent, create_graph=True, allow_unused=True
             )
         except RuntimeError as error:
-            raise not_twice_differentiable(error) from error
+            raise not_twice_differentiable(error, _behind(output)) from error
     # PyTorch puts a node named Error behind a once_differentiable backward, then skips it
     # on the way to leaves it does not lead to: the curvature would silently lack a term.
     reached = [gradient.grad_fn for gradient in gradients if gradient is not None]
     if any(node.name() == "torch::autograd::Error" for node in graph_nodes(reached)):
-        raise not_twice_differentiable("some function is marked once_differentiable")
+        marked = RuntimeError("a function is marked once_differentiable")
+        raise not_twice_differentiable(marked, _behind(output))
     return list(gradients)
+
+
+def _behind(output: Tensor | Sequence[GradientEdge]) -> Iterator[Node]:
+    roots = [output.grad_fn] if isinstance(output, Tensor) else [edge.node for edge in output]
+    return graph_nodes(roots)
 
 
 def leaf_uses(outputs: Sequence[Tensor], stop: Tensor | None = None) -> Counter[int]:
@@ -161,12 +170,3 @@ def graph_nodes(roots: Iterable[Node | None], stop: Tensor | None = None) -> Ite
         seen.add(node)
         yield node
         waiting.extend(following for following, _ in node.next_functions)
-
-
-def not_twice_differentiable(reason: object) -> ValueError:
-    """Return the error that says why a second derivative failed and what usually helps."""
-    first_line = str(reason).strip().splitlines()[0]
-    return ValueError(
-        f"the loss cannot be differentiated twice ({first_line}); run attention under "
-        "SDPBackend.MATH and the model without torch.compile"
-    )

@@ -11,6 +11,7 @@ from qnewton.curvature.blocks import Block
 from qnewton.curvature.khatri_rao import KhatriRaoFactor
 from qnewton.curvature.layer_signal import LayerSignal, layer_signal, patch_shape
 from qnewton.curvature.linearised import linearised, linearised_flops
+from qnewton.curvature.once_only import not_twice_differentiable
 from qnewton.curvature.output_loss import OutputLoss, past_output
 from qnewton.curvature.outputs import single_output
 from qnewton.curvature.patches import layers_of
@@ -207,9 +208,12 @@ class OnePassFisher:
         gradient = self.recorder.output_gradient
         assert gradient is not None
         cotangent = scale * gradient * weights.view(-1, *[1] * (output.ndim - 1)).to(gradient.dtype)
-        found = torch.autograd.grad(
-            output, parameters, cotangent, retain_graph=True, allow_unused=True
-        )
+        try:
+            found = torch.autograd.grad(
+                output, parameters, cotangent, retain_graph=True, allow_unused=True
+            )
+        except RuntimeError as error:
+            raise not_twice_differentiable(error) from error
         pairs = zip(parameters, found, strict=True)
         flat = [(torch.zeros_like(p) if g is None else g).flatten() for p, g in pairs]
         mine = torch.cat([factor @ weights for factor in factors])

@@ -15,8 +15,8 @@ from qnewton.curvature.autograd import (
     graph_nodes,
     leaf_counts,
     leaf_uses,
-    not_twice_differentiable,
 )
+from qnewton.curvature.once_only import not_twice_differentiable
 from qnewton.curvature.patches import LayerCall
 
 
@@ -106,7 +106,7 @@ def _added(
     try:
         factors = torch.autograd.grad(root, edges, create_graph=True, allow_unused=True)
     except RuntimeError as error:
-        raise not_twice_differentiable(error) from error
+        raise not_twice_differentiable(error, graph_nodes([root.grad_fn])) from error
     constant = [factor is not None and not factor.requires_grad for factor in factors]
     pairs = zip(edges, factors, constant, strict=True)
     added = [(edge, factor) for edge, factor, fixed in pairs if fixed and factor is not None]
