@@ -12,6 +12,7 @@ from qnewton.experiments.paper.price_crossings import (
     crossings,
     quantum_seconds,
 )
+from qnewton.experiments.paper.price_picture import price_lines, price_picture
 
 
 def queries(alpha: float, kappa: float, epsilon: float = 1e-12) -> float:
@@ -88,6 +89,24 @@ def test_the_artifact(paper_context) -> None:
     assert thresholds.verdict == "holds under a named assumption"
     for table in artifact.tables:
         assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_the_machine_that_exists_is_a_full_line_and_hypothetical_ones_are_dashed() -> None:
+    machines = [load_hardware(name) for name in fig_5.MACHINES]
+    calibrations = [nominal_calibration(), load_classical("paper-h100")]
+    lines = price_lines(machines, calibrations)
+    # Classical machines exist, too.
+    exists = [not machine.hypothetical for machine in machines] + [True, True]
+    assert {machine.name for machine in machines if not machine.hypothetical} == {"ibm_sherbrooke"}
+    assert [line.look.dash == () for line in lines] == exists
+    assert ["hypothetical" not in line.look.label for line in lines] == exists
+    assert len({line.look.color for line in lines}) == len(lines)
+    spec = price_picture(lines, crossings(machines, calibrations)).chart.to_dict()
+    for panel in spec["vconcat"]:
+        dash = panel["layer"][0]["encoding"]["strokeDash"]
+        drawn = dict(zip(dash["scale"]["domain"], dash["scale"]["range"], strict=True))
+        assert [drawn[line.look.label] == [1, 0] for line in lines] == exists
+        assert dash["legend"]["title"] == "dashed: machines that do not exist"
 
 
 def test_a_calibration_without_lu_inversion_is_refused(paper_context) -> None:

@@ -40,6 +40,8 @@ POINTS = 61
 PAPER_GATE = "attosecond"
 """The machine of the paper's evaluation: 10⁻¹⁸ s a gate."""
 
+_HYPOTHETICAL = (5, 3)
+_LEGEND = "dashed: machines that do not exist"
 _OTHER_COLORS = (BLACK, PURPLE, ORANGE, GREEN)
 
 
@@ -59,17 +61,21 @@ class Line:
 def price_lines(
     machines: Sequence[QuantumHardware], calibrations: Sequence[Calibration]
 ) -> list[Line]:
-    """Return a line for every machine, the quantum ones first; the paper's own are full lines."""
+    """Return a line for every machine, the quantum ones first; hypothetical ones are dashed."""
     lines = []
     colors = iter(_OTHER_COLORS)
     for machine in machines:
         paper = machine.name == PAPER_GATE
-        notes = ["the paper's" if paper else machine.name]
+        notes = [machine.name, *(["the paper's"] if paper else [])]
         if machine.hypothetical:
             notes.append("hypothetical")
         speed = seconds_text(machine.gate_time_s.value)
         label = f"quantum, {speed} a gate ({', '.join(notes)})"
-        look = Look(label, VERMILLION) if paper else Look(label, next(colors), (5, 3))
+        look = Look(
+            label,
+            VERMILLION if paper else next(colors),
+            _HYPOTHETICAL if machine.hypothetical else (),
+        )
         lines.append(Line(lambda kappa, d, m=machine: quantum_seconds(m, kappa, d), look))
     for calibration in calibrations:
         seconds = lu_seconds(calibration, N)
@@ -78,7 +84,7 @@ def price_lines(
         lines.append(
             Line(
                 lambda kappa, d, s=seconds: s,
-                Look(label, BLUE if paper else SKY, () if paper else (9, 3)),
+                Look(label, BLUE if paper else SKY),
             )
         )
     return lines
@@ -139,10 +145,9 @@ def price_picture(lines: Sequence[Line], found: Sequence[Crossing]) -> Picture:
     caption = (
         f"Modelled seconds at N = {N:,}, nothing measured. Quantum: gate time × expected queries "
         "of Jennings et al. 2023 as the paper charges them (α = d, ε = 1e-12, one gate a query; "
-        "state preparation, block-encoding and read-out free); every gate time but "
-        "ibm_sherbrooke's 533 ns is hypothetical. LU inversion: C·N³. Circles: where prices cross. "
-        "The paper gives no numbers for its Fig. 5; its setting is the full red line against the "
-        "full blue one."
+        "state preparation, block-encoding and read-out free). LU inversion: C·N³. Dashed: "
+        "hypothetical machines. Circles: where prices cross. The paper gives no numbers for its "
+        "Fig. 5; its setting is the red line against the dark blue one."
     )
     return Picture(themed(chart), rows, caption)
 
@@ -156,7 +161,7 @@ def _panel(
     exponents: range,
 ) -> Any:
     labels = [line.look.label for line in lines]
-    legend = alt.Legend(title=None, columns=1, symbolType="stroke", symbolSize=500)
+    legend = alt.Legend(title=_LEGEND, columns=1, symbolType="stroke", symbolSize=500)
     shown = [row for row in rows if row["panel"] == panel]
     decades = range(0, math.ceil(math.log10(x_range[1])) + 1)
     x = alt.X(
