@@ -78,7 +78,7 @@ edge = alt.Chart(alt.Data(values=[{"x": 1 / 8}])).mark_rule(strokeDash=[4, 3])
 # Accuracy costs a logarithm
 # --------------------------
 # Each factor of ten in ε adds about the same number of queries to one attempt. The success
-# probability falls slowly, because max|P| grows with √ln(κ/ε) and P has to be divided by it. The
+# probability falls slowly, because ``max|P|`` grows with √ln(κ/ε) and P has to be divided by it. The
 # error is that of the whole step against an LU solve, and stays below ε.
 
 print("epsilon  degree  success probability  expected queries  relative error")

@@ -3,9 +3,9 @@ A SWAP test loses the signs
 ===========================
 
 A quantum linear solver leaves its answer as amplitudes of a state. The paper reads them with SWAP
-tests. A SWAP test between two states says 0 with probability (1 + |⟨a|b⟩|²)/2: it sees the square
-of an overlap, so a step read that way comes out with every component positive. Here that happens to
-a real Newton step.
+tests. A SWAP test between two states says 0 with probability ``(1 + |⟨a|b⟩|²)/2``: it sees the
+square of an overlap, so a step read that way comes out with every component positive. Here that
+happens to a real Newton step.
 """
 
 # %%
@@ -41,7 +41,7 @@ print(
 # %%
 # Three ways to read it
 # ---------------------
-# The same number of shots each. The Hadamard test sees ⟨a|b⟩ itself, and the two-stage read-out
+# The same number of shots each. The Hadamard test sees ``⟨a|b⟩`` itself, and the two-stage read-out
 # interferes the state with its own magnitudes; both keep the signs. The cosine is that between the
 # step that results, its length and sign set by one classical product, and the exact one.
 
