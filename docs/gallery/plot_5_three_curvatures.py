@@ -65,7 +65,12 @@ for kind in kinds:
     print(f"{kind:8s} loss {rows[-1]['loss']:.3f}, test accuracy {accuracy:.1%}")
 alt.Chart(alt.Data(values=rows)).mark_line(point=True).encode(
     x=alt.X("step:Q", title="step"),
-    y=alt.Y("loss:Q", scale=alt.Scale(type="log"), title="training loss"),
+    y=alt.Y(
+        "loss:Q",
+        scale=alt.Scale(type="log"),
+        axis=alt.Axis(format=".0e"),
+        title="training loss",
+    ),
     color=alt.Color("curvature:N", sort=list(kinds), title=None),
 ).properties(width=420, height=240)
 

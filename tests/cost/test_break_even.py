@@ -79,6 +79,21 @@ def test_maps_draw_every_cell_and_say_whether_the_quantum_solver_wins(draw):
     assert said in free.caption
 
 
+def test_on_the_maps_equal_prices_are_white_and_the_picture_says_what_red_is():
+    for draw in (condition_sparsity_map, gate_time_size_map):
+        spec = draw(HERE).chart.to_dict()
+        color = spec["encoding"]["color"]["scale"]
+        # Equal prices, in the middle, are white, and other colors lie between white and an end:
+        # by default Vega goes round the color wheel, and equal prices were drawn in cyan.
+        assert color["interpolate"] == "rgb"
+        assert color["domain"][1] == 0
+        assert color["range"][1] == "#ffffff"
+        assert spec["title"] == "Red: the quantum solver is priced cheaper"
+        for axis in ("x", "y"):
+            ticks = spec["encoding"][axis]["axis"]["values"]
+            assert all(math.log10(tick) == round(math.log10(tick)) for tick in ticks)
+
+
 def test_deflation_lowers_the_condition_number_and_is_taken_only_where_it_pays():
     facts = kappa_facts(4096, 1e6, 4096)
     rest = deflated_facts(facts, [1e4, 100.0, 10.0], 2)

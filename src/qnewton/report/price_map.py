@@ -121,19 +121,26 @@ def _map(
         alt.Chart(inline_data(rows))
         .mark_rect()
         .encode(
-            x=_axis(alt.X, x, x_title),
+            x=_axis(alt.X, x, x_title, x_range),
             x2=f"{x}_end:Q",
-            y=_axis(alt.Y, y, y_title),
+            y=_axis(alt.Y, y, y_title, y_range),
             y2=f"{y}_end:Q",
             color=alt.Color(
                 "decades_dearer:Q",
                 scale=alt.Scale(
-                    domain=[-_LIMIT, 0, _LIMIT], range=[VERMILLION, "#ffffff", BLUE], clamp=True
+                    domain=[-_LIMIT, 0, _LIMIT],
+                    range=[VERMILLION, "#ffffff", BLUE],
+                    clamp=True,
+                    # Other ways go round the color wheel: equal prices would be cyan, not white.
+                    interpolate="rgb",
                 ),
-                legend=alt.Legend(title="quantum / classical, powers of ten", gradientLength=200),
+                legend=alt.Legend(
+                    title="quantum / classical seconds (modelled), powers of ten",
+                    gradientLength=200,
+                ),
             ),
         )
-        .properties(width=_SIDE, height=_SIDE)
+        .properties(width=_SIDE, height=_SIDE, title="Red: the quantum solver is priced cheaper")
     )
     machine = scenario.hardware.name + ", hypothetical" * scenario.hardware.hypothetical
     caption = (
@@ -153,10 +160,13 @@ def _edges(low: float, high: float) -> Sequence[float]:
     return [low + (high - low) * k / _CELLS for k in range(_CELLS + 1)]
 
 
-def _axis(channel: Any, name: str, title: str) -> Any:
+def _axis(channel: Any, name: str, title: str, decades: Sequence[float]) -> Any:
+    low, high = decades
+    every = 1 if high - low <= 8 else 3
+    ticks = [float(f"1e{k}") for k in range(math.ceil(low), math.floor(high) + 1, every)]
     return channel(
         f"{name}:Q",
         title=title,
-        scale=alt.Scale(type="log", nice=False),
-        axis=alt.Axis(format=".0e", tickCount=6),
+        scale=alt.Scale(type="log", domain=[10**low, 10**high], nice=False),
+        axis=alt.Axis(format=".0e", values=ticks),
     )

@@ -167,6 +167,8 @@ def themed(chart: Any) -> Any:
         "line": {"strokeWidth": 2},
         "point": {"size": 55, "filled": True},
         "view": {"stroke": "transparent"},
+        # For charts that name no colors, those of the gallery.
+        "range": {"category": [BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, BLACK]},
     }
     themed_chart = chart.copy(deep=False)
     themed_chart.config = alt.Config.from_dict(config)
