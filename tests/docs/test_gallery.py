@@ -81,5 +81,5 @@ def test_the_faults_of_text_are_seen(text: str, said: str) -> None:
 
 
 def test_text_with_markup_has_no_fault() -> None:
-    text = "A *title* of ``a|b``\n======================\n\n:class:`~qnewton.QNewton`, \\| and `P <x>`_."
+    text = "A *title* of ``a|b``\n======================\n\n:class:`~QNewton`, \\|, `P <x>`_."
     assert faults(text) == []

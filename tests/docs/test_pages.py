@@ -1,26 +1,33 @@
-"""What the pages show is true: Python blocks run, with the output shown; commands parse."""
+"""What README and the pages show is true: Python runs, commands parse, files and targets exist."""
 
 import doctest
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from qnewton.cli import main
 from qnewton.cli.commands import COMMANDS
 from qnewton.cli.parsing import parse
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted(
-    path
-    for path in (ROOT / "docs").rglob("*.md")
-    if not {"_build", "auto_gallery"} & set(path.relative_to(ROOT).parts)
-)
+README = ROOT / "README.md"
+PAGES = [
+    README,
+    *sorted(
+        path
+        for path in (ROOT / "docs").rglob("*.md")
+        if not {"_build", "auto_gallery"} & set(path.relative_to(ROOT).parts)
+    ),
+]
+_INLINE = re.compile(r"(?<!`)`((?:qnewton|make|pip|pytest) [^`]+)`(?!`)")
 _FENCE = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 each_page = pytest.mark.parametrize(
-    "page", PAGES, ids=lambda path: str(path.relative_to(ROOT / "docs"))
+    "page", PAGES, ids=lambda path: str(path.relative_to(ROOT)).removeprefix("docs/")
 )
 
 
@@ -35,13 +42,16 @@ def blocks(page: Path, language: str) -> list[tuple[str, int]]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """Return the command lines a page shows, as words."""
-    return [
-        shlex.split(line.removeprefix("$ "), comments=True)
+    """Return the command lines a page shows, in blocks and in its text, as words."""
+    lines = [
+        line.removeprefix("$ ")
         for block, _ in blocks(page, "console")
         for line in block.splitlines()
         if line.startswith("$ ")
     ]
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    lines += [" ".join(match.split()) for match in _INLINE.findall(text)]
+    return [shlex.split(line, comments=True) for line in lines]
 
 
 @pytest.mark.slow
@@ -59,10 +69,66 @@ def test_python_blocks_print_what_is_shown(page: Path) -> None:
 
 
 @each_page
+def test_python_listings_run(page: Path) -> None:
+    # Shown without their output, so that a reader can paste them.
+    names: dict[str, object] = {}
+    for code, line in blocks(page, "python"):
+        exec(compile("\n" * line + code, str(page), "exec"), names)
+
+
+def test_the_optimizer_in_ten_lines_prints_what_a_step_did(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ((code, _),) = blocks(README, "python")
+    exec(code, {})
+    loss, cosine, solver, seconds = capsys.readouterr().out.split()
+    assert 0 < float(loss) < 2.4  # it began at about ln 10
+    assert 0 < float(cosine) <= 1
+    assert solver.isidentifier()
+    assert float(seconds) > 0
+
+
+@each_page
 def test_commands_parse(page: Path) -> None:
     for words in commands(page):
         if words[0] == "qnewton" and "--help" not in words:
             parse(COMMANDS, words[1:])
+
+
+@each_page
+def test_make_targets_and_extras_that_a_page_names_exist(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for words in commands(page):
+        if words[0] == "make":
+            assert set(words[1:]) <= targets
+        for extra in re.findall(r"\.\[(.*?)\]", " ".join(words)):
+            assert set(extra.split(",")) <= set(project["optional-dependencies"])
+
+
+def test_readme_shows_every_command_and_every_target() -> None:
+    shown = {tuple(words[:2]) for words in commands(README)}
+    assert {words[1] for words in shown if words[0] == "qnewton"} == {*COMMANDS, "COMMAND"}
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    explained = set(re.findall(r"^([a-z]+):.*##", makefile, re.MULTILINE))
+    assert {words[1] for words in shown if words[0] == "make"} == explained - {"clean", "help"}
+
+
+def test_readmes_quick_commands_do_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:
+    quick = [words for words in commands(README) if words[:2] == ["qnewton", "price"]]
+    assert quick
+    for words in quick:
+        assert main(words[1:]) == 0
+        assert "seconds" in capsys.readouterr().out
+
+
+@each_page
+def test_files_that_a_page_links_to_exist(page: Path) -> None:
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    for link in re.findall(r"\]\(([^)#\s]+)", text):
+        if not re.match(r"[a-z]+:", link) and "auto_gallery" not in link:
+            assert (page.parent / link).exists(), link
 
 
 @each_page

@@ -31,13 +31,16 @@ class Compare(NewtonOptions):
     and in total, measured and modelled seconds in columns of their own. The run folder also gets
     pictures (PNG, SVG, CSV) and report.html. The target is the workload's unless one is given.
 
-    Examples: qnewton compare digits; qnewton compare digits --seed 3 --hardware photonic-thz
+    Examples: qnewton compare digits; qnewton compare digits --seed 3 --hardware photonic-thz;
+    qnewton compare digits --calibration nominal
 
     Attributes:
         steps: Newton steps at most.
         max_sgd_steps: SGD steps at most, at each learning rate.
         sgd_learning_rates: Learning rates SGD is tuned over; the default is the workload's grid.
         agreement_every: Newton steps between checks that the charged solvers agree.
+        calibration: Classical machine that prices are of, in place of this one: nominal, a
+            profile's name or a TOML file. What is measured stays this machine's.
         out: New folder; the default is runs/WORKLOAD-compare-DATE-TIME.
         data_dir: Local data folder, for workloads that need one (else QNEWTON_DATA).
         json: Print the table as one JSON object.
@@ -48,6 +51,7 @@ class Compare(NewtonOptions):
     max_sgd_steps: int = 1500
     sgd_learning_rates: tuple[float, ...] | None = None
     agreement_every: int = 10
+    calibration: str | None = None
     out: Path | None = None
     data_dir: Path | None = None
     json: bool = False
@@ -66,6 +70,7 @@ class Compare(NewtonOptions):
         """Run the comparison, write its page, and print its table."""
         training = options_of(self, TrainingRequest)
         # Loaded after the options are checked: torch takes seconds that a wrong word need not.
+        from qnewton.cli.price import chosen_calibration
         from qnewton.experiments.compare import CompareRequest, compare
         from qnewton.report import comparison_table, write_pictures, write_report
         from qnewton.runs import read_config
@@ -79,7 +84,11 @@ class Compare(NewtonOptions):
         )
         folder = self.out or new_run_folder(f"{self.workload}-compare")
         workload = load_workload(self.workload, self.seed, self.data_dir)
-        calibration = load_or_calibrate()
+        calibration = (
+            load_or_calibrate()
+            if self.calibration is None
+            else chosen_calibration(self.calibration)
+        )
         with TrainingProgress(quiet=self.json) as progress:
 
             def on_event(event: CompareEvent) -> None:
