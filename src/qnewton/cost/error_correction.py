@@ -3,20 +3,24 @@
 import importlib.util
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
+from qnewton.cost.factories import (
+    CROSSING_PREFACTOR,
+    MOST_T_ERROR,
+    THRESHOLD,
+    t_factories,
+)
 from qnewton.records import QuantumHardware
 
 ErrorCorrection = Literal["auto", "qdk", "closed-form", "perfect"]
 
-THRESHOLD = 1e-2
-"""Physical error at which the surface code stops helping (FORMULAS 23)."""
-
 # The estimator counts in 64-bit integers and rounds times to nanoseconds without a word: it is
 # given times in units of its own, whose ratio alone matters to it, and seconds are computed here.
 _MOST_COUNTED = 1e13
+_LAST_COUNT = 9_999_999_999_999
 _UNITS, _MOST_RATIO = 100, 10.0
 
 
@@ -57,7 +61,8 @@ def error_corrected(
     Closed form: p_L = 0.03·(p/0.01)^((D+1)/2) a logical qubit and cycle, p the larger of
     two-qubit and readout error; D the least odd distance at which half of the budget covers all
     qubits and cycles (3 a Toffoli, 1 a T gate); a cycle takes (4·t_2q + 2·t_meas)·D, and the
-    2Q + ⌈√(8Q)⌉ + 1 logical qubits of Q in a layout take 2D² physical ones each.
+    2Q + ⌈√(8Q)⌉ + 1 logical qubits of Q in a layout take 2D² physical ones each; the other half of
+    the budget covers the T states of :func:`qnewton.cost.factories.t_factories`.
 
     Args:
         hardware: The machine.
@@ -66,7 +71,8 @@ def error_corrected(
         t_gates: Its T gates beside them.
         error_budget: Chance of a failed run, in (0, 1).
         method: ``qdk`` (Microsoft's estimator), ``closed-form``, ``auto``: the first if
-            installed and within its range, or ``perfect``: gates need no correction, and a cycle
+            installed; beyond its range the closed form, or the estimator at the end of its
+            range, whichever is more; or ``perfect``: gates need no correction, and a cycle
             is one gate time.
         physical_error: Overrides the machine's error probabilities; the result says so.
 
@@ -111,13 +117,14 @@ def error_corrected(
     notes = ()
     if physical_error is not None:
         notes = (f"override: error probabilities of {physical_error:g} in place of the machine's",)
-    if method == "qdk" and importlib.util.find_spec("qdk") is None:
+    installed = importlib.util.find_spec("qdk") is not None
+    if method == "qdk" and not installed:
         raise ValueError(
             "error_correction is 'qdk', which is not installed; run `pip install qdk`, or use "
             "closed-form"
         )
     fits = max(toffoli, t_gates, n_qubits) < _MOST_COUNTED
-    if method != "closed-form" and fits and importlib.util.find_spec("qdk") is not None:
+    if method != "closed-form" and fits and installed:
         counts = (math.ceil(n_qubits), math.ceil(toffoli), math.ceil(t_gates))
         estimated = _by_qdk(hardware, counts, error_budget, physical_error, notes)
         if estimated.refused is None or method == "qdk":
@@ -131,38 +138,83 @@ def error_corrected(
             refused="the counts exceed what the estimator counts in; use closed-form",
         )
     elif method == "auto":
-        why = "out of its range" if not fits else "not installed"
+        why = "not installed" if not installed else "out of its range"
         notes = (*notes, f"Microsoft's estimator is {why}")
-    return _closed_form(hardware, n_qubits, cycles, error, error_budget, notes)
+    closed = _closed_form(
+        hardware,
+        n_qubits,
+        (toffoli, t_gates),
+        error,
+        _t_error(hardware, physical_error, error),
+        error_budget,
+        notes,
+    )
+    if method != "auto" or fits or not installed or closed.refused is not None:
+        return closed
+    qubits, ccz, t = (min(math.ceil(c), _LAST_COUNT) for c in (n_qubits, toffoli, t_gates))
+    edge = _by_qdk(hardware, (qubits, ccz, t), error_budget, physical_error, ())
+    return _at_least(closed, edge)
 
 
 def _closed_form(
     hardware: QuantumHardware,
     n_qubits: float,
-    cycles: float,
+    gates: tuple[float, float],
     error: float,
+    t_error: float,
     budget: float,
     notes: tuple[str, ...],
 ) -> Corrected:
     assert hardware.readout_time_s is not None
+    toffoli, t_gates = gates
+    cycles = 3 * toffoli + t_gates
+    if t_error > MOST_T_ERROR:
+        return Corrected(
+            seconds=None,
+            physical_qubits=None,
+            method="closed-form",
+            refused=(
+                f"{hardware.name} has a T error of {t_error:g}; distillation needs "
+                f"{MOST_T_ERROR:g} at most; state an override (physical_error)"
+            ),
+        )
     laid_out = 2 * n_qubits + math.ceil(math.sqrt(8 * n_qubits)) + 1
-    log_need = (
-        math.log(0.03) + math.log(laid_out) + math.log(max(cycles, 1.0)) - math.log(budget / 2)
-    )
+    log_chances = math.log(laid_out) + math.log(max(cycles, 1.0)) - math.log(budget / 2)
+    log_need = math.log(CROSSING_PREFACTOR) + log_chances
     steps = math.ceil(log_need / (math.log(THRESHOLD) - math.log(error))) if error > 0 else 1
     distance = 2 * max(1, steps) - 1
     cycle = (4 * hardware.gate_time_s.value + 2 * hardware.readout_time_s.value) * distance
+    factories = t_factories(4 * toffoli + t_gates, error, t_error, budget / 2)
     return Corrected(
         seconds=cycles * cycle,
-        physical_qubits=math.ceil(laid_out) * 2 * distance**2,
+        physical_qubits=math.ceil(laid_out) * 2 * distance**2 + factories.physical_qubits,
         method="closed-form",
         code_distance=distance,
         assumptions=(
             *notes,
-            "error correction by the closed form of FORMULAS 23; distillation of T states in "
-            "parallel, its qubits not counted",
+            "error correction by the closed form of FORMULAS 23; T states from factories in "
+            f"parallel, 15-to-1 in {len(factories.distances)} rounds, {factories.count} of them",
         ),
     )
+
+
+def _at_least(closed: Corrected, edge: Corrected) -> Corrected:
+    """Return the closed form, raised to what the estimator says of the largest counts it takes."""
+    if edge.seconds is None or edge.physical_qubits is None:
+        return closed
+    assert closed.seconds is not None
+    assert closed.physical_qubits is not None
+    return replace(
+        closed,
+        seconds=max(closed.seconds, edge.seconds),
+        physical_qubits=max(closed.physical_qubits, edge.physical_qubits),
+    )
+
+
+def _t_error(hardware: QuantumHardware, override: float | None, error: float) -> float:
+    if override is not None:
+        return override
+    return error if hardware.t_error is None else hardware.t_error.value
 
 
 def _by_qdk(
@@ -201,7 +253,7 @@ def _by_qdk(
             "oneQubitMeasurementTime": measurement,
             "oneQubitGateErrorRate": gate_error,
             "twoQubitGateErrorRate": gate_error,
-            "tGateErrorRate": gate_error,
+            "tGateErrorRate": _t_error(hardware, override, gate_error),
             "oneQubitMeasurementErrorRate": readout_error,
         },
         "errorBudget": budget,
@@ -234,8 +286,9 @@ def _by_qdk(
         code_distance=distance,
         assumptions=(
             *notes,
-            "error correction by Microsoft's estimator: surface code, one-qubit and T gates as "
-            "good and as fast as two-qubit ones",
+            "error correction by Microsoft's estimator: surface code, one-qubit gates as good and "
+            "as fast as two-qubit ones, T gates as fast"
+            + ("" if hardware.t_error is not None and override is None else " and as good"),
         ),
     )
 

@@ -11,7 +11,7 @@ from qnewton.cost.profile_file import Table, bundled, read
 from qnewton.records import Calibration, KernelFit, QuantumHardware
 
 _TIMES = ("readout_time_s", "t1_s", "t2_s")
-_PROBABILITIES = ("two_qubit_error", "readout_error")
+_PROBABILITIES = ("two_qubit_error", "readout_error", "t_error")
 _HARDWARE_FIELDS = ("name", "title", "hypothetical", "gate_time_s", *_TIMES, *_PROBABILITIES)
 _CLASSICAL_FIELDS = ("name", "machine", "date", "source", "fits")
 _FIT_FIELDS = ("kernel", "dtype", "seconds_per_unit", "overhead_s")
@@ -45,8 +45,9 @@ def load_hardware(name_or_path: str | PathLike[str]) -> QuantumHardware:
     Args:
         name_or_path: One of :func:`available_hardware`, or the path of a file with ``name``,
             ``title``, ``hypothetical`` and tables ``gate_time_s`` (required),
-            ``two_qubit_error``, ``readout_time_s``, ``readout_error``, ``t1_s``, ``t2_s``, each
-            with ``value``, ``source`` and ``date``. Times in seconds, errors are probabilities.
+            ``two_qubit_error``, ``readout_time_s``, ``readout_error``, ``t_error``, ``t1_s``,
+            ``t2_s``, each with ``value``, ``source`` and ``date``. Times in seconds, errors are
+            probabilities.
 
     Raises:
         ValueError: One line naming the file, the field and its limit.

@@ -27,6 +27,7 @@ class QuantumHardware:
         two_qubit_error: Error probability of that gate.
         readout_time_s: Seconds a measurement takes.
         readout_error: Error probability of a measurement.
+        t_error: Error probability of a T gate; ``None`` for that of a two-qubit gate.
         t1_s: Relaxation time in seconds.
         t2_s: Dephasing time in seconds.
     """
@@ -38,6 +39,7 @@ class QuantumHardware:
     two_qubit_error: Figure | None = None
     readout_time_s: Figure | None = None
     readout_error: Figure | None = None
+    t_error: Figure | None = None
     t1_s: Figure | None = None
     t2_s: Figure | None = None
 
