@@ -101,8 +101,10 @@ def sparse_encoding(
 ) -> BlockEncoding:
     """Return the block-encoding by sparse access, α = d‖A‖max.
 
-    A query loads column positions (⌈log2 N⌉ bits), values, and inverse positions (⌈log2 d⌉
-    bits) from tables of N·d words each, erases them again, and rotates by the value. Values have
+    The entry l of row i has a column position (⌈log2 N⌉ bits), a value, and an inverse position
+    (⌈log2 d⌉ bits): one address (i, l), so one table of N·d words. A query loads a word, rotates by
+    its value and swaps (i, l) with (column, inverse position); A being symmetric, the same table at
+    the new address holds (i, l) and the value, which one erasure removes. Values have
     ⌈log2(2κ_be/ε)⌉ bits: rounding moves A by at most d‖A‖max·2^-b = α·2^-b ≤ ε·σ_min/2.
 
     Args:
@@ -111,7 +113,7 @@ def sparse_encoding(
         alpha: d‖A‖max/‖A‖₂, at least 1.
         kappa: Condition number of A.
         epsilon: Error of the solution state.
-        tables: ``qrom``, or ``qram``: a read then costs ⌈log2(N·d)⌉ Toffoli a table.
+        tables: ``qrom``, or ``qram``: a read then costs ⌈log2(N·d)⌉ Toffoli.
 
     Cost: some dozens of integer operations, then a cache.
 
@@ -120,24 +122,23 @@ def sparse_encoding(
     Example:
         >>> found = sparse_encoding(12_544, 64, alpha=64.0, kappa=156.25, epsilon=1e-2)
         >>> found.gates.toffoli
-        25297.0
+        13329.0
     """
     words, position, inverse = n * sparsity, _bits(n), max(1, _bits(sparsity))
     bits = value_bits(alpha * kappa, epsilon)
     assumptions = [
-        f"sparse access: α = d‖A‖max, tables of N·d words, values of {bits} bits",
+        f"sparse access: α = d‖A‖max, one table of N·d words, values of {bits} bits",
     ]
     if tables == "qram":
-        # 2 log2 for the address, bucket-brigade fashion, reads of the three tables and erasure.
-        toffoli, workspace = 6.0 * max(1, _bits(words)), 0.0
+        # The word is read, bucket-brigade fashion, and erased.
+        toffoli, workspace = 2.0 * max(1, _bits(words)), 0.0
         assumptions.append(
-            "QRAM is assumed: a read costs log2 of its words; the 3·N·d memory qubits and their "
+            "QRAM is assumed: a read costs log2 of its words; the memory of N·d words and its "
             "errors are not charged"
         )
     else:
-        loads = [qroam(words, width) for width in (max(1, position), bits, inverse)]
-        toffoli = sum(cost for cost, _ in loads) + 3 * qroam_uncompute(words)
-        workspace = max(space for _, space in loads)
+        toffoli, workspace = qroam(words, max(1, position) + bits + inverse)
+        toffoli += qroam_uncompute(words)
     return BlockEncoding(
         name="sparse",
         alpha=alpha,
