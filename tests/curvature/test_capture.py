@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from qnewton.curvature import Curvature
+from qnewton.curvature import Curvature, systems
 
 
 @pytest.fixture
@@ -113,7 +113,8 @@ def test_clipping_inside_the_closure_counts_in_the_right_hand_side(problem):
     assert float(system.rhs.norm()) == pytest.approx(1e-3, rel=1e-2)
 
 
-def test_gradients_accumulate_as_in_pytorch(problem):
+@pytest.mark.parametrize("keep", [True, False])
+def test_gradients_that_were_not_cleared_are_refused_before_anything_is_added(problem, keep):
     net, loss = problem
 
     def closure():
@@ -122,9 +123,38 @@ def test_gradients_accumulate_as_in_pytorch(problem):
         return value
 
     curvature = Curvature(net)
-    curvature.evaluate(closure)
-    twice = full_gradient(curvature, curvature.evaluate(closure))
-    torch.testing.assert_close(twice, 2 * expected_gradient(net, loss))
+    first = full_gradient(curvature, curvature.evaluate(closure))
+    curvature = Curvature(net)
+    with pytest.raises(ValueError, match=r"had not cleared.*loop over the micro-batches inside"):
+        curvature.evaluate(closure, curvature=keep)
+    left = torch.cat([p.grad.flatten() for p in net.parameters()])
+    torch.testing.assert_close(left, first)
+    twice = curvature.evaluate(closure, curvature=keep, accumulates=True)
+    assert twice.accumulated
+    torch.testing.assert_close(full_gradient(curvature, twice), 2 * expected_gradient(net, loss))
+
+
+def test_backward_calls_of_one_closure_add_up_and_those_cleared_in_between_do_not(problem):
+    net, loss = problem
+
+    def closure():
+        net.zero_grad()
+        (3 * loss()).backward()
+        net.zero_grad()
+        total = 0.0
+        for _ in range(2):
+            value = loss() / 2
+            value.backward()
+            total += value.item()
+        return total
+
+    curvature = Curvature(net, blocks="full")
+    evaluation = curvature.evaluate(closure)
+    assert not evaluation.accumulated
+    torch.testing.assert_close(full_gradient(curvature, evaluation), expected_gradient(net, loss))
+    [system] = curvature.systems(evaluation)
+    [plain] = systems(net, loss, blocks="full")
+    torch.testing.assert_close(system.operator.dense(), plain.operator.dense())
 
 
 def test_backward_under_no_grad_is_seen_with_its_graph(problem):

@@ -173,6 +173,7 @@ def test_a_step_returns_the_loss_without_its_graph() -> None:
     assert not loss.requires_grad
 
     def closure() -> float:
+        optimizer.zero_grad()
         loss = problem.loss()
         loss.backward()
         return loss.item()

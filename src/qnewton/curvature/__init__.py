@@ -17,6 +17,7 @@ from qnewton.curvature.capture import Evaluation
 from qnewton.curvature.curvature import Curvature, Kind, systems
 from qnewton.curvature.fisher import Reduction
 from qnewton.curvature.hessian import HessianOperator
+from qnewton.curvature.parts import together
 
 __all__ = [
     "Block",
@@ -28,4 +29,5 @@ __all__ = [
     "Reduction",
     "partition",
     "systems",
+    "together",
 ]

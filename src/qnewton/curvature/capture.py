@@ -18,6 +18,12 @@ Closure = Callable[[], Any]
 
 _SAY_HOW = "let the closure call loss.backward(), or return the loss with its graph"
 
+_ACCUMULATES = (
+    "the closure added to a .grad that it had not cleared, whose curvature and loss are unknown; "
+    "begin the closure with optimizer.zero_grad() and loop over the micro-batches inside it, or "
+    "let the optimizer repeat them: see attach()"
+)
+
 
 @dataclass
 class Evaluation:
@@ -37,6 +43,12 @@ class Evaluation:
         outputs: What the model's calls returned, if they were to be recorded.
         returned: What the closure returned; a tensor without its graph, which a list of losses
             would keep alive.
+        loss_gradients: ∂loss/∂parameter as ``backward`` left it, before the closure clipped or
+            changed it; ``None`` for a parameter the loss does not reach. Empty where nobody
+            looked.
+        accumulated: Whether ``.grad`` held gradients of something else before.
+        by_signals: Whether a :class:`SignalRecorder` watched the backward pass.
+        parts: The evaluations of which this one is the sum, with their weights.
     """
 
     loss: float
@@ -48,6 +60,10 @@ class Evaluation:
     forward_backward_flops: float | None = None
     outputs: tuple[RecordedOutput, ...] = ()
     returned: Any = None
+    loss_gradients: tuple[Tensor | None, ...] = ()
+    accumulated: bool = False
+    by_signals: bool = False
+    parts: "tuple[tuple[float, Evaluation], ...]" = ()
     _gradient_graph: GradientGraph | None = None
 
     def gradient_graph(self) -> GradientGraph:
@@ -63,8 +79,15 @@ class Evaluation:
         return self._gradient_graph
 
     def gradient(self, parameters: Sequence[Tensor]) -> Tensor:
-        """Return a new flat tensor with the gradient of ``parameters``; missing counts as 0."""
-        known = {id(p): g for p, g in zip(self.parameters, self.gradients, strict=True)}
+        """Return a new flat tensor with the ``.grad`` of ``parameters``; missing counts as 0."""
+        return self._flat(parameters, self.gradients)
+
+    def loss_gradient(self, parameters: Sequence[Tensor]) -> Tensor:
+        """Return a new flat tensor with the loss's slope, which clipping does not change."""
+        return self._flat(parameters, self.loss_gradients or self.gradients)
+
+    def _flat(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> Tensor:
+        known = {id(p): g for p, g in zip(self.parameters, gradients, strict=True)}
         pieces = []
         for parameter in parameters:
             gradient = known[id(parameter)]
@@ -77,6 +100,9 @@ class Evaluation:
         self._gradient_graph = None
         self.calls = ()
         self.outputs = ()
+        for _, part in self.parts:
+            part.release()
+        self.parts = ()
 
 
 def evaluate(
@@ -86,6 +112,7 @@ def evaluate(
     curvature: bool,
     model: nn.Module | None = None,
     recorder: SignalRecorder | None = None,
+    accumulates: bool = False,
 ) -> Evaluation:
     """Run ``closure`` once and return its loss, gradients and, if asked, its graph.
 
@@ -100,9 +127,11 @@ def evaluate(
         curvature: Keep the graph and record layers; without it this is a plain step.
         model: Whose output to record, too.
         recorder: Watches the backward pass in place of recording layers and output.
+        accumulates: Let the closure add to gradients that it did not clear.
 
     Raises:
-        ValueError: If no gradient can be had from the closure, with the way out.
+        ValueError: If no gradient can be had from the closure, or it adds to an earlier one, with
+            the way out.
     """
     calls: list[LayerCall] = []
     outputs: list[RecordedOutput] = []
@@ -118,18 +147,21 @@ def evaluate(
         if model is not None and curvature:
             handle = model.register_forward_hook(output_recorder(outputs))
             stack.callback(handle.remove)
-        backward = stack.enter_context(_BackwardRecorder(keep_graph=curvature))
+        backward = stack.enter_context(
+            _BackwardRecorder(parameters, keep_graph=curvature, accumulates=accumulates)
+        )
         returned = closure()
         stack.close()
         loss = _scalar(returned)
         root = backward.root
         if not backward.seen:
             root = _differentiate(returned, parameters, keep_graph=curvature)
+    gradients = tuple(None if p.grad is None else p.grad.detach() for p in parameters)
     return Evaluation(
         loss=loss,
         root=root if curvature else None,
         parameters=tuple(parameters),
-        gradients=tuple(None if p.grad is None else p.grad.detach() for p in parameters),
+        gradients=gradients,
         calls=tuple(calls),
         batch=_batch(calls),
         forward_backward_flops=(
@@ -137,6 +169,9 @@ def evaluate(
         ),
         outputs=tuple(outputs if recorder is None else recorder.outputs),
         returned=returned.detach() if isinstance(returned, Tensor) else returned,
+        loss_gradients=tuple(backward.gradients) if backward.seen else gradients,
+        accumulated=backward.accumulated,
+        by_signals=recorder is not None and curvature,
     )
 
 
@@ -190,13 +225,29 @@ def _backward_ran(
 
 
 class _BackwardRecorder(TorchFunctionMode):
-    """Lets ``Tensor.backward`` run as it is, but keeps the graph and remembers the root."""
+    """Lets ``Tensor.backward`` run as it is, but keeps the graph and remembers the root.
 
-    def __init__(self, keep_graph: bool) -> None:
+    Args:
+        parameters: Whose gradients to follow.
+        keep_graph: Whether the graph is needed.
+        accumulates: Whether the first call may add to gradients that are there.
+
+    Attributes:
+        seen: Whether ``backward`` ran.
+        root: What it differentiated since the gradients were cleared.
+        gradients: Copies of ``.grad`` after its last call.
+        accumulated: Whether the first call found gradients.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], keep_graph: bool, accumulates: bool) -> None:
         super().__init__()
+        self._parameters = parameters
         self._keep_graph = keep_graph
+        self._accumulates = accumulates
         self.seen = False
         self.root: Tensor | None = None
+        self.gradients: list[Tensor | None] = []
+        self.accumulated = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -207,11 +258,29 @@ class _BackwardRecorder(TorchFunctionMode):
                 "the closure calls backward(inputs=...), so its gradient is not that of one loss; "
                 "call loss.backward() and freeze other parameters with requires_grad_(False)"
             )
+        self._look_at_what_is_there()
         self.seen = True
         if not self._keep_graph:
-            return func(*args, **kwargs)
-        self._add_root(args[0], kwargs.get("gradient"))
-        return func(*args, **{**kwargs, "retain_graph": True})
+            returned = func(*args, **kwargs)
+        else:
+            self._add_root(args[0], kwargs.get("gradient"))
+            returned = func(*args, **{**kwargs, "retain_graph": True})
+        self.gradients = [
+            None if p.grad is None else p.grad.detach().clone() for p in self._parameters
+        ]
+        return returned
+
+    def _look_at_what_is_there(self) -> None:
+        there = [p.grad for p in self._parameters if p.grad is not None]
+        if self.seen:
+            if not there:  # cleared in between, so what came before does not count
+                self.root, self.accumulated = None, False
+            return
+        self.accumulated = any(
+            bool((g.coalesce().values() if g.is_sparse else g).any()) for g in there
+        )
+        if self.accumulated and not self._accumulates:
+            raise ValueError(_ACCUMULATES)
 
     def _add_root(self, loss: Tensor, gradient: Tensor | None) -> None:
         # A copy, because the closure may go on to change its loss tensor in place.

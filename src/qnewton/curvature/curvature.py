@@ -17,12 +17,14 @@ from qnewton.curvature.jacobian import GaussNewtonGraph, JacobianGraph
 from qnewton.curvature.one_pass import OnePassFisher
 from qnewton.curvature.output_loss import OutputLoss
 from qnewton.curvature.outputs import single_output
+from qnewton.curvature.parts import sum_of_systems
 from qnewton.curvature.patches import layers_of
 from qnewton.operators import (
     LinearSystem,
     LowRankOperator,
     MatrixFreeOperator,
     SymmetricOperator,
+    weighted_sum,
 )
 from qnewton.records import CurvatureRecord
 
@@ -105,26 +107,42 @@ class Curvature:
             one_pass = OnePassFisher(model, self.blocks)
             self._one_pass = one_pass if one_pass.possible else None
 
-    def evaluate(self, closure: Closure, curvature: bool = True) -> Evaluation:
+    def watches(self, curvature: bool) -> bool:
+        """Return whether :meth:`evaluate` would watch the next closure.
+
+        The first closure is always watched, so that one that could give no curvature is refused
+        at the first step and not when the warm-up ends.
+        """
+        return curvature or not self._closure_seen
+
+    def evaluate(
+        self,
+        closure: Closure,
+        curvature: bool = True,
+        accumulates: bool = False,
+        alone: bool = True,
+    ) -> Evaluation:
         """Run the closure once: loss, gradient in ``.grad``, and the graph for :meth:`systems`.
 
         Args:
             closure: Calls ``loss.backward()``, or returns the live loss, or both.
             curvature: ``False`` for a first-order step: no hooks, no graph kept.
+            accumulates: Let the closure add to gradients that it did not clear; the evaluation
+                says whether it did.
+            alone: Whether no other closure is evaluated before :meth:`systems` is called.
 
         Raises:
-            ValueError: If the closure yields no scalar loss or no gradient.
+            ValueError: If the closure yields no scalar loss or no gradient, or adds to an earlier
+                one.
 
         Cost: the closure's own; with ``curvature`` its activations stay in memory until the
         evaluation and its systems are dropped.
         """
-        if not curvature and self._closure_seen:
+        if not (self.watches(curvature) or accumulates):
             return evaluate_plainly(closure, self.parameters)
-        # The first closure is always watched, so that one that could give no curvature is refused
-        # at the first step and not when the warm-up ends.
-        recorder = None if self._one_pass is None else self._one_pass.recorder
+        recorder = self._one_pass.recorder if self._one_pass is not None and alone else None
         evaluation = evaluate(
-            closure, self.parameters, self._layers, curvature, self._model, recorder
+            closure, self.parameters, self._layers, curvature, self._model, recorder, accumulates
         )
         self._closure_seen = True
         return evaluation
@@ -149,6 +167,13 @@ class Curvature:
                 "this evaluation keeps no graph; use evaluate(closure, curvature=True) and call "
                 "systems before release()"
             )
+        if evaluation.parts:
+            weights = [weight for weight, _ in evaluation.parts]
+            parts = [self.systems(part, kind) for _, part in evaluation.parts]
+            return [
+                replace(system, rhs=-evaluation.gradient(system.parameters))
+                for system in sum_of_systems(weights, parts)
+            ]
         operators = self._operators(evaluation, evaluation.root, kind or self.kind)
         flops = evaluation.forward_backward_flops
         product_flops = None if flops is None else _PASSES_A_PRODUCT * flops
@@ -179,6 +204,9 @@ class Curvature:
         """
         if evaluation.root is None:
             raise ValueError("this evaluation keeps no graph; ask before release()")
+        if evaluation.parts:
+            terms = [(weight, self.quadratic(part, kind)) for weight, part in evaluation.parts]
+            return weighted_sum(terms)
         graph: CurvatureProducts
         if (kind or self.kind) == "ggn":
             output = single_output(evaluation.outputs)
@@ -218,7 +246,7 @@ class Curvature:
         self, evaluation: Evaluation, root: Tensor
     ) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
         why = None
-        if self._one_pass is not None:
+        if self._one_pass is not None and evaluation.by_signals:
             found = self._one_pass.operators(root, self._reduction == "mean")
             self._one_pass.recorder.release()
             if not isinstance(found, str):

@@ -8,6 +8,7 @@ from qnewton.operators.matrix_free import MatrixFreeOperator
 from qnewton.operators.negated import NegatedOperator
 from qnewton.operators.sparse import SparseOperator
 from qnewton.operators.system import LinearSystem
+from qnewton.operators.weighted_sum import WeightedSumOperator, weighted_sum
 from qnewton.operators.wrapped import WrappedOperator
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "SparseOperator",
     "StackedFactor",
     "SymmetricOperator",
+    "WeightedSumOperator",
     "WrappedOperator",
     "as_operator",
+    "weighted_sum",
 ]

@@ -1,74 +1,171 @@
-"""Replaying a model's forward passes for training loops that never pass a closure."""
+"""Repeating a loop's passes: for loops that pass no closure, or accumulate before they do."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.nn.parallel import DistributedDataParallel
 
-from qnewton.curvature import Curvature, Evaluation
+from qnewton.curvature import Curvature, Evaluation, together
+from qnewton.optimizer.beginning import RandomState
+from qnewton.optimizer.buffers import KeptBuffer, SeenBuffers, lent
 
 LossOf = Callable[[Any], Tensor]
+
+NOT_REACHED = (
+    "backward never reached the loss of the attached model; let loss_fn return the very tensor "
+    "that the training loop differentiates, such as output.loss"
+)
+
+_NO_LOSS = (
+    "a loop that computes its loss outside of the model, as the Trainer does under "
+    "label_smoothing_factor or compute_loss_func, needs no attach(); let the optimizer repeat what "
+    "computes the loss: trainer.compute_loss = optimizer.repeatable(trainer.compute_loss)"
+)
+
+_LEFT_OVER = (
+    "the loop added to a .grad that it had not cleared after the last step, whose curvature and "
+    "loss are unknown; call optimizer.zero_grad() after every step"
+)
 
 
 @dataclass
 class ForwardPass:
-    """One training pass through the model, with what it takes to repeat it.
+    """One training pass, with what it takes to repeat it.
 
     Attributes:
-        args: Positional arguments of the model.
-        kwargs: Its keyword arguments.
-        random_state: State of the CPU's random generator, and of the device's.
+        again: Computes its loss again.
+        random_state: The random generators before it.
         device: Where the model was.
         autocast: Whether autocast was on there, and its dtype.
-        loss: The loss it had; ``None`` until it returns.
+        buffers: The buffers of its modules before it.
+        loss: The loss it had.
         weight: ∂(what was differentiated)/∂loss: 1, or 1/k where a loop accumulates k passes;
             ``None`` until ``backward`` reaches the loss.
     """
 
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    random_state: tuple[Tensor, Tensor | None]
+    again: Callable[[], Tensor]
+    random_state: RandomState
     device: torch.device
     autocast: tuple[bool, torch.dtype]
+    buffers: Sequence[KeptBuffer] = ()
     loss: float = 0.0
     weight: float | None = None
 
+    @classmethod
+    def begin(cls, again: Callable[[], Tensor], device: torch.device) -> "ForwardPass":
+        """Remember the state before a pass."""
+        return cls(
+            again=again,
+            random_state=RandomState(device),
+            device=device,
+            autocast=(
+                torch.is_autocast_enabled(device.type),
+                torch.get_autocast_dtype(device.type),
+            ),
+        )
+
+    def repeat(self) -> Tensor:
+        """Return the loss at the present parameters; buffers and generators stay as they are."""
+        kind, (enabled, dtype) = self.device.type, self.autocast
+        with ExitStack() as stack:
+            stack.enter_context(self.random_state.replayed())
+            stack.enter_context(torch.autocast(kind, dtype=dtype, enabled=enabled))
+            stack.enter_context(lent(self.buffers))
+            return self.again()
+
 
 class Attachment:
-    """Remembers the forward passes since the last step and repeats them as one closure.
+    """Remembers the passes since the last step and repeats them as one closure.
 
-    A pass is repeated with the same arguments, random state and autocast, on copies of the
-    model's buffers, so that dropout masks are the same and BatchNorm's running statistics are left
-    alone. Python's and NumPy's random generators are not replayed.
+    A pass is repeated with the same arguments, random state and autocast, from copies of the
+    buffers that it began with, so that dropout masks and normalisers are the same and running
+    statistics are left alone.
 
     Args:
-        model: The module whose calls are watched.
-        loss_fn: Maps the model's output to the loss; the tensor that the loop differentiates.
+        parameters: Returns what the optimizer trains.
     """
 
-    def __init__(self, model: nn.Module, loss_fn: LossOf) -> None:
-        self._model: nn.Module | None = model
-        self._loss_fn = loss_fn
+    def __init__(self, parameters: Callable[[], Sequence[Tensor]]) -> None:
+        self._parameters = parameters
         self._passes: list[ForwardPass] = []
-        self._begun: ForwardPass | None = None
-        self._replaying = False
-        self._begins = model.register_forward_pre_hook(self._begin, with_kwargs=True, prepend=True)
-        self._ends = model.register_forward_hook(self._end)
+        self._begun: tuple[ForwardPass, SeenBuffers] | None = None
+        self._left_over = False
+        self._paused = False
+        self._watches = True
+        self._handles: list[Any] = []
+
+    def watch_model(self, model: nn.Module, loss_fn: LossOf) -> None:
+        """Remember the training passes of a module.
+
+        Args:
+            model: The module whose calls are watched.
+            loss_fn: Maps the model's output to the loss; the tensor that the loop differentiates.
+        """
+
+        def begin(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if self.is_watching and model.training:
+                device = next(model.parameters()).device
+                again = functools.partial(_loss_of_model, model, loss_fn, args, dict(kwargs))
+                seen = SeenBuffers(model, self._last_buffers())
+                self._begun = ForwardPass.begin(again, device), seen
+
+        def end(_: nn.Module, args: Any, output: Any) -> None:
+            if self.is_watching and self._begun is not None:
+                (begun, seen), self._begun = self._begun, None
+                self._remember(begun, seen, _loss(output, loss_fn))
+
+        self._handles += [
+            model.register_forward_pre_hook(_Hook(self, begin), with_kwargs=True, prepend=True),
+            model.register_forward_hook(_Hook(self, end)),
+        ]
+
+    def remember(self, loss_of: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Call ``loss_of``, which returns a loss, or a tuple or mapping with one, and remember it.
+
+        Args:
+            loss_of: What to call, now and when the pass is repeated.
+            args: Its positional arguments; those that it may change are copied.
+            kwargs: Its keyword arguments.
+        """
+        if not self.is_watching:
+            return loss_of(*args, **kwargs)
+        kept = [_copied(a) for a in args], {name: _copied(a) for name, a in kwargs.items()}
+        again = functools.partial(_loss_of_call, loss_of, *kept)
+        begun = ForwardPass.begin(again, self._parameters()[0].device)
+        seen = SeenBuffers(None, self._last_buffers())
+        with seen.watching():
+            returned = loss_of(*args, **kwargs)
+        if returned is not None:  # as a Lightning module says that a batch is left out
+            self._remember(begun, seen, _loss(returned, _loss_in))
+        return returned
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether a pass that begins now is to be remembered."""
+        return self._watches and not self._paused and torch.is_grad_enabled()
 
     def remove(self) -> None:
-        """Stop watching the model."""
-        self._begins.remove()
-        self._ends.remove()
+        """Stop watching."""
+        for handle in self._handles:
+            handle.remove()
+        self._watches = False
         self.clear()
 
     def clear(self) -> None:
         """Forget the passes seen so far."""
         self._passes.clear()
         self._begun = None
+        self._left_over = False
+
+    def gradients_are_cleared(self) -> None:
+        """Forget the passes whose gradients are gone, but not one whose ``backward`` is to come."""
+        self._passes = [seen for seen in self._passes if seen.weight is None]
+        self._left_over = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Make copies and pickles of the model carry an attachment that watches nothing."""
@@ -79,6 +176,30 @@ class Attachment:
         """Whether a training pass was seen since the last step."""
         return bool(self._passes)
 
+    @property
+    def differentiated(self) -> int:
+        """How many passes ``backward`` has reached since the last step."""
+        return sum(seen.weight is not None for seen in self._passes)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Forget what was seen inside if it ends in an exception."""
+        before = [*self._passes]
+        try:
+            yield
+        except BaseException:
+            self._passes = before
+            raise
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Return a context in which passes are not remembered."""
+        before, self._paused = self._paused, True
+        try:
+            yield
+        finally:
+            self._paused = before
+
     def evaluate(self, curvature: Curvature, keep_graph: bool) -> Evaluation:
         """Return the loss whose gradient the loop accumulated, with ``.grad`` as it stands.
 
@@ -87,103 +208,177 @@ class Attachment:
             keep_graph: Whether it is.
 
         Raises:
-            ValueError: If ``backward`` never reached the tensor that ``loss_fn`` returned.
+            ValueError: If ``backward`` never reached the tensor that ``loss_fn`` returned, or
+                ``.grad`` held something else before it did.
 
-        Cost: with ``keep_graph`` the forward and backward passes of the step, once more.
+        Cost: with ``keep_graph`` the forward and backward passes of the step, once more; their
+        activations are in memory together.
         """
         weighted = self._weighted()
+        if self._left_over:
+            raise ValueError(_LEFT_OVER)
         loss = sum(weight * seen.loss for weight, seen in weighted)
         parameters = curvature.parameters
         gradients = tuple(None if p.grad is None else p.grad.detach() for p in parameters)
         if not keep_graph:
             return Evaluation(loss, None, parameters, gradients)
         kept = [parameter.grad for parameter in parameters]
-        self._replaying = True
+        alone = len(weighted) == 1
         try:
-            evaluation = curvature.evaluate(lambda: self._repeat_all(weighted))
+            with self.paused():
+                parts = [
+                    (weight, curvature.evaluate(seen.repeat, alone=alone))
+                    for weight, seen in weighted
+                ]
         finally:
-            self._replaying = False
             for parameter, gradient in zip(parameters, kept, strict=True):
                 parameter.grad = gradient
-        return replace(evaluation, loss=loss, gradients=gradients, returned=None)
+        return replace(together(parts), loss=loss, gradients=gradients, returned=None)
 
     def repeat(self) -> Tensor:
         """Return the loss of the passes seen since the last step, at the present parameters."""
-        self._replaying = True
-        try:
-            return self._repeat_all(self._weighted())
-        finally:
-            self._replaying = False
-
-    def _repeat_all(self, weighted: Sequence[tuple[float, ForwardPass]]) -> Tensor:
-        return torch.stack([weight * self._repeat(seen) for weight, seen in weighted]).sum()
+        with self.paused():
+            return torch.stack([w * seen.repeat() for w, seen in self._weighted()]).sum()
 
     def _weighted(self) -> list[tuple[float, ForwardPass]]:
         weighted = [(seen.weight, seen) for seen in self._passes if seen.weight is not None]
         if not weighted:
-            raise ValueError(
-                "backward never reached the loss of the attached model; let loss_fn return the "
-                "very tensor that the training loop differentiates, such as output.loss"
-            )
+            raise ValueError(NOT_REACHED)
         return weighted
 
-    def _begin(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._model is None or self._replaying:
-            return
-        if not (self._model.training and torch.is_grad_enabled()):
-            return
-        device = next(self._model.parameters()).device
-        self._begun = ForwardPass(
-            args=args,
-            kwargs=kwargs,
-            random_state=(torch.get_rng_state(), _random_state(device)),
-            device=device,
-            autocast=(
-                torch.is_autocast_enabled(device.type),
-                torch.get_autocast_dtype(device.type),
-            ),
-        )
+    def _last_buffers(self) -> Sequence[KeptBuffer]:
+        return self._passes[-1].buffers if self._passes else ()
 
-    def _end(self, _: nn.Module, args: Any, output: Any) -> None:
-        if self._model is None or self._replaying or self._begun is None:
-            return
-        begun, self._begun = self._begun, None
-        loss = self._loss_fn(output)
+    def _remember(self, begun: ForwardPass, seen: SeenBuffers, loss: Tensor) -> None:
         if not loss.requires_grad:
             return
-        begun.loss = float(loss.detach())
+        begun.loss, begun.buffers = float(loss.detach()), seen.before
 
         def weigh(gradient: Tensor) -> None:
+            if self.differentiated == 0:
+                gradients = [p.grad for p in self._parameters() if p.grad is not None]
+                self._left_over = any(bool(g.any()) for g in gradients if not g.is_sparse)
             begun.weight = (begun.weight or 0.0) + float(gradient)
 
         loss.register_hook(weigh)
         self._passes.append(begun)
 
-    def _repeat(self, seen: ForwardPass) -> Tensor:
-        assert self._model is not None
-        buffers = {name: buffer.clone() for name, buffer in self._model.named_buffers()}
-        kind, (enabled, dtype) = seen.device.type, seen.autocast
-        cpu_state, device_state = seen.random_state
-        with ExitStack() as stack:
-            if device_state is None:
-                stack.enter_context(torch.random.fork_rng(devices=[]))
-            else:
-                stack.enter_context(torch.random.fork_rng([seen.device], device_type=kind))
-                torch.get_device_module(kind).set_rng_state(device_state, seen.device)
-            torch.set_rng_state(cpu_state)
-            stack.enter_context(torch.autocast(kind, dtype=dtype, enabled=enabled))
-            output = functional_call(self._model, buffers, seen.args, dict(seen.kwargs))
-            return self._loss_fn(output)
+
+class RepeatableLoss:
+    """A function that computes a loss, whose passes an attachment remembers.
+
+    A copy of the module that it is a method of gets a copy that is watched by nobody.
+
+    Args:
+        attachment: Remembers them.
+        loss_of: The function.
+    """
+
+    def __init__(self, attachment: Attachment, loss_of: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, loss_of)
+        self._attachment = attachment
+        self.loss_of = loss_of
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the function returns."""
+        return self._attachment.remember(self.loss_of, args, kwargs)
+
+
+def evaluate_step(
+    curvature: Curvature,
+    closure: Callable[[], Any] | None,
+    attachment: Attachment | None,
+    keep_graph: bool,
+) -> tuple[Evaluation, Callable[[], Any]]:
+    """Evaluate the closure or, without one, repeat the passes that an attachment remembers.
+
+    A closure that adds to the gradients of earlier passes is evaluated for them, and then all
+    passes are repeated, its own among them.
+
+    Returns:
+        The evaluation, and what evaluates the same loss again.
+
+    Raises:
+        ValueError: If the gradients are of passes that nobody remembers.
+    """
+    if closure is None:
+        assert attachment is not None
+        return attachment.evaluate(curvature, keep_graph), attachment.repeat
+    if attachment is None:
+        return curvature.evaluate(closure, curvature=keep_graph), closure
+    earlier = attachment.differentiated
+    evaluation = curvature.evaluate(closure, curvature=keep_graph, accumulates=earlier > 0)
+    if not evaluation.accumulated:
+
+        def again() -> Any:
+            with attachment.paused():
+                return closure()
+
+        return evaluation, again
+    if attachment.differentiated == earlier:
+        raise ValueError(NOT_REACHED)
+    evaluation.release()
+    whole = attachment.evaluate(curvature, keep_graph)
+    return replace(whole, returned=evaluation.returned), attachment.repeat
+
+
+class _Hook:
+    """A forward hook that copies and pickles of the model carry as one that does nothing."""
+
+    def __init__(self, attachment: Attachment, hook: Callable[..., None]) -> None:
+        self._attachment = attachment
+        self._hook = hook
+
+    def __call__(self, *given: Any) -> None:
+        if self._attachment._watches:
+            self._hook(*given)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Hook, (_detached(), _nothing)
+
+
+def _nothing(*_: Any) -> None:
+    """Do nothing."""
+
+
+def _loss(returned: Any, loss_fn: LossOf) -> Tensor:
+    try:
+        loss = loss_fn(returned)
+    except (AttributeError, KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"no loss in what the model returned ({error!r}); {_NO_LOSS}") from error
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        found = tuple(loss.shape) if isinstance(loss, Tensor) else loss
+        raise ValueError(f"the loss in what the model returned is {found}; {_NO_LOSS}")
+    return loss
+
+
+def _loss_in(returned: Any) -> Tensor:
+    if isinstance(returned, Mapping):
+        return returned["loss"]
+    return returned[0] if isinstance(returned, tuple) else returned
+
+
+def _loss_of_model(model: nn.Module, loss_fn: LossOf, args: Any, kwargs: Any) -> Tensor:
+    return loss_fn(model(*args, **kwargs))
+
+
+def _loss_of_call(loss_of: Callable[..., Any], args: Any, kwargs: Any) -> Tensor:
+    copies = [_copied(a) for a in args], {name: _copied(a) for name, a in kwargs.items()}
+    return _loss_in(loss_of(*copies[0], **copies[1]))
+
+
+def _copied(given: Any) -> Any:
+    """Return an argument that a loss may change as a copy, and a wrapped model as the model.
+
+    DistributedDataParallel would wait for a ``backward`` that second derivatives do not call.
+    """
+    if isinstance(given, DistributedDataParallel):
+        return given.module
+    return type(given)(given) if type(given) in (dict, list) else given
 
 
 def _detached() -> Attachment:
     """Return what a copied model's hooks hold: an attachment that watches nothing."""
-    copied = Attachment.__new__(Attachment)
-    copied._model = None
+    copied = Attachment(tuple)
+    copied._watches = False
     return copied
-
-
-def _random_state(device: torch.device) -> Tensor | None:
-    if device.type == "cpu":
-        return None
-    return torch.get_device_module(device.type).get_rng_state(device)

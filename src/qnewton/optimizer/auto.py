@@ -86,7 +86,8 @@ class SelfDampedStep:
             FloatingPointError: If the curvature is not finite.
         """
         parameters = self.curvature.parameters
-        gradient = self.sign * self.evaluation.gradient(parameters)
+        # The loss that the trials judge is not clipped; the right-hand side may be.
+        gradient = self.sign * self.evaluation.loss_gradient(parameters)
         for name, beginning in _BEGINNING.items():
             self.counters.setdefault(name, beginning)
         kind, negative = self._kind(), None
@@ -106,7 +107,8 @@ class SelfDampedStep:
             return Judged(found, NOT_APPLIED, None, found.failure or found.indefinite)
         directions, lengths = self._directions(found, parameters)
         with self.clock.stage("update"):
-            quadratic = QuadraticModel.of(directions, gradient, model)
+            asked = self.sign * self.evaluation.gradient(parameters)
+            quadratic = QuadraticModel.of(directions, gradient, model, asked)
         coefficients = quadratic.minimiser(strength) * lengths
         radius = float(self.counters["radius"])
         norm = quadratic.norm(coefficients)
@@ -141,6 +143,7 @@ class SelfDampedStep:
             floor=float(self.counters["damping_floor"]),
         )
         self.counters["damping"], self.counters["radius"] = rule.strength, rule.radius
+        met = self.trial.error
         record = DampingRecord(
             strength=strength,
             next_strength=rule.strength,
@@ -155,10 +158,12 @@ class SelfDampedStep:
             length=tries.length,
             clipped=clipped,
             negative_curvature=negative,
-            reason=rule.reason,
+            reason=rule.reason if met is None else f"{rule.reason}; a trial ended in {met}",
         )
         if tries.length == 0.0:
-            return Judged(found, NOT_APPLIED, record, "no length tried lowers the loss")
+            skipped = "no length tried lowers the loss"
+            skipped = skipped if met is None else f"{skipped}; the last error was {met}"
+            return Judged(found, NOT_APPLIED, record, skipped)
         taken = tries.taken
         norms = float(taken.double().norm()), float(gradient.double().norm())
         inner = -float(taken.double() @ gradient.double())
@@ -285,7 +290,7 @@ class SelfDampedStep:
 
     def _forcing(self) -> float:
         """Return √(‖g‖/usual): far from a minimum a rough direction does, near it does not."""
-        gradient = self.evaluation.gradient(self.curvature.parameters)
+        gradient = self.evaluation.loss_gradient(self.curvature.parameters)
         usual = float(self.counters["usual_gradient"])
         return math.sqrt(float(gradient.double().norm()) / usual) if usual > 0.0 else 1.0
 

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -15,8 +16,9 @@ from torch.utils.hooks import RemovableHandle
 from qnewton.cost import DEFAULT_AUDIT, Audit, load_hardware
 from qnewton.curvature import Block, Curvature, Evaluation, Kind, Partition
 from qnewton.operators import LinearSystem
-from qnewton.optimizer.attachment import Attachment, LossOf
+from qnewton.optimizer.attachment import Attachment, LossOf, RepeatableLoss, evaluate_step
 from qnewton.optimizer.auto import Judged, SelfDampedStep
+from qnewton.optimizer.beginning import Beginning
 from qnewton.optimizer.blocks import SurveyPlan
 from qnewton.optimizer.bookkeeping import reason_to_skip, step_record
 from qnewton.optimizer.clock import StageClock
@@ -31,7 +33,7 @@ from qnewton.optimizer.representation import DENSE_LIMIT, BlockPlan
 from qnewton.optimizer.rescale import check_rescaling
 from qnewton.optimizer.settings import DampingScale, DeclinedFlags, decline_flags, one_sign
 from qnewton.optimizer.trainable import TrainableCurvature
-from qnewton.optimizer.trial import RandomState, TrialLoss
+from qnewton.optimizer.trial import TrialLoss
 from qnewton.optimizer.update import NOT_APPLIED, Gradients, apply_update, descend
 from qnewton.optimizer.warmup import Warmup
 from qnewton.records import Calibration, QuantumHardware, StepRecord
@@ -282,28 +284,53 @@ class QNewton(ContractOptimizer):
         attached = self._attachment is not None and self._attachment.has_passes
         if closure is None and not attached:
             return self._step_without_closure()
+        step = self.counters["step"]
+        newton = self.counters["newton"] or self.warmup.is_over(step)
+        surveys = not newton and self.warmup.surveys(step)
+        with ExitStack() as stack:
+            if self._attachment is not None:
+                stack.enter_context(self._attachment.kept())
+            if not curvature.watches(newton or surveys):
+                return self._step(curvature, closure, newton, surveys, None)
+            module = self._trainable.module
+            beginning = Beginning(curvature.parameters, module, self.counters)
+            stack.enter_context(beginning.kept())
+            return self._step(curvature, closure, newton, surveys, beginning)
+
+    def _step(
+        self,
+        curvature: Curvature,
+        closure: Callable[[], Any] | None,
+        newton: bool,
+        surveys: bool,
+        beginning: Beginning | None,
+    ) -> Any:
+        """Take a step; whoever gives a beginning puts it back if an exception comes out."""
         counters = self.counters
         step = counters["step"]
         device = curvature.parameters[0].device
         clock = StageClock(device, self._hooks.stage_listener(step))
-        newton = counters["newton"] or self.warmup.is_over(step)
-        surveys = not newton and self.warmup.surveys(step)
         replicas = Replicas.present(self._process_group)
-        random_state = RandomState(device) if self._sets_damping else None
         with clock.stage("forward_backward"):
-            if closure is not None:
-                evaluation = curvature.evaluate(closure, curvature=newton or surveys)
-            else:
-                assert self._attachment is not None
-                evaluation = self._attachment.evaluate(curvature, keep_graph=newton or surveys)
+            keep_graph = newton or surveys
+            # A compiled model is compiled again where modules are watched, which one that is
+            # warmed up on may be spared.
+            with beginning.watching() if beginning and keep_graph else ExitStack():
+                evaluation, again = evaluate_step(curvature, closure, self._attachment, keep_graph)
             if replicas is not None:
                 evaluation = replicas.average_evaluation(evaluation)
             gradients = Gradients.of(self.param_groups)
         refuse_half_precision(evaluation)
         if newton and self._sets_damping:
-            return self._self_damped_step(
-                curvature, evaluation, gradients, closure, random_state, replicas, clock
+            assert beginning is not None
+            trial = TrialLoss(
+                again,
+                beginning,
+                evaluation.loss_gradients or evaluation.gradients,
+                self._trials_need_graph,
             )
+            self._self_damped_step(curvature, evaluation, gradients, trial, replicas, clock)
+            return evaluation.returned
         found = NOTHING_FOUND
         skipped = reason_to_skip(evaluation, gradients)
         if skipped is None and (newton or surveys):
@@ -381,9 +408,45 @@ class QNewton(ContractOptimizer):
             >>> net.place.item()
             1.0
         """
+        attachment = self._attach()
+        attachment.watch_model(model, loss_fn)
+        return attachment
+
+    def repeatable(self, loss_of: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that computes the same loss, and which a step can repeat.
+
+        For loops that compute their loss outside of the model; else as :meth:`attach`, which it
+        replaces.
+
+        Args:
+            loss_of: Returns the loss, or a tuple that begins with it, or a mapping with ``loss``.
+                It must run the module itself.
+
+        Example:
+            >>> import torch
+            >>> net = nn.Linear(1, 1, bias=False)
+            >>> optimizer = QNewton(net, damping=0.0)
+            >>> loss_of = optimizer.repeatable(lambda x, y: (net(x) - y).square().mean())
+            >>> for x, y in [([[1.0]], [[2.0]]), ([[2.0]], [[4.0]])]:
+            ...     (loss_of(torch.tensor(x), torch.tensor(y)) / 2).backward()
+            >>> optimizer.step()
+            >>> round(net.weight.item(), 5)
+            2.0
+        """
+        return RepeatableLoss(self._attach(), loss_of)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradients, and forget the passes that an attachment remembers of them."""
+        super().zero_grad(set_to_none)
+        if self._attachment is not None:
+            self._attachment.gradients_are_cleared()
+
+    def _attach(self) -> Attachment:
         if self._attachment is not None:
             self._attachment.remove()
-        self._attachment = Attachment(model, loss_fn)
+        self._attachment = Attachment(
+            lambda: [p for group in self.param_groups for p in group["params"] if p.requires_grad]
+        )
         return self._attachment
 
     @property
@@ -436,28 +499,15 @@ class QNewton(ContractOptimizer):
         curvature: Curvature,
         evaluation: Evaluation,
         gradients: Gradients,
-        closure: Callable[[], Any] | None,
-        random_state: RandomState | None,
+        trial: TrialLoss,
         replicas: Replicas | None,
         clock: StageClock,
-    ) -> Any:
+    ) -> None:
         """Take a step whose damping sets itself; trials of the loss count as ``update``."""
-        assert random_state is not None
         counters = self.counters
         skipped = reason_to_skip(evaluation, gradients)
         judged = Judged(NOTHING_FOUND, NOT_APPLIED, None, skipped)
         if skipped is None:
-            again = closure
-            if again is None:
-                assert self._attachment is not None
-                again = self._attachment.repeat
-            trial = TrialLoss(
-                again,
-                curvature.parameters,
-                self._trainable.module,
-                random_state,
-                self._trials_need_graph,
-            )
             step = SelfDampedStep(
                 curvature=curvature,
                 evaluation=evaluation,
@@ -496,7 +546,6 @@ class QNewton(ContractOptimizer):
             )
         )
         self._end_step(counters)
-        return evaluation.returned
 
     def _newton_update(
         self,

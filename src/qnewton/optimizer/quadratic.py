@@ -15,28 +15,49 @@ _ROUNDING = 1e-10
 class QuadraticModel:
     """m(D·c) = gᵀDc + ½ cᵀDᵀHDc with H undamped and unpruned, cross terms included.
 
+    The directions solve a system for ``.grad``, which may be clipped; what is predicted is the
+    loss, whose gradient is not.
+
     Attributes:
         directions: D, shape [N, K].
-        slope: Dᵀg, shape [K], float64.
+        slope: Dᵀg with g the gradient of the loss, shape [K], float64.
+        asked: Dᵀg with g the negative right-hand side, shape [K], float64.
         curvature: DᵀHD, shape [K, K], float64.
         gram: DᵀD, shape [K, K], float64.
     """
 
     directions: Tensor
     slope: Tensor
+    asked: Tensor
     curvature: Tensor
     gram: Tensor
 
     @classmethod
     def of(
-        cls, directions: Tensor, gradient: Tensor, operator: SymmetricOperator
+        cls,
+        directions: Tensor,
+        gradient: Tensor,
+        operator: SymmetricOperator,
+        asked: Tensor | None = None,
     ) -> "QuadraticModel":
-        """Measure the model along K directions: K products."""
+        """Measure the model along K directions: K products.
+
+        Args:
+            directions: D.
+            gradient: The gradient of the loss, shape [N].
+            operator: H.
+            asked: What the directions were to undo, shape [N]; ``None`` for the gradient.
+        """
         wide = directions.double()
         images = torch.stack([operator @ column for column in directions.unbind(1)], 1).double()
         curvature = wide.mT @ images
+        slope = wide.mT @ gradient.double()
         return cls(
-            directions, wide.mT @ gradient.double(), (curvature + curvature.mT) / 2, wide.mT @ wide
+            directions=directions,
+            slope=slope,
+            asked=slope if asked is None else wide.mT @ asked.double(),
+            curvature=(curvature + curvature.mT) / 2,
+            gram=wide.mT @ wide,
         )
 
     def change(self, coefficients: Tensor) -> float:
@@ -48,7 +69,9 @@ class QuadraticModel:
         return float((coefficients @ self.gram @ coefficients).clamp_min(0.0).sqrt())
 
     def minimiser(self, damping: float) -> Tensor:
-        """Return the c that minimises m(D·c) + ½λ‖D·c‖², c = 1 for a single direction.
+        """Return the c that minimises m(D·c) + ½λ‖D·c‖² for the right-hand side that was asked.
+
+        c = 1 for a single direction.
 
         A single direction has its length from the system it solves. Several are put together by
         the cross terms that solving block by block leaves out; where the small matrix is not
@@ -63,5 +86,5 @@ class QuadraticModel:
         values, vectors = torch.linalg.eigh(matrix)
         sizes = values.abs()
         keep = sizes > _ROUNDING * sizes.max()
-        right = vectors.mT @ (-self.slope / scale)
+        right = vectors.mT @ (-self.asked / scale)
         return (vectors @ torch.where(keep, right / sizes, torch.zeros_like(right))) / scale

@@ -39,18 +39,24 @@ class Replicas:
         return cls(group, size) if size > 1 else None
 
     def average_evaluation(self, evaluation: Evaluation) -> Evaluation:
-        """Average ``.grad`` in place, and the loss.
+        """Average ``.grad`` in place, the loss, and its gradient where curvature is wanted.
 
         A parameter that only some replicas reach gets a gradient on all of them.
 
-        Cost: one reduction of as many numbers as there are parameters.
+        Cost: one reduction of as many numbers as there are parameters, twice for curvature.
         """
         parameters = evaluation.parameters
         loss = parameters[0].new_tensor([evaluation.loss])
         reached = parameters[0].new_tensor([float(g is not None) for g in evaluation.gradients])
         flat = torch.cat([evaluation.gradient(parameters), reached, loss])
         self.average_(flat)
-        pieces = flat.split([*(p.numel() for p in parameters), len(parameters), 1])
+        sizes = [p.numel() for p in parameters]
+        loss_gradients: tuple[Tensor, ...] = ()
+        if evaluation.root is not None:
+            unclipped = self.average_(evaluation.loss_gradient(parameters))
+            pairs = zip(unclipped.split(sizes), parameters, strict=True)
+            loss_gradients = tuple(piece.view_as(p) for piece, p in pairs)
+        pieces = flat.split([*sizes, len(parameters), 1])
         for parameter, piece, share in zip(parameters, pieces, pieces[-2].tolist(), strict=False):
             if parameter.grad is not None:
                 parameter.grad.detach().copy_(piece.view_as(parameter))
@@ -60,6 +66,7 @@ class Replicas:
             evaluation,
             loss=float(flat[-1]),
             gradients=tuple(None if p.grad is None else p.grad.detach() for p in parameters),
+            loss_gradients=loss_gradients,
         )
 
     def average_curvature(self, systems: Iterable[LinearSystem]) -> list[LinearSystem]:

@@ -1,109 +1,155 @@
 """The loss at parameters that are only tried: no gradient, no random number, no buffer changes."""
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-
-class RandomState:
-    """The random generators' states before a step's closure ran, for the same dropout masks.
-
-    Python's and NumPy's generators are not replayed.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._cpu = torch.get_rng_state()
-        self._own = None if device.type == "cpu" else self._module().get_rng_state(device)
-
-    def replay(self, stack: ExitStack) -> None:
-        """Go back to these states until ``stack`` is left."""
-        if self._own is None:
-            stack.enter_context(torch.random.fork_rng(devices=[]))
-        else:
-            kind = self._device.type
-            stack.enter_context(torch.random.fork_rng([self._device], device_type=kind))
-            self._module().set_rng_state(self._own, self._device)
-        torch.set_rng_state(self._cpu)
-
-    def _module(self) -> Any:
-        return torch.get_device_module(self._device.type)
+from qnewton.optimizer.beginning import Beginning, KeptGradient
+from qnewton.optimizer.numerical import LinAlgError, in_one_line, is_numerical, is_of_torch
 
 
 class TrialLoss:
     """Evaluates a step's loss again, at whatever the parameters are by then.
 
-    The closure runs as it is, but its ``backward`` calls do nothing, ``.grad`` and the module's
-    buffers are put back, and random numbers repeat. Its own side effects (logging, a data
-    iterator it draws from) happen again, as they do under ``torch.optim.LBFGS``.
+    The closure runs as it is, from the buffers, gradients and random state that the step's first
+    evaluation began from; all of them are put back to what they were after it. Its ``backward``
+    calls only give every ``.grad`` a copy of the gradient that the first evaluation had, so that
+    it may read and change them. Its own side effects (logging, a data iterator it draws from)
+    happen again, as they do under ``torch.optim.LBFGS``.
 
     Args:
         closure: The step's closure.
-        parameters: Trainable parameters.
-        module: Their module, if known, for its buffers.
-        random_state: From before the closure first ran.
+        beginning: From before the closure first ran.
+        gradients: Of the loss, one for each of the step's parameters.
         needs_graph: Whether an earlier step's closure was found to differentiate inside.
 
     Attributes:
         needs_graph: The same, and what this step found.
+        error: The last error about numbers that ended an evaluation, in one line.
 
-    Cost: one forward pass a call.
+    Cost: one forward pass a call, and a copy of gradients and buffers.
     """
 
     def __init__(
         self,
         closure: Callable[[], Any],
-        parameters: Sequence[Tensor],
-        module: nn.Module | None,
-        random_state: RandomState,
+        beginning: Beginning,
+        gradients: Sequence[Tensor | None],
         needs_graph: bool = False,
     ) -> None:
         self._closure = closure
-        self._parameters = parameters
-        self._module = module
-        self._random_state = random_state
+        self._beginning = beginning
+        self._gradients = gradients
         self.needs_graph = needs_graph
+        self.error: str | None = None
 
     def __call__(self) -> float:
-        """Return the loss; the closure has shown before that it returns one number."""
-        gradients = [parameter.grad for parameter in self._parameters]
-        buffers = [] if self._module is None else [(b, b.clone()) for b in self._module.buffers()]
+        """Return the loss, infinite where the closure ends in an error about numbers."""
         try:
-            return self._evaluate()
+            with self._put_back():
+                return self._evaluate()
+        except Exception as error:
+            if not is_numerical(error):
+                raise
+            self.error = in_one_line(error)
+            return math.inf
+
+    @contextmanager
+    def _put_back(self) -> Iterator[None]:
+        start = self._beginning
+        leaves = [*start.parameters, *start.other_leaves()]
+        gradients = [(leaf, leaf.grad) for leaf in leaves]
+        buffers = start.buffers_now()
+        self._others = [KeptGradient(leaf) for leaf in leaves[len(start.parameters) :]]
+        try:
+            yield
         finally:
-            for parameter, gradient in zip(self._parameters, gradients, strict=True):
-                parameter.grad = gradient
-            with torch.no_grad():
-                for buffer, kept in buffers:
-                    buffer.copy_(kept)
+            for leaf, gradient in gradients:
+                leaf.grad = gradient
+            for kept in buffers:
+                kept.put_back()
 
     def _evaluate(self) -> float:
         if not self.needs_graph:
+            silent = _SilentBackward(self._fill)
             try:
-                return self._run(graph=False)
-            except RuntimeError:
+                return self._run(silent, graph=False)
+            except RuntimeError as error:
                 # A closure that differentiates inside (a residual of a differential equation)
-                # needs the graph; whatever else was wrong is raised by the second run.
-                self.needs_graph = True
-        return self._run(graph=True)
+                # needs the graph; whatever else was wrong is raised by the second run. What the
+                # closure itself raises is not asked for twice.
+                if is_numerical(error) or not (error is silent.raised or is_of_torch(error)):
+                    raise
+        found = self._run(_SilentBackward(self._fill), graph=True)
+        self.needs_graph = True
+        return found
 
-    def _run(self, graph: bool) -> float:
+    def _run(self, silent: TorchFunctionMode, graph: bool) -> float:
+        for kept in self._beginning.buffers_before():
+            kept.put_back()
+        for kept in [*self._beginning.gradients, *self._others]:
+            kept.lend()
         with ExitStack() as stack:
-            self._random_state.replay(stack)
+            stack.enter_context(self._beginning.random_state.replayed())
             stack.enter_context(torch.enable_grad() if graph else torch.no_grad())
-            stack.enter_context(_SilentBackward())
+            stack.enter_context(silent)
             returned = self._closure()
             return float(returned.detach() if isinstance(returned, Tensor) else returned)
 
+    def _fill(self) -> None:
+        for parameter, gradient in zip(self._beginning.parameters, self._gradients, strict=True):
+            parameter.grad = None if gradient is None else gradient.clone()
+        for kept in self._others:
+            kept.lend()
+
 
 class _SilentBackward(TorchFunctionMode):
-    """Lets ``Tensor.backward`` do nothing."""
+    """Lets ``Tensor.backward`` only fill the gradients, and names numbers that are not finite.
+
+    With ``create_graph=True`` the loss may depend on the gradients, so they are computed.
+
+    Args:
+        fill: Gives every ``.grad`` a value.
+
+    Attributes:
+        raised: The last error that one of PyTorch's functions raised.
+    """
+
+    def __init__(self, fill: Callable[[], None]) -> None:
+        super().__init__()
+        self._fill = fill
+        self.raised: BaseException | None = None
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is Tensor.backward:
+        kwargs = kwargs or {}
+        if func is Tensor.backward and not kwargs.get("create_graph"):
+            self._fill()
             return None
-        return func(*args, **(kwargs or {}))
+        try:
+            return func(*args, **kwargs)
+        except RuntimeError as error:
+            self.raised = error
+            differentiates = func is Tensor.backward or func is torch.autograd.grad
+            if not differentiates and not isinstance(error, _OF_THEIR_OWN):
+                _refuse_numbers_not_finite(func, [*args, *kwargs.values()], error)
+            raise
+
+
+_OF_THEIR_OWN = (torch.OutOfMemoryError, LinAlgError)
+
+
+def _refuse_numbers_not_finite(func: Any, given: Sequence[Any], error: RuntimeError) -> None:
+    """Raise ``FloatingPointError`` if a function failed on numbers that are not finite.
+
+    Such as the binary cross-entropy of a probability that is not a number, which PyTorch refuses
+    by a ``RuntimeError`` like any other.
+    """
+    tensors = [value for value in given if isinstance(value, Tensor) and value.is_floating_point()]
+    if any(not bool(torch.isfinite(tensor).all()) for tensor in tensors):
+        name = getattr(func, "__name__", func)
+        raise FloatingPointError(f"{name} of numbers that are not finite: {error}") from error

@@ -58,9 +58,19 @@ class Tries:
         self.count = 0
 
     def run(self, rounding: float) -> None:
-        """Move the parameters to the first good length, or leave them where they were."""
+        """Move the parameters to the first good length, or leave them where they were.
+
+        Whatever is raised on the way, they are left where they were.
+        """
         base = [p.detach().clone() for p in self._parameters]
-        if -self._change(0, 1.0) <= rounding:
+        try:
+            self._try(base, rounding)
+        except BaseException:
+            self._put_back(base)
+            raise
+
+    def _try(self, base: list[Tensor], rounding: float) -> None:
+        if abs(self._change(0, 1.0)) <= rounding:
             # Neither model nor loss can tell this step from none: it is taken on the model's word.
             self.predicted = self._change(0, 1.0)
             self._move(base, 0, 1.0)
@@ -70,6 +80,8 @@ class Tries:
         for _ in range(MOST_TRIES):
             for which in range(len(self._candidates)):
                 predicted = self._change(which, length)
+                if predicted >= 0.0 <= self._slopes[which]:
+                    continue  # uphill at every length, which no trial can mend
                 self._move(base, which, length)
                 actual = self._loss() - self._before
                 self.count += 1
@@ -82,6 +94,9 @@ class Tries:
                     self._accept(which, length)
                     return
             length *= self._shorter(actual, length) if math.isfinite(actual) else 0.25
+        self._put_back(base)
+
+    def _put_back(self, base: list[Tensor]) -> None:
         with torch.no_grad():
             for parameter, kept in zip(self._parameters, base, strict=True):
                 parameter.copy_(kept)

@@ -1,0 +1,138 @@
+"""What every evaluation of one step begins from, and what a step that raises goes back to."""
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor, nn
+
+from qnewton.optimizer.buffers import KeptBuffer, SeenBuffers
+
+
+class RandomState:
+    """The random generators' states before a step's closure ran, for the same dropout masks.
+
+    Those of PyTorch on the CPU and on one device, of Python's ``random``, and NumPy's global one.
+    A generator that the closure holds itself is not known.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._cpu = torch.get_rng_state()
+        self._own = None if device.type == "cpu" else self._module().get_rng_state(device)
+        self._python = random.getstate()
+        self._numpy = numpy.random.get_state()  # noqa: NPY002, the one closures use
+
+    @contextmanager
+    def replayed(self) -> Iterator[None]:
+        """Return a context that begins from these states, and after which nothing was drawn."""
+        now = RandomState(self._device)
+        self.put_back()
+        try:
+            yield
+        finally:
+            now.put_back()
+
+    def put_back(self) -> None:
+        """Go back to these states."""
+        torch.set_rng_state(self._cpu)
+        if self._own is not None:
+            self._module().set_rng_state(self._own, self._device)
+        random.setstate(self._python)
+        numpy.random.set_state(self._numpy)  # noqa: NPY002
+
+    def _module(self) -> Any:
+        return torch.get_device_module(self._device.type)
+
+
+class KeptGradient:
+    """The ``.grad`` of one parameter: the tensor itself, and a copy of its values."""
+
+    def __init__(self, parameter: Tensor) -> None:
+        self._parameter = parameter
+        self._tensor = parameter.grad
+        self._values = None if parameter.grad is None else parameter.grad.detach().clone()
+
+    def put_back(self) -> None:
+        """Make it ``.grad`` again, with the values it had."""
+        self._parameter.grad = self._tensor
+        if self._tensor is not None and self._values is not None:
+            with torch.no_grad():
+                self._tensor.copy_(self._values)
+
+    def lend(self) -> None:
+        """Make a new copy of it ``.grad``, that anybody may change."""
+        self._parameter.grad = None if self._values is None else self._values.clone()
+
+
+class Beginning:
+    """Parameters, gradients, buffers, random and optimizer state before a step.
+
+    Args:
+        parameters: Trainable parameters.
+        module: Their module, if known; the closure's others are found as it calls them.
+        counters: The optimizer's state, whose values are plain numbers.
+
+    Attributes:
+        random_state: The random generators' states.
+        parameters: The parameters.
+        gradients: Their ``.grad``.
+
+    Cost: a copy of parameters, gradients and buffers.
+    """
+
+    def __init__(
+        self, parameters: Sequence[Tensor], module: nn.Module | None, counters: dict[str, Any]
+    ) -> None:
+        self.parameters = tuple(parameters)
+        self.random_state = RandomState(parameters[0].device)
+        self.gradients = [KeptGradient(parameter) for parameter in parameters]
+        self._values = [parameter.detach().clone() for parameter in parameters]
+        self._buffers = SeenBuffers(module)
+        self._counters = counters, dict(counters)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Put everything back if an exception, or Ctrl-C, ends the step before its end."""
+        try:
+            yield
+        except BaseException:
+            self.put_back()
+            raise
+
+    def watching(self) -> ExitStack:
+        """Return a context in which the closure's modules are found, before they run."""
+        return self._buffers.watching()
+
+    def put_back(self) -> None:
+        """Leave no trace of the step."""
+        with torch.no_grad():
+            for parameter, values in zip(self.parameters, self._values, strict=True):
+                parameter.copy_(values)
+        for kept in [*self.gradients, *self._buffers.before]:
+            kept.put_back()
+        self.random_state.put_back()
+        counters, values = self._counters
+        counters.clear()
+        counters.update(values)
+
+    def other_leaves(self) -> list[Tensor]:
+        """Return what else of the closure's modules has a gradient."""
+        known = set(map(id, self.parameters))
+        found: dict[int, Tensor] = {}
+        for module in self._buffers.modules.values():
+            for parameter in module._parameters.values():
+                if parameter is not None and parameter.grad is not None:
+                    found[id(parameter)] = parameter
+        return [parameter for at, parameter in found.items() if at not in known]
+
+    def buffers_before(self) -> list[KeptBuffer]:
+        """Return the buffers as they were before the closure first ran."""
+        return self._buffers.before
+
+    def buffers_now(self) -> list[KeptBuffer]:
+        """Return the same buffers as they are now."""
+        return self._buffers.now()

@@ -1,0 +1,123 @@
+"""The buffers of the modules that a closure runs, as they were before it ran."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+
+class KeptBuffer(NamedTuple):
+    """One registered buffer of a module.
+
+    Attributes:
+        module: The module.
+        name: The buffer's name in it.
+        tensor: The tensor itself; a module may register another one on its way.
+        values: A copy of what it held.
+    """
+
+    module: nn.Module
+    name: str
+    tensor: Tensor | None
+    values: Tensor | None
+
+    @classmethod
+    def of(cls, module: nn.Module, name: str, earlier: "KeptBuffer | None" = None) -> "KeptBuffer":
+        """Copy the buffer as it is now; share an earlier copy if nothing has changed since."""
+        tensor = module._buffers[name]
+        if tensor is None:
+            return cls(module, name, None, None)
+        # By value: BatchNorm's kernels change a tensor without counting a new version of it.
+        known = None if earlier is None or earlier.tensor is not tensor else earlier.values
+        if earlier is not None and known is not None and torch.equal(tensor, known):
+            return earlier
+        return cls(module, name, tensor, tensor.detach().clone())
+
+    def put_back(self) -> None:
+        """Register the tensor again, with the values it had."""
+        self.module._buffers[self.name] = self.tensor
+        if self.tensor is not None and self.values is not None:
+            with torch.no_grad():
+                self.tensor.copy_(self.values)
+
+
+@contextmanager
+def lent(buffers: Sequence[KeptBuffer]) -> Iterator[None]:
+    """Register copies of what buffers held, and afterwards those that are registered now.
+
+    A graph that was made inside stays valid, since nobody writes to the copies afterwards.
+    """
+    now = [kept.module._buffers[kept.name] for kept in buffers]
+    copies: dict[int, Tensor] = {}  # a tensor may be registered in several modules
+    for kept in buffers:
+        if kept.values is not None and id(kept.tensor) not in copies:
+            copies[id(kept.tensor)] = kept.values.clone()
+        kept.module._buffers[kept.name] = copies.get(id(kept.tensor))
+    try:
+        yield
+    finally:
+        for kept, tensor in zip(buffers, now, strict=True):
+            kept.module._buffers[kept.name] = tensor
+
+
+class SeenBuffers:
+    """Follows a closure to the modules it calls, and copies their buffers before they run.
+
+    A module that is never called as a function, nor is part of one that is or of ``known``, is
+    not seen, and neither is state that is no registered buffer.
+
+    Args:
+        known: A module that will be used in any case.
+        earlier: Copies to share where nothing has changed since.
+
+    Attributes:
+        modules: The modules seen, by their id.
+        before: Their buffers before they ran.
+
+    Example:
+        >>> seen, norm = SeenBuffers(None), nn.BatchNorm1d(1)
+        >>> with seen.watching():
+        ...     _ = norm(torch.tensor([[1.0], [3.0]]))
+        >>> norm.running_mean
+        tensor([0.2000])
+        >>> for kept in seen.before:
+        ...     kept.put_back()
+        >>> norm.running_mean
+        tensor([0.])
+
+    Cost: a copy of every buffer.
+    """
+
+    def __init__(self, known: nn.Module | None, earlier: Sequence[KeptBuffer] = ()) -> None:
+        self.modules: dict[int, nn.Module] = {}
+        self.before: list[KeptBuffer] = []
+        self._earlier = {(id(kept.module), kept.name): kept for kept in earlier}
+        if known is not None:
+            self._see(known)
+
+    def watching(self) -> ExitStack:
+        """Return a context in which modules are seen as they are called."""
+        stack = ExitStack()
+        handle = register_module_forward_pre_hook(self._called)
+        stack.callback(handle.remove)
+        return stack
+
+    def now(self) -> list[KeptBuffer]:
+        """Copy the buffers of all modules seen, as they are now."""
+        return [KeptBuffer.of(kept.module, kept.name, kept) for kept in self.before]
+
+    def _called(self, module: nn.Module, _: Any) -> None:
+        if id(module) not in self.modules:
+            self._see(module)
+
+    def _see(self, called: nn.Module) -> None:
+        for module in called.modules():
+            if id(module) not in self.modules:
+                self.modules[id(module)] = module
+                self.before += [
+                    KeptBuffer.of(module, name, self._earlier.get((id(module), name)))
+                    for name in module._buffers
+                ]
