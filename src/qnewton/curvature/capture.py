@@ -21,7 +21,7 @@ _SAY_HOW = "let the closure call loss.backward(), or return the loss with its gr
 _ACCUMULATES = (
     "the closure added to a .grad that it had not cleared, whose curvature and loss are unknown; "
     "begin the closure with optimizer.zero_grad() and loop over the micro-batches inside it, or "
-    "let the optimizer repeat them: see attach()"
+    "let the optimizer repeat them: attach() or repeatable(), or under Lightning QNewton(self)"
 )
 
 

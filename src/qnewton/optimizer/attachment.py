@@ -124,18 +124,25 @@ class Attachment:
             model.register_forward_hook(_Hook(self, end)),
         ]
 
-    def remember(self, loss_of: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def remember(
+        self,
+        loss_of: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
+        repeated: Callable[..., Any] | None = None,
+    ) -> Any:
         """Call ``loss_of``, which returns a loss, or a tuple or mapping with one, and remember it.
 
         Args:
-            loss_of: What to call, now and when the pass is repeated.
+            loss_of: What to call.
             args: Its positional arguments; those that it may change are copied.
             kwargs: Its keyword arguments.
+            repeated: What to call when the pass is repeated, if something else.
         """
         if not self.is_watching:
             return loss_of(*args, **kwargs)
         kept = [_copied(a) for a in args], {name: _copied(a) for name, a in kwargs.items()}
-        again = functools.partial(_loss_of_call, loss_of, *kept)
+        again = functools.partial(_loss_of_call, repeated or loss_of, *kept)
         begun = ForwardPass.begin(again, self._parameters()[0].device)
         seen = SeenBuffers(None, self._last_buffers())
         with seen.watching():

@@ -25,6 +25,7 @@ from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.contract import ContractOptimizer
 from qnewton.optimizer.earlier import recall, recall_survey, remember, remember_survey
 from qnewton.optimizer.hooks import SolutionHook, StageHook, StepHooks
+from qnewton.optimizer.lightning import is_lightning_module, watch_training_step
 from qnewton.optimizer.machine import default_calibration
 from qnewton.optimizer.newton import NOTHING_FOUND, NewtonUpdate, newton_update
 from qnewton.optimizer.refusals import refuse_half_precision
@@ -262,6 +263,8 @@ class QNewton(ContractOptimizer):
         }
         super().__init__(params.parameters() if isinstance(params, nn.Module) else params, defaults)
         self._trainable.of(self.param_groups)  # raises on blocks that cannot be
+        if is_lightning_module(module):
+            watch_training_step(module, self._attach())
 
     # PyTorch's stub says the closure returns a float; its own optimizers return tensors.
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]

@@ -8,6 +8,7 @@ imported, :func:`run_all` gives those of one process with the whole batch.
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,70 @@ def in_a_group_of_its_own(share: Share) -> None:
         optimizer.step(lambda: share.loss(share.net))
 
 
+def accumulated(share: Share) -> None:
+    """Two micro-batches of unequal size, reduced once; the model returns no loss."""
+    model = share.wrapped()
+    optimizer = build(share.net, damping="auto", blocks="full")
+
+    def loss_of(x: Tensor, y: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(model(x), y)
+
+    watched = optimizer.repeatable(loss_of)
+    cuts = [len(share.x) // 3, len(share.x) - len(share.x) // 3]
+    parts = list(zip(share.x.split(cuts), share.y.split(cuts), strict=True))
+
+    def backward(part: tuple[Tensor, Tensor]) -> Tensor:
+        loss = watched(*part) * (len(part[0]) / len(share.x))
+        loss.backward()
+        return loss
+
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        with model.no_sync() if isinstance(model, DistributedDataParallel) else ExitStack():
+            backward(parts[0])
+        if step == 1:
+            backward(parts[1])
+            optimizer.step()
+        else:
+            optimizer.step(lambda: backward(parts[1]))
+    assert [record.skipped for record in optimizer.records] == [None] * STEPS
+
+
+def clipped(share: Share) -> None:
+    """The right-hand side is clipped, the slope of the loss is not; both are averaged."""
+    model = share.wrapped()
+    optimizer = build(model, damping="auto", blocks="layer")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = share.loss(model)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.05)
+        return loss
+
+    for _ in range(STEPS):
+        optimizer.step(closure)
+
+
+def fails_on_one(share: Share) -> None:
+    """A trial on one process ends in a numerical error: all refuse that length."""
+    optimizer = build(share.net, damping="auto", lr=3.0, blocks="full")
+    start = nn.utils.parameters_to_vector(share.net.parameters()).detach().clone()
+    limit = 0.1
+
+    def closure() -> Tensor:
+        moved = nn.utils.parameters_to_vector(share.net.parameters()).detach() - start
+        if share.rank == share.size - 1 and float(moved.norm()) > limit:
+            raise torch.linalg.LinAlgError("too far")  # pyright: ignore[reportPrivateImportUsage]
+        return share.loss(share.net)
+
+    optimizer.step(closure)
+    [record] = optimizer.records
+    assert record.damping is not None
+    assert record.damping.tries > 1
+    assert record.skipped is None
+
+
 SCENARIOS: tuple[Callable[[Share], None], ...] = (
     returned_loss,
     wrapped_backward,
@@ -179,6 +244,9 @@ SCENARIOS: tuple[Callable[[Share], None], ...] = (
     not_finite_on_one,
     reached_on_one,
     in_a_group_of_its_own,
+    accumulated,
+    clipped,
+    fails_on_one,
 )
 
 
