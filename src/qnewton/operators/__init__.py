@@ -6,6 +6,7 @@ from qnewton.operators.factor import DenseFactor, Factor, StackedFactor
 from qnewton.operators.low_rank import LowRankOperator
 from qnewton.operators.matrix_free import MatrixFreeOperator
 from qnewton.operators.negated import NegatedOperator
+from qnewton.operators.scaling import RangedOperator
 from qnewton.operators.sparse import SparseOperator
 from qnewton.operators.system import LinearSystem
 from qnewton.operators.weighted_sum import WeightedSumOperator, weighted_sum
@@ -19,6 +20,7 @@ __all__ = [
     "LowRankOperator",
     "MatrixFreeOperator",
     "NegatedOperator",
+    "RangedOperator",
     "SparseOperator",
     "StackedFactor",
     "SymmetricOperator",

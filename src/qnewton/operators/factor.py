@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from qnewton.operators.scaling import scaled
+
 
 class Factor(ABC):
     """A real N × k matrix U that multiplies from both sides, and need not hold its entries.
@@ -198,3 +200,55 @@ class StackedFactor(Factor):
     def columns(self, start: int, stop: int) -> Tensor:
         """Return the factors' columns, one above the other."""
         return torch.cat([factor.columns(start, stop) for factor in self._factors])
+
+
+class ScaledFactor(Factor):
+    """2^e·U: exact, and its products stay in range where those of U do not.
+
+    Args:
+        base: U.
+        exponent: e.
+
+    Example:
+        >>> ScaledFactor(DenseFactor(torch.ones(2, 1)), 3).gram()
+        tensor([[128.]])
+    """
+
+    def __init__(self, base: Factor, exponent: int) -> None:
+        self._base, self._exponent = base, exponent
+
+    @property
+    def shape(self) -> torch.Size:
+        """Return ``torch.Size([N, k])``."""
+        return self._base.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the dtype of the factor."""
+        return self._base.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the factor."""
+        return self._base.device
+
+    def __matmul__(self, y: Tensor) -> Tensor:
+        """Return 2^e·U·y."""
+        return scaled(self._base @ y, self._exponent)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Return 2^e·Uᵀ·x."""
+        return scaled(self._base.project(x), self._exponent)
+
+    def gram(self) -> Tensor:
+        """Return 4^e·UᵀU, from the scaled entries: 2Nk² operations."""
+        entries = self.dense()
+        return entries.mT @ entries
+
+    def row_squares(self) -> Tensor:
+        """Return the squared norms of the scaled rows."""
+        return self.dense().square().sum(1)
+
+    def columns(self, start: int, stop: int) -> Tensor:
+        """Return scaled columns as entries."""
+        return scaled(self._base.columns(start, stop), self._exponent)

@@ -1,12 +1,14 @@
 """A low-rank matrix plus a multiple of the identity, held as its factor."""
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from qnewton.operators.base import SymmetricOperator
-from qnewton.operators.factor import Factor
+from qnewton.operators.factor import Factor, ScaledFactor
+from qnewton.operators.scaling import excess, largest, shifted_number
 from qnewton.records import Treatment
 
 # Entries of the columns that are multiplied at once, and rows of one panel of the result.
@@ -89,6 +91,26 @@ class LowRankOperator(SymmetricOperator):
     def shifted(self, shift: float, treatment: Treatment) -> "LowRankOperator":
         """Return A + ``shift``·I with its ``treatment``; nothing is formed or copied."""
         return LowRankOperator(self.factor, self.shift + shift, treatment, self._outer)
+
+    def in_range(self) -> tuple["LowRankOperator", int]:
+        """Return 2^-e·A and an even e, 0 unless UᵀU would leave its dtype's range.
+
+        Cost: the squared norms of U's rows; where those leave the range, U's entries.
+        """
+        limits = torch.finfo(self.dtype)
+        square = float(self.factor.row_squares().max())
+        inside = limits.tiny / limits.eps <= square < math.inf
+        if inside or self.shift * limits.eps >= limits.tiny:
+            exponent = excess(max(square, self.shift), self.dtype)
+        else:
+            # Twice the exponent of U's largest entry is that of its square.
+            size = math.frexp(largest(self.factor.dense()))[1]
+            exponent = excess(math.ldexp(1.0, max(-1000, min(2 * size, 1000))), self.dtype)
+        if exponent == 0:
+            return self, 0
+        factor = ScaledFactor(self.factor, -exponent // 2)
+        shift = shifted_number(self.shift, -exponent)
+        return LowRankOperator(factor, shift, self.treatment), exponent
 
     def dense(self) -> Tensor:
         """Return the N × N entries, bitwise symmetric, a new matrix at each call.

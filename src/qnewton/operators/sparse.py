@@ -1,5 +1,6 @@
 """A symmetric matrix held by its nonzero entries alone."""
 
+import copy
 import warnings
 
 import torch
@@ -63,6 +64,14 @@ class SparseOperator(SymmetricOperator):
     def compressed(self) -> Tensor:
         """The matrix in PyTorch's compressed-row layout; treat it as read-only."""
         return self._rows
+
+    def with_entries(self, values: Tensor) -> "SparseOperator":
+        """Return the matrix that has these in place of its nonzero entries, by rows."""
+        other = copy.copy(self)
+        other._rows = torch.sparse_csr_tensor(
+            self._rows.crow_indices(), self._rows.col_indices(), values, self._rows.shape
+        )
+        return other
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """Return A·v: 2 operations an entry kept and column."""

@@ -47,9 +47,9 @@ class Solution:
             came out. After a failed outcome it is only the best try, not to be stepped along.
         outcome: ``solved`` or, in a few words, what failed: ``not positive definite``,
             ``singular``, ``not finite``, ``not converged in 200 products``,
-            ``residual 3e-02 above 3e-04``; for the quantum solver also
-            ``promise broken, residual 3e-01 above 1e-06``, ``alpha below the norm``,
-            ``zero right-hand side``, ``degree 3.1e+08 above 1e+06``.
+            ``residual 3e-02 above 3e-04``, ``x overflows float32``, ``x underflows float32``; for
+            the quantum solver also ``promise broken, residual 3e-01 above 1e-06``, ``alpha below
+            the norm``, ``zero right-hand side``, ``degree 3.1e+08 above 1e+06``.
         stats: What it took.
 
     Example:

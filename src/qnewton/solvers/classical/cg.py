@@ -6,9 +6,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from qnewton.operators import SymmetricOperator
-from qnewton.solvers.classical.preconditioner import Preconditioner
-from qnewton.solvers.classical.refinement import refined_solution
+from qnewton.operators import RangedOperator, SymmetricOperator
+from qnewton.operators.scaling import into_range
+from qnewton.solvers.classical.first_guess import FirstGuess
+from qnewton.solvers.classical.preconditioner import Preconditioner, RangedPreconditioner
+from qnewton.solvers.classical.refinement import put_back, refined_solution
 from qnewton.solvers.classical.ritz import condition_seen_by_cg
 from qnewton.solvers.solution import Solution, SolveStats
 
@@ -54,18 +56,23 @@ def conjugate_gradients(
     """
     if not torch.isfinite(rhs).all():
         return Solution(None, "not finite", SolveStats(solver="cg"))
-    target = tolerance * float(rhs.double().norm())
-    descent = _Descent(operator, target, max_products, preconditioner, start)
-    solution = refined_solution("cg", operator, rhs, descent.run, tolerance, "not finite")
+    # A and b are solved with where their norms are safe, and x is put back.
+    ranged, (near, down) = RangedOperator(operator), into_range(rhs)
+    target = tolerance * float(near.double().norm())
+    guess = None if start is None else FirstGuess(ranged, start, down)
+    safe = None if preconditioner is None else RangedPreconditioner(preconditioner)
+    descent = _Descent(ranged, target, max_products, safe, guess)
+    solution = refined_solution("cg", ranged, near, descent.run, tolerance, "not finite")
     # Half of the dtype's digits are enough where more products do not help, not where they ran out.
     missed = (solution.stats.residual or 0.0) > tolerance
     if descent.failure is not None and missed and solution.direction is not None:
         direction = None if descent.failure == _NOT_DEFINITE else solution.direction
         solution = Solution(direction, descent.failure, solution.stats)
+    solution = put_back(solution, ranged, near, down - ranged.exponent)
     seen = condition_seen_by_cg(descent.steps, descent.ratios)
     stats = replace(
         solution.stats,
-        products=descent.products,
+        products=descent.products + ranged.probes,
         condition=seen,
         definiteness="indefinite" if descent.failure == _NOT_DEFINITE else None,
     )
@@ -81,7 +88,7 @@ class _Descent:
         target: float,
         max_products: int,
         preconditioner: Preconditioner | None,
-        start: Tensor | None,
+        start: FirstGuess | None,
     ) -> None:
         self.operator = operator
         self.target = target
@@ -99,10 +106,11 @@ class _Descent:
         Half the target, since the true residual is a little larger than the recursive one. A
         product that is not finite gives an x that is not finite.
         """
-        first, self.start = self.start, None  # only the first round has a guess to start from
-        if first is not None:
+        guess, self.start = self.start, None  # only the first round has a guess to start from
+        first = None
+        if guess is not None:
             self.products += 1
-            rhs = rhs - self.operator @ first
+            first, rhs = guess.left_of(rhs)
         x = torch.zeros_like(rhs)
         scale = float(rhs.double().norm())
         if scale == 0.0:

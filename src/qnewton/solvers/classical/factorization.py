@@ -1,5 +1,6 @@
 """Factor once, solve many: what the factorising solvers share."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import ClassVar
@@ -8,8 +9,9 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
+from qnewton.operators.scaling import excess, into_range, largest, scaled
 from qnewton.records import Definiteness
-from qnewton.solvers.classical.refinement import refined_solution
+from qnewton.solvers.classical.refinement import put_back, refined_solution
 from qnewton.solvers.solution import Solution, SolveStats
 
 FACTORIZED = "factorized"
@@ -35,12 +37,18 @@ class Factorization(ABC):
 
     def __init__(self, operator: SymmetricOperator) -> None:
         self._matrix: SymmetricOperator | Tensor = operator
+        self._exponent = 0  # A was divided by 2 to this power
         self.outcome = self._read(operator)
 
     def _read(self, operator: SymmetricOperator) -> str:
         """Factorise an operator, keep what residuals are measured with; return the outcome."""
-        self._matrix = matrix = operator.dense()
-        return self._factorize(matrix) if torch.isfinite(matrix).all() else "not finite"
+        matrix = operator.dense()
+        size = largest(matrix)
+        if not math.isfinite(size):
+            self._matrix = matrix
+            return "not finite"
+        self._matrix, self._exponent = _near(matrix, excess(size, matrix.dtype))
+        return self._factorize(self._matrix)
 
     @abstractmethod
     def _factorize(self, matrix: Tensor) -> str:
@@ -71,7 +79,21 @@ class Factorization(ABC):
         if outcome != FACTORIZED:
             stats = SolveStats(solver=self.solver, definiteness=self.definiteness)
             return Solution(None, outcome, stats)
+        near, down = into_range(rhs)
+        if down and not torch.equal(scaled(near, down), rhs):
+            near, down = rhs, 0  # entries from both ends of the range keep their digits as they are
         solution = refined_solution(
-            self.solver, self._matrix, rhs, self._apply, tolerance, diverged="singular"
+            self.solver, self._matrix, near, self._apply, tolerance, diverged="singular"
         )
+        solution = put_back(solution, self._matrix, near, down - self._exponent)
         return replace(solution, stats=replace(solution.stats, definiteness=self.definiteness))
+
+
+def _near(matrix: Tensor, exponent: int) -> tuple[Tensor, int]:
+    """Return A·2^-exponent and the exponent, but A itself where some row would be lost by it."""
+    if exponent == 0:
+        return matrix, 0
+    near, limits = scaled(matrix, -exponent), torch.finfo(matrix.dtype)
+    before, after = (m.abs().amax(1) for m in (matrix, near))
+    lost = (before > 0) & (after < limits.tiny / limits.eps)
+    return (matrix, 0) if lost.any() else (near, exponent)

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from qnewton.operators import SymmetricOperator
+from qnewton.operators import RangedOperator, SymmetricOperator
+from qnewton.operators.scaling import into_range
 from qnewton.records import Estimate
-from qnewton.solvers.classical.refinement import refined_solution
+from qnewton.solvers.classical.first_guess import FirstGuess
+from qnewton.solvers.classical.refinement import put_back, refined_solution
 from qnewton.solvers.classical.ritz import condition_seen_by_minres
 from qnewton.solvers.solution import Solution, SolveStats
 
@@ -64,15 +66,19 @@ def minimum_residual(
     """
     if not torch.isfinite(rhs).all():
         return Solution(None, "not finite", SolveStats(solver="minres"))
-    rounds = _Rounds(operator, tolerance * float(rhs.double().norm()), max_products, start)
-    solution = refined_solution("minres", operator, rhs, rounds.run, tolerance, "not finite")
+    # A and b are solved with where their norms are safe, and x is put back.
+    ranged, (near, down) = RangedOperator(operator), into_range(rhs)
+    guess = None if start is None else FirstGuess(ranged, start, down)
+    rounds = _Rounds(ranged, tolerance * float(near.double().norm()), max_products, guess)
+    solution = refined_solution("minres", ranged, near, rounds.run, tolerance, "not finite")
     missed = (solution.stats.residual or 0.0) > tolerance
     if rounds.exhausted and missed and solution.direction is not None:
         outcome = f"not converged in {max_products} products"
         solution = Solution(solution.direction, outcome, solution.stats)
+    solution = put_back(solution, ranged, near, down - ranged.exponent)
     stats = replace(
         solution.stats,
-        products=rounds.products,
+        products=rounds.products + ranged.probes,
         condition=rounds.seen,
         definiteness="indefinite" if rounds.negative else None,
     )
@@ -87,7 +93,7 @@ class _Rounds:
         operator: SymmetricOperator,
         target: float,
         max_products: int,
-        start: Tensor | None,
+        start: FirstGuess | None,
     ) -> None:
         self.operator = operator
         self.target = target
@@ -99,10 +105,11 @@ class _Rounds:
         self.negative = False
 
     def run(self, rhs: Tensor) -> Tensor:
-        first, self.start = self.start, None  # only the first round has a guess to start from
-        if first is not None:
+        guess, self.start = self.start, None  # only the first round has a guess to start from
+        first = None
+        if guess is not None:
             self.products += 1
-            rhs = rhs - self.operator @ first
+            first, rhs = guess.left_of(rhs)
         process = MinimumResidual(self.operator, rhs)
         while process.residual > self.target / 2 and not process.finished:
             if self.left == self.products:

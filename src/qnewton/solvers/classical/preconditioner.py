@@ -5,11 +5,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from qnewton.operators import SymmetricOperator
+from qnewton.operators import RangedOperator, SymmetricOperator
+from qnewton.operators.scaling import excess, into_range, largest, scaled, shifted_number
 
 
 class Preconditioner(Protocol):
-    """A positive definite approximation of A⁻¹.
+    """A positive definite approximation of A⁻¹, up to a positive factor.
 
     Attributes:
         products: Products with A that building it took.
@@ -22,8 +23,28 @@ class Preconditioner(Protocol):
         ...
 
 
+class RangedPreconditioner:
+    """2^-e·M⁻¹ with the e that its first application shows: any multiple of M⁻¹ does as well.
+
+    Args:
+        base: M⁻¹.
+    """
+
+    def __init__(self, base: Preconditioner) -> None:
+        self._base = base
+        self.products = base.products
+        self._exponent: int | None = None
+
+    def __call__(self, vector: Tensor) -> Tensor:
+        """Return 2^-e·M⁻¹·v."""
+        found = self._base(vector)
+        if self._exponent is None:
+            self._exponent = excess(largest(found), found.dtype)
+        return scaled(found, -self._exponent)
+
+
 class DiagonalPreconditioner:
-    """M = diag(A), for A with a positive diagonal.
+    """M = diag(A), for A with a positive diagonal; a power of two of it at the ends of the range.
 
     Args:
         operator: A; its entries are read.
@@ -41,7 +62,7 @@ class DiagonalPreconditioner:
     products = 0
 
     def __init__(self, operator: SymmetricOperator) -> None:
-        self._diagonal = operator.dense().diagonal().clone()
+        self._diagonal = into_range(operator.dense().diagonal())[0].clone()
         lowest = float(self._diagonal.min())
         if not lowest > 0.0:
             raise ValueError(
@@ -92,7 +113,11 @@ class NystromPreconditioner:
         generator = torch.Generator().manual_seed(seed)
         draw = torch.randn(n, rank, generator=generator, dtype=torch.float64)
         sketch = torch.linalg.qr(draw.to(operator.device))[0]
-        image = (operator @ sketch.to(operator.dtype)).double() - shift * sketch
+        # M⁻¹ has no unit: the powers of two that keep the products in range cancel.
+        ranged = RangedOperator(operator)
+        image = (ranged @ sketch.to(operator.dtype)).double()
+        shift = shifted_number(shift, -ranged.exponent)
+        image = image - shift * sketch
         # A small shift keeps the core definite where H has rank below k; it is taken back below.
         guard = torch.finfo(operator.dtype).eps * float(torch.linalg.matrix_norm(image))
         image = image + guard * sketch
@@ -106,7 +131,7 @@ class NystromPreconditioner:
         half = torch.linalg.solve_triangular(factor, image.mT, upper=False).mT
         basis, singular, _ = torch.linalg.svd(half, full_matrices=False)
         values = (singular.square() - guard).clamp_min(0.0)
-        self.products = rank
+        self.products = rank * (1 + ranged.probes)
         self._basis = basis.to(operator.dtype)
         scale = (values[-1] + shift) / (values + shift) - 1.0
         self._scale = scale.to(operator.dtype)

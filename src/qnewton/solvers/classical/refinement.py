@@ -17,11 +17,13 @@ rule is:
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from qnewton.operators import DenseOperator, SparseOperator, SymmetricOperator
+from qnewton.operators import DenseOperator, RangedOperator, SparseOperator, SymmetricOperator
+from qnewton.operators.scaling import norm_ratio, scaled
 from qnewton.solvers.solution import SOLVED, Solution, SolveStats
 
 MAX_REFINEMENTS = 2
@@ -43,15 +45,23 @@ def residual_vector(matrix: SymmetricOperator | Tensor, x: Tensor, rhs: Tensor) 
 
     Cost: 2N² operations, or one product.
     """
+    return rhs.double() - _wide_product(matrix, x.double())
+
+
+def _wide_product(matrix: SymmetricOperator | Tensor, x64: Tensor) -> Tensor:
+    """Return A·x in float64, for x in float64."""
+    if isinstance(matrix, RangedOperator):
+        half = matrix.exponent // 2
+        product = _wide_product(matrix.base, scaled(x64, -half))
+        return scaled(product, half - matrix.exponent)
     if isinstance(matrix, DenseOperator):
         matrix = matrix.dense()
     if isinstance(matrix, SparseOperator):
-        return rhs.double() - matrix.compressed.double() @ x.double()
+        return matrix.compressed.double() @ x64
     if isinstance(matrix, SymmetricOperator):
-        return rhs.double() - (matrix @ x).double()
-    x64 = x.double()
+        return (matrix @ x64.to(matrix.dtype)).double()
     if matrix.dtype == torch.float64:
-        return rhs.double() - matrix @ x64
+        return matrix @ x64
     n, kind = len(matrix), matrix.device.type
     rows = min(n, max(1, _PANEL_ENTRIES.get(kind, _PANEL_ENTRIES["cuda"]) // n))
     panel, product = x64.new_empty(rows, n), x64.new_empty(n)
@@ -59,12 +69,12 @@ def residual_vector(matrix: SymmetricOperator | Tensor, x: Tensor, rhs: Tensor) 
         block = matrix[start : start + rows]
         multiplied = torch.mul(block, x64, out=panel[: len(block)])
         torch.sum(multiplied, 1, out=product[start : start + rows])
-    return rhs.double() - product
+    return product
 
 
 def relative_residual(matrix: SymmetricOperator | Tensor, x: Tensor, rhs: Tensor) -> float:
     """Return ‖b - A·x‖/‖b‖; 0 when both vanish, infinity when only b does."""
-    return _relative(residual_vector(matrix, x, rhs), rhs)
+    return norm_ratio(residual_vector(matrix, x, rhs), rhs)
 
 
 def judge(residual: float, tolerance: float, dtype: torch.dtype) -> str:
@@ -91,7 +101,7 @@ def refined_solution(
     Args:
         solver: Name for the statistics.
         matrix: A, entries or operator.
-        rhs: b, shape [N].
+        rhs: b, shape [N], its largest entry in the range of ``operators.scaling``.
         correct: Maps r of shape [N] to an approximation of A⁻¹r in the same dtype.
         tolerance: Largest residual that counts as solved.
         diverged: Outcome to report when ``correct`` gives something that is not finite.
@@ -100,12 +110,12 @@ def refined_solution(
     if not torch.isfinite(x).all():
         return Solution(None, diverged, SolveStats(solver=solver))
     r = residual_vector(matrix, x, rhs)
-    residual, refinements = _relative(r, rhs), 0
+    residual, refinements = norm_ratio(r, rhs), 0
     while residual > tolerance and refinements < MAX_REFINEMENTS:
         refinements += 1
         candidate = (x.double() + correct(r.to(x.dtype)).double()).to(x.dtype)
         r = residual_vector(matrix, candidate, rhs)
-        refined = _relative(r, rhs)
+        refined = norm_ratio(r, rhs)
         improved, halved = refined < residual, refined <= residual / 2
         if improved:
             x, residual = candidate, refined
@@ -115,8 +125,35 @@ def refined_solution(
     return Solution(x, judge(residual, tolerance, x.dtype), stats)
 
 
-def _relative(residual: Tensor, rhs: Tensor) -> float:
-    size, scale = float(residual.norm()), float(rhs.double().norm())
-    if scale == 0.0:
-        return 0.0 if size == 0.0 else math.inf
-    return size / scale
+def put_back(
+    solution: Solution, matrix: SymmetricOperator | Tensor, rhs: Tensor, exponent: int
+) -> Solution:
+    """Return the solution x·2^exponent of a system from the x of the one that was solved for it.
+
+    Args:
+        solution: That of A·x = b, scaled by powers of two into the range where norms are safe.
+        matrix: Its A.
+        rhs: Its b.
+        exponent: What b was divided by, less what A was.
+
+    Returns:
+        The same with x scaled back. Where the dtype cannot hold that, the outcome is ``x
+        overflows float64``, with no x, or ``x underflows float64``.
+    """
+    x = solution.direction
+    if x is None or exponent == 0:
+        return solution
+    back = scaled(x, exponent)
+    name = str(x.dtype).removeprefix("torch.")
+    if not torch.isfinite(back).all():
+        stats = replace(solution.stats, residual=None)
+        return Solution(None, f"x overflows {name}", stats)
+    kept = scaled(back, -exponent)
+    if torch.equal(kept, x):
+        return replace(solution, direction=back)
+    stats = replace(solution.stats, residual=relative_residual(matrix, kept, rhs))
+    limit = max(solution.stats.residual or 0.0, math.sqrt(torch.finfo(x.dtype).eps))
+    outcome = solution.outcome
+    if outcome == SOLVED and not (stats.residual or 0.0) <= limit:
+        outcome = f"x underflows {name}"
+    return Solution(back, outcome, stats)

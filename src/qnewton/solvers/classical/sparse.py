@@ -10,6 +10,7 @@ from scipy.sparse.linalg import SuperLU, splu
 from torch import Tensor
 
 from qnewton.operators import SparseOperator, SymmetricOperator
+from qnewton.operators.scaling import into_range
 from qnewton.solvers.classical.cg import conjugate_gradients
 from qnewton.solvers.classical.factorization import FACTORIZED, Factorization
 from qnewton.solvers.solution import Solution
@@ -42,8 +43,9 @@ class SparseLUFactorization(Factorization):
     def _read(self, operator: SymmetricOperator) -> str:
         if not isinstance(operator, SparseOperator):
             return super()._read(operator)
-        self._matrix = operator
-        return self._factorize_entries(operator)
+        values, self._exponent = into_range(operator.compressed.values())
+        self._matrix = operator if self._exponent == 0 else operator.with_entries(values)
+        return self._factorize_entries(self._matrix)
 
     def _factorize(self, matrix: Tensor) -> str:
         return self._factorize_entries(SparseOperator(matrix))

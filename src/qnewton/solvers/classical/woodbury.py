@@ -46,8 +46,10 @@ class WoodburyFactorization(Factorization):
             return NO_FACTOR
         if operator.shift == 0.0:
             return NO_SHIFT
+        operator, self._exponent = operator.in_range()
+        self._matrix = operator
         self._factor, self._shift = operator.factor, operator.shift
-        return self._factorize(operator.factor.gram())
+        return self._factorize(self._factor.gram())
 
     def _factorize(self, matrix: Tensor) -> str:
         if not torch.isfinite(matrix).all():

@@ -6,23 +6,26 @@ probability and the same number of queries. Nothing here solves a linear system.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import get_args
 
 import torch
 from torch import Tensor
 
-from qnewton.operators import DenseOperator, SymmetricOperator
+from qnewton.operators import DenseOperator, RangedOperator, SymmetricOperator
+from qnewton.operators.scaling import excess, largest, norm_ratio, scaled, shifted_number
 from qnewton.solvers.options import Mode
 from qnewton.solvers.quantum import promise as promises
 from qnewton.solvers.quantum.amplification import amplified_queries
 from qnewton.solvers.quantum.dalzell import Dalzell, dalzell
 from qnewton.solvers.quantum.hhl import HHL, Clock, hhl
-from qnewton.solvers.quantum.inputs import check_rhs, float64_entries, length_of
+from qnewton.solvers.quantum.inputs import check_rhs, float64_entries, near_rhs
 from qnewton.solvers.quantum.modes import Applied, Eigenbasis, apply
 from qnewton.solvers.quantum.output import QuantumSolution
 from qnewton.solvers.quantum.polynomials import inverse_degree
-from qnewton.solvers.quantum.promise import Promise
+from qnewton.solvers.quantum.promise import Promise, SystemRefused
 from qnewton.solvers.quantum.qsvt import QSVT, Family, qsvt
 from qnewton.solvers.quantum.readout import Readout, measure
 from qnewton.solvers.quantum.step_length import scaled_along
@@ -159,16 +162,24 @@ class Emulator:
             raise ValueError(f"alpha is {alpha}; it must be positive and finite, at least ‖A‖₂")
         inverse_degree(1.0 if kappa is None else kappa, epsilon)  # refuses what is out of range
         if for_rhs is not None:
-            length_of(for_rhs)  # refuses zero
+            near_rhs(for_rhs)  # refuses zero
         self._operator = operator
         self._epsilon = epsilon
         self._mode: Mode = mode
-        self._working, self._promise, self._basis = _prepared(operator, alpha, kappa, mode)
-        self._solver: QSVT | HHL | None = None  # Dalzell's is one for every right-hand side
-        if algorithm == "qsvt":
-            self._solver = qsvt(self._promise, epsilon, polynomial)
-        elif algorithm == "hhl":
-            self._solver = hhl(self._promise, epsilon, clock or Clock())
+        # Everything runs on 2^-e·A and 2^-f·b, and the solution is put back.
+        self._working, self._exponent = _working(operator, alpha, mode)
+        if alpha is not None:
+            alpha = shifted_number(alpha, -self._exponent)
+        with self._units():
+            self._promise, self._basis = _prepared(
+                self._working, alpha, kappa, mode, operator.dtype
+            )
+            self._solver: QSVT | HHL | None = None  # Dalzell's is one for every right-hand side
+            if algorithm == "qsvt":
+                self._solver = qsvt(self._promise, epsilon, polynomial)
+            elif algorithm == "hhl":
+                clock = (clock or Clock()).in_units(self._exponent)
+                self._solver = hhl(self._promise, epsilon, clock)
 
     def solve(
         self, rhs: Tensor, readout: Readout | None = None, norm: float | None = None
@@ -184,14 +195,58 @@ class Emulator:
             ValueError: As :func:`emulate`.
         """
         check_rhs(self._operator, rhs)
-        length = length_of(rhs)
+        near, down = near_rhs(rhs)
+        length = float(near.norm())
         promise, epsilon = self._promise, self._epsilon
+        if norm is not None:
+            norm = shifted_number(norm, self._exponent - down)
         solver = self._solver or dalzell(promise, epsilon, norm, length)
-        start = rhs.double() / length
-        found = apply(solver, self._working, start, self._mode, self._basis, epsilon, promise.alpha)
-        return _solution(
-            self._operator, self._working, rhs, length, solver, promise, epsilon, found, readout
+        start = near / length
+        with self._units():
+            found = apply(
+                solver, self._working, start, self._mode, self._basis, epsilon, promise.alpha
+            )
+            solution = _solution(
+                self._working, near, length, solver, promise, epsilon, found, readout
+            )
+        return replace(
+            solution,
+            direction=_put_back(
+                solution.direction, down - self._exponent, self._operator.dtype, epsilon
+            ),
+            alpha=shifted_number(solution.alpha, self._exponent),
         )
+
+    @contextmanager
+    def _units(self) -> Iterator[None]:
+        """Say in a refusal that its numbers are those of the scaled matrix, where it is scaled."""
+        try:
+            yield
+        except SystemRefused as refusal:
+            if self._exponent == 0:
+                raise
+            units = f"{refusal} (numbers of A in units of 2**{self._exponent})"
+            raise SystemRefused(refusal.outcome, units) from refusal
+
+
+def _put_back(x: Tensor, exponent: int, dtype: torch.dtype, epsilon: float) -> Tensor:
+    """Return x·2^exponent in the matrix's dtype; refuse what that cannot hold."""
+    stored = scaled(x, exponent).to(dtype)
+    name = str(dtype).removeprefix("torch.")
+    if not torch.isfinite(stored).all():
+        raise SystemRefused(
+            f"x overflows {name}",
+            f"the solution has entries above {torch.finfo(dtype).max:.3g}, the largest {name}; "
+            "scale the right-hand side down, or the matrix up",
+        )
+    small = largest(stored) < torch.finfo(dtype).tiny
+    if small and norm_ratio(scaled(stored.double(), -exponent) - x, x) > epsilon:
+        raise SystemRefused(
+            f"x underflows {name}",
+            f"the solution is below {torch.finfo(dtype).tiny:.3g}, where {name} loses its digits; "
+            "scale the right-hand side up, or the matrix down",
+        )
+    return stored
 
 
 def _check_request(algorithm: str, mode: str, polynomial: str) -> None:
@@ -204,30 +259,46 @@ def _check_request(algorithm: str, mode: str, polynomial: str) -> None:
             raise ValueError(f"{what} {value!r} is not known; known: {', '.join(known)}")
 
 
+def _working(
+    operator: SymmetricOperator, alpha: float | None, mode: Mode
+) -> tuple[SymmetricOperator, int]:
+    """Return 2^-e·A in float64 and e, found of a matrix-free one by α or by one product."""
+    large = operator.n > promises.EXACT_LIMIT and mode != "eigen"
+    if not large or operator.dtype != torch.float64 or isinstance(operator, DenseOperator):
+        return float64_entries(operator)
+    ranged = RangedOperator(operator)
+    if alpha is not None:
+        ranged.fix(excess(alpha, torch.float64))
+    else:
+        generator = torch.Generator().manual_seed(0)
+        probe = torch.randn(operator.n, generator=generator, dtype=torch.float64)
+        _ = ranged @ probe.to(operator.device)
+    return (ranged, ranged.exponent) if ranged.exponent else (operator, 0)
+
+
 def _prepared(
-    operator: SymmetricOperator, alpha: float | None, kappa: float | None, mode: Mode
-) -> tuple[SymmetricOperator, Promise, Eigenbasis | None]:
-    """Return A in float64, the promise, and A's eigenpairs where mode ``eigen`` asks for them."""
-    if operator.n > promises.EXACT_LIMIT and mode != "eigen":
-        matrix_free = operator.dtype == torch.float64 and not isinstance(operator, DenseOperator)
-        working = operator if matrix_free else float64_entries(operator)
-        return working, promises.estimated_promise(working, alpha, kappa), None
-    working = float64_entries(operator)
+    working: SymmetricOperator,
+    alpha: float | None,
+    kappa: float | None,
+    mode: Mode,
+    dtype: torch.dtype,
+) -> tuple[Promise, Eigenbasis | None]:
+    """Return the promise, and A's eigenpairs where mode ``eigen`` asks for them."""
+    if working.n > promises.EXACT_LIMIT and mode != "eigen":
+        return promises.estimated_promise(working, alpha, kappa), None
     if mode == "eigen":
         values, vectors = torch.linalg.eigh(working.dense())
-        promise = promises.exact_promise(values, alpha, kappa, operator.dtype)
-        return working, promise, Eigenbasis(values, vectors)
+        return promises.exact_promise(values, alpha, kappa, dtype), Eigenbasis(values, vectors)
     promise = None
     if alpha is not None and kappa is not None:
         promise = promises.certified_promise(working.dense(), alpha, kappa)
     if promise is None:
         values = torch.linalg.eigvalsh(working.dense())
-        promise = promises.exact_promise(values, alpha, kappa, operator.dtype)
-    return working, promise, None
+        promise = promises.exact_promise(values, alpha, kappa, dtype)
+    return promise, None
 
 
 def _solution(
-    operator: SymmetricOperator,
     working: SymmetricOperator,
     rhs: Tensor,
     length: float,
@@ -241,7 +312,7 @@ def _solution(
     probability = min(1.0, found.chances.success)
     chances = replace(found.chances, success=probability)
     if not probability > 0.0:
-        raise promises.SystemRefused(
+        raise SystemRefused(
             "success probability 0", "the output state has length zero; no attempt can succeed"
         )
     state = found.image / found.image.norm()
@@ -263,7 +334,7 @@ def _solution(
         direction = scaled_along(working, state, rhs, bound)
     expected = solver.expected_queries(chances)
     solution = QuantumSolution(
-        direction=direction.to(operator.dtype),
+        direction=direction,
         state=state,
         success_probability=probability,
         queries=solver.queries,
@@ -284,5 +355,5 @@ def _solution(
     if readout is None:
         return solution
     measurement = measure(state, readout)
-    direction = scaled_along(working, measurement.vector, rhs, bound).to(operator.dtype)
+    direction = scaled_along(working, measurement.vector, rhs, bound)
     return replace(solution, direction=direction, measurement=measurement)

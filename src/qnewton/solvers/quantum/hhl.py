@@ -1,7 +1,7 @@
 """What HHL outputs: phase estimation with a finite clock, a rotation, and the clock undone."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from scipy.special import jv
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
+from qnewton.operators.scaling import shifted_number
 from qnewton.solvers.quantum.chances import Chances
 from qnewton.solvers.quantum.polynomials import Array
 from qnewton.solvers.quantum.promise import Promise, SystemRefused
@@ -41,6 +42,15 @@ class Clock:
     time: float | None = None
     window: Window = "uniform"
     rotation: float | None = None
+
+    def in_units(self, exponent: int) -> "Clock":
+        """Return the same clock for the matrix divided by 2^exponent."""
+        time, rotation = self.time, self.rotation
+        return replace(
+            self,
+            time=None if time is None else shifted_number(time, exponent),
+            rotation=None if rotation is None else shifted_number(rotation, -exponent),
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import DenseOperator, SymmetricOperator, as_operator
+from qnewton.operators.scaling import into_range
 from qnewton.solvers.quantum.promise import SystemRefused
 from qnewton.solvers.quantum.symmetric_products import half_read
 
@@ -21,9 +22,10 @@ def check_rhs(operator: SymmetricOperator, rhs: Tensor) -> None:
         )
 
 
-def length_of(rhs: Tensor) -> float:
-    """Return ‖b‖; refuse one that is zero or not finite."""
-    length = float(rhs.double().norm())
+def near_rhs(rhs: Tensor) -> tuple[Tensor, int]:
+    """Return 2^-f·b in float64, where norms are safe, and f; refuse one zero or not finite."""
+    near, exponent = into_range(rhs.double())
+    length = float(near.norm())
     if not math.isfinite(length):
         raise SystemRefused("not finite", "the right-hand side has entries that are not finite")
     if length == 0.0:
@@ -31,22 +33,22 @@ def length_of(rhs: Tensor) -> float:
             "zero right-hand side",
             "the right-hand side is zero, and no quantum state stands for it; the solution is 0",
         )
-    return length
+    return near, exponent
 
 
-def float64_entries(operator: SymmetricOperator) -> DenseOperator:
-    """Return the operator's entries in float64, exactly symmetric."""
+def float64_entries(operator: SymmetricOperator) -> tuple[DenseOperator, int]:
+    """Return 2^-e·A by its entries in float64, exactly symmetric, and the e that norms need."""
     entries = operator.dense()
     # A finite sum proves finite entries in one pass; an overflowing one is looked at again.
     if not torch.isfinite(entries.sum()) and not torch.isfinite(entries).all():
         raise SystemRefused("not finite", "the matrix has entries that are not finite")
     as_operator(entries)  # refuses what is not symmetric
     mirrored = _mirrored(entries)
-    entries = entries.double()
+    entries, exponent = into_range(entries.double())
     # Averaging takes two more matrices, and ours are bitwise symmetric as they come.
     if not mirrored:
         entries = (entries + entries.mT) / 2
-    return half_read(DenseOperator(entries))
+    return half_read(DenseOperator(entries)), exponent
 
 
 def _mirrored(entries: Tensor) -> bool:

@@ -120,6 +120,7 @@ def measure(state: Tensor, readout: Readout) -> Measurement:
         tensor([1., 1.], dtype=torch.float64)
     """
     x = state.double().cpu().numpy()
+    x = np.ldexp(x, -np.frexp(np.abs(x).max())[1])  # its squares stay in range
     x = x / np.linalg.norm(x)
     generator = np.random.default_rng(readout.seed)
     shots = readout.shots_for(len(x))

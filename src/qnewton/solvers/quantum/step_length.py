@@ -4,7 +4,8 @@ import math
 
 from torch import Tensor
 
-from qnewton.operators import SymmetricOperator
+from qnewton.operators import RangedOperator, SymmetricOperator
+from qnewton.operators.scaling import into_range, largest, scaled
 
 
 def scaled_along(
@@ -43,22 +44,25 @@ def scaled_along(
         >>> scaled_along(saddle, torch.tensor([1.0, 0.999]).double(), b)
         tensor([2.0020, 2.0000], dtype=torch.float64)
     """
-    vector, b = direction.double(), rhs.double()
-    image = (operator @ direction.to(operator.dtype)).double()
-    # Unit lengths, so that nothing over- or underflows when it is squared.
-    sizes = [float(x.abs().max()) for x in (vector, image, b)]
-    if not all(size > 0.0 and math.isfinite(size) for size in sizes):
-        return direction * 0.0
-    v, av, b = (x / size for x, size in zip((vector, image, b), sizes, strict=True))
-    # In these units A·v is av·sizes[1]; s·v solves for b·sizes[2].
-    along, norm = float(v @ b), float(b.norm())
+    # The length of v is nobody's; with those of A and b its squares could leave the range.
+    vector = direction.double()
+    vector = scaled(vector, -math.frexp(largest(vector))[1])
+    ranged, (b, down) = RangedOperator(operator), into_range(rhs.double())
+    image = (ranged @ vector.to(operator.dtype)).double()
+    best = _best_length(vector, image, b, kappa)
+    return scaled(vector * best, down - ranged.exponent).to(direction.dtype)
+
+
+def _best_length(v: Tensor, av: Tensor, b: Tensor, kappa: float | None) -> float:
     curvature, square = float(v @ av), float(av @ av)
+    if not 0.0 < square < math.inf:
+        return 0.0
     length = float(av @ b) / square
     if curvature > 0.0:
-        minimiser = along / curvature
+        minimiser = float(v @ b) / curvature
         limit = 1.0 if kappa is None else 1.0 + (kappa + 1.0) / (2.0 * math.sqrt(kappa))
         residual = float((b - minimiser * av).norm())
         # A few roundings: at L = 1 an exact step of A = cI has residual 0, not ‖b‖.
-        if residual <= limit * norm * (1.0 + 1e-12):
+        if residual <= limit * float(b.norm()) * (1.0 + 1e-12):
             length = minimiser
-    return direction * (length * (sizes[2] / sizes[1]))
+    return length
