@@ -83,3 +83,12 @@ def test_relative_damping_of_a_broken_matrix_is_refused():
 def test_damping_after_pruning_is_refused():
     with pytest.raises(ValueError, match="damp before pruning"):
         damp(prune(MATRIX, max_per_row=1), 1.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_relative_damping_at_both_ends_of_the_range(dtype):
+    matrix = torch.tensor([[2.0, -4.0], [-4.0, 1.0]], dtype=dtype)
+    for end in (-120, 120) if dtype == torch.float32 else (-1000, 1000):
+        damped = damp(matrix * 2.0**end, 0.5, relative=True)
+        assert damped.treatment.damping == 2.0 * 2.0**end
+        assert torch.equal(damped.dense() * 2.0**-end, damp(matrix, 2.0).dense())

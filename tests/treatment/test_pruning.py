@@ -171,3 +171,18 @@ def test_entries_that_are_not_finite_are_refused(bad):
     matrix[1, 1] = bad
     with pytest.raises(ValueError, match="not finite"):
         prune(DenseOperator(matrix), max_per_row=1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_what_pruning_kept_is_known_at_both_ends_of_the_range(dtype):
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.randn(9, 9, generator=generator, dtype=dtype)
+    matrix = matrix + matrix.mT
+    middle = prune(matrix, max_per_row=4).treatment
+    for end in (-100, 120) if dtype == torch.float32 else (-900, 1020):
+        found = prune(matrix * 2.0**end, max_per_row=4).treatment
+        assert found.dropped_norm is not None
+        assert found.dropped_norm * 2.0**-end == pytest.approx(middle.dropped_norm)
+        assert found.lowest_kept_mass == pytest.approx(middle.lowest_kept_mass)
+        by_mass = prune(matrix * 2.0**end, mass=0.5).treatment
+        assert by_mass.max_per_row == prune(matrix, mass=0.5).treatment.max_per_row

@@ -47,8 +47,10 @@ def deflated_facts(facts: Facts, largest: Sequence[float], count: int) -> Facts:
     kappa = max(1.0, facts.condition.value * largest[count] / largest[0])
     squares = None
     if facts.frobenius is not None:
-        rest = facts.frobenius**2 - math.fsum(value**2 for value in largest[:count])
-        squares = max(rest, largest[count] ** 2)
+        # In units of the largest eigenvalue, since its square may leave the range.
+        whole = (facts.frobenius / largest[0]) ** 2
+        rest = whole - math.fsum((value / largest[0]) ** 2 for value in largest[:count])
+        squares = max(rest, (largest[count] / largest[0]) ** 2)
     return replace(
         facts,
         condition=replace(facts.condition, value=kappa, low=None, high=None),
@@ -56,7 +58,7 @@ def deflated_facts(facts: Facts, largest: Sequence[float], count: int) -> Facts:
         representation="formed" if facts.representation == "sparse" else facts.representation,
         norm=largest[count],
         max_abs=None,
-        frobenius=None if squares is None else math.sqrt(squares),
+        frobenius=None if squares is None else math.sqrt(squares) * largest[0],
         entries=None,
         envelope=None,
     )

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator, as_operator
+from qnewton.operators.scaling import into_range, shifted_number
 from qnewton.records import Definiteness, Estimate
 from qnewton.survey.budget import default_products
 from qnewton.survey.determinant import determinant_bound, factorize, trace_bound
@@ -83,6 +84,7 @@ def condition_number(
         ).condition
     matrix = operator.dense()
     largest_entry(matrix)  # Refuses entries that are not finite.
+    matrix, _ = into_range(matrix)  # κ has no unit, and squares keep their digits
     factorization = factorize(matrix, positive_definite)
     bound = determinant_bound if method == "determinant" else trace_bound
     return bound(matrix, factorization)
@@ -118,7 +120,8 @@ def spectrum_summary(
 
 def _exact_summary(matrix: Tensor) -> SpectrumSummary:
     largest_entry(matrix)  # Refuses entries that are not finite.
-    values = torch.linalg.eigvalsh(matrix.to(torch.float64))
+    matrix, exponent = into_range(matrix.to(torch.float64))
+    values = torch.linalg.eigvalsh(matrix)
     sizes = values.abs()
     norm, smallest = float(sizes.max()), float(sizes.min())
     # Backward error of the symmetric eigenvalue algorithms, N ulp at most.
@@ -151,4 +154,4 @@ def _exact_summary(matrix: Tensor) -> SpectrumSummary:
             low_certificate=certificate,
             high_certificate=certificate,
         )
-    return SpectrumSummary(condition, norm, definiteness)
+    return SpectrumSummary(condition, shifted_number(norm, exponent), definiteness)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import DenseOperator, SymmetricOperator, as_operator
+from qnewton.operators.scaling import excess, into_range, scaled, shifted_number
 from qnewton.records import Definiteness, Estimate, Facts
 from qnewton.survey.condition import spectrum_summary
 from qnewton.survey.determinant import determinant_bound, factorize, trace_bound
@@ -85,12 +86,12 @@ def survey(
         facts = replace(
             facts,
             condition=summary.condition,
-            norm=summary.norm,
+            norm=_representable(summary.norm),
             definiteness=summary.definiteness,
         )
         facts = _note_missing(facts, summary)
     if wanted:
-        found = _measure_bounds(operator.dense(), wanted, facts.definiteness)
+        found = _measure_bounds(into_range(operator.dense())[0], wanted, facts.definiteness)
         facts = replace(
             facts,
             bounds=tuple(bound for bound in found.estimates if bound.method in bounds),
@@ -115,17 +116,22 @@ def _check(condition: str | None, bounds: Sequence[str]) -> None:
 
 def _measure_entries(facts: Facts, matrix: Tensor, half_mass: bool) -> Facts:
     largest = largest_entry(matrix)
-    most, square = 0, 0.0
+    most, square, exponent = 0, 0.0, excess(largest, torch.float64)
     for rows in row_blocks(matrix):
         most = max(most, int(rows.count_nonzero(dim=1).max()))
-        square += float(rows.to(torch.float64).square().sum())
+        square += float(scaled(rows.to(torch.float64), -exponent).square().sum())
     return replace(
         facts,
         row_sparsity=most,
         half_mass_sparsity=int(mass_sparsity(matrix, 0.5).max()) if half_mass else None,
         max_abs=largest,
-        frobenius=math.sqrt(square),
+        frobenius=_representable(shifted_number(math.sqrt(square), exponent)),
     )
+
+
+def _representable(norm: float) -> float | None:
+    """Return a norm, ``None`` where it is above the largest float64, which no record can hold."""
+    return norm if math.isfinite(norm) else None
 
 
 def _note_missing(facts: Facts, summary: SpectrumSummary) -> Facts:

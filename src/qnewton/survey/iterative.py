@@ -1,9 +1,10 @@
 """The condition number from matrix-vector products alone."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from qnewton.operators import SymmetricOperator
+from qnewton.operators import RangedOperator, SymmetricOperator
+from qnewton.operators.scaling import shifted_number
 from qnewton.records import Definiteness, Estimate
 from qnewton.survey.lanczos import Lanczos
 from qnewton.survey.ritz import (
@@ -27,7 +28,7 @@ class SpectrumSummary:
 
     Attributes:
         condition: The condition number.
-        norm: ‖A‖₂.
+        norm: ‖A‖₂, infinite where it is above the largest float64.
         definiteness: ``positive`` or ``indefinite`` where certified (of ``lanczos``, ``positive``
             but with probability 1e-6), ``None`` where not.
         budget_ended: Whether the products ran out before the tolerance was met.
@@ -55,7 +56,8 @@ def lanczos_summary(
     See :func:`qnewton.survey.condition_number` for the method ``lanczos``. The norm returned is
     the largest |Ritz value|, an estimate from below.
     """
-    process = Lanczos(operator, seed)
+    ranged = RangedOperator(operator)
+    process = Lanczos(ranged, seed)
     limit = min(operator.n, max_products)
     # Rarer looks where products are cheap, so that looking costs no more than multiplying.
     rarest = math.ceil(_ENTRIES_PER_CHECK / operator.n**2)
@@ -73,7 +75,8 @@ def lanczos_summary(
             if bracketed or k >= 2 * met_at:
                 break
     met = met_at is not None or process.exhausted
-    return _summarize(process.tridiagonal(), met, positive_definite)
+    found = _summarize(process.tridiagonal(), met, positive_definite)
+    return replace(found, norm=shifted_number(found.norm, ranged.exponent))
 
 
 def _spacing(products: int) -> int:

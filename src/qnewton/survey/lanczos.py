@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from qnewton.operators import SymmetricOperator
+from qnewton.operators.scaling import into_range
 from qnewton.survey.tridiagonal import Tridiagonal
 
 _GROWTH = 32
@@ -48,7 +49,7 @@ class Lanczos:
             # Drawn on the CPU, so that a seed means the same start on every device.
             generator = torch.Generator().manual_seed(seed)
             start = torch.randn(operator.n, generator=generator, dtype=torch.float64)
-        start = start.double()
+        start = into_range(start.double())[0]
         room = min(_GROWTH, operator.n) + 1
         self._basis = torch.empty(room, operator.n, dtype=torch.float64, device=operator.device)
         self._basis[0] = (start / start.norm()).to(operator.device)

@@ -5,6 +5,7 @@ import math
 import torch
 
 from qnewton.operators import LowRankOperator
+from qnewton.operators.scaling import shifted_number
 from qnewton.records import Estimate, Facts
 from qnewton.survey.determinant import (
     Factorization,
@@ -38,10 +39,11 @@ def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Fact
     """
     if operator.shift == 0.0:
         raise ValueError("the damping is 0: U Uᵀ may be singular; survey() forms its entries")
-    gram = operator.factor.gram().double()
+    near, exponent = operator.in_range()
+    gram = near.factor.gram().double()
     if not torch.isfinite(gram).all():
         raise FloatingPointError("the curvature is not finite")
-    n, shift = operator.n, operator.shift
+    n, shift = operator.n, near.shift
     own = torch.linalg.eigvalsh((gram + gram.mT) / 2).clamp(min=0.0)[-n:]
     values = torch.full((n,), shift, dtype=torch.float64, device=own.device)
     values[: len(own)] += own
@@ -50,7 +52,7 @@ def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Fact
     rounding = 8.0 * n * torch.finfo(torch.float64).eps
     factorization = Factorization(values.log(), rounding, True, certificate, None)
     square = float(values.square().sum())
-    nonzero = int((operator.factor.row_squares() > 0).sum())
+    nonzero = int((near.factor.row_squares() > 0).sum())
     return Facts(
         n=n,
         condition=Estimate(
@@ -61,12 +63,18 @@ def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Fact
             trace_bound_from(float(values.sum()), factorization),
         ),
         row_sparsity=max(nonzero, 1),
-        max_abs=operator.largest(),
-        norm=high,
-        frobenius=math.sqrt(square),
+        max_abs=_grown(near.largest(), exponent),
+        norm=_grown(high, exponent),
+        frobenius=_grown(math.sqrt(square), exponent),
         definiteness="positive",
         rank=operator.rank,
         columns=operator.factor.shape[1],
         batch=batch,
         notes=("row sparsity is an upper bound: rows of U that are not zero, entries not formed",),
     )
+
+
+def _grown(value: float, exponent: int) -> float | None:
+    """Return value·2^exponent, ``None`` where it is above the largest float64."""
+    found = shifted_number(value, exponent)
+    return found if math.isfinite(found) else None

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qnewton.operators import DenseOperator, SymmetricOperator
+from qnewton.operators import DenseOperator, RangedOperator, SymmetricOperator
+from qnewton.operators.scaling import into_range, shifted_number
 from qnewton.survey.lanczos import Lanczos
 
 PRODUCTS = 40
@@ -65,7 +66,8 @@ def lowest_pair(operator: SymmetricOperator, seed: int, max_products: int = PROD
     """
     if isinstance(operator, DenseOperator) and operator.n <= SMALL:
         return _decomposed(operator, seed)
-    process = Lanczos(operator, seed)
+    ranged = RangedOperator(operator)
+    process = Lanczos(ranged, seed)
     while process.products < min(max_products, operator.n) and not process.exhausted:
         process.advance()
     found = process.tridiagonal()
@@ -74,9 +76,9 @@ def lowest_pair(operator: SymmetricOperator, seed: int, max_products: int = PROD
     values, vectors = np.linalg.eigh(np.diag(found.alphas) + off + off.T)
     ritz = process.combination(torch.from_numpy(vectors[:, 0]))
     return LowestPair(
-        value=float(values[0]),
+        value=shifted_number(float(values[0]), ranged.exponent),
         vector=(ritz / ritz.norm()).to(operator.dtype),
-        norm=float(np.abs(values).max()),
+        norm=shifted_number(float(np.abs(values).max()), ranged.exponent),
         negative=bool(values[0] < -_ROUNDINGS * found.rounding),
         products=k,
     )
@@ -86,7 +88,8 @@ def _decomposed(operator: DenseOperator, seed: int) -> LowestPair:
     entries = operator.dense()
     if not torch.isfinite(entries).all():
         raise ValueError("the matrix holds an entry that is not finite")
-    values, vectors = torch.linalg.eigh(entries.double())
+    entries, exponent = into_range(entries.double())
+    values, vectors = torch.linalg.eigh(entries)
     norm = float(values.abs().max())
     rounding = operator.n * torch.finfo(operator.dtype).eps * norm
     # Of an eigenspace a random vector, as Lanczos finds it: a way out along all of its axes.
@@ -94,9 +97,9 @@ def _decomposed(operator: DenseOperator, seed: int) -> LowestPair:
     drawn = torch.randn(space.shape[1], generator=torch.Generator().manual_seed(seed)).to(space)
     lowest = space @ drawn
     return LowestPair(
-        value=float(values[0]),
+        value=shifted_number(float(values[0]), exponent),
         vector=(lowest / lowest.norm()).to(operator.dtype),
-        norm=norm,
+        norm=shifted_number(norm, exponent),
         negative=bool(values[0] < -rounding),
         products=0,
     )

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import DenseOperator, SymmetricOperator, as_operator
+from qnewton.operators.scaling import excess, largest, scaled, shifted_number
 from qnewton.treatment.entries import largest_entry, row_blocks
 from qnewton.treatment.matching import greedy_mask
 from qnewton.treatment.sparsity import mass_sparsity
@@ -93,14 +94,15 @@ def prune(
 def _apply(matrix: Tensor, mask: Tensor, out: Tensor) -> tuple[float, float]:
     """Write the kept entries to ``out``; return the lowest kept row mass and the dropped norm."""
     lowest, dropped = 1.0, 0.0
+    exponent = excess(largest(matrix), torch.float64)
     for rows, keep, target in zip(
         row_blocks(matrix), row_blocks(mask), row_blocks(out), strict=True
     ):
-        size = rows.abs().to(torch.float64)
+        size = scaled(rows.abs().to(torch.float64), -exponent)
         totals = size.sum(dim=1)
         kept = (size * keep).sum(dim=1)
         shares = kept[totals > 0] / totals[totals > 0]
         lowest = min(lowest, float(shares.min())) if shares.numel() else lowest
         dropped += float(size.masked_fill_(keep, 0.0).square_().sum())
         target.copy_(rows).masked_fill_(~keep, 0.0)
-    return lowest, math.sqrt(dropped)
+    return lowest, shifted_number(math.sqrt(dropped), exponent)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from qnewton.operators.scaling import into_range
 from qnewton.treatment.entries import row_blocks
 
 
@@ -39,7 +40,8 @@ def mass_sparsity(matrix: Tensor, mass: float) -> Tensor:
 
 
 def _block_sparsity(rows: Tensor, mass: float) -> Tensor:
-    sums = _descending(rows.abs()).to(torch.float64).cumsum_(dim=1)
+    # In range, since the sum of entries near its end is infinite.
+    sums = into_range(_descending(rows.abs()).to(torch.float64))[0].cumsum_(dim=1)
     totals = sums[:, -1:]
     # A set that falls short by the rounding of the sum has reached the share: 0.55·20 is not 11.
     slack = rows.shape[1] * torch.finfo(torch.float64).eps
