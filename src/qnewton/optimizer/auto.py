@@ -10,6 +10,7 @@ from torch import Tensor
 
 from qnewton.curvature import Curvature, Evaluation, Kind
 from qnewton.operators import DenseOperator, LinearSystem, NegatedOperator, SymmetricOperator
+from qnewton.operators.scaling import safe_norm
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.damping_rule import GROWTH, first_strength, next_rule
 from qnewton.optimizer.newton import NOTHING_FOUND, NewtonUpdate
@@ -165,9 +166,12 @@ class SelfDampedStep:
             skipped = skipped if met is None else f"{skipped}; the last error was {met}"
             return Judged(found, NOT_APPLIED, record, skipped)
         taken = tries.taken
-        norms = float(taken.double().norm()), float(gradient.double().norm())
-        inner = -float(taken.double() @ gradient.double())
-        cosine = inner / (norms[0] * norms[1]) if norms[0] and norms[1] else None
+        norms = safe_norm(taken), safe_norm(gradient)
+        # Each in its own unit, since the products of very long vectors leave the range.
+        inner = -float(
+            (taken.double() / (norms[0] or 1.0)) @ (gradient.double() / (norms[1] or 1.0))
+        )
+        cosine = inner if norms[0] and norms[1] else None
         return Judged(found, Applied(norms[0], cosine, finite=True), record, None)
 
     def loss(self) -> float:
@@ -209,12 +213,12 @@ class SelfDampedStep:
     ) -> None:
         if self.counters.get("damping") is not None:
             return
-        norm = float(gradient.double().norm())
+        norm = safe_norm(gradient)
         along = 0.0
         if norm > 0.0:
             unit = gradient / norm
             along = float(unit.double() @ (model @ unit).double())
-        size = math.hypot(*(float(p.detach().double().norm()) for p in parameters))
+        size = math.hypot(*(safe_norm(p.detach()) for p in parameters))
         strength = first_strength(along)
         radius = max(1.0, size)
         # A run may begin next to a saddle: then the Hessian tells what a gradient would be away.
@@ -292,10 +296,10 @@ class SelfDampedStep:
         """Return √(‖g‖/usual): far from a minimum a rough direction does, near it does not."""
         gradient = self.evaluation.loss_gradient(self.curvature.parameters)
         usual = float(self.counters["usual_gradient"])
-        return math.sqrt(float(gradient.double().norm()) / usual) if usual > 0.0 else 1.0
+        return math.sqrt(safe_norm(gradient) / usual) if usual > 0.0 else 1.0
 
     def _is_flat(self, gradient: Tensor) -> bool:
-        return float(gradient.double().norm()) <= _FLAT * float(self.counters["usual_gradient"])
+        return safe_norm(gradient) <= _FLAT * float(self.counters["usual_gradient"])
 
     def _rounding(self) -> float:
         eps = torch.finfo(self.curvature.parameters[0].dtype).eps

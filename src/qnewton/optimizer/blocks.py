@@ -14,6 +14,7 @@ from qnewton.operators import (
     SparseOperator,
     SymmetricOperator,
 )
+from qnewton.operators.scaling import into_range
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.earlier import with_survey
 from qnewton.optimizer.settings import GroupSettings
@@ -287,7 +288,9 @@ def _ran_out(attempt: Attempt) -> bool:
 
 
 def _climbs(direction: Tensor, rhs: Tensor) -> bool:
-    return float(direction.double() @ rhs.double()) < 0.0
+    # In range, since the product of two short vectors may be no number above 0.
+    x, b = into_range(direction.double())[0], into_range(rhs.double())[0]
+    return float(x @ b) < 0.0
 
 
 def _by_products(policy: str, offers: tuple[Quote, ...], n: int) -> Decision:

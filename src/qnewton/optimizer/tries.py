@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from qnewton.operators.scaling import safe_norm
+
 MOST_TRIES = 12
 _ENOUGH = 1e-4  # share of the predicted decrease that a length has to keep (Armijo)
 
@@ -119,4 +121,4 @@ class Tries:
     def _accept(self, which: int, length: float) -> None:
         self.taken = length * self._candidates[which]
         self.length = length
-        self.step_norm = float(self.taken.double().norm())
+        self.step_norm = safe_norm(self.taken)

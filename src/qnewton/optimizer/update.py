@@ -10,7 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qnewton.operators.scaling import safe_norm
 from qnewton.records import Phase
+
+_TRUSTED = (1e-15, 1e18)
+"""Norms between these were found of squares that float32 holds."""
 
 Change = tuple[list[Tensor], list[Tensor], float]
 """Parameters, directions, and the length of direction to be added to each."""
@@ -78,7 +82,7 @@ class Applied:
     Attributes:
         step_norm: ‖β·x‖₂; 0 when nothing was changed.
         cosine: Between β·x and the negative gradient of what is minimized; ``None`` if either
-            vanishes.
+            vanishes, or their product is beyond float64.
         finite: Whether the step could be taken; if not, nothing was changed.
     """
 
@@ -126,7 +130,7 @@ def tensor_norms(tensors: list[Tensor]) -> list[float]:
         ValueError: If a tensor is sparse.
 
     Cost: one pass over the entries and one transfer to the host; a second pass in float64 over
-    tensors whose squares overflow.
+    tensors whose squares leave the range of float32.
 
     Example:
         >>> tensor_norms([torch.tensor([3.0, 4.0]), torch.tensor([2.0**100])])
@@ -145,10 +149,10 @@ def tensor_norms(tensors: list[Tensor]) -> list[float]:
     else:
         device = tensors[0].device
         norms = torch.stack([norm.to(device) for norm in found]).tolist()
-    if math.isfinite(sum(norms)):
+    if all(_TRUSTED[0] < norm < _TRUSTED[1] for norm in norms):
         return norms
     return [
-        norm if math.isfinite(norm) else float(torch.linalg.vector_norm(tensor.double()))
+        norm if _TRUSTED[0] < norm < _TRUSTED[1] else safe_norm(tensor)
         for norm, tensor in zip(norms, tensors, strict=True)
     ]
 
@@ -244,4 +248,5 @@ def _surely_finite(dtype: torch.dtype) -> float:
 def _cosine(inner: float, step_norm: float, gradient_norm: float) -> float | None:
     if step_norm == 0 or gradient_norm == 0:
         return None
-    return inner / (step_norm * gradient_norm)
+    cosine = inner / step_norm / gradient_norm  # their product may leave the range
+    return cosine if math.isfinite(cosine) else None

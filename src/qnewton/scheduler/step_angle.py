@@ -6,6 +6,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from qnewton.operators import LinearSystem
+from qnewton.operators.scaling import into_range
 from qnewton.solvers import Solution, solve
 
 _TOLERANCE = 1e-6
@@ -37,7 +38,7 @@ def angle_between(one: Tensor, other: Tensor) -> float | None:
         >>> angle_between(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0]))
         1.5707963267948966
     """
-    a, b = one.double(), other.double()
+    a, b = into_range(one.double())[0], into_range(other.double())[0]
     lengths = float(a.norm()), float(b.norm())
     if 0.0 in lengths:
         return None
