@@ -191,3 +191,86 @@ def test_accelerate(plain: tuple[Tensor, list[float]], precision: str) -> None:
     else:
         assert optimizer.records[-1].loss < optimizer.records[0].loss
     accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def tiny_bert() -> Any:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=20,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=8,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        num_labels=3,
+        attn_implementation="eager",
+    )
+    return transformers.BertForSequenceClassification(config)
+
+
+def smoothed_trainer(model: nn.Module, optimizer: QNewton, folder: Path, **options: Any) -> Any:
+    transformers = pytest.importorskip("transformers")
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(0, 20, (16, 6), generator=generator)
+    labels = torch.randint(0, 3, (16,), generator=generator)
+    return transformers.Trainer(
+        model,
+        transformers.TrainingArguments(
+            output_dir=str(folder),
+            use_cpu=True,
+            max_steps=3,
+            per_device_train_batch_size=8,
+            gradient_accumulation_steps=2,
+            label_smoothing_factor=0.1,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            **options,
+        ),
+        train_dataset=[{"input_ids": x, "labels": y} for x, y in zip(tokens, labels, strict=True)],
+        optimizers=(optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)),
+    )
+
+
+@pytest.mark.slow
+def test_label_smoothing_of_the_trainer_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    model = tiny_bert()
+    optimizer = build(model)
+    optimizer.attach(model, lambda output: output.loss)
+    before = flat(model)
+    with pytest.raises(ValueError, match=r"label_smoothing_factor.*compute_loss = .*repeatable"):
+        smoothed_trainer(model, optimizer, tmp_path).train()
+    assert torch.equal(flat(model), before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clip", [0.0, 0.1])
+def test_label_smoothing_of_the_trainer(tmp_path: Path, clip: float) -> None:
+    model, twin = tiny_bert(), tiny_bert()
+    optimizer, reference = build(model), build(twin)
+    trainer = smoothed_trainer(model, optimizer, tmp_path, max_grad_norm=clip)
+    trainer.compute_loss = optimizer.repeatable(trainer.compute_loss)
+    trainer.train()
+    examples = trainer.train_dataset
+    tokens = torch.stack([example["input_ids"] for example in examples])
+    labels = torch.stack([example["labels"] for example in examples])
+
+    def closure() -> Tensor:
+        reference.zero_grad()
+        logits = twin(input_ids=tokens).logits
+        loss = nn.functional.cross_entropy(logits, labels, label_smoothing=0.1)
+        loss.backward()
+        if clip:
+            nn.utils.clip_grad_norm_(twin.parameters(), clip)
+        return loss
+
+    for _ in range(3):
+        reference.step(closure)
+    losses = [record.loss for record in reference.records]
+    assert [record.loss for record in optimizer.records] == pytest.approx(losses, rel=1e-4)
+    assert torch.allclose(flat(model), flat(twin), rtol=0, atol=1e-4)
+    assert optimizer.records[-1].loss < optimizer.records[0].loss
