@@ -43,7 +43,9 @@ class Digits(lightning.LightningModule):
 # %%
 # Training
 # --------
-# The records are the optimizer's, as without Lightning. Gradient clipping is the trainer's.
+# The records are the optimizer's, as without Lightning. Gradient clipping is the trainer's, and so
+# would be ``accumulate_grad_batches``: given the LightningModule, a step repeats the training steps
+# that the trainer accumulated.
 
 
 class ShowRecord(Callback):

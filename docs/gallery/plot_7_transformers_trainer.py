@@ -5,7 +5,9 @@ With the Trainer of transformers
 Hugging Face's ``Trainer`` calls ``backward`` itself and then ``optimizer.step()``, without a
 closure. ``attach`` tells QNewton the model and its loss; at every step it repeats the passes of
 that step, on the same inputs and random numbers, for the curvature. The right-hand side is
-``.grad`` as the trainer left it, so accumulation and clipping count.
+``.grad`` as the trainer left it, so accumulation and clipping count. With label smoothing, or a
+loss function of your own, the trainer computes the loss outside of the model: there
+``trainer.compute_loss = optimizer.repeatable(trainer.compute_loss)`` takes the place of ``attach``.
 """
 
 # %%

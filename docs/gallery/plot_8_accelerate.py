@@ -3,7 +3,9 @@ With Accelerate
 ===============
 
 Accelerate's prepared optimizer passes a closure on, so a QNewton loop needs one change:
-``accelerator.backward`` in the closure.
+``accelerator.backward`` in the closure. To accumulate gradients, take bare steps under
+``accelerator.accumulate`` and let the optimizer repeat the passes, by ``optimizer.attach`` or
+``optimizer.repeatable``: Accelerate does not run a closure between synchronizations.
 """
 
 # %%
