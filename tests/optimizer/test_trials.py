@@ -521,3 +521,29 @@ def test_trials_repeat_the_random_numbers_of_python_and_numpy() -> None:
     assert len(set(drawn)) == 1
     optimizer.step(closure)
     assert len(set(drawn)) == 2
+
+
+# What is judged
+
+
+@pytest.mark.parametrize("returned", [lambda v: 100 * v.detach(), lambda v: 0, lambda v: v.item()])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_step_is_judged_by_what_was_differentiated(parts: int, returned: Any) -> None:
+    # As under Accelerate, whose backward takes a share of the loss that the closure returns.
+    w = nn.Parameter(torch.tensor([3.0, -2.0], dtype=torch.float64))
+    optimizer = QNewton([w])
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        (w**4).sum().backward()
+        optimizer.zero_grad()  # what came before does not count
+        losses = [((w[0] - 1) ** 2 + 10 * (w[1] + w[0]) ** 2) / parts for _ in range(parts)]
+        for loss in losses:
+            loss.backward()
+        return returned(losses[-1])
+
+    for _ in range(3):
+        optimizer.step(closure)
+        judged = optimizer.records[-1].damping
+        assert judged is not None
+        assert judged.ratio == pytest.approx(1.0, abs=1e-8)

@@ -46,6 +46,7 @@ class Evaluation:
         loss_gradients: ∂loss/∂parameter as ``backward`` left it, before the closure clipped or
             changed it; ``None`` for a parameter the loss does not reach. Empty where nobody
             looked.
+        differentiated: The value of what was differentiated, if it may be another than the loss.
         accumulated: Whether ``.grad`` held gradients of something else before.
         by_signals: Whether a :class:`SignalRecorder` watched the backward pass.
         parts: The evaluations of which this one is the sum, with their weights.
@@ -61,10 +62,19 @@ class Evaluation:
     outputs: tuple[RecordedOutput, ...] = ()
     returned: Any = None
     loss_gradients: tuple[Tensor | None, ...] = ()
+    differentiated: float | None = None
     accumulated: bool = False
     by_signals: bool = False
     parts: "tuple[tuple[float, Evaluation], ...]" = ()
     _gradient_graph: GradientGraph | None = None
+
+    @property
+    def judged_loss(self) -> float:
+        """What a change of parameters is judged by: the value whose gradient ``.grad`` is.
+
+        A closure may return another number, as one that differentiates a share of its loss does.
+        """
+        return self.loss if self.differentiated is None else self.differentiated
 
     def gradient_graph(self) -> GradientGraph:
         """Return the gradient with its graph, the same at every call until :meth:`release`.
@@ -170,6 +180,7 @@ def evaluate(
         outputs=tuple(outputs if recorder is None else recorder.outputs),
         returned=returned.detach() if isinstance(returned, Tensor) else returned,
         loss_gradients=tuple(backward.gradients) if backward.seen else gradients,
+        differentiated=None if root is None else float(root.detach()),
         accumulated=backward.accumulated,
         by_signals=recorder is not None and curvature,
     )

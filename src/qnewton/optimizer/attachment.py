@@ -240,7 +240,8 @@ class Attachment:
         finally:
             for parameter, gradient in zip(parameters, kept, strict=True):
                 parameter.grad = gradient
-        return replace(together(parts), loss=loss, gradients=gradients, returned=None)
+        whole = replace(together(parts), loss=loss, gradients=gradients)
+        return replace(whole, returned=None, differentiated=None)
 
     def repeat(self) -> Tensor:
         """Return the loss of the passes seen since the last step, at the present parameters."""

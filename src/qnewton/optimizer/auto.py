@@ -119,7 +119,7 @@ class SelfDampedStep:
         rounding = self._rounding()
         step = (quadratic.directions.double() @ coefficients).to(gradient.dtype)
         predicted = quadratic.change(coefficients)
-        before = self.sign * self.evaluation.loss
+        before = self.sign * self.evaluation.judged_loss
         bends = None
         if -predicted <= rounding or self._is_flat(gradient):
             bends = self._look_for_negative_curvature(gradient, radius, predicted)
@@ -303,7 +303,7 @@ class SelfDampedStep:
 
     def _rounding(self) -> float:
         eps = torch.finfo(self.curvature.parameters[0].dtype).eps
-        return _ROUNDINGS * eps * abs(self.evaluation.loss)
+        return _ROUNDINGS * eps * abs(self.evaluation.judged_loss)
 
     def _look_for_negative_curvature(
         self, gradient: Tensor, radius: float, predicted: float

@@ -52,9 +52,12 @@ class Replicas:
         self.average_(flat)
         sizes = [p.numel() for p in parameters]
         loss_gradients: tuple[Tensor, ...] = ()
+        differentiated = None
         if evaluation.root is not None:
-            unclipped = self.average_(evaluation.loss_gradient(parameters))
-            pairs = zip(unclipped.split(sizes), parameters, strict=True)
+            judged = parameters[0].new_tensor([evaluation.judged_loss])
+            unclipped = self.average_(torch.cat([evaluation.loss_gradient(parameters), judged]))
+            differentiated = float(unclipped[-1])
+            pairs = zip(unclipped[:-1].split(sizes), parameters, strict=True)
             loss_gradients = tuple(piece.view_as(p) for piece, p in pairs)
         pieces = flat.split([*sizes, len(parameters), 1])
         for parameter, piece, share in zip(parameters, pieces, pieces[-2].tolist(), strict=False):
@@ -67,6 +70,7 @@ class Replicas:
             loss=float(flat[-1]),
             gradients=tuple(None if p.grad is None else p.grad.detach() for p in parameters),
             loss_gradients=loss_gradients,
+            differentiated=differentiated,
         )
 
     def average_curvature(self, systems: Iterable[LinearSystem]) -> list[LinearSystem]:

@@ -76,7 +76,7 @@ class TrialLoss:
 
     def _evaluate(self) -> float:
         if not self.needs_graph:
-            silent = _SilentBackward(self._fill)
+            silent = self._silent()
             try:
                 return self._run(silent, graph=False)
             except RuntimeError as error:
@@ -85,11 +85,11 @@ class TrialLoss:
                 # closure itself raises is not asked for twice.
                 if is_numerical(error) or not (error is silent.raised or is_of_torch(error)):
                     raise
-        found = self._run(_SilentBackward(self._fill), graph=True)
+        found = self._run(self._silent(), graph=True)
         self.needs_graph = True
         return found
 
-    def _run(self, silent: TorchFunctionMode, graph: bool) -> float:
+    def _run(self, silent: "_SilentBackward", graph: bool) -> float:
         for kept in self._beginning.buffers_before():
             kept.put_back()
         for kept in [*self._beginning.gradients, *self._others]:
@@ -99,7 +99,11 @@ class TrialLoss:
             stack.enter_context(torch.enable_grad() if graph else torch.no_grad())
             stack.enter_context(silent)
             returned = self._closure()
-            return float(returned.detach() if isinstance(returned, Tensor) else returned)
+        loss = returned if silent.total is None else silent.total
+        return float(loss.detach() if isinstance(loss, Tensor) else loss)
+
+    def _silent(self) -> "_SilentBackward":
+        return _SilentBackward(self._beginning.parameters, self._fill)
 
     def _fill(self) -> None:
         for parameter, gradient in zip(self._beginning.parameters, self._gradients, strict=True):
@@ -114,22 +118,28 @@ class _SilentBackward(TorchFunctionMode):
     With ``create_graph=True`` the loss may depend on the gradients, so they are computed.
 
     Args:
+        parameters: The step's parameters.
         fill: Gives every ``.grad`` a value.
 
     Attributes:
+        total: The value of what was to be differentiated since the gradients were cleared.
         raised: The last error that one of PyTorch's functions raised.
     """
 
-    def __init__(self, fill: Callable[[], None]) -> None:
+    def __init__(self, parameters: Sequence[Tensor], fill: Callable[[], None]) -> None:
         super().__init__()
+        self._parameters = parameters
         self._fill = fill
+        self.total: Tensor | None = None
         self.raised: BaseException | None = None
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is Tensor.backward and not kwargs.get("create_graph"):
-            self._fill()
-            return None
+        if func is Tensor.backward:
+            self._add(args[0], kwargs.get("gradient"))
+            if not kwargs.get("create_graph"):
+                self._fill()
+                return None
         try:
             return func(*args, **kwargs)
         except RuntimeError as error:
@@ -138,6 +148,12 @@ class _SilentBackward(TorchFunctionMode):
             if not differentiates and not isinstance(error, _OF_THEIR_OWN):
                 _refuse_numbers_not_finite(func, [*args, *kwargs.values()], error)
             raise
+
+    def _add(self, loss: Tensor, gradient: Tensor | None) -> None:
+        term = loss.detach().clone() if gradient is None else (loss * gradient).sum().detach()
+        if all(parameter.grad is None for parameter in self._parameters):
+            self.total = None
+        self.total = term.reshape(()) if self.total is None else self.total + term.reshape(())
 
 
 _OF_THEIR_OWN = (torch.OutOfMemoryError, LinAlgError)
