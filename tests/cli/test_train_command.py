@@ -44,6 +44,19 @@ def test_train_prints_one_json_object_and_leaves_a_run_folder(qnewton) -> None:
         assert (Path("run") / name).exists()
 
 
+def test_print_every_prints_a_line_of_every_so_many_steps_and_nothing_else(qnewton) -> None:
+    options = ["--steps", "5", "--print-every", "2", "--out", "run"]
+    code, output, error = qnewton("train", "digits", *options)
+    assert code == 0, error
+    told = [line for line in error.splitlines() if line.startswith("training, step")]
+    steps = read_run("run").steps
+    assert told == [f"training, {steps[k]}" for k in (0, 2, 4)]
+    assert "5 steps, loss" in output
+    code, _, error = qnewton("train", "digits", "--print-every", "0")
+    assert code == 2
+    assert "--print-every is 0; it must be at least 1" in error
+
+
 @pytest.mark.parametrize("kind", ["ggn", "fisher"])
 def test_other_kinds_of_curvature_train(qnewton, kind) -> None:
     options = ["--curvature", kind, "--out", "run", "--json"]

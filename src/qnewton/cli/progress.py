@@ -26,11 +26,20 @@ class TrainingProgress:
         steps: Steps of the run; ``None`` when a resumed run knows better.
         label: Which run it is.
         quiet: Show nothing.
+        every: Print a line about every so many-th step instead of one every few seconds.
     """
 
-    def __init__(self, steps: int | None = None, label: str = "training", *, quiet: bool) -> None:
+    def __init__(
+        self,
+        steps: int | None = None,
+        label: str = "training",
+        *,
+        quiet: bool,
+        every: int | None = None,
+    ) -> None:
         self._label = label
         self._quiet = quiet
+        self._every = every
         self._live = RichProgress(
             TextColumn("{task.fields[label]}"),
             BarColumn(bar_width=20),
@@ -66,7 +75,8 @@ class TrainingProgress:
         """Show that a stage of a step begins, for steps that take seconds."""
         text = f"{self._text}, now: {stage.replace('_', ' ')}".removeprefix(", ")
         self._live.update(self._task, description=text)
-        self._print_line(step, text)
+        if self._every is None:
+            self._print_line(step, text)
 
     def on_step(self, progress: Progress) -> None:
         """Show one step."""
@@ -85,7 +95,12 @@ class TrainingProgress:
         )
         self._text = ", ".join(part for part in parts if part)
         self._live.update(self._task, completed=record.step + 1, description=self._text)
-        self._print_line(record.step, self._text)
+        if self._every is None:
+            self._print_line(record.step, self._text)
+        elif not self._quiet and record.step % self._every == 0:
+            PROGRESS.print(
+                f"{self._label}, {record}", highlight=False, markup=False, soft_wrap=True
+            )
 
     def _print_line(self, step: int, text: str) -> None:
         if not self._quiet and not PROGRESS.is_terminal and time.monotonic() >= self._next_line:

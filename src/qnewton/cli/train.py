@@ -11,7 +11,7 @@ from qnewton.cli.folders import new_run_folder
 from qnewton.cli.output import RESULTS, print_json, warn
 from qnewton.cli.progress import TrainingProgress
 from qnewton.cost import DEFAULT_AUDIT, Audit
-from qnewton.training.request import TrainingRequest, options_of
+from qnewton.training.request import TrainingRequest, at_least_one, options_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ class Train(TrainingRequest):
     Attributes:
         out: New folder for the run; the default is runs/WORKLOAD-DATE-TIME.
         resume: Go on with the interrupted run in this folder; its own options stay in force.
+        print_every: Print one line about every so many-th step: loss, λ, ρ, solvers, seconds, and
+            why nothing was changed.
         data_dir: Local data folder, for workloads that need one (else QNEWTON_DATA).
         query_set: Policy hybrid: counts of the audited price: paper, rigorous, warm-start (the
             norm is known) or optimistic.
@@ -43,6 +45,7 @@ class Train(TrainingRequest):
     workload: tyro.conf.Positional[str] = "digits"
     out: Path | None = None
     resume: Path | None = None
+    print_every: int | None = None
     data_dir: Path | None = None
     query_set: Literal["paper", "rigorous", "warm-start", "optimistic"] = DEFAULT_AUDIT.query_set
     state_error: float = DEFAULT_AUDIT.epsilon
@@ -52,6 +55,10 @@ class Train(TrainingRequest):
         DEFAULT_AUDIT.error_correction
     )
     json: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least_one(self, "print_every")
 
     def run(self) -> None:
         """Train, or go on training, and print the result."""
@@ -69,7 +76,7 @@ class Train(TrainingRequest):
 
         if self.resume is not None:
             folder = self.resume
-            with TrainingProgress(quiet=self.json) as progress:
+            with TrainingProgress(quiet=self.json, every=self.print_every) as progress:
                 session, result = resume(
                     folder,
                     self.data_dir,
@@ -82,7 +89,7 @@ class Train(TrainingRequest):
             request = replace(options_of(self, TrainingRequest), audit=self._audit())
             session = prepare(request, workload, load_or_calibrate())
             folder = self.out or new_run_folder(self.workload)
-            with TrainingProgress(self.steps, quiet=self.json) as progress:
+            with TrainingProgress(self.steps, quiet=self.json, every=self.print_every) as progress:
                 result = begin(session, folder, progress.on_step, progress.on_stage)
         report = write_report(folder)
         write_pictures(folder)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -118,6 +119,9 @@ class QNewton(ContractOptimizer):
             the step overshoot. One product a block. Needs ``curvature="fisher"``, one process,
             minimisation, and a damping that is a number.
         maximize: Negate loss, gradient and curvature together, and climb.
+        print_every: Print one line about every so many-th step, ``str`` of its record, to standard
+            output: step, loss, λ, ρ, solvers, seconds, and why nothing was changed. 0 prints none.
+            Of several processes the first prints.
         model: The module that the parameters in ``params`` belong to: its linear layers allow
             the closed form, and ``layer`` blocks.
         process_group: Processes that train the same model on equal shares of the batch, and
@@ -156,6 +160,7 @@ class QNewton(ContractOptimizer):
         "warmup",
         "seed",
         "survey_every",
+        "print_every",
         "market",
         "max_dense",
         "rescale",
@@ -190,6 +195,7 @@ class QNewton(ContractOptimizer):
         max_newton: int | None = None,
         rescale: bool = False,
         maximize: bool = False,
+        print_every: int = 0,
         model: nn.Module | None = None,
         process_group: "ProcessGroup | None" = None,
         **flags: Unpack[DeclinedFlags],
@@ -230,6 +236,11 @@ class QNewton(ContractOptimizer):
         self.survey_every = survey_every
         if n_qpus < 1:
             raise ValueError(f"n_qpus is {n_qpus}; it must be at least 1")
+        if print_every < 0:
+            raise ValueError(
+                f"print_every is {print_every}; it must be 0, to print nothing, or more"
+            )
+        self.print_every = print_every
         self.market = Market(
             calibration=calibration or default_calibration(),
             hardware=hardware,
@@ -484,6 +495,7 @@ class QNewton(ContractOptimizer):
         """Begin a copy without hooks; fill what a state saved by an older version lacks."""
         super().__setstate__(state)
         self.__dict__.setdefault("rescale", False)
+        self.__dict__.setdefault("print_every", 0)
         if "_hooks" not in self.__dict__:
             self._begin_without_hooks()
 
@@ -632,6 +644,13 @@ class QNewton(ContractOptimizer):
         self._end_step(self.counters)
 
     def _end_step(self, counters: dict[str, Any]) -> None:
+        step = counters["step"]
+        due = self.print_every > 0 and step % self.print_every == 0
+        # A step without a closure, and so without a loss, leaves no record.
+        recorded = bool(self.records) and self.records[-1].step == step
+        if due and recorded and Replicas.first(self._process_group):
+            sys.stdout.write(f"{self.records[-1]}\n")
+            sys.stdout.flush()
         counters["step"] += 1
         if self._attachment is not None:
             self._attachment.clear()

@@ -38,6 +38,11 @@ class Replicas:
         size = dist.get_world_size(group)
         return cls(group, size) if size > 1 else None
 
+    @staticmethod
+    def first(group: "dist.ProcessGroup | None") -> bool:
+        """Return whether this process speaks for all: it is alone, or the first of them."""
+        return not (_AVAILABLE and dist.is_initialized()) or dist.get_rank(group) == 0
+
     def average_evaluation(self, evaluation: Evaluation) -> Evaluation:
         """Average ``.grad`` in place, the loss, and its gradient where curvature is wanted.
 

@@ -1,5 +1,8 @@
 """What happened in one training step, block by block, on two clocks that never mix."""
 
+import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -147,6 +150,19 @@ class BlockRecord:
     first_order: str | None = None
     rescaled_by: float | None = None
 
+    def __str__(self) -> str:
+        """Return one line: name, unknowns, λ, who solved it or why nobody did, seconds."""
+        parts = [
+            f"block {self.name} of {self.n:,} unknowns",
+            _strengths([self]),
+            self.solver or f"first-order: {self.first_order or self.outcome}",
+        ]
+        if self.attempts:
+            if self.attempts[-1].residual is not None:
+                parts.append(f"residual {self.attempts[-1].residual:.2g}")
+            parts.append(f"{math.fsum(a.measured_seconds for a in self.attempts):.3g} s measured")
+        return _one_line(parts)
+
     @property
     def outcome(self) -> str:
         """Outcome of the last attempt."""
@@ -200,10 +216,59 @@ class StepRecord:
     newton_share: float | None = None
     damping: DampingRecord | None = None
 
+    def __str__(self) -> str:
+        """Return one line: step, loss, λ, ρ, solvers, seconds, and why nothing was changed.
+
+        Everything else is in the fields; ``repr`` has them all.
+
+        Example:
+            >>> str(StepRecord(step=3, phase="newton", loss=math.nan, gradient_norm=None,
+            ...                step_norm=0.0, cosine=None, parameters=10,
+            ...                measured=MeasuredSeconds(update=0.25), skipped="the loss is nan"))
+            'step 3: loss nan, newton, 0.25 s measured, skipped: the loss is nan'
+        """
+        damping = self.damping
+        strengths = f"λ {damping.strength:.3g}" if damping else _strengths(self.blocks)
+        ratio = ""
+        if damping is not None:
+            ratio = "ρ unknown" if damping.ratio is None else f"ρ {damping.ratio:.3g}"
+        parts = [
+            f"loss {self.loss:.6g}",
+            strengths,
+            ratio,
+            self._solved_by(),
+            f"{self.measured.total:.3g} s measured",
+            f"skipped: {self.skipped}" if self.skipped else "",
+        ]
+        return f"step {self.step}: {_one_line(parts)}"
+
+    def _solved_by(self) -> str:
+        """Return who gave the directions, with how many blocks each."""
+        names = [block.solver or "first-order" for block in self.blocks]
+        if not names:
+            return f"{self.phase} ({self.reason})" if self.reason else self.phase
+        counts = Counter([*names, *("first-order" for _ in self.first_order_blocks)])
+        if len(counts) == 1 and len(self.blocks) == 1:
+            return names[0]
+        return " + ".join(f"{name} {count}×" for name, count in counts.items())
+
     @property
     def met_negative_curvature(self) -> bool:
         """Whether it solved more than once, or decomposed a block, to turn it into descent."""
         return self.damping is not None and self.damping.negative_curvature is not None
+
+
+def _strengths(blocks: Sequence[BlockRecord]) -> str:
+    """Return the λ of the blocks, or its range; empty without blocks."""
+    if not blocks:
+        return ""
+    known = [block.treatment.damping for block in blocks]
+    low, high = f"{min(known):.3g}", f"{max(known):.3g}"
+    return f"λ {low}" if low == high else f"λ {low} to {high}"
+
+
+def _one_line(parts: Sequence[str]) -> str:
+    return " ".join(", ".join(part for part in parts if part).split())
 
 
 @dataclass(frozen=True, kw_only=True)
