@@ -344,3 +344,66 @@ def test_a_non_finite_loss_is_returned(problem):
     net, loss = problem
     evaluation = Curvature(net).evaluate(lambda: loss() * float("inf"))
     assert evaluation.loss == float("inf")
+
+
+@pytest.mark.parametrize("kind", ["hessian", "ggn", "fisher"])
+def test_micro_batches_of_one_closure_are_one_batch(mlp, data, kind):
+    net = mlp((4, 3, 2)).double()
+    x, y = data(9, 4, 2)
+    x = x.double()
+
+    def whole():
+        return nn.functional.cross_entropy(net(x), y)
+
+    def looped():
+        net.zero_grad()
+        total = 0.0
+        for a, b in zip(x.split([2, 7]), y.split([2, 7]), strict=True):
+            loss = nn.functional.cross_entropy(net(a), b) * (len(a) / len(x))
+            loss.backward()
+            total += loss.item()
+        return total
+
+    curvature = Curvature(net, kind, blocks="full")
+    for _ in range(2):  # the second time no signals are recorded in vain
+        [system] = curvature.systems(curvature.evaluate(looped))
+        [expected] = systems(net, whole, kind, blocks="full")
+        torch.testing.assert_close(system.operator.dense(), expected.operator.dense())
+        torch.testing.assert_close(system.rhs, expected.rhs)
+        assert system.curvature is not None
+        assert system.curvature.batch in (9, None)
+
+
+@pytest.mark.parametrize("kind", ["ggn", "fisher"])
+def test_backward_calls_that_share_a_graph_are_no_micro_batches(problem, kind):
+    net, _ = problem
+    x = torch.randn(6, 4).to(net[0].weight)
+
+    def two_of_one_output():
+        net.zero_grad()
+        output = net(x)
+        first, second = output.square().mean() / 2, output.exp().mean() / 3
+        first.backward(retain_graph=True)
+        second.backward()
+        return first.detach() + second.detach()
+
+    def one():
+        output = net(x)
+        return output.square().mean() / 2 + output.exp().mean() / 3
+
+    [system] = systems(net, two_of_one_output, kind, blocks="full")
+    [expected] = systems(net, one, kind, blocks="full")
+    torch.testing.assert_close(system.operator.dense(), expected.operator.dense())
+
+    def of_both_outputs():
+        net.zero_grad()
+        first = net(x[:3])
+        first.sum().backward(retain_graph=True)
+        second = net(x[3:])
+        (first * second).sum().backward()
+        return 0.0
+
+    with pytest.raises(
+        ValueError, match=r"called the model 2 times, limit 1; .* backward after each"
+    ):
+        systems(net, of_both_outputs, kind, blocks="full")

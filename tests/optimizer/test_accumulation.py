@@ -139,7 +139,7 @@ def test_gradients_of_the_last_step_that_nobody_clears_are_refused() -> None:
 
 
 @pytest.mark.parametrize("sizes", [EVEN, UNEVEN])
-@pytest.mark.parametrize("settings", [s for s in SETTINGS if "curvature" not in s])
+@pytest.mark.parametrize("settings", SETTINGS)
 def test_micro_batches_inside_the_closure_are_the_whole_batch(
     settings: dict[str, Any], sizes: list[int]
 ) -> None:

@@ -547,3 +547,45 @@ def test_a_step_is_judged_by_what_was_differentiated(parts: int, returned: Any) 
         judged = optimizer.records[-1].damping
         assert judged is not None
         assert judged.ratio == pytest.approx(1.0, abs=1e-8)
+
+
+@pytest.mark.parametrize("damping", ["auto", 0.1])
+def test_an_interrupted_update_moves_no_group(damping: Any, monkeypatch: Any) -> None:
+    net, loss = noisy()
+    first, *others = net.parameters()
+    groups: list[dict[str, Any]] = [{"params": [first]}, {"params": others, "lr": 0.5}]
+    optimizer = QNewton(groups, damping=damping, blocks="tensor")
+    trace = Trace(net, optimizer)
+    real, calls = Tensor.copy_, 0
+
+    def interrupted(self: Tensor, *args: Any) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return real(self, *args)
+
+    def interrupted_add(parameters: Any, *args: Any, **kwargs: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        added(parameters, *args, **kwargs)
+
+    added = torch._foreach_add_  # pyright: ignore[reportPrivateImportUsage]
+    armed = False
+
+    def arm(step: int, stage: str) -> None:
+        nonlocal armed
+        if stage == "update" and not armed:
+            armed = True
+            monkeypatch.setattr(torch, "_foreach_add_", interrupted_add)
+            if damping == "auto":
+                monkeypatch.setattr(Tensor, "copy_", interrupted)
+
+    optimizer.register_stage_hook(arm)
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.step(loss)
+    assert calls >= 2
+    monkeypatch.undo()
+    trace.check()

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
+from qnewton.curvature.backward import BackwardPass, BackwardRecorder
 from qnewton.curvature.generic import GradientGraph
 from qnewton.curvature.outputs import RecordedOutput, output_recorder
 from qnewton.curvature.patches import Layer, LayerCall
@@ -17,12 +17,6 @@ from qnewton.curvature.signals import SignalRecorder
 Closure = Callable[[], Any]
 
 _SAY_HOW = "let the closure call loss.backward(), or return the loss with its graph"
-
-_ACCUMULATES = (
-    "the closure added to a .grad that it had not cleared, whose curvature and loss are unknown; "
-    "begin the closure with optimizer.zero_grad() and loop over the micro-batches inside it, or "
-    "let the optimizer repeat them: attach() or repeatable(), or under Lightning QNewton(self)"
-)
 
 
 @dataclass
@@ -50,6 +44,7 @@ class Evaluation:
         accumulated: Whether ``.grad`` held gradients of something else before.
         by_signals: Whether a :class:`SignalRecorder` watched the backward pass.
         parts: The evaluations of which this one is the sum, with their weights.
+        shares: Whether the parts' losses are shares of one mean over all samples.
     """
 
     loss: float
@@ -66,6 +61,7 @@ class Evaluation:
     accumulated: bool = False
     by_signals: bool = False
     parts: "tuple[tuple[float, Evaluation], ...]" = ()
+    shares: bool = False
     _gradient_graph: GradientGraph | None = None
 
     @property
@@ -146,9 +142,10 @@ def evaluate(
     calls: list[LayerCall] = []
     outputs: list[RecordedOutput] = []
     with torch.enable_grad(), ExitStack() as watch, ExitStack() as stack:
+        seen = outputs
         if recorder is not None and curvature:
             watch.enter_context(recorder.watching())
-            layers, model = (), None
+            layers, model, seen = (), None, recorder.outputs
         for layer in layers if curvature else ():
             own = layer.register_forward_pre_hook(_own_input, with_kwargs=True)
             stack.callback(own.remove)
@@ -158,7 +155,12 @@ def evaluate(
             handle = model.register_forward_hook(output_recorder(outputs))
             stack.callback(handle.remove)
         backward = stack.enter_context(
-            _BackwardRecorder(parameters, keep_graph=curvature, accumulates=accumulates)
+            BackwardRecorder(
+                parameters,
+                keep_graph=curvature,
+                accumulates=accumulates,
+                mark=lambda: (len(calls), len(seen)),
+            )
         )
         returned = closure()
         stack.close()
@@ -167,7 +169,7 @@ def evaluate(
         if not backward.seen:
             root = _differentiate(returned, parameters, keep_graph=curvature)
     gradients = tuple(None if p.grad is None else p.grad.detach() for p in parameters)
-    return Evaluation(
+    evaluation = Evaluation(
         loss=loss,
         root=root if curvature else None,
         parameters=tuple(parameters),
@@ -177,13 +179,42 @@ def evaluate(
         forward_backward_flops=(
             recorder.flops if recorder is not None and curvature else _flops(calls, parameters)
         ),
-        outputs=tuple(outputs if recorder is None else recorder.outputs),
+        outputs=tuple(seen),
         returned=returned.detach() if isinstance(returned, Tensor) else returned,
         loss_gradients=tuple(backward.gradients) if backward.seen else gradients,
         differentiated=None if root is None else float(root.detach()),
         accumulated=backward.accumulated,
         by_signals=recorder is not None and curvature,
     )
+    parts = _shares(evaluation, backward.passes) if curvature else ()
+    return replace(evaluation, parts=parts, shares=bool(parts))
+
+
+def _shares(
+    whole: Evaluation, passes: Sequence[BackwardPass]
+) -> tuple[tuple[float, Evaluation], ...]:
+    """Return the evaluation of each ``backward`` that had a call of the model to itself.
+
+    Empty if that does not hold for all of several, such as where two share a graph.
+    """
+    alone = all(p.frees_graph and p.outputs.stop == p.outputs.start + 1 for p in passes)
+    if len(passes) < 2 or not alone:
+        return ()
+    shares = []
+    for one in passes:
+        calls = whole.calls[one.calls.start : one.calls.stop]
+        share = replace(
+            whole,
+            loss=float(one.root.detach()),
+            root=one.root,
+            calls=calls,
+            batch=_batch(calls),
+            forward_backward_flops=_flops(calls, whole.parameters),
+            outputs=whole.outputs[one.outputs.start : one.outputs.stop],
+            by_signals=False,
+        )
+        shares.append((1.0, share))
+    return tuple(shares)
 
 
 def evaluate_plainly(closure: Closure, parameters: Sequence[Tensor]) -> Evaluation:
@@ -233,72 +264,6 @@ def _backward_ran(
         return written
     # Written in place: by backward, or by zero_grad(set_to_none=False) alone.
     return any(p.grad is not None and bool(p.grad.any()) for p in parameters)
-
-
-class _BackwardRecorder(TorchFunctionMode):
-    """Lets ``Tensor.backward`` run as it is, but keeps the graph and remembers the root.
-
-    Args:
-        parameters: Whose gradients to follow.
-        keep_graph: Whether the graph is needed.
-        accumulates: Whether the first call may add to gradients that are there.
-
-    Attributes:
-        seen: Whether ``backward`` ran.
-        root: What it differentiated since the gradients were cleared.
-        gradients: Copies of ``.grad`` after its last call.
-        accumulated: Whether the first call found gradients.
-    """
-
-    def __init__(self, parameters: Sequence[Tensor], keep_graph: bool, accumulates: bool) -> None:
-        super().__init__()
-        self._parameters = parameters
-        self._keep_graph = keep_graph
-        self._accumulates = accumulates
-        self.seen = False
-        self.root: Tensor | None = None
-        self.gradients: list[Tensor | None] = []
-        self.accumulated = False
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func is not Tensor.backward:
-            return func(*args, **kwargs)
-        if kwargs.get("inputs") is not None:
-            raise ValueError(
-                "the closure calls backward(inputs=...), so its gradient is not that of one loss; "
-                "call loss.backward() and freeze other parameters with requires_grad_(False)"
-            )
-        self._look_at_what_is_there()
-        self.seen = True
-        if not self._keep_graph:
-            returned = func(*args, **kwargs)
-        else:
-            self._add_root(args[0], kwargs.get("gradient"))
-            returned = func(*args, **{**kwargs, "retain_graph": True})
-        self.gradients = [
-            None if p.grad is None else p.grad.detach().clone() for p in self._parameters
-        ]
-        return returned
-
-    def _look_at_what_is_there(self) -> None:
-        there = [p.grad for p in self._parameters if p.grad is not None]
-        if self.seen:
-            if not there:  # cleared in between, so what came before does not count
-                self.root, self.accumulated = None, False
-            return
-        self.accumulated = any(
-            bool((g.coalesce().values() if g.is_sparse else g).any()) for g in there
-        )
-        if self.accumulated and not self._accumulates:
-            raise ValueError(_ACCUMULATES)
-
-    def _add_root(self, loss: Tensor, gradient: Tensor | None) -> None:
-        # A copy, because the closure may go on to change its loss tensor in place.
-        with torch.enable_grad():
-            term = loss.clone() if gradient is None else (loss * gradient.detach()).sum()
-            term = term.reshape(())
-            self.root = term if self.root is None else self.root + term
 
 
 def _own_input(layer: Layer, args: Any, kwargs: Any) -> tuple[Any, Any]:

@@ -17,7 +17,7 @@ from qnewton.curvature.jacobian import GaussNewtonGraph, JacobianGraph
 from qnewton.curvature.one_pass import OnePassFisher
 from qnewton.curvature.output_loss import OutputLoss
 from qnewton.curvature.outputs import single_output
-from qnewton.curvature.parts import sum_of_systems
+from qnewton.curvature.parts import shares_of_one_mean, sum_of_systems
 from qnewton.curvature.patches import layers_of
 from qnewton.operators import (
     LinearSystem,
@@ -102,6 +102,7 @@ class Curvature:
         self._layers = layers_of(model) if isinstance(model, nn.Module) else []
         self._max_dense = max_dense
         self._closure_seen = False
+        self._loops = False
         self._one_pass: OnePassFisher | None = None
         if kind == "fisher" and isinstance(model, nn.Module):
             one_pass = OnePassFisher(model, self.blocks)
@@ -140,11 +141,14 @@ class Curvature:
         """
         if not (self.watches(curvature) or accumulates):
             return evaluate_plainly(closure, self.parameters)
-        recorder = self._one_pass.recorder if self._one_pass is not None and alone else None
+        by_signals = self._one_pass is not None and alone and not self._loops
+        recorder = self._one_pass.recorder if self._one_pass is not None and by_signals else None
         evaluation = evaluate(
             closure, self.parameters, self._layers, curvature, self._model, recorder, accumulates
         )
         self._closure_seen = True
+        # One pass of signals is of one batch: micro-batches are better recorded layer by layer.
+        self._loops = evaluation.shares
         return evaluation
 
     def systems(self, evaluation: Evaluation, kind: Kind | None = None) -> list[LinearSystem]:
@@ -170,6 +174,8 @@ class Curvature:
         if evaluation.parts:
             weights = [weight for weight, _ in evaluation.parts]
             parts = [self.systems(part, kind) for _, part in evaluation.parts]
+            if evaluation.shares and (kind or self.kind) == "fisher" and self._reduction == "mean":
+                weights = shares_of_one_mean(parts)
             return [
                 replace(system, rhs=-evaluation.gradient(system.parameters))
                 for system in sum_of_systems(weights, parts)

@@ -54,7 +54,7 @@ def single_output(outputs: Sequence[RecordedOutput]) -> Tensor:
     if len(outputs) > 1:
         raise ValueError(
             f"the closure called the model {len(outputs)} times, limit 1; concatenate the inputs "
-            f"into one batch, {_OTHERWISE}"
+            f"into one batch, or call backward after each call, {_OTHERWISE}"
         )
     [output] = outputs
     if output.tensor is None:

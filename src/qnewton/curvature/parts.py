@@ -68,6 +68,20 @@ def sum_of_systems(
     return summed
 
 
+def shares_of_one_mean(parts: Sequence[list[LinearSystem]]) -> list[float]:
+    """Return n/n_k of every part, the weights of Fisher matrices of shares of one mean.
+
+    A sample's gradient is n times that of its share of the loss, where its part of n_k samples
+    alone tells n_k times; F = (1/n) Σ g_i g_iᵀ is then Σ (n/n_k) F_k.
+
+    Args:
+        parts: The systems of every part, whose records say n_k.
+    """
+    records = [systems[0].curvature for systems in parts]
+    batches = [1 if record is None else record.batch or 1 for record in records]
+    return [sum(batches) / batch for batch in batches]
+
+
 def _record(records: Sequence[CurvatureRecord | None]) -> CurvatureRecord | None:
     known = [record for record in records if record is not None]
     if len(known) < len(records):
