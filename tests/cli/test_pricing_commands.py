@@ -132,6 +132,10 @@ def test_a_run_is_replayed_without_training(qnewton):
         (("price", "--n", "4", "--kappa", "2", "--state-error", "0.5"), "epsilon is 0.5"),
         (("price", "--matrix", "A.npy", "--n", "4"), "leave those out"),
         (("price", "--matrix", "A.npy", "--indefinite"), "leave those out"),
+        (("price", "--matrix", "A.npy", "--kappa", "0.5"), "--kappa is 0.5"),
+        (("price", "--matrix", "A.npy", "--max-products", "0"), "--max-products is 0"),
+        (("price", "--matrix", "A.npy", "--kappa", "2", "--max-products", "9"), "drop one"),
+        (("price", "--n", "4", "--kappa", "2", "--max-products", "9"), "leave it out"),
         (("price", "--matrix", "missing.npy"), "no such file"),
     ],
 )
@@ -163,10 +167,62 @@ def test_the_survey_is_priced_and_a_split_where_it_helps(qnewton):
     assert found["emulated"]["figures"]["alpha"] == pytest.approx(3e3, rel=1e-6)
     _, output, _ = qnewton(*command)
     assert "hybrid split: the" in output
-    assert "measuring κ and d took" in output
+    # All eigenvalues were computed, which a machine that measures by products would not.
+    assert "measuring κ and d takes at most" in output
 
 
 def test_a_given_condition_number_is_charged_the_most_a_survey_may_take(qnewton):
     code, output, error = qnewton("price", "--n", "500", "--kappa", "30", "--json")
     assert code == 0, error
     assert json.loads(output)["survey_s"] > 0
+
+
+def _dense(n: int, kappa: float) -> np.ndarray:
+    basis, _ = np.linalg.qr(np.random.default_rng(3).standard_normal((n, n)))
+    found = (basis * np.geomspace(1.0 / kappa, 1.0, n)) @ basis.T
+    return (found + found.T) / 2
+
+
+def _found(qnewton, *words: str) -> dict[str, Any]:
+    code, output, error = qnewton("price", "--matrix", "A.npy", "--json", *words)
+    assert code == 0, error
+    return json.loads(output)
+
+
+def test_an_ordinary_dense_matrix_has_its_condition_number_and_prices(qnewton):
+    np.save("A.npy", _dense(520, 1e3))
+    found = _found(qnewton)
+    assert found["facts"]["condition"]["value"] == pytest.approx(1e3, rel=0.01)
+    assert any(quote["seconds"] for quote in found["audited"])
+    assert found["emulated"]["figures"]["kappa_be"] == pytest.approx(1e3, rel=0.01)
+    assert found["emulated"]["figures"]["promise_held"]
+
+
+def test_a_given_condition_number_prices_the_matrix_without_measuring_it(qnewton):
+    np.save("A.npy", _dense(300, 50.0))
+    found, measured = _found(qnewton, "--kappa", "500"), _found(qnewton)
+    condition = found["facts"]["condition"]
+    assert (condition["value"], condition["method"], condition["products"]) == (500.0, "given", 0)
+    assert found["facts"]["norm"] == pytest.approx(1.0)
+    assert found["emulated"]["figures"]["kappa_be"] == 500.0
+
+    def cheapest(one):
+        return min(quote["seconds"] for quote in one["audited"] if quote["seconds"])
+
+    assert cheapest(found) > 5 * cheapest(measured)
+
+
+def test_a_budget_too_small_leaves_the_eigenvalues_that_the_emulation_computes(qnewton):
+    np.save("A.npy", _dense(300, 1e4))
+    found = _found(qnewton, "--max-products", "20")
+    condition = found["facts"]["condition"]
+    assert condition["value"] == pytest.approx(1e4, rel=1e-6)
+    assert (condition["method"], condition["products"]) == ("exact", 20)
+    assert any(quote["seconds"] for quote in found["audited"])
+
+
+def test_where_nothing_tells_the_condition_number_the_way_out_is_said(qnewton):
+    scipy.io.mmwrite("A.mtx", scipy.sparse.diags_array(np.geomspace(1e-4, 1.0, 5_000)).tocoo())
+    code, _, error = qnewton("price", "--matrix", "A.mtx", "--max-products", "20", "--json")
+    assert code == 0
+    assert "give --kappa, or a larger --max-products" in " ".join(error.split())

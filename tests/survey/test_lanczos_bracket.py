@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from qnewton.operators import DenseOperator, MatrixFreeOperator
 from qnewton.records import Estimate
 from qnewton.survey import condition_number, survey
-from qnewton.survey.budget import COMPLETE_UP_TO, default_products, thrifty_products
+from qnewton.survey.budget import cheaper_products, most_products, thrifty_products
 
 TOLERANCE = 0.01
 
@@ -99,10 +99,10 @@ def test_once_met_it_goes_on_for_an_upper_end_but_at_most_as_long_again():
 
 def test_certificates_name_what_they_rest_on(with_spectrum):
     definite = with_spectrum(torch.linspace(1, 4, 200), 0)
-    found = condition_number(definite)
+    found = condition_number(definite, max_products=200)
     assert "positive definite A, with probability 1 - 1e-6" in (found.low_certificate or "")
     assert "Lanczos polynomial bound" in (found.high_certificate or "")
-    given_definite = condition_number(definite, positive_definite=True)
+    given_definite = condition_number(definite, positive_definite=True, max_products=200)
     assert "as given" in (given_definite.low_certificate or "")
     small = condition_number(with_spectrum(torch.tensor([1.0, 2.0, 3.0]), 0))
     assert "basis is complete" in (small.high_certificate or "")
@@ -110,14 +110,18 @@ def test_certificates_name_what_they_rest_on(with_spectrum):
     assert "any symmetric matrix" in (indefinite.low_certificate or "")
 
 
-@pytest.mark.parametrize("n", [1, 2, 40, COMPLETE_UP_TO, COMPLETE_UP_TO + 1, 5_000, 100_000])
-def test_the_default_budget_is_documented_and_never_exceeds_n(n):
-    budget = default_products(n)
-    assert 1 <= budget <= n
-    if n <= COMPLETE_UP_TO:
-        assert budget == n
-    else:
-        assert budget == thrifty_products(n)
+@pytest.mark.parametrize("n", [1, 2, 40, 64, 65, 600, 5_000, 100_000])
+def test_a_run_to_the_tolerance_ends_where_all_eigenvalues_are_cheaper(n):
+    k = cheaper_products(n)
+    assert 1 <= k <= n
+    if n > 64:
+        assert (
+            2 * n**2 * k + 4 * n * k**2
+            <= 4 * n**3 / 3
+            < 2.1 * n**2 * (k + 1) + 4.1 * n * (k + 1) ** 2
+        )
+    assert most_products(n) <= min(n, 4096)
+    assert 8 * n * most_products(n) <= 2**30
 
 
 @pytest.mark.parametrize("n", [1, 32, 100, 512, 700, 1_000, 2_000, 4_096, 12_544, 100_000])
@@ -129,19 +133,30 @@ def test_a_thrifty_run_is_cheaper_than_cholesky_at_usual_rates(n):
     assert seconds <= max(n**3 / 3 / 60e9, 2.5e-3)
 
 
-def test_nobody_giving_a_budget_gets_the_default():
+def test_nobody_giving_a_budget_gets_the_tolerance_from_products_alone():
     calls = []
 
     def product(vector: torch.Tensor) -> torch.Tensor:
         calls.append(1)
-        return torch.logspace(-6, 0, 2_000, dtype=torch.float64) * vector
+        return torch.logspace(-6, 0, 600, dtype=torch.float64) * vector
 
-    operator = MatrixFreeOperator(2_000, product, dtype=torch.float64)
+    operator = MatrixFreeOperator(600, product, dtype=torch.float64)
     estimate = condition_number(operator)
-    assert len(calls) == estimate.products == default_products(2_000)
-    assert estimate.value is None
+    assert len(calls) == estimate.products <= 600
+    assert estimate.value == pytest.approx(1e6, rel=TOLERANCE)
+
+
+def test_an_operator_too_large_for_the_tolerance_keeps_its_bracket(monkeypatch):
+    monkeypatch.setattr("qnewton.survey.budget.MOST_PRODUCTS", 30)
+    diagonal = torch.logspace(-6, 0, 600, dtype=torch.float64)
+    operator = MatrixFreeOperator(600, diagonal.__mul__, dtype=torch.float64)
+    estimate = condition_number(operator)
+    assert (estimate.value, estimate.products) == (None, 30)
     assert estimate.low is not None
     assert estimate.describe() == f"at least {estimate.low:.4g} (lanczos)"
+    [_, note] = survey(operator).notes
+    assert "after the 30 products" in note
+    assert "max_products" in note
 
 
 def test_a_survey_out_of_products_keeps_the_bracket_and_says_so(with_spectrum):

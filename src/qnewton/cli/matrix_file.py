@@ -18,7 +18,6 @@ MOST_DEFLATED = 8
 
 _RITZ_TOLERANCE = 1e-4
 _FACTORED = 1e11  # operations of a sparse factorisation that is made for the determinant
-_BASIS_NUMBERS = 1 << 27  # of a Krylov basis: 1 GiB in float64
 
 
 @dataclass(frozen=True)
@@ -28,18 +27,30 @@ class Emulated:
     Attributes:
         figures: Name and value, for people and for JSON; empty when refused.
         refused: Why it did not run.
+        norm: ‖A‖₂ of the eigenvalues that it computed; ``None`` where it computed none.
+        kappa: Their condition number.
     """
 
     figures: dict[str, Any]
     refused: str | None = None
+    norm: float | None = None
+    kappa: float | None = None
+
+    def shown(self) -> dict[str, Any]:
+        """Return what is printed of it."""
+        return {"figures": self.figures, "refused": self.refused}
 
 
-def survey_file(path: Path, seed: int) -> tuple[Any, Facts]:
+def survey_file(
+    path: Path, seed: int, kappa: float | None = None, max_products: int | None = None
+) -> tuple[Any, Facts]:
     """Return the matrix of ``path`` as an operator, and its survey.
 
     Args:
         path: A ``.npy`` array or a MatrixMarket ``.mtx``; real, square, symmetric.
         seed: Of the survey's start vector.
+        kappa: The condition number, where it is given and not to be measured.
+        max_products: Most products of measuring it; what 1% takes by default.
 
     Raises:
         ValueError: One line naming the file and what is wrong with it.
@@ -49,20 +60,71 @@ def survey_file(path: Path, seed: int) -> tuple[Any, Facts]:
 
     matrix = read_matrix(path)
     if isinstance(matrix, SparseOperator):
-        return matrix, _survey_by_entries(matrix, seed)
-    return matrix, survey(matrix, bounds=("determinant", "trace"), seed=seed)
+        facts = _survey_by_entries(matrix, seed, kappa is None, max_products)
+    else:
+        facts = survey(
+            matrix,
+            bounds=("determinant", "trace"),
+            seed=seed,
+            **_way(matrix, kappa is None, max_products),
+        )
+    return matrix, facts if kappa is None else _with_given(facts, kappa)
 
 
-def _survey_by_entries(matrix: Any, seed: int) -> Facts:
+def _way(matrix: Any, measured: bool, max_products: int | None) -> dict[str, Any]:
+    """Return how κ is measured: by all eigenvalues where the emulation needs them anyway."""
+    from qnewton.solvers.quantum.promise import EXACT_LIMIT
+
+    if not measured:
+        return {"condition": None}
+    if max_products is not None:
+        return {"condition": "lanczos", "max_products": max_products}
+    return {"condition": "exact" if matrix.n <= EXACT_LIMIT else "lanczos"}
+
+
+def _with_given(facts: Facts, kappa: float) -> Facts:
+    given = Estimate(value=kappa, low=None, high=None, method="given", products=0)
+    return replace(facts, condition=given, bounds=(*facts.bounds, given))
+
+
+def with_emulated(facts: Facts, emulated: Emulated) -> Facts:
+    """Return the facts with what the emulation's eigenvalues tell, where the survey does not."""
+    condition = facts.condition
+    if emulated.norm is not None and facts.norm is None:
+        facts = replace(facts, norm=emulated.norm)
+    if emulated.kappa is None or condition is None or condition.value is not None:
+        return facts
+    certificate = "all eigenvalues, as the emulation computed them"
+    return replace(
+        facts,
+        condition=replace(
+            condition,
+            value=emulated.kappa,
+            low=emulated.kappa,
+            high=emulated.kappa,
+            method="exact",
+            low_certificate=certificate,
+            high_certificate=certificate,
+        ),
+        notes=tuple(note for note in facts.notes if not note.startswith("condition:")),
+    )
+
+
+def _survey_by_entries(matrix: Any, seed: int, measured: bool, max_products: int | None) -> Facts:
     """Survey a matrix that is held by its entries; only a small one is written out for bounds."""
+    from qnewton.operators.scaling import safe_norm
     from qnewton.survey import envelope, survey
+    from qnewton.survey.budget import most_products
 
     n = matrix.n
     if n <= MOST_EMULATED:
-        facts = survey(matrix, bounds=("determinant", "trace"), seed=seed)
+        way = _way(matrix, measured, max_products)
+        facts = survey(matrix, bounds=("determinant", "trace"), seed=seed, **way)
     else:
-        most = max(1, min(n, _BASIS_NUMBERS // n))
-        facts = survey(matrix, max_products=most, seed=seed)
+        # Products are cheap here, and its eigenvalues are not: N² entries would be written out.
+        most = max_products or most_products(n)
+        way = {"condition": "lanczos" if measured else None, "max_products": most}
+        facts = survey(matrix, seed=seed, **way)
     filled = envelope(matrix)
     if n > MOST_EMULATED and filled <= _FACTORED:
         facts = replace(facts, bounds=(_determinant(matrix),))
@@ -75,7 +137,7 @@ def _survey_by_entries(matrix: Any, seed: int) -> Facts:
         envelope=filled,
         row_sparsity=int(rows.crow_indices().diff().max()),
         max_abs=float(values.abs().max()) if len(values) else 0.0,
-        frobenius=float(values.norm()),
+        frobenius=safe_norm(values),
         notes=tuple(note for note in facts.notes if not note.startswith("entries not formed")),
     )
 
@@ -87,10 +149,12 @@ def _determinant(matrix: Any) -> Estimate:
     from scipy.sparse import csc_array
     from scipy.sparse.linalg import splu
 
+    from qnewton.operators.scaling import into_range
     from qnewton.survey.determinant import Factorization, determinant_bound_from
 
     rows, n = matrix.compressed, matrix.n
-    parts = (rows.values().numpy(), rows.col_indices().numpy(), rows.crow_indices().numpy())
+    values, _ = into_range(rows.values())  # κ has no unit, and squares keep their digits
+    parts = (values.numpy(), rows.col_indices().numpy(), rows.crow_indices().numpy())
     # Rows serve as columns: A is symmetric.
     columns: Any = csc_array(parts, shape=(n, n))
     try:
@@ -104,7 +168,7 @@ def _determinant(matrix: Any) -> Estimate:
         certificate=None,
         refusal="a sparse LU factorisation tells no signs",
     )
-    return determinant_bound_from(float(rows.values().square().sum()), found)
+    return determinant_bound_from(float(values.square().sum()), found)
 
 
 def largest_eigenvalues(matrix: Any, seed: int) -> tuple[tuple[float, ...], int]:
@@ -140,30 +204,33 @@ def largest_eigenvalues(matrix: Any, seed: int) -> tuple[tuple[float, ...], int]
     return tuple(value for value in falling if value > 0), products
 
 
-def emulate_file(matrix: Any, epsilon: float, seed: int) -> Emulated:
+def emulate_file(matrix: Any, facts: Facts, epsilon: float, seed: int) -> Emulated:
     """Solve A·x = b for a random b with the emulated QSVT solver, and look at the residual.
 
     A small matrix is also inverted column by column, as the paper's Eq. 1 does.
 
     Args:
         matrix: From :func:`survey_file`.
+        facts: Its survey: what it knows of the spectrum is not computed again.
         epsilon: Error of the polynomial.
         seed: Draws b.
     """
     import torch
 
+    from qnewton.solvers.classical import relative_residual
     from qnewton.solvers.quantum import emulate, invert_by_columns, searched_queries
+    from qnewton.solvers.quantum.promise import EXACT_LIMIT
 
     n = matrix.shape[0]
     if n > MOST_EMULATED:
         return Emulated({}, f"N = {n:,} is above {MOST_EMULATED:,}, the largest that is emulated")
     generator = torch.Generator().manual_seed(seed)
     rhs = torch.randn(n, generator=generator, dtype=torch.float64)
+    alpha, kappa = _promise(facts)
     try:
-        solution = emulate(matrix, rhs, epsilon=epsilon)
+        solution = emulate(matrix, rhs, "qsvt", epsilon, alpha, kappa)
     except ValueError as refusal:
         return Emulated({}, str(refusal))
-    residual = torch.linalg.vector_norm(matrix @ solution.direction - rhs)
     columns = {}
     if n <= MOST_INVERTED:
         inverted = invert_by_columns(matrix, rhs, epsilon, mode="eigen")
@@ -183,7 +250,22 @@ def emulate_file(matrix: Any, epsilon: float, seed: int) -> Emulated:
             "alpha": solution.alpha,
             "kappa_be": solution.kappa,
             "promise_held": solution.promise_held,
-            "relative_residual": float(residual / torch.linalg.vector_norm(rhs)),
+            "relative_residual": relative_residual(matrix, solution.direction, rhs),
             **columns,
-        }
+        },
+        norm=solution.alpha if n <= EXACT_LIMIT else None,
+        kappa=solution.kappa if n <= EXACT_LIMIT else None,
     )
+
+
+def _promise(facts: Facts) -> tuple[float | None, float | None]:
+    """Return α = ‖A‖₂ and κ_be as the survey knows them; what it does not is left to measure."""
+    import torch
+
+    condition = facts.condition
+    if condition is None or condition.value is None:
+        return None, None
+    if condition.method != "exact" or facts.norm is None:
+        return None, condition.value if condition.method == "given" else None
+    rounding = max(facts.n, 8) * torch.finfo(torch.float64).eps
+    return facts.norm * (1.0 + rounding), condition.value * (1.0 + rounding)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qnewton.cli.auditing import AuditOptions
-from qnewton.cli.output import RESULTS, print_json
+from qnewton.cli.output import RESULTS, print_json, warn
 from qnewton.cli.price_tables import (
     deflation_line,
     flip_lines,
@@ -32,6 +32,9 @@ from qnewton.cost import (
 )
 from qnewton.records import Calibration, Facts, QuantumHardware, Quote, encode
 
+# Ways to κ that no classical machine is charged for: the most that products may cost is said then.
+_NOT_BY_PRODUCTS = ("given", "exact")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Price(AuditOptions):
@@ -46,15 +49,18 @@ class Price(AuditOptions):
 
     Examples: qnewton price --n 12544 --kappa 1e4 --sparsity 1000;
     qnewton price --n 1482 --kappa 30 --hardware my-machine.toml --calibration paper-h100;
-    qnewton price --matrix A.npy --pictures maps
+    qnewton price --matrix A.npy --pictures maps;
+    qnewton price --matrix A.mtx --kappa 1e6
 
     Attributes:
         n: Number of unknowns.
-        kappa: Condition number.
+        kappa: Condition number; with --matrix it is taken as given and not measured.
         sparsity: Most entries in a row, d; the default is a dense matrix, d = N. Fewer are priced
             for every solver alike: classical ones then multiply by N·d entries, too.
         indefinite: A has eigenvalues of both signs, so that Cholesky and CG are no rivals.
         matrix: A symmetric matrix in a .npy or .mtx file, in place of n, kappa and sparsity.
+        max_products: With --matrix: most products that measuring the condition number may take; the
+            default is what 1% takes.
         epsilon: Error tolerance of the quantum solver in the paper's price.
         tolerance: Relative residual of the iterative classical solvers.
         hardware: Quantum machine, a profile's name or a TOML file; the default is every profile.
@@ -71,6 +77,7 @@ class Price(AuditOptions):
     sparsity: int | None = None
     indefinite: bool = False
     matrix: Path | None = None
+    max_products: int | None = None
     epsilon: float = 1e-12
     tolerance: float = 1e-6
     hardware: str | None = None
@@ -89,7 +96,15 @@ class Price(AuditOptions):
             for name in ([self.hardware] if self.hardware else available_hardware())
         ]
         matrix, facts = self._system()
-        bound = "given" if matrix is None else "determinant"
+        emulated = split = None
+        if matrix is not None:
+            from qnewton.cli.matrix_file import emulate_file, with_emulated
+
+            emulated = emulate_file(matrix, facts, self.state_error, self.seed)
+            facts = with_emulated(facts, emulated)
+            _warn_of_unknown(facts)
+        given = facts.condition is not None and facts.condition.method == "given"
+        bound = "given" if given else "determinant"
         quotes = [
             *classical_quotes(calibration, facts, self.dtype, tolerance=self.tolerance),
             *(paper_quote(facts, m, epsilon=self.epsilon, bound=bound) for m in machines),
@@ -100,12 +115,8 @@ class Price(AuditOptions):
         scenario = self._scenario(facts, calibration, machines, audited)
         flips = [] if scenario is None else list(break_even(scenario))
         survey_s = _survey_seconds(facts, calibration, self.dtype)
-        emulated = split = None
-        if matrix is not None:
-            from qnewton.cli.matrix_file import emulate_file
-
-            emulated = emulate_file(matrix, self.state_error, self.seed)
-            split = None if scenario is None else self._split(scenario, matrix)
+        if matrix is not None and scenario is not None:
+            split = self._split(scenario, matrix)
         drawn = [] if scenario is None else self._draw(scenario)
         if self.json:
             print_json(
@@ -122,7 +133,7 @@ class Price(AuditOptions):
                         "hardware": None if scenario is None else scenario.hardware.name,
                         "flips": encode(flips),
                     },
-                    "emulated": None if emulated is None else encode(vars(emulated)),
+                    "emulated": None if emulated is None else encode(emulated.shown()),
                     "pictures": [str(path) for path in drawn],
                 }
             )
@@ -160,13 +171,21 @@ class Price(AuditOptions):
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"--dtype is {self.dtype!r}; it must be float32 or float64")
         if self.matrix is not None:
-            if (self.n, self.kappa, self.sparsity) != (None, None, None) or self.indefinite:
+            if (self.n, self.sparsity) != (None, None) or self.indefinite:
                 raise ValueError(
-                    "--matrix brings its own --n, --kappa, --sparsity and signs; leave those out"
+                    "--matrix brings its own --n, --sparsity and signs; leave those out"
                 )
+            if self.kappa is not None:
+                _check_kappa(self.kappa)
+            if self.max_products is not None and self.max_products < 1:
+                raise ValueError(f"--max-products is {self.max_products}; it must be at least 1")
+            if self.kappa is not None and self.max_products is not None:
+                raise ValueError("--kappa leaves nothing for --max-products to measure; drop one")
             from qnewton.cli.matrix_file import survey_file
 
-            return survey_file(self.matrix, self.seed)
+            return survey_file(self.matrix, self.seed, self.kappa, self.max_products)
+        if self.max_products is not None:
+            raise ValueError("--max-products is for measuring a --matrix; leave it out")
         for name in ("n", "kappa"):
             if getattr(self, name) is None:
                 raise ValueError(f"--{name} is missing; give --n and --kappa, or --matrix FILE")
@@ -174,8 +193,7 @@ class Price(AuditOptions):
         assert self.kappa is not None
         if self.n < 1:
             raise ValueError(f"--n is {self.n}; a system has at least 1 unknown")
-        if not 1 <= self.kappa < float("inf"):
-            raise ValueError(f"--kappa is {self.kappa}; it must be finite and at least 1")
+        _check_kappa(self.kappa)
         sparsity = self.n if self.sparsity is None else self.sparsity
         if not 1 <= sparsity <= self.n:
             raise ValueError(f"--sparsity is {sparsity}; it must lie between 1 and n = {self.n}")
@@ -253,12 +271,26 @@ def chosen_calibration(name: str) -> Calibration:
     return nominal_calibration() if name == "nominal" else load_classical(name)
 
 
+def _check_kappa(kappa: float) -> None:
+    if not 1 <= kappa < float("inf"):
+        raise ValueError(f"--kappa is {kappa}; it must be finite and at least 1")
+
+
+def _warn_of_unknown(facts: Facts) -> None:
+    condition = facts.condition
+    if condition is not None and condition.value is None:
+        warn(
+            f"κ is not known to 1% after {condition.products} products, {condition.describe()}, so "
+            "prices that need it are missing: give --kappa, or a larger --max-products"
+        )
+
+
 def _survey_seconds(facts: Facts, calibration: Calibration, dtype: str) -> float | None:
     """Modelled seconds to measure κ and d, with as many products as the survey may take."""
     condition = facts.condition
     if condition is None:
         return None
-    if condition.method == "given":
+    if condition.method in _NOT_BY_PRODUCTS:
         products = lanczos_products(calibration, facts.n, dtype)
         if products is None:
             return None
@@ -268,9 +300,9 @@ def _survey_seconds(facts: Facts, calibration: Calibration, dtype: str) -> float
 
 
 def _survey_line(facts: Facts, seconds: float) -> str:
-    given = facts.condition is not None and facts.condition.method == "given"
+    unspent = facts.condition is not None and facts.condition.method in _NOT_BY_PRODUCTS
     return (
-        f"measuring κ and d {'takes at most' if given else 'took'} {seconds:.3g} s of the "
+        f"measuring κ and d {'takes at most' if unspent else 'took'} {seconds:.3g} s of the "
         "classical machine (modelled), which a policy that decides by them pays on top"
     )
 

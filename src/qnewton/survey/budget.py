@@ -1,22 +1,41 @@
-"""How many products the condition number may cost when nobody says."""
+"""How many products the condition number may cost: to its tolerance, or what it is worth."""
 
-COMPLETE_UP_TO = 512
-"""Up to here Lanczos may take all N products: at most some 50 ms."""
+MOST_PRODUCTS = 4096
+"""Most products where nobody gives a budget and the entries are not held."""
 
+MOST_FORMED = 16_384
+"""Largest order whose eigenvalues are all computed: 2 GiB of entries in float64."""
+
+_MOST_BASIS = 1 << 27  # numbers of a Krylov basis: 1 GiB in float64
+_ALWAYS_COMPLETE = 64
+_CHEAPER_SHARE = 0.379
 _FEWEST = 10
 _MOST_IN_CACHE = 24
 
 
-def default_products(n: int) -> int:
-    """Return the most products of a Lanczos run of order N that was given no budget.
+def cheaper_products(n: int) -> int:
+    """Return how many products cost no more than all eigenvalues of entries of order N.
 
-    All N up to N = 512, where a run takes milliseconds; above, :func:`thrifty_products`.
+    k products and their reorthogonalisation take 2N²k + 4Nk² operations, the eigenvalues 4N³/3:
+    the same at k = 0.379·N. All N up to N = 64, where neither is felt.
 
     Example:
-        >>> default_products(300), default_products(2_000), default_products(12_544)
-        (300, 24, 112)
+        >>> cheaper_products(60), cheaper_products(600), cheaper_products(10_000)
+        (60, 227, 3790)
     """
-    return n if n <= COMPLETE_UP_TO else thrifty_products(n)
+    return n if n <= _ALWAYS_COMPLETE else int(_CHEAPER_SHARE * n)
+
+
+def most_products(n: int) -> int:
+    """Return the most products of a run that nobody gave a budget, on an A known by products.
+
+    All N where N ≤ 4,096; no more than 4,096, and no more than a basis of 1 GiB holds.
+
+    Example:
+        >>> most_products(300), most_products(10_000), most_products(1_000_000)
+        (300, 4096, 134)
+    """
+    return min(n, MOST_PRODUCTS, max(_FEWEST, _MOST_BASIS // n))
 
 
 def thrifty_products(n: int) -> int:

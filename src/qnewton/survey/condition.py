@@ -2,15 +2,14 @@
 
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator, as_operator
-from qnewton.operators.scaling import into_range, shifted_number
-from qnewton.records import Definiteness, Estimate
-from qnewton.survey.budget import default_products
+from qnewton.operators.scaling import into_range
+from qnewton.records import Estimate
 from qnewton.survey.determinant import determinant_bound, factorize, trace_bound
 from qnewton.survey.iterative import SpectrumSummary, lanczos_summary
+from qnewton.survey.to_tolerance import exact_summary, summary_to_tolerance
 from qnewton.treatment import largest_entry
 
 Method = Literal["lanczos", "determinant", "trace", "exact"]
@@ -27,13 +26,17 @@ def condition_number(
 ) -> Estimate:
     """Estimate or bound κ(A) = max|λ|/min|λ| of a symmetric matrix, indefinite ones included.
 
-    * ``lanczos``: from products alone. Stops when the error estimates of both ends of |A| meet
-      the tolerance three times in a row (a heuristic), or when its products run out. ``low`` is a
+    * ``lanczos``: from products, until the bracket is as narrow as the tolerance. ``low`` is a
       theorem (θ_max/θ_min for a definite matrix, σ_1/σ_k of the (k+1)×k tridiagonal for any),
       ``high`` one that holds with probability 1 - 1e-6 over the start; it is ``None`` until the
-      products tell zero apart from the spectrum. The value is ``None`` if the products ran out
-      before the tolerance was met, or if the smallest |λ| is below the rounding of a product;
-      the bracket holds all the same.
+      products tell zero apart from the spectrum. Where A's entries are held and all eigenvalues
+      cost fewer operations those follow, and the estimate's ``method`` is then ``exact``. An A
+      known by products alone gets at most :func:`qnewton.survey.budget.most_products`. If they
+      end before the error estimates meet the tolerance, or the smallest |λ| is below the rounding
+      of a product (about 1e-7 of the norm in float32, 1e-15 in float64), the value is ``None`` and
+      the bracket holds.
+      With ``max_products`` it stops when the error estimates of both ends of |A| meet the
+      tolerance three times in a row (a heuristic), or when the products run out.
     * ``determinant``: an upper bound from det A and ‖A‖_F, usually far above κ.
     * ``trace``: an upper bound from det A and tr A for positive definite A.
     * ``exact``: all eigenvalues in float64.
@@ -46,9 +49,7 @@ def condition_number(
         method: One of the four.
         tolerance: Relative accuracy ``lanczos`` stops at, in (0, 1).
         seed: Seed of the start vector of ``lanczos``.
-        max_products: Most products ``lanczos`` may spend, N for a run to the end;
-            :func:`qnewton.survey.budget.default_products` when not given: all N up to N = 512,
-            above what a Cholesky factorisation of a dense matrix usually costs.
+        max_products: Most products ``lanczos`` may spend; what the tolerance takes by default.
         positive_definite: What is already known of A, believed: spares ``determinant`` and
             ``trace`` a certificate and sharpens ``low`` of ``lanczos``.
 
@@ -56,17 +57,19 @@ def condition_number(
         ValueError: If the method is unknown, the tolerance or ``max_products`` out of range, the
             matrix not finite, or ``trace`` meets a matrix that is not positive definite.
 
-    Cost: ``lanczos``: k products and 2Nk² operations, k about 15 on an MNIST first layer at λ = 1
-    and a few hundred at κ = 10³. ``determinant``, ``trace``: one Cholesky, N³/3, and where that
-    fails one LU, 2N³/3; in float64 up to N = 4096, else in the matrix's dtype. ``exact``: 4N³/3.
+    Cost: ``lanczos``: k products and 2Nk² operations, k about 30 on an MNIST first layer at λ = 1
+    and a few hundred at κ = 10³; twice 4N³/3 at most where the entries are held.
+    ``determinant``, ``trace``: one Cholesky, N³/3, and where that fails one LU, 2N³/3; in float64
+    up to N = 4096, else in the matrix's dtype. ``exact``: 4N³/3.
 
     Reference: van Dorsselaer et al., SIAM J. Matrix Anal. Appl. 22 (2000) 837; Merikoski et al.,
     Linear Algebra Appl. 254 (1997) 107; Q-Newton (arXiv:2405.00252), section IV-C.
 
     Example:
+        >>> import torch
         >>> matrix = torch.diag(torch.tensor([5.0, 5.0, 5.0, 5.0, -1.0, -1.0]))
-        >>> condition_number(matrix).describe(), condition_number(matrix, "exact").describe()
-        ('5 (lanczos)', '5 (exact)')
+        >>> condition_number(matrix).describe(), condition_number(matrix, max_products=2).describe()
+        ('5 (exact)', '5 (lanczos)')
         >>> condition_number(matrix, "determinant").describe()
         '15.66 (determinant)'
     """
@@ -108,50 +111,13 @@ def spectrum_summary(
     if max_products is not None and max_products < 1:
         raise ValueError(f"max_products {max_products!r} must be at least 1")
     if method == "exact":
-        return _exact_summary(operator.dense())
+        return exact_summary(operator.dense())
+    if max_products is None:
+        return summary_to_tolerance(operator, tolerance, seed, positive_definite)
     return lanczos_summary(
         operator,
         tolerance=tolerance,
         seed=seed,
-        max_products=default_products(operator.n) if max_products is None else max_products,
+        max_products=max_products,
         positive_definite=positive_definite,
     )
-
-
-def _exact_summary(matrix: Tensor) -> SpectrumSummary:
-    largest_entry(matrix)  # Refuses entries that are not finite.
-    matrix, exponent = into_range(matrix.to(torch.float64))
-    values = torch.linalg.eigvalsh(matrix)
-    sizes = values.abs()
-    norm, smallest = float(sizes.max()), float(sizes.min())
-    # Backward error of the symmetric eigenvalue algorithms, N ulp at most.
-    rounding = matrix.shape[0] * torch.finfo(torch.float64).eps * norm
-    definiteness: Definiteness | None = None
-    if values[0] > rounding:
-        definiteness = "positive"
-    elif values[0] < -rounding:
-        definiteness = "indefinite"
-    if smallest <= rounding:
-        low = norm / (smallest + rounding) if norm > 0.0 else 1.0
-        certificate = "all eigenvalues; the smallest |λ| is zero to the rounding of float64"
-        condition = Estimate(
-            value=None,
-            low=max(low, 1.0),
-            high=None,
-            method="exact",
-            products=0,
-            low_certificate=certificate,
-        )
-    else:
-        value = norm / smallest
-        certificate = f"all eigenvalues in float64, relative error {rounding / smallest:.1g}"
-        condition = Estimate(
-            value=value,
-            low=value,
-            high=value,
-            method="exact",
-            products=0,
-            low_certificate=certificate,
-            high_certificate=certificate,
-        )
-    return SpectrumSummary(condition, shifted_number(norm, exponent), definiteness)

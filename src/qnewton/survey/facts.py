@@ -143,8 +143,8 @@ def _note_missing(facts: Facts, summary: SpectrumSummary) -> Facts:
         high = "" if condition.high is None else f" and at most {condition.high:.3g}"
         note = (
             f"condition: not known to the tolerance after the {condition.products} products "
-            f"allowed, κ is at least {condition.low:.3g}{high}; allow more (max_products) or "
-            "raise the damping"
+            f"allowed, κ is at least {condition.low:.3g}{high}; allow more (max_products), raise "
+            "the damping, or hold the entries (condition='exact')"
         )
     return replace(facts, notes=(*facts.notes, note))
 

@@ -47,11 +47,13 @@ def lanczos_summary(
     seed: int,
     max_products: int,
     positive_definite: bool | None,
+    bracketed: bool = False,
 ) -> SpectrumSummary:
     """Run Lanczos until both ends of |A| meet the tolerance, or the products run out.
 
     Once they do, up to as many products again go into an upper end of the bracket, which comes
-    with a certificate of definiteness and usually takes a little longer to exist.
+    with a certificate of definiteness and usually takes a little longer to exist. With
+    ``bracketed`` the run goes on until the bracket itself is as narrow as the tolerance.
 
     See :func:`qnewton.survey.condition_number` for the method ``lanczos``. The norm returned is
     the largest |Ritz value|, an estimate from below.
@@ -70,13 +72,28 @@ def lanczos_summary(
         next_check = k + max(_spacing(k), min(rarest, k // 2))
         if met_at is None and _settled_throughout(process, tolerance):
             met_at = k
-        if met_at is not None:
-            bracketed = spectrum_bounds(process.tridiagonal()).smallest is not None
-            if bracketed or k >= 2 * met_at:
-                break
+        if met_at is None:
+            continue
+        if bracketed:
+            done = _narrow(process.tridiagonal(), positive_definite, tolerance)
+        else:
+            done = spectrum_bounds(process.tridiagonal()).smallest is not None or k >= 2 * met_at
+        if done:
+            break
     met = met_at is not None or process.exhausted
     found = _summarize(process.tridiagonal(), met, positive_definite)
     return replace(found, norm=shifted_number(found.norm, ranged.exponent))
+
+
+def _narrow(tridiagonal: Tridiagonal, positive_definite: bool | None, tolerance: float) -> bool:
+    return is_narrow(_summarize(tridiagonal, True, positive_definite).condition, tolerance)
+
+
+def is_narrow(condition: Estimate, tolerance: float) -> bool:
+    """Return whether both ends of the bracket exist, no farther apart than the tolerance."""
+    if condition.low is None or condition.high is None:
+        return False
+    return condition.high <= (1.0 + tolerance) * condition.low
 
 
 def _spacing(products: int) -> int:
