@@ -121,6 +121,18 @@ def test_a_run_is_replayed_without_training(qnewton):
     assert found["steps"] == 2
     assert found["hypothetical"]
     assert rows["paper"]["changed_decisions"] == 0
+    labels = {name: row["quantum_price"] for name, row in rows.items()}
+    assert labels == {
+        "classical": None,
+        "classical-only": None,
+        "hybrid": "audited",
+        "paper": "paper's",
+        "quantum-only": "paper's",
+    }
+    assert set(rows["quantum-only"]["decisions"]) == {"jennings"}
+    _, output, _ = qnewton("replay", "run")
+    assert "quantum price" in output
+    assert "Rows with different ones do not compare" in " ".join(output.split())
     assert set(rows["classical-only"]["decisions"]) == {"lu_inverse"}
 
 

@@ -5,9 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnewton.cost import break_even_gate_time, load_hardware, paper_quote
+from qnewton.cost import (
+    Audit,
+    audited_quote,
+    break_even_gate_time,
+    cg_quote,
+    kappa_facts,
+    load_hardware,
+    nominal_calibration,
+    paper_quote,
+)
 from qnewton.cost.queries import JENNINGS_MIN_KAPPA, jennings_2023
-from qnewton.records import Estimate, Facts, Figure, QuantumHardware
+from qnewton.records import Estimate, Facts, Figure, QuantumHardware, Quote, decode, encode
 
 QUICK = settings(deadline=None, max_examples=200)
 ATTOSECOND = load_hardware("attosecond")
@@ -208,3 +217,36 @@ def test_only_the_determinant_bound_is_read_unless_another_is_named():
     assert trace.condition_number == 5.0
     unknown = paper_quote(both, ATTOSECOND, bound="given")
     assert unknown.refused == "the given bound on κ was not surveyed"
+
+
+@pytest.mark.parametrize(
+    ("query_set", "algorithm", "author"),
+    [
+        ("paper", "jennings", "Jennings"),
+        ("rigorous", "dalzell", "Dalzell"),
+        ("warm-start", "dalzell", "Dalzell"),
+        ("optimistic", "costa", "Costa"),
+    ],
+)
+def test_a_quote_is_named_by_the_algorithm_that_it_prices(query_set, algorithm, author):
+    """It was named after QSVT, which is what is emulated, whatever was counted."""
+    machine, nominal = load_hardware("qubit_gate_ns_e3"), nominal_calibration()
+    audit = Audit(query_set=query_set, error_correction="closed-form")
+    quote = audited_quote(nominal, kappa_facts(100, 30.0, 4), machine, audit)
+    assert (quote.name, quote.solver) == (algorithm, "qsvt")
+    assert quote.query_count is not None
+    assert quote.query_count.theorem.startswith(author)
+    refused = audited_quote(nominal, Facts(n=100), machine, audit)
+    assert (refused.seconds, refused.name) == (None, algorithm)
+    paper = paper_quote(kappa_facts(100, 30.0, 4), machine, bound="given")
+    assert paper.name == paper_quote(Facts(n=100), machine).name == "jennings"
+    classical = cg_quote(nominal, kappa_facts(100, 30.0, 4))
+    assert classical.name == classical.solver == "cg"
+
+
+def test_quotes_of_older_runs_are_read_without_an_algorithm():
+    quote = paper_quote(kappa_facts(100, 30.0, 4), load_hardware("photonic-ghz"), bound="given")
+    older = {key: value for key, value in encode(quote).items() if key != "algorithm"}
+    read = decode(Quote, older)
+    assert read == replace(quote, algorithm=None)
+    assert read.name == "qsvt"

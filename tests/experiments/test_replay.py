@@ -1,6 +1,8 @@
 """Recorded steps priced again: under their own settings to the letter, and under others."""
 
+import json
 import math
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -179,3 +181,46 @@ def test_replaying_loads_no_torch():
     code = "import sys, qnewton.experiments.replay, qnewton.cli; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_papers_price_and_the_audited_one_are_told_apart(run):
+    if run.config.hardware is None:
+        pytest.skip("nobody asked for a quantum price")
+    own = replace(own_settings(run), hardware=load_hardware("qubit_gate_ns_e3"))
+    prices = {}
+    for policy in ("classical", "hybrid"):
+        found = replay(run.steps, policy, own)
+        prices[policy] = found.quantum_price
+    assert prices == {"classical": None, "hybrid": "audited"}
+    if run.config.policy == "paper":
+        found = replay(run.steps, "quantum-only", own)
+        assert found.quantum_price == "paper's"
+        # Counted by the algorithm that was priced, not by what was emulated.
+        assert set(found.decisions) == {"jennings"}
+
+
+def test_a_run_recorded_before_quotes_had_an_algorithm_is_read_and_replayed(run, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(run.folder, old)
+    lines = (old / "steps.jsonl").read_text(encoding="utf-8").splitlines()
+    with (old / "steps.jsonl").open("w", encoding="utf-8") as log:
+        for line in lines:
+            log.write(json.dumps(_without(json.loads(line), "algorithm", "t_error")) + "\n")
+    read = read_run(old)
+    assert len(read.steps) == len(run.steps)
+    settings = own_settings(read)
+    for policy in ("classical", run.config.policy):
+        again, recorded = (replay(r.steps, policy, settings) for r in (read, run))
+        assert again == recorded
+    assert replay(read.steps, run.config.policy, settings).changed == 0
+
+
+def _without(data, *keys):
+    if isinstance(data, dict):
+        return {
+            key: _without(value, *keys)
+            for key, value in data.items()
+            # A record's statistics name their algorithm, too, and always did.
+            if key not in keys or (key == "algorithm" and "success_probability" in data)
+        }
+    return [_without(item, *keys) for item in data] if isinstance(data, list) else data

@@ -321,7 +321,7 @@ def _break_even_gate_times(quotes: list[Quote]) -> dict[str, float]:
     if count is None:
         return {}
     return {
-        quote.solver: break_even_gate_time(quote.seconds, count)
+        quote.name: break_even_gate_time(quote.seconds, count)
         for quote in _ordered(quotes)
         if quote.machine == "classical" and quote.seconds
     }

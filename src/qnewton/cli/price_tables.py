@@ -25,7 +25,7 @@ def quote_table(title: str, quotes: Sequence[Quote], calibration: Calibration) -
     table.add_column("model")
     for quote in quotes:
         seconds = "refused" if quote.seconds is None else f"{quote.seconds:.3g}"
-        table.add_row(quote.solver, machine_text(quote), seconds, quote.refused or quote.model)
+        table.add_row(quote.name, machine_text(quote), seconds, quote.refused or quote.model)
     return table
 
 
@@ -46,7 +46,7 @@ def verdict_line(quotes: Sequence[Quote], audited: Sequence[Quote]) -> str | Non
     held = " by its entries" if rival.representation == "sparse" else ""
     winner = "the quantum" if quantum.seconds < rival.seconds else "the classical"
     return (
-        f"{winner} solver wins: {quantum.solver} on {machine_text(quantum)} takes "
+        f"{winner} solver wins: {quantum.name} on {machine_text(quantum)} takes "
         f"{quantum.seconds:.3g} s audited, the best classical solver of the same system{held}, "
         f"{rival.solver}, {rival.seconds:.3g} s (modelled)"
     )

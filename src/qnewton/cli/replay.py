@@ -49,7 +49,7 @@ class Replay(AuditOverrides):
         """Print the comparison."""
         from qnewton.cli.price import chosen_calibration
         from qnewton.cost import load_hardware
-        from qnewton.experiments.replay import Replayed, own_settings, replay
+        from qnewton.experiments.replay import Replayed, own_settings, quantum_price, replay
         from qnewton.runs import read_run
         from qnewton.scheduler.policy import POLICIES
 
@@ -80,7 +80,13 @@ class Replay(AuditOverrides):
             except ValueError as refusal:
                 if self.policy is not None:
                     raise
-                rows.append(Replayed(policy=policy, refusal=str(refusal)))
+                rows.append(
+                    Replayed(
+                        policy=policy,
+                        quantum_price=quantum_price(policy),
+                        refusal=str(refusal),
+                    )
+                )
         machine = "none" if settings.hardware is None else settings.hardware.name
         if settings.hardware is not None and settings.hardware.hypothetical:
             machine += " (hypothetical)"
@@ -109,6 +115,7 @@ class Replay(AuditOverrides):
 def _row(row: Any) -> dict[str, Any]:
     return {
         "policy": row.policy,
+        "quantum_price": row.quantum_price,
         "modelled_seconds": row.seconds,
         "decisions": dict(row.decisions),
         "solves": row.solves,
@@ -121,9 +128,15 @@ def _row(row: Any) -> dict[str, Any]:
 
 
 def _table(title: str, rows: list[Any]) -> Table:
-    table = Table(title=title)
+    table = Table(
+        title=title,
+        caption="quantum price: the paper's is gate time × queries, with everything else free; the "
+        "audited one has every term. Rows with different ones do not compare.",
+        caption_justify="left",
+    )
     for heading, side in (
         ("policy", "left"),
+        ("quantum price", "left"),
         ("modelled seconds", "right"),
         ("quantum wins", "right"),
         ("solvers", "left"),
@@ -131,13 +144,14 @@ def _table(title: str, rows: list[Any]) -> Table:
     ):
         table.add_column(heading, justify=side)  # type: ignore[arg-type]
     for row in rows:
+        price = row.quantum_price or "none"
         if row.refusal is not None:
-            table.add_row(row.policy, "refused", "", row.refusal, "")
+            table.add_row(row.policy, price, "refused", "", row.refusal, "")
             continue
         seconds = "unknown" if row.seconds is None else f"{row.seconds:.4g}"
         if row.unpriced_steps:
             seconds += f" ({row.unpriced_steps} steps without a price)"
         won = "–" if row.share_won is None else f"{100 * row.share_won:.1f}% of steps"
         solvers = ", ".join(f"{name} {count}" for name, count in row.decisions.items())
-        table.add_row(row.policy, seconds, won, solvers, str(row.changed))
+        table.add_row(row.policy, price, seconds, won, solvers, str(row.changed))
     return table

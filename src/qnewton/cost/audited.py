@@ -15,6 +15,7 @@ from qnewton.cost.error_correction import Corrected, error_corrected
 from qnewton.cost.parts import Draft
 from qnewton.cost.queries import (
     JENNINGS_MIN_KAPPA,
+    QUERY_ALGORITHMS,
     logical_qubits,
     query_count,
 )
@@ -52,7 +53,8 @@ def audited_quote(
         dtype: dtype of the classical parts.
 
     Returns:
-        The quote of solver ``qsvt``; refused where κ or d is unknown, the machine is above
+        The quote of solver ``qsvt``, which is what runs here, named by the ``algorithm`` of the
+        query set; refused where κ or d is unknown, the machine is above
         threshold or lacks a figure, or a number overflows.
 
     Raises:
@@ -161,6 +163,7 @@ def _priced(
         return _refused(facts, hardware, audit, "the price exceeds the largest float64")
     return Quote(
         solver="qsvt",
+        algorithm=QUERY_ALGORITHMS[audit.query_set],
         machine="quantum",
         seconds=seconds,
         model=_model(audit),
@@ -278,6 +281,7 @@ def _assumptions(
 def _refused(facts: Facts, hardware: QuantumHardware, audit: Audit, reason: str) -> Quote:
     return Quote(
         solver="qsvt",
+        algorithm=QUERY_ALGORITHMS[audit.query_set],
         machine="quantum",
         seconds=None,
         model=_model(audit),

@@ -11,7 +11,7 @@ PAPER_EPSILON = 1e-12
 MINIMAL_ANCILLAS = 1
 """Fewest ancilla qubits that can block-encode a matrix that is not itself unitary."""
 
-_SOLVER = "qsvt"
+_SOLVER, _ALGORITHM = "qsvt", "jennings"
 _MODEL = "gate time × expected queries of Jennings et al. 2023 (paper, Algorithm 2)"
 _ASSUMPTIONS = (
     "priced by Jennings et al. 2023 (the paper's count); run as QSVT",
@@ -44,7 +44,8 @@ def paper_quote(
         bound: Method of the bound to price; the paper's is ``determinant``.
 
     Returns:
-        The quote of solver ``qsvt``, which is what runs here for it. Refused when the bound or d
+        The quote of solver ``qsvt``, which is what runs here for it, named ``jennings`` by its
+        ``algorithm``. Refused when the bound or d
         is not known, or when the bound, the count or the price overflows.
 
     Raises:
@@ -92,6 +93,7 @@ def paper_quote(
         return _refusal(hardware, reason, d, epsilon)
     return Quote(
         solver=_SOLVER,
+        algorithm=_ALGORITHM,
         machine="quantum",
         seconds=seconds,
         model=_MODEL,
@@ -157,6 +159,7 @@ def _bound(facts: Facts, method: str) -> tuple[float | None, str]:
 def _refusal(hardware: QuantumHardware, reason: str, d: int | None, epsilon: float) -> Quote:
     return Quote(
         solver=_SOLVER,
+        algorithm=_ALGORITHM,
         machine="quantum",
         seconds=None,
         model=_MODEL,

@@ -79,9 +79,12 @@ class Replayed:
 
     Attributes:
         policy: The policy.
+        quantum_price: Which price of the quantum solver it decided by: ``paper's`` or ``audited``;
+            ``None`` for a policy that asks for none.
         seconds: Modelled seconds of all steps; ``None`` where some step has no price, or their sum
             is beyond the largest float.
-        decisions: How often each solver was chosen for a system that was solved.
+        decisions: How often each solver was chosen for a system that was solved; the quantum one
+            by the algorithm that was priced.
         quantum_solves: Systems given to the quantum solver.
         solves: Systems solved.
         steps_won: Newton steps of which the quantum solver got at least one block.
@@ -92,6 +95,7 @@ class Replayed:
     """
 
     policy: str
+    quantum_price: str | None = None
     seconds: float | None = None
     decisions: Mapping[str, int] = field(default_factory=dict)
     quantum_solves: int = 0
@@ -159,7 +163,7 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
             charged[block.name] = _charges(block, decision)
             changed += decision.chosen != block.decision.chosen
             if block.attempts:
-                chosen[decision.chosen] += 1
+                chosen[quote.name] += 1
                 wins += quote.machine == "quantum"
         quantum += wins
         newton += any(block.attempts for block in record.blocks)
@@ -182,6 +186,7 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
         total += seconds.total
     return Replayed(
         policy=policy,
+        quantum_price=quantum_price(policy),
         seconds=total if not unpriced and total < math.inf else None,
         decisions=dict(chosen.most_common()),
         quantum_solves=quantum,
@@ -191,6 +196,13 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
         changed=changed,
         unpriced_steps=unpriced,
     )
+
+
+def quantum_price(policy: str) -> str | None:
+    """Return which price of the quantum solver a policy decides by: two that do not compare."""
+    if policy in ("classical", "classical-only"):
+        return None
+    return "audited" if policy == "hybrid" else "paper's"
 
 
 def _charges(block: BlockRecord, decision: Decision) -> tuple[Quote, ...]:

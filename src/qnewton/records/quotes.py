@@ -44,7 +44,8 @@ class Quote:
     """What one solver would cost on one machine, or why it was refused.
 
     Attributes:
-        solver: Name in the portfolio (``lu_inverse``, ``lu``, ``cholesky``, ``cg``, ``qsvt``…).
+        solver: Name in the portfolio of what would run (``lu_inverse``, ``cholesky``, ``cg``, …);
+            ``qsvt`` for the quantum solver, which is emulated as QSVT whatever was priced.
         machine: ``classical`` or ``quantum``.
         seconds: Modelled seconds, the sum of ``terms``; ``None`` when refused. What is no duration
             (NaN, infinite, below 0), computed or read from a file, becomes ``None``, and
@@ -55,6 +56,8 @@ class Quote:
         terms: The summands.
         assumptions: What had to be assumed, one sentence each.
         refused: Why there is no price; ``None`` when there is one.
+        algorithm: The quantum algorithm that was priced: ``jennings``, ``dalzell`` or ``costa``;
+            ``None`` for a classical solver, and in quotes of runs before it was recorded.
         query_count: The quantum solver's queries, when it is one.
         logical_qubits: Logical qubits, when it is a quantum solver.
         physical_qubits: Physical qubits under error correction, when that is priced.
@@ -77,6 +80,7 @@ class Quote:
     terms: tuple[PriceTerm, ...] = ()
     assumptions: tuple[str, ...] = ()
     refused: str | None = None
+    algorithm: str | None = None
     query_count: QueryCount | None = None
     logical_qubits: int | None = None
     physical_qubits: int | None = None
@@ -94,6 +98,11 @@ class Quote:
         if self.refused is None:
             object.__setattr__(self, "refused", f"{self.seconds} s is no price")
         object.__setattr__(self, "seconds", None)
+
+    @property
+    def name(self) -> str:
+        """The algorithm that was priced, or the solver where that is the same."""
+        return self.solver if self.algorithm is None else self.algorithm
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,12 @@ from qnewton.cost.queries.jennings import (
     logical_qubits,
 )
 from qnewton.cost.queries.qsvt import amplified, childs_kothari_somma_2017, sunderhauf_2025
-from qnewton.cost.queries.sets import QUERY_SETS, QuerySet, query_count
+from qnewton.cost.queries.sets import (
+    QUERY_ALGORITHMS,
+    QUERY_SETS,
+    QuerySet,
+    query_count,
+)
 
 __all__ = [
     "HHL_CONSTANT",
@@ -30,6 +35,7 @@ __all__ = [
     "JENNINGS_MIN_KAPPA",
     "JENNINGS_SUCCESS_SLOPE",
     "PROVEN_CONSTANT",
+    "QUERY_ALGORITHMS",
     "QUERY_SETS",
     "Q_NEWTON_SUCCESS_SLOPE",
     "SEEN_CONSTANT",

@@ -20,6 +20,14 @@ QUERY_SETS: Mapping[str, str] = {
 }
 """Every set with a line for people."""
 
+QUERY_ALGORITHMS: Mapping[str, str] = {
+    "paper": "jennings",
+    "rigorous": "dalzell",
+    "warm-start": "dalzell",
+    "optimistic": "costa",
+}
+"""The algorithm that each set counts, by its first author: what a quote is named after."""
+
 
 def query_count(
     query_set: str, *, alpha: float, kappa: float, epsilon: float, guess_factor: float = 1.0
