@@ -12,7 +12,7 @@ from typing import Any
 import altair as alt
 
 from qnewton.records import BlockRecord, QuantumHardware
-from qnewton.report.line_labels import LINE_HEIGHT, labels_of_lines
+from qnewton.report.line_labels import LINE_HEIGHT, with_labels
 from qnewton.report.quantities import seconds_text
 from qnewton.report.save import Picture, inline_data
 from qnewton.report.style import (
@@ -167,9 +167,8 @@ def break_even(
     height = max(_HEIGHT, _LABEL_ROOM * len(hardware))
     chart = dots
     if hardware:
-        lines, labels = _machine_layers(hardware, scale, (lowest, highest), height)
-        # The labels stand by pixels of their own: two scales of y.
-        chart = alt.layer(alt.layer(lines, dots), labels).resolve_scale(y="independent")
+        lines, ends = _machine_lines(hardware, scale, (lowest, highest), height)
+        chart = with_labels(alt.layer(lines, dots), ends, _WIDTH, height)
     chart = chart.properties(width=_WIDTH, height=height, title=_reading(hardware))
     return Picture(themed(chart), rows, _caption(policy or run.config.policy, points, rows))
 
@@ -223,10 +222,10 @@ def _by_mark(channel: Any, title: str, looks: Sequence[Look], values: Sequence[s
     )
 
 
-def _machine_layers(
+def _machine_lines(
     hardware: Sequence[QuantumHardware], scale: alt.Scale, exponents: tuple[int, int], height: float
-) -> tuple[Any, Any]:
-    """Return the machines' lines, and their leaders and labels in the margin."""
+) -> tuple[Any, list[tuple[float, tuple[str, str]]]]:
+    """Return the machines' lines, and the height and the label of each."""
     lowest, highest = exponents
     machines = sorted(hardware, key=lambda machine: -machine.gate_time_s.value)
     rows = [{"gate_time_s": m.gate_time_s.value, "hypothetical": m.hypothetical} for m in machines]
@@ -244,7 +243,7 @@ def _machine_layers(
         share = (highest - math.log10(gate_time)) / (highest - lowest)
         speed = seconds_text(gate_time) + ", hypothetical" * machine.hypothetical
         ends.append((height * share, (machine.name, speed)))
-    return lines, alt.layer(*labels_of_lines(ends, _WIDTH, height))
+    return lines, ends
 
 
 def _caption(policy: str, points: Sequence[BreakEven], rows: Sequence[dict[str, Any]]) -> str:

@@ -55,19 +55,17 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     return found
 
 
-def labels_of_lines(
-    lines: Sequence[tuple[float, Sequence[str]]], width: float, height: float
-) -> tuple[Any, Any]:
-    """Return leaders and labels for horizontal lines that end at the plot's right edge.
+def with_labels(
+    chart: Any, lines: Sequence[tuple[float, Sequence[str]]], width: float, height: float
+) -> Any:
+    """Return a chart with labels in its right margin, joined by leaders to horizontal lines.
 
     Args:
+        chart: The chart, the lines included.
         lines: For each the height of its end, px from the plot's top, and its label's lines of
             text.
         width: The plot's width, px.
         height: Its height, px; labels stay within it.
-
-    Returns:
-        Two layers: the leaders, and the labels.
 
     Raises:
         ValueError: If the labels do not fit.
@@ -95,7 +93,8 @@ def labels_of_lines(
         y=alt.Y("label_px:Q", scale=pixels, axis=None),
         text="text:N",
     )
-    return leaders, labels
+    # The labels stand by pixels, whatever the chart's own scale of y is.
+    return alt.layer(chart, alt.layer(leaders, labels)).resolve_scale(y="independent")
 
 
 def _mean(values: Sequence[float]) -> float:

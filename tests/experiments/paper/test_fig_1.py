@@ -1,6 +1,7 @@
 """Fig. 1 on the digits, at two levels and for a few steps."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,21 @@ def test_a_decline_above_the_threshold_contradicts_the_paper(
 def test_its_pictures_can_be_drawn(artifact: Artifact, tmp_path: Path) -> None:
     for name, picture in artifact.pictures.items():
         assert all(path.stat().st_size > 0 for path in save_chart(picture, tmp_path, name))
+
+
+def test_leaders_join_the_labels_of_lu_inversion_to_their_lines(artifact: Artifact) -> None:
+    panel = artifact.pictures["fig-1-right"].chart.to_dict()["vconcat"][0]
+    prices, (leaders, labels) = panel["layer"][0]["layer"], panel["layer"][1]["layer"]
+    rules = [layer for layer in prices if layer["mark"]["type"] == "rule"]
+    assert len(rules) == 2
+    assert "y2" in leaders["encoding"]
+    rows = (leaders.get("data") or panel["layer"][1]["data"])["values"]
+    low, high = (math.log10(end) for end in rules[0]["encoding"]["y"]["scale"]["domain"])
+    for rule, row in zip(rules, rows, strict=True):
+        (line,) = rule["data"]["values"]
+        assert row["text"] == ["LU inversion,", line["price"].removeprefix("LU, ")]
+        share = (high - math.log10(line["drawn_s"])) / (high - low)
+        assert row["line_px"] == pytest.approx(panel["height"] * share)
+        # Machines that exist: full lines.
+        assert "strokeDash" not in rule["mark"]
+    assert labels["encoding"]["y"]["field"] == "label_px"

@@ -272,3 +272,17 @@ def test_its_pictures_can_be_drawn(artifact: Artifact, tmp_path: Path) -> None:
     for name, picture in artifact.pictures.items():
         assert all(path.stat().st_size > 0 for path in save_chart(picture, tmp_path, name))
         assert "digits" in picture.caption
+
+
+def test_leaders_join_the_labels_of_the_break_even_to_their_lines(artifact: Artifact) -> None:
+    spec = artifact.pictures["table-3-bounds"].chart.to_dict()
+    rules = spec["layer"][0]["layer"][0]
+    leaders = spec["layer"][1]["layer"][0]
+    lines = rules["data"]["values"]
+    rows = (leaders.get("data") or spec["layer"][1]["data"])["values"]
+    assert len(lines) == 2
+    top = rules["encoding"]["y"]["scale"]["domain"][1]
+    for line, row in zip(lines, rows, strict=True):
+        assert row["text"] == ["break-even,", line["machine"]]
+        share = 1 - math.sqrt(line["log10_condition"] / top)
+        assert row["line_px"] == pytest.approx(spec["height"] * share)

@@ -12,6 +12,7 @@ from qnewton.experiments.paper.repricing import BOUNDS, HERE, PAPER_H100, Prices
 from qnewton.experiments.paper.shared_run import SharedRun
 from qnewton.experiments.paper.table_3_pictures import BOUND_LOOKS
 from qnewton.report import Picture
+from qnewton.report.line_labels import with_labels
 from qnewton.report.save import inline_data
 from qnewton.report.style import (
     BLACK,
@@ -27,9 +28,10 @@ from qnewton.report.style import (
 _CROSS = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"
 _ARROW_UP = "M-.4,1L.4,1L.4,0L1,0L0,-1L-1,0L-.4,0Z"
 
-_LU_LOOKS = {HERE: Look("LU inversion", BLUE), PAPER_H100: Look("LU inversion", BLACK, (6, 3))}
+_LU_LOOKS = {HERE: Look("LU inversion", BLUE), PAPER_H100: Look("LU inversion", BLACK)}
 _SHORT = {"determinant": "norm", "trace": "trace", "lanczos": "Lanczos"}
 
+_PRICES_HEIGHT = 230
 _TOP_DECADE = 15
 """Prices above 10 to this many seconds are drawn at the edge."""
 
@@ -253,25 +255,31 @@ def _prices_panel(rows: Sequence[dict[str, Any]], last: int) -> Any:
         legend=legend,
     )
     within = "datum.drawn_s === datum.modelled_seconds"
-    return alt.layer(
+    chart = alt.layer(
         *layers,
         marks.mark_point(size=45, opacity=1).encode(shape=shape).transform_filter(within),
         marks.mark_point(size=45, opacity=1, shape=_ARROW_UP).transform_filter(f"!({within})"),
-    ).properties(width=PLOT_WIDTH, height=230)
+    )
+    decade = _PRICES_HEIGHT / (_TOP_DECADE + 1 - lowest)
+    below_top = {
+        machine: _TOP_DECADE + 1 - math.log10(_lu_row(machine, rows)["drawn_s"])
+        for machine in _LU_LOOKS
+    }
+    ends = [(decade * k, ("LU inversion,", machine)) for machine, k in below_top.items()]
+    return with_labels(chart, ends, PLOT_WIDTH, _PRICES_HEIGHT).properties(
+        width=PLOT_WIDTH, height=_PRICES_HEIGHT
+    )
+
+
+def _lu_row(machine: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the price of LU inversion, which is the same at every step."""
+    return next(row for row in rows if row["price"] == f"LU, {machine}")
 
 
 def _lu_layer(machine: str, rows: Sequence[dict[str, Any]], y: alt.Y) -> Any:
     look = _LU_LOOKS[machine]
-    row = next(row for row in rows if row["price"] == f"LU, {machine}")
-    # LU inversion costs the same at every step.
-    mark = alt.Chart(inline_data([{**row, "text": f"LU inversion, {machine}"}]))
-    rule = mark.mark_rule(
-        color=look.color, strokeDash=list(look.dash) or [1, 0], strokeWidth=2
-    ).encode(y=y)
-    text = mark.mark_text(align="right", baseline="middle", dx=-4, dy=9).encode(
-        y=y, x=alt.value(PLOT_WIDTH), text="text:N"
-    )
-    return alt.layer(rule, text)
+    mark = alt.Chart(inline_data([_lu_row(machine, rows)]))
+    return mark.mark_rule(color=look.color, strokeWidth=2).encode(y=y)
 
 
 def _chosen_panel(chosen: Sequence[dict[str, Any]]) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 
 from qnewton.experiments.paper.hessian_snapshots import MASSES, Snapshot
 from qnewton.report import Picture
+from qnewton.report.line_labels import spread
 from qnewton.report.save import inline_data
 from qnewton.report.style import BLUE, GREEN, ORANGE, PLOT_WIDTH, VERMILLION, themed
 
@@ -107,14 +108,13 @@ def _panel(
         {"p": label, "median": float(np.median(counts))}
         for label, counts in zip(labels, snapshot.sparsity, strict=True)
     ]
-    at, free_from = [], 0.0
-    for entry in medians:
-        # Labels of near medians are pushed apart to the right; the lines stay where they are.
-        place = max(entry["median"] / limit * PLOT_WIDTH, free_from)
-        free_from = place + _LABEL_ROOM
-        at.append(
-            entry | {"label_at": place * limit / PLOT_WIDTH, "text": f"{entry['median']:,.0f}"}
-        )
+    wanted = [entry["median"] / limit * PLOT_WIDTH for entry in medians]
+    # Labels of near medians are pushed apart, in the color of their lines, which stay in place.
+    places = spread(wanted, _LABEL_ROOM, 0.0, PLOT_WIDTH)
+    at = [
+        entry | {"label_at": place * limit / PLOT_WIDTH, "text": f"{entry['median']:,.0f}"}
+        for entry, place in zip(medians, places, strict=True)
+    ]
     base = alt.Chart(inline_data(at))
     lines = base.mark_rule(strokeWidth=1.5, strokeDash=[4, 3]).encode(
         x=alt.X("median:Q", scale=x_scale), color=color

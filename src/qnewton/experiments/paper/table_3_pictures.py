@@ -18,6 +18,7 @@ from qnewton.experiments.paper.repricing import (
 from qnewton.experiments.paper.shared_run import SharedRun, reached
 from qnewton.experiments.paper.table_3_rows import PAPER_ROWS
 from qnewton.report import Picture
+from qnewton.report.line_labels import with_labels
 from qnewton.report.save import inline_data
 from qnewton.report.style import (
     BLACK,
@@ -41,6 +42,9 @@ BOUND_LOOKS = {
     "trace": Look(BOUNDS["trace"], ORANGE, (6, 3), "square"),
     "lanczos": Look(BOUNDS["lanczos"], GREEN, shape="triangle-up"),
 }
+
+
+_BOUNDS_HEIGHT = 250
 
 
 def tuning_picture(shared: SharedRun) -> Picture:
@@ -186,8 +190,14 @@ def bounds_picture(shared: SharedRun) -> Picture:
             legend=legend,
         )
     )
-    rules = [_limit(limits, y)]
-    chart = alt.layer(*rules, line, points).properties(width=PLOT_WIDTH - 30, height=250)
+    highest = math.sqrt(top * 1.08)
+    ends = [
+        (_BOUNDS_HEIGHT * (1 - math.sqrt(at) / highest), ("break-even,", name))
+        for name, at in limits
+    ]
+    chart = with_labels(
+        alt.layer(_limit(limits, y), line, points), ends, PLOT_WIDTH - 30, _BOUNDS_HEIGHT
+    ).properties(width=PLOT_WIDTH - 30, height=_BOUNDS_HEIGHT)
     caption = (
         f"κ of A = H + λI at every step of the Newton run of Table III ({shared.setup.workload}, "
         f"N = {block.n:,}, λ = {newton.config.options['damping']:g}, batch "
@@ -213,17 +223,7 @@ def _horizontal(
 
 def _limit(limits: Sequence[tuple[str, float]], y: alt.Y) -> Any:
     data = alt.Chart(inline_data([{"log10_condition": at, "machine": name} for name, at in limits]))
-    rules = data.mark_rule(color="#333333", strokeDash=[5, 4], strokeWidth=1.2).encode(y=y)
-    # One label for all: the lines of two machines can lie too close for two.
-    ordered = sorted(limits, key=lambda limit: -limit[1])
-    middle = sum(math.sqrt(at) for _, at in limits) / len(limits)
-    label = {"log10_condition": middle**2, "text": ["break-even", *(name for name, _ in ordered)]}
-    text = (
-        alt.Chart(inline_data([label]))
-        .mark_text(align="left", baseline="middle", dx=5, dy=-14, lineHeight=14)
-        .encode(y=y, x=alt.value(PLOT_WIDTH - 30), text="text:N")
-    )
-    return alt.layer(rules, text)
+    return data.mark_rule(color="#333333", strokeDash=[5, 4], strokeWidth=1.2).encode(y=y)
 
 
 def _one_two_five(low: float, high: float) -> list[float]:
