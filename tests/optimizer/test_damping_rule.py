@@ -2,10 +2,18 @@
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnewton.optimizer.damping_rule import first_strength, next_rule
+from qnewton.optimizer.damping_rule import (
+    Bounds,
+    Outcome,
+    ceiling,
+    first_strength,
+    next_rule,
+    usual_norm,
+)
 
 positive = st.floats(1e-12, 1e12)
 
@@ -14,15 +22,8 @@ positive = st.floats(1e-12, 1e12)
 def test_damping_falls_only_after_good_predictions(
     strength: float, radius: float, ratio: float, step_norm: float, clipped: bool
 ) -> None:
-    rule = next_rule(
-        strength,
-        radius,
-        ratio=ratio,
-        step_norm=step_norm,
-        clipped=clipped,
-        refused=False,
-        floor=0.0,
-    )
+    outcome = Outcome(ratio=ratio, step_norm=step_norm, clipped=clipped, share=0.5)
+    rule = next_rule(strength, radius, outcome)
     assert (rule.strength < strength) == (ratio > 0.75 and not clipped)
     # A step that reached past Δ had too little damping, however well it was predicted.
     assert (rule.strength > strength) == (ratio < 0.25 or (ratio > 0.75 and clipped))
@@ -32,26 +33,70 @@ def test_damping_falls_only_after_good_predictions(
         assert rule.radius <= radius
 
 
-@given(positive, positive)
-def test_below_rounding_nothing_changes(strength: float, radius: float) -> None:
-    rule = next_rule(
-        strength, radius, ratio=None, step_norm=0.0, clipped=False, refused=False, floor=0.0
-    )
+@given(positive, positive, st.sampled_from([None, 0.0, 0.4]))
+def test_below_rounding_nothing_changes(strength: float, radius: float, share: float) -> None:
+    rule = next_rule(strength, radius, Outcome(ratio=None, share=share))
     assert (rule.strength, rule.radius) == (strength, radius)
 
 
+@given(positive, positive)
+def test_below_rounding_a_damping_that_makes_the_step_short_falls(
+    strength: float, radius: float
+) -> None:
+    rule = next_rule(strength, radius, Outcome(ratio=None, share=0.999))
+    assert rule.strength < strength
+    assert rule.radius == radius
+    assert "falls" in rule.reason
+
+
+def test_a_damping_that_no_longer_changes_the_step_stays() -> None:
+    rule = next_rule(1e-6, 1.0, Outcome(ratio=1.0, step_norm=0.5, share=1e-5))
+    assert rule.strength == 1e-6
+    assert "stays" in rule.reason
+
+
 def test_a_loss_that_is_not_finite_grows_the_damping_tenfold() -> None:
-    rule = next_rule(
-        1.0, 1.0, ratio=-math.inf, step_norm=0.5, clipped=False, refused=False, floor=0.0
-    )
+    rule = next_rule(1.0, 1.0, Outcome(ratio=-math.inf, step_norm=0.5))
     assert (rule.strength, rule.radius) == (10.0, 0.25)
 
 
-def test_the_floor_holds() -> None:
-    rule = next_rule(1e-9, 1.0, ratio=1.0, step_norm=0.5, clipped=False, refused=False, floor=1e-9)
-    assert rule.strength == 1e-9
+def test_refusals_down_to_rounding_say_nothing_of_the_damping() -> None:
+    refused = Outcome(ratio=-3.0, refused=True)
+    assert next_rule(1.0, 1.0, refused).strength == 10.0
+    hidden = Outcome(ratio=-3.0, refused=True, noise=True)
+    assert next_rule(1.0, 1.0, hidden).strength == 1.0
 
 
-@given(st.floats(allow_nan=True, allow_infinity=True))
-def test_the_first_damping_is_positive_and_finite(curvature: float) -> None:
-    assert 0.0 < first_strength(curvature) < math.inf
+def test_a_system_that_nobody_solves_grows_the_damping() -> None:
+    assert next_rule(1.0, 1.0, Outcome(ratio=1.0, unsolved=True)).strength == 4.0
+
+
+def test_the_bounds_hold_and_are_named() -> None:
+    low = next_rule(1e-9, 1.0, Outcome(ratio=1.0, step_norm=0.5), Bounds(floor=1e-9))
+    assert low.strength == 1e-9
+    assert "floor" in low.reason
+    high = next_rule(1.0, 1.0, Outcome(ratio=-1.0), Bounds(ceiling=2.0))
+    assert high.strength == 2.0
+    assert "ceiling" in high.reason
+
+
+@given(
+    st.floats(allow_nan=True, allow_infinity=True), st.floats(allow_nan=True, allow_infinity=True)
+)
+def test_the_first_damping_is_positive_and_finite(curvature: float, otherwise: float) -> None:
+    assert 0.0 < first_strength(curvature, otherwise) < math.inf
+
+
+def test_the_ceiling_follows_the_present_gradient_and_curvature() -> None:
+    assert ceiling(2.0, 3.0, 1e-6) == pytest.approx(2e4)
+    assert ceiling(1e-9, 3.0, 1e-6) == 30.0
+    assert ceiling(1e300, 3.0, 1e-300) == math.inf
+    assert ceiling(2.0, 3.0, 0.0) == math.inf
+    assert ceiling(2.0, math.nan, 1e-6) == math.inf
+
+
+def test_one_gradient_out_of_proportion_is_forgotten() -> None:
+    usual = 1e20
+    for _ in range(30):
+        usual = usual_norm(usual, 1.0)
+    assert usual < 2.0

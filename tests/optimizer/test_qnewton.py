@@ -2,6 +2,8 @@
 
 import math
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -161,29 +163,33 @@ def test_blocks_solve_their_own_diagonal_block(blocks: Partition) -> None:
     assert sizes == {"full": [43], "layer": [25, 18], "tensor": [20, 5, 15, 3]}[blocks]
 
 
-@pytest.mark.parametrize("poison", ["loss", "gradient", "curvature"])
-def test_a_step_with_a_nan_changes_nothing_and_says_why(poison: str) -> None:
+def poisoned(
+    optimizer: QNewton, model: nn.Module, loss: Callable[[], torch.Tensor], poison: str
+) -> torch.Tensor:
+    optimizer.zero_grad()
+    value = loss()
+    if poison == "loss":
+        value = value * float("nan")
+    if poison == "curvature":
+        # d²/dx² of |x|^1.5 at 0 is infinite, its value and slope are 0.
+        weight = next(model.parameters())
+        value = value + (weight - weight.detach()).abs().pow(1.5).sum()
+    value.backward()
+    if poison == "gradient":
+        first = next(model.parameters())
+        assert first.grad is not None
+        first.grad[0, 0] = float("inf")
+    return value
+
+
+@pytest.mark.parametrize(
+    ("poison", "damping"), [("loss", "auto"), ("gradient", "auto"), ("curvature", 1.0)]
+)
+def test_a_step_with_a_nan_changes_nothing_and_says_why(poison: str, damping: Any) -> None:
     model, loss = make_problem()
-    optimizer = QNewton(model, blocks="full", calibration=CALIBRATION)
+    optimizer = QNewton(model, blocks="full", calibration=CALIBRATION, damping=damping)
     start = flat(model)
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        value = loss()
-        if poison == "loss":
-            value = value * float("nan")
-        if poison == "curvature":
-            # d²/dx² of |x|^1.5 at 0 is infinite, its value and slope are 0.
-            weight = next(model.parameters())
-            value = value + (weight - weight.detach()).abs().pow(1.5).sum()
-        value.backward()
-        if poison == "gradient":
-            first = next(model.parameters())
-            assert first.grad is not None
-            first.grad[0, 0] = float("inf")
-        return value
-
-    optimizer.step(closure)
+    optimizer.step(lambda: poisoned(optimizer, model, loss, poison))
     assert torch.equal(flat(model), start)
     record = optimizer.records[-1]
     assert record.skipped is not None

@@ -63,8 +63,8 @@ def modelled_seconds(
 
     Returns:
         Seconds by stage; ``None`` if a part is unknown: flops that nobody counted, a survey
-        without its products, a charged quote that was refused, a step that met negative
-        curvature (it solved more than once, or decomposed a block).
+        without its products, a charged quote that was refused, a step with work that nobody
+        quoted (it met negative curvature, or fell back to the gradient).
 
     Raises:
         ValueError: If the calibration lacks a rate, a block has no charge, or a fact's name is
@@ -92,7 +92,7 @@ def modelled_seconds(
             f"no survey fact is called {sorted(unknown)[0]!r}; the facts are "
             f"{', '.join(get_args(SurveyFact))}"
         )
-    if record.met_negative_curvature:
+    if record.has_unpriced_work:
         return None
     forward_backward = _gemm(calibration, record.forward_backward_flops, dtype)
     curvature = [

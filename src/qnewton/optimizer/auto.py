@@ -12,25 +12,30 @@ from qnewton.curvature import Curvature, Evaluation, Kind
 from qnewton.operators import DenseOperator, LinearSystem, NegatedOperator, SymmetricOperator
 from qnewton.operators.scaling import safe_norm
 from qnewton.optimizer.clock import StageClock
-from qnewton.optimizer.damping_rule import GROWTH, first_strength, next_rule
+from qnewton.optimizer.damping_rule import GROWTH, Bounds, Outcome, next_rule
+from qnewton.optimizer.damping_state import begin_step, present_ceiling, present_floor
+from qnewton.optimizer.movable import movable_systems, scaled_operator
 from qnewton.optimizer.newton import NOTHING_FOUND, NewtonUpdate
-from qnewton.optimizer.quadratic import QuadraticModel
+from qnewton.optimizer.proposals import (
+    Proposal,
+    Terms,
+    eigenvector_proposal,
+    gradient_proposal,
+    newton_proposal,
+)
 from qnewton.optimizer.replicas import AveragedOperator, Replicas
 from qnewton.optimizer.trial import TrialLoss
 from qnewton.optimizer.tries import Tries
 from qnewton.optimizer.update import NOT_APPLIED, Applied
 from qnewton.records import DampingRecord
-from qnewton.survey.lowest import SMALL, lowest_pair
+from qnewton.survey.lowest import SMALL, LowestPair, lowest_pair
 
 _ROUNDINGS = 8.0  # units in the loss's last place that count as rounding
 _SHIFTS = 6  # how often λ is raised above a negative eigenvalue before the step is given up
 _MOST_SUBSPACE = 16  # blocks whose directions are put together by cross terms
-_FLAT = 1e-4  # ‖g‖ against the usual, below which a point may be a saddle
-_AWAY = 1e-2  # share of Δ from a saddle whose gradient counts as usual
+_FLAT = 1e-3  # ‖g‖ against the usual, below which a point may be a saddle
+_LOOK_AGAIN = 10  # steps from one look for a saddle that found none to the next
 _MOST_WAIT = 64  # steps on the convex matrix between looks at the Hessian
-
-_BEGINNING = {"exact_from": 0, "exact_wait": 1, "saddle_from": 0}
-"""Steps at which the Hessian, and a stationary point, are looked at again; as a run begins."""
 
 Solve = Callable[[list[LinearSystem], float, float], NewtonUpdate]
 
@@ -42,7 +47,7 @@ class Judged:
     Attributes:
         found: The blocks, their records, and the directions.
         applied: What was done to the parameters.
-        record: How it was judged; ``None`` if there was no direction to judge.
+        record: How it was judged; ``None`` where nothing may move.
         skipped: Why nothing was changed.
     """
 
@@ -83,66 +88,41 @@ class SelfDampedStep:
     def take(self) -> Judged:
         """Solve, try, and move the parameters or put them back.
 
-        Raises:
-            FloatingPointError: If the curvature is not finite.
+        Whatever numbers come up, there is a step to judge: where the systems have no usable
+        solution it goes along -g.
         """
         parameters = self.curvature.parameters
         # The loss that the trials judge is not clipped; the right-hand side may be.
         gradient = self.sign * self.evaluation.loss_gradient(parameters)
-        for name, beginning in _BEGINNING.items():
-            self.counters.setdefault(name, beginning)
-        kind, negative = self._kind(), None
+        asked = self.sign * self.evaluation.gradient(parameters)
+        if not any(self.lengths.values()):
+            return Judged(NOTHING_FOUND, NOT_APPLIED, None, "every lr is 0, so nothing may move")
+        eps = torch.finfo(gradient.dtype).eps
+        rounding = _ROUNDINGS * eps * abs(self.evaluation.judged_loss)
+        kind = self._kind()
         model = self._quadratic(kind)
         with self.clock.stage("curvature"):
-            self._begin(gradient, model, parameters)
-        strength = float(self.counters["damping"])
-        found = self._solved(kind, strength)
-        if found.indefinite is not None:
-            negative = found.indefinite
-            kind, found, strength = self._without_negative_curvature(kind, found, strength)
-            model = self._quadratic(kind)
-        elif any(a.solver == "absolute" for b in found.blocks for a in b.attempts):
-            negative = "a factorisation met it; eigenvalues are taken by their size"
-        if found.update is None:
-            self.counters["damping"] = strength * GROWTH
-            return Judged(found, NOT_APPLIED, None, found.failure or found.indefinite)
-        directions, lengths = self._directions(found, parameters)
-        with self.clock.stage("update"):
-            asked = self.sign * self.evaluation.gradient(parameters)
-            quadratic = QuadraticModel.of(directions, gradient, model, asked)
-        coefficients = quadratic.minimiser(strength) * lengths
+            begin_step(self.counters, gradient, model, parameters)
+            most = present_ceiling(self.counters, gradient, model, rounding, self.seed)
+        strength = min(float(self.counters["damping"]), most)
         radius = float(self.counters["radius"])
-        norm = quadratic.norm(coefficients)
-        clipped = norm > radius
-        if clipped:
-            coefficients = coefficients * (radius / norm)
-        rounding = self._rounding()
-        step = (quadratic.directions.double() @ coefficients).to(gradient.dtype)
-        predicted = quadratic.change(coefficients)
-        before = self.sign * self.evaluation.judged_loss
-        bends = None
-        if -predicted <= rounding or self._is_flat(gradient):
-            bends = self._look_for_negative_curvature(gradient, radius, predicted)
-        if bends is not None:
-            candidates, curved, negative = bends
-            slope = [float(gradient.double() @ c.double()) for c in candidates]
-            tries = Tries(parameters, self.loss, before, candidates, slope, [curved, curved])
-        else:
-            slope_along = float(quadratic.slope @ coefficients)
-            bend = float(coefficients @ quadratic.curvature @ coefficients)
-            tries = Tries(parameters, self.loss, before, [step], [slope_along], [bend])
+        solved = self._solve_somehow(kind, strength)
+        found, strength = solved.found, solved.strength
+        if solved.kind != kind:
+            kind, model = solved.kind, self._quadratic(solved.kind)
+        terms = Terms(gradient, asked, model, strength, radius, self._flat_lengths())
+        with self.clock.stage("update"):
+            proposal, failure = self._proposal(terms, found)
+        proposals = [proposal]
+        if -proposal.predicted <= rounding or self._is_flat(gradient):
+            proposals = [*self._away_from_saddle(terms, proposal.predicted), proposal]
         self.evaluation.release()
         with self.clock.stage("update"):
-            tries.run(rounding)
-        rule = next_rule(
-            strength,
-            radius,
-            ratio=tries.ratio,
-            step_norm=tries.step_norm,
-            clipped=clipped,
-            refused=tries.length == 0.0,
-            floor=float(self.counters["damping_floor"]),
-        )
+            proposal, tries, count = self._first_that_descends(proposals, rounding)
+        moves = eps * math.hypot(*(safe_norm(p.detach()) for p in parameters))
+        outcome = _outcome(tries, proposal, rounding, moves)
+        bounds = Bounds(present_floor(proposal.candidates[0], proposal.bends[0]), most)
+        rule = next_rule(strength, radius, outcome, bounds)
         self.counters["damping"], self.counters["radius"] = rule.strength, rule.radius
         met = self.trial.error
         record = DampingRecord(
@@ -154,12 +134,16 @@ class SelfDampedStep:
             predicted=tries.predicted,
             actual=tries.actual,
             ratio=tries.ratio if tries.ratio is None or math.isfinite(tries.ratio) else None,
-            tries=tries.count,
-            products=quadratic.directions.shape[1],
+            tries=count,
+            products=proposal.products,
             length=tries.length,
-            clipped=clipped,
-            negative_curvature=negative,
+            clipped=proposal.clipped,
+            negative_curvature=proposal.note or solved.negative,
             reason=rule.reason if met is None else f"{rule.reason}; a trial ended in {met}",
+            origin=proposal.origin,
+            failure=failure,
+            floor=bounds.floor,
+            ceiling=bounds.ceiling if math.isfinite(bounds.ceiling) else None,
         )
         if tries.length == 0.0:
             skipped = "no length tried lowers the loss"
@@ -167,11 +151,10 @@ class SelfDampedStep:
             return Judged(found, NOT_APPLIED, record, skipped)
         taken = tries.taken
         norms = safe_norm(taken), safe_norm(gradient)
-        # Each in its own unit, since the products of very long vectors leave the range.
-        inner = -float(
-            (taken.double() / (norms[0] or 1.0)) @ (gradient.double() / (norms[1] or 1.0))
-        )
-        cosine = inner if norms[0] and norms[1] else None
+        cosine = None
+        if norms[0] and norms[1]:
+            units = taken.double() / norms[0], gradient.double() / norms[1]
+            cosine = -float(units[0] @ units[1])
         return Judged(found, Applied(norms[0], cosine, finite=True), record, None)
 
     def loss(self) -> float:
@@ -183,7 +166,9 @@ class SelfDampedStep:
         return self.sign * value
 
     def _kind(self) -> Kind:
-        convex = self.curvature.kind == "hessian" and self.counters["exact_from"] > self._step
+        convex = (
+            self.curvature.kind == "hessian" and self.counters.get("exact_from", 0) > self._step
+        )
         return "ggn" if convex else self.curvature.kind
 
     @property
@@ -208,36 +193,25 @@ class SelfDampedStep:
         operator = DenseOperator(system.operator.dense())
         return operator if self.sign > 0 else NegatedOperator(operator)
 
-    def _begin(
-        self, gradient: Tensor, model: SymmetricOperator, parameters: Sequence[Tensor]
-    ) -> None:
-        if self.counters.get("damping") is not None:
-            return
-        norm = safe_norm(gradient)
-        along = 0.0
-        if norm > 0.0:
-            unit = gradient / norm
-            along = float(unit.double() @ (model @ unit).double())
-        size = math.hypot(*(safe_norm(p.detach()) for p in parameters))
-        strength = first_strength(along)
-        radius = max(1.0, size)
-        # A run may begin next to a saddle: then the Hessian tells what a gradient would be away.
-        self.counters["usual_gradient"] = max(norm, _AWAY * abs(along) * radius)
-        self.counters["damping"] = strength
-        self.counters["damping_floor"] = strength * torch.finfo(gradient.dtype).eps
-        self.counters["radius"] = radius
-
     def _solved(self, kind: Kind, strength: float) -> NewtonUpdate:
-        with self.clock.stage("curvature"):
-            systems = self.curvature.systems(self.evaluation, kind)
-        if self.replicas is not None:
-            systems = self.replicas.average_curvature(systems)
-        return self.solve(systems, strength, self._forcing())
+        try:
+            with self.clock.stage("curvature"):
+                systems = self.curvature.systems(self.evaluation, kind)
+            if self.replicas is not None:
+                systems = self.replicas.average_curvature(systems)
+            return self.solve(movable_systems(systems, self.lengths), strength, self._forcing())
+        except FloatingPointError as error:
+            return NewtonUpdate(failure=str(error))
 
-    def _without_negative_curvature(
-        self, kind: Kind, found: NewtonUpdate, strength: float
-    ) -> tuple[Kind, NewtonUpdate, float]:
-        """Solve with the Gauss-Newton matrix if there is one, else with λ above -λ_min."""
+    def _solve_somehow(self, kind: Kind, strength: float) -> "_Solved":
+        """Solve at λ, and where that meets negative curvature in another way."""
+        found = self._solved(kind, strength)
+        if found.indefinite is None:
+            negative = None
+            if any(a.solver == "absolute" for b in found.blocks for a in b.attempts):
+                negative = "a factorisation met it; eigenvalues are taken by their size"
+            return _Solved(found, kind, strength, negative)
+        negative = found.indefinite
         if kind == "hessian" and self.evaluation.outputs:
             try:
                 convex = self._solved("ggn", strength)
@@ -249,16 +223,45 @@ class SelfDampedStep:
                 wait = min(2 * int(self.counters["exact_wait"]), _MOST_WAIT)
                 self.counters["exact_wait"] = wait
                 self.counters["exact_from"] = self._step + wait
-                return "ggn", convex, strength
-        with self.clock.stage("survey"):
-            lowest = lowest_pair(self._surveyed(kind), self.seed)
-        strength = max(GROWTH * strength, -2.0 * lowest.value)
+                return _Solved(convex, "ggn", strength, negative)
+        lowest = self._lowest(kind)
+        least = 0.0 if lowest is None else -2.0 * lowest.value
+        strength = max(GROWTH * strength, least)
         for _ in range(_SHIFTS):
             found = self._solved(kind, strength)
             if found.indefinite is None:
                 break
             strength *= GROWTH
-        return kind, found, strength
+        return _Solved(found, kind, strength, negative)
+
+    def _proposal(self, terms: Terms, found: NewtonUpdate) -> tuple[Proposal, str | None]:
+        """Return the step to judge, and why it is along -g if it is."""
+        failure = found.failure or found.indefinite
+        if found.update is not None:
+            made = newton_proposal(terms, *self._directions(found, self.curvature.parameters))
+            if isinstance(made, Proposal):
+                return made, None
+            failure = made
+        return gradient_proposal(terms), failure or "no block has a direction"
+
+    def _flat_lengths(self) -> Tensor:
+        """Return β of every unknown, shape [N], float64."""
+        pieces = [
+            p.new_full((p.numel(),), self.lengths[id(p)], dtype=torch.float64)
+            for p in self.curvature.parameters
+        ]
+        return torch.cat(pieces)
+
+    def _lowest(self, kind: Kind) -> LowestPair | None:
+        """Return the lowest eigenpair of B·H·B, B = min(β, 1); ``None`` where nobody can tell."""
+        lengths = self._flat_lengths().clamp(max=1.0)
+        try:
+            with self.clock.stage("survey"):
+                return lowest_pair(scaled_operator(self._surveyed(kind), lengths), self.seed)
+        except (ValueError, ArithmeticError, RuntimeError):
+            # Not finite, eigenvalues that do not converge, or a loss without a Hessian (it may
+            # have the Gauss-Newton matrix that the run uses): nothing is known of its signs.
+            return None
 
     def _directions(
         self, found: NewtonUpdate, parameters: Sequence[Tensor]
@@ -301,25 +304,76 @@ class SelfDampedStep:
     def _is_flat(self, gradient: Tensor) -> bool:
         return safe_norm(gradient) <= _FLAT * float(self.counters["usual_gradient"])
 
-    def _rounding(self) -> float:
-        eps = torch.finfo(self.curvature.parameters[0].dtype).eps
-        return _ROUNDINGS * eps * abs(self.evaluation.judged_loss)
-
-    def _look_for_negative_curvature(
-        self, gradient: Tensor, radius: float, predicted: float
-    ) -> tuple[list[Tensor], float, str] | None:
-        """Return ±Δ·v along the lowest eigenvector where it promises more than the step does."""
+    def _away_from_saddle(self, terms: Terms, predicted: float) -> list[Proposal]:
+        """Return ±Δ·v along the lowest eigenvector if it promises more than the step does."""
         if self._step < int(self.counters["saddle_from"]):
-            return None
-        with self.clock.stage("survey"):
-            lowest = lowest_pair(self._surveyed("hessian"), self.seed)
-        if not lowest.negative or radius**2 * lowest.value / 2 >= predicted:
-            self.counters["saddle_from"] = self._step + 10
-            return None
-        downhill = -1.0 if float(gradient @ lowest.vector) > 0 else 1.0
-        along = downhill * radius * lowest.vector
-        said = (
-            f"stationary, but the Hessian curves down ({lowest.value:.3g} against a norm of "
-            f"{lowest.norm:.3g}): a step along its lowest eigenvector"
+            return []
+        lowest = self._lowest("hessian")
+        if lowest is not None and lowest.negative:
+            away = eigenvector_proposal(terms, lowest)
+            if away.bends[0] / 2 < predicted:
+                return [away]
+        self.counters["saddle_from"] = self._step + _LOOK_AGAIN
+        return []
+
+    def _first_that_descends(
+        self, proposals: Sequence[Proposal], rounding: float
+    ) -> tuple[Proposal, Tries, int]:
+        """Take the first proposal of which some length lowers the loss.
+
+        Returns:
+            That proposal, or the last one; what its lengths came to; how often the loss was
+            evaluated in all.
+        """
+        before = self.sign * self.evaluation.judged_loss
+        proposal, *others = proposals
+        tries = self._tried(proposal, before, rounding)
+        count = tries.count
+        while others and tries.length == 0.0:
+            # Along an eigenvector the model promised more than there is.
+            self.counters["saddle_from"] = self._step + _LOOK_AGAIN
+            proposal, *others = others
+            tries = self._tried(proposal, before, rounding)
+            count += tries.count
+        return proposal, tries, count
+
+    def _tried(self, proposal: Proposal, before: float, rounding: float) -> Tries:
+        tries = Tries(
+            self.curvature.parameters,
+            self.loss,
+            before,
+            proposal.candidates,
+            proposal.slopes,
+            proposal.bends,
         )
-        return [along, -along], radius**2 * lowest.value, said
+        tries.run(rounding if proposal.certain else 0.0)
+        return tries
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """What came of the systems, with which curvature and λ, and what negative curvature met."""
+
+    found: NewtonUpdate
+    kind: Kind
+    strength: float
+    negative: str | None
+
+
+def _outcome(tries: Tries, proposal: Proposal, rounding: float, moves: float) -> Outcome:
+    """Return what λ learns from a step; ``moves`` is the shortest one that moves a parameter."""
+    refused = tries.length == 0.0
+    noise = False
+    if refused and tries.actual is not None and tries.predicted is not None:
+        # The shortest length is so short that only rounding can have changed the loss there.
+        shortest = tries.shortest * safe_norm(proposal.candidates[0])
+        noise = -tries.predicted <= rounding or tries.actual == 0.0 or shortest <= moves
+    return Outcome(
+        ratio=tries.ratio,
+        step_norm=tries.step_norm,
+        clipped=proposal.clipped,
+        refused=refused,
+        unsolved=proposal.origin == "gradient" and proposal.certain,
+        share=proposal.share,
+        noise=noise,
+    )

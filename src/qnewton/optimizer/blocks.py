@@ -1,9 +1,11 @@
 """One block through one step: treat, survey, quote, decide, solve, and the record of it."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+from numpy.linalg import LinAlgError
 from torch import Tensor
 
 from qnewton.cost import lanczos_products
@@ -31,8 +33,8 @@ from qnewton.records import (
 from qnewton.scheduler.policy import decide
 from qnewton.scheduler.portfolio import Candidate, Market, candidates, quotes
 from qnewton.scheduler.routes import planned_facts, price_routes
-from qnewton.solvers import SOLVED, Solution
-from qnewton.solvers.classical import solve_absolute
+from qnewton.solvers import SOLVED, Solution, SolveStats
+from qnewton.solvers.classical import judge, relative_residual, solve_absolute
 from qnewton.survey import survey, survey_low_rank
 from qnewton.survey.budget import thrifty_products
 from qnewton.treatment import damp, prune
@@ -188,7 +190,11 @@ def prepare_block(
     offers = price(facts, block_market, formed)
     if definite and policy == "classical":
         offers = tuple(_unless_blind(offer) for offer in offers)
-    priced = routed and any(o.seconds is not None and o.machine == "classical" for o in offers)
+        if facts.earlier is not None and facts.earlier.failed and not _has_price(offers):
+            # Nothing else is left, so who missed the tolerance is looked at again.
+            facts = replace(facts, earlier=replace(facts.earlier, failed=()))
+            offers = tuple(_unless_blind(o) for o in price(facts, block_market, formed))
+    priced = routed and _has_price(offers)
     decided = formed or priced
     decision = decide(policy, offers) if decided else _by_products(policy, offers, system.n)
     record = BlockRecord(
@@ -242,27 +248,33 @@ def solve_block(
             continue
         asked = market if limit is None else replace(market, max_products=limit)
         ready = prepared.for_solver(candidate, clock)
-        start = time.perf_counter()
         with clock.stage("solve"):
-            solution = candidate.run(ready, record.facts, asked)
-        attempts.append(_attempt(name, solution, time.perf_counter() - start))
+            solution, attempt = _tried(
+                name, lambda c=candidate, r=ready, m=asked: c.run(r, record.facts, m)
+            )
+            if solution.outcome == SOLVED and candidate.machine == "classical":
+                solution, attempt = _checked(solution, attempt, ready, market.tolerance)
+        attempts.append(attempt)
         if not definite:
-            if solution.outcome == "solved":
+            if solution.outcome == SOLVED:
                 return solution.direction, replace(record, attempts=tuple(attempts))
             continue
         x = solution.direction
         if solution.outcome == NOT_DEFINITE or (x is not None and _climbs(x, system.rhs)):
             attempts[-1] = replace(attempts[-1], outcome=NOT_DEFINITE)
             break
-        descends = name == "cg" and limit is None
-        if x is not None and (solution.outcome == "solved" or descends):
+        # Only for want of products: whatever else went wrong, the iterate tells nothing.
+        out_of_products = solution.stats.products >= asked.max_products
+        descends = name == "cg" and limit is None and out_of_products
+        if x is not None and (solution.outcome == SOLVED or descends):
             return x, replace(record, attempts=tuple(attempts))
     if definite and prepared.formed and system.n <= ABSOLUTE_LIMIT:
-        start = time.perf_counter()
         with clock.stage("solve"):
-            solution = solve_absolute(system.operator, system.rhs, market.tolerance)
-        attempts.append(_attempt("absolute", solution, time.perf_counter() - start))
-        if solution.outcome == "solved":
+            solution, attempt = _tried(
+                "absolute", lambda: solve_absolute(system.operator, system.rhs, market.tolerance)
+            )
+        attempts.append(attempt)
+        if solution.outcome == SOLVED:
             return solution.direction, replace(record, attempts=tuple(attempts))
     return None, replace(record, attempts=tuple(attempts))
 
@@ -272,6 +284,10 @@ def _forming_is_priced(system: LinearSystem) -> bool:
     record = system.curvature
     held = isinstance(system.operator, DenseOperator)
     return held or (record is not None and record.forming_flops is not None)
+
+
+def _has_price(offers: Sequence[Quote]) -> bool:
+    return any(offer.seconds is not None and offer.machine == "classical" for offer in offers)
 
 
 def _unless_blind(offer: Quote) -> Quote:
@@ -339,14 +355,46 @@ def _check_finite(matrix: Tensor, name: str) -> None:
         raise FloatingPointError(f"the curvature of block {name!r} is not finite")
 
 
-def _attempt(name: str, solution: Solution, seconds: float) -> Attempt:
-    return Attempt(
+def _tried(name: str, run: Callable[[], Solution]) -> tuple[Solution, Attempt]:
+    """Run a solver; one that raises over its numbers has failed, and its attempt says how."""
+    start, raised = time.perf_counter(), None
+    try:
+        solution = run()
+    except (ArithmeticError, RuntimeError, LinAlgError) as error:
+        raised = type(error).__name__
+        first_line = (str(error).strip().splitlines() or ["no message"])[0]
+        outcome = f"raised {raised}: {first_line}"
+        solution = Solution(None, outcome, SolveStats(solver=name))
+    attempt = Attempt(
         solver=name,
         outcome=solution.outcome,
         residual=solution.stats.residual,
         products=solution.stats.products,
         condition=solution.stats.condition,
         definiteness=solution.stats.definiteness,
-        measured_seconds=seconds,
+        measured_seconds=time.perf_counter() - start,
         quantum=solution.stats.quantum,
+        raised=raised,
     )
+    return solution, attempt
+
+
+def _checked(
+    solution: Solution, attempt: Attempt, system: LinearSystem, tolerance: float
+) -> tuple[Solution, Attempt]:
+    """Hold what a solver calls solved against the true residual.
+
+    Where the matrix is only multiplied with, a residual that the solver states is believed: a
+    product there costs as much as a solver's own, and the solvers share the code that measures it.
+    """
+    x, residual = solution.direction, solution.stats.residual
+    if x is None or not torch.isfinite(x).all():
+        residual, outcome = None, "not finite"
+    else:
+        held = isinstance(system.operator, DenseOperator | SparseOperator | LowRankOperator)
+        if held or residual is None:
+            residual = relative_residual(system.operator, x, system.rhs)
+        outcome = judge(residual, tolerance, system.operator.dtype)
+    if outcome == SOLVED:
+        return solution, replace(attempt, residual=residual)
+    return replace(solution, outcome=outcome), replace(attempt, outcome=outcome, residual=residual)

@@ -52,7 +52,7 @@ def step_record(
         blocks=blocks,
         damping=damping,
     )
-    if record.met_negative_curvature or evaluation.forward_backward_flops is None:
+    if record.has_unpriced_work or evaluation.forward_backward_flops is None:
         return record  # no stage without its work, no price for the step
     charged = own_charges(record)
     modelled = modelled_seconds(

@@ -4,14 +4,68 @@ import math
 from dataclasses import dataclass
 
 GROWTH = 4.0
-"""λ's factor after a step the model did not predict."""
+"""λ's factor after a step the model did not predict, or whose system nobody could solve."""
 
 FAILURE_GROWTH = 10.0
 """λ's factor after a step that could not be taken, or a loss that is not finite."""
 
+ENOUGH = 1e-3
+"""Share ‖λx‖/‖g‖ below which a smaller λ would not change the step x."""
+
 _FIRST_SHARE = 0.1  # of the curvature along the gradient, for the first λ
 _RADIUS_GROWTH = 2.0
 _CLIPPED_GROWTH = 2.0
+_UNSEEN = 0.2  # λ's factor where it is the reason that a step cannot be seen in the loss
+_ABOVE_NORM = 10.0  # a λ this many times ‖H‖ leaves nothing of H in the step
+_SEEN = 100.0  # roundings of the loss that a step has to be worth, for ρ to mean something
+_LEARNED = 0.2  # weight of the newest gradient in the usual one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a step came to.
+
+    Attributes:
+        ratio: ρ of the first length tried; ``None`` below rounding; -inf for a loss that is not
+            finite.
+        step_norm: Length of the step taken.
+        clipped: Whether Δ cut it.
+        refused: Whether no length was taken.
+        unsolved: Whether no solver had a direction at this λ, so that the step is a damped
+            gradient.
+        share: ‖λx‖/‖g‖ of the step x that the systems gave: what λ leaves of the residual of the
+            undamped system. ``None`` if there is no x.
+        noise: Whether the lengths that were refused went down to changes that rounding hides.
+    """
+
+    ratio: float | None
+    step_norm: float = 0.0
+    clipped: bool = False
+    refused: bool = False
+    unsolved: bool = False
+    share: float | None = None
+    noise: bool = False
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Between which λ means something.
+
+    Attributes:
+        floor: Below it, λ is lost in the rounding of H.
+        ceiling: Above it, H is lost beside λ, and the step in the rounding of the loss, so that
+            no step can tell whether λ is too large.
+    """
+
+    floor: float = 0.0
+    ceiling: float = math.inf
+
+    def clamp(self, strength: float) -> float:
+        """Return the nearest λ between the bounds."""
+        return max(min(strength, self.ceiling), self.floor)
+
+
+_SHORTEST, _LONGEST = 1e-300, 1e300
 
 
 @dataclass(frozen=True)
@@ -29,58 +83,109 @@ class Rule:
     reason: str
 
 
-def first_strength(curvature_along_gradient: float) -> float:
+def first_strength(curvature_along_gradient: float, otherwise: float = 1.0) -> float:
     """Return the first λ: a tenth of |gᵀHg|/gᵀg, whatever the units of the loss.
 
     Args:
         curvature_along_gradient: gᵀHg/gᵀg.
+        otherwise: λ where that is zero or not finite: ‖g‖/Δ gives a step of length Δ.
 
     Example:
-        >>> first_strength(-20.0), first_strength(0.0)
-        (2.0, 1.0)
+        >>> first_strength(-20.0), first_strength(0.0, otherwise=3.0)
+        (2.0, 3.0)
     """
-    found = _FIRST_SHARE * abs(curvature_along_gradient)
-    return found if 0.0 < found < math.inf else 1.0
+    for found in (_FIRST_SHARE * abs(curvature_along_gradient), otherwise):
+        if 0.0 < found < math.inf:
+            return found
+    return 1.0
 
 
-def next_rule(
-    strength: float,
-    radius: float,
-    *,
-    ratio: float | None,
-    step_norm: float,
-    clipped: bool,
-    refused: bool,
-    floor: float,
-) -> Rule:
+def ceiling(gradient_norm: float, curvature_norm: float, rounding: float) -> float:
+    """Return the largest λ that a step can tell from a larger one.
+
+    At a λ far above ‖H‖ the step is -g/λ and promises ‖g‖²/2λ. Where the loss cannot show that
+    beside its rounding there is no evidence that λ has to be so large; nor does H need it, if λ
+    is above ‖H‖.
+
+    Args:
+        gradient_norm: ‖g‖.
+        curvature_norm: ‖H‖, or an estimate.
+        rounding: Smallest change of the loss that is no rounding.
+
+    Example:
+        >>> ceiling(gradient_norm=2.0, curvature_norm=3.0, rounding=1e-6)
+        20000.0
+    """
+    by_curvature = _ABOVE_NORM * curvature_norm
+    if rounding <= 0.0 or not math.isfinite(by_curvature):
+        return math.inf
+    try:
+        return max(gradient_norm / (2.0 * _SEEN * rounding) * gradient_norm, by_curvature)
+    except OverflowError:
+        return math.inf
+
+
+def usual_norm(usual: float, latest: float) -> float:
+    """Return the usual size of the gradient after one more: a geometric mean that forgets.
+
+    One batch far out of the ordinary moves it by a fifth of its distance, and is forgotten as fast.
+
+    Example:
+        >>> round(usual_norm(1.0, 1e5), 6), usual_norm(1.0, 0.0)
+        (10.0, 1.0)
+    """
+    if not (0.0 < latest < math.inf):
+        return usual
+    if not (0.0 < usual < math.inf):
+        return latest
+    return math.exp((1 - _LEARNED) * math.log(usual) + _LEARNED * math.log(latest))
+
+
+def next_rule(strength: float, radius: float, outcome: Outcome, bounds: Bounds = Bounds()) -> Rule:
     """Return the next λ and Δ.
 
-    λ falls where the model predicts well (ρ > 0.9: to a fifth; ρ > ¾: to a half), and grows
-    fourfold where it does not (ρ < ¼); tenfold where no length lowers the loss. Δ is at most half
-    the step after a bad prediction, at least twice the step after a good one.
+    λ falls where the model predicts well (ρ > 0.9: to a fifth; ρ > ¾: to a half) and λ still
+    shortens the step, and grows fourfold where it does not (ρ < ¼); tenfold where no length lowers
+    the loss. Where rounding hides what the step did, λ falls if it is what made the step short,
+    and stays otherwise. Δ is at most half the step after a bad prediction, at least twice the
+    step after a good one.
 
     Args:
         strength: λ.
         radius: Δ.
-        ratio: ρ of the first length tried; ``None`` below rounding; -inf for a loss that is not
-            finite.
-        step_norm: Length of the step taken.
-        clipped: Whether Δ cut it.
-        refused: Whether no length was taken.
-        floor: Smallest λ: below it, λ is lost in the rounding of H.
+        outcome: What the step came to.
+        bounds: Smallest and largest λ.
 
     Reference: Marquardt 1963; Conn, Gould and Toint, Trust-Region Methods, 17.1; Martens 2010.
 
     Example:
-        >>> next_rule(1.0, 4.0, ratio=0.95, step_norm=1.0, clipped=False, refused=False,
-        ...           floor=1e-9).strength
+        >>> next_rule(1.0, 4.0, Outcome(ratio=0.95, step_norm=1.0, share=0.5)).strength
         0.2
     """
-    if refused:
+    rule = _unbounded(strength, radius, outcome)
+    found = bounds.clamp(rule.strength)
+    if found == rule.strength:
+        return Rule(found, _finite(rule.radius), rule.reason)
+    which = "ceiling" if found < rule.strength else "floor"
+    reason = f"{rule.reason}, to its {which} of {found:.3g}"
+    return Rule(found, _finite(rule.radius), reason)
+
+
+def _unbounded(strength: float, radius: float, outcome: Outcome) -> Rule:
+    ratio, step_norm = outcome.ratio, outcome.step_norm
+    if outcome.refused and outcome.noise:
+        return Rule(
+            strength, radius, "no length tried lowers the loss beyond its rounding, so λ stays"
+        )
+    if outcome.refused:
         grown = strength * FAILURE_GROWTH
         return Rule(grown, radius / GROWTH, "no length tried lowers the loss, so λ grows tenfold")
+    if outcome.unsolved:
+        return Rule(
+            strength * GROWTH, radius, "no solver has a direction at this λ, so it grows fourfold"
+        )
     if ratio is None:
-        return Rule(strength, radius, "the change of the loss is below rounding, so λ stays")
+        return _unseen(strength, radius, outcome)
     if ratio < 0.25:
         factor = GROWTH if math.isfinite(ratio) else FAILURE_GROWTH
         shorter = min(radius, step_norm / 2) if step_norm > 0 else radius
@@ -89,15 +194,33 @@ def next_rule(
         )
     if ratio <= 0.75:
         return Rule(strength, radius, f"ρ = {ratio:.2f} lies between ¼ and ¾, so λ stays")
-    if clipped:
+    longer = max(radius, _RADIUS_GROWTH * step_norm)
+    if outcome.clipped:
         return Rule(
             strength * _CLIPPED_GROWTH,
-            max(radius, _RADIUS_GROWTH * step_norm),
+            longer,
             f"ρ = {ratio:.2f} is above ¾, but the step reached past Δ, so both grow twofold",
         )
+    if outcome.share is not None and outcome.share <= ENOUGH:
+        return Rule(
+            strength,
+            longer,
+            f"ρ = {ratio:.2f} is above ¾, and λ no longer changes the step, so it stays",
+        )
     factor = 0.2 if ratio > 0.9 else 0.5
-    return Rule(
-        max(strength * factor, floor),
-        max(radius, _RADIUS_GROWTH * step_norm),
-        f"ρ = {ratio:.2f} is above ¾, so λ falls ×{factor:g}",
-    )
+    return Rule(strength * factor, longer, f"ρ = {ratio:.2f} is above ¾, so λ falls ×{factor:g}")
+
+
+def _unseen(strength: float, radius: float, outcome: Outcome) -> Rule:
+    if outcome.share is not None and outcome.share > 0.5:
+        return Rule(
+            strength * _UNSEEN,
+            radius,
+            "the change of the loss is below rounding because λ makes the step short, so λ falls "
+            f"×{_UNSEEN:g}",
+        )
+    return Rule(strength, radius, "the change of the loss is below rounding, so λ stays")
+
+
+def _finite(radius: float) -> float:
+    return min(max(radius, _SHORTEST), _LONGEST)

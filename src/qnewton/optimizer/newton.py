@@ -110,8 +110,8 @@ def newton_update(
             formed = system.n <= max_dense
             left = earlier(system.name)
             if definite and left is not None:
-                # λ has moved since, and with it the signs.
-                left = dataclasses.replace(left, definiteness=None)
+                # λ has moved since, and with it the signs, and who can reach the tolerance.
+                left = dataclasses.replace(left, definiteness=None, failed=())
             prepared = prepare_block(
                 system,
                 settings,

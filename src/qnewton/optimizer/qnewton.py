@@ -60,8 +60,9 @@ class QNewton(ContractOptimizer):
 
     Each step solves one symmetric system a block. The scheduler asks every solver of its
     portfolio for a quote and the policy chooses; what was measured, quoted, chosen and done is
-    in :attr:`records`. A step whose loss, gradient, curvature or direction is not finite changes
-    no parameter and says why in its record.
+    in :attr:`records`. A step whose loss or gradient is not finite changes no parameter and says
+    why in its record. Where the curvature or a direction is not finite, so does one whose λ is a
+    number, and one that sets its λ takes a damped step along -g instead.
 
     Args:
         params: A module, or parameters, named ones, or parameter groups. Without a module the
@@ -539,10 +540,7 @@ class QNewton(ContractOptimizer):
                 seed=self.seed + counters["step"],
                 clock=clock,
             )
-            try:
-                judged = step.take()
-            except FloatingPointError as error:
-                judged = Judged(NOTHING_FOUND, NOT_APPLIED, None, str(error))
+            judged = step.take()
             self._trials_need_graph = trial.needs_graph
         evaluation.release()
         self.records.append(

@@ -30,6 +30,7 @@ class Tries:
         ratio: ρ of the first length tried; ``None`` if none was, -inf for a loss not finite.
         step_norm: ‖taken‖₂.
         length: The share of the candidate that was taken; 0 if none was.
+        shortest: The last length that was tried.
         count: Evaluations of the loss.
 
     Example:
@@ -57,6 +58,7 @@ class Tries:
         self.actual: float | None = None
         self.ratio: float | None = None
         self.step_norm = self.length = 0.0
+        self.shortest = 1.0
         self.count = 0
 
     def run(self, rounding: float) -> None:
@@ -80,6 +82,7 @@ class Tries:
             return
         length, actual = 1.0, math.inf
         for _ in range(MOST_TRIES):
+            self.shortest = length
             for which in range(len(self._candidates)):
                 predicted = self._change(which, length)
                 if predicted >= 0.0 <= self._slopes[which]:
@@ -87,7 +90,7 @@ class Tries:
                 self._move(base, which, length)
                 actual = self._loss() - self._before
                 self.count += 1
-                ratio = actual / predicted if math.isfinite(actual) else -math.inf
+                ratio = actual / predicted if math.isfinite(actual) and predicted else -math.inf
                 if self.ratio is None:
                     self.ratio = ratio
                 self.predicted = predicted

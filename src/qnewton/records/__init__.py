@@ -1,7 +1,7 @@
 """Frozen, torch-free records: what is measured, priced, decided and done in a step."""
 
 from qnewton.records.codec import decode, encode
-from qnewton.records.damping import DampingRecord
+from qnewton.records.damping import DampingRecord, Origin
 from qnewton.records.facts import (
     Definiteness,
     EarlierFacts,
@@ -44,6 +44,7 @@ __all__ = [
     "MeasuredSeconds",
     "MetricRecord",
     "ModelledSeconds",
+    "Origin",
     "Phase",
     "PriceTerm",
     "QuantumHardware",

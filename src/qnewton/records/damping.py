@@ -1,6 +1,10 @@
 """How a step with self-setting damping was judged, and what became of λ and the trust radius."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Origin = Literal["newton", "gradient", "eigenvector"]
+"""What a step goes along: the solution of the systems, -g, or the lowest eigenvector."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,12 @@ class DampingRecord:
         negative_curvature: Where negative curvature was seen, and what was made of it; ``None``
             when none was seen.
         reason: Why λ grew, fell or stayed.
+        origin: What the step goes along. ``gradient`` is the way out where no solver had a usable
+            direction: a step along -g, damped and judged like any other.
+        failure: Why there was no usable direction; ``None`` when there was one.
+        floor: Smallest λ that rounding leaves something of, as of this step; ``None`` in records
+            of older versions.
+        ceiling: Largest λ whose step the loss could tell from none; ``None`` where there is none.
     """
 
     strength: float
@@ -41,3 +51,13 @@ class DampingRecord:
     clipped: bool
     negative_curvature: str | None
     reason: str
+    origin: Origin = "newton"
+    failure: str | None = None
+    floor: float | None = None
+    ceiling: float | None = None
+
+    @property
+    def at_bound(self) -> bool:
+        """Whether the next λ is the smallest or the largest that means anything."""
+        low = self.floor is not None and self.next_strength <= self.floor
+        return low or (self.ceiling is not None and self.next_strength >= self.ceiling)

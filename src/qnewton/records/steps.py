@@ -111,6 +111,7 @@ class Attempt:
         condition: The condition number that a Krylov solver's own coefficients showed.
         definiteness: What the solver proved of A.
         quantum: The quantum solver's own figures, when it was one.
+        raised: The exception that ended it, by its name; ``None`` when it came back.
     """
 
     solver: str
@@ -121,6 +122,7 @@ class Attempt:
     condition: Estimate | None = None
     definiteness: Definiteness | None = None
     quantum: QuantumStats | None = None
+    raised: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,6 +258,24 @@ class StepRecord:
     def met_negative_curvature(self) -> bool:
         """Whether it solved more than once, or decomposed a block, to turn it into descent."""
         return self.damping is not None and self.damping.negative_curvature is not None
+
+    @property
+    def has_unpriced_work(self) -> bool:
+        """Whether it did work that no quote prices.
+
+        A step that met negative curvature solved more than once; one that fell back to the
+        gradient may have; and a solver outside the portfolio has no quote.
+        """
+        fell_back = self.damping is not None and self.damping.failure is not None
+        return (
+            self.met_negative_curvature
+            or fell_back
+            or any(
+                block.decision.quote(attempt.solver) is None
+                for block in self.blocks
+                for attempt in block.attempts
+            )
+        )
 
 
 def _strengths(blocks: Sequence[BlockRecord]) -> str:
