@@ -274,14 +274,19 @@ def test_batch_and_flops_come_from_convolutions_too(data):
     assert evaluation.forward_backward_flops == 6 * 8 * (2 * 2 * 3 + 4 * 2)
 
 
-def test_batch_and_flops_are_unknown_where_nothing_tells(data):
+def test_work_is_counted_from_the_graph_where_layers_do_not_tell_it(data):
     net = nn.Sequential(nn.ConvTranspose1d(1, 2, 2), nn.Flatten(), nn.Linear(10, 2)).double()
     x, y = data(8, 4, 2)
     evaluation = Curvature(net).evaluate(lambda: nn.functional.cross_entropy(net(x[:, None]), y))
-    assert (evaluation.batch, evaluation.forward_backward_flops) == (8, None)
+    assert evaluation.batch == 8
+    # A transposed convolution spreads each of its outputs' places, an upper bound where its input
+    # is a constant.
+    assert evaluation.forward_backward_flops == 6 * 8 * (2 * 5 * 2 * 2 + 10 * 2)
     free = nn.Parameter(torch.ones(2))
     evaluation = Curvature([free], blocks="tensor").evaluate(lambda: (free**2).sum())
-    assert (evaluation.batch, evaluation.forward_backward_flops) == (None, None)
+    assert (evaluation.batch, evaluation.forward_backward_flops) == (None, 0.0)
+    assert evaluation.work is not None
+    assert evaluation.work.operations == 3  # a power, a sum, and the copy that is differentiated
 
 
 def test_calls_without_gradient_are_not_recorded(problem):

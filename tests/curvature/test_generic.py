@@ -39,7 +39,9 @@ def test_a_quadratic_gives_its_matrix():
     torch.testing.assert_close(system.rhs, -(matrix @ x.detach()))
     assert system.curvature is not None
     assert system.curvature.route == "generic"
-    assert system.curvature.forming_flops is None
+    # x A x: two products with a vector, forward and backward; a row differentiates both again.
+    assert system.curvature.product_flops == 2 * 6 * (5 * 5 + 5)
+    assert system.curvature.forming_flops == 5 * system.curvature.product_flops
 
 
 def test_more_rows_than_one_chunk():

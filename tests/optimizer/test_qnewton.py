@@ -202,12 +202,25 @@ def test_a_step_with_a_nan_changes_nothing_and_says_why(poison: str, damping: An
 def test_an_indefinite_system_falls_back_from_cholesky_and_records_both() -> None:
     # 200 unknowns: well below that the calibration's C·N³ makes LU inversion the cheapest quote.
     weight = nn.Parameter(torch.ones(200, dtype=torch.float64))
-    optimizer = QNewton([weight], damping=0.0, calibration=CALIBRATION)
+    # A damping relative to the largest entry has the entries formed before anybody is chosen.
+    optimizer = QNewton([weight], damping=0.0, damping_scale="max-abs", calibration=CALIBRATION)
     optimizer.step(lambda: weight[:100].square().sum() - weight[100:].square().sum())
     attempts = optimizer.records[-1].blocks[0].attempts
     assert attempts[0].solver == "cholesky"
     assert attempts[0].outcome == "not positive definite"
     assert attempts[-1].outcome == "solved"
+    assert torch.allclose(weight, torch.zeros(200, dtype=torch.float64), atol=1e-12)
+
+
+def test_an_indefinite_system_known_by_products_is_solved_without_its_entries() -> None:
+    weight = nn.Parameter(torch.ones(200, dtype=torch.float64))
+    optimizer = QNewton([weight], damping=0.0, calibration=CALIBRATION)
+    optimizer.step(lambda: weight[:100].square().sum() - weight[100:].square().sum())
+    attempts = optimizer.records[-1].blocks[0].attempts
+    assert [(a.solver, a.outcome) for a in attempts] == [
+        ("cg", "not positive definite"),
+        ("minres", "solved"),
+    ]
     assert torch.allclose(weight, torch.zeros(200, dtype=torch.float64), atol=1e-12)
 
 

@@ -256,3 +256,40 @@ def test_prices_by_shape_are_those_made_anew():
         anew = price_routes(facts, replace(known, calibration=unknown), may_form=True)
         assert price_routes(facts, known, may_form=True) == anew
     assert len(known.calibration.memo) == 3
+
+
+def test_a_route_that_spent_twice_its_quoted_work_goes_over_to_the_next():
+    # A product costs a tenth of what a factorisation with its forming does.
+    facts = known_by_products(500, 2e8, 2e7)
+    earlier = EarlierFacts(step=7, tolerance=1e-6, cg_products=30)
+    offer = by_solver(price_routes(replace(facts, earlier=earlier), market(), True))["cg"]
+    assert (offer.products, offer.max_products) == (30, 60)
+    # Without entries there is no other route, so nothing to go over to.
+    offer = by_solver(price_routes(replace(facts, earlier=earlier), market(), False))["cg"]
+    assert (offer.products, offer.max_products) == (30, None)
+
+
+def test_a_route_is_not_given_up_for_one_that_costs_more_than_it_has_spent():
+    facts = known_by_products(500, 1e9, 1e6)
+    earlier = EarlierFacts(step=7, tolerance=1e-6, cg_products=4)
+    offers = by_solver(price_routes(replace(facts, earlier=earlier), market(), True))
+    offer = offers["cg"]
+    assert offer.max_products is not None
+    assert offer.max_products > 2 * offer.products
+    each = offer.seconds / (offer.products + 1)
+    others = [o.seconds for o in offers.values() if o.seconds is not None and o.solver != "cg"]
+    assert offer.max_products * each <= 1.01 * min(others)
+
+
+def test_rows_by_double_backward_are_priced_in_batches_of_a_graph():
+    def forming(rows: int, operations: int) -> float:
+        by_rows = {"forming_flops": 1e6, "forming_rows": rows, "forming_rows_flops": 1e6}
+        facts = Facts(n=500, representation="products", product_operations=operations, **by_rows)
+        offer = by_solver(price_routes(facts, market(), True))["cholesky"]
+        return next(term.seconds for term in offer.terms if term.name == "forming")
+
+    # As many operations take no longer in one batch than in a smaller one, but longer in two.
+    assert forming(32, 11) == pytest.approx(forming(8, 11))
+    assert forming(64, 11) > 1.5 * forming(32, 11)
+    # A graph of ten times as many operations takes ten times the start of each.
+    assert forming(64, 110) > 5 * forming(64, 11)

@@ -41,8 +41,13 @@ KERNELS: dict[str, Kernel] = {
     "gram": Kernel("flops", has_overhead=True),
     # All of a solve by Woodbury's identity but its factor: products, residual, refinement.
     "woodbury_solve": Kernel("N·k per solve", has_overhead=True),
-    # A product with a curvature by double backward: what autograd takes beside its operations.
+    # Passes through an autograd graph of OPERATIONS_A_CALL operations: the loss and its gradient,
+    # a product with a curvature by double backward, and ROWS_A_CALL such products in one batch.
+    "forward_backward": Kernel("flops", has_overhead=True),
     "curvature_product": Kernel("flops", has_overhead=True),
+    "curvature_rows": Kernel("flops", has_overhead=True),
+    # A product with a Hessian whose derivatives by sample are there.
+    "closed_form_product": Kernel("flops", has_overhead=True),
     # U(Uᵀv) and UᵀU of a factor that keeps a network's layers apart.
     "factor_product": Kernel("flops", has_overhead=True),
     "factor_gram": Kernel("flops", has_overhead=True),
@@ -51,8 +56,38 @@ KERNELS: dict[str, Kernel] = {
     # One pass over a vector or matrix.
     "elementwise": Kernel("entries", has_overhead=True),
     "sort": Kernel("entries·log2(entries)", has_overhead=True),
+    "eigen": Kernel("N^3", has_overhead=True),
 }
 """Every kernel a classical price is made of."""
+
+OPERATIONS_A_CALL = 11
+"""Operations in the graph of the network that passes are timed on, 2 linear layers and a tanh.
+
+A graph of m operations starts as many as m/11 such passes.
+"""
+
+ROWS_A_CALL = 32
+"""Rows of a matrix that are differentiated in one batch."""
+
+
+def graph_calls(operations: int | None, passes: float = 1.0) -> float:
+    """Return the calls of a kernel that ``passes`` through a graph are worth, one at least each.
+
+    Example:
+        >>> graph_calls(33, passes=2), graph_calls(5), graph_calls(None)
+        (6.0, 1.0, 1.0)
+    """
+    return passes * max(1.0, (operations or 0) / OPERATIONS_A_CALL)
+
+
+def rows_calls(rows: int, operations: int | None) -> float:
+    """Return the calls of ``curvature_rows`` that so many rows take, 32 in a batch.
+
+    Example:
+        >>> rows_calls(33, 11)
+        2.0
+    """
+    return graph_calls(operations, math.ceil(rows / ROWS_A_CALL))
 
 
 def cubic_work(n: int) -> float:
@@ -99,7 +134,7 @@ def price(
     work: float,
     dtype: str = "float32",
     *,
-    calls: int = 1,
+    calls: float = 1,
     as_timed: bool = False,
 ) -> float:
     """Price work on a classical kernel, in equal calls: calls · t(work / calls).
@@ -113,7 +148,7 @@ def price(
         kernel: A key of :data:`KERNELS`.
         work: Total work of all calls, in the kernel's unit.
         dtype: ``float32`` or ``float64``.
-        calls: How often the kernel is started.
+        calls: How often the kernel is started; a part of one counts as that part.
         as_timed: Follow the timings of the paper's C·N³, too.
 
     Returns:
@@ -145,7 +180,7 @@ def price(
     return seconds_of(fit, work, calls, as_timed)
 
 
-def seconds_of(fit: KernelFit, work: float, calls: int = 1, as_timed: bool = False) -> float:
+def seconds_of(fit: KernelFit, work: float, calls: float = 1, as_timed: bool = False) -> float:
     """Return what :func:`price` does, of a fit at hand and work that is known to be sound."""
     follows = as_timed or KERNELS[fit.kernel].has_overhead
     if not follows or len(curve := fit.curve) < 2:

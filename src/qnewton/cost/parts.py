@@ -3,7 +3,14 @@
 import math
 from dataclasses import dataclass, field, replace
 
-from qnewton.cost.kernels import matvec_work, missing_fit, seconds_of
+from qnewton.cost.kernels import (
+    graph_calls,
+    matvec_work,
+    missing_fit,
+    price,
+    rows_calls,
+    seconds_of,
+)
 from qnewton.records import Calibration, Definiteness, Facts, PriceTerm, Quote
 
 FORMING = "forming"
@@ -42,6 +49,11 @@ class Draft:
     assumptions: list[str] = field(default_factory=list)
     refused: str | None = None
 
+    @property
+    def seconds(self) -> float:
+        """The sum of the terms so far."""
+        return math.fsum(term.seconds for term in self.terms)
+
     def refuse(self, reason: str) -> None:
         """Keep the first reason why there is no price."""
         self.refused = self.refused or reason
@@ -52,7 +64,7 @@ class Draft:
         kernel: str,
         work: float | None,
         *,
-        calls: int = 1,
+        calls: float = 1,
         unknown: str = "",
         as_timed: bool = False,
     ) -> None:
@@ -79,7 +91,17 @@ class Draft:
             self.add(FORMING, "elementwise", float(facts.n) ** 2)
             return
         unknown = "the operations that form the entries: nobody counted them"
-        self.add(FORMING, "gemm", facts.forming_flops, unknown=unknown)
+        if not facts.forming_rows or not self.timed("curvature_rows"):
+            self.add(FORMING, "gemm", facts.forming_flops, unknown=unknown)
+            return
+        calls = rows_calls(facts.forming_rows, facts.product_operations)
+        seconds = price(
+            self.calibration, "curvature_rows", facts.forming_rows_flops, self.dtype, calls=calls
+        )
+        rest = (facts.forming_flops or 0.0) - facts.forming_rows_flops
+        if rest > 0.0:
+            seconds += price(self.calibration, "gemm", rest, self.dtype)
+        self.terms.append(PriceTerm(name=FORMING, seconds=seconds))
 
     def add_products(self, count: int) -> None:
         """Add ``count`` products with A as it is held."""
@@ -89,7 +111,8 @@ class Draft:
         elif facts.representation == "sparse":
             self._add_sparse_products(count)
         elif facts.product_flops is not None:
-            self.add("products", self._product_kernel(), count * facts.product_flops, calls=count)
+            calls = graph_calls(facts.product_operations, count)
+            self.add("products", self._product_kernel(), count * facts.product_flops, calls=calls)
         elif facts.representation == "low-rank":
             # U and Uᵀ, N·k entries each, are read as a dense matrix is.
             columns = factor_columns(facts)
@@ -107,7 +130,8 @@ class Draft:
     def _product_kernel(self) -> str:
         """Return the kernel of a product that is known by its operations."""
         if self.facts.representation == "products":
-            return "curvature_product"
+            closed = self.facts.product_operations is None and self.timed("closed_form_product")
+            return "closed_form_product" if closed else "curvature_product"
         return "factor_product" if self.timed("factor_product") else "gemm"
 
     def _add_sparse_products(self, count: int) -> None:

@@ -9,7 +9,8 @@ With L the loss, θ the parameters, f the model's output and J = ∂f/∂θ:
 Networks of linear and convolution layers have closed forms of derivatives through activations
 and matrix products (``layered``); everything else comes from automatic differentiation
 (``generic``), if need be of single rows only (``mixed``). Which one a block uses is decided at
-every step by comparing one random product (``probe``), and recorded.
+every step by comparing one random product (``probe``), and recorded; what was rejected is
+remembered (``route_memory``).
 """
 
 from qnewton.curvature.blocks import Block, Partition, partition
@@ -18,8 +19,10 @@ from qnewton.curvature.curvature import Curvature, Kind, systems
 from qnewton.curvature.fisher import Reduction
 from qnewton.curvature.hessian import HessianOperator
 from qnewton.curvature.parts import together
+from qnewton.curvature.route_memory import USUAL_PRODUCTS, RouteMemory
 
 __all__ = [
+    "USUAL_PRODUCTS",
     "Block",
     "Curvature",
     "Evaluation",
@@ -27,6 +30,7 @@ __all__ = [
     "Kind",
     "Partition",
     "Reduction",
+    "RouteMemory",
     "partition",
     "systems",
     "together",

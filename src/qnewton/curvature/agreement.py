@@ -1,10 +1,14 @@
 """When two computations of the same derivative agree."""
 
+import math
+
 import torch
 from torch import Tensor
 
 # Far above the rounding of sums over samples, far below any term that one of the two lacks.
 LIMIT = {torch.float32: 1e-4, torch.float64: 1e-9}
+# A difference of as many limits is no rounding: the structure is another.
+_BEYOND_ROUNDING = 10.0
 # The same vectors at every step: a resumed run then takes the same routes as an uninterrupted one.
 _SEED = 20240500252
 
@@ -18,6 +22,16 @@ def difference(found: Tensor, expected: Tensor) -> float:
     """
     error = float((found - expected).norm())
     return 0.0 if error == 0.0 else error / max(float(expected.norm()), 1e-300)
+
+
+def beyond_rounding(off: float, limit: float) -> bool:
+    """Return whether a difference tells that the structure is another, at this step and later.
+
+    Example:
+        >>> beyond_rounding(0.2, 1e-4), beyond_rounding(2e-4, 1e-4)
+        (True, False)
+    """
+    return _BEYOND_ROUNDING * limit < off < math.inf
 
 
 def random_like(example: Tensor, size: torch.Size | tuple[int, ...], draw: int = 0) -> Tensor:

@@ -13,6 +13,7 @@ from qnewton.curvature.generic import GradientGraph
 from qnewton.curvature.outputs import RecordedOutput, output_recorder
 from qnewton.curvature.patches import Layer, LayerCall
 from qnewton.curvature.signals import SignalRecorder
+from qnewton.curvature.work import GraphWork, graph_work
 
 Closure = Callable[[], Any]
 
@@ -32,8 +33,8 @@ class Evaluation:
             for a parameter the loss does not reach.
         calls: Passes through linear and convolution layers, in the order they ran.
         batch: Leading dimension of the first such layer's input, if it ran once.
-        forward_backward_flops: Operations of one forward and backward pass, 6·n·T·in·out a
-            layer; ``None`` when other layers own trainable parameters, or none was seen.
+        work: That of one forward and backward pass, counted from the graph of the loss, such as
+            6·n·T·in·out operations a linear layer; ``None`` without a graph.
         outputs: What the model's calls returned, if they were to be recorded.
         returned: What the closure returned; a tensor without its graph, which a list of losses
             would keep alive.
@@ -53,7 +54,7 @@ class Evaluation:
     gradients: tuple[Tensor | None, ...]
     calls: tuple[LayerCall, ...] = ()
     batch: int | None = None
-    forward_backward_flops: float | None = None
+    work: GraphWork | None = None
     outputs: tuple[RecordedOutput, ...] = ()
     returned: Any = None
     loss_gradients: tuple[Tensor | None, ...] = ()
@@ -71,6 +72,11 @@ class Evaluation:
         A closure may return another number, as one that differentiates a share of its loss does.
         """
         return self.loss if self.differentiated is None else self.differentiated
+
+    @property
+    def forward_backward_flops(self) -> float | None:
+        """Operations of one forward and backward pass, of its products and convolutions."""
+        return None if self.work is None else self.work.flops
 
     def gradient_graph(self) -> GradientGraph:
         """Return the gradient with its graph, the same at every call until :meth:`release`.
@@ -176,9 +182,7 @@ def evaluate(
         gradients=gradients,
         calls=tuple(calls),
         batch=_batch(calls),
-        forward_backward_flops=(
-            recorder.flops if recorder is not None and curvature else _flops(calls, parameters)
-        ),
+        work=graph_work(root) if curvature and root is not None else None,
         outputs=tuple(seen),
         returned=returned.detach() if isinstance(returned, Tensor) else returned,
         loss_gradients=tuple(backward.gradients) if backward.seen else gradients,
@@ -209,7 +213,7 @@ def _shares(
             root=one.root,
             calls=calls,
             batch=_batch(calls),
-            forward_backward_flops=_flops(calls, whole.parameters),
+            work=graph_work(one.root),
             outputs=whole.outputs[one.outputs.start : one.outputs.stop],
             by_signals=False,
         )
@@ -327,10 +331,3 @@ def _batch(calls: Sequence[LayerCall]) -> int | None:
     if sum(call.layer is calls[0].layer for call in calls) > 1:
         return None
     return calls[0].input.shape[0]
-
-
-def _flops(calls: Sequence[LayerCall], parameters: Sequence[Tensor]) -> float | None:
-    seen = {id(p) for call in calls for p in call.layer.parameters()}
-    if not calls or any(id(parameter) not in seen for parameter in parameters):
-        return None
-    return float(sum(6 * call.output.numel() * call.inputs for call in calls))

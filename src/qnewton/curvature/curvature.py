@@ -1,6 +1,5 @@
 """From a model and a closure to one linear system per block."""
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal, get_args
@@ -19,9 +18,9 @@ from qnewton.curvature.output_loss import OutputLoss
 from qnewton.curvature.outputs import single_output
 from qnewton.curvature.parts import shares_of_one_mean, sum_of_systems
 from qnewton.curvature.patches import layers_of
+from qnewton.curvature.route_memory import RouteMemory
 from qnewton.operators import (
     LinearSystem,
-    LowRankOperator,
     MatrixFreeOperator,
     SymmetricOperator,
     weighted_sum,
@@ -30,7 +29,8 @@ from qnewton.records import CurvatureRecord
 
 Kind = Literal["hessian", "ggn", "fisher"]
 
-_PASSES_A_PRODUCT = 4.0  # forward and backward passes that a product by double backward takes
+
+_ONE_PASS = "one-pass"  # all blocks at once
 
 
 class Curvature:
@@ -151,12 +151,18 @@ class Curvature:
         self._loops = evaluation.shares
         return evaluation
 
-    def systems(self, evaluation: Evaluation, kind: Kind | None = None) -> list[LinearSystem]:
+    def systems(
+        self,
+        evaluation: Evaluation,
+        kind: Kind | None = None,
+        memory: RouteMemory | None = None,
+    ) -> list[LinearSystem]:
         """Return A x = -g of every block; the right-hand side is -``.grad`` after the closure.
 
         Args:
             evaluation: From :meth:`evaluate` of this object, with ``curvature=True``.
             kind: Another kind of curvature than this object's, of the same evaluation.
+            memory: What earlier steps found of the routes, and this one may add to.
 
         Raises:
             ValueError: If the evaluation holds no graph, the loss is not twice differentiable,
@@ -173,25 +179,23 @@ class Curvature:
             )
         if evaluation.parts:
             weights = [weight for weight, _ in evaluation.parts]
-            parts = [self.systems(part, kind) for _, part in evaluation.parts]
+            parts = [self.systems(part, kind, memory) for _, part in evaluation.parts]
             if evaluation.shares and (kind or self.kind) == "fisher" and self._reduction == "mean":
                 weights = shares_of_one_mean(parts)
             return [
                 replace(system, rhs=-evaluation.gradient(system.parameters))
                 for system in sum_of_systems(weights, parts)
             ]
-        operators = self._operators(evaluation, evaluation.root, kind or self.kind)
-        flops = evaluation.forward_backward_flops
-        product_flops = None if flops is None else _PASSES_A_PRODUCT * flops
+        if memory is not None and evaluation.work is not None:
+            memory = replace(memory, structure=evaluation.work.structure)
+        operators = self._operators(evaluation, evaluation.root, kind or self.kind, memory)
         return [
             LinearSystem(
                 operator=operator,
                 rhs=-evaluation.gradient(block.parameters),
                 parameters=block.parameters,
                 name=block.name,
-                curvature=record
-                if isinstance(operator, LowRankOperator)
-                else dataclasses.replace(record, product_flops=product_flops),
+                curvature=record,
             )
             for block, (operator, record) in zip(self.blocks, operators, strict=True)
         ]
@@ -240,25 +244,30 @@ class Curvature:
         return model
 
     def _operators(
-        self, evaluation: Evaluation, root: Tensor, kind: Kind
+        self, evaluation: Evaluation, root: Tensor, kind: Kind, memory: RouteMemory | None
     ) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
         if kind == "ggn":
-            return ggn_operators(evaluation, root, self.blocks)
+            return ggn_operators(evaluation, root, self.blocks, memory)
         if kind == "fisher":
-            return self._fisher(evaluation, root)
-        return hessian_operators(evaluation, root, self.blocks, self._max_dense)
+            return self._fisher(evaluation, root, memory)
+        return hessian_operators(evaluation, root, self.blocks, self._max_dense, memory)
 
     def _fisher(
-        self, evaluation: Evaluation, root: Tensor
+        self, evaluation: Evaluation, root: Tensor, memory: RouteMemory | None
     ) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
-        why = None
-        if self._one_pass is not None and evaluation.by_signals:
+        why, memory = None, memory or RouteMemory()
+        before = memory.rejected(_ONE_PASS, "fisher", "samples")
+        if self._one_pass is not None and evaluation.by_signals and before is not None:
+            self._one_pass.recorder.release()
+            why = f"rejected at step {before}"
+        elif self._one_pass is not None and evaluation.by_signals:
             found = self._one_pass.operators(root, self._reduction == "mean")
             self._one_pass.recorder.release()
             if not isinstance(found, str):
                 return found
             why = found
-        operators = fisher_operators(evaluation, root, self.blocks, self._reduction)
+            memory.reject(_ONE_PASS, "fisher", "samples")
+        operators = fisher_operators(evaluation, root, self.blocks, self._reduction, memory)
         if why is None:
             return operators
         return [(o, replace(r, reason=f"{r.reason}; one pass: {why}")) for o, r in operators]

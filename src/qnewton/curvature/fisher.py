@@ -8,18 +8,28 @@ from torch import Tensor
 
 from qnewton.curvature.blocks import Block
 from qnewton.curvature.capture import Evaluation
+from qnewton.curvature.generic import CHUNK
 from qnewton.curvature.jacobian import JacobianGraph
 from qnewton.curvature.output_loss import OutputLoss, past_output
 from qnewton.curvature.outputs import single_output
+from qnewton.curvature.route_memory import RouteMemory
 from qnewton.curvature.sample_factor import SampleFactors
+from qnewton.curvature.work import GraphWork
 from qnewton.operators import SymmetricOperator
 from qnewton.records import CurvatureRecord
 
 Reduction = Literal["mean", "sum"]
 
 
+_BY_SAMPLE = "samples"
+
+
 def fisher_operators(
-    evaluation: Evaluation, root: Tensor, blocks: Sequence[Block], reduction: Reduction = "mean"
+    evaluation: Evaluation,
+    root: Tensor,
+    blocks: Sequence[Block],
+    reduction: Reduction = "mean",
+    memory: RouteMemory | None = None,
 ) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
     """Return each block of F = (1/n) Σ_i g_i g_iᵀ, with g_i the gradient of the i-th loss ℓ_i.
 
@@ -40,6 +50,7 @@ def fisher_operators(
         root: Its live root.
         blocks: Blocks to return, each on the diagonal of F.
         reduction: What the closure's loss is of its samples' losses.
+        memory: What earlier steps rejected, which is not tried again.
 
     Raises:
         ValueError: If the model was not called exactly once or returned no tensor; if samples
@@ -66,33 +77,59 @@ def fisher_operators(
     names = [name for block in blocks for name in block.names]
     around = past_output(root, output, names, parameters)
     note = "" if around is None else f"; left out: how the loss itself depends on {around}"
-    return [_operator(block, factors, note) for block in blocks]
+    known, work = memory or RouteMemory(), evaluation.work or GraphWork(0.0, 0)
+    return [_operator(block, factors, note, known, work) for block in blocks]
 
 
 def _operator(
-    block: Block, factors: SampleFactors, note: str
+    block: Block, factors: SampleFactors, note: str, memory: RouteMemory, work: GraphWork
 ) -> tuple[SymmetricOperator, CurvatureRecord]:
+    factors, reason, passes = _factors(block, factors, memory)
+    missing = factors.missing(block)
     _check_memory(block, factors)
     operator, flops = factors.low_rank(block)
-    verdict = factors.verdict(operator.factor, block)
-    missing = factors.missing(block)
-    route, reason = "sample-space", verdict.reason
-    if not verdict.holds:
-        factors = factors.without_layers()
-        _check_memory(block, factors)
-        operator, flops = factors.low_rank(block)
-        route = "generic"
-    elif missing:
-        route = "generic"
-        reason = f"{missing[0]} is not used by linear or convolution layers alone; {reason}"
+    passes += factors.columns_apart(block)
+    if reason is None and missing and not factors.by_layers(block):
+        # Columns that were differentiated one by one need no comparison.
+        reason = f"{missing[0]} is not used by linear or convolution layers alone"
+    if reason is None:
+        verdict = factors.verdict(operator.factor, block)
+        reason = verdict.reason
+        passes += 2
+        if not verdict.holds:
+            if verdict.structural:
+                memory.reject(block.name, "fisher", _BY_SAMPLE)
+            factors = factors.without_layers()
+            _check_memory(block, factors)
+            operator, flops = factors.low_rank(block)
+            passes += factors.columns_apart(block)
+        elif missing:
+            reason = f"{missing[0]} is not used by linear or convolution layers alone; {reason}"
     record = CurvatureRecord(
         kind="fisher",
-        route=route,
+        route="generic" if factors.missing(block) else "sample-space",
         reason=reason + note,
         forming_flops=flops,
         batch=factors.samples,
+        preparing_flops=passes * work.flops / 3,
+        preparing_calls=2 + math.ceil(passes / CHUNK),
     )
     return operator, record
+
+
+def _factors(
+    block: Block, factors: SampleFactors, memory: RouteMemory
+) -> tuple[SampleFactors, str | None, int]:
+    """Return how to make the columns; why not by layers, if so; and the passes that told."""
+    before = memory.rejected(block.name, "fisher", _BY_SAMPLE)
+    if before is not None:
+        why = f"samples interact in the network, as step {before} found"
+        return factors.without_layers(), why, 0
+    verdict = factors.interact(block)
+    if verdict is None:
+        return factors, None, 2
+    memory.reject(block.name, "fisher", _BY_SAMPLE)
+    return factors.without_layers(), verdict.reason, 2
 
 
 def _check_memory(block: Block, factors: SampleFactors) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from qnewton.curvature.autograd import batched_grad, grad_with_graph
 from qnewton.curvature.symmetric import mirror_upper_
+from qnewton.curvature.work import GraphWork, SourceCost
 
 # Columns differentiated in one batch: enough to hide Python's overhead on small models, few
 # enough that the batch's activations stay a small multiple of one forward pass.
@@ -54,7 +55,8 @@ class GradientGraph:
                 [2., 0.]])
     """
 
-    passes = 4.0
+    # Backward through the gradient's graph, which holds a forward and a backward pass.
+    passes = 2.0
 
     def __init__(self, root: Tensor, parameters: Sequence[Tensor]) -> None:
         self._root = root
@@ -68,7 +70,7 @@ class GradientGraph:
     def products(self, parameters: Sequence[Tensor], vectors: Tensor) -> Tensor:
         """Return V H for the diagonal block H of ``parameters`` and V of shape [K, n].
 
-        Cost: K double backward passes, about 4 forward-backward passes each.
+        Cost: K double backward passes, about 2 forward-backward passes each.
         """
         return self.rows(parameters, parameters, vectors)
 
@@ -85,7 +87,7 @@ class GradientGraph:
         Returns:
             The products, [K, m].
 
-        Cost: K double backward passes, about 4 forward-backward passes each.
+        Cost: K double backward passes, about 2 forward-backward passes each.
         """
         outputs, cotangents = [], []
         pieces = vectors.split([p.numel() for p in of], dim=1)
@@ -112,25 +114,28 @@ class GenericHessian:
     Args:
         graph: Gives the products, shared by all blocks.
         parameters: The block's parameters.
-        forward_backward_flops: Operations of one forward and backward pass, when known.
+        work: That of one forward and backward pass.
     """
 
     def __init__(
-        self,
-        graph: CurvatureProducts,
-        parameters: Sequence[Tensor],
-        forward_backward_flops: float | None,
+        self, graph: CurvatureProducts, parameters: Sequence[Tensor], work: GraphWork
     ) -> None:
         self._graph = graph
         self._parameters = tuple(parameters)
         self._n = sum(parameter.numel() for parameter in parameters)
-        self._forward_backward_flops = forward_backward_flops
+        self._work = work
 
     @property
-    def forming_flops(self) -> float | None:
-        """Those of N products; ``None`` when those of a pass are unknown."""
-        known = self._forward_backward_flops
-        return None if known is None else self._graph.passes * self._n * known
+    def cost(self) -> SourceCost:
+        """A product is a double backward pass, and forming takes N of them."""
+        product = self._graph.passes * self._work.flops
+        return SourceCost(
+            forming_flops=self._n * product,
+            product_flops=product,
+            product_operations=self._work.operations,
+            forming_rows=self._n,
+            forming_rows_flops=self._n * product,
+        )
 
     def product(self, vector: Tensor) -> Tensor:
         """Return H·v for v of shape [N]."""

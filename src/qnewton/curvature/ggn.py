@@ -1,14 +1,15 @@
 """The generalised Gauss-Newton matrix of the loss, block by block, by the cheapest right route."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
 
 from qnewton.curvature.blocks import Block
 from qnewton.curvature.capture import Evaluation
-from qnewton.curvature.generic import GenericHessian
+from qnewton.curvature.generic import CHUNK, GenericHessian
 from qnewton.curvature.hessian import BlockHessian, HessianOperator
 from qnewton.curvature.jacobian import GaussNewtonGraph, JacobianGraph
 from qnewton.curvature.linearised import linearised
@@ -20,18 +21,25 @@ from qnewton.curvature.output_loss import (
     past_output,
 )
 from qnewton.curvature.outputs import single_output
-from qnewton.curvature.probe import probe
+from qnewton.curvature.probe import Verdict, probe
+from qnewton.curvature.route_memory import RouteMemory
 from qnewton.curvature.sample_factor import SampleFactors
+from qnewton.curvature.work import GraphWork, SourceCost
 from qnewton.operators import LowRankOperator, SymmetricOperator
 from qnewton.records import CurvatureRecord
 
 # Entries of the cotangents of all columns: 1 GB in float32.
 _MAX_ENTRIES = 1 << 28
+# A factor whose samples have so many leading dimensions.
+_BY_SAMPLE = "samples-of-{}"
 _NO_FACTOR = "∂²L/∂f² has negative eigenvalues, so it has no factor"
 
 
 def ggn_operators(
-    evaluation: Evaluation, root: Tensor, blocks: Sequence[Block]
+    evaluation: Evaluation,
+    root: Tensor,
+    blocks: Sequence[Block],
+    memory: RouteMemory | None = None,
 ) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
     """Return each block of G = Jᵀ (∂²L/∂f²) J, with f the model's output, J = ∂f/∂θ.
 
@@ -51,6 +59,8 @@ def ggn_operators(
         evaluation: The loss at the present parameters, with the model's output recorded.
         root: Its live root.
         blocks: Blocks to return, each on the diagonal of G.
+        memory: What earlier steps rejected, which is not tried again, and the products that the
+            last solve took: where as many cost less than columns made one by one, no column is.
 
     Raises:
         ValueError: If the model was not called exactly once or returned no tensor; if the loss
@@ -61,7 +71,7 @@ def ggn_operators(
 
     Reference: Schraudolph, Neural Computation 14 (2002) 1723; Martens (arXiv:1412.1193).
     """
-    builder = _Builder(evaluation, root, blocks)
+    builder = _Builder(evaluation, root, blocks, memory or RouteMemory())
     return [builder.operator(block) for block in blocks]
 
 
@@ -72,7 +82,8 @@ class _Choice:
     route: str
     reason: str
     operator: SymmetricOperator
-    forming_flops: float | None
+    cost: SourceCost | None = None
+    forming_flops: float | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,11 @@ class _ColumnSource:
 
     matrix: LowRankOperator
     forming_flops: float
+
+    @property
+    def cost(self) -> SourceCost:
+        """A product is two with the factor."""
+        return SourceCost(self.forming_flops, self.matrix.factor.product_flops)
 
     def product(self, vector: Tensor) -> Tensor:
         return self.matrix @ vector
@@ -92,8 +108,15 @@ class _ColumnSource:
 class _Builder:
     """What the blocks of one evaluation share."""
 
-    def __init__(self, evaluation: Evaluation, root: Tensor, blocks: Sequence[Block]) -> None:
+    def __init__(
+        self, evaluation: Evaluation, root: Tensor, blocks: Sequence[Block], memory: RouteMemory
+    ) -> None:
         self._evaluation = evaluation
+        self._memory = memory
+        self._work = evaluation.work or GraphWork(0.0, 0)
+        self._interacting: dict[tuple[str, str], str] = {}
+        # The loss differentiated twice, which does not reach the network.
+        self._flops, self._calls = 0.0, 1
         self._output = single_output(evaluation.outputs)
         parameters = [p for block in blocks for p in block.parameters]
         names = [name for block in blocks for name in block.names]
@@ -114,9 +137,14 @@ class _Builder:
             kind="ggn",
             route=choice.route,
             reason=choice.reason + self._note,
-            forming_flops=choice.forming_flops,
             batch=self._output.shape[0] if self._output.ndim else None,
+            preparing_flops=self._flops,
+            preparing_calls=self._calls,
+            forming_flops=choice.forming_flops,
         )
+        if choice.cost is not None:
+            record = replace(record, **asdict(choice.cost))
+        self._flops, self._calls = 0.0, 0
         return choice.operator, record
 
     def _choose(self, block: Block) -> _Choice:
@@ -132,6 +160,7 @@ class _Builder:
                         found.route,
                         "; ".join(dict.fromkeys([*refusals, found.reason])),
                         found.operator,
+                        found.cost,
                         found.forming_flops,
                     )
                 refusals.append(found)
@@ -166,7 +195,7 @@ class _Builder:
             return found
         operator, flops, agreement = found
         reason = f"{samples.rank} columns are fewer than {block.n} parameters; {agreement}"
-        return _Choice("sample-space", reason, operator, flops)
+        return _Choice("sample-space", reason, operator, forming_flops=flops)
 
     def _closed_form(
         self, block: Block, samples: SampleFactors, outer: OutputFactor
@@ -174,9 +203,14 @@ class _Builder:
         obstacle = samples.layered_obstacle(block)
         if obstacle is not None:
             return obstacle
+        refusal = self._interaction(block, samples)
+        if refusal is not None:
+            return refusal
         source = linearised(samples.signals(block), block.parameters, outer.signs)
+        self._spend(samples.rank // max(1, samples.samples) + 2 * self._graph.passes, calls=3)
         verdict = probe(source, self._graph, block.parameters)
         if not verdict.holds:
+            self._remember(block, samples, verdict)
             return verdict.reason
         return self._formed("closed-form", verdict.reason, source, block)
 
@@ -193,12 +227,11 @@ class _Builder:
         return self._formed("jacobian", agreement, _ColumnSource(operator, flops), block)
 
     def _generic(self, block: Block, reason: str) -> _Choice:
-        flops = self._evaluation.forward_backward_flops
-        source = GenericHessian(self._graph, block.parameters, flops)
+        source = GenericHessian(self._graph, block.parameters, self._work)
         return self._formed("generic", reason, source, block)
 
     def _formed(self, route: str, reason: str, source: BlockHessian, block: Block) -> _Choice:
-        return _Choice(route, reason, HessianOperator(source, block), source.forming_flops)
+        return _Choice(route, reason, HessianOperator(source, block), source.cost)
 
     def _columns(
         self, block: Block, samples: SampleFactors, outer: OutputFactor
@@ -206,12 +239,58 @@ class _Builder:
         """Return U Uᵀ, what forming it costs and how well U agrees, or why there is no U."""
         if outer.signs is not None:
             return _NO_FACTOR
-        obstacle = samples.obstacle(block)
-        if obstacle is not None:
-            return obstacle
+        refusal = (
+            samples.obstacle(block)
+            or self._too_many(block, samples)
+            or self._interaction(block, samples)
+        )
+        if refusal is not None:
+            return refusal
         operator, flops = samples.low_rank(block)
+        apart = samples.columns_apart(block)
+        self._spend(samples.rank // max(1, samples.samples) + apart, 2 + math.ceil(apart / CHUNK))
         verdict = samples.verdict(operator.factor, block)
-        return (operator, flops, verdict.reason) if verdict.holds else verdict.reason
+        if not verdict.holds:
+            self._remember(block, samples, verdict)
+            return verdict.reason
+        return operator, flops, verdict.reason
+
+    def _too_many(self, block: Block, samples: SampleFactors) -> str | None:
+        """Return why products cost less than columns made one by one, where they do."""
+        apart, products = samples.columns_apart(block), self._memory.products(block.name)
+        # A product takes two passes, as two columns do.
+        if products is None or apart <= 2 * products:
+            return None
+        return (
+            f"columns of {samples.missing(block)[0]} take {apart} passes, and a solve by products "
+            f"2 × {products}"
+        )
+
+    def _interaction(self, block: Block, samples: SampleFactors) -> str | None:
+        """Return why the block's samples interact, as seen now or at an earlier step."""
+        route = _BY_SAMPLE.format(samples.sample_dims)
+        before = self._memory.rejected(block.name, "ggn", route)
+        if before == self._memory.step and (block.name, route) in self._interacting:
+            return self._interacting[block.name, route]
+        if before is not None:
+            return f"samples interact in the network, as step {before} found"
+        verdict = samples.interact(block)
+        self._spend(2.0, calls=1)
+        if verdict is None:
+            return None
+        self._remember(block, samples, verdict)
+        return verdict.reason
+
+    def _remember(self, block: Block, samples: SampleFactors, verdict: Verdict) -> None:
+        route = _BY_SAMPLE.format(samples.sample_dims)
+        self._interacting[block.name, route] = verdict.reason
+        if verdict.structural:
+            self._memory.reject(block.name, "ggn", route)
+
+    def _spend(self, passes: float, calls: int) -> None:
+        """Count backward passes, each a third of a forward and backward pass or two."""
+        self._flops += passes * self._work.flops / 3
+        self._calls += calls
 
 
 def _cotangents(outer: OutputFactor, shape: torch.Size, sample_dims: int) -> Tensor | None:

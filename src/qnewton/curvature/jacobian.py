@@ -96,7 +96,7 @@ class GaussNewtonGraph:
                 [ 0., 16.]])
     """
 
-    # J v and Jᵀu are two matrix products a layer each, a forward and backward pass is three.
+    # J v and Jᵀu take two thirds of a forward and backward pass each.
     passes = 4 / 3
 
     def __init__(self, loss: OutputLoss, jacobian: JacobianGraph) -> None:

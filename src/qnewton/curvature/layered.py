@@ -13,9 +13,12 @@ from qnewton.curvature.factors import LayerFactors
 from qnewton.curvature.patches import LayerCall
 from qnewton.curvature.places import places
 from qnewton.curvature.products import WORKSPACE_ENTRIES, fill_cross, fill_own, own_flops
-from qnewton.curvature.rows import fill_rows, rows_flops
+from qnewton.curvature.rows import fill_rows, rows_work
 from qnewton.curvature.symmetric import mirror_upper_
+from qnewton.curvature.work import SourceCost
 
+# Of the graph of δ a layer: the layer, its activation, and what derives them.
+_OPERATIONS_A_LAYER = 4
 # Entries of a product by elements above which its temporary is the slower way: 16 MB in float32.
 _IN_CACHE = 1 << 22
 
@@ -76,9 +79,10 @@ class LayeredHessian:
         return bool(self._per_sample)
 
     @property
-    def forming_flops(self) -> float:
-        """Operations that form the entries, to leading order, zeros not skipped."""
+    def cost(self) -> SourceCost:
+        """Operations to leading order, zeros not skipped."""
         flops, weights = 0.0, []
+        rows, rows_flops = 0, 0.0
         for m in self._per_sample:
             place, call = self._places[m], self._calls[m]
             if place.weight is not None:
@@ -91,9 +95,33 @@ class LayeredHessian:
             flops += 2.0 * late.samples * math.prod(sizes)
         if self._directions is not None:
             for m in self._on_patches:
-                flops += rows_flops(
+                work = rows_work(
                     self._directions, m, self._places, self._partners(m), self._independent
                 )
+                flops += work.flops
+                rows += work.passes
+                rows_flops += work.passes_flops
+        operations = None
+        if self._directions is not None and self._on_patches:
+            passes = 2 if self._per_sample else 1
+            operations = passes * _OPERATIONS_A_LAYER * len(self._directions.calls)
+        return SourceCost(flops, self._product_flops, operations, rows, rows_flops)
+
+    @property
+    def _product_flops(self) -> float:
+        sizes = {m: (call.samples, call.inputs, call.outputs) for m, call in self._calls.items()}
+        flops = 0.0
+        for late in self._per_sample:
+            n, inputs, outputs = sizes[late]
+            flops += 6.0 * n * inputs * outputs + 2.0 * n * outputs**2
+            for early in self._per_sample:
+                if early < late:
+                    flops += 4.0 * n * sizes[early][2] * (outputs + inputs)
+                    flops += 2.0 * n * inputs * outputs
+        if self._directions is not None and self._on_patches:
+            layers = self._directions.calls
+            through = sum(8.0 * call.output.numel() * call.inputs for call in layers)
+            flops += through * (2 if self._per_sample else 1)
         return flops
 
     def product(self, vector: Tensor) -> Tensor:
@@ -167,7 +195,7 @@ class LayeredHessian:
     def dense(self) -> Tensor:
         """Return the N × N entries, bitwise symmetric.
 
-        Cost: ``forming_flops`` in matrix products, fewer where units are inactive (their exact
+        Cost: ``cost.forming_flops`` in matrix products, fewer where units are inactive (their exact
         zeros are skipped), and passes through activations; N² entries of memory and a workspace
         of some megabytes.
         """

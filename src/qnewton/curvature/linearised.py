@@ -41,7 +41,7 @@ def linearised_flops(signals: Sequence[LayerSignal], parameters: Sequence[Tensor
     """Return the operations that form the entries of :func:`linearised`."""
     calls = dict(enumerate(signal.call for signal in signals))
     factors = _without_second(signals)
-    return LayeredHessian(factors, None, False, calls, parameters).forming_flops
+    return LayeredHessian(factors, None, False, calls, parameters).cost.forming_flops
 
 
 def _without_second(signals: Sequence[LayerSignal]) -> LayerFactors:

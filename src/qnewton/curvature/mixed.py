@@ -8,6 +8,7 @@ from torch import Tensor
 from qnewton.curvature.generic import CHUNK, GradientGraph
 from qnewton.curvature.layered import LayeredHessian
 from qnewton.curvature.symmetric import mirror_upper_
+from qnewton.curvature.work import GraphWork, SourceCost
 
 
 class MixedHessian:
@@ -22,7 +23,7 @@ class MixedHessian:
         graph: The gradient's graph.
         parameters: The block's parameters in order.
         rest: Those of them that ``closed`` does not cover.
-        forward_backward_flops: Operations of one forward and backward pass, when known.
+        work: That of one forward and backward pass.
     """
 
     def __init__(
@@ -31,21 +32,27 @@ class MixedHessian:
         graph: GradientGraph,
         parameters: Sequence[Tensor],
         rest: Sequence[Tensor],
-        forward_backward_flops: float | None,
+        work: GraphWork,
     ) -> None:
         self._closed = closed
         self._graph = graph
         self._parameters = tuple(parameters)
         self._rest = {id(parameter) for parameter in rest}
-        self._forward_backward_flops = forward_backward_flops
+        self._work = work
 
     @property
-    def forming_flops(self) -> float | None:
-        """Those of the closed form and of a product a remaining row; ``None`` when unknown."""
-        if self._forward_backward_flops is None:
-            return None
+    def cost(self) -> SourceCost:
+        """That of the closed form, a double backward pass a remaining row, two in a product."""
+        closed = self._closed.cost
         count = sum(part.stop - part.start for _, part in self._remaining())
-        return self._closed.forming_flops + 4.0 * count * self._forward_backward_flops
+        one = self._graph.passes * self._work.flops
+        return SourceCost(
+            forming_flops=closed.forming_flops + count * one,
+            product_flops=closed.product_flops + 2 * one,
+            product_operations=(closed.product_operations or 0) + 2 * self._work.operations,
+            forming_rows=closed.forming_rows + count,
+            forming_rows_flops=closed.forming_rows_flops + count * one,
+        )
 
     def product(self, vector: Tensor) -> Tensor:
         """Return H·v for v of shape [N] without forming H.

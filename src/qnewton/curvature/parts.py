@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from qnewton.curvature.capture import Evaluation
+from qnewton.curvature.work import GraphWork
 from qnewton.operators import LinearSystem, weighted_sum
 from qnewton.records import CurvatureRecord
 
@@ -39,7 +40,7 @@ def together(parts: Parts) -> Evaluation:
         gradients=gradients,
         calls=tuple(call for part in evaluations for call in part.calls),
         batch=_total([part.batch for part in evaluations]),
-        forward_backward_flops=_total([part.forward_backward_flops for part in evaluations]),
+        work=_work([part.work for part in evaluations]),
         outputs=tuple(output for part in evaluations for output in part.outputs),
         loss_gradients=gradients,
         parts=tuple(parts),
@@ -91,8 +92,22 @@ def _record(records: Sequence[CurvatureRecord | None]) -> CurvatureRecord | None
         reason=f"{known[0].reason}; the sum over {len(known)} passes",
         forming_flops=_total([record.forming_flops for record in known]),
         product_flops=_total([record.product_flops for record in known]),
+        product_operations=_total([record.product_operations for record in known]),
+        # Each part differentiates its own through its own graph, and all graphs are counted.
+        forming_rows=max(record.forming_rows for record in known),
+        forming_rows_flops=sum(record.forming_rows_flops for record in known),
+        preparing_flops=sum(record.preparing_flops for record in known),
+        preparing_calls=sum(record.preparing_calls for record in known),
         batch=_total([record.batch for record in known]),
     )
+
+
+def _work(found: Sequence[GraphWork | None]) -> GraphWork | None:
+    known = [work for work in found if work is not None]
+    if len(known) < len(found):
+        return None
+    flops, operations = sum(w.flops for w in known), sum(w.operations for w in known)
+    return GraphWork(flops, operations, known[0].structure)
 
 
 def _sum(terms: Sequence[tuple[float, Tensor | None]]) -> Tensor | None:

@@ -6,17 +6,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qnewton.curvature.agreement import LIMIT, difference, random_like
+from qnewton.curvature.agreement import LIMIT, beyond_rounding, difference, random_like
 from qnewton.curvature.generic import CurvatureProducts
 from qnewton.curvature.layered import LayeredHessian
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the closed form may be used, and why."""
+    """Whether the closed form may be used, and why.
+
+    Attributes:
+        holds: Whether it agrees.
+        reason: How far, in words.
+        structural: Where it does not: whether by so much that later steps will not agree either.
+    """
 
     holds: bool
     reason: str
+    structural: bool = False
 
 
 def probe(
@@ -55,4 +62,5 @@ def probe(
         False,
         f"the closed form's random product is off by {off:.2g}, limit {limit:.0g}: "
         "samples or layers interact in a way it does not cover",
+        structural=beyond_rounding(off, limit),
     )

@@ -1,6 +1,7 @@
 """The rows and columns of one layer on patches, written into the Hessian."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -56,14 +57,29 @@ def fill_rows(
     _mirror(matrix, places[layer], [places[other] for other in others])
 
 
-def rows_flops(
+@dataclass(frozen=True)
+class RowsWork:
+    """What :func:`fill_rows` of one layer takes.
+
+    Attributes:
+        flops: Operations, those of passes included.
+        passes: Double backward passes through activations.
+        passes_flops: Their share of ``flops``.
+    """
+
+    flops: float
+    passes: int
+    passes_flops: float
+
+
+def rows_work(
     directions: Directions,
     layer: int,
     places: Mapping[int, Place],
     others: Sequence[int],
     independent: bool,
-) -> float:
-    """Return the operations of :func:`fill_rows` in matrix products, those of passes included."""
+) -> RowsWork:
+    """Return what :func:`fill_rows` takes in matrix products and passes."""
     call, place = directions.calls[layer], places[layer]
     count = sum(part.stop - part.start for part in place.parts)
     passes, entries = count, 0
@@ -79,7 +95,8 @@ def rows_flops(
     before = any(other < layer for other in others)
     passed = directions.calls if before else directions.calls[layer + 1 :]
     per_pass = sum(4 * m.output.numel() * m.inputs for m in passed)
-    return float(count * per_row + passes * per_pass)
+    through = float(passes * per_pass)
+    return RowsWork(count * per_row + through, passes, through)
 
 
 def _prefers_units(directions: Directions, layer: int, others: Sequence[int]) -> bool:

@@ -67,15 +67,13 @@ class SignalRecorder:
 
     Args:
         model: The model.
-        parameters: The parameters whose blocks are wanted; layers with none of them are counted
-            but not kept.
+        parameters: The parameters whose blocks are wanted; layers with none of them are not
+            kept.
 
     Attributes:
         passes: Of each layer with wanted parameters, its passes in the order they ran.
         outputs: What the model's calls returned.
         output_gradient: ∂loss/∂output of the model, summed over backward calls.
-        flops: Operations of the forward and backward pass, 6·n·T·in·out a linear or convolution
-            layer and 6 an entry of a scaling one.
 
     Example:
         >>> net, x = nn.Linear(2, 1), torch.ones(3, 2)
@@ -125,7 +123,6 @@ class SignalRecorder:
         self.passes: dict[int, list[LayerPass]] = {}
         self.outputs: list[RecordedOutput] = []
         self.output_gradient: Tensor | None = None
-        self.flops = 0.0
         self._on = False
 
     def _stop(self) -> None:
@@ -134,8 +131,6 @@ class SignalRecorder:
     def _layer_ran(self, layer: nn.Module, args: Any, kwargs: Any, output: Tensor) -> None:
         if not output.requires_grad:
             return
-        weight: Any = layer.weight
-        self.flops += 6.0 * output.numel() * max(1, weight[0].numel())
         if id(layer) not in self._kept:
             return
         given = args[0] if args else next(iter(kwargs.values()))

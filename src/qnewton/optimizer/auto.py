@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qnewton.curvature import Curvature, Evaluation, Kind
+from qnewton.curvature import Curvature, Evaluation, Kind, RouteMemory
 from qnewton.operators import DenseOperator, LinearSystem, NegatedOperator, SymmetricOperator
 from qnewton.operators.scaling import safe_norm
 from qnewton.optimizer.clock import StageClock
@@ -66,6 +66,7 @@ class SelfDampedStep:
         evaluation: The loss at the present parameters, with its graph.
         counters: The optimizer's state: λ, Δ and when to look at the Hessian again.
         lengths: β of each parameter, by its id.
+        memory: What earlier steps found of the curvature's routes.
         sign: -1 where the loss is maximised.
         solve: Solves systems at a λ, to a relative residual if the solver iterates.
         trial: The loss at other parameters.
@@ -78,6 +79,7 @@ class SelfDampedStep:
     evaluation: Evaluation
     counters: dict[str, Any]
     lengths: dict[int, float]
+    memory: RouteMemory
     sign: float
     solve: Solve
     trial: TrialLoss
@@ -189,14 +191,14 @@ class SelfDampedStep:
         whole = self.replicas is None and len(self.curvature.blocks) == 1
         if not whole or self.curvature.blocks[0].n > SMALL:
             return self._quadratic(kind)
-        [system] = self.curvature.systems(self.evaluation, kind)
+        [system] = self.curvature.systems(self.evaluation, kind, self.memory)
         operator = DenseOperator(system.operator.dense())
         return operator if self.sign > 0 else NegatedOperator(operator)
 
     def _solved(self, kind: Kind, strength: float) -> NewtonUpdate:
         try:
             with self.clock.stage("curvature"):
-                systems = self.curvature.systems(self.evaluation, kind)
+                systems = self.curvature.systems(self.evaluation, kind, self.memory)
             if self.replicas is not None:
                 systems = self.replicas.average_curvature(systems)
             return self.solve(movable_systems(systems, self.lengths), strength, self._forcing())

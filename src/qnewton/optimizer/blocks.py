@@ -32,11 +32,12 @@ from qnewton.records import (
 )
 from qnewton.scheduler.policy import decide
 from qnewton.scheduler.portfolio import Candidate, Market, candidates, quotes
-from qnewton.scheduler.routes import planned_facts, price_routes
+from qnewton.scheduler.routes import forming_pays, planned_facts, price_routes
 from qnewton.solvers import SOLVED, Solution, SolveStats
 from qnewton.solvers.classical import judge, relative_residual, solve_absolute
 from qnewton.survey import survey, survey_low_rank
 from qnewton.survey.budget import thrifty_products
+from qnewton.survey.lowest import PRODUCTS as LOWEST_PRODUCTS
 from qnewton.treatment import damp, prune
 
 NOT_DEFINITE = "not positive definite"
@@ -86,6 +87,11 @@ class PreparedBlock:
     record: BlockRecord
     formed: bool
     _entries: list[LinearSystem] = field(default_factory=list)
+
+    @property
+    def has_entries(self) -> bool:
+        """Whether some solver had the entries formed."""
+        return bool(self._entries)
 
     def for_solver(self, candidate: Candidate, clock: StageClock) -> LinearSystem:
         """Return the system as ``candidate`` reads it, its entries formed once if it needs them.
@@ -268,7 +274,7 @@ def solve_block(
         descends = name == "cg" and limit is None and out_of_products
         if x is not None and (solution.outcome == SOLVED or descends):
             return x, replace(record, attempts=tuple(attempts))
-    if definite and prepared.formed and system.n <= ABSOLUTE_LIMIT:
+    if definite and _may_decompose(prepared, market):
         with clock.stage("solve"):
             solution, attempt = _tried(
                 "absolute", lambda: solve_absolute(system.operator, system.rhs, market.tolerance)
@@ -277,6 +283,21 @@ def solve_block(
         if solution.outcome == SOLVED:
             return solution.direction, replace(record, attempts=tuple(attempts))
     return None, replace(record, attempts=tuple(attempts))
+
+
+def _may_decompose(prepared: PreparedBlock, market: Market) -> bool:
+    """Return whether all eigenvalues of a block are worth their price.
+
+    A look for the lowest one by products, and a larger λ, turn it into descent, too: entries that
+    are not there have to cost less than those products.
+    """
+    operator, facts = prepared.system.operator, prepared.record.facts
+    if not prepared.formed or prepared.system.n > ABSOLUTE_LIMIT:
+        return False
+    if isinstance(operator, DenseOperator) or prepared.has_entries:
+        return True
+    dtype = str(operator.dtype).removeprefix("torch.")
+    return forming_pays(facts, replace(market, dtype=dtype), LOWEST_PRODUCTS)
 
 
 def _forming_is_priced(system: LinearSystem) -> bool:

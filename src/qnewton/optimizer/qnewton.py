@@ -15,7 +15,15 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from qnewton.cost import DEFAULT_AUDIT, Audit, load_hardware
-from qnewton.curvature import Block, Curvature, Evaluation, Kind, Partition
+from qnewton.curvature import (
+    USUAL_PRODUCTS,
+    Block,
+    Curvature,
+    Evaluation,
+    Kind,
+    Partition,
+    RouteMemory,
+)
 from qnewton.operators import LinearSystem
 from qnewton.optimizer.attachment import Attachment, LossOf, RepeatableLoss, evaluate_step
 from qnewton.optimizer.auto import Judged, SelfDampedStep
@@ -533,6 +541,7 @@ class QNewton(ContractOptimizer):
                     for group in self.param_groups
                     for p in group["params"]
                 },
+                memory=self._route_memory(counters),
                 sign=one_sign(self.param_groups),
                 solve=functools.partial(self._solve_systems, counters["step"], replicas, clock),
                 trial=trial,
@@ -560,6 +569,16 @@ class QNewton(ContractOptimizer):
         )
         self._end_step(counters)
 
+    def _route_memory(self, counters: dict[str, Any]) -> RouteMemory:
+        """Return what earlier steps found of the curvature's routes, to be added to."""
+        formed = any(
+            group["prune"] is not None or group["damping_scale"] != "absolute"
+            for group in self.param_groups
+        )
+        by_products = self.policy == "classical" and self.market.hardware is None and not formed
+        usual = USUAL_PRODUCTS if by_products else None
+        return RouteMemory(counters, counters["step"], usual_products=usual)
+
     def _newton_update(
         self,
         curvature: Curvature,
@@ -570,7 +589,7 @@ class QNewton(ContractOptimizer):
         clock: StageClock,
     ) -> NewtonUpdate:
         with clock.stage("curvature"):
-            systems = curvature.systems(evaluation)
+            systems = curvature.systems(evaluation, memory=self._route_memory(self.counters))
         if replicas is not None:
             systems = replicas.average_curvature(systems)
         larger = [(block, evaluation.gradient(block.parameters)) for block in curvature.larger]

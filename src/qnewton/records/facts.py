@@ -103,6 +103,10 @@ class Facts:
         forming_flops: Operations that form the entries of an A without them.
         product_flops: Operations of one product with an A known by ``products``, or by a factor
             that has structure of its own.
+        product_operations: Operations of the graph that one product by double backward passes
+            through; ``None`` where a product takes none.
+        forming_rows: Rows that forming differentiates by double backward, 32 in a batch.
+        forming_rows_flops: Their share of ``forming_flops``.
         gram_flops: Operations of UᵀU of a low-rank factor.
         entries: Nonzero entries of a sparse A.
         envelope: Σ c_j² over the columns of A's bandwidth-reducing ordering, c_j the rows
@@ -128,6 +132,9 @@ class Facts:
     representation: Representation = "formed"
     forming_flops: float | None = None
     product_flops: float | None = None
+    product_operations: int | None = None
+    forming_rows: int = 0
+    forming_rows_flops: float = 0.0
     gram_flops: float | None = None
     entries: int | None = None
     envelope: float | None = None

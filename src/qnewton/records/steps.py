@@ -50,7 +50,14 @@ class CurvatureRecord:
             ``jacobian``; or ``generic``.
         reason: Why that route: what the probe found, or what rules the other out.
         forming_flops: Floating-point operations to form the dense block.
-        product_flops: Those of one product by double backward; ``None`` where there is a factor.
+        product_flops: Those of one product; ``None`` where there is a factor.
+        product_operations: Operations of the graph that a product by double backward passes
+            through; ``None`` where a product takes none.
+        forming_rows: Rows that forming differentiates by double backward, 32 in a batch.
+        forming_rows_flops: Their share of ``forming_flops``.
+        preparing_flops: Operations that the route took before any product or entry: derivatives by
+            sample, and the comparison with automatic differentiation.
+        preparing_calls: Passes through the graph of the loss that those were done in.
         batch: Samples the loss averaged over; ``None`` when nothing tells.
     """
 
@@ -59,6 +66,11 @@ class CurvatureRecord:
     reason: str
     forming_flops: float | None = None
     product_flops: float | None = None
+    product_operations: int | None = None
+    forming_rows: int = 0
+    forming_rows_flops: float = 0.0
+    preparing_flops: float = 0.0
+    preparing_calls: int = 0
     batch: int | None = None
 
 
@@ -191,6 +203,7 @@ class StepRecord:
         skipped: Why nothing was changed; ``None`` when the update was applied.
         reason: Why a first-order step was taken, where it was.
         forward_backward_flops: Operations of one forward and backward pass, as priced.
+        graph_operations: Operations in the graph of the loss, as priced; ``None`` without a graph.
         parameters: Number of trainable parameters.
         blocks: One record a block; empty in first-order steps.
         first_order_blocks: Blocks too large for a system, which took -g in a Newton step.
@@ -213,6 +226,7 @@ class StepRecord:
     skipped: str | None = None
     reason: str | None = None
     forward_backward_flops: float | None = None
+    graph_operations: int | None = None
     blocks: tuple[BlockRecord, ...] = ()
     first_order_blocks: tuple[str, ...] = ()
     newton_share: float | None = None

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from qnewton.cost.direct import lu_inverse_quote
 from qnewton.cost.krylov import A_TRY, MISSED, TRIED
-from qnewton.cost.parts import RESIDUAL, definiteness_known
+from qnewton.cost.parts import RESIDUAL, Draft, definiteness_known
 from qnewton.operators import (
     DenseFactor,
     DenseOperator,
@@ -37,6 +37,8 @@ A try is made once: it lengthens one step by half at most, and later ones know o
 
 _MOST_SHAPES = 512  # whose prices are kept
 _FEWEST = 4  # products below which a try tells nothing
+# Times its quoted work after which a route that converged before goes over to the next.
+_OVERRUN = 2
 # Half as many again as foretold: fits of convergence are not exact.
 _PATIENCE = 1.5
 # A residual above this tells nothing of where it will go.
@@ -63,6 +65,7 @@ def planned_facts(system: LinearSystem, earlier: EarlierFacts | None = None) -> 
     held: Representation = "products"
     rank = columns = entries = filled = gram = None
     product = None if record is None else record.product_flops
+    passed = None if record is None else record.product_operations
     forming = None if record is None else record.forming_flops
     if isinstance(operator, LowRankOperator):
         held, rank, columns = "low-rank", operator.rank, operator.factor.shape[1]
@@ -84,6 +87,9 @@ def planned_facts(system: LinearSystem, earlier: EarlierFacts | None = None) -> 
         representation=held,
         forming_flops=forming,
         product_flops=product,
+        product_operations=passed,
+        forming_rows=0 if record is None else record.forming_rows,
+        forming_rows_flops=0.0 if record is None else record.forming_rows_flops,
         gram_flops=gram,
         entries=entries,
         envelope=filled,
@@ -111,6 +117,7 @@ def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, .
     others = [o.seconds for o in offers if o.machine == "classical" and o.seconds is not None]
     if not others:
         return offers
+    instead = [o.seconds for o in offers if o.seconds is not None and _takes_over(o)]
     by_solver = {offer.solver: offer for offer in offers}
     most = market.max_products
     for solver in TRIED:
@@ -122,7 +129,38 @@ def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, .
             by_solver[solver] = tried
             # One more of MINRES, which come second: conjugate gradients also prove the signs.
             most = most if tried.max_products is None else tried.max_products + 1
-    return tuple(_bounded(by_solver[offer.solver], facts.earlier) for offer in offers)
+    cheapest = min(instead, default=None)
+    most = market.max_products
+    return tuple(
+        _bounded(by_solver[offer.solver], facts.earlier, cheapest, most) for offer in offers
+    )
+
+
+def forming_pays(facts: Facts, market: Market, products: int) -> bool:
+    """Return whether the entries of a matrix cost no more than so many products with it.
+
+    Args:
+        facts: From :func:`planned_facts`.
+        market: The machines; the calibration and the dtype are read.
+        products: How many.
+
+    Cost: a few scalar operations.
+
+    Example:
+        >>> from qnewton.cost import nominal_calibration
+        >>> market = Market(nominal_calibration(), None, 1e-6, 0.1, "float32")
+        >>> rows = {"forming_flops": 9e8, "forming_rows": 900, "forming_rows_flops": 9e8}
+        >>> facts = Facts(n=900, representation="products", product_flops=1e6, **rows)
+        >>> forming_pays(facts, market, 40), forming_pays(facts, market, 900)
+        (False, True)
+    """
+    forming = Draft("forming", market.calibration, facts, market.dtype, "")
+    forming.add_forming()
+    instead = Draft("products", market.calibration, facts, market.dtype, "")
+    instead.add_products(products)
+    if forming.refused is not None or instead.refused is not None:
+        return instead.refused is not None
+    return forming.seconds <= instead.seconds
 
 
 def _direct_quotes(found: tuple[Candidate, ...], facts: Facts, market: Market) -> dict[str, Quote]:
@@ -170,13 +208,30 @@ def _without_failed(offers: tuple[Quote, ...], earlier: EarlierFacts | None) -> 
     return left if any(o.seconds is not None for o in left) else offers
 
 
-def _bounded(offer: Quote, earlier: EarlierFacts | None) -> Quote:
-    """Bound the products of a solver whose convergence was only foretold."""
+def _takes_over(offer: Quote) -> bool:
+    """Return whether a route takes over from a Krylov solver that ran out of products."""
+    return offer.machine == "classical" and offer.solver not in _KRYLOV
+
+
+def _bounded(offer: Quote, earlier: EarlierFacts | None, instead: float | None, most: int) -> Quote:
+    """Bound the products of a solver that was priced by earlier steps.
+
+    One whose convergence was only foretold gets half as many again. One that converged gets twice
+    its quoted products, but as many as the next route is worth in any case: giving up sooner
+    would throw away more than it saves. Without a route to go over to it has no bound.
+    """
     family = _KRYLOV.get(offer.solver)
     if family is None or earlier is None or offer.products is None:
         return offer
-    if offer.max_products is not None or getattr(earlier, f"{family}_products") is not None:
+    if offer.max_products is not None:
         return offer
+    if getattr(earlier, f"{family}_products") is not None:
+        if instead is None or not offer.seconds:
+            return offer
+        each = math.fsum(t.seconds for t in offer.terms if t.name != RESIDUAL) / offer.products
+        worth = math.floor(instead / each) if each > 0 else 0
+        bound = max(_OVERRUN * offer.products, worth, _FEWEST)
+        return offer if bound >= most else replace(offer, max_products=bound)
     if getattr(earlier, f"{family}_expected") is None:
         return offer
     return replace(offer, max_products=math.ceil(_PATIENCE * offer.products))
