@@ -281,6 +281,11 @@ def bilinear() -> Model:
     return Model(Pair(), (draw(5, 3), draw(5, 2, seed=2)), squares(5, 2))
 
 
+def weight_norm() -> Model:
+    net = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), parametrizations.weight_norm(nn.Linear(3, 2)))
+    return Model(net, (draw(4, 3),), softmax(4, 2))
+
+
 class Residual(nn.Module):
     """One layer, run three times, beside what it received."""
 
@@ -321,6 +326,7 @@ OTHERS = (
     tied,
     upsampling,
     bilinear,
+    weight_norm,
     residual,
 )
 TABLE = {**KINDS, **{build.__name__: build for build in OTHERS}}

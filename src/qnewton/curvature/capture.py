@@ -46,6 +46,8 @@ class Evaluation:
         by_signals: Whether a :class:`SignalRecorder` watched the backward pass.
         parts: The evaluations of which this one is the sum, with their weights.
         shares: Whether the parts' losses are shares of one mean over all samples.
+        closure: The closure, to check derivatives with, until :meth:`release`; ``None`` where
+            another's is checked.
     """
 
     loss: float
@@ -63,6 +65,7 @@ class Evaluation:
     by_signals: bool = False
     parts: "tuple[tuple[float, Evaluation], ...]" = ()
     shares: bool = False
+    closure: Closure | None = None
     _gradient_graph: GradientGraph | None = None
 
     @property
@@ -115,6 +118,7 @@ class Evaluation:
         for _, part in self.parts:
             part.release()
         self.parts = ()
+        self.closure = None
 
 
 def evaluate(
@@ -189,6 +193,7 @@ def evaluate(
         differentiated=None if root is None else float(root.detach()),
         accumulated=backward.accumulated,
         by_signals=recorder is not None and curvature,
+        closure=closure if curvature else None,
     )
     parts = _shares(evaluation, backward.passes) if curvature else ()
     return replace(evaluation, parts=parts, shares=bool(parts))
@@ -216,6 +221,7 @@ def _shares(
             work=graph_work(one.root),
             outputs=whole.outputs[one.outputs.start : one.outputs.stop],
             by_signals=False,
+            closure=None,
         )
         shares.append((1.0, share))
     return tuple(shares)

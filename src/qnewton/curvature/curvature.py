@@ -19,6 +19,7 @@ from qnewton.curvature.outputs import single_output
 from qnewton.curvature.parts import shares_of_one_mean, sum_of_systems
 from qnewton.curvature.patches import layers_of
 from qnewton.curvature.route_memory import RouteMemory
+from qnewton.curvature.verification import Alike, Verification
 from qnewton.operators import (
     LinearSystem,
     MatrixFreeOperator,
@@ -56,6 +57,8 @@ class Curvature:
         larger: Those above ``max_newton``, which have a gradient but no system.
         parameters: All trainable parameters, in the same order.
         kind: The kind.
+        alike: The largest of a number over the processes that share the model, which have to
+            check its derivatives together; ``None`` for one process.
 
     Raises:
         ValueError: If the kind, partition or reduction is unknown or impossible.
@@ -99,6 +102,12 @@ class Curvature:
                 f"{min(block.n for block in found):,} unknowns; raise it, or use smaller blocks"
             )
         self.parameters = tuple(p for block in found for p in block.parameters)
+        self._verification = Verification(
+            [name for block in found for name in block.names],
+            self.parameters,
+            model if isinstance(model, nn.Module) else None,
+        )
+        self.alike: Alike | None = None
         self._layers = layers_of(model) if isinstance(model, nn.Module) else []
         self._max_dense = max_dense
         self._closure_seen = False
@@ -165,22 +174,26 @@ class Curvature:
             memory: What earlier steps found of the routes, and this one may add to.
 
         Raises:
-            ValueError: If the evaluation holds no graph, the loss is not twice differentiable,
-                or the kind does not exist for it.
+            ValueError: If the evaluation holds no graph, the loss is not twice differentiable, a
+                derivative is wrong, or the kind does not exist for it.
 
         Cost: that of :func:`~qnewton.curvature.hessian.hessian_operators`,
         :func:`~qnewton.curvature.ggn.ggn_operators` or
-        :func:`~qnewton.curvature.fisher.fisher_operators`; no block is formed.
+        :func:`~qnewton.curvature.fisher.fisher_operators`; no block is formed. Once a model, that
+        of :class:`~qnewton.curvature.verification.Verification`.
         """
         if evaluation.root is None:
             raise ValueError(
                 "this evaluation keeps no graph; use evaluate(closure, curvature=True) and call "
                 "systems before release()"
             )
+        kind = kind or self.kind
+        second = kind == "hessian"
+        self._verification.check(evaluation, evaluation.root, second, self.alike)
         if evaluation.parts:
             weights = [weight for weight, _ in evaluation.parts]
             parts = [self.systems(part, kind, memory) for _, part in evaluation.parts]
-            if evaluation.shares and (kind or self.kind) == "fisher" and self._reduction == "mean":
+            if evaluation.shares and kind == "fisher" and self._reduction == "mean":
                 weights = shares_of_one_mean(parts)
             return [
                 replace(system, rhs=-evaluation.gradient(system.parameters))
@@ -188,7 +201,10 @@ class Curvature:
             ]
         if memory is not None and evaluation.work is not None:
             memory = replace(memory, structure=evaluation.work.structure)
-        operators = self._operators(evaluation, evaluation.root, kind or self.kind, memory)
+        operators = self._operators(evaluation, evaluation.root, kind, memory)
+        if second and self._verification.note:
+            note = self._verification.note
+            operators = [(o, replace(r, reason=f"{r.reason}; {note}")) for o, r in operators]
         return [
             LinearSystem(
                 operator=operator,
@@ -223,6 +239,7 @@ class Curvature:
             loss = OutputLoss(evaluation.root, output, self.parameters[0].dtype)
             graph = GaussNewtonGraph(loss, JacobianGraph(output, list(self.parameters)))
         else:
+            self._verification.check(evaluation, evaluation.root, second=True, alike=self.alike)
             graph = evaluation.gradient_graph()
         example = self.parameters[0]
         return MatrixFreeOperator(
@@ -292,7 +309,8 @@ def systems(
     Raises:
         ValueError: As :class:`Curvature`, its ``evaluate`` and its ``systems`` do.
 
-    Cost: one forward-backward pass, derivatives by sample and one product a block.
+    Cost: one forward-backward pass, derivatives by sample and one product a block; for
+    ``hessian`` three runs more of the closure, which check its derivatives.
 
     Example:
         >>> import torch

@@ -232,11 +232,10 @@ class Attachment:
         kept = [parameter.grad for parameter in parameters]
         alone = len(weighted) == 1
         try:
-            with self.paused():
-                parts = [
-                    (weight, curvature.evaluate(seen.repeat, alone=alone))
-                    for weight, seen in weighted
-                ]
+            parts = [
+                (weight, curvature.evaluate(functools.partial(self._again, seen), alone=alone))
+                for weight, seen in weighted
+            ]
         finally:
             for parameter, gradient in zip(parameters, kept, strict=True):
                 parameter.grad = gradient
@@ -247,6 +246,10 @@ class Attachment:
         """Return the loss of the passes seen since the last step, at the present parameters."""
         with self.paused():
             return torch.stack([w * seen.repeat() for w, seen in self._weighted()]).sum()
+
+    def _again(self, seen: ForwardPass) -> Tensor:
+        with self.paused():
+            return seen.repeat()
 
     def _weighted(self) -> list[tuple[float, ForwardPass]]:
         weighted = [(seen.weight, seen) for seen in self._passes if seen.weight is not None]
@@ -322,7 +325,7 @@ def evaluate_step(
             with attachment.paused():
                 return closure()
 
-        return evaluation, again
+        return replace(evaluation, closure=again if keep_graph else None), again
     if attachment.differentiated == earlier:
         raise ValueError(NOT_REACHED)
     evaluation.release()

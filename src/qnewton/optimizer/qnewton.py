@@ -293,13 +293,14 @@ class QNewton(ContractOptimizer):
         Args:
             closure: Evaluates the model and returns the loss. It may call ``loss.backward()``
                 or only return the loss. It is called once, and once more for every length that a
-                step that sets its damping tries. Without a closure the step repeats
-                the passes of an attached model (:meth:`attach`); without those, too, it is a
-                first-order step on the gradients that are there, with one warning.
+                step that sets its damping tries; three to six times more, once a model, to check
+                second derivatives against differences of gradients. Without a closure the step
+                repeats the passes of an attached model (:meth:`attach`); without those, too, it is
+                a first-order step on the gradients that are there, with one warning.
 
         Raises:
             ValueError: If the closure returns nothing a gradient can be taken of, the loss cannot
-                be differentiated twice, or the model runs in float16.
+                be differentiated twice, a derivative is wrong, or the model runs in float16.
         """
         curvature = self._trainable.of(self.param_groups)
         if curvature is None:
@@ -334,6 +335,9 @@ class QNewton(ContractOptimizer):
         device = curvature.parameters[0].device
         clock = StageClock(device, self._hooks.stage_listener(step))
         replicas = Replicas.present(self._process_group)
+        curvature.alike = (
+            None if replicas is None else functools.partial(replicas.largest, device=device)
+        )
         with clock.stage("forward_backward"):
             keep_graph = newton or surveys
             # A compiled model is compiled again where modules are watched, which one that is

@@ -106,6 +106,12 @@ class Replicas:
         dist.broadcast(shared, group=self.group, group_src=0)
         return bool(shared)
 
+    def largest(self, value: float, device: torch.device) -> float:
+        """Return the largest of a number over all replicas, the same on each."""
+        shared = torch.tensor([value], device=device)
+        dist.all_reduce(shared, op=dist.ReduceOp.MAX, group=self.group)
+        return float(shared)
+
     def average_(self, tensor: Tensor) -> Tensor:
         """Overwrite a contiguous tensor by its mean over the replicas, and return it."""
         dist.all_reduce(tensor, group=self.group)

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -234,6 +235,38 @@ def fails_on_one(share: Share) -> None:
     assert record.skipped is None
 
 
+class ForgetfulExp(torch.autograd.Function):
+    """A right gradient, made of numbers that autograd does not know depend on x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.slope = x.exp().detach()
+        return ctx.slope.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        return grad * ctx.slope
+
+
+def refused_on_one(share: Share) -> None:
+    """The last process alone has wrong second derivatives: all refuse, nothing moves; then on."""
+    optimizer = build(share.net)
+
+    def closure() -> Tensor:
+        f = share.net(share.x)
+        if share.rank == share.size - 1:
+            f = ForgetfulExp.apply(f)
+        assert isinstance(f, Tensor)
+        return nn.functional.cross_entropy(f, share.y)
+
+    before = [p.detach().clone() for p in share.net.parameters()]
+    says = "ForgetfulExp" if share.rank == share.size - 1 else "another process"
+    with pytest.raises(ValueError, match=says):
+        optimizer.step(closure)
+    assert all(torch.equal(p, b) for p, b in zip(share.net.parameters(), before, strict=True))
+    optimizer.step(lambda: share.loss(share.net))
+
+
 SCENARIOS: tuple[Callable[[Share], None], ...] = (
     returned_loss,
     wrapped_backward,
@@ -247,6 +280,7 @@ SCENARIOS: tuple[Callable[[Share], None], ...] = (
     accumulated,
     clipped,
     fails_on_one,
+    refused_on_one,
 )
 
 

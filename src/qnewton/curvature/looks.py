@@ -1,0 +1,190 @@
+"""A closure run again, at parameters that are moved for a moment, with everything put back."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode
+
+from qnewton.curvature.capture import Closure, Evaluation, evaluate
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one more run of the closure showed.
+
+    Attributes:
+        evaluation: The loss, and its graph if asked for.
+        gradients: What ``backward`` brought to each parameter in this run, before accumulation,
+            averaging and clipping; ``None`` where it brought nothing.
+        flat: The same as one vector; nothing counts as 0.
+        precision: The coarsest floating dtype that an operation of the closure returned.
+        holds_constant: Whether something that depends on parameters was used without its
+            gradient: detached, or under ``no_grad``.
+    """
+
+    evaluation: Evaluation
+    gradients: tuple[Tensor | None, ...]
+    flat: Tensor
+    precision: torch.dtype
+    holds_constant: bool
+
+
+class Looks:
+    """Runs a closure again from the same random state and buffers, as often as one likes.
+
+    Gradients in ``.grad``, parameters, the buffers of every module that runs and PyTorch's random
+    states are put back; the closure's own side effects happen again.
+
+    Args:
+        closure: The step's closure.
+        parameters: Trainable parameters.
+        model: Their module, if known; modules that the closure calls are found without it.
+
+    Attributes:
+        parameters: The same.
+        size: Their norm, or 1 if that is less.
+    """
+
+    def __init__(
+        self, closure: Closure, parameters: Sequence[Tensor], model: nn.Module | None = None
+    ) -> None:
+        self._closure = closure
+        self.parameters = tuple(parameters)
+        self.size = max(1.0, float(torch.cat([p.detach().flatten() for p in parameters]).norm()))
+        self._modules = () if model is None else tuple(model.modules())
+
+    @contextmanager
+    def look(self, move: Tensor, keep_graph: bool = False) -> Iterator[Look]:
+        """Yield what the closure gives at θ + ``move``, where the parameters are until then.
+
+        Args:
+            move: Shape [N].
+            keep_graph: Keep the graph of the loss, for second derivatives.
+
+        Raises:
+            Exception: Whatever the closure raises.
+
+        Cost: one forward and backward pass.
+        """
+        found: dict[int, Tensor] = {}
+        watch = _Watch()
+
+        def watched() -> Any:
+            with watch:
+                return self._closure()
+
+        with ExitStack() as stack:
+            self._put_back_after(stack)
+            self._move(move)
+            with ExitStack() as hooks:
+                for parameter in self.parameters:
+                    parameter.grad = None
+                    handle = parameter.register_hook(_adding(found, parameter))
+                    hooks.callback(handle.remove)
+                evaluation = evaluate(watched, self.parameters, (), curvature=keep_graph)
+            precision = max(watch.dtypes, key=lambda kind: torch.finfo(kind).eps)
+            brought = tuple(found.get(id(p)) for p in self.parameters)
+            pairs = zip(self.parameters, brought, strict=True)
+            flat = torch.cat(
+                [(torch.zeros_like(p) if g is None else g).flatten() for p, g in pairs]
+            )
+            yield Look(evaluation, brought, flat.detach(), precision, watch.holds_constant)
+
+    def _move(self, move: Tensor) -> None:
+        pieces = move.split([p.numel() for p in self.parameters])
+        for parameter, piece in zip(self.parameters, pieces, strict=True):
+            # Not in place: a graph that is still needed holds the parameters as they were.
+            parameter.data = parameter.data + piece.view_as(parameter)
+
+    def _put_back_after(self, stack: ExitStack) -> None:
+        kept = [(p, p.data, p.grad) for p in self.parameters]
+
+        def put_back() -> None:
+            for parameter, data, gradient in kept:
+                parameter.data, parameter.grad = data, gradient
+
+        stack.callback(put_back)
+        buffers = _LentBuffers()
+        stack.callback(buffers.put_back)
+        for module in self._modules:
+            buffers.lend(module)
+        stack.callback(register_module_forward_pre_hook(buffers.lend).remove)
+        device = self.parameters[0].device
+        kind = device.type
+        if kind == "cpu":
+            stack.enter_context(torch.random.fork_rng(devices=[]))
+        else:
+            stack.enter_context(torch.random.fork_rng([device], device_type=kind))
+
+
+class _LentBuffers:
+    """Gives modules copies of their buffers; a graph may still hold the buffers themselves."""
+
+    def __init__(self) -> None:
+        self._own: list[tuple[nn.Module, str, Tensor]] = []
+        self._copies: dict[int, Tensor] = {}
+        self._seen: set[int] = set()
+
+    def lend(self, module: nn.Module, _: Any = None) -> None:
+        """Replace the buffers that ``module`` itself holds, the first time it is seen."""
+        if id(module) in self._seen:
+            return
+        self._seen.add(id(module))
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            self._own.append((module, name, buffer))
+            copy = self._copies.setdefault(id(buffer), buffer.clone())
+            setattr(module, name, copy)
+
+    def put_back(self) -> None:
+        """Give every module its own buffers again."""
+        for module, name, buffer in self._own:
+            setattr(module, name, buffer)
+
+
+def _adding(found: dict[int, Tensor], parameter: Tensor) -> Callable[[Tensor], None]:
+    def add(gradient: Tensor) -> None:
+        known = found.get(id(parameter))
+        if parameter.grad is None or not bool(parameter.grad.any()):
+            known = None  # what the closure cleared is no part of its gradient
+        gradient = gradient.detach()
+        found[id(parameter)] = gradient.clone() if known is None else known + gradient
+
+    return add
+
+
+class _Watch(TorchFunctionMode):
+    """Notes the floating dtypes that occur, and whether gradients are cut off anywhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dtypes: set[torch.dtype] = {torch.float64}
+        self.holds_constant = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor) and result.is_floating_point():
+            if result.requires_grad:
+                self.dtypes.add(result.dtype)
+            without = not torch.is_grad_enabled() and not _inside_a_function()
+            # A detached number is a loss to be returned or written down, as a rule.
+            cut = (without or func in _CUTS) and result.numel() > 1
+            if cut and any(isinstance(a, Tensor) and a.requires_grad for a in args):
+                self.holds_constant = True
+        return result
+
+
+def _inside_a_function() -> bool:
+    """Return whether a ``torch.autograd.Function`` runs its forward: its backward is its own.
+
+    It disables both modes of differentiation where ``no_grad`` disables the backward one.
+    """
+    return not torch._C._is_fwd_grad_enabled()
+
+
+_DATA: Any = Tensor.data
+_CUTS = (Tensor.detach, _DATA.__get__)

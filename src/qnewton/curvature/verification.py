@@ -1,0 +1,232 @@
+"""Whether the derivatives that a model's operations come with are right, asked once a model."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import Node
+
+from qnewton.curvature.agreement import LIMIT, difference, random_like
+from qnewton.curvature.autograd import graph_nodes, leaf_uses
+from qnewton.curvature.capture import Evaluation
+from qnewton.curvature.differences import PRECISIONS, Differences, cannot_tell
+from qnewton.curvature.looks import Look, Looks
+from qnewton.curvature.once_only import not_twice_differentiable
+from qnewton.curvature.symmetry import asymmetry, wrong_layer
+
+Alike = Callable[[float], float]
+"""Returns the largest of a number over all processes."""
+
+# Of a gradient, in a precision for which there is no limit.
+_COARSE = 0.5
+# How far from the parameters the check is made, of their norm.
+_NEARBY = 1e-3
+_CHECKPOINT = "CheckpointFunctionBackward"
+_WEIGHT_NORM = "WeightNormInterfaceBackward0"
+
+
+class Verification:
+    """Compares what curvature rests on with plain gradients, and refuses what is wrong.
+
+    Nothing in PyTorch says whether an operation's double backward is right, or there at all: what
+    ``torch.autograd.grad`` does not reach counts as constant. At the first evaluation, and when
+    the graph holds an operation or reaches a parameter that none before it did:
+
+    1. What ``backward`` brings to a parameter has to be what ``torch.autograd.grad`` finds, for
+       every kind of curvature.
+    2. For the Hessian, random u and v have to give uᵀHv = vᵀHu,
+    3. and a random d has to give H·d = (g(θ+hd) - g(θ-hd)) / 2h. Where it does not, and the
+       reason may be another (a kink, noise, something held constant), the record says so.
+
+    Args:
+        names: The parameters' names.
+        parameters: Trainable parameters.
+        model: Their module, if known.
+
+    Attributes:
+        note: What could not be told at the last check of second derivatives; empty if all agreed.
+
+    Cost: for the Hessian, once a model, three runs of the closure with their gradients and three
+    products; three runs more if 3 disagrees, and two products a layer if 2 does. For other kinds
+    one run, and only if the graph leaves out a parameter that has a gradient.
+    """
+
+    def __init__(
+        self, names: Sequence[str], parameters: Sequence[Tensor], model: nn.Module | None
+    ) -> None:
+        self._model = model
+        self._names = tuple(names)
+        self._parameters = tuple(parameters)
+        self._known: dict[bool, frozenset[str]] = {}
+        self.note = ""
+
+    def check(
+        self, evaluation: Evaluation, root: Tensor, second: bool, alike: Alike | None = None
+    ) -> None:
+        """Check what is new in the graph of ``root``.
+
+        Args:
+            evaluation: The loss at the present parameters.
+            root: Its live root.
+            second: Whether second derivatives of all of it are going to be used.
+            alike: The largest of a number over all processes; ``None`` for one process. Several
+                check at their first evaluation alone, so that all of them do.
+
+        Raises:
+            ValueError: If a derivative is wrong, with the layer's name.
+        """
+        if evaluation.closure is None:
+            return
+        operations = {node.name() for node in graph_nodes([root.grad_fn])}
+        uses = leaf_uses([root])
+        pairs = zip(self._names, self._parameters, strict=True)
+        graph = operations | {f"parameter {name}" for name, p in pairs if uses[id(p)]}
+        known = self._known.get(second)
+        if known is not None and (alike is not None or graph <= known):
+            return
+        together = alike or (lambda value: value)
+        looks = Looks(evaluation.closure, self._parameters, self._model)
+        refused: ValueError | None = None
+        try:
+            if second:
+                self.note = self._second(looks, operations, together)
+            else:
+                hidden = any(
+                    g is not None and not uses[id(p)] and bool(g.any())
+                    for p, g in zip(self._parameters, evaluation.gradients, strict=True)
+                )
+                if together(float(hidden or _CHECKPOINT in operations)):
+                    with looks.look(self._place(looks), keep_graph=True) as here:
+                        self._first(here, operations)
+        except ValueError as error:
+            refused = error
+        if together(float(refused is not None)) and refused is None:
+            refused = ValueError("another process refuses this model; its error says why")
+        if refused is not None:
+            raise refused
+        self._known[second] = frozenset(graph) | (known or frozenset())
+
+    def _first(self, here: Look, operations: set[str]) -> None:
+        """Refuse a parameter whose gradient ``torch.autograd.grad`` does not find."""
+        root = here.evaluation.root
+        assert root is not None
+        try:
+            found = torch.autograd.grad(
+                root, self._parameters, retain_graph=True, allow_unused=True
+            )
+        except RuntimeError as error:
+            raise not_twice_differentiable(error, graph_nodes([root.grad_fn])) from error
+        limit = LIMIT.get(here.precision, _COARSE)
+        for name, brought, differentiated in zip(self._names, here.gradients, found, strict=True):
+            if brought is None or not torch.isfinite(brought).all():
+                continue
+            mine = torch.zeros_like(brought) if differentiated is None else differentiated
+            off = difference(mine, brought)
+            if off > limit:
+                way_out = (
+                    "checkpoint with use_reentrant=False"
+                    if _CHECKPOINT in operations
+                    else "let the loss reach it by operations that autograd can follow"
+                )
+                raise ValueError(
+                    f"backward gives {name} a gradient that torch.autograd.grad does not find (off "
+                    f"by {off:.2g} of its norm), so its curvature would be wrong; {way_out}"
+                )
+
+    def _second(self, looks: Looks, operations: set[str], together: Alike) -> str:
+        """Refuse wrong second derivatives, and return what could not be told of them.
+
+        What runs the closure or speaks to other processes does not depend on what this one found.
+        """
+        refused: ValueError | None = None
+        note, differences = "", None
+        try:
+            differences, note = self._begun(looks, operations)
+        except ValueError as error:
+            refused = error
+        if together(float(differences is not None)):
+            suspicious = False if differences is None else differences.look()
+            if together(float(suspicious)) and differences is not None:
+                doubt = cannot_tell(differences, operations)
+                suspicious = suspicious and not differences.agrees
+                if suspicious and doubt is not None:
+                    note = f"differences of gradients could not confirm it: {doubt}"
+                elif suspicious:
+                    layer = differences.wrong_layer(self._names, self._parameters)
+                    how = f"differences of gradients are off by {differences.off:.2g}"
+                    refused = _wrong(layer, differences.here, how)
+        if refused is not None:
+            raise refused
+        return note
+
+    def _begun(self, looks: Looks, operations: set[str]) -> tuple[Differences | None, str]:
+        """Return what to compare with differences, or why nothing can be.
+
+        Raises:
+            ValueError: If first derivatives are wrong, or H is not symmetric.
+        """
+        place, failed = self._place(looks), True
+        try:
+            with looks.look(place, keep_graph=True) as here:
+                failed = False
+                return self._compared(looks, here, place, operations)
+        except Exception as error:
+            if not failed:
+                raise
+            return None, f"derivatives not checked: run again, the closure raises {error!r}"
+
+    def _place(self, looks: Looks) -> Tensor:
+        """Return a move to a point nearby where no unit sits on a kink, as many do at zero."""
+        move = self._random(10)
+        return move * (_NEARBY * looks.size / float(move.norm()))
+
+    def _random(self, draw: int) -> Tensor:
+        n = sum(parameter.numel() for parameter in self._parameters)
+        return random_like(self._parameters[0].detach(), (n,), draw=draw)
+
+    def _compared(
+        self, looks: Looks, here: Look, place: Tensor, operations: set[str]
+    ) -> tuple[Differences | None, str]:
+        self._first(here, operations)
+        graph = here.evaluation.gradient_graph()
+        vectors = torch.stack([self._random(draw) for draw in (11, 12, 13)])
+        vectors[2] /= vectors[2].norm()
+        try:
+            products = graph.products(self._parameters, vectors)
+        except ValueError:
+            # There is none: the products that are asked for say which operation lacks it.
+            return None, ""
+        if not (torch.isfinite(products).all() and torch.isfinite(here.flat).all()):
+            return None, ""  # the step has its own word for this
+        if here.precision not in PRECISIONS:
+            return None, f"derivatives not checked: the closure works in {here.precision}"
+        off = asymmetry(vectors, products, here.precision)
+        if off is not None:
+            layer = wrong_layer(graph, self._names, self._parameters)
+            raise _wrong(layer, here, f"uᵀHv and vᵀHu differ by {off:.2g} of their size")
+        return Differences(looks, here, place, vectors[2], products[2]), ""
+
+
+def _wrong(layer: str, here: Look, how: str) -> ValueError:
+    root = here.evaluation.root
+    nodes = list(graph_nodes([None if root is None else root.grad_fn]))
+    if any(node.name() == _WEIGHT_NORM for node in nodes):
+        cause = "PyTorch's double backward of weight_norm is wrong"
+        way_out = "write the weight as g * v / v.norm(...) in a parametrization of your own"
+    else:
+        own = sorted({n.name().removesuffix("Backward") for n in nodes if _is_custom(n)})
+        which = ", ".join(own)
+        cause = (
+            f"the graph holds {which}"
+            if own
+            else "an operation or a gradient hook has a wrong backward"
+        )
+        way_out = "write it with operations that can be differentiated twice"
+    return ValueError(
+        f"second derivatives at layer {layer!r} are wrong: {how}; {cause}: {way_out}, or use "
+        "kind='fisher', which needs none"
+    )
+
+
+def _is_custom(node: Node) -> bool:
+    return hasattr(type(node), "_forward_cls")
