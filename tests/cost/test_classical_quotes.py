@@ -224,7 +224,7 @@ def test_products_of_an_earlier_step_are_priced_before_the_bound():
 
 
 def test_a_run_that_did_not_converge_is_no_price_but_a_reason():
-    earlier = EarlierFacts(step=2, cg_unfinished=100, condition=estimate(50.0))
+    earlier = EarlierFacts(step=2, cg_unfinished=100)
     quote = cg_quote(NOMINAL, Facts(n=1000, earlier=earlier))
     assert quote.refused == "CG had not converged after 100 products at step 2"
 

@@ -7,7 +7,15 @@ import torch
 from torch import nn
 
 from qnewton import QNewton
+from qnewton.cost import load_hardware, nominal_calibration
+from qnewton.operators import DenseOperator, LinearSystem
+from qnewton.optimizer import blocks
+from qnewton.optimizer.clock import StageClock
+from qnewton.records import Facts
+from qnewton.scheduler import step_angle
+from qnewton.scheduler.portfolio import Market, candidates
 from qnewton.scheduler.step_angle import angle_between
+from qnewton.solvers import solve
 from qnewton.solvers.quantum import Readout
 from qnewton.training.request import TrainingRequest
 
@@ -99,3 +107,44 @@ def test_angles():
 def test_bad_requests(options, message):
     with pytest.raises(ValueError, match=message):
         TrainingRequest(**options)
+
+
+def test_the_exact_direction_beside_it_is_found_while_no_clock_runs(monkeypatch):
+    running, seen = [], []
+    begin, end, compare = StageClock.begin, StageClock.end, blocks.with_angle
+
+    def begun(clock, name):
+        running.append(name)
+        return begin(clock, name)
+
+    def ended(clock, name, since):
+        running.remove(name)
+        end(clock, name, since)
+
+    def compared(system, solution):
+        seen.append(tuple(running))
+        return compare(system, solution)
+
+    monkeypatch.setattr(StageClock, "begin", begun)
+    monkeypatch.setattr(StageClock, "end", ended)
+    monkeypatch.setattr(blocks, "with_angle", compared)
+    trained(steps=2)
+    assert seen == [()] * 4  # Two layers, two steps.
+
+
+def test_a_quantum_solve_multiplies_for_itself_alone(monkeypatch):
+    """What stands in the timed stage is the emulation: MINRES' products come after it."""
+    matrix = torch.diag(torch.linspace(1.0, 2.0, 6, dtype=torch.float64))
+    system = LinearSystem(DenseOperator(matrix), torch.ones(6, dtype=torch.float64))
+    minres = []
+    monkeypatch.setattr(step_angle, "solve", lambda *a, **k: minres.append(a) or solve(*a, **k))
+    machine = load_hardware("attosecond")
+    market = Market(nominal_calibration(), machine, 1e-6, 1e-6, "float64")
+    [candidate] = [c for c in candidates(market, True, Facts(n=6)) if c.name == "qsvt"]
+    solution = candidate.run(system, Facts(n=6), market)
+    assert solution.stats.quantum is not None
+    assert (minres, solution.stats.quantum.angle) == ([], None)
+    with_it = blocks.with_angle(system, solution)
+    assert len(minres) == 1
+    assert with_it.stats.quantum is not None
+    assert with_it.stats.quantum.angle is not None

@@ -17,10 +17,9 @@ def random_definite(n: int, seed: int) -> torch.Tensor:
 def test_entries_are_measured():
     matrix = random_definite(30, 0)
     matrix[3, 7] = matrix[7, 3] = 0.0
-    facts = survey(matrix, condition=None, half_mass=True, batch=12, rank=4)
+    facts = survey(matrix, condition=None, batch=12, rank=4)
     assert (facts.n, facts.batch, facts.rank) == (30, 12, 4)
     assert facts.row_sparsity == 30
-    assert facts.half_mass_sparsity == int(row_sparsity(matrix, 0.5).max())
     assert facts.max_abs == float(matrix.abs().max())
     assert facts.frobenius == pytest.approx(float(matrix.double().norm()), rel=1e-12)
     assert (facts.condition, facts.norm, facts.definiteness, facts.notes) == (None, None, None, ())
@@ -107,9 +106,8 @@ def test_matrix_free_operators_are_only_multiplied_unless_entries_are_needed():
     assert facts.condition is not None
     assert (facts.row_sparsity, facts.max_abs, facts.frobenius) == (None, None, None)
     assert "entries not formed" in facts.notes[0]
-    facts = survey(operator, half_mass=True, bounds=("determinant",))
+    facts = survey(operator, bounds=("determinant",))
     assert formed == [1]
-    assert facts.half_mass_sparsity is not None
 
 
 def test_large_float32_matrix_gets_its_certificate_from_lanczos(monkeypatch):

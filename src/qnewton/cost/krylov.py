@@ -235,7 +235,6 @@ def _count(
                 f"{name} had not converged after {unfinished} products at step {earlier.step}"
             )
             return None
-        condition = condition or earlier.condition
     value = _usable_condition(draft, name, condition)
     if value is None or condition is None:
         return None

@@ -33,6 +33,7 @@ from qnewton.records import (
 from qnewton.scheduler.policy import decide
 from qnewton.scheduler.portfolio import Candidate, Market, candidates, quotes
 from qnewton.scheduler.routes import forming_pays, planned_facts, price_routes
+from qnewton.scheduler.step_angle import with_angle
 from qnewton.solvers import SOLVED, Solution, SolveStats
 from qnewton.solvers.classical import judge, relative_residual, solve_absolute
 from qnewton.survey import survey, survey_low_rank
@@ -260,7 +261,9 @@ def solve_block(
             )
             if solution.outcome == SOLVED and candidate.machine == "classical":
                 solution, attempt = _checked(solution, attempt, ready, market.tolerance)
-        attempts.append(attempt)
+        # The exact direction beside a quantum one is for the record alone: no clock runs.
+        solution = with_angle(ready, solution)
+        attempts.append(replace(attempt, quantum=solution.stats.quantum))
         if not definite:
             if solution.outcome == SOLVED:
                 return solution.direction, replace(record, attempts=tuple(attempts))

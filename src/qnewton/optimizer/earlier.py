@@ -83,7 +83,7 @@ def _store(counters: dict[str, Any], block: str, values: dict[str, Any]) -> None
             counters[f"{block}.{name}"] = value
 
 
-_PLAIN = ("row_sparsity", "half_mass_sparsity", "max_abs", "norm", "frobenius")
+_PLAIN = ("row_sparsity", "max_abs", "norm", "frobenius")
 _ESTIMATES = ("condition", "determinant", "trace")
 _ENDS = ("value", "low", "high", "log_value", "products")
 

@@ -55,7 +55,6 @@ class EarlierFacts:
     Attributes:
         step: The step k these facts are known from.
         tolerance: Relative residual that its products reached, or were meant to.
-        condition: The condition number its Krylov solver saw.
         definiteness: What its factorisation or Krylov solver proved.
         cg_products: Products conjugate gradients spent to the tolerance.
         cg_unfinished: Products they spent without reaching it.
@@ -69,7 +68,6 @@ class EarlierFacts:
 
     step: int
     tolerance: float | None = None
-    condition: Estimate | None = None
     definiteness: Definiteness | None = None
     cg_products: int | None = None
     cg_unfinished: int | None = None
@@ -90,7 +88,6 @@ class Facts:
         condition: Best estimate of the condition number max|λ|/min|λ| of A.
         bounds: Upper bounds on it that some price uses (``determinant``, ``trace``).
         row_sparsity: Most nonzero entries in a row of A: the oracle sparsity d.
-        half_mass_sparsity: Largest 50%-sparsity over the rows of A (FORMULAS 6).
         max_abs: Largest |A_ij|.
         norm: Spectral norm ‖A‖₂ (an estimate from below unless ``condition`` is exact).
         frobenius: Frobenius norm.
@@ -121,7 +118,6 @@ class Facts:
     condition: Estimate | None = None
     bounds: tuple[Estimate, ...] = ()
     row_sparsity: int | None = None
-    half_mass_sparsity: int | None = None
     max_abs: float | None = None
     norm: float | None = None
     frobenius: float | None = None

@@ -30,7 +30,6 @@ from qnewton.records import (
     Quote,
     Representation,
 )
-from qnewton.scheduler.step_angle import with_angle
 from qnewton.solvers import Solution, solve
 from qnewton.solvers.quantum import Readout
 
@@ -102,8 +101,7 @@ def _run_qsvt(system: LinearSystem, facts: Facts, market: Market) -> Solution:
     """Emulate QSVT with α and κ from the survey, each widened by the survey's own accuracy.
 
     The block-encoding is the tightest one, α = ‖A‖₂: the paper prices its queries with α = d
-    but leaves the block-encoding itself free. The direction is compared with the exact one,
-    for the record alone.
+    but leaves the block-encoding itself free.
     """
     alpha = kappa = None
     if facts.norm is not None and facts.condition is not None and facts.condition.value is not None:
@@ -113,7 +111,7 @@ def _run_qsvt(system: LinearSystem, facts: Facts, market: Market) -> Solution:
     if readout is not None:
         # Blocks of one step draw different outcomes.
         readout = replace(readout, seed=readout.seed ^ zlib.crc32(system.name.encode()))
-    solution = solve(
+    return solve(
         system,
         "qsvt",
         tolerance=market.tolerance,
@@ -122,7 +120,6 @@ def _run_qsvt(system: LinearSystem, facts: Facts, market: Market) -> Solution:
         kappa=kappa,
         readout=readout,
     )
-    return with_angle(system, solution)
 
 
 SURVEY_MARGIN = 1.02

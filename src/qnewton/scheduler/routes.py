@@ -318,7 +318,7 @@ def facts_left(
         before: What was known until now.
     """
     left = before or EarlierFacts(step=step)
-    left = replace(left, step=step, condition=None, envelope=record.facts.envelope)
+    left = replace(left, step=step, envelope=record.facts.envelope)
     for attempt in record.attempts:
         left = _with_attempt(left, attempt, tolerance)
     return left

@@ -13,7 +13,7 @@ from qnewton.records import Definiteness, Estimate, Facts
 from qnewton.survey.condition import spectrum_summary
 from qnewton.survey.determinant import determinant_bound, factorize, trace_bound
 from qnewton.survey.iterative import SpectrumSummary
-from qnewton.treatment import largest_entry, mass_sparsity, row_blocks
+from qnewton.treatment import largest_entry, row_blocks
 
 _BOUNDS = ("determinant", "trace")
 _METHODS = ("auto", "lanczos", "exact", *_BOUNDS)
@@ -28,17 +28,15 @@ def survey(
     bounds: Sequence[str] = (),
     tolerance: float = 0.01,
     max_products: int | None = None,
-    half_mass: bool = False,
     seed: int = 0,
     batch: int | None = None,
     rank: int | None = None,
 ) -> Facts:
     """Measure the treated matrix A.
 
-    Entries are read if the operator holds them, or if a fact asked for needs them (``half_mass``,
-    ``bounds``, ``condition`` by ``exact`` or by a bound); otherwise what depends on them stays
-    ``None`` and a note says so. The bounds and the certificate of definiteness share one
-    factorisation.
+    Entries are read if the operator holds them, or if a fact asked for needs them (``bounds``,
+    ``condition`` by ``exact`` or by a bound); otherwise what depends on them stays ``None`` and a
+    note says so. The bounds and the certificate of definiteness share one factorisation.
 
     Args:
         operator: A, an operator or a symmetric tensor of shape [N, N].
@@ -49,7 +47,6 @@ def survey(
         tolerance: Relative accuracy of ``lanczos``.
         max_products: Most products ``lanczos`` may spend, as for :func:`condition_number`. Where
             they run out the bracket is kept and a note says so.
-        half_mass: Whether to compute the largest 50%-sparsity, a sort of every row.
         seed: Seed of the start vector of ``lanczos``.
         batch: Samples behind the curvature, passed on.
         rank: Rank of the undamped part, passed on.
@@ -72,10 +69,10 @@ def survey(
         condition = "exact" if held else "lanczos"
     facts = Facts(n=operator.n, batch=batch, rank=rank)
     wanted = tuple(dict.fromkeys((*bounds, *(m for m in (condition,) if m in _BOUNDS))))
-    needs_entries = half_mass or bool(wanted) or condition == "exact"
+    needs_entries = bool(wanted) or condition == "exact"
     if needs_entries or isinstance(operator, DenseOperator):
         operator = DenseOperator(operator.dense())
-        facts = _measure_entries(facts, operator.dense(), half_mass)
+        facts = _measure_entries(facts, operator.dense())
     else:
         note = "entries not formed: no row sparsity, largest entry or Frobenius norm"
         facts = replace(facts, notes=(note,))
@@ -114,7 +111,7 @@ def _check(condition: str | None, bounds: Sequence[str]) -> None:
             raise ValueError(f"unknown bound {bound!r}; choose from {', '.join(_BOUNDS)}")
 
 
-def _measure_entries(facts: Facts, matrix: Tensor, half_mass: bool) -> Facts:
+def _measure_entries(facts: Facts, matrix: Tensor) -> Facts:
     largest = largest_entry(matrix)
     most, square, exponent = 0, 0.0, excess(largest, torch.float64)
     for rows in row_blocks(matrix):
@@ -123,7 +120,6 @@ def _measure_entries(facts: Facts, matrix: Tensor, half_mass: bool) -> Facts:
     return replace(
         facts,
         row_sparsity=most,
-        half_mass_sparsity=int(mass_sparsity(matrix, 0.5).max()) if half_mass else None,
         max_abs=largest,
         frobenius=_representable(shifted_number(math.sqrt(square), exponent)),
     )
