@@ -48,7 +48,8 @@ def test_the_error_falls_with_the_square_root_of_the_shots():
 def test_magnitudes_are_multinomial():
     """Chi-squared of pooled counts, and the spread of one count, over many read-outs."""
     state = unit(6, 1)
-    shots, repeats = 2000, 400
+    # Enough that no component's sign is left undecided, which would read it as 0.
+    shots, repeats = 20_000, 400
     magnitudes = np.stack(
         [measure(state, Readout(shots=shots, seed=s)).vector.numpy() for s in range(repeats)]
     )
