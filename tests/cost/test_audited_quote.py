@@ -90,8 +90,9 @@ def test_ten_thousand_random_systems_have_a_price_that_never_falls_as_they_get_h
             "gate time": (system, audit, scale * factor),
             "epsilon": (system, replace(audit, epsilon=audit.epsilon / factor), scale),
         }
-        if audit.query_set == "paper" and audit.epsilon > 1e-3:
-            # The theorem's own success probability rises faster than its count: see
+        if audit.query_set == "paper" and audit.epsilon > 1e-4:
+            # The theorem's own success probability rises faster than its count (by 0.52·dε against
+            # dε/(ε·32·ln 2κ): above 2e-4 at κ = 1e300): see
             # test_the_paper_set_gets_cheaper_as_a_large_error_shrinks.
             del harder["epsilon"]
         for name, changed in harder.items():
@@ -124,7 +125,7 @@ def test_the_worked_value_of_the_formula_sheet_at_every_stage(method):
     """N = 12,544, d = 64, κ_be = 10⁴, ε = 10⁻², norm known, table-loaded preparation.
 
     Within a factor of 3 and no closer: the sheet rounds ("about a day"), leaves open how many
-    bits an entry has and how tables are erased, and gives shots as a range of 1.0 to 1.9.
+    bits an entry has and how tables are erased, and gives fewer shots: 1.0 to 1.9 times N/(2ε²).
     """
     if method == "qdk":
         pytest.importorskip("qdk")
@@ -299,7 +300,7 @@ def test_sparse_access_loads_one_table_for_one_address(n, d, kappa_be):
     """Positions, values and inverse positions were loaded and erased apart, 1.75 to 1.92 times
     dearer."""
     found = sparse_encoding(n, d, alpha=float(d), kappa=kappa_be / d, epsilon=1e-2)
-    bits = math.ceil(math.log2(2 * kappa_be / 1e-2))
+    bits = math.ceil(math.log2(kappa_be / 1e-2))
     widths = (math.ceil(math.log2(n)), bits, math.ceil(math.log2(d)))
     powers = [2**j for j in range(40)]
 

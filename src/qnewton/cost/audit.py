@@ -19,9 +19,10 @@ class Audit:
 
     Attributes:
         query_set: The count, a key of :data:`qnewton.cost.queries.QUERY_SETS`.
-        epsilon: Error of the solution state.
+        epsilon: Error of the solution state, shared out by
+            :class:`qnewton.cost.error_shares.ErrorShares` to solver, entries, b and rotations.
         readout: How the vector is read, a key of :data:`qnewton.cost.readout.READOUTS`.
-        readout_tolerance: ℓ2 error of the unit vector read.
+        readout_tolerance: ℓ2 error of reading it; the unit vector read is within the sum of both.
         tables: ``qrom``, or ``qram``, which nobody has built.
         preparation: How g is prepared: from ``tables``, or by ``rotations``.
         table_building: Whether writing the tables is charged at every step.

@@ -8,10 +8,12 @@ from qnewton.cost.block_encoding import (
     BlockEncoding,
     LogicalGates,
     dense_encoding,
+    rotation_t_gates,
     sparse_encoding,
     state_preparation,
 )
 from qnewton.cost.error_correction import Corrected, error_corrected
+from qnewton.cost.error_shares import WIDENED, ErrorShares
 from qnewton.cost.parts import Draft
 from qnewton.cost.queries import (
     JENNINGS_MIN_KAPPA,
@@ -39,7 +41,7 @@ def audited_quote(
         forming, tables       classical: the entries, and writing them into the tables, each step
         block-encoding        U_A of one attempt at one gate time a logical cycle
         state preparation     U_b of one attempt
-        solver                2a+3 Toffoli a query about a ancillas
+        solver                2a+3 Toffoli and one rotation a query, about a ancillas
         repetition            attempts until one succeeds
         error correction      the same run in corrected cycles
         read-out              all states but the first
@@ -110,7 +112,8 @@ def _condition(facts: Facts) -> tuple[float | None, str]:
 
 def _encodings(facts: Facts, kappa: float, audit: Audit) -> list[BlockEncoding]:
     n, d, norm = facts.n, facts.row_sparsity, facts.norm
-    options = {"kappa": kappa, "epsilon": audit.epsilon, "tables": audit.tables}
+    shares = ErrorShares(audit.epsilon)
+    options = {"kappa": kappa, "epsilon": shares.entries, "tables": audit.tables}
     found = []
     if d is not None:
         largest = 1.0 if not norm or facts.max_abs is None else facts.max_abs / norm
@@ -131,12 +134,13 @@ def _priced(
     assert facts.condition is not None
     assert facts.condition.value is not None
     kappa = facts.condition.value
+    shares = ErrorShares(audit.epsilon)
     try:
         count = query_count(
             audit.query_set,
             alpha=encoding.alpha,
-            kappa=kappa,
-            epsilon=audit.epsilon,
+            kappa=kappa * WIDENED,
+            epsilon=shares.solver,
             guess_factor=audit.guess_factor,
         )
     except OverflowError as overflow:
@@ -219,9 +223,13 @@ def _quantum_terms(
 def _gates_a_state(n: int, encoding: BlockEncoding, count: QueryCount, audit: Audit) -> _Gates:
     """Return Toffoli, T gates, cycles by part, and T count until one state is there."""
     assert count.state_preparations is not None
-    prepared = state_preparation(n, audit.epsilon, audit.preparation, audit.tables)
-    # A reflection about a ancillas, and its control, at every query.
-    reflected = LogicalGates(toffoli=2.0 * encoding.ancillas + 3)
+    prepared = _preparation(n, encoding, audit)
+    # A reflection about a ancillas, its control, and one rotation, at every query. Q/p, which holds
+    # the retries of every count, is above the Q/√p that amplifies a rotation's error.
+    log_error = math.log2(ErrorShares(audit.epsilon).rotations) - math.log2(count.expected)
+    reflected = LogicalGates(
+        toffoli=2.0 * encoding.ancillas + 3, t_gates=rotation_t_gates(log_error)
+    )
     uses = (
         ("block-encoding", count.expected, encoding.gates),
         ("state preparation", count.state_preparations, prepared),
@@ -235,8 +243,19 @@ def _gates_a_state(n: int, encoding: BlockEncoding, count: QueryCount, audit: Au
     )
 
 
+def _preparation(n: int, encoding: BlockEncoding, audit: Audit) -> LogicalGates:
+    """Return U_b: errors in b come back amplified by up to κ_be."""
+    return state_preparation(
+        n,
+        ErrorShares(audit.epsilon).rhs,
+        audit.preparation,
+        audit.tables,
+        amplified=encoding.encoded_condition,
+    )
+
+
 def _logical_qubits(n: int, encoding: BlockEncoding, audit: Audit) -> int:
-    prepared = state_preparation(n, audit.epsilon, audit.preparation, audit.tables)
+    prepared = _preparation(n, encoding, audit)
     workspace = max(encoding.gates.workspace, prepared.workspace)
     return logical_qubits(n, encoding.ancillas) + math.ceil(workspace)
 
@@ -267,7 +286,14 @@ def _assumptions(
         notes.append("tables are written anew at every step, one pass over the kept entries")
     else:
         notes.append("writing the tables is free")
+    notes.append(
+        f"state error {audit.epsilon:g}: half for the solver, a sixth each for the entries of A, "
+        "for g and for rotations, each divided by what amplifies it"
+    )
     notes += [*run.assumptions, readout]
+    if audit.readout != "none":
+        total = audit.epsilon + audit.readout_tolerance
+        notes.append(f"the vector read is within {total:g} of the exact one, all errors added")
     if audit.readout in ("simulated", "provable"):
         notes.append(
             "the sign stage makes as many states as the magnitudes; its reference branch succeeds "

@@ -8,8 +8,12 @@ from typing import Literal
 Tables = Literal["qrom", "qram"]
 Preparation = Literal["tables", "rotations"]
 
-ROTATION_T = (0.53, 5.3)
-"""A rotation to error ε takes 0.53·log2(1/ε) + 5.3 T gates (Beverland et al., 2211.07629)."""
+ROTATION_T = (0.53, 4.86)
+"""A rotation to error ε takes 0.53·log2(1/ε) + 4.86 T gates.
+
+These constants are what qdk 1.33.1's ``numTsPerRotation`` follows, rounded up; public code calls
+them its fit of mixed fallback. No source was found for the 5.3 that stood here before.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,7 @@ class BlockEncoding:
         alpha: α/‖A‖₂.
         gates: Of one call.
         ancillas: Ancilla qubits a, measured or reflected about.
+        encoded_condition: κ_be = α/σ_min.
         entries: Words that have to be written into its tables whenever A changes.
         assumptions: What had to be assumed, one sentence each.
     """
@@ -54,6 +59,7 @@ class BlockEncoding:
     alpha: float
     gates: LogicalGates
     ancillas: int
+    encoded_condition: float
     entries: float
     assumptions: tuple[str, ...]
 
@@ -105,14 +111,15 @@ def sparse_encoding(
     (⌈log2 d⌉ bits): one address (i, l), so one table of N·d words. A query loads a word, rotates by
     its value and swaps (i, l) with (column, inverse position); A being symmetric, the same table at
     the new address holds (i, l) and the value, which one erasure removes. Values have
-    ⌈log2(2κ_be/ε)⌉ bits: rounding moves A by at most d‖A‖max·2^-b = α·2^-b ≤ ε·σ_min/2.
+    ⌈log2(κ_be/ε)⌉ bits: rounding moves A by at most d‖A‖max·2^-b = α·2^-b ≤ ε·σ_min.
 
     Args:
         n: Unknowns N.
         sparsity: d, between 1 and N.
         alpha: d‖A‖max/‖A‖₂, at least 1.
         kappa: Condition number of A.
-        epsilon: Error of the solution state.
+        epsilon: What rounding A may move the solution by, ``entries`` of
+            :class:`qnewton.cost.error_shares.ErrorShares`.
         tables: ``qrom``, or ``qram``: a read then costs ⌈log2(N·d)⌉ Toffoli.
 
     Cost: some dozens of integer operations, then a cache.
@@ -122,7 +129,7 @@ def sparse_encoding(
     Example:
         >>> found = sparse_encoding(12_544, 64, alpha=64.0, kappa=156.25, epsilon=1e-2)
         >>> found.gates.toffoli
-        13329.0
+        13200.0
     """
     words, position, inverse = n * sparsity, _bits(n), max(1, _bits(sparsity))
     bits = value_bits(alpha * kappa, epsilon)
@@ -145,6 +152,7 @@ def sparse_encoding(
         # The value becomes an amplitude by b controlled additions into a phase gradient.
         gates=LogicalGates(toffoli=toffoli + 2 * bits, workspace=workspace),
         ancillas=position + inverse + bits + 1,
+        encoded_condition=alpha * kappa,
         entries=float(words),
         assumptions=tuple(assumptions),
     )
@@ -162,14 +170,14 @@ def dense_encoding(
         n: Unknowns N.
         alpha: ‖A‖_F/‖A‖₂, at least 1.
         kappa: Condition number of A.
-        epsilon: Error of the solution state.
+        epsilon: As for :func:`sparse_encoding`.
         tables: ``qrom``, or ``qram``: then 2⌈log2 N⌉·t Toffoli a call.
 
     Reference: Clader et al., arXiv:2206.03505, as transcribed.
 
     Example:
         >>> f"{dense_encoding(12_544, alpha=100.0, kappa=100.0, epsilon=1e-2).gates.t_gates:.3g}"
-        '5.9e+06'
+        '5.64e+06'
     """
     order, bits = 1 << _bits(n), value_bits(alpha * kappa, epsilon)
     gates = LogicalGates(t_gates=8.0 * (2 * bits + 3) * order, workspace=order * (bits + 1.0))
@@ -184,6 +192,7 @@ def dense_encoding(
         alpha=alpha,
         gates=gates,
         ancillas=max(1, _bits(n)),
+        encoded_condition=alpha * kappa,
         entries=float(n) ** 2,
         assumptions=tuple(assumptions),
     )
@@ -191,7 +200,11 @@ def dense_encoding(
 
 @lru_cache(maxsize=4096)
 def state_preparation(
-    n: int, epsilon: float, preparation: Preparation = "tables", tables: Tables = "qrom"
+    n: int,
+    epsilon: float,
+    preparation: Preparation = "tables",
+    tables: Tables = "qrom",
+    amplified: float = 1.0,
 ) -> LogicalGates:
     """Return one call of U_b, which prepares g/‖g‖ in N amplitudes.
 
@@ -200,9 +213,11 @@ def state_preparation(
 
     Args:
         n: Unknowns N.
-        epsilon: Error of the state, in (0, 1).
+        epsilon: Error of the state, in (0, 1), after it was amplified.
         preparation: Which.
         tables: Where angles are loaded from: ``qrom``, or ``qram``: 2j Toffoli at level j.
+        amplified: What a solver multiplies errors in g by: κ_be at most. The state itself is
+            prepared to ``epsilon / amplified``.
 
     Reference: Grover and Rudolph 2002; tables: Berry et al., arXiv:1902.02134.
 
@@ -210,16 +225,16 @@ def state_preparation(
         >>> state_preparation(12_544, 1e-2).toffoli
         3000.0
         >>> f"{state_preparation(12_544, 1e-2, 'rotations').t_gates:.3g}"
-        '2.66e+05'
+        '2.59e+05'
     """
     levels = _bits(n)
     if levels == 0:
         return LogicalGates()
     if preparation == "rotations":
-        count = float(1 << levels)
-        slope, rest = ROTATION_T
-        return LogicalGates(t_gates=count * (slope * math.log2(count / epsilon) + rest))
-    bits = math.ceil(math.log2(2 * math.pi * levels) - math.log2(epsilon))
+        # One angle a branch, each to its share of the error.
+        log_error = math.log2(epsilon) - math.log2(amplified) - levels
+        return LogicalGates(t_gates=float(1 << levels) * rotation_t_gates(log_error))
+    bits = angle_bits(n, epsilon, amplified)
     if tables == "qram":
         # A read and its erasure of one of 2^j words, then the addition.
         return LogicalGates(toffoli=float(sum(2 * j + bits for j in range(levels))))
@@ -231,14 +246,38 @@ def state_preparation(
     )
 
 
+def rotation_t_gates(log2_error: float) -> float:
+    """Return T gates that synthesise a rotation to an error given by its log2.
+
+    Reference: :data:`ROTATION_T`.
+
+    Example:
+        >>> round(rotation_t_gates(-20.0), 2)
+        15.46
+    """
+    slope, rest = ROTATION_T
+    return max(0.0, rest - slope * log2_error)
+
+
+def angle_bits(n: int, epsilon: float, amplified: float = 1.0) -> int:
+    """Return bits of an angle of a state preparation: ⌈log2(2π·levels·amplified/ε)⌉.
+
+    Example:
+        >>> angle_bits(12_544, 1e-2), angle_bits(12_544, 1e-2, 1e4)
+        (14, 27)
+    """
+    log_error = math.log2(epsilon) - math.log2(amplified)
+    return max(1, math.ceil(math.log2(2 * math.pi * max(1, _bits(n))) - log_error))
+
+
 def value_bits(encoded_condition: float, epsilon: float) -> int:
-    """Return bits of an entry: ⌈log2(2κ_be/ε)⌉, so that rounding A costs half of ε.
+    """Return bits of an entry: ⌈log2(κ_be/ε)⌉, so that rounding A moves the solution by ε at most.
 
     Example:
         >>> value_bits(1e4, 1e-2)
-        21
+        20
     """
-    return max(1, math.ceil(1 + math.log2(encoded_condition) - math.log2(epsilon)))
+    return max(1, math.ceil(math.log2(encoded_condition) - math.log2(epsilon)))
 
 
 def _bits(count: int) -> int:

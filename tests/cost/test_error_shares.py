@@ -1,0 +1,209 @@
+"""One ε in fixed shares: injected all at once into the emulator, they add up to no more than ε."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from qnewton.cost import Audit, audited_quote, kappa_facts, load_hardware, nominal_calibration
+from qnewton.cost.block_encoding import angle_bits, rotation_t_gates, value_bits
+from qnewton.cost.error_shares import SHARES, WIDENED, ErrorShares
+from qnewton.cost.readout import shots
+from qnewton.solvers.quantum import Readout, emulate, measure
+
+QUICK = settings(deadline=None, max_examples=40)
+
+
+def _system(n: int, kappa: float, indefinite: bool, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return A = V·diag(λ)·Vᵀ of norm 1, its eigenvalues and vectors."""
+    rng = np.random.default_rng(seed)
+    values = np.geomspace(1.0, 1 / kappa, n)
+    if indefinite:
+        values = values * rng.choice([-1.0, 1.0], n)
+    vectors = torch.from_numpy(np.linalg.qr(rng.standard_normal((n, n)))[0])
+    values = torch.from_numpy(values)
+    matrix = (vectors * values) @ vectors.mT
+    return (matrix + matrix.mT) / 2, values, vectors
+
+
+def _unit(vector: Tensor) -> Tensor:
+    return vector / vector.norm()
+
+
+def _distance(found: Tensor, truth: Tensor) -> float:
+    return min(float((_unit(found) - sign * _unit(truth)).norm()) for sign in (1, -1))
+
+
+def test_the_shares_add_up_and_each_is_what_its_bound_allows():
+    assert math.fsum(SHARES.values()) == pytest.approx(1.0, abs=1e-15)
+    for epsilon in (0.24, 1e-2, 1e-12, 1e-300):
+        shares = ErrorShares(epsilon)
+        theta = shares.entries + shares.rhs
+        spent = theta / (1 - theta / 2) + shares.rotations / (1 - shares.rotations / 2)
+        angle = math.asin(shares.solver)
+        spent += 2 * math.sin(angle / 2)
+        if epsilon <= 0.06:  # above, entries are held to 1%
+            assert spent == pytest.approx(epsilon, rel=1e-12)
+        assert spent <= epsilon * (1 + 1e-12)
+
+
+@QUICK
+@given(
+    n=st.integers(2, 64),
+    log_kappa=st.floats(0.1, 3.0),
+    indefinite=st.booleans(),
+    log_epsilon=st.floats(-5.0, math.log10(0.24)),
+    stretch=st.floats(1.0, 4.0),
+    algorithm=st.sampled_from(["qsvt", "dalzell", "dalzell-known"]),
+    adverse=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_all_errors_at_once_stay_within_epsilon(
+    n, log_kappa, indefinite, log_epsilon, stretch, algorithm, adverse, seed
+):
+    kappa, epsilon = 10**log_kappa, 10**log_epsilon
+    matrix, values, vectors = _system(n, kappa, indefinite, seed)
+    rng = np.random.default_rng(seed + 1)
+    alpha = stretch  # ‖A‖₂ = 1
+    encoded, shares = alpha * kappa, ErrorShares(epsilon)
+    small = vectors[:, -1]  # of the smallest |λ|
+    # b on the largest eigenvalue alone is what lets errors in it grow most.
+    b = vectors[:, 0] if adverse else torch.from_numpy(rng.standard_normal(n))
+    b = _unit(b)
+    noise = torch.from_numpy(rng.standard_normal((n, n)))
+    error = -values[-1].sign() * torch.outer(small, small) if adverse else noise + noise.mT
+    if adverse and n > 1:
+        # Mixes what b is with what A⁻¹ amplifies.
+        error = torch.outer(small, b) + torch.outer(b, small)
+    size = torch.linalg.matrix_norm(error, 2)
+    wrong = matrix + error / size * (alpha * shares.entries / encoded)
+    push = small if adverse else _unit(torch.from_numpy(rng.standard_normal(n)))
+    step = shares.rhs / encoded
+    tangent = _unit(push - (push @ b) * b) if n > 1 else push * 0
+    turned = b * math.cos(2 * math.asin(step / 2)) + tangent * math.sin(2 * math.asin(step / 2))
+    # QSVT's ε is relative to x, a theorem's a trace distance of states.
+    chord = SHARES["solver"] * epsilon
+    asked = chord / (1 + chord / 2) if algorithm == "qsvt" else shares.solver
+    norm = None
+    if algorithm == "dalzell-known":
+        norm = float(torch.linalg.solve(wrong, turned).norm())
+    state = emulate(
+        wrong,
+        turned,
+        algorithm.split("-")[0],
+        asked,
+        alpha * (1 + shares.entries / encoded),
+        encoded * WIDENED * (1 + shares.entries / encoded),
+        norm,
+        mode="eigen",
+    ).state
+    # Rotations move the output of length √p by √p·rotations at most: adversely, all of one way.
+    truth = torch.linalg.solve(matrix, b)
+    away = state - (state @ _unit(truth)) * _unit(truth)
+    away = _unit(away) if float(away.norm()) > 1e-14 else push
+    state = _unit(state + shares.rotations * away)
+    assert _distance(state, truth) <= epsilon * (1 + 1e-6) + 1e-9
+
+
+@QUICK
+@given(
+    n=st.integers(2, 64),
+    log_kappa=st.floats(0.1, 2.5),
+    indefinite=st.booleans(),
+    log_epsilon=st.floats(-4.0, math.log10(0.24)),
+    seed=st.integers(0, 2**16),
+)
+def test_entries_and_angles_of_the_priced_bits_stay_within_their_shares(
+    n, log_kappa, indefinite, log_epsilon, seed
+):
+    """Entries rounded to b bits of ‖A‖max, and b prepared by a tree of rounded angles."""
+    kappa, epsilon = 10**log_kappa, 10**log_epsilon
+    matrix, _, _ = _system(n, kappa, indefinite, seed)
+    shares = ErrorShares(epsilon)
+    largest = float(matrix.abs().max())
+    alpha = n * largest
+    encoded = alpha * kappa
+    bits = value_bits(encoded, shares.entries)
+    unit = largest * 2.0 ** (1 - bits)
+    wrong = torch.round(matrix / unit) * unit
+    b = _unit(torch.from_numpy(np.random.default_rng(seed).standard_normal(n)))
+    turned = _by_rounded_angles(b, angle_bits(n, shares.rhs, encoded))
+    truth, found = torch.linalg.solve(matrix, b), torch.linalg.solve(wrong, turned)
+    assert _distance(found, truth) <= (SHARES["entries"] + SHARES["rhs"]) * epsilon + 1e-11
+
+
+def _by_rounded_angles(b: Tensor, bits: int) -> Tensor:
+    """Return the state that a binary tree of rotations prepares, each angle to ``bits`` bits."""
+    levels = max(1, (len(b) - 1).bit_length())
+    padded = np.zeros(1 << levels)
+    padded[: len(b)] = b.numpy()
+    sizes = [np.abs(padded)]
+    while len(sizes[-1]) > 1:
+        sizes.append(np.hypot(sizes[-1][0::2], sizes[-1][1::2]))
+    amplitudes = np.ones(1)
+    for finer in reversed(sizes[:-1]):
+        angles = np.arctan2(finer[1::2], finer[0::2])
+        angles = np.round(angles / (2 * np.pi) * 2.0**bits) / 2.0**bits * 2 * np.pi
+        halves = np.stack([np.cos(angles), np.sin(angles)], axis=1) * amplitudes[:, None]
+        amplitudes = halves.ravel()
+    return torch.from_numpy((amplitudes * np.sign(padded))[: len(b)])
+
+
+def test_the_old_precision_of_b_missed_by_up_to_kappa():
+    """b prepared to ε itself, whatever κ: 0.02 to 0.43 in place of 0.01."""
+    epsilon, kappa = 1e-2, 100.0
+    matrix, _, vectors = _system(16, kappa, False, 0)
+    b, small = vectors[:, 0], vectors[:, -1]
+    turned = _unit(b + epsilon * small)
+    truth = torch.linalg.solve(matrix, b)
+    assert _distance(torch.linalg.solve(matrix, turned), truth) > 40 * epsilon
+    step = ErrorShares(epsilon).rhs / kappa
+    turned = _unit(b + step * small)
+    assert _distance(torch.linalg.solve(matrix, turned), truth) <= SHARES["rhs"] * epsilon
+
+
+@pytest.mark.parametrize("indefinite", [False, True])
+def test_reading_the_state_adds_its_own_tolerance(indefinite):
+    epsilon, tolerance = 1e-2, 0.1
+    for seed in range(10):
+        matrix, _, _ = _system(64, 30.0, indefinite, seed)
+        b = torch.from_numpy(np.random.default_rng(seed).standard_normal(64))
+        solved = emulate(matrix, b, "qsvt", ErrorShares(epsilon).solver, mode="eigen")
+        count = round(shots(64, tolerance).states)
+        read = measure(solved.state, Readout(shots=count, seed=seed)).vector
+        assert _distance(read, torch.linalg.solve(matrix, b)) <= epsilon + tolerance
+
+
+def test_state_preparation_is_priced_at_a_precision_that_knows_kappa():
+    machine, nominal = load_hardware("qubit_gate_ns_e3"), nominal_calibration()
+    audit = Audit(error_correction="closed-form", preparation="rotations")
+    gates = {}
+    for kappa in (10.0, 1e6):
+        quote = audited_quote(nominal, kappa_facts(1024, kappa, 4), machine, audit)
+        assert quote.query_count is not None
+        assert quote.query_count.state_preparations is not None
+        assert any("a sixth each" in note for note in quote.assumptions)
+        assert any("within 0.11" in note for note in quote.assumptions)
+        terms = {term.name: term.seconds for term in quote.terms}
+        gates[kappa] = terms["state preparation"] / quote.query_count.state_preparations
+    # 1024 rotations a call, each to ε_b/(4κ·1024): 0.53·log2 of a κ 10⁵ times larger.
+    added = (gates[1e6] - gates[10.0]) / machine.gate_time_s.value / 1024
+    assert added == pytest.approx(0.53 * math.log2(1e5), rel=1e-6)
+
+
+@pytest.mark.parametrize("rotations", [31, 422, 21_294, 290_729])
+def test_a_rotation_takes_the_t_gates_that_the_estimator_reports(rotations):
+    """0.53·log2(1/ε) + 4.86, rounded up; 5.3 had no source."""
+    pytest.importorskip("qdk")
+    from qdk.estimator import LogicalCounts  # pyright: ignore[reportMissingImports]
+
+    rest = ("tCount", "cczCount", "ccixCount", "measurementCount")
+    counts = {"numQubits": 100, "rotationCount": rotations, "rotationDepth": rotations}
+    logical = LogicalCounts({**counts, **dict.fromkeys(rest, 0)})
+    found = logical.estimate({"errorBudget": 0.03})
+    said = found["physicalCounts"]["breakdown"]["numTsPerRotation"]
+    assert said == math.ceil(rotation_t_gates(math.log2(0.01 / rotations)))
