@@ -1,5 +1,7 @@
 """A sweep over shots and epsilon, small, and its pictures."""
 
+import math
+
 import pytest
 
 from qnewton.cost import nominal_calibration
@@ -38,6 +40,13 @@ def test_noise_shows_in_angles_and_accuracy() -> None:
         picture = accuracy_against(swept, rows, "digits", 2)
         assert len(picture.rows) == count + 1
         assert "2 Newton steps" in picture.caption
+        spec = picture.chart.to_dict()
+        ticks = spec["layer"][0]["encoding"]["x"]["axis"]["values"]
+        # Whole decades: with the ticks between them the labels ran into each other.
+        assert all(math.log10(tick) == round(math.log10(tick)) for tick in ticks)
+        drawn = [row[swept] for row in picture.rows if row["swept"] == swept]
+        assert ticks[0] <= min(drawn) <= max(drawn) <= ticks[-1]
+        assert spec["title"] == "dashed: the ideal read-out"
     with pytest.raises(ValueError, match="no run was swept over epsilon"):
         accuracy_against("epsilon", rows[:1], "digits", 2)
 

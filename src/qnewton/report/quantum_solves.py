@@ -47,7 +47,7 @@ def quantum_solves(run: Run) -> Picture | None:
     titles = [title for title in _DRAWN.values() if any(row["quantity"] == title for row in rows)]
     chart = (
         alt.Chart(inline_data(rows))
-        .mark_line(point=True, color=VERMILLION)
+        .mark_line(point=alt.OverlayMarkDef(color=VERMILLION), color=VERMILLION)
         .encode(
             x=alt.X("step:Q", title="step", axis=alt.Axis(format="d", tickMinStep=1)),
             y=alt.Y("value:Q", title=None, scale=alt.Scale(type="log"), axis=_EXPONENTS),

@@ -1,5 +1,6 @@
 """Test accuracy against what a quantum solver's answer cost: shots, or polynomial error."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,7 +44,10 @@ def accuracy_against(
         .mark_line(point=True)
         .encode(
             x=alt.X(
-                f"{swept}:Q", title=_TITLES[swept], scale=alt.Scale(type="log"), axis=_EXPONENTS
+                f"{swept}:Q",
+                title=_TITLES[swept],
+                scale=alt.Scale(type="log"),
+                axis=alt.Axis(format=".0e", values=_decades([row[swept] for row in drawn])),
             ),
             y=y,
             color=alt.Color(
@@ -63,7 +67,7 @@ def accuracy_against(
     )
     what = "read with that many shots" if swept == "shots" else "read ideally"
     return Picture(
-        chart=themed(line + rule),
+        chart=themed((line + rule).properties(title="dashed: the ideal read-out")),
         rows=drawn + ideal,
         caption=(
             f"Test accuracy on {workload} after {steps} Newton steps, each the output of the "
@@ -72,4 +76,7 @@ def accuracy_against(
     )
 
 
-_EXPONENTS = alt.Axis(format=".0e", labelOverlap=True)
+def _decades(values: Sequence[float]) -> list[float]:
+    """Return the powers of ten that hold the values between them."""
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    return [float(f"1e{k}") for k in range(low, high + 1)]
