@@ -44,6 +44,14 @@ def test_train_prints_one_json_object_and_leaves_a_run_folder(qnewton) -> None:
         assert (Path("run") / name).exists()
 
 
+def test_a_run_that_diverged_prints_its_json_object(qnewton) -> None:
+    options = ["--optimizer", "sgd", "--lr", "1e30", "--steps", "2", "--out", "run", "--json"]
+    code, output, error = qnewton("train", "digits", *options)
+    assert code == 0, error
+    # As in steps.jsonl: JSON has no NaN.
+    assert json.loads(output)["loss"] in ("NaN", "Infinity")
+
+
 def test_print_every_prints_a_line_of_every_so_many_steps_and_nothing_else(qnewton) -> None:
     options = ["--steps", "5", "--print-every", "2", "--out", "run"]
     code, output, error = qnewton("train", "digits", *options)

@@ -6,6 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
+from qnewton.records import encode
+
 RESULTS = Console()
 """Tables and results."""
 
@@ -14,8 +16,12 @@ PROGRESS = Console(stderr=True)
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON object and nothing else on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """Print one JSON object and nothing else on standard output.
+
+    JSON has no NaN and no infinity: as in run folders, they are the strings ``"NaN"``,
+    ``"Infinity"`` and ``"-Infinity"``.
+    """
+    sys.stdout.write(json.dumps(encode(value), indent=2, allow_nan=False) + "\n")
 
 
 def warn(message: str) -> None:
