@@ -75,7 +75,8 @@ class _Watch:
         loss.backward()
         self.evaluations += 1
         gradients = [p.grad for p in self._parameters if p.grad is not None]
-        # An optimizer that only asks for the loss leaves no gradients behind.
+        # An optimizer that only asks for the loss leaves no gradients behind, or, as QNewton does,
+        # those of its step, which have been looked at already.
         if len(gradients) == len(self._parameters):
             norm = float(torch.cat([gradient.flatten() for gradient in gradients]).norm())
             if norm < self.gradient_norm:

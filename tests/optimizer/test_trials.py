@@ -3,6 +3,8 @@
 import math
 import pickle
 import random
+import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy, mse_loss
 from torch.nn.utils.parametrizations import spectral_norm
 
 from qnewton import QNewton
-from qnewton.optimizer.numerical import LinAlgError
+from qnewton.optimizer.numerical import LinAlgError, is_numerical
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -75,6 +77,20 @@ def test_a_numerical_error_in_a_trial_refuses_that_length(error: Any, dtype: tor
     assert record.damping.tries > 1
     assert record.damping.ratio is None
     assert type(error()).__name__ in record.damping.reason
+
+
+def test_the_errors_of_gpytorch_are_numerical(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Its own package is no dependency; these are the classes of linear_operator.utils.errors.
+    errors: Any = types.ModuleType("linear_operator.utils.errors")
+    errors.NanError = type("NanError", (RuntimeError,), {})
+    errors.NotPSDError = type("NotPSDError", (RuntimeError,), {})
+    monkeypatch.setitem(sys.modules, errors.__name__, errors)
+    for error in (errors.NanError, errors.NotPSDError):
+        w = nn.Parameter(torch.tensor([1.5]))
+        optimizer = newton(w)
+        optimizer.step(raising(w, error))
+        assert optimizer.records[-1].skipped is None
+    assert not is_numerical(RuntimeError())
 
 
 def test_a_point_where_every_length_fails_is_not_left() -> None:

@@ -40,7 +40,7 @@ class KeptBuffer(NamedTuple):
         """Register the tensor again, with the values it had."""
         self.module._buffers[self.name] = self.tensor
         if self.tensor is not None and self.values is not None:
-            with torch.no_grad():
+            with torch.inference_mode() if self.tensor.is_inference() else torch.no_grad():
                 self.tensor.copy_(self.values)
 
 

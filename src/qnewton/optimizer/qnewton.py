@@ -299,8 +299,12 @@ class QNewton(ContractOptimizer):
                 a first-order step on the gradients that are there, with one warning.
 
         Raises:
-            ValueError: If the closure returns nothing a gradient can be taken of, the loss cannot
-                be differentiated twice, a derivative is wrong, or the model runs in float16.
+            ValueError: If the closure returns nothing a gradient can be taken of or adds to a
+                ``.grad`` that it did not clear, the loss cannot be differentiated twice, a
+                derivative is wrong, or the model runs in float16.
+            BaseException: What the closure raised, but for a numerical error in a trial, which
+                refuses that length; parameters, gradients, buffers and random state are then
+                what they were before the step.
         """
         curvature = self._trainable.of(self.param_groups)
         if curvature is None:
@@ -314,7 +318,8 @@ class QNewton(ContractOptimizer):
         with ExitStack() as stack:
             if self._attachment is not None:
                 stack.enter_context(self._attachment.kept())
-            if not curvature.watches(newton or surveys):
+            joins = attached and closure is not None  # the passes before it, if it adds to them
+            if not (curvature.watches(newton or surveys) or joins):
                 return self._step(curvature, closure, newton, surveys, None)
             module = self._trainable.module
             beginning = Beginning(curvature.parameters, module, self.counters)
