@@ -226,7 +226,7 @@ class SelfDampedStep:
                 self.counters["exact_wait"] = wait
                 self.counters["exact_from"] = self._step + wait
                 return _Solved(convex, "ggn", strength, negative)
-        lowest = self._lowest(kind)
+        lowest = self._lowest(kind, self._flat_lengths().sign())  # of what may move
         least = 0.0 if lowest is None else -2.0 * lowest.value
         strength = max(GROWTH * strength, least)
         for _ in range(_SHIFTS):
@@ -254,9 +254,8 @@ class SelfDampedStep:
         ]
         return torch.cat(pieces)
 
-    def _lowest(self, kind: Kind) -> LowestPair | None:
-        """Return the lowest eigenpair of B·H·B, B = min(β, 1); ``None`` where nobody can tell."""
-        lengths = self._flat_lengths().clamp(max=1.0)
+    def _lowest(self, kind: Kind, lengths: Tensor) -> LowestPair | None:
+        """Return the lowest eigenpair of B·H·B, B = diag(lengths); ``None`` if nobody can tell."""
         try:
             with self.clock.stage("survey"):
                 return lowest_pair(scaled_operator(self._surveyed(kind), lengths), self.seed)
@@ -310,7 +309,7 @@ class SelfDampedStep:
         """Return ±Δ·v along the lowest eigenvector if it promises more than the step does."""
         if self._step < int(self.counters["saddle_from"]):
             return []
-        lowest = self._lowest("hessian")
+        lowest = self._lowest("hessian", terms.lengths.clamp(max=1.0))
         if lowest is not None and lowest.negative:
             away = eigenvector_proposal(terms, lowest)
             if away.bends[0] / 2 < predicted:

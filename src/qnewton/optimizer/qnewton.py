@@ -75,7 +75,7 @@ class QNewton(ContractOptimizer):
     Args:
         params: A module, or parameters, named ones, or parameter groups. Without a module the
             curvature is the Hessian by the generic path.
-        lr: β, the length of a Newton step; 1 is the full step.
+        lr: β, the length of a Newton step; 1 is the full step. What has lr 0 does not move.
         curvature: ``hessian``, the exact one; ``ggn``, generalised Gauss-Newton; ``fisher``, the
             empirical Fisher of a loss that is the mean over its samples. The latter two are
             positive semidefinite for losses convex in the model's output, need a module, and
@@ -98,7 +98,7 @@ class QNewton(ContractOptimizer):
             quotes. The quantum policies need one.
         warmup: First-order steps before the first Newton step, or ``auto``, ``paper``, or a
             :class:`Warmup`.
-        first_order_lr: Learning rate of first-order steps.
+        first_order_lr: Learning rate of first-order steps, of groups whose ``lr`` is not 0.
         calibration: This machine's classical constants; by default those that ``qnewton
             calibrate`` stored, else nominal ones, labelled so.
         epsilon: Error tolerance at which the quantum solver is priced and emulated.

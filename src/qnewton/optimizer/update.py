@@ -29,7 +29,7 @@ class GroupGradients:
         values: Their ``.grad``, not a copy.
         downhill: The sign that turns them into a direction of improvement: -1, or +1 where the
             group maximizes.
-        rate: The group's ``first_order_lr``.
+        rate: The group's ``first_order_lr``, or 0 where its ``lr`` is 0: then nothing moves it.
     """
 
     parameters: list[Tensor]
@@ -68,9 +68,7 @@ class Gradients:
                     parameters.append(parameter)
                     values.append(gradient)
             downhill = 1.0 if group["maximize"] else -1.0
-            groups.append(
-                GroupGradients(parameters, values, downhill, float(group["first_order_lr"]))
-            )
+            groups.append(GroupGradients(parameters, values, downhill, _first_order_rate(group)))
         norms = tensor_norms([value for group in groups for value in group.values])
         return cls(groups, norms, math.hypot(*norms))
 
@@ -169,7 +167,7 @@ def descend(gradients: Gradients) -> Applied:
             steps.append(group.rate * norm)
             inner += group.rate * norm * norm
     step_norm = math.hypot(*steps)
-    changes = [(g.parameters, g.values, g.rate * g.downhill) for g in gradients.groups]
+    changes = [(g.parameters, g.values, g.rate * g.downhill) for g in gradients.groups if g.rate]
     if not _add(changes, step_norm):
         return NOT_APPLIED
     return Applied(step_norm, _cosine(inner, step_norm, gradients.norm), finite=True)
@@ -192,8 +190,10 @@ def apply_update(
     gradient_norms: list[float] = []
     inner, norms = 0.0, iter(gradients.norms)
     for group, seen in zip(param_groups, gradients.groups, strict=True):
-        lengths = {False: float(group["lr"]), True: float(group["first_order_lr"])}
+        lengths = {False: float(group["lr"]), True: _first_order_rate(group)}
         for first_order, length in lengths.items():
+            if length == 0.0:
+                continue  # not even a direction that is infinite moves these
             moved = [
                 p
                 for p in group["params"]
@@ -213,6 +213,10 @@ def apply_update(
         return NOT_APPLIED
     cosine = _cosine(inner, step_norm, math.hypot(*gradient_norms))
     return Applied(step_norm, cosine, finite=True)
+
+
+def _first_order_rate(group: dict[str, Any]) -> float:
+    return float(group["first_order_lr"]) if float(group["lr"]) > 0.0 else 0.0
 
 
 def _add(changes: Sequence[Change], step_norm: float) -> bool:
