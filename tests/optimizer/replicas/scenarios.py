@@ -267,6 +267,18 @@ def refused_on_one(share: Share) -> None:
     optimizer.step(lambda: share.loss(share.net))
 
 
+def scalar(share: Share) -> None:
+    """A temperature: a parameter without dimensions, beside the others."""
+    temperature = nn.Parameter(torch.tensor(0.3, dtype=torch.float64))
+    optimizer = build([*share.net.parameters(), temperature], damping="auto", blocks="tensor")
+
+    def closure() -> Tensor:
+        return nn.functional.cross_entropy(share.net(share.x) * temperature.exp(), share.y)
+
+    for _ in range(STEPS):
+        optimizer.step(closure)
+
+
 SCENARIOS: tuple[Callable[[Share], None], ...] = (
     returned_loss,
     wrapped_backward,
@@ -281,6 +293,7 @@ SCENARIOS: tuple[Callable[[Share], None], ...] = (
     clipped,
     fails_on_one,
     refused_on_one,
+    scalar,
 )
 
 
