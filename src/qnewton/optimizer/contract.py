@@ -59,7 +59,9 @@ class ContractOptimizer(Optimizer):
         One dictionary under every parameter, because distributed checkpoints ask each for its
         state; plain numbers, because PyTorch casts tensors to the parameter's dtype on loading.
         """
-        state = self.state[self.param_groups[0]["params"][0]]
+        holders = [p for group in self.param_groups for p in group["params"]]
+        # Groups may be empty, and parameters that joined late have nothing yet.
+        state = next((self.state[p] for p in holders if self.state.get(p)), {})
         if not state or not self._counters_are_shared:
             state["step"] = int(state.get("step", 0))  # a tensor in older files
             state["newton"] = bool(state.get("newton", False))

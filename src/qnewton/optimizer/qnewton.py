@@ -525,7 +525,7 @@ class QNewton(ContractOptimizer):
 
     @property
     def _sets_damping(self) -> bool:
-        return any(group["damping"] == "auto" for group in self.param_groups)
+        return any(group["damping"] == "auto" for group in self.param_groups if group["params"])
 
     def _self_damped_step(
         self,

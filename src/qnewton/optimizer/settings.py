@@ -128,10 +128,10 @@ def one_sign(groups: Sequence[dict[str, Any]]) -> float:
     Raises:
         ValueError: If some do and others do not.
     """
-    found = {bool(group["maximize"]) for group in groups}
-    if len(found) != 1:
+    found = {bool(group["maximize"]) for group in groups if group["params"]}
+    if len(found) > 1:
         raise ValueError(
             "some parameter groups maximize and others minimize, and damping='auto' judges a step "
             "by one loss; give damping a number, or all groups the same maximize"
         )
-    return -1.0 if found.pop() else 1.0
+    return -1.0 if True in found else 1.0
