@@ -28,6 +28,7 @@ NAMES = (
     "full_batch",
     "mnist_to_95",
     "untouched_defaults",
+    "seeds",
     "pricing",
     "transformer_step",
     "text_training",

@@ -1,6 +1,6 @@
 """How benchmarks time, weigh and report, so that each benchmark only says what it compares."""
 
-from benchmarks.harness.machine import available_bytes, describe_machine
+from benchmarks.harness.machine import available_bytes, cpus_allowed, describe_machine
 from benchmarks.harness.memory import peak_bytes
 from benchmarks.harness.peers import INSTALL, missing_peers
 from benchmarks.harness.results import Report, Row, reached, speed, table
@@ -15,6 +15,7 @@ __all__ = [
     "Say",
     "Timing",
     "available_bytes",
+    "cpus_allowed",
     "describe_machine",
     "fastest",
     "interleave",

@@ -28,7 +28,7 @@ def describe_machine() -> dict[str, Any]:
     return {
         "processor": processor(),
         "logical_cpus": os.cpu_count(),
-        "cpus_allowed": _cpus_allowed(),
+        "cpus_allowed": cpus_allowed(),
         "memory_gb": round(_memory_bytes() / 1e9, 1),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "versions": {**versions(), **peer_versions()},
@@ -62,9 +62,10 @@ def _copy_gb_per_s() -> float:
     return 2 * 4 * _COPY_ENTRIES / median_seconds(lambda: target.copy_(source)) / 1e9
 
 
-def _cpus_allowed() -> int | None:
+def cpus_allowed() -> int:
+    """Return how many processors this process may use."""
     # sched_getaffinity sees taskset and cpusets; only Linux has it.
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _memory_bytes() -> int:
