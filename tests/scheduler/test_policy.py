@@ -192,3 +192,32 @@ def test_what_each_policy_has_to_survey():
 def test_every_policy_has_one_line_of_help():
     assert set(POLICIES) == {"classical", "hybrid", "paper", "classical-only", "quantum-only"}
     assert all(line and "\n" not in line for line in POLICIES.values())
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    prices=st.tuples(*[st.none() | st.floats()] * 3),
+    policy=st.sampled_from(sorted(POLICIES)),
+)
+def test_any_prices_are_decided_or_refused_and_what_is_no_duration_never_wins(prices, policy):
+    quotes = [
+        quote("cg", prices[0]),
+        quote("lu_inverse", prices[1]),
+        quote("qsvt", prices[2], "quantum"),
+    ]
+    durations = [s if s is not None and 0 <= s < math.inf else None for s in prices]
+    assert [offer.seconds for offer in quotes] == durations
+    cg, lu, qsvt = durations
+    known = {"classical": (cg, lu), "hybrid": durations, "paper": (lu,)}.get(policy, (0.0,))
+    if all(price is None for price in known):
+        with pytest.raises(ValueError, match="price"):
+            decide(policy, quotes)
+        return
+    chosen = decide(policy, quotes).chosen
+    if policy in ("classical", "hybrid"):
+        cheapest = min(price for price in known if price is not None)
+        assert next(offer for offer in quotes if offer.solver == chosen).seconds == cheapest
+    elif policy == "paper":
+        assert (chosen == "qsvt") == (qsvt is not None and lu is not None and qsvt <= lu)
+    else:
+        assert chosen == {"classical-only": "lu_inverse", "quantum-only": "qsvt"}[policy]
