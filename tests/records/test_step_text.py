@@ -80,6 +80,11 @@ STEP = StepRecord(
             "step 12: loss 2.35317, λ 0.0132, ρ unknown, cholesky, 0.75 s measured",
         ),
         (
+            replace(STEP, damping=replace(DAMPING, origin="gradient", failure="no solver did")),
+            "step 12: loss 2.35317, λ 0.0132, ρ 0.59, cholesky, 0.75 s measured, fell back to -g: "
+            "no solver did",
+        ),
+        (
             replace(STEP, blocks=tuple(block(n, s) for n, s in (("a", "cg"), ("b", "cg")))),
             "step 12: loss 2.35317, λ 1, cg 2×, 0.75 s measured",
         ),

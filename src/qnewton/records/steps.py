@@ -233,7 +233,7 @@ class StepRecord:
     damping: DampingRecord | None = None
 
     def __str__(self) -> str:
-        """Return one line: step, loss, λ, ρ, solvers, seconds, and why nothing was changed.
+        """Return one line: step, loss, λ, ρ, solvers, seconds, why it fell back or was skipped.
 
         Everything else is in the fields; ``repr`` has them all.
 
@@ -254,6 +254,7 @@ class StepRecord:
             ratio,
             self._solved_by(),
             f"{self.measured.total:.3g} s measured",
+            f"fell back to -g: {damping.failure}" if damping and damping.failure else "",
             f"skipped: {self.skipped}" if self.skipped else "",
         ]
         return f"step {self.step}: {_one_line(parts)}"
