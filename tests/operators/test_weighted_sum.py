@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from qnewton.operators import (
+    DenseFactor,
+    DenseOperator,
+    LowRankOperator,
+    MatrixFreeOperator,
+    WeightedSumOperator,
+    weighted_sum,
+)
+
+
+def symmetric(seed: int, n: int = 6) -> torch.Tensor:
+    matrix = torch.randn(n, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return matrix + matrix.mT
+
+
+def low_rank(seed: int, k: int, shift: float = 0.0) -> LowRankOperator:
+    generator = torch.Generator().manual_seed(seed)
+    factor = torch.randn(6, k, generator=generator, dtype=torch.float64)
+    return LowRankOperator(DenseFactor(factor), shift=shift)
+
+
+@pytest.mark.parametrize("columns", [(), (3,)])
+def test_products_and_entries_are_those_of_the_sum(columns: tuple[int, ...]) -> None:
+    first, second = symmetric(0), symmetric(1)
+    by_products = MatrixFreeOperator(6, lambda v: second @ v, torch.float64)
+    terms = [(0.25, DenseOperator(first)), (-2.0, by_products)]
+    operator = weighted_sum(terms)
+    assert isinstance(operator, WeightedSumOperator)
+    vector = torch.randn(6, *columns, dtype=torch.float64)
+    expected = 0.25 * first - 2.0 * second
+    torch.testing.assert_close(operator @ vector, expected @ vector)
+    torch.testing.assert_close(operator.dense(), expected)
+    assert torch.equal(operator.dense(), operator.dense().mT)
+    assert torch.equal(terms[0][1].dense(), first)  # the terms stay as they were
+
+
+def test_low_rank_terms_join_their_factors() -> None:
+    terms = [(0.5, low_rank(0, 2)), (3.0, low_rank(1, 3))]
+    operator = weighted_sum(terms)
+    assert isinstance(operator, LowRankOperator)
+    assert operator.rank == 5
+    expected = 0.5 * terms[0][1].dense() + 3.0 * terms[1][1].dense()
+    torch.testing.assert_close(operator.dense(), expected)
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        [(0.5, low_rank(0, 2)), (-3.0, low_rank(1, 3))],
+        [(0.5, low_rank(0, 2)), (3.0, low_rank(1, 3, shift=1.0))],
+        [(0.5, low_rank(0, 2)), (3.0, DenseOperator(symmetric(2)))],
+    ],
+    ids=["a negative weight", "a shift", "another operator"],
+)
+def test_other_terms_are_added_as_they_are(terms: list) -> None:
+    operator = weighted_sum(terms)
+    assert isinstance(operator, WeightedSumOperator)
+    expected = sum(weight * term.dense() for weight, term in terms)
+    torch.testing.assert_close(operator.dense(), expected)
