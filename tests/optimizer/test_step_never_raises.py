@@ -202,3 +202,40 @@ def test_a_step_by_the_sizes_of_eigenvalues_has_no_modelled_price() -> None:
     assert {"absolute"} <= {a.solver for a in record.blocks[0].attempts}
     assert record.has_unpriced_work
     assert record.modelled is None
+
+
+@pytest.mark.parametrize("policy", ["hybrid", "paper", "quantum-only"])
+@pytest.mark.parametrize("damping", ["auto", 0.0])
+def test_a_curvature_of_zeros_has_no_quantum_price(policy: str, damping: Any) -> None:
+    w = nn.Parameter(torch.tensor([1.0, 2.0], dtype=torch.float64))
+    optimizer = QNewton([w], policy=policy, hardware="attosecond", damping=damping)
+    for _ in range(2):
+        optimizer.step(lambda: 0.0 * w.square().sum() + 1.0)
+    assert w.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("blocks", ["layer", "tensor", "full"])
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e18])
+def test_a_fisher_that_is_only_multiplied_with(blocks: Partition, scale: float) -> None:
+    # Its factor is made once: a second λ has to be tried with the same.
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    inputs, targets = torch.randn(8, 3) * scale, torch.randn(8, 2)
+    optimizer = QNewton(net, curvature="fisher", blocks=blocks, max_dense=0)
+    before = float(mse_loss(net(inputs), targets).detach())
+    for _ in range(5):
+        optimizer.step(lambda: mse_loss(net(inputs), targets))
+    assert float(mse_loss(net(inputs), targets).detach()) <= before
+
+
+@pytest.mark.parametrize("kind", ["hessian", "ggn", "fisher"])
+def test_a_damping_never_leaves_the_range_of_the_dtype(kind: Kind) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    inputs, targets = torch.randn(8, 3) * 1e19, torch.randn(8, 2)
+    optimizer = QNewton(net, curvature=kind, blocks="layer", max_dense=0, maximize=True)
+    for _ in range(8):
+        optimizer.step(lambda: mse_loss(net(inputs), targets))
+    for record in optimizer.records:
+        if record.damping is not None:
+            assert record.damping.next_strength <= torch.finfo(torch.float32).max

@@ -2,18 +2,29 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from qnewton.curvature import Curvature, Evaluation, Kind, RouteMemory
-from qnewton.operators import DenseOperator, LinearSystem, NegatedOperator, SymmetricOperator
+from qnewton.operators import (
+    DenseOperator,
+    LinearSystem,
+    LowRankOperator,
+    NegatedOperator,
+    SymmetricOperator,
+)
 from qnewton.operators.scaling import safe_norm
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.damping_rule import GROWTH, Bounds, Outcome, next_rule
-from qnewton.optimizer.damping_state import begin_step, present_ceiling, present_floor
+from qnewton.optimizer.damping_state import (
+    begin_step,
+    largest_strength,
+    present_ceiling,
+    present_floor,
+)
 from qnewton.optimizer.movable import movable_systems, scaled_operator
 from qnewton.optimizer.newton import NOTHING_FOUND, NewtonUpdate
 from qnewton.optimizer.proposals import (
@@ -86,6 +97,7 @@ class SelfDampedStep:
     replicas: Replicas | None
     seed: int
     clock: StageClock
+    _made: dict[Kind, list[LinearSystem]] = field(default_factory=dict)
 
     def take(self) -> Judged:
         """Solve, try, and move the parameters or put them back.
@@ -195,10 +207,17 @@ class SelfDampedStep:
         operator = DenseOperator(system.operator.dense())
         return operator if self.sign > 0 else NegatedOperator(operator)
 
+    def _systems(self, kind: Kind) -> list[LinearSystem]:
+        """Return the systems; of factors, which can be made once alone, the same at every call."""
+        systems = self._made.get(kind) or self.curvature.systems(self.evaluation, kind, self.memory)
+        if all(isinstance(system.operator, LowRankOperator) for system in systems):
+            self._made[kind] = systems
+        return list(systems)
+
     def _solved(self, kind: Kind, strength: float) -> NewtonUpdate:
         try:
             with self.clock.stage("curvature"):
-                systems = self.curvature.systems(self.evaluation, kind, self.memory)
+                systems = self._systems(kind)
             if self.replicas is not None:
                 systems = self.replicas.average_curvature(systems)
             return self.solve(movable_systems(systems, self.lengths), strength, self._forcing())
@@ -228,12 +247,16 @@ class SelfDampedStep:
                 return _Solved(convex, "ggn", strength, negative)
         lowest = self._lowest(kind, self._flat_lengths().sign())  # of what may move
         least = 0.0 if lowest is None else -2.0 * lowest.value
-        strength = max(GROWTH * strength, least)
+        largest = largest_strength(self.curvature.parameters[0].dtype)
+        raised = max(GROWTH * strength, least)
         for _ in range(_SHIFTS):
+            if raised > largest:
+                break
+            strength = raised
             found = self._solved(kind, strength)
             if found.indefinite is None:
                 break
-            strength *= GROWTH
+            raised = GROWTH * strength
         return _Solved(found, kind, strength, negative)
 
     def _proposal(self, terms: Terms, found: NewtonUpdate) -> tuple[Proposal, str | None]:

@@ -75,14 +75,23 @@ def present_ceiling(
     Reference: ‖H‖_F² = E‖Hz‖² for independent signs z, Hutchinson 1990.
     """
     strength, size = float(counters["damping"]), safe_norm(gradient)
-    # λ is added to entries of that dtype, and has to leave them room.
-    largest = torch.finfo(gradient.dtype).max * torch.finfo(gradient.dtype).eps
+    largest = largest_strength(gradient.dtype)
     explained = ceiling(size, 0.0, rounding)
     if strength <= explained:
         return min(explained, largest)
     drawn = torch.Generator().manual_seed(seed)
     signs = torch.randint(0, 2, (len(gradient),), generator=drawn) * 2 - 1
     return min(ceiling(size, safe_norm(model @ signs.to(gradient)), rounding), largest)
+
+
+def largest_strength(dtype: torch.dtype) -> float:
+    """Return the largest λ that may be added to entries of a dtype and leaves them room.
+
+    Example:
+        >>> f"{largest_strength(torch.float32):.0e}"
+        '4e+31'
+    """
+    return torch.finfo(dtype).max * torch.finfo(dtype).eps
 
 
 def present_floor(step: Tensor, bend: float) -> float:

@@ -166,6 +166,17 @@ PORTFOLIO: tuple[Candidate, ...] = (
 
 def _quantum(hardware: QuantumHardware) -> Candidate:
     def price(facts: Facts, market: Market) -> Quote:
+        if facts.row_sparsity == 0:
+            return Quote(
+                solver="qsvt",
+                machine="quantum",
+                seconds=None,
+                model="no price",
+                hardware=hardware.name,
+                hypothetical=hardware.hypothetical,
+                refused="A has no entry but zeros",
+                sparsity=0,
+            )
         if market.audit is None:
             return paper_quote(facts, hardware, epsilon=market.epsilon)
         return audited_quote(market.calibration, facts, hardware, market.audit, market.dtype)
