@@ -4,7 +4,7 @@ With L the loss, θ the parameters, f the model's output and J = ∂f/∂θ:
 
 * ``hessian``: H = ∂²L/∂θ²;
 * ``ggn``: G = Jᵀ (∂²L/∂f²) J, what is left of H when the network is linearised;
-* ``fisher``: F = (1/n) Σ g_i g_iᵀ, with g_i the gradient of one sample's loss.
+* ``fisher``: F = (1/n) Σ g_i g_iᵀ, with g_i the gradient of one sample's loss, n those counted.
 
 Networks of linear and convolution layers have closed forms of derivatives through activations
 and matrix products (``layered``); everything else comes from automatic differentiation
@@ -16,10 +16,10 @@ remembered (``route_memory``).
 from qnewton.curvature.blocks import Block, Partition, partition
 from qnewton.curvature.capture import Evaluation
 from qnewton.curvature.curvature import Curvature, Kind, systems
-from qnewton.curvature.fisher import Reduction
 from qnewton.curvature.hessian import HessianOperator
 from qnewton.curvature.parts import together
 from qnewton.curvature.route_memory import USUAL_PRODUCTS, RouteMemory
+from qnewton.curvature.sample_mean import Reduction
 
 __all__ = [
     "USUAL_PRODUCTS",

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from qnewton.curvature.blocks import Block, Partition, partition
 from qnewton.curvature.capture import Closure, Evaluation, evaluate, evaluate_plainly
-from qnewton.curvature.fisher import Reduction, fisher_operators
+from qnewton.curvature.fisher import fisher_operators
 from qnewton.curvature.generic import CurvatureProducts
 from qnewton.curvature.ggn import ggn_operators
 from qnewton.curvature.hessian import hessian_operators
@@ -19,6 +19,7 @@ from qnewton.curvature.outputs import single_output
 from qnewton.curvature.parts import shares_of_one_mean, sum_of_systems
 from qnewton.curvature.patches import layers_of
 from qnewton.curvature.route_memory import RouteMemory
+from qnewton.curvature.sample_mean import Reduction
 from qnewton.curvature.verification import Alike, Verification
 from qnewton.operators import (
     LinearSystem,
@@ -44,7 +45,8 @@ class Curvature:
             The latter two need a module that the closure calls once.
         blocks: ``full``, ``layer`` or ``tensor``; see :func:`~qnewton.curvature.partition`.
         reduction: ``mean`` or ``sum``, what the closure's loss is of its samples' losses. Only
-            ``fisher`` has to know.
+            ``fisher`` has to know; ``None`` to read it from the loss, as
+            :func:`~qnewton.curvature.sample_mean.sample_mean` does.
         parameters: Those of a module's parameters that are trained; ``None`` for all.
         max_dense: Rows of the largest block whose entries anyone will ask for; larger ones of
             kind ``hessian`` prepare products alone. ``None`` for no limit.
@@ -78,7 +80,7 @@ class Curvature:
         model: nn.Module | Iterable[Tensor],
         kind: Kind = "hessian",
         blocks: Partition = "layer",
-        reduction: Reduction = "mean",
+        reduction: Reduction | None = None,
         parameters: Iterable[Tensor] | None = None,
         max_dense: int | None = None,
         convex_too: bool = False,
@@ -86,10 +88,10 @@ class Curvature:
     ) -> None:
         if kind not in get_args(Kind):
             raise ValueError(f"kind={kind!r} is unknown; choose {', '.join(get_args(Kind))}")
-        if reduction not in get_args(Reduction):
+        if reduction is not None and reduction not in get_args(Reduction):
             raise ValueError(f"reduction={reduction!r} is unknown; choose 'mean' or 'sum'")
         self.kind: Kind = kind
-        self._reduction: Reduction = reduction
+        self._reduction: Reduction | None = reduction
         self._model = self._observed(model, convex_too)
         found = partition(model, blocks, parameters)
         self.blocks: tuple[Block, ...] = tuple(
@@ -192,9 +194,9 @@ class Curvature:
         self._verification.check(evaluation, evaluation.root, second, self.alike)
         if evaluation.parts:
             weights = [weight for weight, _ in evaluation.parts]
+            if evaluation.shares and kind == "fisher":
+                weights = shares_of_one_mean(evaluation.parts, self._reduction)
             parts = [self.systems(part, kind, memory) for _, part in evaluation.parts]
-            if evaluation.shares and kind == "fisher" and self._reduction == "mean":
-                weights = shares_of_one_mean(parts)
             return [
                 replace(system, rhs=-evaluation.gradient(system.parameters))
                 for system in sum_of_systems(weights, parts)
@@ -278,7 +280,7 @@ class Curvature:
             self._one_pass.recorder.release()
             why = f"rejected at step {before}"
         elif self._one_pass is not None and evaluation.by_signals:
-            found = self._one_pass.operators(root, self._reduction == "mean")
+            found = self._one_pass.operators(root, self._reduction)
             self._one_pass.recorder.release()
             if not isinstance(found, str):
                 return found
@@ -295,7 +297,7 @@ def systems(
     closure: Closure,
     kind: Kind = "hessian",
     blocks: Partition = "layer",
-    reduction: Reduction = "mean",
+    reduction: Reduction | None = None,
 ) -> list[LinearSystem]:
     """Return one lazy Newton system per block, A x = -g, from one run of ``closure``.
 
@@ -304,7 +306,7 @@ def systems(
         closure: Calls ``loss.backward()``, or returns the live loss, or both.
         kind: ``hessian``, ``ggn`` or ``fisher``.
         blocks: ``full``, ``layer`` or ``tensor``.
-        reduction: ``mean`` or ``sum``; see :class:`Curvature`.
+        reduction: ``mean``, ``sum``, or ``None`` to look; see :class:`Curvature`.
 
     Raises:
         ValueError: As :class:`Curvature`, its ``evaluate`` and its ``systems`` do.

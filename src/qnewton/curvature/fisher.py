@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 from torch import Tensor
 
@@ -14,12 +13,10 @@ from qnewton.curvature.output_loss import OutputLoss, past_output
 from qnewton.curvature.outputs import single_output
 from qnewton.curvature.route_memory import RouteMemory
 from qnewton.curvature.sample_factor import SampleFactors
+from qnewton.curvature.sample_mean import Reduction, sample_mean
 from qnewton.curvature.work import GraphWork
 from qnewton.operators import SymmetricOperator
 from qnewton.records import CurvatureRecord
-
-Reduction = Literal["mean", "sum"]
-
 
 _BY_SAMPLE = "samples"
 
@@ -28,18 +25,20 @@ def fisher_operators(
     evaluation: Evaluation,
     root: Tensor,
     blocks: Sequence[Block],
-    reduction: Reduction = "mean",
+    reduction: Reduction | None = None,
     memory: RouteMemory | None = None,
 ) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
-    """Return each block of F = (1/n) Σ_i g_i g_iᵀ, with g_i the gradient of the i-th loss ℓ_i.
+    """Return each block of F = (1/m) Σ_i g_i g_iᵀ, with g_i the gradient of the i-th loss ℓ_i.
 
-    The closure's loss is taken for the mean L = (1/n) Σ_i ℓ_i over the leading dimension of the
-    model's output f, so g_i = n·∂L/∂θ through sample i; nothing in a graph tells a mean from a
-    sum. For a ``sum`` L = Σ_i ℓ_i, F is Σ_i g_i g_iᵀ: scaled like the curvature of L, as for the
-    mean. A sample is one index of that dimension: of an output [n, T, C] a sequence, and ℓ_i all
-    its tokens' share.
+    The closure's loss is the mean L = (1/m) Σ_i ℓ_i over the m samples that it counts, of the n
+    along the leading dimension of the model's output f, so g_i = m·∂L/∂θ through sample i. Those
+    that ``ignore_index`` or a mask leaves out are not counted
+    (:func:`~qnewton.curvature.sample_mean.sample_mean`). For a ``sum`` L = Σ_i ℓ_i, F is
+    Σ_i g_i g_iᵀ: scaled like the curvature of L, as for the mean. A sample is one index of that
+    dimension: of an output [n, T, C] a sequence, and ℓ_i all its tokens' share. Weights of
+    classes or samples are part of ℓ_i.
 
-    F = U Uᵀ with U = [g_1 … g_n]/√n. One backward pass gives the columns of linear and convolution
+    F = U Uᵀ with U = [g_1 … g_n]/√m. One backward pass gives the columns of linear and convolution
     layers as products of their inputs and the signals at their outputs (route ``sample-space``);
     where other parameters are in the block, or samples interact in the network, they take one
     backward pass a sample (``generic``). What the loss does with parameters around f (an L2
@@ -49,12 +48,13 @@ def fisher_operators(
         evaluation: The loss at the present parameters, with the model's output recorded.
         root: Its live root.
         blocks: Blocks to return, each on the diagonal of F.
-        reduction: What the closure's loss is of its samples' losses.
+        reduction: What the closure's loss is of its samples' losses; ``None`` to look.
         memory: What earlier steps rejected, which is not tried again.
 
     Raises:
         ValueError: If the model was not called exactly once or returned no tensor; if samples
-            interact in the loss; if the columns need more memory than the limit.
+            interact in the loss; if nothing tells over how many it is a mean; if the columns need
+            more memory than the limit.
 
     Cost: one backward pass through the activations, one more a block to compare a random product,
     and two double backwards through the loss alone.
@@ -69,14 +69,15 @@ def fisher_operators(
             "samples interact in the loss, so there is no gradient of a single sample; use "
             "kind='ggn' or kind='hessian'"
         )
-    samples = output.shape[0] if output.ndim else 1
-    scale = math.sqrt(samples) if reduction == "mean" else 1.0
-    cotangents = (scale * loss.gradient)[None]
+    mean = sample_mean(root, output, loss.gradient, reduction)
+    cotangents = (math.sqrt(mean.counted) * loss.gradient)[None]
     jacobian = JacobianGraph(output, parameters)
     factors = SampleFactors(output, cotangents, min(output.ndim, 1), evaluation.calls, jacobian)
     names = [name for block in blocks for name in block.names]
     around = past_output(root, output, names, parameters)
-    note = "" if around is None else f"; left out: how the loss itself depends on {around}"
+    note = mean.note
+    if around is not None:
+        note += f"; left out: how the loss itself depends on {around}"
     known, work = memory or RouteMemory(), evaluation.work or GraphWork(0.0, 0)
     return [_operator(block, factors, note, known, work) for block in blocks]
 

@@ -15,6 +15,7 @@ from qnewton.curvature.once_only import not_twice_differentiable
 from qnewton.curvature.output_loss import OutputLoss, past_output
 from qnewton.curvature.outputs import single_output
 from qnewton.curvature.patches import layers_of
+from qnewton.curvature.sample_mean import Reduction, sample_mean
 from qnewton.curvature.signals import LayerPass, SignalRecorder
 from qnewton.operators import (
     DenseFactor,
@@ -35,10 +36,10 @@ _PROBED_ENTRIES = 1 << 26
 
 
 class OnePassFisher:
-    """F = (1/n) Σ g_i g_iᵀ a block, g_i from the inputs and output gradients of its layers.
+    """F = (1/m) Σ g_i g_iᵀ a block, g_i from the inputs and output gradients of its layers.
 
-    A linear layer's column is g_i = n Σ_t δ_it ⊗ a_it with δ = ∂L/∂s at its output and a its
-    input at position t; a normalisation's weight has n Σ_t δ_it ∘ x̂_it and its bias n Σ_t δ_it.
+    A linear layer's column is g_i = m Σ_t δ_it ⊗ a_it with δ = ∂L/∂s at its output and a its
+    input at position t; a normalisation's weight has m Σ_t δ_it ∘ x̂_it and its bias m Σ_t δ_it.
     All are known after the one backward pass that gives the gradient. What a sample is, and what
     is left out, is as in :func:`~qnewton.curvature.fisher.fisher_operators`.
 
@@ -67,17 +68,18 @@ class OnePassFisher:
         return self.recorder.covers_all
 
     def operators(
-        self, root: Tensor, scale_by_samples: bool
+        self, root: Tensor, reduction: Reduction | None
     ) -> list[tuple[SymmetricOperator, CurvatureRecord]] | str:
         """Return each block's operator, or why there is none from this pass.
 
         Args:
             root: Live root of the evaluation.
-            scale_by_samples: Whether the loss is the mean over samples, not their sum.
+            reduction: What the loss is of its samples' losses; ``None`` to look.
 
         Raises:
-            ValueError: If the model was not called once, samples interact in the loss, or a
-                block needs more bytes than :data:`MAX_BLOCK_BYTES`.
+            ValueError: If the model was not called once, samples interact in the loss, nothing
+                tells over how many it is a mean, or a block needs more bytes than
+                :data:`MAX_BLOCK_BYTES`.
 
         Cost: 2n·T·in·out operations a linear layer; at the first pass of some shapes one more
         backward pass.
@@ -86,7 +88,8 @@ class OnePassFisher:
         if output.ndim == 0 or self.recorder.output_gradient is None:
             return "the output is a number, or no gradient reached it"
         lead = output.shape[:1]
-        scale = math.sqrt(lead[0]) if scale_by_samples else 1.0
+        mean = sample_mean(root, output, self.recorder.output_gradient, reduction)
+        scale = math.sqrt(mean.counted)
         obstacle = self._obstacle(lead)
         if obstacle is not None:
             return obstacle
@@ -96,6 +99,7 @@ class OnePassFisher:
         reason = self._verdict(root, output, factors, scale)
         if reason is None:
             return "samples interact in the network, or a parameter is used outside its layer"
+        reason += mean.note
         pairs = zip(self._blocks, factors, strict=True)
         return [self._operator(block, factor, lead, scale, reason) for block, factor in pairs]
 

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 
 from qnewton.curvature.capture import Evaluation
+from qnewton.curvature.output_loss import OutputLoss
+from qnewton.curvature.outputs import single_output
+from qnewton.curvature.sample_mean import Reduction, sample_mean
 from qnewton.curvature.work import GraphWork
 from qnewton.operators import LinearSystem, weighted_sum
 from qnewton.records import CurvatureRecord
@@ -69,18 +72,31 @@ def sum_of_systems(
     return summed
 
 
-def shares_of_one_mean(parts: Sequence[list[LinearSystem]]) -> list[float]:
-    """Return n/n_k of every part, the weights of Fisher matrices of shares of one mean.
+def shares_of_one_mean(parts: Parts, reduction: Reduction | None) -> list[float]:
+    """Return m/m_k of every part, the weights of Fisher matrices of shares of one mean.
 
-    A sample's gradient is n times that of its share of the loss, where its part of n_k samples
-    alone tells n_k times; F = (1/n) Σ g_i g_iᵀ is then Σ (n/n_k) F_k.
+    A sample's gradient is m times that of its share of the loss, where its part, which counts m_k
+    samples alone, tells m_k times; F = (1/m) Σ g_i g_iᵀ is then Σ (m/m_k) F_k. Sums weigh one.
 
     Args:
-        parts: The systems of every part, whose records say n_k.
+        parts: The evaluations, with their graphs.
+        reduction: What the loss is of its samples' losses; ``None`` to look.
+
+    Raises:
+        ValueError: If a part did not call the model once, or nothing tells its m_k.
+
+    Cost: one backward pass through the loss a part.
     """
-    records = [systems[0].curvature for systems in parts]
-    batches = [1 if record is None else record.batch or 1 for record in records]
-    return [sum(batches) / batch for batch in batches]
+    means = []
+    for _, part in parts:
+        assert part.root is not None
+        output = single_output(part.outputs)
+        gradient = OutputLoss(part.root, output, output.dtype).gradient
+        means.append(sample_mean(part.root, output, gradient, reduction))
+    if any(mean.is_sum for mean in means):
+        return [1.0] * len(means)
+    total = sum(mean.counted for mean in means)
+    return [total / mean.counted if mean.counted else 1.0 for mean in means]
 
 
 def _record(records: Sequence[CurvatureRecord | None]) -> CurvatureRecord | None:

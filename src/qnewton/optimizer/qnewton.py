@@ -77,8 +77,8 @@ class QNewton(ContractOptimizer):
             curvature is the Hessian by the generic path.
         lr: β, the length of a Newton step; 1 is the full step. What has lr 0 does not move.
         curvature: ``hessian``, the exact one; ``ggn``, generalised Gauss-Newton; ``fisher``, the
-            empirical Fisher of a loss that is the mean over its samples. The latter two are
-            positive semidefinite for losses convex in the model's output, need a module, and
+            empirical Fisher of a loss that is the mean over the samples it counts. The latter two
+            are positive semidefinite for losses convex in the model's output, need a module, and
             need a closure that calls it once.
         blocks: ``full`` (the default with ``damping="auto"``, unless parameter groups are treated
             differently), ``layer`` (the default for a module otherwise) or ``tensor`` (the default
