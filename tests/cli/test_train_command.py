@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from qnewton.cli import main
 from qnewton.runs import latest_checkpoint, read_run
 
 
@@ -108,13 +109,9 @@ def test_an_existing_run_is_not_overwritten(qnewton) -> None:
 
 
 @pytest.mark.parametrize("after", [0, 1, 4, 7])
-def test_a_killed_run_resumes_to_the_same_bits(qnewton, calibrated_cache: Path, after: int) -> None:
+def test_a_killed_run_resumes_to_the_same_bits(qnewton, after: int) -> None:
     options = ["--steps", "9", "--checkpoint-every", "3", "--prune-mass", "0.9"]
-    stored = {path: path.read_bytes() for path in calibrated_cache.glob("calibration-*.json")}
     assert qnewton("train", "digits", *options, "--out", "whole")[0] == 0
-    # A finished run leaves what it found of the prices; the other has to begin with the same.
-    for path, content in stored.items():
-        path.write_bytes(content)
     process = subprocess.Popen(
         [sys.executable, "-m", "qnewton", "train", "digits", *options, "--out", "cut"],
         stderr=subprocess.DEVNULL,
@@ -203,3 +200,76 @@ def test_the_summary_says_what_the_quantum_solver_reported(qnewton) -> None:
     code, output, error = qnewton("train", "digits", *options)
     assert code == 0, error
     assert "1 quantum solve, emulated: success probability at least" in " ".join(output.split())
+
+
+@pytest.mark.slow
+def test_a_finished_run_changes_no_later_one_until_it_is_asked_to(
+    qnewton, calibrated_cache: Path
+) -> None:
+    [stored] = calibrated_cache.glob("calibration-*.json")
+    before = stored.read_bytes()
+    options = ("--steps", "6", "--damping", "1.0", "--blocks", "layer")
+    try:
+        for name in ("one", "two"):
+            assert qnewton("train", "digits", *options, "--out", name)[0] == 0
+            assert stored.read_bytes() == before
+        one, two = read_run("one"), read_run("two")
+        assert one.config.calibration == two.config.calibration
+        chosen = [
+            [(b.decision.chosen, b.decision.quotes) for s in run.steps for b in s.blocks]
+            for run in (one, two)
+        ]
+        assert chosen[0] == chosen[1]
+        code, output, error = qnewton("calibrate", "--drift", "one", "--json")
+        assert code == 0, error
+        drifts = json.loads(output)["drifts"]
+        assert drifts
+        assert all(drift["ratio"] > 0 and drift["solves"] >= 5 for drift in drifts)
+        assert qnewton("train", "digits", *options, "--out", "three")[0] == 0
+        corrected = read_run("three").config.calibration
+        assert corrected is not None
+        assert [drift.solver for drift in corrected.drifts] == [d["solver"] for d in drifts]
+    finally:
+        stored.write_bytes(before)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("calibrate", "--drift", "nowhere"), "not a run folder"),
+        (("calibrate", "--drift", "nowhere", "--force"), "give one of them"),
+    ],
+)
+def test_a_drift_of_no_run_is_one_line(qnewton, words, said) -> None:
+    code, _, error = qnewton(*words)
+    assert code == 2
+    assert said in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_what_a_resume_depends_on_is_named_with_exit_code_1_when_it_was_changed(
+    qnewton, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert qnewton("train", "digits", "--steps", "2", "--out", "run")[0] == 0
+    whole = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
+    config, steps = Path("run/config.json"), Path("run/steps.jsonl")
+    fields = json.loads(config.read_text())
+    for path, data, said in (
+        (config, json.dumps(fields | {"threads": 7}).encode(), "threads was changed"),
+        (config, json.dumps(fields | {"calibration": None}).encode(), "calibration was changed"),
+        (steps, whole[steps].replace(b"1", b"2", 1), "does not hold the"),
+        (steps, whole[steps][:-9], "bytes where its checkpoint saw"),
+    ):
+        path.write_bytes(data)
+        assert main(["train", "--resume", "run"]) == 1
+        output, error = capsys.readouterr()
+        assert output == ""
+        assert said in error
+        assert len(error.strip().splitlines()) == 1
+        assert path.read_bytes() == data
+        path.write_bytes(whole[path])
+    for path in Path("run/checkpoints").iterdir():
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert main(["train", "--resume", "run"]) == 1
+    assert "its records are kept" in capsys.readouterr().err
+    assert steps.read_bytes() == whole[steps]

@@ -1,3 +1,5 @@
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -5,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnewton.runs import CorruptRunError, latest_checkpoint, read_checkpoint
+from qnewton.runs import CorruptRunError, NewerSchemaError, latest_checkpoint, read_checkpoint
 from qnewton.runs.checkpoints import Checkpoint, checkpoint_paths, write_checkpoint
 
 
@@ -34,13 +36,15 @@ def test_keeps_the_two_newest_by_step_not_by_name(tmp_path: Path) -> None:
 def test_every_flipped_byte_and_every_cut_is_noticed(tmp_path: Path) -> None:
     path = save(tmp_path, 7, b"\x00state\nof the run\xff")
     whole = path.read_bytes()
-    header = whole.index(b"\n") + 1
-    for position in range(header, len(whole)):
-        damaged = bytearray(whole)
-        damaged[position] ^= 1
-        path.write_bytes(damaged)
-        with pytest.raises(CorruptRunError, match="checksum does not match"):
-            read_checkpoint(path)
+    header = whole.index(b"\n")
+    for position in range(len(whole)):
+        for bit in (1, 4, 32, 128):
+            damaged = bytearray(whole)
+            damaged[position] ^= bit
+            path.write_bytes(damaged)
+            said = "checksum does not match" if position > header else "step-00000007.ckpt"
+            with pytest.raises(CorruptRunError, match=said):
+                read_checkpoint(path)
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
         with pytest.raises(CorruptRunError, match=r"cut short|no readable checkpoint"):
@@ -60,9 +64,33 @@ def test_the_newest_intact_one_is_found_and_the_damaged_one_named(tmp_path: Path
 
 def test_none_intact(tmp_path: Path) -> None:
     save(tmp_path, 4, b"good").write_bytes(b"")
-    checkpoint, warnings = latest_checkpoint(tmp_path)
-    assert checkpoint is None
-    assert len(warnings) == 1
+    # To begin again would cut the logs, which are all that is left, to nothing.
+    with pytest.raises(CorruptRunError, match=r"no other checkpoint .* is intact; its records are"):
+        latest_checkpoint(tmp_path)
+
+
+def test_a_file_of_format_1_is_read_as_it_was(tmp_path: Path) -> None:
+    path, data = tmp_path / "step-00000007.ckpt", b"state\n"
+    digest = hashlib.sha256(data).hexdigest()
+    lengths = {"steps.jsonl": 70, "metrics.jsonl": 0}
+    header = {"step": 7, "bytes": len(data), "sha256": digest, "log_lengths": lengths}
+    path.write_bytes(json.dumps(header).encode() + b"\n" + data)
+    assert read_checkpoint(path) == Checkpoint(step=7, data=data, log_lengths=lengths)
+    path.write_bytes(json.dumps(header).encode() + b"\n" + data[:-1] + b"?")
+    with pytest.raises(CorruptRunError, match="checksum"):
+        read_checkpoint(path)
+
+
+def test_a_renamed_file_and_a_newer_format_are_named(tmp_path: Path) -> None:
+    path = save(tmp_path, 7, b"state")
+    renamed = path.rename(path.with_name("step-00000009.ckpt"))
+    with pytest.raises(CorruptRunError, match="holds step 7: it was renamed"):
+        read_checkpoint(renamed)
+    covered = b'{"format": 3, "step": 9, "bytes": 1, "log_lengths": {}, "sha256": "'
+    digest = hashlib.sha256(covered + b"x").hexdigest().encode()
+    renamed.write_bytes(covered + digest + b'"}\nx')
+    with pytest.raises(NewerSchemaError, match="format 3"):
+        read_checkpoint(renamed)
 
 
 def test_a_header_that_is_json_but_not_ours(tmp_path: Path) -> None:

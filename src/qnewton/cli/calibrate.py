@@ -1,13 +1,13 @@
 """``qnewton calibrate``: this machine's classical constants."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from qnewton.cli.output import PROGRESS, RESULTS, print_json, warn
-from qnewton.records import Calibration, Drift, encode
+from qnewton.records import Calibration, encode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,15 +19,23 @@ class Calibrate:
 
     Attributes:
         force: Measure again even if a calibration is stored.
+        drift: Folder of a finished run: how much longer its solves took than their prices said is
+            stored with the calibration and multiplies the prices of later runs.
         json: Print the calibration as one JSON object.
     """
 
     force: bool = False
+    drift: Path | None = None
     json: bool = False
 
     def run(self) -> None:
         """Measure or load the calibration, and show it."""
-        calibration = load_or_calibrate(force=self.force)
+        if self.drift is not None and self.force:
+            raise ValueError("--force measures anew and --drift corrects; give one of them")
+        if self.drift is not None:
+            calibration = keep_drifts(self.drift)
+        else:
+            calibration = load_or_calibrate(force=self.force)
         if self.json:
             print_json(encode(calibration))
             return
@@ -75,21 +83,30 @@ def load_or_calibrate(*, force: bool = False) -> Calibration:
     return measured
 
 
-def keep_drifts(found: Sequence[Drift]) -> None:
-    """Store what a finished run found of the prices beside this machine's calibration.
+def keep_drifts(folder: Path) -> Calibration:
+    """Store what a finished run found of its prices in this machine's calibration; return that.
 
-    A machine without one keeps nothing: nominal rates are nobody's to correct.
+    Raises:
+        ValueError: If the folder is no run, this machine has no calibration, or the run's prices
+            rest on another.
     """
-    from qnewton.cost import load_calibration, save_calibration, with_drifts
+    from qnewton.cost import load_calibration, measured_drifts, save_calibration, with_drifts
     from qnewton.optimizer import describe_machine
+    from qnewton.runs import read_run
 
-    stored = load_calibration(describe_machine())
-    if stored is None or not found:
-        return
-    try:
-        save_calibration(with_drifts(stored, found))
-    except OSError as error:
-        warn(f"what this run found of its prices could not be stored ({error.strerror})")
+    run, machine = read_run(folder), describe_machine()
+    stored = load_calibration(machine)
+    if stored is None:
+        raise ValueError("this machine has no calibration to correct; run `qnewton calibrate`")
+    priced = run.config.calibration
+    if priced is None or replace(priced, drifts=()) != replace(stored, drifts=()):
+        raise ValueError(
+            f"--drift {folder}: its prices do not rest on the calibration stored for {machine!r}; "
+            "train again with that, and take the new run"
+        )
+    corrected = with_drifts(stored, measured_drifts(run.steps, priced))
+    save_calibration(corrected)
+    return corrected
 
 
 def _table(calibration: Calibration) -> Table:

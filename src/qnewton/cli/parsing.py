@@ -9,7 +9,8 @@ import tyro
 
 DESCRIPTION = (
     "Train neural networks with Newton's method and see, at every step, which classical or "
-    "quantum linear solver computes it and what the others would have cost."
+    "quantum linear solver computes it and what the others would have cost. qnewton --version "
+    "prints the version."
 )
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import tyro
 
-from qnewton.cli.calibrate import keep_drifts, load_or_calibrate
+from qnewton.cli.calibrate import load_or_calibrate
 from qnewton.cli.folders import new_run_folder
 from qnewton.cli.output import RESULTS, print_json, warn
 from qnewton.cli.progress import TrainingProgress
@@ -95,7 +95,6 @@ class Train(TrainingRequest):
         write_pictures(folder)
         assert session.config.calibration is not None
         drifts = measured_drifts(result.records, session.config.calibration)
-        keep_drifts(drifts)
         last, metric = result.records[-1], result.metrics[-1]
         decisions = count_decisions(result.records)
         quantum = quantum_summary(result.records)
@@ -118,7 +117,11 @@ class Train(TrainingRequest):
             return
         chosen = ", ".join(f"{name} {count}×" for name, count in decisions.items())
         drifted = ", ".join(f"{drift.solver} {drift.ratio:.2f}×" for drift in drifts)
-        drifted = f"solves took, of their price: {drifted}\n" if drifted else ""
+        if drifted:
+            drifted = (
+                f"solves took, of their price: {drifted}; `qnewton calibrate --drift {folder}` "
+                "prices later runs with that\n"
+            )
         texts = (coverage_text, rescaling_text, quantum_text)
         notes = [text(result.records) for text in texts]
         noted = "".join(f"{note}\n" for note in notes if note is not None)

@@ -9,7 +9,7 @@ from qnewton.runs.comparison import (
     read_comparison,
     write_comparison,
 )
-from qnewton.runs.config import RunConfig, read_config, write_config
+from qnewton.runs.config import RunConfig, check_config, read_config, write_config
 from qnewton.runs.errors import (
     CorruptRunError,
     NewerSchemaError,
@@ -35,6 +35,7 @@ __all__ = [
     "RunStorageError",
     "RunWriter",
     "cache_folder",
+    "check_config",
     "count_decisions",
     "create_folder",
     "latest_checkpoint",

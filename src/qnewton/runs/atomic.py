@@ -5,6 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 
 _LEFTOVER = ".tmp"
+BINARY = getattr(os, "O_BINARY", 0)
+"""Windows writes \\r\\n for \\n without it."""
 
 
 def write_atomically(path: str | os.PathLike[str], *parts: bytes) -> None:
@@ -30,7 +32,7 @@ def write_atomically(path: str | os.PathLike[str], *parts: bytes) -> None:
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{_LEFTOVER}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, 0o666)
     try:
         try:
             for part in parts:
@@ -58,7 +60,12 @@ def write_fully(descriptor: int, data: bytes) -> None:
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Sync the names in ``folder`` to disk, so that a rename survives a power cut."""
+    """Sync the names in ``folder`` to disk, so that a rename survives a power cut.
+
+    Windows opens no folder; its file system keeps a journal of names.
+    """
+    if os.name == "nt":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,22 +1,27 @@
 """Checkpoints that are whole or absent, and that notice a flipped byte.
 
-A checkpoint file is one line of JSON, its header, and then the payload. The header keeps the
-payload's SHA-256 (neither ``torch.save`` nor safetensors notices a damaged byte) and how long
-each log was at that moment, which is where a resumed run cuts them.
+A checkpoint file is one line of JSON, its header, and then the payload. The header says how long
+each log was at that moment, which is where a resumed run cuts them, and what they and the
+configuration held. It ends with a SHA-256 over all that stands before it and the payload (neither
+``torch.save`` nor safetensors notices a damaged byte). Format 1 had one of the payload alone.
 """
 
 import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from qnewton.runs.atomic import write_atomically
-from qnewton.runs.errors import CorruptRunError, storage
+from qnewton.runs.errors import CorruptRunError, NewerSchemaError, storage
 
 CHECKPOINT_FOLDER = "checkpoints"
 KEPT_CHECKPOINTS = 2
+FORMAT = 2
+"""Version of a checkpoint file's layout; a newer one is refused."""
+
+_BEFORE_DIGEST, _AFTER_DIGEST = b', "sha256": "', b'"}'
 
 _NAME = re.compile(r"step-(\d+)\.ckpt")
 
@@ -29,11 +34,15 @@ class Checkpoint:
         step: The last step the state contains.
         data: The payload, as it was given.
         log_lengths: Bytes in each log of the run when it was saved, by file name.
+        log_digests: SHA-256 of those bytes, by file name; empty in files of format 1.
+        config_digest: SHA-256 of the run's ``config.json``; ``None`` in files of format 1.
     """
 
     step: int
     data: bytes
     log_lengths: dict[str, int]
+    log_digests: dict[str, str] = field(default_factory=dict)
+    config_digest: str | None = None
 
 
 def write_checkpoint(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> Path:
@@ -44,14 +53,20 @@ def write_checkpoint(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> 
     """
     path = Path(folder) / CHECKPOINT_FOLDER / f"step-{checkpoint.step:08d}.ckpt"
     header = {
+        "format": FORMAT,
         "step": checkpoint.step,
         "bytes": len(checkpoint.data),
-        "sha256": hashlib.sha256(checkpoint.data).hexdigest(),
         "log_lengths": checkpoint.log_lengths,
+        "log_digests": checkpoint.log_digests,
+        "config_digest": checkpoint.config_digest,
     }
+    covered = json.dumps(header).encode()[:-1] + _BEFORE_DIGEST
+    digest = hashlib.sha256(covered)
+    digest.update(checkpoint.data)
     with storage("write", path, resumable=True):
         path.parent.mkdir(exist_ok=True)
-        write_atomically(path, json.dumps(header).encode() + b"\n", checkpoint.data)
+        head = covered + digest.hexdigest().encode() + _AFTER_DIGEST + b"\n"
+        write_atomically(path, head, checkpoint.data)
         remove_old_checkpoints(folder)
     return path
 
@@ -63,23 +78,44 @@ def remove_old_checkpoints(folder: str | os.PathLike[str]) -> None:
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Return the checkpoint stored at ``path`` after checking it against its header.
+    """Return the checkpoint stored at ``path`` after checking all of it.
 
     Raises:
-        CorruptRunError: If it is cut short, damaged, or not a checkpoint.
+        CorruptRunError: If it is cut short, damaged, under another step's name, or not a
+            checkpoint.
+        NewerSchemaError: If a newer version of qnewton wrote it.
     """
     try:
         head, separator, data = Path(path).read_bytes().partition(b"\n")
         header = json.loads(head)
         step, size, digest = header["step"], header["bytes"], header["sha256"]
-        log_lengths = header["log_lengths"]
+        log_lengths, layout = header["log_lengths"], header.get("format", 1)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptRunError(f"{path} is no readable checkpoint ({error})") from error
     if not separator or len(data) != size:
         raise CorruptRunError(f"{path} is cut short: {len(data)} of {size} bytes")
-    if hashlib.sha256(data).hexdigest() != digest:
+    # The first format's covers the payload alone.
+    covered = b"" if layout == 1 else head.rpartition(_BEFORE_DIGEST)[0] + _BEFORE_DIGEST
+    found = hashlib.sha256(covered)
+    found.update(data)
+    whole = layout == 1 or head == covered + str(digest).encode() + _AFTER_DIGEST
+    if isinstance(layout, int) and layout > FORMAT and whole and found.hexdigest() == digest:
+        raise NewerSchemaError(
+            f"{path} was written with format {layout}, and this qnewton reads up to {FORMAT}; "
+            "upgrade qnewton to go on"
+        )
+    if not whole or found.hexdigest() != digest:
         raise CorruptRunError(f"{path} is damaged: its checksum does not match")
-    return Checkpoint(step=step, data=data, log_lengths=log_lengths)
+    named = _NAME.fullmatch(Path(path).name)
+    if named is not None and int(named[1]) != step:
+        raise CorruptRunError(f"{path} holds step {step}: it was renamed")
+    return Checkpoint(
+        step=step,
+        data=data,
+        log_lengths=log_lengths,
+        log_digests=header.get("log_digests", {}),
+        config_digest=header.get("config_digest"),
+    )
 
 
 def latest_checkpoint(
@@ -91,7 +127,12 @@ def latest_checkpoint(
         folder: The run folder.
 
     Returns:
-        The checkpoint, ``None`` when there is no intact one, and the warnings.
+        The checkpoint, ``None`` when none was ever saved, and the warnings.
+
+    Raises:
+        CorruptRunError: If there are checkpoints and all are damaged: to begin again in the same
+            folder would cut its logs to nothing.
+        NewerSchemaError: If a newer version of qnewton wrote one.
 
     Example:
         >>> import tempfile
@@ -104,7 +145,12 @@ def latest_checkpoint(
             return read_checkpoint(path), tuple(warnings)
         except CorruptRunError as error:
             warnings.append(f"{error}; skipped")
-    return None, tuple(warnings)
+    if warnings:
+        raise CorruptRunError(
+            f"{warnings[0].removesuffix('; skipped')}, and no other checkpoint of {folder} is "
+            "intact; its records are kept: begin again with another --out"
+        )
+    return None, ()
 
 
 def checkpoint_paths(folder: str | os.PathLike[str]) -> list[Path]:

@@ -1,5 +1,6 @@
 """What a run was asked to do, and on what: everything that resume and replay need."""
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -69,8 +70,39 @@ def write_config(folder: str | os.PathLike[str], config: RunConfig) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    text = json.dumps(encode(config), indent=2, allow_nan=False)
+    fields = encode(config)
+    fields["checks"] = {name: _check(value) for name, value in fields.items()}
+    text = json.dumps(fields, indent=2, allow_nan=False)
     write_atomically(Path(folder) / CONFIG_FILE, text.encode(), b"\n")
+
+
+def check_config(folder: str | os.PathLike[str]) -> str:
+    """Raise unless ``config.json`` holds what it was written with; return its SHA-256.
+
+    A run that goes on depends on all of it. One that was written without checks is not checked.
+
+    Raises:
+        NotARunError: If there is no such folder or no ``config.json`` in it.
+        CorruptRunError: If a field was changed; the line names it.
+    """
+    read_config(folder)
+    path = Path(folder) / CONFIG_FILE
+    data = path.read_bytes()
+    fields = json.loads(data)
+    checks = fields.get("checks") or {}
+    if not isinstance(checks, dict):
+        raise CorruptRunError(f"{path} is damaged: its checks are none; restore it from a copy")
+    changed = [name for name, check in checks.items() if _check(fields.get(name)) != check]
+    if changed:
+        raise CorruptRunError(
+            f"{path}: {', '.join(changed)} was changed since the run began, which would go on to "
+            "other numbers; put it back, or begin another run with --out"
+        )
+    return hashlib.sha256(data).hexdigest()
+
+
+def _check(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_config(folder: str | os.PathLike[str]) -> RunConfig:

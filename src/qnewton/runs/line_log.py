@@ -1,12 +1,13 @@
 """A file of records, one JSON line each, that only ever holds whole lines."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 from qnewton.records import SCHEMA_VERSION, encode
-from qnewton.runs.atomic import write_fully
+from qnewton.runs.atomic import BINARY, write_fully
 from qnewton.runs.errors import CorruptRunError, storage
 
 
@@ -27,12 +28,26 @@ class LineLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         with storage("open", path, resumable=True):
-            self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | BINARY
+            self.descriptor = os.open(path, flags, 0o666)
+        self._digest: Any = None
 
     @property
     def length(self) -> int:
         """Bytes in the file."""
         return os.fstat(self.descriptor).st_size
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what the file holds.
+
+        Cost: reads the file once; after that lines are added to it as they come.
+
+        Raises:
+            CorruptRunError: If it cannot be read.
+        """
+        if self._digest is None:
+            self._digest = hashlib.sha256(_beginning(self.path, self.length))
+        return self._digest.hexdigest()
 
     def append(self, record: Any) -> None:
         """Append ``record`` as one line.
@@ -49,21 +64,41 @@ class LineLog:
             except OSError:
                 os.ftruncate(self.descriptor, start)
                 raise
+        if self._digest is not None:
+            self._digest.update(data)
 
-    def cut(self, length: int) -> None:
-        """Cut the file back to ``length`` bytes, the end of one of its lines.
+    def check(self, length: int, digest: str | None) -> None:
+        """Raise unless the file begins with the ``length`` bytes that a checkpoint saw.
+
+        Args:
+            length: How many.
+            digest: Their SHA-256; ``None`` where nobody kept it.
 
         Raises:
-            CorruptRunError: If the file is shorter than that.
-            RunStorageError: If it cannot be cut.
+            CorruptRunError: If the file is shorter than that, or holds others.
         """
         if self.length < length:
             raise CorruptRunError(
                 f"{self.path} holds {self.length} bytes where its checkpoint saw {length}: it was "
                 "changed since; begin again with another --out"
             )
+        if digest is not None:
+            found = hashlib.sha256(_beginning(self.path, length)).hexdigest()
+            if found != digest:
+                raise CorruptRunError(
+                    f"{self.path} does not hold the {length} bytes that its checkpoint saw: it was "
+                    "changed since; begin again with another --out"
+                )
+
+    def cut(self, length: int) -> None:
+        """Cut the file back to ``length`` bytes, the end of one of its lines.
+
+        Raises:
+            RunStorageError: If it cannot be cut.
+        """
         with storage("cut back", self.path, resumable=True):
             os.ftruncate(self.descriptor, length)
+        self._digest = None
 
     def sync(self) -> None:
         """Make sure that what was appended survives a power cut.
@@ -77,3 +112,11 @@ class LineLog:
     def close(self) -> None:
         """Close the file."""
         os.close(self.descriptor)
+
+
+def _beginning(path: Path, length: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(length)
+    except OSError as error:
+        raise CorruptRunError(f"cannot read {path}: {error.strerror}") from error

@@ -1,10 +1,11 @@
 """Writing a run folder so that killing the process at any instant loses nothing."""
 
-import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from filelock import FileLock, Timeout
 
 from qnewton.records import MetricRecord, StepRecord
 from qnewton.runs.atomic import remove_leftovers
@@ -16,13 +17,14 @@ from qnewton.runs.checkpoints import (
     step_of,
     write_checkpoint,
 )
-from qnewton.runs.config import RunConfig, read_config
-from qnewton.runs.errors import RunStorageError, storage
+from qnewton.runs.config import CONFIG_FILE, RunConfig, check_config, read_config
+from qnewton.runs.errors import CorruptRunError, RunStorageError, storage
 from qnewton.runs.folders import create_folder
 from qnewton.runs.line_log import LineLog
 
 STEPS_FILE = "steps.jsonl"
 METRICS_FILE = "metrics.jsonl"
+LOCK_FILE = ".writer.lock"
 
 
 class RunWriter:
@@ -53,12 +55,17 @@ class RunWriter:
     def __init__(self, folder: Path, config: RunConfig) -> None:
         self.folder = folder
         self.config = config
-        self._steps = LineLog(folder / STEPS_FILE)
+        self._lock = _locked(folder)
         try:
-            self._lock()
-            self._metrics = LineLog(folder / METRICS_FILE)
+            self._config_digest = check_config(folder)
+            self._steps = LineLog(folder / STEPS_FILE)
+            try:
+                self._metrics = LineLog(folder / METRICS_FILE)
+            except BaseException:
+                self._steps.close()
+                raise
         except BaseException:
-            self._steps.close()
+            self._lock.release()
             raise
 
     @classmethod
@@ -87,7 +94,8 @@ class RunWriter:
             NotARunError: If the folder holds no run.
             RunStorageError: If another process is writing the run, or the folder is not
                 writable.
-            CorruptRunError: If a log is shorter than it was when the checkpoint was saved.
+            CorruptRunError: If ``config.json`` or what a log held when the checkpoint was saved
+                has changed; nothing is removed then.
         """
         folder = Path(folder)
         writer = cls(folder, read_config(folder))
@@ -128,15 +136,21 @@ class RunWriter:
         """
         self._steps.sync()
         self._metrics.sync()
-        log_lengths = {STEPS_FILE: self._steps.length, METRICS_FILE: self._metrics.length}
-        return write_checkpoint(
-            self.folder, Checkpoint(step=step, data=data, log_lengths=log_lengths)
+        logs = {STEPS_FILE: self._steps, METRICS_FILE: self._metrics}
+        checkpoint = Checkpoint(
+            step=step,
+            data=data,
+            log_lengths={name: log.length for name, log in logs.items()},
+            log_digests={name: log.digest() for name, log in logs.items()},
+            config_digest=self._config_digest,
         )
+        return write_checkpoint(self.folder, checkpoint)
 
     def close(self) -> None:
         """Close the logs and let another process write the run."""
         self._steps.close()
         self._metrics.close()
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -149,19 +163,11 @@ class RunWriter:
     ) -> None:
         self.close()
 
-    def _lock(self) -> None:
-        # Held by the open file, so the kernel lets go of it however the process ends.
-        try:
-            fcntl.flock(self._steps.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunStorageError(
-                f"another process is writing the run in {self.folder}; wait for it or stop it, "
-                "then go on with --resume"
-            ) from None
-
     def _go_back_to(self, checkpoint: Checkpoint | None) -> None:
         last = -1 if checkpoint is None else checkpoint.step
         lengths = {} if checkpoint is None else checkpoint.log_lengths
+        if checkpoint is not None:
+            self._check(checkpoint)
         checkpoints = self.folder / CHECKPOINT_FOLDER
         with storage("go on in", self.folder, resumable=True):
             remove_leftovers(self.folder)
@@ -174,3 +180,41 @@ class RunWriter:
             remove_old_checkpoints(self.folder)
         self._steps.cut(lengths.get(STEPS_FILE, 0))
         self._metrics.cut(lengths.get(METRICS_FILE, 0))
+
+    def _check(self, checkpoint: Checkpoint) -> None:
+        """Raise unless the run is the one that the checkpoint belongs to, as far as it had come."""
+        if checkpoint.config_digest not in (None, self._config_digest):
+            raise CorruptRunError(
+                f"{self.folder / CONFIG_FILE} is not the file that the checkpoint of step "
+                f"{checkpoint.step} was saved beside; put that one back, or begin another run "
+                "with --out"
+            )
+        unknown = checkpoint.log_lengths.keys() - {STEPS_FILE, METRICS_FILE}
+        missing = {STEPS_FILE, METRICS_FILE} - checkpoint.log_lengths.keys()
+        if unknown or missing:
+            raise CorruptRunError(
+                f"the checkpoint of step {checkpoint.step} in {self.folder} knows the logs "
+                f"{sorted(checkpoint.log_lengths)}, and a run has {STEPS_FILE} and {METRICS_FILE}; "
+                "begin again with another --out"
+            )
+        for name, log in ((STEPS_FILE, self._steps), (METRICS_FILE, self._metrics)):
+            log.check(checkpoint.log_lengths[name], checkpoint.log_digests.get(name))
+
+
+def _locked(folder: Path) -> FileLock:
+    """Return the lock of a run, held; the system lets go of it however the process ends."""
+    path = folder / LOCK_FILE
+    lock = FileLock(path, blocking=False, thread_local=False)
+    with storage("lock", path, resumable=True):
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunStorageError(
+                f"another process is writing the run in {folder}; wait for it or stop it, "
+                "then go on with --resume"
+            ) from None
+        except NotImplementedError as error:
+            raise RunStorageError(
+                f"cannot lock {path}: {error}; keep run folders on a local disk"
+            ) from error
+    return lock

@@ -15,6 +15,7 @@ from qnewton.runs import (
     Run,
     RunConfig,
     RunWriter,
+    check_config,
     latest_checkpoint,
     read_config,
     read_run,
@@ -127,8 +128,10 @@ def resume(
 
     Raises:
         NotARunError: If the folder is not a run.
+        CorruptRunError: If what the run goes on from is not what it was; nothing is removed then.
         RunStorageError: If the folder cannot be written.
     """
+    check_config(folder)
     config = read_config(folder)
     request = decode(TrainingRequest, config.options)
     if config.threads is not None:

