@@ -117,10 +117,6 @@ def test_a_step_uphill_in_the_loss_is_never_taken_on_its_word() -> None:
         before = float(closure().detach())
         optimizer.step(closure)
         assert float(closure().detach()) <= before
-    refused = optimizer.records[0]
-    assert refused.skipped == "no length tried lowers the loss"
-    assert refused.damping is not None
-    assert refused.damping.tries == 0
     assert any(record.skipped is None for record in optimizer.records)
 
 

@@ -18,6 +18,7 @@ from qnewton.curvature.capture import Evaluation
 from qnewton.curvature.curvature import Curvature, Kind, systems
 from qnewton.curvature.hessian import HessianOperator
 from qnewton.curvature.parts import together
+from qnewton.curvature.random_state import RandomState
 from qnewton.curvature.route_memory import USUAL_PRODUCTS, RouteMemory
 from qnewton.curvature.sample_mean import Reduction
 
@@ -29,6 +30,7 @@ __all__ = [
     "HessianOperator",
     "Kind",
     "Partition",
+    "RandomState",
     "Reduction",
     "RouteMemory",
     "partition",

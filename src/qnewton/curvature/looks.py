@@ -11,6 +11,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
 from qnewton.curvature.capture import Closure, Evaluation, evaluate
+from qnewton.curvature.random_state import RandomState
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Look:
 class Looks:
     """Runs a closure again from the same random state and buffers, as often as one likes.
 
-    Gradients in ``.grad``, parameters, the buffers of every module that runs and PyTorch's random
-    states are put back; the closure's own side effects happen again.
+    Gradients in ``.grad``, parameters, the buffers of every module that runs and the random states
+    are put back; the closure's own side effects happen again.
 
     Args:
         closure: The step's closure.
@@ -114,12 +115,7 @@ class Looks:
         for module in self._modules:
             buffers.lend(module)
         stack.callback(register_module_forward_pre_hook(buffers.lend).remove)
-        device = self.parameters[0].device
-        kind = device.type
-        if kind == "cpu":
-            stack.enter_context(torch.random.fork_rng(devices=[]))
-        else:
-            stack.enter_context(torch.random.fork_rng([device], device_type=kind))
+        stack.enter_context(RandomState(self.parameters[0].device).replayed())
 
 
 class _LentBuffers:

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from qnewton.curvature import Curvature, Evaluation, together
-from qnewton.optimizer.beginning import RandomState
+from qnewton.curvature import Curvature, Evaluation, RandomState, together
 from qnewton.optimizer.buffers import KeptBuffer, SeenBuffers, lent
 
 LossOf = Callable[[Any], Tensor]
@@ -206,6 +205,15 @@ class Attachment:
             yield
         finally:
             self._paused = before
+
+    def quietly(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+        """Return a closure whose passes are not remembered."""
+
+        def run() -> Any:
+            with self.paused():
+                return closure()
+
+        return run
 
     def evaluate(self, curvature: Curvature, keep_graph: bool) -> Evaluation:
         """Return the loss whose gradient the loop accumulated, with ``.grad`` as it stands.
