@@ -272,6 +272,9 @@ def test_accelerate_accumulates(how: str) -> None:
         def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
             return {"loss": cross_entropy(self.net(x), y)}
 
+    # Its state is one per process, and other tests, with other settings, may have run before.
+    accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
+    accelerate.state.GradientState._reset_state()
     model = Classifier()
     optimizer = build(model)
     accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=3)
@@ -288,6 +291,8 @@ def test_accelerate_accumulates(how: str) -> None:
                 accelerator.backward(loss_of(a, b))
                 prepared_optimizer.step()
                 prepared_optimizer.zero_grad()
+    accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
+    accelerate.state.GradientState._reset_state()
     check(model, optimizer, whole_batch())
 
 
