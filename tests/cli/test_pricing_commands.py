@@ -100,11 +100,17 @@ def test_a_sparse_file_too_large_to_write_out_never_is(qnewton, tmp_path):
         (np.arange(6.0).reshape(2, 3), "must be square"),
         (np.array([[1.0, 2.0], [3.0, 4.0]]), "not symmetric"),
         (np.array([[1.0, np.nan], [np.nan, 4.0]]), "not finite"),
+        (np.zeros((5, 5)), "all its entries are zero"),
+        (np.eye(5) * 1j, "must be real"),
     ],
 )
-def test_a_matrix_that_is_no_system_is_one_line(qnewton, tmp_path, content, said):
-    np.save(tmp_path / "A.npy", content)
-    code, output, error = qnewton("price", "--matrix", "A.npy")
+@pytest.mark.parametrize("ending", ["npy", "mtx"])
+def test_a_matrix_that_is_no_system_is_one_line(qnewton, tmp_path, content, said, ending):
+    if ending == "npy":
+        np.save(tmp_path / "A.npy", content)
+    else:
+        scipy.io.mmwrite(tmp_path / "A.mtx", scipy.sparse.coo_array(content), symmetry="general")
+    code, output, error = qnewton("price", "--matrix", f"A.{ending}")
     assert (code, output) == (2, "")
     assert said in error
     assert len(error.strip().splitlines()) == 1

@@ -57,6 +57,8 @@ def _operator(found: Any) -> Any:
     values = found.data if sparse else found
     if not numpy.isfinite(values).all():
         raise ValueError("it holds a number that is not finite")
+    if not values.any():
+        raise ValueError("all its entries are zero, so no system with it has a solution")
     n = found.shape[0]
     if sparse:
         rows = scipy.sparse.csr_array(found)

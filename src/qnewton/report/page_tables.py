@@ -69,7 +69,7 @@ def price_table(runs: Sequence[Run]) -> PageTable:
     quotes = [quote for run in runs for step in run.steps for quote in _quotes(step)]
     groups: dict[tuple[str, str, bool, str], list[Quote]] = {}
     for quote in quotes:
-        key = (quote.solver, quote.hardware, quote.hypothetical, quote.model)
+        key = (quote.name, quote.hardware, quote.hypothetical, quote.model)
         groups.setdefault(key, []).append(quote)
     rows = []
     for (solver, hardware, hypothetical, model), group in groups.items():
@@ -197,7 +197,7 @@ def _estimate(estimate: Estimate | None) -> str | tuple[str, ...]:
 
 def _quote(quote: Quote) -> str:
     price = "refused" if quote.seconds is None else seconds_text(quote.seconds)
-    return f"{solver_look(quote.solver).label} {price}{' †' * quote.hypothetical}"
+    return f"{solver_look(quote.name).label} {price}{' †' * quote.hypothetical}"
 
 
 def _quotes(step: StepRecord) -> list[Quote]:

@@ -65,7 +65,9 @@ _SOLVERS = {
     "woodbury": Look("Woodbury", BLACK, shape="square"),
     "sparse": Look("Sparse factorization", BLACK, shape="cross"),
     "qsvt": Look("Quantum (QSVT)", VERMILLION, shape="diamond"),
+    "jennings": Look("Quantum (Jennings)", VERMILLION, shape="diamond"),
     "dalzell": Look("Quantum (Dalzell)", ORANGE, shape="diamond"),
+    "costa": Look("Quantum (Costa)", YELLOW, shape="diamond"),
     "hhl": Look("Quantum (HHL)", YELLOW, shape="diamond"),
 }
 
