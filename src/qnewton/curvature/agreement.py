@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from qnewton.operators.scaling import norm_ratio
+
 # Far above the rounding of sums over samples, far below any term that one of the two lacks.
 LIMIT = {torch.float32: 1e-4, torch.float64: 1e-9}
 # A difference of as many limits is no rounding: the structure is another.
@@ -14,14 +16,13 @@ _SEED = 20240500252
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
-    """Return ‖found - expected‖ / ‖expected‖; 0 if both are zero.
+    """Return ‖found - expected‖ / ‖expected‖; 0 if both are zero, infinite if only the latter is.
 
     Example:
         >>> difference(torch.tensor([3.0, 5.0]), torch.tensor([3.0, 4.0]))
         0.2
     """
-    error = float((found - expected).norm())
-    return 0.0 if error == 0.0 else error / max(float(expected.norm()), 1e-300)
+    return norm_ratio(found - expected, expected)
 
 
 def beyond_rounding(off: float, limit: float) -> bool:
