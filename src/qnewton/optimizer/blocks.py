@@ -1,11 +1,9 @@
 """One block through one step: treat, survey, quote, decide, solve, and the record of it."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from numpy.linalg import LinAlgError
 from torch import Tensor
 
 from qnewton.cost import lanczos_products
@@ -17,6 +15,7 @@ from qnewton.operators import (
     SymmetricOperator,
 )
 from qnewton.operators.scaling import into_range
+from qnewton.optimizer.attempts import attempt_solve, checked_claim
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.earlier import with_survey
 from qnewton.optimizer.settings import GroupSettings
@@ -34,8 +33,8 @@ from qnewton.scheduler.policy import decide
 from qnewton.scheduler.portfolio import Candidate, Market, candidates, quotes
 from qnewton.scheduler.routes import forming_pays, planned_facts, price_routes
 from qnewton.scheduler.step_angle import with_angle
-from qnewton.solvers import SOLVED, Solution, SolveStats
-from qnewton.solvers.classical import judge, relative_residual, solve_absolute
+from qnewton.solvers import SOLVED
+from qnewton.solvers.classical import solve_absolute
 from qnewton.survey import survey, survey_low_rank
 from qnewton.survey.budget import thrifty_products
 from qnewton.survey.lowest import PRODUCTS as LOWEST_PRODUCTS
@@ -256,11 +255,11 @@ def solve_block(
         asked = market if limit is None else replace(market, max_products=limit)
         ready = prepared.for_solver(candidate, clock)
         with clock.stage("solve"):
-            solution, attempt = _tried(
+            solution, attempt = attempt_solve(
                 name, lambda c=candidate, r=ready, m=asked: c.run(r, record.facts, m)
             )
             if solution.outcome == SOLVED and candidate.machine == "classical":
-                solution, attempt = _checked(solution, attempt, ready, market.tolerance)
+                solution, attempt = checked_claim(solution, attempt, ready, market.tolerance)
         # The exact direction beside a quantum one is for the record alone: no clock runs.
         solution = with_angle(ready, solution)
         attempts.append(replace(attempt, quantum=solution.stats.quantum))
@@ -279,7 +278,7 @@ def solve_block(
             return x, replace(record, attempts=tuple(attempts))
     if definite and _may_decompose(prepared, market):
         with clock.stage("solve"):
-            solution, attempt = _tried(
+            solution, attempt = attempt_solve(
                 "absolute", lambda: solve_absolute(system.operator, system.rhs, market.tolerance)
             )
         attempts.append(attempt)
@@ -377,48 +376,3 @@ def _check_finite(matrix: Tensor, name: str) -> None:
     # A finite sum proves finite entries in one pass; an overflowing one is looked at again.
     if not torch.isfinite(matrix.sum()) and not torch.isfinite(matrix).all():
         raise FloatingPointError(f"the curvature of block {name!r} is not finite")
-
-
-def _tried(name: str, run: Callable[[], Solution]) -> tuple[Solution, Attempt]:
-    """Run a solver; one that raises over its numbers has failed, and its attempt says how."""
-    start, raised = time.perf_counter(), None
-    try:
-        solution = run()
-    except (ArithmeticError, RuntimeError, LinAlgError) as error:
-        raised = type(error).__name__
-        first_line = (str(error).strip().splitlines() or ["no message"])[0]
-        outcome = f"raised {raised}: {first_line}"
-        solution = Solution(None, outcome, SolveStats(solver=name))
-    attempt = Attempt(
-        solver=name,
-        outcome=solution.outcome,
-        residual=solution.stats.residual,
-        products=solution.stats.products,
-        condition=solution.stats.condition,
-        definiteness=solution.stats.definiteness,
-        measured_seconds=time.perf_counter() - start,
-        quantum=solution.stats.quantum,
-        raised=raised,
-    )
-    return solution, attempt
-
-
-def _checked(
-    solution: Solution, attempt: Attempt, system: LinearSystem, tolerance: float
-) -> tuple[Solution, Attempt]:
-    """Hold what a solver calls solved against the true residual.
-
-    Where the matrix is only multiplied with, a residual that the solver states is believed: a
-    product there costs as much as a solver's own, and the solvers share the code that measures it.
-    """
-    x, residual = solution.direction, solution.stats.residual
-    if x is None or not torch.isfinite(x).all():
-        residual, outcome = None, "not finite"
-    else:
-        held = isinstance(system.operator, DenseOperator | SparseOperator | LowRankOperator)
-        if held or residual is None:
-            residual = relative_residual(system.operator, x, system.rhs)
-        outcome = judge(residual, tolerance, system.operator.dtype)
-    if outcome == SOLVED:
-        return solution, replace(attempt, residual=residual)
-    return replace(solution, outcome=outcome), replace(attempt, outcome=outcome, residual=residual)
