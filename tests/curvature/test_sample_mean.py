@@ -275,6 +275,26 @@ def test_saturated_samples_count():
     torch.testing.assert_close(entries, slope @ slope.mT / 3)
 
 
+@pytest.mark.parametrize("targets", [LABELS, IGNORED])
+def test_micro_batches_in_one_closure_are_shares_of_one_mean(targets):
+    net, x = network("one pass", C), draw(N, 5)
+    counted = targets >= 0
+    each_gradient = columns(net, each(net(x))[counted])
+
+    def closure() -> Tensor:
+        net.zero_grad()
+        total = torch.zeros((), dtype=torch.float64)
+        for rows in (slice(0, 2), slice(2, 6)):
+            loss = F.cross_entropy(net(x[rows]), targets[rows], reduction="sum") / counted.sum()
+            loss.backward()
+            total += loss.detach()
+        return total
+
+    for _ in range(2):
+        entries, _ = fisher(net, closure)
+        torch.testing.assert_close(entries, each_gradient @ each_gradient.mT / int(counted.sum()))
+
+
 UNKNOWN: dict[str, Loss] = {
     "half of a masked mean": lambda f: 0.5 * (each(f) * KEPT).sum() / 3.7,
     "two means": lambda f: F.cross_entropy(f, IGNORED) + 0.1 * (each(f) * KEPT).mean(),

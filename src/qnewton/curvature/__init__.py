@@ -17,6 +17,7 @@ from qnewton.curvature.blocks import Block, Partition, partition
 from qnewton.curvature.capture import Evaluation
 from qnewton.curvature.curvature import Curvature, Kind, systems
 from qnewton.curvature.hessian import HessianOperator
+from qnewton.curvature.looks import Repeatable
 from qnewton.curvature.parts import together
 from qnewton.curvature.random_state import RandomState
 from qnewton.curvature.route_memory import USUAL_PRODUCTS, RouteMemory
@@ -32,6 +33,7 @@ __all__ = [
     "Partition",
     "RandomState",
     "Reduction",
+    "Repeatable",
     "RouteMemory",
     "partition",
     "systems",

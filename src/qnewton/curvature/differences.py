@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from qnewton.curvature.looks import Look, Looks
-from qnewton.curvature.symmetry import layers
+from qnewton.curvature.looks import NUMERICAL, Look, Looks
+from qnewton.curvature.symmetry import Products, layers
 
 PRECISIONS = (torch.float32, torch.float64)
 """What differences of gradients can be taken in."""
@@ -60,8 +60,7 @@ class Differences:
         looks: Runs the closure at other parameters.
         here: What it gives at θ.
         place: θ, as a move from where the parameters are, shape [N].
-        along: d, of norm 1, shape [N].
-        product: H·d.
+        products: With d, of norm 1, and H·d last.
 
     Attributes:
         off: ‖difference - H·d‖ over the larger of their norms, once looked.
@@ -70,14 +69,12 @@ class Differences:
         failure: What the closure raised, if it did.
     """
 
-    def __init__(
-        self, looks: Looks, here: Look, place: Tensor, along: Tensor, product: Tensor
-    ) -> None:
+    def __init__(self, looks: Looks, here: Look, place: Tensor, products: Products) -> None:
         self._looks, self.here, self._place = looks, here, place
-        self._along, self._product = along, product
+        self._along, self._product = products.vectors[2], products.images[2]
         self._h = _STEP[here.precision] * looks.size
         self._eps = torch.finfo(here.precision).eps
-        self._found = torch.zeros_like(product)
+        self._found = torch.zeros_like(self._product)
         self._slope = 0.0
         self.off = 0.0
         self.agrees = self.steady = False
@@ -154,7 +151,7 @@ class Differences:
         try:
             with self._looks.look(self._place + distance * self._along) as seen:
                 return seen.flat, seen.evaluation.judged_loss
-        except Exception as error:  # noqa: BLE001 - whatever a closure raises where it need not run
+        except NUMERICAL as error:
             self.failure = f"run again, the closure raises {error!r}"
             return None
 

@@ -35,16 +35,28 @@ class Look:
     holds_constant: bool
 
 
+@dataclass(frozen=True)
+class Repeatable:
+    """A closure that begins from the same random state and buffers, and puts them back, itself."""
+
+    closure: Closure
+
+    def __call__(self) -> Any:
+        """Run it."""
+        return self.closure()
+
+
 class Looks:
     """Runs a closure again from the same random state and buffers, as often as one likes.
 
-    Gradients in ``.grad``, parameters, the buffers of every module that runs and the random states
-    are put back; the closure's own side effects happen again.
+    Parameters, gradients and buffers of every module that runs, and the random states, are put
+    back; the closure's own side effects happen again.
 
     Args:
         closure: The step's closure.
         parameters: Trainable parameters.
         model: Their module, if known; modules that the closure calls are found without it.
+        others: Other leaves that ``backward`` brings gradients to.
 
     Attributes:
         parameters: The same.
@@ -52,9 +64,13 @@ class Looks:
     """
 
     def __init__(
-        self, closure: Closure, parameters: Sequence[Tensor], model: nn.Module | None = None
+        self,
+        closure: Closure,
+        parameters: Sequence[Tensor],
+        model: nn.Module | None = None,
+        others: Sequence[Tensor] = (),
     ) -> None:
-        self._closure = closure
+        self._closure, self._others = closure, tuple(others)
         self.parameters = tuple(parameters)
         self.size = max(1.0, float(torch.cat([p.detach().flatten() for p in parameters]).norm()))
         self._modules = () if model is None else tuple(model.modules())
@@ -104,17 +120,23 @@ class Looks:
 
     def _put_back_after(self, stack: ExitStack) -> None:
         kept = [(p, p.data, p.grad) for p in self.parameters]
+        others = [(p, p.grad) for p in self._others]
+        for parameter, gradient in others:
+            parameter.grad = None if gradient is None else gradient.clone()
 
         def put_back() -> None:
             for parameter, data, gradient in kept:
                 parameter.data, parameter.grad = data, gradient
+            for parameter, gradient in others:
+                parameter.grad = gradient
 
         stack.callback(put_back)
-        buffers = _LentBuffers()
-        stack.callback(buffers.put_back)
-        for module in self._modules:
-            buffers.lend(module)
-        stack.callback(register_module_forward_pre_hook(buffers.lend).remove)
+        if not isinstance(self._closure, Repeatable):
+            lent = _LentBuffers()
+            stack.callback(lent.put_back)
+            for module in self._modules:
+                lent.lend(module)
+            stack.callback(register_module_forward_pre_hook(lent.lend).remove)
         stack.enter_context(RandomState(self.parameters[0].device).replayed())
 
 
@@ -181,6 +203,9 @@ def _inside_a_function() -> bool:
     """
     return not torch._C._is_fwd_grad_enabled()
 
+
+NUMERICAL = (ArithmeticError, torch.linalg.LinAlgError)  # pyright: ignore[reportPrivateImportUsage]
+"""Errors that say that a loss has no value at some parameters."""
 
 _DATA: Any = Tensor.data
 _CUTS = (Tensor.detach, _DATA.__get__)

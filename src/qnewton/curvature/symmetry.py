@@ -1,6 +1,7 @@
 """Whether a Hessian is symmetric, and which layer's second derivatives break that."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,23 +16,40 @@ _LIMIT = {torch.float32: 1e-3, torch.float64: 1e-7}
 _MOST_LAYERS = 200
 
 
-def asymmetry(vectors: Tensor, products: Tensor, precision: torch.dtype) -> float | None:
-    """Return |uᵀHv - vᵀHu| / (‖Hu‖ + ‖Hv‖) if that is more than rounding, else ``None``.
+@dataclass(frozen=True)
+class Products:
+    """Random vectors and their products with H.
+
+    Attributes:
+        vectors: u and v, standard normal, and d, of norm 1; [3, N].
+        images: Hu, Hv and Hd, [3, N].
+    """
+
+    vectors: Tensor
+    images: Tensor
+
+    def change(self, other: "Products") -> float:
+        """Return how far another's Hu and Hv are off these, of their size."""
+        mine, its = self.images[:2].double(), other.images[:2].double()
+        return float((mine - its).norm()) / max(float(mine.norm()), 1e-300)
+
+
+def asymmetry(products: Products, precision: torch.dtype) -> tuple[float, float]:
+    """Return |uᵀHv - vᵀHu| / (‖Hu‖ + ‖Hv‖), and the most that is ordinary rounding.
 
     Args:
-        vectors: u and v first, standard normal, [K, N].
-        products: H times those, [K, N].
-        precision: float32 or float64, what the products are accurate to.
+        products: Those of u and v.
+        precision: float32 or float64, what they are computed in.
 
     Example:
         >>> u_and_v, hessian = torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
-        >>> round(asymmetry(u_and_v, u_and_v @ hessian, torch.float32), 2)
+        >>> round(asymmetry(Products(u_and_v, u_and_v @ hessian), torch.float32)[0], 2)
         0.41
     """
-    (u, v), (hu, hv) = vectors[:2].double(), products[:2].double()
+    (u, v), (hu, hv) = products.vectors[:2].double(), products.images[:2].double()
     size = float(hu.norm() + hv.norm())
     off = abs(float(u @ hv - v @ hu))
-    return off / size if size > 0.0 and off > _LIMIT[precision] * size else None
+    return (off / size if size > 0.0 else 0.0), _LIMIT[precision]
 
 
 def layer_of(name: str) -> str:

@@ -328,11 +328,7 @@ def evaluate_step(
     earlier = attachment.differentiated
     evaluation = curvature.evaluate(closure, curvature=keep_graph, accumulates=earlier > 0)
     if not evaluation.accumulated:
-
-        def again() -> Any:
-            with attachment.paused():
-                return closure()
-
+        again = attachment.quietly(closure)
         return replace(evaluation, closure=again if keep_graph else None), again
     if attachment.differentiated == earlier:
         raise ValueError(NOT_REACHED)

@@ -1,14 +1,15 @@
 """What every evaluation of one step begins from, and what a step that raises goes back to."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from qnewton.curvature import RandomState
-from qnewton.optimizer.buffers import KeptBuffer, SeenBuffers
+from qnewton.curvature import RandomState, Repeatable
+from qnewton.optimizer.buffers import KeptBuffer, SeenBuffers, lent
+from qnewton.optimizer.numerical import in_one_line, is_numerical
 
 
 class KeptGradient:
@@ -69,6 +70,23 @@ class Beginning:
     def watching(self) -> ExitStack:
         """Return a context in which the closure's modules are found, before they run."""
         return self._buffers.watching()
+
+    def repeated(self, closure: Callable[[], Any]) -> Repeatable:
+        """Return the closure so that it begins where it began first, in random states and buffers.
+
+        An error about numbers becomes a ``FloatingPointError``.
+        """
+
+        def again() -> Any:
+            try:
+                with self.random_state.replayed(), lent(self.buffers_before()):
+                    return closure()
+            except Exception as error:
+                if not is_numerical(error):
+                    raise
+                raise FloatingPointError(in_one_line(error)) from error
+
+        return Repeatable(again)
 
     def put_back(self) -> None:
         """Leave no trace of the step."""

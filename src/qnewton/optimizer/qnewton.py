@@ -349,6 +349,9 @@ class QNewton(ContractOptimizer):
             # warmed up on may be spared.
             with beginning.watching() if beginning and keep_graph else ExitStack():
                 evaluation, again = evaluate_step(curvature, closure, self._attachment, keep_graph)
+            if beginning is not None and evaluation.closure is not None:
+                repeated = beginning.repeated(evaluation.closure)
+                evaluation = dataclasses.replace(evaluation, closure=repeated)
             if replicas is not None:
                 evaluation = replicas.average_evaluation(evaluation)
             gradients = Gradients.of(self.param_groups)
