@@ -165,6 +165,20 @@ def test_a_weight_used_outside_its_layer_is_found_and_takes_the_other_route():
     torch.testing.assert_close(system.operator.dense(), expected, rtol=1e-9, atol=1e-12)
 
 
+def test_a_weight_used_outside_its_layer_from_some_step_on_is_found_then():
+    model, inputs, targets = setting()
+    curvature = Curvature(model, "fisher", "layer")
+    closure = lambda: mean_loss(model, inputs, targets)  # noqa: E731
+    first = curvature.systems(curvature.evaluate(closure))
+    assert all("outside" not in s.curvature.reason for s in first if s.curvature is not None)
+    [weight] = [p for name, p in model.named_parameters() if name == "layers.0.out.weight"]
+    plain = model.head.forward
+    model.head.forward = lambda input: plain(input) * (1 + (input @ weight).mean(-1, keepdim=True))
+    again = {s.name: s for s in curvature.systems(curvature.evaluate(closure))}["layers.0.out"]
+    expected = loop(model, inputs, targets, again.parameters)
+    torch.testing.assert_close(again.operator.dense(), expected, rtol=1e-9, atol=1e-12)
+
+
 def test_interacting_samples_are_refused():
     model, inputs, targets = setting()
     curvature = Curvature(model, "fisher")

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from qnewton.curvature.agreement import LIMIT, difference, random_like
+from qnewton.curvature.autograd import leaf_uses
 from qnewton.curvature.blocks import Block
 from qnewton.curvature.khatri_rao import KhatriRaoFactor
 from qnewton.curvature.layer_signal import LayerSignal, layer_signal, patch_shape
@@ -45,7 +47,8 @@ class OnePassFisher:
 
     The first pass of given shapes is checked: a random product of all blocks against one more
     backward pass, and the loss for coupling between samples where its input is small enough to
-    differentiate it twice. Later passes of the same shapes are believed.
+    differentiate it twice. Later passes of the same shapes, whose parameters enter the loss as
+    often, are believed.
 
     Args:
         model: The module.
@@ -60,7 +63,7 @@ class OnePassFisher:
         parameters = [p for block in blocks for p in block.parameters]
         self.recorder = SignalRecorder(model, parameters)
         self._linear = {id(layer) for layer in layers_of(model)}
-        self._checked: dict[tuple[torch.Size, ...], str] = {}
+        self._checked: dict[tuple[Any, ...], str] = {}
 
     @property
     def possible(self) -> bool:
@@ -203,11 +206,12 @@ class OnePassFisher:
         shapes = tuple(
             seen.output.shape for passes in self.recorder.passes.values() for seen in passes
         )
-        key = (output.shape, *shapes)
+        parameters = [p for block in self._blocks for p in block.parameters]
+        uses = leaf_uses([root])
+        key = (output.shape, shapes, tuple(uses[id(p)] for p in parameters))
         if key in self._checked:
             return f"checked at an earlier pass of these shapes: {self._checked[key]}"
         coupling = self._coupling(root, output)
-        parameters = [p for block in self._blocks for p in block.parameters]
         weights = random_like(parameters[0].detach(), output.shape[:1])
         gradient = self.recorder.output_gradient
         assert gradient is not None
