@@ -30,6 +30,7 @@ NAMES = (
     "untouched_defaults",
     "seeds",
     "pricing",
+    "modelled_seconds",
     "transformer_step",
     "text_training",
 )

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from qnewton.cost import (
+    absolute_quote,
     cholesky_quote,
     load_classical,
     load_hardware,
@@ -18,12 +19,15 @@ from qnewton.records import (
     BlockRecord,
     Calibration,
     CurvatureRecord,
+    DampingRecord,
     Decision,
     Estimate,
     Facts,
     KernelFit,
     MeasuredSeconds,
+    PriceTerm,
     QuantumStats,
+    Quote,
     StepRecord,
     Treatment,
 )
@@ -275,3 +279,102 @@ def test_unknown_facts_and_missing_rates_are_named():
         modelled_seconds(step(), load_classical("paper-h100"), charged={})
     with pytest.raises(ValueError, match="no gemm rate for float64"):
         modelled_seconds(step(), MACHINE, charged={}, dtype="float64")
+
+
+def timed(**rates: float) -> Calibration:
+    """Return the machine with more kernels: seconds a unit, and a start of a tenth of a second."""
+    extra = tuple(
+        KernelFit(
+            kernel=kernel, work="flops", dtype="float32", seconds_per_unit=rate, overhead_s=0.1
+        )
+        for kernel, rate in rates.items()
+    )
+    return replace(MACHINE, fits=(*MACHINE.fits, *extra))
+
+
+def judged(**changes) -> DampingRecord:
+    values = {
+        "strength": 1.0,
+        "next_strength": 1.0,
+        "radius": 1.0,
+        "next_radius": 1.0,
+        "curvature": "hessian",
+        "predicted": -1.0,
+        "actual": -1.0,
+        "ratio": 1.0,
+        "tries": 3,
+        "products": 2,
+        "length": 1.0,
+        "clipped": False,
+        "negative_curvature": None,
+        "reason": "r",
+    }
+    return DampingRecord(**(values | changes))
+
+
+def test_passes_are_priced_by_the_operations_of_their_graph():
+    machine = timed(forward_backward=1e-9, curvature_product=1e-9)
+    record = step(graph_operations=110, damping=judged())
+    found = modelled_seconds(record, machine, charged={})
+    assert found is not None
+    # Ten times the graph that was timed starts ten times as often.
+    assert found.forward_backward == pytest.approx(4096e-9 + 10 * 0.1)
+    own = seconds_of("elementwise", 32) + 3 * found.forward_backward / 3
+    assert found.update == pytest.approx(own + 2 * (2 * 4096e-9 + 10 * 0.1))
+
+
+def test_a_solve_is_charged_the_products_it_took_and_not_those_that_were_foretold():
+    terms = (PriceTerm(name="products", seconds=40.0), PriceTerm(name="residual", seconds=1.0))
+    offer = Quote(
+        solver="cg",
+        machine="classical",
+        seconds=41.0,
+        model="m",
+        hardware="h",
+        terms=terms,
+        products=400,
+        max_products=400,
+    )
+    decision = Decision(chosen="cg", quotes=(offer,), policy="classical", reason="r")
+    spent = replace(attempt("cg"), products=10)
+    solved = block(decision=decision, attempts=())
+    solved = replace(solved, attempts=(spent,))
+    assert modelled(step(solved)).solve == pytest.approx(2.0)
+
+
+def test_what_a_route_took_before_any_product_is_curvature():
+    known = CurvatureRecord(
+        kind="hessian",
+        route="closed-form",
+        reason="r",
+        forming_flops=1024.0,
+        preparing_flops=1e6,
+        preparing_calls=3,
+    )
+    prepared = block(curvature=known)
+    found = modelled_seconds(
+        step(prepared, graph_operations=11),
+        timed(curvature_rows=1e-9),
+        charged=own_charges(step(prepared)),
+    )
+    assert found is not None
+    assert found.curvature == pytest.approx(seconds_of("gemm", 1024) + 1e-3 + 3 * 0.1)
+
+
+def test_systems_that_were_given_up_are_charged_and_older_records_stay_unknown():
+    met = judged(negative_curvature="block 'a'", survey_products=4)
+    given_up, solved = block(), block(chosen="cholesky", attempts=("cholesky",))
+    record = step(solved, abandoned=(given_up,), damping=met)
+    alone = step(solved, damping=replace(met, survey_products=0))
+    both, one = modelled(record), modelled(alone)
+    assert both.solve == pytest.approx(one.solve + modelled(step(given_up)).solve)
+    assert both.curvature == pytest.approx(2 * one.curvature)
+    assert both.survey > one.survey
+    older = replace(record, damping=replace(met, survey_products=None))
+    assert modelled_seconds(older, MACHINE, charged=own_charges(older)) is None
+
+
+def test_all_eigenvalues_have_a_price_where_they_took_over():
+    offer = absolute_quote(timed(eigen=1e-9), Facts(n=N))
+    assert offer.seconds == pytest.approx(N**3 * 1e-9 + 0.1)
+    assert absolute_quote(MACHINE, Facts(n=N)).refused is not None

@@ -14,7 +14,7 @@ from qnewton.records import Calibration, encode
 class Calibrate:
     """Time this machine's matrix kernels and fit the constants its classical prices use.
 
-    Takes about half a minute, once: the result is stored, shown again by later calls, and frozen
+    Takes one to two minutes, once: the result is stored, shown again by later calls, and frozen
     into every run that uses it. Without it prices rest on nominal rates and say so.
 
     Attributes:

@@ -65,6 +65,7 @@ class Train(TrainingRequest):
         from qnewton.cost import measured_drifts
         from qnewton.report import write_pictures, write_report
         from qnewton.report.run_summary import (
+            clocks_text,
             coverage_text,
             quantum_summary,
             quantum_text,
@@ -112,6 +113,7 @@ class Train(TrainingRequest):
                     "newton_share": last.newton_share,
                     "first_order_blocks": last.first_order_blocks,
                     "quantum": None if quantum is None else asdict(quantum),
+                    "clocks": clocks_text(session.config, result.records),
                 }
             )
             return
@@ -124,6 +126,7 @@ class Train(TrainingRequest):
             )
         texts = (coverage_text, rescaling_text, quantum_text)
         notes = [text(result.records) for text in texts]
+        notes.append(clocks_text(session.config, result.records))
         noted = "".join(f"{note}\n" for note in notes if note is not None)
         modelled = metric.modelled_seconds
         RESULTS.print(

@@ -12,6 +12,7 @@ from qnewton.cost.calibration_store import (
 )
 from qnewton.cost.deflation import deflated_facts, deflation_quote
 from qnewton.cost.direct import (
+    absolute_quote,
     cholesky_quote,
     ldl_quote,
     lu_inverse_quote,
@@ -53,6 +54,7 @@ __all__ = [
     "Kernel",
     "Scenario",
     "SurveyFact",
+    "absolute_quote",
     "audited_quote",
     "available_classical",
     "available_hardware",

@@ -247,6 +247,36 @@ def woodbury_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
     return draft.quote()
 
 
+def absolute_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") -> Quote:
+    """Price all eigenvalues and eigenvectors, taken by their size: about 9N³ operations in float64.
+
+    It is no candidate: it takes over where negative curvature was met.
+
+    Args:
+        calibration: The classical machine; needs its ``eigen`` rate.
+        facts: Facts of the system; N is read, and what forming the entries costs.
+        dtype: ``float32`` or ``float64``.
+
+    Returns:
+        The quote of solver ``absolute``, refused if the calibration lacks the rate.
+
+    Cost:
+        A few scalar operations.
+
+    Reference:
+        Golub and Van Loan, Matrix Computations, 4th ed., 8.3.
+
+    Example:
+        >>> from qnewton.cost import nominal_calibration
+        >>> [term.name for term in absolute_quote(nominal_calibration(), Facts(n=100)).terms]
+        ['eigenvalues']
+    """
+    draft = Draft("absolute", calibration, facts, dtype, "eigendecomposition (N³) in float64")
+    draft.add_forming()
+    draft.add("eigenvalues", "eigen", cubic_work(facts.n))
+    return draft.quote()
+
+
 def _model(kernel: str) -> str:
     return f"{kernel} factorisation (N³) and two triangular solves (N²)"
 

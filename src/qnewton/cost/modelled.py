@@ -7,11 +7,13 @@ operation and block, and once a step for the whole forward-backward pass and the
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, get_args
 
-from qnewton.cost.kernels import cubic_work, matvec_work, price, sort_work
-from qnewton.cost.parts import FORMING
+from qnewton.cost.kernels import cubic_work, graph_calls, matvec_work, price, sort_work
+from qnewton.cost.parts import FORMING, RESIDUAL, forming_seconds
 from qnewton.records import (
+    Attempt,
     BlockRecord,
     Calibration,
     Facts,
@@ -22,6 +24,9 @@ from qnewton.records import (
 
 SurveyFact = Literal["determinant", "condition", "row_sparsity"]
 """A fact a policy decides with, and so pays for."""
+
+# A double backward pass goes back through a forward and a backward pass.
+_PASSES_OF_A_PRODUCT = 2.0
 
 
 def modelled_seconds(
@@ -37,18 +42,24 @@ def modelled_seconds(
     ================  =========================================================================
     stage             priced as
     ================  =========================================================================
-    forward_backward  ``gemm`` of the pass's flops
-    curvature         ``gemm`` of each block's forming flops; nothing for one whose quotes were
-                      made before it was formed, since those hold the forming
+    forward_backward  ``forward_backward`` of the pass's flops and operations
+    curvature         what each block's route took before any product or entry
+                      (``curvature_rows``), and its forming: rows by double backward as
+                      ``curvature_rows``, the rest as ``gemm``; no forming for one whose quotes
+                      were made before it was formed, since those hold it
     treatment         damping: ``elementwise`` N; relative damping: N² more for max|H|; pruning:
                       ``sort`` of N(N+1)/2; a cap chosen by row mass: ``sort`` of N rows of N
     survey            ``determinant``: one ``lu`` of N³; ``condition``: its products, each a
-                      ``matvec``; ``row_sparsity``: ``elementwise`` N²
+                      ``matvec``; ``row_sparsity``: ``elementwise`` N²; a look for the lowest
+                      eigenvalue: its ``curvature_product``
     solve             the quotes charged to the block
     update            ``elementwise`` over the parameters; nothing for a skipped step; a step
-                      that judged itself: ``gemm`` of a third of a pass for each length tried,
-                      and of four passes for each curvature product
+                      that judged itself: a third of ``forward_backward`` for each length tried,
+                      and a ``curvature_product`` of two passes for each of its products
     ================  =========================================================================
+
+    Where a calibration timed no pass, ``gemm`` of the flops stands for it. Systems that were
+    solved and given up in the same step are charged like the others, by what was tried on them.
 
     A first-order step is forward-backward and update. A block whose solve was never tried is
     charged no solve.
@@ -64,7 +75,7 @@ def modelled_seconds(
     Returns:
         Seconds by stage; ``None`` if a part is unknown: flops that nobody counted, a survey
         without its products, a charged quote that was refused, a step with work that nobody
-        quoted (it met negative curvature, or fell back to the gradient).
+        quoted (it fell back to the gradient, or an older record does not say what it gave up).
 
     Raises:
         ValueError: If the calibration lacks a rate, a block has no charge, or a fact's name is
@@ -92,28 +103,32 @@ def modelled_seconds(
             f"no survey fact is called {sorted(unknown)[0]!r}; the facts are "
             f"{', '.join(get_args(SurveyFact))}"
         )
+    damping = record.damping
     if record.has_unpriced_work:
         return None
-    forward_backward = _gemm(calibration, record.forward_backward_flops, dtype)
+    passes = _Passes(record, calibration, dtype)
+    forward_backward = passes.seconds("forward_backward", 1.0)
+    solved = (*record.abandoned, *record.blocks)
     curvature = [
-        _gemm(calibration, block.curvature.forming_flops, dtype)
-        for block in record.blocks
+        forming_seconds(calibration, block.curvature, dtype)
+        for block in solved
         # Sparse ones were formed to be pruned.
         if block.facts.representation in ("formed", "sparse")
     ]
-    treatment = [_treatment(block, calibration, dtype) for block in record.blocks]
+    curvature += [passes.preparing(block) for block in solved]
+    treatment = [_treatment(block, calibration, dtype) for block in solved]
     survey = [
         _fact(fact, block, calibration, dtype) for block in record.blocks for fact in surveyed
     ]
     solve = [_solve(_charges(charged, block)) for block in record.blocks if block.attempts]
-    update = 0.0
+    solve += [_solve(_own_charges(block)) for block in record.abandoned if block.attempts]
+    update: float | None = 0.0
     if record.skipped is None:
         update = price(calibration, "elementwise", record.parameters, dtype)
-    if record.damping is not None and record.forward_backward_flops is not None:
-        passes = record.damping.tries / 3 + 4 * record.damping.products
-        calls = record.damping.tries + record.damping.products
-        flops = passes * record.forward_backward_flops
-        update += price(calibration, "gemm", flops, dtype, calls=calls)
+    if damping is not None and forward_backward is not None:
+        update += damping.tries * forward_backward / 3
+        update += passes.products(damping.products)
+        survey.append(passes.products(damping.survey_products or 0))
     curvature_s, survey_s, solve_s = _sum(curvature), _sum(survey), _sum(solve)
     if forward_backward is None or curvature_s is None or survey_s is None or solve_s is None:
         return None
@@ -127,8 +142,43 @@ def modelled_seconds(
     )
 
 
+class _Passes:
+    """Prices passes through the graph of a step's loss."""
+
+    def __init__(self, record: StepRecord, calibration: Calibration, dtype: str) -> None:
+        self._flops = record.forward_backward_flops
+        self._operations = record.graph_operations
+        self._calibration = calibration
+        self._dtype = dtype
+
+    def seconds(self, kernel: str, passes: float, count: float = 1.0) -> float | None:
+        """Return ``count`` calls of a kernel whose work is so many forward-backward passes each."""
+        if self._flops is None:
+            return None
+        flops = count * passes * self._flops
+        if self._calibration.fit(kernel, self._dtype) is None:
+            return price(self._calibration, "gemm", flops, self._dtype, calls=count)
+        calls = graph_calls(self._operations, count)
+        return price(self._calibration, kernel, flops, self._dtype, calls=calls)
+
+    def products(self, count: int) -> float:
+        """Return so many products with the curvature of all parameters."""
+        return self.seconds("curvature_product", _PASSES_OF_A_PRODUCT, count) or 0.0
+
+    def preparing(self, block: BlockRecord) -> float:
+        """Return what the route of a block took before any product or entry."""
+        known, calibration = block.curvature, self._calibration
+        if not known.preparing_calls:
+            return 0.0
+        kernel = "curvature_rows"
+        if calibration.fit(kernel, self._dtype) is None:
+            return price(calibration, "gemm", known.preparing_flops, self._dtype)
+        calls = graph_calls(self._operations, known.preparing_calls)
+        return price(calibration, kernel, known.preparing_flops, self._dtype, calls=calls)
+
+
 def own_charges(record: StepRecord) -> dict[str, tuple[Quote, ...]]:
-    """Return, by block name, the quotes a step's own policy pays for.
+    """Return, by block name, the quotes a step's own policy pays for, at the products it spent.
 
     These are the chosen solver's and, where that one was tried and failed, those of the solvers
     tried after it. Where another solver did the work in the chosen one's place (a comparison
@@ -149,7 +199,37 @@ def _own_charges(block: BlockRecord) -> tuple[Quote, ...]:
         if quote is None:
             raise ValueError(f"block {block.name!r}: solver {solver!r} has no quote to charge")
         quotes.append(quote)
-    return tuple(quotes)
+    if tried[:1] != (chosen,):
+        return tuple(quotes)
+    return tuple(as_run(quote, a) for quote, a in zip(quotes, block.attempts, strict=True))
+
+
+def as_run(quote: Quote, attempt: Attempt) -> Quote:
+    """Return a classical quote at the products that an attempt spent, not those that were foretold.
+
+    What a bound promises, or a try may spend at most, is no charge for a solve that took less.
+    Forming, and the check of the residual, do not hang on products.
+
+    Example:
+        >>> from qnewton.records import PriceTerm
+        >>> products = PriceTerm(name="products", seconds=4.0)
+        >>> terms = (products, PriceTerm(name="forming", seconds=1.0))
+        >>> quote = Quote(solver="cg", machine="classical", seconds=5.0, model="m", hardware="h",
+        ...               terms=terms, products=40)
+        >>> spent = Attempt(solver="cg", outcome="solved", residual=0.0, products=10,
+        ...                 measured_seconds=1.0)
+        >>> as_run(quote, spent).seconds
+        2.0
+    """
+    if quote.machine != "classical" or quote.seconds is None or not quote.products:
+        return quote
+    share = attempt.products / quote.products
+    terms = tuple(
+        term if term.name in (FORMING, RESIDUAL) else replace(term, seconds=share * term.seconds)
+        for term in quote.terms
+    )
+    seconds = math.fsum(term.seconds for term in terms)
+    return replace(quote, seconds=seconds, terms=terms, products=attempt.products)
 
 
 def _charges(charged: Mapping[str, Sequence[Quote]], block: BlockRecord) -> Sequence[Quote]:
@@ -165,10 +245,6 @@ def _solve(charges: Sequence[Quote]) -> float | None:
     if seconds is None or not forming:
         return seconds
     return seconds - math.fsum(forming) + max(forming)
-
-
-def _gemm(calibration: Calibration, flops: float | None, dtype: str) -> float | None:
-    return None if flops is None else price(calibration, "gemm", flops, dtype)
 
 
 def _treatment(block: BlockRecord, calibration: Calibration, dtype: str) -> float:

@@ -11,7 +11,7 @@ from qnewton.cost.kernels import (
     rows_calls,
     seconds_of,
 )
-from qnewton.records import Calibration, Definiteness, Facts, PriceTerm, Quote
+from qnewton.records import Calibration, CurvatureRecord, Definiteness, Facts, PriceTerm, Quote
 
 FORMING = "forming"
 """The term that pays for entries which are not there yet."""
@@ -94,14 +94,11 @@ class Draft:
         if not facts.forming_rows or not self.timed("curvature_rows"):
             self.add(FORMING, "gemm", facts.forming_flops, unknown=unknown)
             return
-        calls = rows_calls(facts.forming_rows, facts.product_operations)
-        seconds = price(
-            self.calibration, "curvature_rows", facts.forming_rows_flops, self.dtype, calls=calls
-        )
-        rest = (facts.forming_flops or 0.0) - facts.forming_rows_flops
-        if rest > 0.0:
-            seconds += price(self.calibration, "gemm", rest, self.dtype)
-        self.terms.append(PriceTerm(name=FORMING, seconds=seconds))
+        seconds = forming_seconds(self.calibration, facts, self.dtype)
+        if seconds is None:
+            self.refuse(unknown)
+        else:
+            self.terms.append(PriceTerm(name=FORMING, seconds=seconds))
 
     def add_products(self, count: int) -> None:
         """Add ``count`` products with A as it is held."""
@@ -215,6 +212,25 @@ class Draft:
             representation=self.facts.representation,
             products=products,
         )
+
+
+def forming_seconds(
+    calibration: Calibration, known: Facts | CurvatureRecord, dtype: str
+) -> float | None:
+    """Return what forming entries costs: rows by double backward, the rest in matrix products.
+
+    ``None`` where nobody counted the operations. A calibration without ``curvature_rows`` prices
+    all of them as matrix products.
+    """
+    if known.forming_flops is None:
+        return None
+    if not known.forming_rows or calibration.fit("curvature_rows", dtype) is None:
+        return price(calibration, "gemm", known.forming_flops, dtype)
+    calls = rows_calls(known.forming_rows, known.product_operations)
+    by_rows = known.forming_rows_flops
+    seconds = price(calibration, "curvature_rows", by_rows, dtype, calls=calls)
+    rest = known.forming_flops - by_rows
+    return seconds + price(calibration, "gemm", rest, dtype) if rest > 0.0 else seconds
 
 
 def factor_columns(facts: Facts) -> int | None:

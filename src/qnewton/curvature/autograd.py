@@ -3,12 +3,24 @@
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node
 
 from qnewton.curvature.once_only import not_twice_differentiable
+
+
+@cache
+def load_batching() -> None:
+    """Load what the first batch of products would: hundreds of modules, in a third of a second.
+
+    So that no step's clock holds it.
+    """
+    with torch.enable_grad():
+        x = torch.zeros(2, requires_grad=True)
+        batched_grad([x**2], [x], [torch.zeros(2, 2)])
 
 
 def batched_grad(

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
+from qnewton.curvature.autograd import load_batching
 from qnewton.curvature.blocks import Block, Partition, partition
 from qnewton.curvature.capture import Closure, Evaluation, evaluate, evaluate_plainly
 from qnewton.curvature.fisher import fisher_operators
@@ -90,6 +91,7 @@ class Curvature:
             raise ValueError(f"kind={kind!r} is unknown; choose {', '.join(get_args(Kind))}")
         if reduction is not None and reduction not in get_args(Reduction):
             raise ValueError(f"reduction={reduction!r} is unknown; choose 'mean' or 'sum'")
+        load_batching()
         self.kind: Kind = kind
         self._reduction: Reduction | None = reduction
         self._model = self._observed(model, convex_too)

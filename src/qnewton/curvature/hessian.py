@@ -213,8 +213,10 @@ class _Builder:
         forms = closed_forms(self._evaluation, self._root, blocks, per_sample)
         if any(form.source is not None for form in forms):
             layers = self._evaluation.calls
-            rows = sum(call.outputs + call.inputs for call in layers) if per_sample else 2
-            # δ and its derivatives are a backward pass a row, through activations.
+            # δ's derivatives are a backward pass through activations for every output of a layer,
+            # those of its input, where another layer is before it, one for every input.
+            rows = sum(call.outputs for call in layers) if per_sample else 2
+            rows += sum(call.inputs for call in layers[1:]) if per_sample else 0
             self._flops += rows * self._work.flops / 3
             self._calls += 2 * len(layers)
         return forms

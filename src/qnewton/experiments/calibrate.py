@@ -11,7 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from qnewton.cost import fit
-from qnewton.cost.kernels import cubic_work, matvec_work, sort_work
+from qnewton.cost.kernels import (
+    ROWS_A_CALL,
+    cubic_work,
+    graph_calls,
+    matvec_work,
+    sort_work,
+)
 from qnewton.curvature import Curvature
 from qnewton.operators import (
     DenseFactor,
@@ -23,13 +29,22 @@ from qnewton.operators import (
 from qnewton.optimizer import describe_machine
 from qnewton.records import Calibration, KernelFit
 from qnewton.solvers import factorize
-from qnewton.solvers.classical import conjugate_gradients, minimum_residual, relative_residual
+from qnewton.solvers.classical import (
+    conjugate_gradients,
+    minimum_residual,
+    relative_residual,
+    solve_absolute,
+)
 
 REPEATS, SHORT_REPEATS = 5, 15
 FACTOR_SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
 # Three times the work of LU, and double the bytes: no size beyond these is worth the wait.
 LARGEST_INVERSE = 2048
 LARGEST_DOUBLE = 2048
+# Activations of which 32 copies are differentiated; more take seconds.
+LARGEST_ROWS = 1 << 17
+# All eigenvalues are asked for no further.
+LARGEST_EIGEN = 512
 # From what stays in a cache to what no cache holds.
 MATVEC_SIZES = (64, 256, 512, 1024, 2048, 4096, 8192)
 GEMM_SIZES = (16, 128, 512, 1024)
@@ -74,7 +89,7 @@ def timings(seed: int) -> Iterator[Timing]:
         yield from _dense(dtype, generator)
         yield from _structured(dtype, generator)
         yield from _vectors(dtype, generator)
-        yield from _curvature_products(dtype)
+        yield from _passes(dtype)
         yield from _layered_factors(dtype)
 
 
@@ -82,7 +97,7 @@ def calibrate(seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: Non
     """Time every kernel on this machine and fit its constants.
 
     Each size is run once to warm up and then five times, short ones fifteen times and long ones
-    three times or once; the median counts. Less than a minute on two cores.
+    three times or once; the median counts. One to two minutes on two cores.
 
     Args:
         seed: Draws the matrices.
@@ -140,6 +155,8 @@ def _dense(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]:
         operator, rhs = DenseOperator(matrix), torch.randn(n, dtype=dtype, generator=generator)
         if n <= LARGEST_INVERSE:
             yield Timing("lu_inverse", name, cubic_work(n), partial(torch.linalg.inv, matrix))
+        if n <= LARGEST_EIGEN:
+            yield Timing("eigen", name, cubic_work(n), partial(solve_absolute, operator, rhs, 0.1))
         for kernel in ("lu", "cholesky", "ldl"):
             yield Timing(kernel, name, cubic_work(n), partial(factorize, operator, kernel))
         factors = factorize(operator, "cholesky")
@@ -201,19 +218,40 @@ def _vectors(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]
         yield Timing("sort", name, sort_work(n), partial(torch.sort, vector))
 
 
-def _curvature_products(dtype: torch.dtype) -> Iterator[Timing]:
-    """Yield products with Hessians by double backward, of nets from tiny to wide."""
+def _passes(dtype: torch.dtype) -> Iterator[Timing]:
+    """Yield passes through graphs of nets from tiny to wide, as a training step makes them.
+
+    The loss and its gradient, a product with the Hessian by double backward, a batch of such
+    products, and a product in closed form.
+    """
     name = str(dtype).removeprefix("torch.")
     for inputs, hidden, batch in NET_SHAPES:
         net = nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, 10)).to(dtype)
         data = torch.ones(batch, inputs, dtype=dtype)
         curvature = Curvature(net, "hessian", blocks="full")
-        evaluation = curvature.evaluate(partial(_mean_square, net, data))
+        closure = partial(_mean_square, net, data)
+        evaluation = curvature.evaluate(closure)
+        work = evaluation.work
+        assert work is not None
+        calls = graph_calls(work.operations)
+        yield Timing(
+            "forward_backward", name, work.flops / calls, partial(curvature.evaluate, closure)
+        )
+        graph, parameters = evaluation.gradient_graph(), curvature.parameters
+        flops = graph.passes * work.flops / calls
+        n = sum(parameter.numel() for parameter in parameters)
+        batches = {"curvature_product": 1, "curvature_rows": ROWS_A_CALL}
+        if batch * hidden > LARGEST_ROWS:
+            del batches["curvature_rows"]
+        for kernel, rows in batches.items():
+            vectors = torch.ones(rows, n, dtype=dtype)
+            run = partial(graph.products, parameters, vectors)
+            yield Timing(kernel, name, rows * flops, run)
         (system,) = curvature.systems(evaluation)
         assert system.curvature is not None
         assert system.curvature.product_flops is not None
-        product = partial(system.operator.__matmul__, torch.ones(system.n, dtype=dtype))
-        yield Timing("curvature_product", name, system.curvature.product_flops, product)
+        product = partial(system.operator.__matmul__, torch.ones(n, dtype=dtype))
+        yield Timing("closed_form_product", name, system.curvature.product_flops, product)
         evaluation.release()
 
 

@@ -9,7 +9,14 @@ from qnewton.experiments.agreement import Agreement, AgreementCheck, write_agree
 from qnewton.experiments.pricing import PolicyPrice, price_under
 from qnewton.optimizer import StageHook
 from qnewton.records import Calibration
-from qnewton.runs import Comparison, ComparisonRow, create_folder, write_comparison
+from qnewton.report.run_summary import clocks_text
+from qnewton.runs import (
+    Comparison,
+    ComparisonRow,
+    RunConfig,
+    create_folder,
+    write_comparison,
+)
 from qnewton.training.loop import Progress, TrainingResult
 from qnewton.training.request import TrainingRequest
 from qnewton.training.session import Session, begin, prepare, resolved
@@ -233,21 +240,24 @@ def _newton_rows(
                 measured=None if shared else result.metrics[-1].measured_seconds,
                 quantum_share=price.quantum_share,
                 learning_rate=session.request.lr,
-                note=_note(price, result, shared),
+                note=_note(price, result, session.config if shared else None),
             )
         )
     return rows
 
 
-def _note(price: PolicyPrice, result: TrainingResult, shared: bool) -> str | None:
+def _note(price: PolicyPrice, result: TrainingResult, shared: RunConfig | None) -> str | None:
+    """Return what a reader must know; ``shared`` is the one run's whose steps were priced."""
     notes = []
-    if shared:
+    if shared is not None:
         seconds = result.metrics[-1].measured_seconds
         solvers = sorted({b.solver for r in result.records for b in r.blocks if b.solver})
         notes.append(
             "priced from one shared Newton run, which this machine trained in "
             f"{seconds:.1f} s (measured) with {' and '.join(solvers)}"
         )
+        disagree = clocks_text(shared, result.records)
+        notes += [] if disagree is None else [f"of that run {disagree}"]
     if price.unpriced_steps:
         notes.append(f"no finite price at {price.unpriced_steps} steps")
     return "; ".join(notes) or None

@@ -13,12 +13,14 @@ from qnewton.cost import (
     DEFAULT_AUDIT,
     PAPER_EPSILON,
     Audit,
+    absolute_quote,
     audited_quote,
     modelled_seconds,
     paper_quote,
 )
 from qnewton.cost.direct import AS_TIMED, lu_inverse_quote
 from qnewton.cost.krylov import A_TRY, MISSED, TRIED
+from qnewton.cost.modelled import as_run
 from qnewton.records import (
     BlockRecord,
     Calibration,
@@ -160,7 +162,7 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
         for block, decision in zip(record.blocks, decisions, strict=True):
             quote = decision.quote(decision.chosen)
             assert quote is not None
-            charged[block.name] = _charges(block, decision)
+            charged[block.name] = _charges(block, decision, settings)
             changed += decision.chosen != block.decision.chosen
             if block.attempts:
                 chosen[quote.name] += 1
@@ -205,12 +207,17 @@ def quantum_price(policy: str) -> str | None:
     return "audited" if policy == "hybrid" else "paper's"
 
 
-def _charges(block: BlockRecord, decision: Decision) -> tuple[Quote, ...]:
+def _charges(block: BlockRecord, decision: Decision, settings: ReplaySettings) -> tuple[Quote, ...]:
     """Return what the solve costs: a solver that failed when it was tried fails again."""
     tried = [attempt.solver for attempt in block.attempts]
-    names = tried if tried[:1] == [decision.chosen] else [decision.chosen]
-    quotes = [decision.quote(name) for name in names]
-    return tuple(quote for quote in quotes if quote is not None)
+    if tried[:1] != [decision.chosen]:
+        quote = decision.quote(decision.chosen)
+        return () if quote is None else (quote,)
+    absolute = absolute_quote(settings.calibration, block.facts, settings.dtype)
+    pairs = [(decision.quote(a.solver) or absolute, a) for a in block.attempts]
+    return tuple(
+        as_run(quote, attempt) for quote, attempt in pairs if quote.solver == attempt.solver
+    )
 
 
 def decide_step(record: StepRecord, policy: str, settings: ReplaySettings) -> tuple[Decision, ...]:
@@ -257,8 +264,8 @@ def _classical(block: BlockRecord, recorded: Quote, settings: ReplaySettings) ->
     tolerance = settings.tolerance
     if tolerance is None:
         tolerance = _TOLERANCE if recorded.epsilon is None else recorded.epsilon
-    if recorded.max_products is not None and recorded.model == A_TRY:
-        return _a_try(block, recorded, recorded.max_products, tolerance, settings)
+    if recorded.products is not None and recorded.model == A_TRY:
+        return _a_try(block, recorded, recorded.products, tolerance, settings)
     if recorded.model == AS_TIMED:
         return lu_inverse_quote(settings.calibration, block.facts, settings.dtype, as_timed=True)
     price = CLASSICAL_PRICES[recorded.solver]
@@ -282,7 +289,7 @@ def _a_try(
         quote,
         model=recorded.model,
         assumptions=recorded.assumptions,
-        max_products=products,
+        max_products=recorded.max_products,
     )
 
 

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from qnewton.cost.kernels import ROWS_A_CALL
 from qnewton.curvature import Curvature, Evaluation, Kind, RouteMemory
 from qnewton.operators import (
     DenseOperator,
@@ -38,7 +39,7 @@ from qnewton.optimizer.replicas import AveragedOperator, Replicas
 from qnewton.optimizer.trial import TrialLoss
 from qnewton.optimizer.tries import Tries
 from qnewton.optimizer.update import NOT_APPLIED, Applied
-from qnewton.records import DampingRecord
+from qnewton.records import BlockRecord, DampingRecord
 from qnewton.survey.lowest import SMALL, LowestPair, lowest_pair
 
 _ROUNDINGS = 8.0  # units in the loss's last place that count as rounding
@@ -98,6 +99,8 @@ class SelfDampedStep:
     seed: int
     clock: StageClock
     _made: dict[Kind, list[LinearSystem]] = field(default_factory=dict)
+    _abandoned: list[BlockRecord] = field(default_factory=list, init=False)
+    _survey_products: int = field(default=0, init=False)
 
     def take(self) -> Judged:
         """Solve, try, and move the parameters or put them back.
@@ -121,7 +124,8 @@ class SelfDampedStep:
         strength = min(float(self.counters["damping"]), most)
         radius = float(self.counters["radius"])
         solved = self._solve_somehow(kind, strength)
-        found, strength = solved.found, solved.strength
+        found = replace(solved.found, abandoned=tuple(self._abandoned))
+        strength = solved.strength
         if solved.kind != kind:
             kind, model = solved.kind, self._quadratic(solved.kind)
         terms = Terms(gradient, asked, model, strength, radius, self._flat_lengths())
@@ -150,6 +154,7 @@ class SelfDampedStep:
             ratio=tries.ratio if tries.ratio is None or math.isfinite(tries.ratio) else None,
             tries=count,
             products=proposal.products,
+            survey_products=self._survey_products,
             length=tries.length,
             clipped=proposal.clipped,
             negative_curvature=proposal.note or solved.negative,
@@ -233,6 +238,7 @@ class SelfDampedStep:
                 negative = "a factorisation met it; eigenvalues are taken by their size"
             return _Solved(found, kind, strength, negative)
         negative = found.indefinite
+        self._abandoned += found.blocks
         if kind == "hessian" and self.evaluation.outputs:
             try:
                 convex = self._solved("ggn", strength)
@@ -245,13 +251,16 @@ class SelfDampedStep:
                 self.counters["exact_wait"] = wait
                 self.counters["exact_from"] = self._step + wait
                 return _Solved(convex, "ggn", strength, negative)
+            self._abandoned += convex.blocks
         lowest = self._lowest(kind, self._flat_lengths().sign())  # of what may move
         least = 0.0 if lowest is None else -2.0 * lowest.value
         largest = largest_strength(self.curvature.parameters[0].dtype)
         raised = max(GROWTH * strength, least)
-        for _ in range(_SHIFTS):
+        for shift in range(_SHIFTS):
             if raised > largest:
                 break
+            if shift:
+                self._abandoned += found.blocks
             strength = raised
             found = self._solved(kind, strength)
             if found.indefinite is None:
@@ -281,11 +290,14 @@ class SelfDampedStep:
         """Return the lowest eigenpair of B·H·B, B = diag(lengths); ``None`` if nobody can tell."""
         try:
             with self.clock.stage("survey"):
-                return lowest_pair(scaled_operator(self._surveyed(kind), lengths), self.seed)
+                operator = scaled_operator(self._surveyed(kind), lengths)
+                lowest = lowest_pair(operator, self.seed)
         except (ValueError, ArithmeticError, RuntimeError):
             # Not finite, eigenvalues that do not converge, or a loss without a Hessian (it may
             # have the Gauss-Newton matrix that the run uses): nothing is known of its signs.
             return None
+        self._survey_products += lowest.products or math.ceil(operator.n / ROWS_A_CALL)
+        return lowest
 
     def _directions(
         self, found: NewtonUpdate, parameters: Sequence[Tensor]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from qnewton.cost import lanczos_products
+from qnewton.cost import absolute_quote, lanczos_products
 from qnewton.operators import (
     DenseOperator,
     LinearSystem,
@@ -282,6 +282,7 @@ def solve_block(
                 "absolute", lambda: solve_absolute(system.operator, system.rhs, market.tolerance)
             )
         attempts.append(attempt)
+        record = _with_price_of_absolute(record, system, market)
         if solution.outcome == SOLVED:
             return solution.direction, replace(record, attempts=tuple(attempts))
     return None, replace(record, attempts=tuple(attempts))
@@ -300,6 +301,16 @@ def _may_decompose(prepared: PreparedBlock, market: Market) -> bool:
         return True
     dtype = str(operator.dtype).removeprefix("torch.")
     return forming_pays(facts, replace(market, dtype=dtype), LOWEST_PRODUCTS)
+
+
+def _with_price_of_absolute(
+    record: BlockRecord, system: LinearSystem, market: Market
+) -> BlockRecord:
+    """Return the record with a quote of the solver that took over, which nobody chose."""
+    dtype = str(system.operator.dtype).removeprefix("torch.")
+    quote = absolute_quote(market.calibration, record.facts, dtype)
+    decision = record.decision
+    return replace(record, decision=replace(decision, quotes=(*decision.quotes, quote)))
 
 
 def _forming_is_priced(system: LinearSystem) -> bool:

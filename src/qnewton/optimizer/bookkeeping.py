@@ -6,8 +6,9 @@ import math
 from qnewton.cost import modelled_seconds, own_charges
 from qnewton.curvature import Evaluation
 from qnewton.optimizer.clock import StageClock
+from qnewton.optimizer.newton import NewtonUpdate
 from qnewton.optimizer.update import Applied, Gradients
-from qnewton.records import BlockRecord, DampingRecord, Phase, StepRecord
+from qnewton.records import DampingRecord, Phase, StepRecord
 from qnewton.scheduler.assignment import shared_makespan
 from qnewton.scheduler.policy import facts_paid_for
 from qnewton.scheduler.portfolio import Market
@@ -30,7 +31,7 @@ def step_record(
     gradients: Gradients,
     applied: Applied,
     skipped: str | None,
-    blocks: tuple[BlockRecord, ...],
+    found: NewtonUpdate,
     clock: StageClock,
     policy: str,
     market: Market,
@@ -49,7 +50,9 @@ def step_record(
         measured=clock.seconds(),
         skipped=skipped,
         reason="warm-up" if phase == "first-order" else None,
-        blocks=blocks,
+        graph_operations=None if evaluation.work is None else evaluation.work.operations,
+        blocks=found.blocks,
+        abandoned=found.abandoned,
         damping=damping,
     )
     if record.has_unpriced_work or evaluation.forward_backward_flops is None:
@@ -67,8 +70,8 @@ def step_record(
         dtype=str(evaluation.parameters[0].dtype).removeprefix("torch."),
     )
     if modelled is not None:
-        decisions = [block.decision for block in blocks]
-        shared = shared_makespan(decisions, [charged[block.name] for block in blocks])
+        decisions = [block.decision for block in record.blocks]
+        shared = shared_makespan(decisions, [charged[block.name] for block in record.blocks])
         if shared is not None:
             modelled = dataclasses.replace(modelled, solve=shared)
     return dataclasses.replace(record, modelled=modelled)

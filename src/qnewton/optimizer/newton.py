@@ -35,12 +35,14 @@ class NewtonUpdate:
         update: The directions; ``None`` if the blocks were only surveyed, or one has none.
         failure: Why a block has no direction.
         indefinite: Where a definite solve met negative curvature; the reason it failed.
+        abandoned: Records of systems of the same step that were solved before these and given up.
     """
 
     blocks: tuple[BlockRecord, ...] = ()
     update: Update | None = None
     failure: str | None = None
     indefinite: str | None = None
+    abandoned: tuple[BlockRecord, ...] = ()
 
 
 NOTHING_FOUND = NewtonUpdate()

@@ -22,6 +22,7 @@ from qnewton.records.steps import (
     ModelledSeconds,
     Phase,
     QuantumStats,
+    StageSeconds,
     StepRecord,
 )
 
@@ -52,6 +53,7 @@ __all__ = [
     "QueryCount",
     "Quote",
     "Representation",
+    "StageSeconds",
     "StepRecord",
     "Treatment",
     "decode",

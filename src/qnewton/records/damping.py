@@ -24,6 +24,9 @@ class DampingRecord:
             either is below rounding.
         tries: Lengths tried, each one evaluation of the loss.
         products: Products with the undamped curvature that the model took.
+        survey_products: Products with the undamped curvature that looks for its lowest eigenvalue
+            took; a batch of rows, where few entries were formed instead, counts as one. ``None``
+            in older records.
         length: The share of the proposed step that was taken; 0 when every length was refused.
         clipped: Whether the trust radius shortened the step.
         negative_curvature: Where negative curvature was seen, and what was made of it; ``None``
@@ -55,6 +58,7 @@ class DampingRecord:
     failure: str | None = None
     floor: float | None = None
     ceiling: float | None = None
+    survey_products: int | None = None
 
     @property
     def at_bound(self) -> bool:

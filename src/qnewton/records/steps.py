@@ -206,6 +206,8 @@ class StepRecord:
         graph_operations: Operations in the graph of the loss, as priced; ``None`` without a graph.
         parameters: Number of trainable parameters.
         blocks: One record a block; empty in first-order steps.
+        abandoned: Records of the systems that the step solved first and gave up, for they met
+            negative curvature: what was tried on them counts into the step's price.
         first_order_blocks: Blocks too large for a system, which took -g in a Newton step.
         newton_share: Share of the trainable parameters in blocks with a system; ``None`` in
             first-order steps.
@@ -228,6 +230,7 @@ class StepRecord:
     forward_backward_flops: float | None = None
     graph_operations: int | None = None
     blocks: tuple[BlockRecord, ...] = ()
+    abandoned: tuple[BlockRecord, ...] = ()
     first_order_blocks: tuple[str, ...] = ()
     newton_share: float | None = None
     damping: DampingRecord | None = None
@@ -278,12 +281,15 @@ class StepRecord:
     def has_unpriced_work(self) -> bool:
         """Whether it did work that no quote prices.
 
-        A step that met negative curvature solved more than once; one that fell back to the
-        gradient may have; and a solver outside the portfolio has no quote.
+        An older record of a step that met negative curvature does not say what was given up; one
+        that fell back to the gradient may have ended in an error; and a solver outside the
+        portfolio has no quote.
         """
-        fell_back = self.damping is not None and self.damping.failure is not None
+        damping = self.damping
+        fell_back = damping is not None and damping.failure is not None
+        untold = damping is None or damping.survey_products is None
         return (
-            self.met_negative_curvature
+            (self.met_negative_curvature and untold)
             or fell_back
             or any(
                 block.decision.quote(attempt.solver) is None

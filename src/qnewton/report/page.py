@@ -27,7 +27,7 @@ from qnewton.report.pictures import (
 )
 from qnewton.report.quantities import UNKNOWN, number_text, seconds_text, share_text
 from qnewton.report.quantum_solves import quantum_table
-from qnewton.report.run_summary import coverage_text, quantum_text, rescaling_text
+from qnewton.report.run_summary import clocks_text, coverage_text, quantum_text, rescaling_text
 from qnewton.report.save import Picture
 from qnewton.report.style import method_look, solver_look
 from qnewton.report.tables import COMPARISON_HEADERS, NOT_REACHED, comparison_cells
@@ -147,6 +147,7 @@ def _run_tiles(run: Run) -> list[tuple[str, str]]:
     told = [
         ("Newton's share", coverage_text(run.steps)),
         ("layers", rescaling_text(run.steps)),
+        ("clocks", clocks_text(run.config, run.steps)),
         ("quantum solver", quantum_text(run.steps)),
     ]
     return [

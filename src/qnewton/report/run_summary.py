@@ -1,12 +1,20 @@
 """What a training run came to, in lines: Newton's share, its layers, the quantum solver."""
 
+import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from qnewton.records import StepRecord
+from qnewton.records import StageSeconds, StepRecord
 from qnewton.report.quantities import number_text, share_text
 from qnewton.report.quantum_solves import quantum_attempts
+from qnewton.runs import RunConfig
+
+AGREEMENT = 2.0
+"""Factor within which the measured and modelled seconds of a run have to agree."""
+
+CLASSICAL = "classical"
+"""The policy whose every stage and solve runs on the machine that was calibrated."""
 
 _MOST_NAMES = 4
 
@@ -73,6 +81,94 @@ def quantum_text(steps: Sequence[StepRecord]) -> str | None:
     if summary.unresolved:
         text += f"; {summary.unresolved} not resolved, solutions within the promise"
     return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockAgreement:
+    """Measured against modelled seconds of the same steps, which are never added to each other.
+
+    Attributes:
+        steps: Steps that have both.
+        unpriced: Steps without a modelled time, which count on neither side.
+        measured: Wall-clock seconds by stage.
+        modelled: Modelled seconds by stage.
+    """
+
+    steps: int
+    unpriced: int
+    measured: dict[str, float]
+    modelled: dict[str, float]
+
+    @property
+    def ratio(self) -> float:
+        """Measured over modelled seconds of all stages."""
+        modelled = sum(self.modelled.values())
+        return sum(self.measured.values()) / modelled if modelled > 0.0 else math.inf
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the sums are within a factor of 2 of each other."""
+        return 1 / AGREEMENT <= self.ratio <= AGREEMENT
+
+    @property
+    def farthest(self) -> str:
+        """The stage in which the two are farthest apart."""
+        return max(self.measured, key=lambda name: abs(self.measured[name] - self.modelled[name]))
+
+
+def clock_agreement(config: RunConfig, steps: Sequence[StepRecord]) -> ClockAgreement | None:
+    """Return how a run's two clocks agree, where both speak of the same machine.
+
+    ``None`` for policies whose modelled clock is another machine's (the paper's and the quantum
+    ones), for rates that nobody timed, or timed on another machine, and where no step has both.
+
+    Args:
+        config: The run's.
+        steps: Its records.
+    """
+    calibration = config.calibration
+    if config.policy != CLASSICAL or calibration is None or not calibration.timed:
+        return None
+    return agreement_of(steps) if calibration.machine == config.machine else None
+
+
+def agreement_of(steps: Sequence[StepRecord]) -> ClockAgreement | None:
+    """Return how the two clocks of steps agree that were priced for the machine they ran on.
+
+    ``None`` where no step has both.
+
+    Example:
+        >>> agreement_of([]) is None
+        True
+    """
+    pairs = [(step.measured, step.modelled) for step in steps if step.modelled is not None]
+    if not pairs:
+        return None
+    names = [field.name for field in fields(StageSeconds)]
+    return ClockAgreement(
+        steps=len(pairs),
+        unpriced=len(steps) - len(pairs),
+        measured={name: math.fsum(getattr(m, name) for m, _ in pairs) for name in names},
+        modelled={name: math.fsum(getattr(p, name) for _, p in pairs) for name in names},
+    )
+
+
+def clocks_text(config: RunConfig, steps: Sequence[StepRecord]) -> str | None:
+    """Return that the two clocks of a run disagree, and where; ``None`` where they do not.
+
+    See :func:`clock_agreement`.
+    """
+    found = clock_agreement(config, steps)
+    if found is None or found.agrees:
+        return None
+    stage = found.farthest
+    measured, modelled = sum(found.measured.values()), sum(found.modelled.values())
+    return (
+        f"the clocks differ by more than a factor of {AGREEMENT:g}: {found.steps} steps took "
+        f"{measured:.3g} s (measured) and are priced {modelled:.3g} s (modelled), most of it in "
+        f"stage {stage} ({found.measured[stage]:.3g} s against {found.modelled[stage]:.3g} s); "
+        "run `qnewton calibrate --force` while the machine is quiet"
+    )
 
 
 def coverage_text(steps: Sequence[StepRecord]) -> str | None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from qnewton.cost.direct import lu_inverse_quote
 from qnewton.cost.krylov import A_TRY, MISSED, TRIED
 from qnewton.cost.parts import RESIDUAL, Draft, definiteness_known
+from qnewton.curvature import USUAL_PRODUCTS
 from qnewton.operators import (
     DenseFactor,
     DenseOperator,
@@ -116,7 +117,7 @@ def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, .
     )
     others = [o.seconds for o in offers if o.machine == "classical" and o.seconds is not None]
     if not others:
-        return offers
+        return tuple(_usual(offer, facts, market) for offer in offers)
     instead = [o.seconds for o in offers if o.seconds is not None and _takes_over(o)]
     by_solver = {offer.solver: offer for offer in offers}
     most = market.max_products
@@ -206,6 +207,23 @@ def _without_failed(offers: tuple[Quote, ...], earlier: EarlierFacts | None) -> 
         for offer in offers
     )
     return left if any(o.seconds is not None for o in left) else offers
+
+
+def _usual(offer: Quote, facts: Facts, market: Market) -> Quote:
+    """Price the usual products of conjugate gradients where no other route is open.
+
+    They are what such a block is solved by, whether anybody counted their products or not.
+    """
+    if offer.solver != "cg" or offer.seconds is not None or not _worth_a_try("cg", facts):
+        return offer
+    count = min(USUAL_PRODUCTS, facts.n, market.max_products)
+    priced = TRIED["cg"](
+        market.calibration, facts, market.dtype, tolerance=market.tolerance, products=count
+    )
+    if priced.seconds is None:
+        return offer
+    said = f"{count} products, as is usual: nobody counted them yet, and no other route is open"
+    return replace(priced, model=A_TRY, assumptions=(said, *priced.assumptions))
 
 
 def _takes_over(offer: Quote) -> bool:
