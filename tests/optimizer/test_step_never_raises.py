@@ -194,14 +194,20 @@ def test_the_one_solver_that_sees_signs_is_asked_again_after_a_miss(
     assert optimizer.records[-1].blocks[0].solver == "cholesky"
 
 
-def test_a_step_by_the_sizes_of_eigenvalues_has_no_modelled_price() -> None:
+def test_a_step_by_the_sizes_of_eigenvalues_is_priced_by_them() -> None:
     w = nn.Parameter(torch.tensor([0.5, 0.1], dtype=torch.float64))
     optimizer = QNewton([w])
     optimizer.step(lambda: w[0] ** 2 - w[1] ** 2 + w[1] ** 4)
     [record] = optimizer.records
     assert {"absolute"} <= {a.solver for a in record.blocks[0].attempts}
-    assert record.has_unpriced_work
-    assert record.modelled is None
+    assert not record.has_unpriced_work
+    offer = record.blocks[0].decision.quote("absolute")
+    assert offer is not None
+    assert [term.name for term in offer.terms][-1] == "eigenvalues"
+    assert record.modelled is not None
+    assert offer.seconds is not None
+    # What was tried first, and met the negative curvature, is charged beside it.
+    assert record.modelled.solve >= offer.terms[-1].seconds
 
 
 @pytest.mark.parametrize("policy", ["hybrid", "paper", "quantum-only"])
