@@ -25,7 +25,7 @@ from qnewton.curvature import (
     RouteMemory,
 )
 from qnewton.operators import LinearSystem
-from qnewton.optimizer.attachment import Attachment, LossOf, RepeatableLoss, evaluate_step
+from qnewton.optimizer.attachment import Attachment, LossOf, RepeatableLoss
 from qnewton.optimizer.auto import Judged, SelfDampedStep
 from qnewton.optimizer.beginning import Beginning
 from qnewton.optimizer.blocks import SurveyPlan
@@ -42,6 +42,7 @@ from qnewton.optimizer.replicas import Replicas
 from qnewton.optimizer.representation import DENSE_LIMIT, BlockPlan
 from qnewton.optimizer.rescale import check_rescaling
 from qnewton.optimizer.settings import DampingScale, DeclinedFlags, decline_flags, one_sign
+from qnewton.optimizer.step_loss import evaluate_step
 from qnewton.optimizer.trainable import TrainableCurvature
 from qnewton.optimizer.trial import TrialLoss
 from qnewton.optimizer.update import NOT_APPLIED, Gradients, apply_update, descend
