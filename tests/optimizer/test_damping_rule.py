@@ -88,7 +88,7 @@ def test_the_first_damping_is_positive_and_finite(curvature: float, otherwise: f
 
 
 def test_the_ceiling_follows_the_present_gradient_and_curvature() -> None:
-    assert ceiling(2.0, 3.0, 1e-6) == pytest.approx(2e4)
+    assert ceiling(2.0, 3.0, 1e-6) == pytest.approx(2e6)
     assert ceiling(1e-9, 3.0, 1e-6) == 30.0
     assert ceiling(1e300, 3.0, 1e-300) == math.inf
     assert ceiling(2.0, 3.0, 0.0) == math.inf

@@ -17,7 +17,6 @@ _RADIUS_GROWTH = 2.0
 _CLIPPED_GROWTH = 2.0
 _UNSEEN = 0.2  # λ's factor where it is the reason that a step cannot be seen in the loss
 _ABOVE_NORM = 10.0  # a λ this many times ‖H‖ leaves nothing of H in the step
-_SEEN = 100.0  # roundings of the loss that a step has to be worth, for ρ to mean something
 _LEARNED = 0.2  # weight of the newest gradient in the usual one
 
 
@@ -114,13 +113,13 @@ def ceiling(gradient_norm: float, curvature_norm: float, rounding: float) -> flo
 
     Example:
         >>> ceiling(gradient_norm=2.0, curvature_norm=3.0, rounding=1e-6)
-        20000.0
+        2000000.0
     """
     by_curvature = _ABOVE_NORM * curvature_norm
     if rounding <= 0.0 or not math.isfinite(by_curvature):
         return math.inf
     try:
-        return max(gradient_norm / (2.0 * _SEEN * rounding) * gradient_norm, by_curvature)
+        return max(gradient_norm / (2.0 * rounding) * gradient_norm, by_curvature)
     except OverflowError:
         return math.inf
 
