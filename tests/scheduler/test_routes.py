@@ -275,6 +275,8 @@ def test_a_route_is_not_given_up_for_one_that_costs_more_than_it_has_spent():
     offers = by_solver(price_routes(replace(facts, earlier=earlier), market(), True))
     offer = offers["cg"]
     assert offer.max_products is not None
+    assert offer.products is not None
+    assert offer.seconds is not None
     assert offer.max_products > 2 * offer.products
     each = offer.seconds / (offer.products + 1)
     others = [o.seconds for o in offers.values() if o.seconds is not None and o.solver != "cg"]

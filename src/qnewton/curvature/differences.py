@@ -175,10 +175,10 @@ def cannot_tell(differences: Differences, operations: Iterable[str]) -> str | No
         return "the closure does not give the same gradient twice"
     if differences.here.holds_constant:
         return "the closure holds something constant (detach, no_grad) that depends on parameters"
-    if not differences.slope_fits():
-        return "the gradient is not that of the loss it returns"
     if differences.here.precision is torch.float32:
         kinks = sorted(name for name in operations if name.startswith(_KINKS))
         if kinks:
             return f"in float32 {kinks[0]} jumps within their steps"
+    if not differences.slope_fits():
+        return "the gradient is not that of the loss it returns"
     return None if differences.steady else "they depend on the step's length"
