@@ -95,7 +95,7 @@ def modelled_seconds(
         ...                   measured=MeasuredSeconds(), forward_backward_flops=8e8)
         >>> seconds = modelled_seconds(step, nominal_calibration(), charged={})
         >>> f"{seconds.forward_backward:.3g} {seconds.update:.3g} {seconds.solve}"
-        '0.01 6e-06 0.0'
+        '0.0122 6e-06 0.0'
     """
     unknown = set(surveyed) - set(get_args(SurveyFact))
     if unknown:
