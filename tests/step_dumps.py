@@ -40,11 +40,13 @@ BLOCKS: tuple[Partition, ...] = ("full", "layer")
 NETWORKS = ("digits", "convolutions")
 STEPS = 4
 
+_STEPS_PER_UNIT = 4096
+
 FIXED, AUTOMATIC = 1e-10, 1e-6
 """Relative differences that are rounding, by how λ is set: automatic damping amplifies them."""
 
-RESIDUAL = 1e-9
-"""Below it, a residual is the solve's own rounding and says nothing."""
+RESIDUAL = 1e-6
+"""The residual that solvers are asked for at most: below it, a residual is rounding's."""
 
 
 @dataclass(frozen=True)
@@ -217,19 +219,30 @@ def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:
 
 def _problem(network: str) -> tuple[nn.Module, Tensor, Tensor]:
     workload = load_workload("digits", 0)
-    inputs, targets = workload.train_inputs.double(), workload.train_targets
+    inputs, targets = _coarse(workload.train_inputs), workload.train_targets
     if network == "digits":
-        return workload.build_model(0).double(), inputs, targets
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = nn.Sequential(
-            nn.Conv2d(1, 3, 3, padding=1),
-            nn.Tanh(),
-            nn.MaxPool2d(4),
-            nn.Flatten(),
-            nn.Linear(12, 10),
-        )
-    return model.double(), inputs.view(-1, 1, 8, 8)[:256], targets[:256]
+        model = workload.build_model(0)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = nn.Sequential(
+                nn.Conv2d(1, 3, 3, padding=1),
+                nn.Tanh(),
+                nn.MaxPool2d(4),
+                nn.Flatten(),
+                nn.Linear(12, 10),
+            )
+        inputs, targets = inputs.view(-1, 1, 8, 8)[:256], targets[:256]
+    model.double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(_coarse(parameter))
+    return model, inputs, targets
+
+
+def _coarse(numbers: Tensor) -> Tensor:
+    """Return float32 numbers in steps that hide how a processor rounded them."""
+    return (numbers.double() * _STEPS_PER_UNIT).round() / _STEPS_PER_UNIT
 
 
 def write(folder: Path, cases: Sequence[Case]) -> None:
