@@ -105,6 +105,16 @@ class PlainWeightNorm(nn.Module):
         return weight / weight.norm(dim=1, keepdim=True)
 
 
+@pytest.mark.parametrize("unit", [1e-250, 1e-160, 1e160, 1e250])
+def test_the_unit_of_the_loss_hides_no_wrong_derivative_and_makes_none(unit):
+    x = inputs()
+    wrong = network(nn.Tanh(), parametrizations.weight_norm(nn.Linear(4, 4))).double()
+    with pytest.raises(ValueError, match="weight_norm is wrong"):
+        systems(wrong, lambda: unit * closure_of(wrong, x)())
+    right = network(nn.Tanh(), nn.Linear(4, 4)).double()
+    assert not any("differ" in r for r in reasons(right, lambda: unit * closure_of(right, x)()))
+
+
 def test_weight_norm_of_plain_operations_is_right():
     net = network(nn.Tanh(), nn.Linear(4, 4), nn.Tanh())
     torch.nn.utils.parametrize.register_parametrization(net[2], "weight", PlainWeightNorm())

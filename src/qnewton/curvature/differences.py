@@ -1,5 +1,6 @@
 """A product with the Hessian against differences of gradients, and what else may set them apart."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from qnewton.curvature.looks import NUMERICAL, Look, Looks
 from qnewton.curvature.symmetry import Products, layers
+from qnewton.operators.scaling import safe_norm
 
 PRECISIONS = (torch.float32, torch.float64)
 """What differences of gradients can be taken in."""
@@ -89,9 +91,9 @@ class Differences:
         if found is None:
             return True
         self._found, self._slope = found
-        error = float((self._found - self._product).norm())
-        size = max(float(self._found.norm()), float(self._product.norm()))
-        rounding = _ROUNDINGS * self._eps * float(self.here.flat.norm()) / self._h
+        error = safe_norm(self._found - self._product)
+        size = max(safe_norm(self._found), safe_norm(self._product))
+        rounding = _ROUNDINGS * self._eps * safe_norm(self.here.flat) / self._h
         self.off = error / size if error > rounding and size > 0.0 else 0.0
         return self.off > _OFF[self.here.precision]
 
@@ -102,11 +104,11 @@ class Differences:
         """
         closer = self._quotient(_CLOSER[self.here.precision] * self._h)
         if closer is not None:
-            size = max(float(closer[0].norm()), float(self._product.norm()))
-            left = float((closer[0] - self._product).norm())
+            size = max(safe_norm(closer[0]), safe_norm(self._product))
+            left = safe_norm(closer[0] - self._product)
             self.agrees = left <= _OFF[self.here.precision] * size
-            change = float((closer[0] - self._found).norm())
-            self.steady = change <= _STEADY * float((self._found - self._product).norm())
+            change = safe_norm(closer[0] - self._found)
+            self.steady = change <= _STEADY * safe_norm(self._found - self._product)
 
     def is_reproducible(self) -> bool:
         """Return whether the closure gives the same gradient again where it was.
@@ -116,7 +118,7 @@ class Differences:
         again, first = self._look(0.0), self.here.flat
         if again is None:
             return False
-        return float((again[0] - first).norm()) <= 1e3 * self._eps * float(first.norm())
+        return safe_norm(again[0] - first) <= 1e3 * self._eps * safe_norm(first)
 
     def slope_fits(self) -> bool:
         """Return whether the gradient is that of the loss the closure returns.
@@ -125,16 +127,16 @@ class Differences:
         """
         gradient = self.here.flat
         expected = float(gradient @ self._along)
-        usual = float(gradient.norm()) / max(1, gradient.numel()) ** 0.5
+        usual = safe_norm(gradient) / max(1, gradient.numel()) ** 0.5
         rounding = _ROUNDINGS * self._eps * abs(self.here.evaluation.judged_loss) / self._h
         return abs(self._slope - expected) <= _SLOPE_OFF * usual + rounding
 
     def wrong_layer(self, names: Sequence[str], parameters: Sequence[Tensor]) -> str:
         """Return the last layer whose rows are off: layers behind a wrong operation are right."""
         error = (self._found - self._product).split([p.numel() for p in parameters])
-        known = {id(p): float(part.norm()) for p, part in zip(parameters, error, strict=True)}
+        known = {id(p): safe_norm(part) for p, part in zip(parameters, error, strict=True)}
         scores = {
-            name: sum(known[id(p)] ** 2 for p in own) ** 0.5
+            name: math.hypot(*(known[id(p)] for p in own))
             for name, own in layers(names, parameters).items()
         }
         largest = max(scores.values())

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from qnewton.curvature.agreement import random_like
 from qnewton.curvature.generic import CurvatureProducts
+from qnewton.operators.scaling import into_range, norm_ratio
 
 # Share of ‖Hu‖ + ‖Hv‖ that uᵀHv and vᵀHu may differ by: above what rounding leaves where large
 # terms cancel, below what a wrong term of a layer adds.
@@ -30,8 +31,8 @@ class Products:
 
     def change(self, other: "Products") -> float:
         """Return how far another's Hu and Hv are off these, of their size."""
-        mine, its = self.images[:2].double(), other.images[:2].double()
-        return float((mine - its).norm()) / max(float(mine.norm()), 1e-300)
+        mine = self.images[:2].double()
+        return norm_ratio(mine - other.images[:2].double(), mine)
 
 
 def asymmetry(products: Products, precision: torch.dtype) -> tuple[float, float]:
@@ -46,7 +47,8 @@ def asymmetry(products: Products, precision: torch.dtype) -> tuple[float, float]
         >>> round(asymmetry(Products(u_and_v, u_and_v @ hessian), torch.float32)[0], 2)
         0.41
     """
-    (u, v), (hu, hv) = products.vectors[:2].double(), products.images[:2].double()
+    u, v = products.vectors[:2].double()
+    (hu, hv), _ = into_range(products.images[:2].double())
     size = float(hu.norm() + hv.norm())
     off = abs(float(u @ hv - v @ hu))
     return (off / size if size > 0.0 else 0.0), _LIMIT[precision]
@@ -84,8 +86,9 @@ def wrong_layer(
     scores: dict[str, float] = {}
     for name, own in list(layers(names, parameters).items())[:_MOST_LAYERS]:
         u = random_like(own[0].detach(), (sum(p.numel() for p in own),), draw=22)
-        columns = graph.rows(own, parameters, u[None])[0].double()
-        rows = graph.rows(parameters, own, v[None])[0].double()
+        found = (graph.rows(own, parameters, u[None])[0], graph.rows(parameters, own, v[None])[0])
+        joined, _ = into_range(torch.cat(found).double())
+        columns, rows = joined.split([found[0].numel(), found[1].numel()])
         size = float(columns.norm() + rows.norm())
         off = abs(float(v.double() @ columns - u.double() @ rows))
         scores[name] = off / size if size > 0.0 else 0.0
