@@ -50,7 +50,7 @@ class RouteMemory:
         self.numbers[self._name(block, kind, route)] = self.step
 
     def products(self, block: str) -> int | None:
-        """Return the products a solve of ``block`` is expected to take, as the last one counted.
+        """Return how many products a solve of ``block`` should take, as the last one counted.
 
         One that ran out is expected to take twice as many.
         """

@@ -80,7 +80,7 @@ def wrong_layer(
 
     For layer i and random u_i and v that is |vᵀ(H u_i) - u_iᵀ(H v)_i| / (‖H u_i‖ + ‖(H v)_i‖).
 
-    Cost: two products a layer.
+    Cost: two products per layer.
     """
     v = random_like(parameters[0].detach(), (sum(p.numel() for p in parameters),), draw=21)
     scores: dict[str, float] = {}

@@ -51,7 +51,7 @@ class Verification:
         note: What could not be told at the last check of second derivatives; empty if all agreed.
 
     Cost: for the Hessian, once a model, three runs of the closure with their gradients and three
-    products; three runs more if 3 disagrees, and one, with two products a layer, if 2 does. For
+    products; three runs more if 3 disagrees, and one, with two products per layer, if 2 does. For
     other kinds one run, and only if the graph leaves out a parameter that has a gradient.
     """
 

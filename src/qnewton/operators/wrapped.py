@@ -6,7 +6,7 @@ from qnewton.operators.base import SymmetricOperator
 
 
 class WrappedOperator(SymmetricOperator):
-    """An operator of the same shape, dtype and device as the one it is made from.
+    """An operator of the same dtype and device as the one it is made from, and usually its shape.
 
     Args:
         base: That operator; its treatment is kept.

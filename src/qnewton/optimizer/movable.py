@@ -10,10 +10,11 @@ from qnewton.operators import (
     LinearSystem,
     MatrixFreeOperator,
     SymmetricOperator,
+    WrappedOperator,
 )
 
 
-class PrincipalOperator(SymmetricOperator):
+class PrincipalOperator(WrappedOperator):
     """The rows and columns of a symmetric matrix that an index names.
 
     Args:
@@ -24,24 +25,13 @@ class PrincipalOperator(SymmetricOperator):
     """
 
     def __init__(self, base: SymmetricOperator, index: Tensor) -> None:
-        self.base = base
-        self.treatment = base.treatment
+        super().__init__(base)
         self._index = index
 
     @property
     def shape(self) -> torch.Size:
         """Return ``torch.Size([M, M])``."""
         return torch.Size((len(self._index), len(self._index)))
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return the dtype of products and entries."""
-        return self.base.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Return the device of products and entries."""
-        return self.base.device
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """Return A·v for v of shape [M], or A·V for V of shape [M, K]."""
