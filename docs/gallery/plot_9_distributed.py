@@ -62,6 +62,7 @@ if "RANK" in os.environ:
         "gloo", init_method=meeting_place, rank=rank, world_size=size
     )
     train(rank, size)
+    dist.barrier()  # nobody leaves while the other still speaks to it
     dist.destroy_process_group()
 else:
     train()

@@ -13,6 +13,8 @@ import pytest
 import torch
 
 from qnewton.cli import main
+from qnewton.cost import calibration_path
+from qnewton.optimizer import describe_machine
 from qnewton.runs import latest_checkpoint, read_run
 
 
@@ -206,7 +208,7 @@ def test_the_summary_says_what_the_quantum_solver_reported(qnewton) -> None:
 def test_a_finished_run_changes_no_later_one_until_it_is_asked_to(
     qnewton, calibrated_cache: Path
 ) -> None:
-    [stored] = calibrated_cache.glob("calibration-*.json")
+    stored = calibration_path(describe_machine(), calibrated_cache)
     before = stored.read_bytes()
     options = ("--steps", "6", "--damping", "1.0", "--blocks", "layer")
     try:
