@@ -13,6 +13,7 @@ the batch each take the steps of one process with all of it.
 # As in any distributed loop, but for the closure. Once ``torch.distributed`` is initialized,
 # QNewton averages over all processes, or over those of its ``process_group``.
 
+import gc
 import os
 import pathlib
 import subprocess
@@ -62,6 +63,7 @@ if "RANK" in os.environ:
         "gloo", init_method=meeting_place, rank=rank, world_size=size
     )
     train(rank, size)
+    gc.collect()  # DistributedDataParallel lies in a cycle, and holds on to the process group
     dist.barrier()  # nobody leaves while the other still speaks to it
     dist.destroy_process_group()
 else:
