@@ -56,8 +56,8 @@ docs: $(VENV)/.docs ## build the documentation into docs/_build, gallery include
 	@echo "open docs/_build/index.html"
 
 check: $(VENV)/.dev ## format, lint, types, layers
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks paper
+	$(BIN)/ruff check src tests benchmarks paper
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 

@@ -1,6 +1,6 @@
 """How many lines of code the package has, without docstrings, comments and blank lines.
 
-python -m benchmarks.code_lines              # src/, room by room
+python -m benchmarks.code_lines              # src/ and paper/ together, room by room
 python -m benchmarks.code_lines tests        # another folder
 """
 
@@ -90,4 +90,4 @@ def main(folders: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["src"])
+    main(sys.argv[1:] or ["src", "paper"])

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Report, Row, Say, reached
+from paper.artifact import PaperContext
+from paper.text_runs import MODELS, ModelRuns, last_loss, text_runs
 from qnewton.cost import nominal_calibration
-from qnewton.experiments.paper.artifact import PaperContext
-from qnewton.experiments.paper.text_runs import MODELS, ModelRuns, last_loss, text_runs
 
 SHARE = 0.5
 

@@ -2,6 +2,8 @@
 
 import ast
 import importlib.util
+import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -81,3 +83,46 @@ def test_no_extra_brings_what_nothing_imports() -> None:
             if name not in DATA:
                 assert MODULES.get(name, name.replace("-", "_")) in found, (extra, name)
     assert importlib.util.find_spec("filelock") is not None
+
+
+def test_the_paper_s_experiments_are_not_in_the_wheel() -> None:
+    build = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    assert build["targets"]["wheel"]["packages"] == ["src/qnewton"]
+    assert (PROJECT.parent / "paper" / "command.py").is_file()
+
+
+def test_an_installed_package_says_in_one_line_where_the_paper_s_experiments_are(
+    tmp_path: Path,
+) -> None:
+    installed = tmp_path / "lib" / "site-packages"
+    shutil.copytree(
+        Path(qnewton.__file__).parent,
+        installed / "qnewton",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "qnewton", "paper", "table-1"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(installed)},
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "clone" in done.stderr
+
+
+@pytest.mark.parametrize("module", ["qnewton", "paper"])
+def test_a_checkout_runs_the_paper_s_experiments(module: str, tmp_path: Path) -> None:
+    words = ["paper"] if module == "qnewton" else []
+    where = tmp_path if module == "qnewton" else PROJECT.parent
+    source = str(Path(qnewton.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-m", module, *words, "no-such-table"],
+        capture_output=True,
+        text=True,
+        cwd=where,
+        env=os.environ | {"PYTHONPATH": source},
+    )
+    assert done.returncode == 2
+    assert "no table or figure is called 'no-such-table'; choose table-1" in done.stderr

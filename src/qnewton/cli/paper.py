@@ -1,29 +1,15 @@
-"""``qnewton paper``: the paper's tables and figures, made again."""
+"""``qnewton paper``: the paper's tables and figures, made again by a checkout's ``paper/``."""
 
-from __future__ import annotations
-
-import time
+import sys
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import tyro
-from rich.table import Table
 
-from qnewton.cli.calibrate import load_or_calibrate
-from qnewton.cli.output import PROGRESS, RESULTS, print_json
+import qnewton
 
-if TYPE_CHECKING:
-    from qnewton.experiments.paper.artifact import Artifact
-
-
-_WIDEST = 8
-"""Columns of a table that still read well in a terminal."""
-
-
-class FailedCheckError(RuntimeError):
-    """An artifact contradicts itself or the records it was made from."""
+_CHECKOUT = Path(qnewton.__file__).parents[2]
+"""Where ``paper/`` lies beside ``src/``, if this is a checkout."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,87 +51,16 @@ class Paper:
 
     def run(self) -> None:
         """Make what was asked for, write it, show it, and fail if a check fails."""
-        from qnewton.experiments.paper.artifact import PaperContext
-        from qnewton.experiments.paper.catalog import EXPERIMENTS
-        from qnewton.experiments.paper.writing import (
-            artifact_summary,
-            findings_page,
-            write_artifact,
-        )
-        from qnewton.runs import write_text
-
-        if self.name != "all" and self.name not in EXPERIMENTS:
+        if (_CHECKOUT / "paper" / "command.py").is_file() and str(_CHECKOUT) not in sys.path:
+            sys.path.insert(0, str(_CHECKOUT))
+        try:
+            from paper.command import make_artifacts
+        except ModuleNotFoundError as error:
+            if error.name not in ("paper", "paper.command"):
+                raise
             raise ValueError(
-                f"no table or figure is called {self.name!r}; choose {', '.join(EXPERIMENTS)} "
-                "or all"
-            )
-        calibration = load_or_calibrate()
-        stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-        names = list(EXPERIMENTS) if self.name == "all" else [self.name]
-        artifacts, summaries = [], []
-        for name in names:
-            with PROGRESS.status(f"{name}: starting") as status:
-                context = PaperContext(
-                    folder=self.runs or self.out / "runs" / stamp,
-                    full=self.full,
-                    seed=self.seed,
-                    data_dir=self.data_dir,
-                    calibration=calibration,
-                    progress=lambda text, name=name, status=status: _say(name, text, status),
-                )
-                start = time.perf_counter()
-                artifact = EXPERIMENTS[name].make(context)
-                seconds = time.perf_counter() - start
-            files = write_artifact(artifact, self.out)
-            artifacts.append(artifact)
-            summaries.append(
-                artifact_summary(artifact)
-                | {"measured_seconds": seconds, "files": [str(file) for file in files]}
-            )
-            PROGRESS.print(
-                f"{name}: {seconds:.0f} s (measured), {files[0].parent}", highlight=False
-            )
-            if not self.json:
-                _show(artifact)
-        if self.findings is not None or self.name == "all":
-            page = findings_page(artifacts, calibration.machine, self.full)
-            write_text(self.findings or self.out / "findings.md", page)
-        if self.json:
-            print_json({"artifacts": summaries})
-        failed = [(a.name, check) for a in artifacts for check in a.checks if not check.passed]
-        if failed:
-            name, check = failed[0]
-            more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-            raise FailedCheckError(f"{name} fails its check {check.name!r}: {check.detail}{more}")
-
-
-def _say(name: str, text: str, status: object) -> None:
-    if PROGRESS.is_terminal:
-        status.update(f"{name}: {text}")  # type: ignore[attr-defined]
-    else:
-        PROGRESS.print(f"{name}: {text}", highlight=False)
-
-
-def _show(artifact: Artifact) -> None:
-    from qnewton.experiments.paper.writing import cell
-
-    for described in artifact.tables:
-        lines = [described.columns, *([cell(v) for v in row] for row in described.rows)]
-        # More columns than rows: one line a quantity reads better than thirteen narrow columns.
-        if len(described.columns) > max(_WIDEST, len(described.rows) + 1):
-            lines = list(zip(*lines, strict=True))
-        table = Table(title=described.title, caption=described.note or None)
-        for heading in lines[0]:
-            table.add_column(heading, overflow="fold")
-        for line in lines[1:]:
-            table.add_row(*line)
-        RESULTS.print(table)
-    for finding in artifact.findings:
-        RESULTS.print(
-            f"{finding.verdict}: {finding.claim}\n  found: {finding.measured}",
-            highlight=False,
-            markup=False,
-        )
-    for check in artifact.checks:
-        if not check.passed:
-            RESULTS.print(f"check failed: {check.name}: {check.detail}", markup=False)
+                "the paper's tables and figures are not part of the installed package; clone "
+                "qnewton's repository, install it with pip install -e '.[text]', and run qnewton "
+                "paper there"
+            ) from None
+        make_artifacts(self)

@@ -1,0 +1,139 @@
+"""Training at many values of λ, and the condition number met on the way."""
+
+import statistics
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from paper.artifact import PaperContext
+from paper.newton_trial import Trial, run_trial
+from qnewton.curvature import systems
+from qnewton.operators import LinearSystem
+from qnewton.records import BlockRecord, Facts
+from qnewton.survey import survey
+from qnewton.survey.condition import spectrum_summary
+from qnewton.training.request import TrainingRequest
+from qnewton.workloads import load_workload
+
+LARGEST_EXACT = 4096
+"""Up to this N κ comes from all eigenvalues, beyond it from Lanczos."""
+
+MOST_PRODUCTS = 1000
+"""Products Lanczos may spend; what they leave open is a lower bound."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What is swept.
+
+    Attributes:
+        name: ``quick`` or ``full``, for captions.
+        workload: What is trained.
+        dampings: λ, rising.
+        seeds: Seeds beside the context's own, as offsets.
+        newton_steps: Newton steps of every run.
+        warmups: First-order steps before them; one series each.
+        first_order_lr: Their learning rate.
+        survey_every: Newton steps between measurements of κ.
+    """
+
+    name: str
+    workload: str
+    dampings: tuple[float, ...]
+    seeds: tuple[int, ...]
+    newton_steps: int
+    warmups: tuple[int, ...] = (0, 30)
+    first_order_lr: float = 0.3
+    survey_every: int = 10
+
+
+_DAMPINGS = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+QUICK = Setup(name="quick", workload="digits", dampings=_DAMPINGS, seeds=(0, 1), newton_steps=30)
+FULL = Setup(
+    name="full", workload="mnist", dampings=_DAMPINGS, seeds=(0,), newton_steps=100, survey_every=50
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One run of the sweep.
+
+    Attributes:
+        damping: λ.
+        warmup: First-order steps before Newton.
+        seed: Its seed.
+        trial: The run.
+        facts: What was measured of A, by Newton step.
+    """
+
+    damping: float
+    warmup: int
+    seed: int
+    trial: Trial
+    facts: dict[int, Facts]
+
+    @property
+    def first_condition(self) -> float | None:
+        """κ at the first Newton step, where all λ share one Hessian."""
+        return self._condition(0)
+
+    @property
+    def later_condition(self) -> float | None:
+        """Median κ of the later measurements; ``None`` where the run diverged."""
+        if self.trial.diverged:
+            return None
+        later = [self._condition(step) for step in self.facts if step > 0]
+        return statistics.median(k for k in later if k is not None) if any(later) else None
+
+    def _condition(self, step: int) -> float | None:
+        facts = self.facts.get(step)
+        if facts is None or facts.condition is None:
+            return None
+        # What Lanczos has not settled is known from below.
+        return facts.condition.value or facts.condition.low
+
+
+def measure_point(
+    context: PaperContext, setup: Setup, damping: float, warmup: int, seed: int
+) -> Point:
+    """Train with one λ and measure A on the way."""
+    workload = load_workload(setup.workload, seed, context.data_dir)
+    facts: dict[int, Facts] = {}
+
+    def hook(step: int, system: LinearSystem, record: BlockRecord, direction: Tensor) -> None:
+        newton_step = step - warmup
+        if newton_step % setup.survey_every == 0 or newton_step == setup.newton_steps - 1:
+            facts[newton_step] = _facts(system)
+
+    request = TrainingRequest(
+        workload=setup.workload,
+        damping=damping,
+        steps=warmup + setup.newton_steps,
+        warmup=str(warmup),
+        first_order_lr=setup.first_order_lr,
+        seed=seed,
+    )
+    trial = run_trial(request, workload, context.calibration, hook)
+    return Point(damping=damping, warmup=warmup, seed=seed, trial=trial, facts=facts)
+
+
+def _facts(system: LinearSystem) -> Facts:
+    if system.n <= LARGEST_EXACT:
+        return survey(system.operator, condition="exact")
+    # Near zero damping A has eigenvalues so close to zero that Lanczos would go on to N products.
+    found = spectrum_summary(system.operator, "lanczos", max_products=MOST_PRODUCTS)
+    return Facts(
+        n=system.n,
+        condition=found.condition,
+        norm=found.norm,
+        definiteness=found.definiteness,
+    )
+
+
+def undamped_condition(context: PaperContext, setup: Setup) -> Facts | None:
+    """Return facts of H itself before the first step; ``None`` where N is too large for them."""
+    workload = load_workload(setup.workload, context.seed, context.data_dir)
+    model = workload.build_model(context.seed)
+    inputs, targets = next(workload.batches(context.seed))
+    (system,) = systems(model, lambda: workload.loss(model(inputs), targets), blocks="full")
+    return survey(system.operator, condition="exact") if system.n <= LARGEST_EXACT else None

@@ -1,0 +1,306 @@
+"""Recorded Newton steps priced again: for another estimate of κ, or for the paper's machine."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from paper.artifact import Check
+from paper.price_crossings import crossing
+from qnewton.cost import (
+    SurveyFact,
+    load_classical,
+    lu_inverse_quote,
+    modelled_seconds,
+    paper_quote,
+)
+from qnewton.cost.queries import JENNINGS_MIN_KAPPA, jennings_2023
+from qnewton.records import (
+    BlockRecord,
+    Calibration,
+    Estimate,
+    QuantumHardware,
+    Quote,
+    StepRecord,
+)
+from qnewton.runs import Run
+from qnewton.scheduler.policy import decide, needs_survey
+
+BOUNDS = {
+    "determinant": "determinant and norm",
+    "trace": "determinant and trace",
+    "lanczos": "Lanczos",
+}
+"""What κ can be priced from, and what tables call it."""
+
+SGD_STEP_S = 0.14
+"""Seconds of an SGD step on the paper's H100 (Table III)."""
+
+SURVEY_S = 13.0e-3
+"""Seconds of the paper's condition-number estimation at N = 10⁴ on its H100 (Table II)."""
+
+HERE = "this machine"
+PAPER_H100 = "paper-h100"
+
+H100_ASSUMPTION = (
+    f"{PAPER_H100}: LU inversion costs C·N³ with C = (1.06 - 0.14) s / 12,544³ from the paper's "
+    f"Table III; everything else of a step, the Hessian included, costs its SGD row's "
+    f"{SGD_STEP_S:g} s; estimating κ costs Table II's {1e3 * SURVEY_S:g} ms at N = 10⁴"
+)
+
+
+_HIGHEST_CONDITION = 1e200
+
+
+class Machine(Protocol):
+    """A classical machine that runs every stage but a quantum solve."""
+
+    @property
+    def name(self) -> str:
+        """Name in tables."""
+        ...
+
+    def invert(self, block: BlockRecord) -> Quote:
+        """Price LU inversion of a block."""
+        ...
+
+    def step(
+        self, record: StepRecord, quotes: dict[str, Quote], surveyed: tuple[SurveyFact, ...]
+    ) -> float | None:
+        """Price a whole step whose solves cost ``quotes``, by block name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A machine with a full calibration: every stage by its own kernels."""
+
+    calibration: Calibration
+    name: str = HERE
+
+    def invert(self, block: BlockRecord) -> Quote:
+        """Price LU inversion of a block."""
+        return lu_inverse_quote(self.calibration, block.facts)
+
+    def step(
+        self, record: StepRecord, quotes: dict[str, Quote], surveyed: tuple[SurveyFact, ...]
+    ) -> float | None:
+        """Price a whole step."""
+        charged = {name: (quote,) for name, quote in quotes.items()}
+        seconds = modelled_seconds(record, self.calibration, charged=charged, surveyed=surveyed)
+        return None if seconds is None else seconds.total
+
+
+@dataclass(frozen=True)
+class PaperH100:
+    """The paper's machine as its own tables imply it (:data:`H100_ASSUMPTION`)."""
+
+    name: str = PAPER_H100
+
+    def invert(self, block: BlockRecord) -> Quote:
+        """Price LU inversion of a block."""
+        return lu_inverse_quote(load_classical(PAPER_H100), block.facts)
+
+    def step(
+        self, record: StepRecord, quotes: dict[str, Quote], surveyed: tuple[SurveyFact, ...]
+    ) -> float | None:
+        """Price a whole step."""
+        solves = [quote.seconds for quote in quotes.values()]
+        survey = SURVEY_S * len(quotes) if surveyed else 0.0
+        known = [seconds for seconds in solves if seconds is not None]
+        if len(known) < len(solves):
+            return None
+        return SGD_STEP_S + survey + math.fsum(known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepPrice:
+    """One recorded step under one policy.
+
+    Attributes:
+        step: The step.
+        classical_seconds: LU inversion of its block (modelled).
+        quantum_seconds: The quantum solver's price (modelled); ``None`` where it overflows.
+        log_condition: ln of the κ that was priced.
+        chosen: Solver the policy chooses.
+        seconds: The whole step (modelled); ``None`` without a finite price.
+    """
+
+    step: int
+    classical_seconds: float
+    quantum_seconds: float | None
+    log_condition: float | None
+    chosen: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyPrices:
+    """Every step of a run under one policy, machine and source of κ."""
+
+    policy: str
+    machine: str
+    bound: str
+    steps: tuple[StepPrice, ...]
+
+    @property
+    def seconds(self) -> float | None:
+        """Modelled seconds of all steps; ``None`` if one has none."""
+        known = [step.seconds for step in self.steps if step.seconds is not None]
+        return math.fsum(known) if len(known) == len(self.steps) else None
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """Modelled seconds a step."""
+        return None if self.seconds is None else self.seconds / len(self.steps)
+
+    @property
+    def quantum_share(self) -> float:
+        """Share of the steps that go to the quantum solver."""
+        return sum(step.chosen == "qsvt" for step in self.steps) / len(self.steps)
+
+
+@dataclass(frozen=True)
+class Prices:
+    """One run priced for several policies, machines and sources of κ."""
+
+    found: tuple[PolicyPrices, ...]
+
+    def of(self, policy: str, machine: str, bound: str = "determinant") -> PolicyPrices:
+        """Return those of one policy on one machine."""
+        wanted = (policy, machine, bound)
+        return next(p for p in self.found if (p.policy, p.machine, p.bound) == wanted)
+
+
+def reprice_all(run: Run) -> Prices:
+    """Price a Newton run for the paper's three policies, both machines and every source of κ."""
+    assert run.config.calibration is not None
+    assert run.config.hardware is not None
+    return Prices(
+        tuple(
+            reprice(run.steps, policy, machine, run.config.hardware, bound)
+            for policy in ("classical-only", "quantum-only", "paper")
+            for machine in (Calibrated(run.config.calibration), PaperH100())
+            for bound in BOUNDS
+        )
+    )
+
+
+def reprice(
+    records: Sequence[StepRecord],
+    policy: str,
+    machine: Machine,
+    hardware: QuantumHardware,
+    bound: str = "determinant",
+) -> PolicyPrices:
+    """Decide and price every recorded step again; nothing is solved or measured.
+
+    Args:
+        records: Newton steps of one block each, surveyed with both bounds and Lanczos.
+        policy: ``paper``, ``classical-only`` or ``quantum-only``.
+        machine: The classical machine.
+        hardware: The quantum machine.
+        bound: Where κ comes from, a key of :data:`BOUNDS`.
+    """
+    facts_used = needs_survey(policy, hardware)
+    if bound == "lanczos" and facts_used:
+        facts_used = ("condition", "row_sparsity")
+    steps = []
+    for record in records:
+        block = only_block(record)
+        classical = machine.invert(block)
+        quantum = quantum_quote(block, hardware, bound)
+        decision = decide(policy, (classical, quantum))
+        quote = decision.quote(decision.chosen)
+        assert quote is not None
+        assert classical.seconds is not None
+        steps.append(
+            StepPrice(
+                step=record.step,
+                classical_seconds=classical.seconds,
+                quantum_seconds=quantum.seconds,
+                log_condition=log_condition(block, bound),
+                chosen=decision.chosen,
+                seconds=machine.step(record, {block.name: quote}, facts_used),
+            )
+        )
+    return PolicyPrices(policy=policy, machine=machine.name, bound=bound, steps=tuple(steps))
+
+
+def only_block(record: StepRecord) -> BlockRecord:
+    """Return the one system a step solved.
+
+    Raises:
+        ValueError: If it solved none (a step skipped for its loss), or several.
+    """
+    if len(record.blocks) != 1:
+        why = f" ({record.skipped})" if record.skipped else ""
+        raise ValueError(
+            f"step {record.step} has {len(record.blocks)} systems{why}, and the paper's policies "
+            "are priced on runs that solve one a step; use another seed or more damping"
+        )
+    return record.blocks[0]
+
+
+def quantum_quote(block: BlockRecord, hardware: QuantumHardware, bound: str) -> Quote:
+    """Price the quantum solver as the paper does, with κ from any estimate of the block's."""
+    recorded = block.decision.quote("qsvt")
+    assert recorded is not None
+    assert recorded.epsilon is not None
+    facts = block.facts
+    if bound == "lanczos" and facts.condition is not None:
+        facts = replace(facts, bounds=(*facts.bounds, facts.condition))
+    return paper_quote(facts, hardware, epsilon=recorded.epsilon, bound=bound)
+
+
+def log_condition(block: BlockRecord, bound: str) -> float | None:
+    """Return ln κ by an estimate of the block's, which may overflow as κ itself."""
+    facts = block.facts
+    estimate: Estimate | None = facts.condition if bound == "lanczos" else facts.bound(bound)
+    if estimate is None:
+        return None
+    return math.log(estimate.value) if estimate.value is not None else estimate.log_value
+
+
+def break_even_condition(
+    classical_seconds: float, sparsity: int, hardware: QuantumHardware, epsilon: float
+) -> float:
+    """Return the largest κ at which the paper's quantum price is not above a classical one.
+
+    √12, the smallest κ priced, if even that is dearer.
+
+    Example:
+        >>> from qnewton.cost import load_hardware
+        >>> machine = load_hardware("attosecond")
+        >>> kappa = break_even_condition(1.0, 1000, machine, 1e-12)
+        >>> count = jennings_2023(alpha=1000.0, kappa=kappa, epsilon=1e-12)
+        >>> round(machine.gate_time_s.value * count.expected, 6)
+        1.0
+    """
+
+    def price(kappa: float) -> float:
+        count = jennings_2023(alpha=float(sparsity), kappa=kappa, epsilon=epsilon)
+        return hardware.gate_time_s.value * count.expected
+
+    if price(JENNINGS_MIN_KAPPA) >= classical_seconds:
+        return JENNINGS_MIN_KAPPA
+    return crossing(price, classical_seconds, JENNINGS_MIN_KAPPA, _HIGHEST_CONDITION)
+
+
+def recorded_prices_check(records: Sequence[StepRecord], hardware: QuantumHardware) -> Check:
+    """Check that pricing recorded facts again gives the quotes recorded with them."""
+    blocks = [block for record in records for block in record.blocks]
+    same = sum(
+        quantum_quote(block, hardware, "determinant").seconds == _recorded_seconds(block)
+        for block in blocks
+    )
+    return Check(
+        name="recorded facts priced again give the recorded quantum quotes",
+        passed=same == len(blocks),
+        detail=f"{same} of {len(blocks)} quotes agree to the bit",
+    )
+
+
+def _recorded_seconds(block: BlockRecord) -> float | None:
+    quote = block.decision.quote("qsvt")
+    return None if quote is None else quote.seconds

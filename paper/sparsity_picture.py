@@ -1,0 +1,129 @@
+"""The picture of Fig. 6: how the p%-sparsity of a Hessian's rows is distributed, step by step."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+
+from paper.hessian_snapshots import MASSES, Snapshot
+from qnewton.report import Picture
+from qnewton.report.line_labels import spread
+from qnewton.report.save import inline_data
+from qnewton.report.style import BLUE, GREEN, ORANGE, PLOT_WIDTH, VERMILLION, themed
+
+_COLORS = (BLUE, GREEN, ORANGE, VERMILLION)
+_BINS = 70
+_LABEL_ROOM = 34.0
+
+
+def mass_label(mass: float) -> str:
+    """Return a share as a legend entry.
+
+    Example:
+        >>> mass_label(0.5)
+        '50%'
+    """
+    return f"{100 * mass:g}%"
+
+
+def histogram_rows(snapshots: Sequence[Snapshot]) -> list[dict[str, Any]]:
+    """Return the shares of rows in bins of equal width, the same for all snapshots."""
+    largest = max(int(snapshot.sparsity.max()) for snapshot in snapshots)
+    width = max(1, -(-(largest + 1) // _BINS))
+    # One empty bin more than needed, which closes the drawn outline.
+    edges = np.arange(0, largest + 1 + 2 * width, width)
+    return [
+        {
+            "step": snapshot.step,
+            "p": mass_label(mass),
+            "from": int(left),
+            "to": int(right),
+            "rows": int(rows),
+            "share_percent": 100.0 * rows / snapshot.n,
+        }
+        for snapshot in snapshots
+        for mass, counts in zip(MASSES, snapshot.sparsity, strict=True)
+        for left, right, rows in zip(
+            edges[:-1], edges[1:], np.histogram(counts, bins=edges)[0], strict=True
+        )
+    ]
+
+
+def sparsity_picture(snapshots: Sequence[Snapshot], caption: str) -> Picture:
+    """Draw one panel a step, the first on top, with the medians marked.
+
+    Args:
+        snapshots: Of one training, ascending in steps.
+        caption: What was run.
+    """
+    rows = histogram_rows(snapshots)
+    limit = max(row["to"] for row in rows)
+    highest = 1.05 * max(row["share_percent"] for row in rows)
+    panels = [
+        _panel(
+            [row for row in rows if row["step"] == snapshot.step],
+            snapshot,
+            limit,
+            highest,
+            last=snapshot is snapshots[-1],
+        )
+        for snapshot in snapshots
+    ]
+    chart = alt.vconcat(*panels, spacing=8).resolve_scale(color="shared", x="shared")
+    return Picture(themed(chart), rows, caption)
+
+
+def _panel(
+    rows: list[dict[str, Any]], snapshot: Snapshot, limit: int, highest: float, last: bool
+) -> Any:
+    labels = [mass_label(mass) for mass in MASSES]
+    color = alt.Color(
+        "p:N",
+        scale=alt.Scale(domain=labels, range=list(_COLORS)),
+        legend=alt.Legend(title="p", columns=4, symbolType="square"),
+    )
+    x_scale = alt.Scale(domain=[0, limit], nice=False)
+    areas = (
+        alt.Chart(inline_data(rows))
+        .mark_area(interpolate="step-after", opacity=0.35, line={"strokeWidth": 1.5})
+        .encode(
+            x=alt.X(
+                "from:Q",
+                title="p%-sparsity of a row (entries)" if last else None,
+                scale=x_scale,
+                axis=alt.Axis(format=",d", tickCount=6, labels=last),
+            ),
+            y=alt.Y(
+                "share_percent:Q",
+                title=f"% of rows a bin of {rows[0]['to']}",
+                stack=None,
+                scale=alt.Scale(domain=[0, highest], nice=False),
+                axis=alt.Axis(tickCount=5),
+            ),
+            color=color,
+        )
+    )
+    medians = [
+        {"p": label, "median": float(np.median(counts))}
+        for label, counts in zip(labels, snapshot.sparsity, strict=True)
+    ]
+    wanted = [entry["median"] / limit * PLOT_WIDTH for entry in medians]
+    # Labels of near medians are pushed apart, in the color of their lines, which stay in place.
+    places = spread(wanted, _LABEL_ROOM, 0.0, PLOT_WIDTH)
+    at = [
+        entry | {"label_at": place * limit / PLOT_WIDTH, "text": f"{entry['median']:,.0f}"}
+        for entry, place in zip(medians, places, strict=True)
+    ]
+    base = alt.Chart(inline_data(at))
+    lines = base.mark_rule(strokeWidth=1.5, strokeDash=[4, 3]).encode(
+        x=alt.X("median:Q", scale=x_scale), color=color
+    )
+    texts = base.mark_text(baseline="bottom", dy=-3).encode(
+        x=alt.X("label_at:Q", scale=x_scale), y=alt.value(0), text="text:N", color=color
+    )
+    return alt.layer(areas, lines, texts).properties(
+        width=PLOT_WIDTH,
+        height=170,
+        title=alt.Title(f"step {snapshot.step}: medians", offset=16),
+    )

@@ -1,0 +1,214 @@
+"""Runs of the language models for Table IV and Fig. 2: Newton, SGD and Adam, same batches.
+
+Scaled to a small machine: a few sequences a step, tens of steps. Every optimizer sees the same
+weights and the same batches, and every one is tuned over a stated grid.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from paper.artifact import PaperContext
+from paper.shared_run import kept_run
+from qnewton.runs import Run
+from qnewton.training.request import TrainingRequest
+from qnewton.workloads.language import load_language_workload
+from qnewton.workloads.transformer import Architecture
+
+MODELS: tuple[Architecture, ...] = ("bert", "mistral")
+WINDOW = 5
+"""Steps whose training losses are averaged: batches differ by more than a step gains."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSetup:
+    """What the language models are trained with.
+
+    Attributes:
+        name: Folder name of the setup.
+        batch: Sequences a step.
+        length: Tokens a sequence.
+        steps: Steps of SGD and Adam.
+        newton_steps: Steps of Newton.
+        sgd_rates: Learning rates SGD is tuned over.
+        adam_rates: Learning rates Adam is tuned over.
+        newton: Pairs (λ, β) that Newton is tuned over.
+        max_newton: Unknowns of the largest block with a system.
+        test_sequences: Held-out sequences the final evaluation looks at.
+    """
+
+    name: str
+    batch: int
+    length: int
+    steps: int
+    newton_steps: int
+    sgd_rates: Mapping[str, tuple[float, ...]]
+    adam_rates: tuple[float, ...]
+    newton: Mapping[str, tuple[tuple[float, float], ...]]
+    max_newton: int | None
+    test_sequences: int = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRuns:
+    """One model's runs.
+
+    Attributes:
+        setup: What was asked for.
+        model: ``bert`` or ``mistral``.
+        sgd: Runs by learning rate.
+        adam: Runs by learning rate.
+        newton: Runs by (λ, β).
+        notes: What the workload had to do without.
+    """
+
+    setup: TextSetup
+    model: Architecture
+    sgd: dict[float, Run]
+    adam: dict[float, Run]
+    newton: dict[tuple[float, float], Run]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def best_sgd(self) -> float:
+        """The learning rate with the lowest loss at the end."""
+        return min(self.sgd, key=lambda rate: last_loss(self.sgd[rate]))
+
+    @property
+    def best_adam(self) -> float:
+        """The learning rate that reaches the target first."""
+        return min(self.adam, key=lambda rate: self._score(self.adam[rate]))
+
+    @property
+    def target(self) -> float:
+        """The loss that the best SGD ends at."""
+        return last_loss(self.sgd[self.best_sgd])
+
+    @property
+    def best_newton(self) -> tuple[float, float]:
+        """The (λ, β) that reaches the target first."""
+        return min(self.newton, key=lambda pair: self._score(self.newton[pair]))
+
+    @property
+    def rescaled(self) -> bool:
+        """Whether Newton's layers were put together, which is the workload's to say."""
+        return bool(self.newton[self.best_newton].config.options["rescale"])
+
+    def steps_to_target(self, run: Run) -> int | None:
+        """Return the steps after which a run's averaged loss is at the target, if it gets there."""
+        losses = averaged_losses(run)
+        return next((k + 1 for k, loss in enumerate(losses) if loss <= self.target), None)
+
+    def _score(self, run: Run) -> tuple[float, float]:
+        steps = self.steps_to_target(run)
+        return (float("inf") if steps is None else steps, last_loss(run))
+
+
+QUICK_TEXT = TextSetup(
+    name="quick",
+    batch=128,
+    length=32,
+    steps=40,
+    newton_steps=20,
+    sgd_rates={"bert": (3.0, 10.0, 30.0), "mistral": (0.3, 1.0, 3.0)},
+    adam_rates=(1e-2, 1e-1, 3e-1),
+    newton={"bert": ((1e-3, 0.5), (1e-2, 0.5)), "mistral": ((1e-2, 0.5), (3e-2, 0.7))},
+    max_newton=None,
+)
+FULL_TEXT = dataclasses.replace(
+    QUICK_TEXT,
+    name="full",
+    length=64,
+    steps=300,
+    newton_steps=150,
+    sgd_rates={"bert": (0.3, 1.0, 3.0, 10.0, 30.0), "mistral": (0.1, 0.3, 1.0, 3.0)},
+    adam_rates=(1e-3, 1e-2, 1e-1, 3e-1),
+    test_sequences=64,
+)
+
+
+def text_runs(
+    context: PaperContext, model: Architecture, setup: TextSetup | None = None
+) -> ModelRuns:
+    """Return one model's runs, trained now unless ``context.folder`` already holds them.
+
+    Raises:
+        ValueError: If the folder holds runs made with other settings, or data are missing.
+    """
+    setup = setup or (FULL_TEXT if context.full else QUICK_TEXT)
+    data_dir = context.data_dir
+    if data_dir is None and os.environ.get("QNEWTON_DATA"):
+        data_dir = Path(os.environ["QNEWTON_DATA"])
+    workload = load_language_workload(model, data_dir, length=setup.length)
+    workload = dataclasses.replace(
+        workload,
+        test_inputs=workload.test_inputs[: setup.test_sequences],
+        test_targets=workload.test_targets[: setup.test_sequences],
+        evaluate_every=max(setup.steps, setup.newton_steps),
+        notes=(
+            *workload.notes[:-1],
+            f"evaluated on the first {setup.test_sequences} test sequences of {setup.length} "
+            "tokens",
+        ),
+    )
+    folder = context.folder / "text" / f"{model}-{setup.name}-seed{context.seed}"
+    base = TrainingRequest(
+        workload=model,
+        batch_size=setup.batch,
+        steps=setup.steps,
+        checkpoint_every=setup.steps,
+        seed=context.seed,
+    )
+
+    def trained(label: str, request: TrainingRequest) -> Run:
+        context.progress(f"{model}: {label}")
+        return kept_run(context, request, workload, folder / label)
+
+    sgd = {
+        rate: trained(f"sgd-lr{rate:g}", dataclasses.replace(base, optimizer="sgd", lr=rate))
+        for rate in setup.sgd_rates[model]
+    }
+    adam = {
+        rate: trained(f"adam-lr{rate:g}", dataclasses.replace(base, optimizer="adam", lr=rate))
+        for rate in setup.adam_rates
+    }
+    best = min(sgd, key=lambda rate: last_loss(sgd[rate]))
+    newton = {
+        (damping, lr): trained(
+            f"newton-l{damping:g}-b{lr:g}",
+            dataclasses.replace(
+                base,
+                curvature="fisher",
+                blocks="layer",
+                damping=damping,
+                lr=lr,
+                steps=setup.newton_steps,
+                checkpoint_every=setup.newton_steps,
+                max_newton=setup.max_newton,
+                first_order_lr=best,
+                hardware="attosecond",
+            ),
+        )
+        for damping, lr in setup.newton[model]
+    }
+    return ModelRuns(
+        setup=setup, model=model, sgd=sgd, adam=adam, newton=newton, notes=workload.notes
+    )
+
+
+def averaged_losses(run: Run) -> list[float]:
+    """Return the training loss at every step, averaged over the last steps up to it."""
+    losses = [step.loss for step in run.steps]
+    averaged = []
+    for k in range(len(losses)):
+        window = losses[max(0, k + 1 - WINDOW) : k + 1]
+        mean = sum(window) / len(window)
+        averaged.append(mean if mean == mean else float("inf"))
+    return averaged
+
+
+def last_loss(run: Run) -> float:
+    """Return the averaged training loss at the end; infinite for a run that diverged."""
+    return averaged_losses(run)[-1]
