@@ -6,10 +6,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 DATA_FLAG := $(if $(wildcard ../shared/data),--data-dir ../shared/data,)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench paper docs clean
+.PHONY: help run test test-fast coverage check bench paper docs clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("qnewton needs Python 3.11 or newer, found " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else None'
@@ -44,6 +44,12 @@ run: $(VENV)/.base ## train on real digits, print the comparison table, write pi
 
 test: $(VENV)/.dev ## run the whole test suite
 	$(BIN)/python -m pytest -n auto
+
+test-fast: $(VENV)/.dev ## run the tests of every room that are not marked slow (under a minute)
+	$(BIN)/python -m pytest -n auto -m "not slow" tests
+
+coverage: $(VENV)/.dev ## run the whole test suite, and print the lines and branches that it runs
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
 
 bench: $(VENV)/.bench ## side by side with peers; prints one table, writes benchmarks/results
 	$(BIN)/python -m benchmarks $(DATA_FLAG)

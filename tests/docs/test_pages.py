@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [
     README,
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     *sorted(
         path
         for path in (ROOT / "docs").rglob("*.md")
@@ -98,7 +100,7 @@ def test_commands_parse(page: Path) -> None:
 @each_page
 def test_make_targets_and_extras_that_a_page_names_exist(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for words in commands(page):
         if words[0] == "make":
@@ -111,7 +113,7 @@ def test_readme_shows_every_command_and_every_target() -> None:
     shown = {tuple(words[:2]) for words in commands(README)}
     assert {words[1] for words in shown if words[0] == "qnewton"} == {*COMMANDS, "COMMAND"}
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    explained = set(re.findall(r"^([a-z]+):.*##", makefile, re.MULTILINE))
+    explained = set(re.findall(r"^([a-z-]+):.*##", makefile, re.MULTILINE))
     assert {words[1] for words in shown if words[0] == "make"} == explained - {"clean", "help"}
 
 
