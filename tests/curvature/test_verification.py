@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from qnewton import QNewton
 from qnewton.curvature import Curvature, systems
-from qnewton.curvature.looks import NUMERICAL
+from qnewton.curvature.rerun import NUMERICAL
 from tests.curvature.model_table import TABLE, build, draw
 
 Doubles = pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

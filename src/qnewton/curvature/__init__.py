@@ -14,12 +14,12 @@ remembered (``route_memory``).
 """
 
 from qnewton.curvature.blocks import Block, Partition, partition
+from qnewton.curvature.buffers import KeptBuffer, RandomState, SeenBuffers, lent
 from qnewton.curvature.capture import Evaluation
 from qnewton.curvature.curvature import Curvature, Kind, systems
 from qnewton.curvature.hessian import HessianOperator
-from qnewton.curvature.looks import Repeatable
 from qnewton.curvature.parts import together
-from qnewton.curvature.random_state import RandomState
+from qnewton.curvature.rerun import Repeatable
 from qnewton.curvature.route_memory import USUAL_PRODUCTS, RouteMemory
 from qnewton.curvature.sample_mean import Reduction
 
@@ -29,12 +29,15 @@ __all__ = [
     "Curvature",
     "Evaluation",
     "HessianOperator",
+    "KeptBuffer",
     "Kind",
     "Partition",
     "RandomState",
     "Reduction",
     "Repeatable",
     "RouteMemory",
+    "SeenBuffers",
+    "lent",
     "partition",
     "systems",
     "together",

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node
 
 from qnewton.curvature.once_only import not_twice_differentiable
+from qnewton.operators.private_torch import leaf
 
 
 @cache
@@ -153,9 +154,9 @@ def leaf_counts(nodes: Iterable[Node]) -> Counter[int]:
     uses: Counter[int] = Counter()
     for node in nodes:
         for following, _ in node.next_functions:
-            leaf = getattr(following, "variable", None)
-            if leaf is not None:
-                uses[id(leaf)] += 1
+            found = leaf(following)
+            if found is not None:
+                uses[id(found)] += 1
     return uses
 
 

@@ -14,6 +14,7 @@ from qnewton.curvature.outputs import RecordedOutput, output_recorder
 from qnewton.curvature.patches import Layer, LayerCall
 from qnewton.curvature.signals import SignalRecorder
 from qnewton.curvature.work import GraphWork, graph_work
+from qnewton.operators.private_torch import version
 
 Closure = Callable[[], Any]
 
@@ -244,7 +245,7 @@ def evaluate_plainly(closure: Closure, parameters: Sequence[Tensor]) -> Evaluati
     old, before = None, []
     for parameter in parameters:
         old = parameter.grad
-        before.append(None if old is None else (id(old), old._version))
+        before.append(None if old is None else (id(old), version(old)))
     with torch.enable_grad():
         returned = closure()
         loss = _scalar(returned)
@@ -269,7 +270,7 @@ def _backward_ran(
             continue
         if past is None or past[0] != id(gradient):
             return True
-        written = written or past[1] != gradient._version
+        written = written or past[1] != version(gradient)
     if not written or not (isinstance(returned, Tensor) and returned.requires_grad):
         return written
     # Written in place: by backward, or by zero_grad(set_to_none=False) alone.

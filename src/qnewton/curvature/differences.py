@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from qnewton.curvature.looks import NUMERICAL, Look, Looks
+from qnewton.curvature.rerun import NUMERICAL, Look, Looks
 from qnewton.curvature.symmetry import Products, layers
 from qnewton.operators.scaling import safe_norm
 

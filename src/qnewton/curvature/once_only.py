@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch.autograd.graph import Node
+
+from qnewton.operators.private_torch import is_once_differentiable
 
 _FIRST_ONLY = ", or use kind='fisher', which differentiates the network once"
 
@@ -96,18 +97,11 @@ def _reason(said: str, graph: Iterable[Node]) -> tuple[str, str]:
         if part in said:
             return reason, way_out
     if "once_differentiable" in said:
-        names = sorted({node.name().removesuffix("Backward") for node in graph if _is_once(node)})
+        names = sorted(
+            {node.name().removesuffix("Backward") for node in graph if is_once_differentiable(node)}
+        )
         return (
             f"{', '.join(names) or 'a function'} is marked once_differentiable",
             f"write its backward with differentiable operations, without the mark{_FIRST_ONLY}",
         )
     return said, ""
-
-
-def _is_once(node: Node) -> bool:
-    """Return whether ``node`` belongs to a ``torch.autograd.Function`` with that mark."""
-    function: Any = getattr(type(node), "_forward_cls", None)
-    backward = getattr(function, "backward", None)
-    # The mark wraps the backward in a function of PyTorch's own.
-    marked = torch.autograd.function.once_differentiable(lambda ctx: None).__code__
-    return getattr(backward, "__code__", None) is marked

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from qnewton.operators.private_torch import version
+
 _OTHERWISE = "or use kind='hessian', which needs no output"
 
 
@@ -31,8 +33,8 @@ def output_recorder(outputs: list[RecordedOutput]) -> Callable[..., Any]:
         tensor = output if isinstance(output, Tensor) else _logits(output)
         if tensor is not None and not tensor.requires_grad:
             return None
-        version = 0 if tensor is None else tensor._version
-        outputs.append(RecordedOutput(tensor, type(output).__name__, version))
+        changes = 0 if tensor is None else version(tensor)
+        outputs.append(RecordedOutput(tensor, type(output).__name__, changes))
         # The closure gets a copy, which it may overwrite. An output object is left as it is: a
         # loss computed inside the model already hangs on its logits.
         return output.clone() if isinstance(output, Tensor) else None
@@ -62,7 +64,7 @@ def single_output(outputs: Sequence[RecordedOutput]) -> Tensor:
             f"the model returned {output.kind}; return one tensor, or an object or mapping with "
             f"logits, {_OTHERWISE}"
         )
-    if output.tensor._version != output.version:
+    if version(output.tensor) != output.version:
         raise ValueError(
             f"the closure overwrote the model's logits in place; work on a copy, {_OTHERWISE}"
         )

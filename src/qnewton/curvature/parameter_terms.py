@@ -18,6 +18,7 @@ from qnewton.curvature.autograd import (
 )
 from qnewton.curvature.once_only import not_twice_differentiable
 from qnewton.curvature.patches import LayerCall
+from qnewton.operators.private_torch import leaf
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _added(
         if node is not None and node not in around and node not in inside
     }
     # A parameter itself is counted where it is used.
-    edges = [GradientEdge(*pair) for pair in found if not hasattr(pair[0], "variable")]
+    edges = [GradientEdge(*pair) for pair in found if leaf(pair[0]) is None]
     if not edges:
         return [], []
     try:

@@ -12,6 +12,7 @@ from torch.autograd.graph import GradientEdge, Node
 from qnewton.curvature.agreement import random_like
 from qnewton.curvature.autograd import graph_nodes
 from qnewton.curvature.output_loss import OutputLoss
+from qnewton.operators.private_torch import Saved, saved
 
 Reduction = Literal["mean", "sum"]
 
@@ -54,7 +55,7 @@ class _Reduced:
     @property
     def saved(self) -> int | None:
         """``reduction`` of a loss of PyTorch's, if it is one."""
-        return getattr(self.node, "_saved_reduction", None)
+        return saved(self.node, Saved.REDUCTION)
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def _divisor(node: Any) -> tuple[float, ...]:
     """Return the constant that an operation divides by, if it is one number."""
     if not node.name().startswith("DivBackward") or any(n for n, _ in node.next_functions[1:]):
         return ()
-    other = getattr(node, "_saved_other", None)
+    other = saved(node, Saved.OTHER)
     if isinstance(other, Tensor):
         return (float(other.detach()),) if other.numel() == 1 else ()
     return () if other is None else (float(other),)
@@ -205,7 +206,7 @@ def _is_plain_sum(reduced: _Reduced, samples: int) -> bool:
 def _is_weighted(node: Any) -> bool:
     if not node.name().startswith(_CONSTANT_FACTOR):
         return False
-    other = getattr(node, "_saved_other", None)
+    other = saved(node, Saved.OTHER)
     return isinstance(other, Tensor) and other.numel() > 1
 
 
@@ -238,12 +239,12 @@ def _counted(reduced: _Reduced, reached: Tensor, gradient: Tensor) -> int | None
 
 def _counted_targets(reduced: _Reduced, reached: Tensor) -> int | None:
     """Return how many samples have a target that a negative log-likelihood does not ignore."""
-    node: Any = reduced.node
-    target: Tensor = node._saved_target
-    ignored: int = node._saved_ignore_index
+    node = reduced.node
+    target: Tensor = saved(node, Saved.TARGET)
+    ignored: int = saved(node, Saved.IGNORE_INDEX)
     # PyTorch shows a negative one without its sign.
     counted = target != (ignored - (1 << 64) if ignored >= 1 << 63 else ignored)
-    weight = node._saved_weight
+    weight = saved(node, Saved.WEIGHT)
     if weight is not None:
         counted = counted & (weight[target.clamp(0, len(weight) - 1)] != 0)
     some = int(reached.sum())
@@ -259,13 +260,13 @@ def _leaves_out(node: Node) -> bool:
     """Return whether an operation may leave out samples, which lie along the first dimension."""
     name = node.name()
     if name.startswith(_CUTS):
-        return getattr(node, "_saved_dim", 0) == 0 and not _takes_all(node)
+        return not saved(node, Saved.DIM) and not _takes_all(node)
     return name.startswith(_SELECTS)
 
 
 def _takes_all(node: Any) -> bool:
-    start, end = getattr(node, "_saved_start", None), getattr(node, "_saved_end", None)
-    sizes = getattr(node, "_saved_self_sym_sizes", None)
+    start, end = saved(node, Saved.START), saved(node, Saved.END)
+    sizes = saved(node, Saved.SIZES)
     return bool(start == 0 and end is not None and sizes and end >= sizes[0])
 
 

@@ -10,9 +10,10 @@ from qnewton.curvature.agreement import LIMIT, difference, random_like
 from qnewton.curvature.autograd import graph_nodes, leaf_uses
 from qnewton.curvature.capture import Evaluation
 from qnewton.curvature.differences import PRECISIONS, Differences, cannot_tell
-from qnewton.curvature.looks import NUMERICAL, Look, Looks
 from qnewton.curvature.once_only import not_twice_differentiable
+from qnewton.curvature.rerun import NUMERICAL, Look, Looks
 from qnewton.curvature.symmetry import Products, asymmetry, wrong_layer
+from qnewton.operators.private_torch import custom_function, leaf
 
 Alike = Callable[[float], float]
 """Returns the largest of a number over all processes."""
@@ -92,9 +93,7 @@ class Verification:
             return
         together = alike or (lambda value: value)
         self._several = alike is not None
-        leaves = {
-            id(leaf): leaf for n in nodes if (leaf := getattr(n, "variable", None)) is not None
-        }
+        leaves = {id(found): found for n in nodes if (found := leaf(n)) is not None}
         for parameter in self._parameters:
             leaves.pop(id(parameter), None)
         looks = Looks(evaluation.closure, self._parameters, self._model, [*leaves.values()])
@@ -256,4 +255,4 @@ def _wrong(layer: str, here: Look, how: str) -> ValueError:
 
 
 def _is_custom(node: Node) -> bool:
-    return hasattr(type(node), "_forward_cls")
+    return custom_function(node) is not None

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.graph import Node
 
 from qnewton.curvature.autograd import graph_nodes
+from qnewton.operators.private_torch import Saved, leaf, result_shape, saved
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def graph_work(root: Tensor) -> GraphWork:
     flops, operations, structure = 0.0, 0, 0
     for node in graph_nodes([root.grad_fn]):
         structure = zlib.crc32(node.name().encode(), structure)
-        if getattr(node, "variable", None) is None:
+        if leaf(node) is None:
             operations += 1
             flops += 6.0 * _multiplications(node)
     return GraphWork(flops, operations, structure)
@@ -78,7 +79,7 @@ def _multiplications(node: Node) -> float:
     if factors is None:
         return 0.0
     shapes = [_shape(node, index) for index in factors]
-    result = _own_shape(node)
+    result = result_shape(node)
     if result is None:
         return 0.0
     first, second = shapes
@@ -86,7 +87,7 @@ def _multiplications(node: Node) -> float:
         if second is None:
             return 0.0
         # A transposed convolution spreads every entry of its input, an ordinary one gathers.
-        spread = first if getattr(node, "_saved_transposed", False) else None
+        spread = first if saved(node, Saved.TRANSPOSED) else None
         return math.prod(spread or result) * float(math.prod(second[1:]))
     if first is not None and first:
         return math.prod(result) * float(first[-1])
@@ -96,17 +97,9 @@ def _multiplications(node: Node) -> float:
     return 0.0
 
 
-def _own_shape(node: Node) -> torch.Size | None:
-    # The only private part of PyTorch read here; without it a pass counts its operations alone.
-    known = getattr(node, "_input_metadata", ())
-    return known[0].shape if known else None
-
-
 def _shape(node: Node, index: int) -> torch.Size | None:
     """Return the shape of an operand that is differentiated."""
-    following, output = node.next_functions[index]
-    known = getattr(following, "_input_metadata", ())
-    return known[output].shape if output < len(known) else None
+    return result_shape(*node.next_functions[index])
 
 
 _FACTORS: dict[str, tuple[int, int]] = {

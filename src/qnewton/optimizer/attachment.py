@@ -10,8 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from qnewton.curvature import Curvature, Evaluation, RandomState, together
-from qnewton.optimizer.buffers import KeptBuffer, SeenBuffers, lent
+from qnewton.curvature import (
+    Curvature,
+    Evaluation,
+    KeptBuffer,
+    RandomState,
+    SeenBuffers,
+    lent,
+    together,
+)
 
 LossOf = Callable[[Any], Tensor]
 

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qnewton.curvature import RandomState, Repeatable
-from qnewton.optimizer.buffers import KeptBuffer, SeenBuffers, lent
+from qnewton.curvature import KeptBuffer, RandomState, Repeatable, SeenBuffers, lent
 from qnewton.optimizer.numerical import in_one_line, is_numerical
 
 
@@ -105,8 +104,8 @@ class Beginning:
         known = set(map(id, self.parameters))
         found: dict[int, Tensor] = {}
         for module in self._buffers.modules.values():
-            for parameter in module._parameters.values():
-                if parameter is not None and parameter.grad is not None:
+            for parameter in module.parameters(recurse=False):
+                if parameter.grad is not None:
                     found[id(parameter)] = parameter
         return [parameter for at, parameter in found.items() if at not in known]
 

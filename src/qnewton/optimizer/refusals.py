@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from qnewton.curvature import Evaluation
+from qnewton.operators.private_torch import is_flattened
 
 HALF_PRECISION = (
     "QNewton does not train in float16: loss scaling would scale the curvature, too; autocast to "
@@ -23,9 +24,9 @@ def refuse_sharded(parameters: Iterable[Tensor]) -> None:
     # A parameter can only be a DTensor where their module, which takes long to import, is loaded.
     tensors = sys.modules.get("torch.distributed.tensor")
     for parameter in parameters:
-        # FSDP's first version marks what it shards by this private attribute, and no public one.
-        sharded = getattr(parameter, "_fsdp_flattened", False)
-        if sharded or (tensors is not None and isinstance(parameter, tensors.DTensor)):
+        if is_flattened(parameter) or (
+            tensors is not None and isinstance(parameter, tensors.DTensor)
+        ):
             raise ValueError(
                 "QNewton needs whole parameters, which FSDP and tensor parallelism shard; use "
                 "DistributedDataParallel"

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qnewton.operators import private_torch
 from qnewton.operators.scaling import safe_norm
 from qnewton.records import Phase
 
@@ -137,7 +138,7 @@ def tensor_norms(tensors: list[Tensor]) -> list[float]:
     if not tensors:
         return []
     try:
-        found = torch._foreach_norm(tensors)  # pyright: ignore[reportPrivateImportUsage]
+        found = private_torch.norms(tensors)
     except NotImplementedError as error:
         raise ValueError(
             "a gradient is sparse; QNewton needs dense ones, for an embedding pass sparse=False"
@@ -226,16 +227,12 @@ def _add(changes: Sequence[Change], step_norm: float) -> bool:
     with torch.no_grad():
         for parameters, directions, length in changes:
             if parameters and step_norm >= _surely_finite(parameters[0].dtype):
-                sums = torch._foreach_add(  # pyright: ignore[reportPrivateImportUsage]
-                    parameters, directions, alpha=length
-                )
+                sums = private_torch.sums(parameters, directions, length)
                 if not all(bool(torch.isfinite(total).all()) for total in sums):
                     return False
         for parameters, directions, length in changes:
             if parameters:
-                torch._foreach_add_(  # pyright: ignore[reportPrivateImportUsage]
-                    parameters, directions, alpha=length
-                )
+                private_torch.add_(parameters, directions, length)
     return True
 
 

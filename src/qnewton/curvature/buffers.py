@@ -1,12 +1,62 @@
-"""The buffers of the modules that a closure runs, as they were before it ran."""
+"""The buffers of the modules that a closure runs, and the random generators it draws from."""
 
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
+import numpy
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
+
+from qnewton.operators.private_torch import registered_buffers
+
+
+class RandomState:
+    """The random generators' states before a step's closure ran, for the same dropout masks.
+
+    Those of PyTorch on the CPU and on one device, of Python's ``random``, and NumPy's global one.
+    A generator that the closure holds itself is not known.
+
+    Args:
+        device: The device whose generator is kept beside the CPU's.
+
+    Example:
+        >>> state = RandomState(torch.device("cpu"))
+        >>> with state.replayed():
+        ...     first = torch.rand(1)
+        >>> torch.equal(first, torch.rand(1))
+        True
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._cpu = torch.get_rng_state()
+        self._own = None if device.type == "cpu" else self._module().get_rng_state(device)
+        self._python = random.getstate()
+        self._numpy = numpy.random.get_state()  # noqa: NPY002, the one closures use
+
+    @contextmanager
+    def replayed(self) -> Iterator[None]:
+        """Return a context that begins from these states, and after which nothing was drawn."""
+        now = RandomState(self._device)
+        self.put_back()
+        try:
+            yield
+        finally:
+            now.put_back()
+
+    def put_back(self) -> None:
+        """Go back to these states."""
+        torch.set_rng_state(self._cpu)
+        if self._own is not None:
+            self._module().set_rng_state(self._own, self._device)
+        random.setstate(self._python)
+        numpy.random.set_state(self._numpy)  # noqa: NPY002
+
+    def _module(self) -> Any:
+        return torch.get_device_module(self._device.type)
 
 
 class KeptBuffer(NamedTuple):
@@ -27,7 +77,7 @@ class KeptBuffer(NamedTuple):
     @classmethod
     def of(cls, module: nn.Module, name: str, earlier: "KeptBuffer | None" = None) -> "KeptBuffer":
         """Copy the buffer as it is now; share an earlier copy if nothing has changed since."""
-        tensor = module._buffers[name]
+        tensor = registered_buffers(module)[name]
         if tensor is None:
             return cls(module, name, None, None)
         # By value: BatchNorm's kernels change a tensor without counting a new version of it.
@@ -36,9 +86,13 @@ class KeptBuffer(NamedTuple):
             return earlier
         return cls(module, name, tensor, tensor.detach().clone())
 
+    def register(self, tensor: Tensor | None) -> None:
+        """Make ``tensor`` the module's buffer of this name."""
+        registered_buffers(self.module)[self.name] = tensor
+
     def put_back(self) -> None:
         """Register the tensor again, with the values it had."""
-        self.module._buffers[self.name] = self.tensor
+        self.register(self.tensor)
         if self.tensor is not None and self.values is not None:
             with torch.inference_mode() if self.tensor.is_inference() else torch.no_grad():
                 self.tensor.copy_(self.values)
@@ -50,17 +104,17 @@ def lent(buffers: Sequence[KeptBuffer]) -> Iterator[None]:
 
     A graph that was made inside stays valid, since nobody writes to the copies afterwards.
     """
-    now = [kept.module._buffers[kept.name] for kept in buffers]
+    now = [registered_buffers(kept.module)[kept.name] for kept in buffers]
     copies: dict[int, Tensor] = {}  # a tensor may be registered in several modules
     for kept in buffers:
         if kept.values is not None and id(kept.tensor) not in copies:
             copies[id(kept.tensor)] = kept.values.clone()
-        kept.module._buffers[kept.name] = copies.get(id(kept.tensor))
+        kept.register(copies.get(id(kept.tensor)))
     try:
         yield
     finally:
         for kept, tensor in zip(buffers, now, strict=True):
-            kept.module._buffers[kept.name] = tensor
+            kept.register(tensor)
 
 
 class SeenBuffers:
@@ -119,5 +173,22 @@ class SeenBuffers:
                 self.modules[id(module)] = module
                 self.before += [
                     KeptBuffer.of(module, name, self._earlier.get((id(module), name)))
-                    for name in module._buffers
+                    for name in registered_buffers(module)
                 ]
+
+
+class LentBuffers(SeenBuffers):
+    """Follows a closure, too, and lends modules copies; a graph may still hold the buffers."""
+
+    def give_back(self) -> None:
+        """Give every module its own buffers again."""
+        for kept in self.before:
+            kept.register(kept.tensor)
+
+    def _see(self, called: nn.Module) -> None:
+        first = len(self.before)
+        super()._see(called)
+        # A tensor may be registered in several modules, which then share its copy.
+        copies = {id(kept.tensor): kept.values for kept in reversed(self.before)}
+        for kept in self.before[first:]:
+            kept.register(copies[id(kept.tensor)])

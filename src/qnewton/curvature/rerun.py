@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
+from qnewton.curvature.buffers import LentBuffers, RandomState
 from qnewton.curvature.capture import Closure, Evaluation, evaluate
-from qnewton.curvature.random_state import RandomState
+from qnewton.operators.private_torch import inside_a_function
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Looks:
         self._closure, self._others = closure, tuple(others)
         self.parameters = tuple(parameters)
         self.size = max(1.0, float(torch.cat([p.detach().flatten() for p in parameters]).norm()))
-        self._modules = () if model is None else tuple(model.modules())
+        self._model = model
 
     @contextmanager
     def look(self, move: Tensor, keep_graph: bool = False) -> Iterator[Look]:
@@ -132,36 +132,10 @@ class Looks:
 
         stack.callback(put_back)
         if not isinstance(self._closure, Repeatable):
-            lent = _LentBuffers()
-            stack.callback(lent.put_back)
-            for module in self._modules:
-                lent.lend(module)
-            stack.callback(register_module_forward_pre_hook(lent.lend).remove)
+            lent = LentBuffers(self._model)
+            stack.callback(lent.give_back)
+            stack.enter_context(lent.watching())
         stack.enter_context(RandomState(self.parameters[0].device).replayed())
-
-
-class _LentBuffers:
-    """Gives modules copies of their buffers; a graph may still hold the buffers themselves."""
-
-    def __init__(self) -> None:
-        self._own: list[tuple[nn.Module, str, Tensor]] = []
-        self._copies: dict[int, Tensor] = {}
-        self._seen: set[int] = set()
-
-    def lend(self, module: nn.Module, _: Any = None) -> None:
-        """Replace the buffers that ``module`` itself holds, the first time it is seen."""
-        if id(module) in self._seen:
-            return
-        self._seen.add(id(module))
-        for name, buffer in list(module.named_buffers(recurse=False)):
-            self._own.append((module, name, buffer))
-            copy = self._copies.setdefault(id(buffer), buffer.clone())
-            setattr(module, name, copy)
-
-    def put_back(self) -> None:
-        """Give every module its own buffers again."""
-        for module, name, buffer in self._own:
-            setattr(module, name, buffer)
 
 
 def _adding(found: dict[int, Tensor], parameter: Tensor) -> Callable[[Tensor], None]:
@@ -188,20 +162,12 @@ class _Watch(TorchFunctionMode):
         if isinstance(result, Tensor) and result.is_floating_point():
             if result.requires_grad:
                 self.dtypes.add(result.dtype)
-            without = not torch.is_grad_enabled() and not _inside_a_function()
+            without = not torch.is_grad_enabled() and not inside_a_function()
             # A detached number is a loss to be returned or written down, as a rule.
             cut = (without or func in _CUTS) and result.numel() > 1
             if cut and any(isinstance(a, Tensor) and a.requires_grad for a in args):
                 self.holds_constant = True
         return result
-
-
-def _inside_a_function() -> bool:
-    """Return whether a ``torch.autograd.Function`` runs its forward: its backward is its own.
-
-    It disables both modes of differentiation where ``no_grad`` disables the backward one.
-    """
-    return not torch._C._is_fwd_grad_enabled()
 
 
 NUMERICAL = (ArithmeticError, torch.linalg.LinAlgError)  # pyright: ignore[reportPrivateImportUsage]

@@ -1,0 +1,97 @@
+"""What this package uses of PyTorch without a promise of PyTorch's, all of it in this file.
+
+``tests/operators/test_private_torch.py`` says in words which of these names a version lacks.
+"""
+
+from enum import Enum
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import Node
+
+
+class Saved(Enum):
+    """What a node of the autograd graph keeps of its operation, by PyTorch's name for it."""
+
+    REDUCTION = "_saved_reduction"
+    OTHER = "_saved_other"
+    TARGET = "_saved_target"
+    IGNORE_INDEX = "_saved_ignore_index"
+    WEIGHT = "_saved_weight"
+    DIM = "_saved_dim"
+    START = "_saved_start"
+    END = "_saved_end"
+    SIZES = "_saved_self_sym_sizes"
+    TRANSPOSED = "_saved_transposed"
+
+
+def saved(node: Node, what: Saved) -> Any:
+    """Return what ``node`` keeps of its operation, or ``None`` if it keeps nothing of the kind."""
+    return getattr(node, what.value, None)
+
+
+def leaf(node: Node | None) -> Tensor | None:
+    """Return the tensor whose gradient ``node`` accumulates; ``None`` if it is no leaf's node."""
+    return getattr(node, "variable", None)
+
+
+def result_shape(node: Node | None, number: int = 0) -> torch.Size | None:
+    """Return the shape of a result of the operation of ``node``, or ``None`` if it is unknown."""
+    known = getattr(node, "_input_metadata", ())
+    return known[number].shape if number < len(known) else None
+
+
+def custom_function(node: Node) -> Any:
+    """Return the ``torch.autograd.Function`` that ``node`` belongs to, or ``None``."""
+    return getattr(type(node), "_forward_cls", None)
+
+
+def is_once_differentiable(node: Node) -> bool:
+    """Return whether ``node`` belongs to a function whose backward bears that mark."""
+    backward = getattr(custom_function(node), "backward", None)
+    # The mark wraps the backward in a function of PyTorch's own.
+    marked = torch.autograd.function.once_differentiable(lambda ctx: None).__code__
+    return getattr(backward, "__code__", None) is marked
+
+
+def inside_a_function() -> bool:
+    """Return whether the forward of a ``torch.autograd.Function`` runs: its backward is its own.
+
+    It disables both modes of differentiation where ``no_grad`` disables the backward one.
+    """
+    return not torch._C._is_fwd_grad_enabled()
+
+
+def version(tensor: Tensor) -> int:
+    """Return how often ``tensor`` was changed in place."""
+    return tensor._version
+
+
+def registered_buffers(module: nn.Module) -> dict[str, Tensor | None]:
+    """Return the buffers that ``module`` itself holds, by name; writing to it registers others."""
+    return module._buffers
+
+
+def is_flattened(parameter: Tensor) -> bool:
+    """Return whether FSDP flattened this parameter."""
+    return getattr(parameter, "_fsdp_flattened", False)
+
+
+def norms(tensors: list[Tensor]) -> tuple[Tensor, ...]:
+    """Return ‖t‖₂ of every tensor, from one call."""
+    return torch._foreach_norm(tensors)  # pyright: ignore[reportPrivateImportUsage]
+
+
+def sums(tensors: list[Tensor], others: list[Tensor], alpha: float) -> tuple[Tensor, ...]:
+    """Return t + ``alpha``·other of every pair, from one call."""
+    return torch._foreach_add(  # pyright: ignore[reportPrivateImportUsage]
+        tensors, others, alpha=alpha
+    )
+
+
+def add_(tensors: list[Tensor], others: list[Tensor], alpha: float) -> None:
+    """Add ``alpha``·other to every tensor in place, in one call."""
+    torch._foreach_add_(  # pyright: ignore[reportPrivateImportUsage]
+        tensors, others, alpha=alpha
+    )
