@@ -88,10 +88,7 @@ def _runs(calibration: Calibration) -> Iterator[tuple[str, Callable[[], Sequence
 def _trained(workload: str, damping: Damping, calibration: Calibration) -> Sequence[StepRecord]:
     request = TrainingRequest(workload=workload, steps=STEPS[workload], damping=damping)
     session = prepare(request, load_workload(workload, request.seed), calibration)
-    result = train(
-        session.workload, session.model, session.stepper, steps=request.steps, seed=request.seed
-    )
-    return result.records
+    return train(session).records
 
 
 def _regression(damping: Damping, calibration: Calibration) -> Sequence[StepRecord]:

@@ -66,11 +66,4 @@ def _seed(seed: int) -> dict[str, Any]:
 def _run(request: TrainingRequest) -> TrainingResult:
     """Train a request in memory."""
     session = prepare(request, load_workload("digits", request.seed), nominal_calibration())
-    return train(
-        session.workload,
-        session.model,
-        session.stepper,
-        steps=request.steps,
-        seed=request.seed,
-        target=request.target,
-    )
+    return train(session)

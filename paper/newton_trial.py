@@ -1,12 +1,12 @@
 """A short Newton training run: how accurate it ends, and what happened on the way."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from torch import Tensor
 
 from qnewton.optimizer.qnewton import SolutionHook
 from qnewton.records import Calibration, StepRecord
+from qnewton.training.loop import train
 from qnewton.training.request import TrainingRequest
 from qnewton.training.session import prepare
 from qnewton.training.steppers import NewtonStepper
@@ -81,21 +81,15 @@ def run_trial(
     assert isinstance(stepper, NewtonStepper)
     if hook is not None:
         stepper.optimizer.register_solution_hook(hook)
-    batches = session.workload.batches(request.seed)
-    records: list[StepRecord] = []
-    diverged = False
-    while len(records) < request.steps and not diverged:
-        inputs, targets = next(batches)
-
-        def closure(inputs: Tensor = inputs, targets: Tensor = targets) -> Tensor:
-            return workload.loss(session.model(inputs), targets)
-
-        records.append(stepper.step(closure))
-        loss = records[-1].loss
-        diverged = not math.isfinite(loss) or loss > DIVERGED * records[0].loss
+    result = train(session, stop=_diverged)
     return Trial(
         request=session.request,
-        records=tuple(records),
-        test_accuracy=workload.evaluate(session.model)[1],
-        diverged=diverged,
+        records=result.records,
+        test_accuracy=result.metrics[-1].test_accuracy,
+        diverged=_diverged(result.records),
     )
+
+
+def _diverged(records: Sequence[StepRecord]) -> bool:
+    loss = records[-1].loss
+    return not math.isfinite(loss) or loss > DIVERGED * records[0].loss

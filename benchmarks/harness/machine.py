@@ -11,7 +11,7 @@ import torch
 from benchmarks.harness.peers import peer_versions
 from qnewton.experiments.calibrate import median_seconds
 from qnewton.optimizer.machine import processor
-from qnewton.training.environment import versions
+from qnewton.training.session import versions
 
 _GEMM_SIZE = 2048
 _COPY_ENTRIES = 1 << 26  # 256 MB of float32, beyond any cache

@@ -17,9 +17,9 @@ from qnewton.runs import (
     create_folder,
     write_comparison,
 )
-from qnewton.training.loop import Progress, TrainingResult
+from qnewton.training.loop import Progress, Session, TrainingResult
 from qnewton.training.request import TrainingRequest
-from qnewton.training.session import Session, begin, prepare, resolved
+from qnewton.training.session import begin, prepare, resolved
 from qnewton.training.steppers import NewtonStepper
 from qnewton.workloads import Workload
 

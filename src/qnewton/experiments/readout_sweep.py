@@ -83,6 +83,7 @@ def sweep_readout(
         readout="ideal",
         shots=None,
         readout_tolerance=None,
+        target=None,
     )
     runs: list[tuple[Swept, TrainingRequest]] = [("ideal", base)]
     for method in request.methods:
@@ -102,10 +103,7 @@ def sweep_readout(
 def _point(
     swept: Swept, request: TrainingRequest, workload: Workload, calibration: Calibration
 ) -> SweepPoint:
-    session = prepare(request, workload, calibration)
-    result = train(
-        session.workload, session.model, session.stepper, steps=request.steps, seed=request.seed
-    )
+    result = train(prepare(request, workload, calibration))
     angles, chances, queries, failed = [], [], 0.0, 0
     for record in result.records:
         figures = [

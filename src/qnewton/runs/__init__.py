@@ -1,6 +1,6 @@
 """The run folder: what a run was asked, what it did, and how to go on with it."""
 
-from qnewton.runs.atomic import write_atomically
+from qnewton.runs.atomic import write_atomically, write_text
 from qnewton.runs.cache import cache_folder
 from qnewton.runs.checkpoints import Checkpoint, latest_checkpoint, read_checkpoint
 from qnewton.runs.comparison import (
@@ -9,7 +9,7 @@ from qnewton.runs.comparison import (
     read_comparison,
     write_comparison,
 )
-from qnewton.runs.config import RunConfig, check_config, read_config, write_config
+from qnewton.runs.config import RunConfig, check_config, create_folder, read_config, write_config
 from qnewton.runs.errors import (
     CorruptRunError,
     NewerSchemaError,
@@ -17,8 +17,6 @@ from qnewton.runs.errors import (
     RunExistsError,
     RunStorageError,
 )
-from qnewton.runs.files import write_text
-from qnewton.runs.folders import create_folder
 from qnewton.runs.reader import Run, count_decisions, read_run
 from qnewton.runs.writer import RunWriter
 

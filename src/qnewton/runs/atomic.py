@@ -4,6 +4,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from qnewton.runs.errors import storage
+
 _LEFTOVER = ".tmp"
 BINARY = getattr(os, "O_BINARY", 0)
 """Windows writes \\r\\n for \\n without it."""
@@ -48,23 +50,30 @@ def write_atomically(path: str | os.PathLike[str], *parts: bytes) -> None:
     sync_folder(path.parent)
 
 
-def write_fully(descriptor: int, data: bytes) -> None:
-    """Write all of ``data``, going on after a short write until the system says why.
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write ``text`` to ``path`` atomically, making its folder, and return the path.
 
-    ``os.write`` returns fewer bytes than asked when the disk fills up on the way; the next
-    call then raises the reason.
+    Raises:
+        RunStorageError: If it cannot be written; what was there is then as it was.
     """
+    path = Path(path)
+    with storage("write", path, resumable=False):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode())
+    return path
+
+
+def write_fully(descriptor: int, data: bytes) -> None:
+    """Write all of ``data``, going on after a short write until the system says why."""
     view = memoryview(data)
+    # A disk that fills up on the way takes fewer bytes; the next call then raises the reason.
     while len(view):
         view = view[os.write(descriptor, view) :]
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Sync the names in ``folder`` to disk, so that a rename survives a power cut.
-
-    Windows opens no folder; its file system keeps a journal of names.
-    """
-    if os.name == "nt":
+    """Sync the names in ``folder`` to disk, so that a rename survives a power cut."""
+    if os.name == "nt":  # Windows opens no folder; its file system keeps a journal of names.
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:

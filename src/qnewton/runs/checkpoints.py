@@ -61,11 +61,9 @@ def write_checkpoint(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> 
         "config_digest": checkpoint.config_digest,
     }
     covered = json.dumps(header).encode()[:-1] + _BEFORE_DIGEST
-    digest = hashlib.sha256(covered)
-    digest.update(checkpoint.data)
+    head = covered + _digest(covered, checkpoint.data) + _AFTER_DIGEST + b"\n"
     with storage("write", path, resumable=True):
         path.parent.mkdir(exist_ok=True)
-        head = covered + digest.hexdigest().encode() + _AFTER_DIGEST + b"\n"
         write_atomically(path, head, checkpoint.data)
         remove_old_checkpoints(folder)
     return path
@@ -96,15 +94,15 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise CorruptRunError(f"{path} is cut short: {len(data)} of {size} bytes")
     # The first format's covers the payload alone.
     covered = b"" if layout == 1 else head.rpartition(_BEFORE_DIGEST)[0] + _BEFORE_DIGEST
-    found = hashlib.sha256(covered)
-    found.update(data)
+    found = _digest(covered, data)
     whole = layout == 1 or head == covered + str(digest).encode() + _AFTER_DIGEST
-    if isinstance(layout, int) and layout > FORMAT and whole and found.hexdigest() == digest:
+    damaged = not whole or found != str(digest).encode()
+    if isinstance(layout, int) and layout > FORMAT and not damaged:
         raise NewerSchemaError(
             f"{path} was written with format {layout}, and this qnewton reads up to {FORMAT}; "
             "upgrade qnewton to go on"
         )
-    if not whole or found.hexdigest() != digest:
+    if damaged:
         raise CorruptRunError(f"{path} is damaged: its checksum does not match")
     named = _NAME.fullmatch(Path(path).name)
     if named is not None and int(named[1]) != step:
@@ -116,6 +114,12 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         log_digests=header.get("log_digests", {}),
         config_digest=header.get("config_digest"),
     )
+
+
+def _digest(covered: bytes, data: bytes) -> bytes:
+    digest = hashlib.sha256(covered)
+    digest.update(data)
+    return digest.hexdigest().encode()
 
 
 def latest_checkpoint(
@@ -156,11 +160,8 @@ def latest_checkpoint(
 def checkpoint_paths(folder: str | os.PathLike[str]) -> list[Path]:
     """Return the checkpoint files of a run, oldest step first."""
     checkpoints = Path(folder) / CHECKPOINT_FOLDER
-    if not checkpoints.is_dir():
-        return []
-    return sorted(
-        (path for path in checkpoints.iterdir() if _NAME.fullmatch(path.name)), key=step_of
-    )
+    paths = checkpoints.iterdir() if checkpoints.is_dir() else ()
+    return sorted((path for path in paths if _NAME.fullmatch(path.name)), key=step_of)
 
 
 def step_of(path: Path) -> int:

@@ -9,20 +9,12 @@ from typing import Any
 from qnewton.records import SCHEMA_VERSION, encode
 from qnewton.runs.atomic import write_atomically
 from qnewton.runs.config import parse_record, read_config
-from qnewton.runs.errors import CorruptRunError, NotARunError, storage
+from qnewton.runs.errors import NotARunError, reading, storage
 
 COMPARISON_FILE = "comparison.json"
 
-_SUMMARY = (
-    "method",
-    "steps",
-    "reached",
-    "test_accuracy",
-    "measured_seconds",
-    "modelled_seconds",
-    "modelled_seconds_per_step",
-    "quantum_share",
-)
+_NOT_PRINTED = frozenset({"run", "label", "learning_rate", "note"})
+"""Fields of a row that a table or a page shows, and the printed object leaves out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +79,13 @@ class Comparison:
             >>> Comparison(workload="digits", target=0.95, seed=0, run="out", rows=()).summary()
             {'workload': 'digits', 'target': 0.95, 'seed': 0, 'run': 'out', 'rows': []}
         """
-        return {
-            "workload": self.workload,
-            "target": self.target,
-            "seed": self.seed,
-            "run": self.run,
-            "rows": [{name: encode(getattr(row, name)) for name in _SUMMARY} for row in self.rows],
-        }
+        printed = encode(self)
+        del printed["schema"]
+        printed["rows"] = [
+            {name: value for name, value in row.items() if name not in _NOT_PRINTED}
+            for row in printed["rows"]
+        ]
+        return printed
 
 
 def write_comparison(folder: str | os.PathLike[str], comparison: Comparison) -> Path:
@@ -123,11 +115,10 @@ def read_comparison(folder: str | os.PathLike[str]) -> Comparison:
         raise NotARunError(f"{folder} holds a {config.kind} run, not a comparison")
     path = folder / COMPARISON_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        with reading(path):
+            text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise NotARunError(
             f"{folder} holds a comparison that did not finish; run `qnewton compare` again"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorruptRunError(f"cannot read {path}: {error}; restore it from a copy") from error
     return parse_record(Comparison, text, where=str(path))

@@ -8,8 +8,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from qnewton.records import SCHEMA_VERSION, Calibration, QuantumHardware, decode, encode
-from qnewton.runs.atomic import write_atomically
-from qnewton.runs.errors import CorruptRunError, NewerSchemaError, NotARunError
+from qnewton.runs.atomic import is_leftover, remove_leftovers, sync_folder, write_atomically
+from qnewton.runs.errors import (
+    CorruptRunError,
+    NewerSchemaError,
+    NotARunError,
+    RunExistsError,
+    reading,
+    storage,
+)
 
 CONFIG_FILE = "config.json"
 
@@ -64,12 +71,45 @@ class RunConfig:
     schema: int = SCHEMA_VERSION
 
 
-def write_config(folder: str | os.PathLike[str], config: RunConfig) -> None:
-    """Write ``config.json`` into ``folder``, whole or not at all.
+def create_folder(folder: str | os.PathLike[str], config: RunConfig) -> Path:
+    """Make ``folder`` and write ``config.json`` into it.
+
+    Args:
+        folder: A path that does not exist yet, or an empty folder; parents are made.
+        config: What the run, or the comparison of several runs below it, was asked to do.
+
+    Returns:
+        The folder.
 
     Raises:
-        OSError: If it cannot be written.
+        RunExistsError: If the folder already holds files.
+        RunStorageError: If it cannot be made or written.
+
+    Example:
+        >>> import tempfile
+        >>> config = RunConfig(kind="compare", workload="digits", policy="paper", seed=0,
+        ...                    options={}, versions={}, machine="test", threads=1, created="")
+        >>> folder = create_folder(Path(tempfile.mkdtemp()) / "compare", config)
+        >>> [path.name for path in folder.iterdir()]
+        ['config.json']
     """
+    folder = Path(folder)
+    with storage("create", folder, resumable=False):
+        folder.mkdir(parents=True, exist_ok=True)
+        # A process killed while it wrote config.json leaves a temporary file: no run yet.
+        if any(not is_leftover(entry.name) for entry in folder.iterdir()):
+            raise RunExistsError(
+                f"{folder} already holds files: go on with that run with --resume, or choose "
+                "another folder with --out"
+            )
+        remove_leftovers(folder)
+        write_config(folder, config)
+        sync_folder(folder.parent)
+    return folder
+
+
+def write_config(folder: str | os.PathLike[str], config: RunConfig) -> None:
+    """Write ``config.json`` into ``folder``, whole or not at all."""
     fields = encode(config)
     fields["checks"] = {name: _check(value) for name, value in fields.items()}
     text = json.dumps(fields, indent=2, allow_nan=False)
@@ -115,7 +155,8 @@ def read_config(folder: str | os.PathLike[str]) -> RunConfig:
     """
     path = Path(folder) / CONFIG_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        with reading(path):
+            text = path.read_text(encoding="utf-8")
     except NotADirectoryError:
         raise NotARunError(f"{folder} is a file; name the run's folder") from None
     except FileNotFoundError:
@@ -124,8 +165,6 @@ def read_config(folder: str | os.PathLike[str]) -> RunConfig:
             f"{folder} {found}: not a run folder; name one that `qnewton train` or "
             "`qnewton compare` has written"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorruptRunError(f"cannot read {path}: {error}; restore it from a copy") from error
     return parse_record(RunConfig, text, where=str(path))
 
 

@@ -69,6 +69,18 @@ free space there or choose another folder with --out
         ) from error
 
 
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn errors in reading a file of a run into one line; one that is missing stays as it is."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise CorruptRunError(f"cannot read {path}: {why}; restore it from a copy") from error
+
+
 def _way_out(number: int | None, *, resumable: bool) -> str:
     if resumable:
         mend = "free space there" if number in _FULL else "make it writable"

@@ -8,7 +8,7 @@ from typing import Any
 
 from qnewton.records import SCHEMA_VERSION, encode
 from qnewton.runs.atomic import BINARY, write_fully
-from qnewton.runs.errors import CorruptRunError, storage
+from qnewton.runs.errors import CorruptRunError, reading, storage
 
 
 class LineLog:
@@ -38,23 +38,13 @@ class LineLog:
         return os.fstat(self.descriptor).st_size
 
     def digest(self) -> str:
-        """Return the SHA-256 of what the file holds.
-
-        Cost: reads the file once; after that lines are added to it as they come.
-
-        Raises:
-            CorruptRunError: If it cannot be read.
-        """
+        """Return the SHA-256 of what the file holds; the file is read at the first call alone."""
         if self._digest is None:
-            self._digest = hashlib.sha256(_beginning(self.path, self.length))
+            self._digest = _digest_of(self.path, self.length)
         return self._digest.hexdigest()
 
     def append(self, record: Any) -> None:
-        """Append ``record`` as one line.
-
-        Raises:
-            RunStorageError: If it cannot be written; the file is then as it was.
-        """
+        """Append ``record`` as one line; where that fails the file is as it was."""
         line = {"schema": SCHEMA_VERSION} | encode(record)
         data = json.dumps(line, allow_nan=False, separators=(",", ":")).encode() + b"\n"
         start = self.length
@@ -68,44 +58,30 @@ class LineLog:
             self._digest.update(data)
 
     def check(self, length: int, digest: str | None) -> None:
-        """Raise unless the file begins with the ``length`` bytes that a checkpoint saw.
+        """Raise ``CorruptRunError`` unless the file begins with the bytes that a checkpoint saw.
 
         Args:
-            length: How many.
+            length: How many they were.
             digest: Their SHA-256; ``None`` where nobody kept it.
-
-        Raises:
-            CorruptRunError: If the file is shorter than that, or holds others.
         """
         if self.length < length:
-            raise CorruptRunError(
-                f"{self.path} holds {self.length} bytes where its checkpoint saw {length}: it was "
-                "changed since; begin again with another --out"
-            )
-        if digest is not None:
-            found = hashlib.sha256(_beginning(self.path, length)).hexdigest()
-            if found != digest:
-                raise CorruptRunError(
-                    f"{self.path} does not hold the {length} bytes that its checkpoint saw: it was "
-                    "changed since; begin again with another --out"
-                )
+            fault = f"holds {self.length} bytes where its checkpoint saw {length}"
+        elif digest not in (None, _digest_of(self.path, length).hexdigest()):
+            fault = f"does not hold the {length} bytes that its checkpoint saw"
+        else:
+            return
+        raise CorruptRunError(
+            f"{self.path} {fault}: it was changed since; begin again with another --out"
+        )
 
     def cut(self, length: int) -> None:
-        """Cut the file back to ``length`` bytes, the end of one of its lines.
-
-        Raises:
-            RunStorageError: If it cannot be cut.
-        """
+        """Cut the file back to ``length`` bytes, the end of one of its lines."""
         with storage("cut back", self.path, resumable=True):
             os.ftruncate(self.descriptor, length)
         self._digest = None
 
     def sync(self) -> None:
-        """Make sure that what was appended survives a power cut.
-
-        Raises:
-            RunStorageError: If the disk refuses.
-        """
+        """Make sure that what was appended survives a power cut."""
         with storage("sync", self.path, resumable=True):
             os.fsync(self.descriptor)
 
@@ -114,9 +90,7 @@ class LineLog:
         os.close(self.descriptor)
 
 
-def _beginning(path: Path, length: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(length)
-    except OSError as error:
-        raise CorruptRunError(f"cannot read {path}: {error.strerror}") from error
+def _digest_of(path: Path, length: int) -> Any:
+    """Return the SHA-256 of the first ``length`` bytes of a file, to which more can be added."""
+    with reading(path), path.open("rb") as file:
+        return hashlib.sha256(file.read(length))

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from qnewton.records import MetricRecord, StepRecord
 from qnewton.runs.config import RunConfig, parse_record, read_config
-from qnewton.runs.errors import CorruptRunError, NotARunError
+from qnewton.runs.errors import NotARunError, reading
 from qnewton.runs.writer import METRICS_FILE, STEPS_FILE
 
 Record = TypeVar("Record")
@@ -74,32 +74,17 @@ that `qnewton train` or `qnewton compare` has written
         )
     steps, torn_step = read_lines(folder / STEPS_FILE, StepRecord)
     metrics, torn_metric = read_lines(folder / METRICS_FILE, MetricRecord)
-    return Run(
-        folder=folder,
-        config=config,
-        steps=steps,
-        metrics=metrics,
-        warnings=(*torn_step, *torn_metric),
-    )
+    warnings = (*torn_step, *torn_metric)
+    return Run(folder=folder, config=config, steps=steps, metrics=metrics, warnings=warnings)
 
 
 def read_lines(path: Path, record_type: type[Record]) -> tuple[tuple[Record, ...], tuple[str, ...]]:
-    """Return the records of a log, and a warning if its last line is torn.
-
-    A log that does not exist yet holds no records.
-
-    Raises:
-        NewerSchemaError: If a newer version of qnewton wrote a line.
-        CorruptRunError: If a whole line is not such a record.
-    """
+    """Return the records of a log, if there is one, and a warning if its last line is torn."""
     try:
-        data = path.read_bytes()
+        with reading(path):
+            data = path.read_bytes()
     except FileNotFoundError:
         return (), ()
-    except OSError as error:
-        raise CorruptRunError(
-            f"cannot read {path}: {error.strerror}; restore it from a copy"
-        ) from error
     *lines, rest = data.split(b"\n")
     records = tuple(
         parse_record(record_type, line, where=f"{path}, line {number},")

@@ -1,8 +1,8 @@
 """Writing a run folder so that killing the process at any instant loses nothing."""
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from filelock import FileLock, Timeout
@@ -17,9 +17,14 @@ from qnewton.runs.checkpoints import (
     step_of,
     write_checkpoint,
 )
-from qnewton.runs.config import CONFIG_FILE, RunConfig, check_config, read_config
+from qnewton.runs.config import (
+    CONFIG_FILE,
+    RunConfig,
+    check_config,
+    create_folder,
+    read_config,
+)
 from qnewton.runs.errors import CorruptRunError, RunStorageError, storage
-from qnewton.runs.folders import create_folder
 from qnewton.runs.line_log import LineLog
 
 STEPS_FILE = "steps.jsonl"
@@ -55,18 +60,14 @@ class RunWriter:
     def __init__(self, folder: Path, config: RunConfig) -> None:
         self.folder = folder
         self.config = config
-        self._lock = _locked(folder)
-        try:
+        self._logs: dict[str, LineLog] = {}
+        with ExitStack() as opened:
+            opened.callback(_locked(folder).release)
             self._config_digest = check_config(folder)
-            self._steps = LineLog(folder / STEPS_FILE)
-            try:
-                self._metrics = LineLog(folder / METRICS_FILE)
-            except BaseException:
-                self._steps.close()
-                raise
-        except BaseException:
-            self._lock.release()
-            raise
+            for name in (STEPS_FILE, METRICS_FILE):
+                self._logs[name] = LineLog(folder / name)
+                opened.callback(self._logs[name].close)
+            self._opened = opened.pop_all()
 
     @classmethod
     def create(cls, folder: str | os.PathLike[str], config: RunConfig) -> Self:
@@ -76,8 +77,7 @@ class RunWriter:
             RunExistsError: If the folder already holds files.
             RunStorageError: If it cannot be made or written.
         """
-        folder = create_folder(folder, config)
-        return cls(folder, config)
+        return cls(create_folder(folder, config), config)
 
     @classmethod
     def resume(cls, folder: str | os.PathLike[str], checkpoint: Checkpoint | None) -> Self:
@@ -112,7 +112,7 @@ class RunWriter:
         Raises:
             RunStorageError: If it cannot be written; the log still ends with its last record.
         """
-        self._steps.append(record)
+        self._logs[STEPS_FILE].append(record)
 
     def append_metric(self, record: MetricRecord) -> None:
         """Append one evaluation to ``metrics.jsonl``.
@@ -120,7 +120,7 @@ class RunWriter:
         Raises:
             RunStorageError: If it cannot be written; the log still ends with its last record.
         """
-        self._metrics.append(record)
+        self._logs[METRICS_FILE].append(record)
 
     def save_checkpoint(self, step: int, data: bytes) -> Path:
         """Save the state after ``step``; the two newest checkpoints are kept.
@@ -134,33 +134,25 @@ class RunWriter:
         Raises:
             RunStorageError: If it cannot be written; earlier checkpoints are untouched.
         """
-        self._steps.sync()
-        self._metrics.sync()
-        logs = {STEPS_FILE: self._steps, METRICS_FILE: self._metrics}
+        for log in self._logs.values():
+            log.sync()
         checkpoint = Checkpoint(
             step=step,
             data=data,
-            log_lengths={name: log.length for name, log in logs.items()},
-            log_digests={name: log.digest() for name, log in logs.items()},
+            log_lengths={name: log.length for name, log in self._logs.items()},
+            log_digests={name: log.digest() for name, log in self._logs.items()},
             config_digest=self._config_digest,
         )
         return write_checkpoint(self.folder, checkpoint)
 
     def close(self) -> None:
         """Close the logs and let another process write the run."""
-        self._steps.close()
-        self._metrics.close()
-        self._lock.release()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _go_back_to(self, checkpoint: Checkpoint | None) -> None:
@@ -178,8 +170,8 @@ class RunWriter:
                 if step_of(path) > last:
                     path.unlink()
             remove_old_checkpoints(self.folder)
-        self._steps.cut(lengths.get(STEPS_FILE, 0))
-        self._metrics.cut(lengths.get(METRICS_FILE, 0))
+        for name, log in self._logs.items():
+            log.cut(lengths.get(name, 0))
 
     def _check(self, checkpoint: Checkpoint) -> None:
         """Raise unless the run is the one that the checkpoint belongs to, as far as it had come."""
@@ -189,15 +181,13 @@ class RunWriter:
                 f"{checkpoint.step} was saved beside; put that one back, or begin another run "
                 "with --out"
             )
-        unknown = checkpoint.log_lengths.keys() - {STEPS_FILE, METRICS_FILE}
-        missing = {STEPS_FILE, METRICS_FILE} - checkpoint.log_lengths.keys()
-        if unknown or missing:
+        if checkpoint.log_lengths.keys() != self._logs.keys():
             raise CorruptRunError(
                 f"the checkpoint of step {checkpoint.step} in {self.folder} knows the logs "
                 f"{sorted(checkpoint.log_lengths)}, and a run has {STEPS_FILE} and {METRICS_FILE}; "
                 "begin again with another --out"
             )
-        for name, log in ((STEPS_FILE, self._steps), (METRICS_FILE, self._metrics)):
+        for name, log in self._logs.items():
             log.check(checkpoint.log_lengths[name], checkpoint.log_digests.get(name))
 
 

@@ -2,14 +2,27 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 
 from qnewton.records import MetricRecord, StepRecord
-from qnewton.runs import RunWriter
+from qnewton.runs import RunConfig, RunWriter
 from qnewton.training.checkpoint import save_checkpoint
+from qnewton.training.request import TrainingRequest
 from qnewton.training.steppers import Stepper
 from qnewton.workloads import Workload
+
+
+@dataclass(frozen=True)
+class Session:
+    """A training run ready to start: nothing in it has been trained yet."""
+
+    request: TrainingRequest
+    config: RunConfig
+    workload: Workload
+    model: nn.Module
+    stepper: Stepper
 
 
 @dataclass(frozen=True)
@@ -27,65 +40,52 @@ class TrainingResult:
     """The records of a finished training, those of an interrupted beginning included.
 
     Attributes:
-        records: One a step.
-        metrics: One an evaluation.
+        records: One per step.
+        metrics: One per evaluation.
         reached: Steps at the first evaluation that met the target; ``None`` if none did.
     """
 
-    records: tuple[StepRecord, ...]
-    metrics: tuple[MetricRecord, ...]
-    reached: int | None
+    records: tuple[StepRecord, ...] = ()
+    metrics: tuple[MetricRecord, ...] = ()
+    reached: int | None = None
 
 
 def train(
-    workload: Workload,
-    model: nn.Module,
-    stepper: Stepper,
+    session: Session,
     *,
-    steps: int,
-    seed: int,
-    target: float | None = None,
     writer: RunWriter | None = None,
-    checkpoint_every: int = 10,
     past: TrainingResult | None = None,
     on_step: Callable[[Progress], None] = lambda _: None,
+    stop: Callable[[Sequence[StepRecord]], bool] = lambda _: False,
 ) -> TrainingResult:
-    """Train until ``steps`` steps are taken or the target is met.
+    """Train until the steps of the request are taken, its target is met, or ``stop`` says so.
 
     Every step is recorded before the next begins. The measured clock counts the steps' own
     stages; evaluating, recording and checkpointing are on no clock.
 
     Args:
-        workload: Data, loss and evaluation.
-        model: The model, moved in place.
-        stepper: Takes the steps.
-        steps: Steps in all, counted from the very first.
-        seed: Draws the batches.
-        target: Test accuracy at which training stops; ``None`` to take all steps.
+        session: What is trained; its model is moved in place.
         writer: Where records and checkpoints go; ``None`` keeps them in memory alone.
-        checkpoint_every: Steps between checkpoints.
-        past: What an interrupted run already recorded.
+        past: What an interrupted run already recorded; its steps count.
         on_step: Told of every step.
+        stop: Given all records after every step; the training ends where it returns true.
     """
-    records = list(past.records) if past is not None else []
-    metrics = list(past.metrics) if past is not None else []
-    reached = past.reached if past is not None else None
-    measured = sum(record.measured.total for record in records)
-    modelled = _modelled_total(records)
-    batches = workload.batches(seed, first_step=len(records))
-    while len(records) < steps and (target is None or reached is None):
-        inputs, targets = next(batches)
-
-        def closure(inputs: Tensor = inputs, targets: Tensor = targets) -> Tensor:
-            return workload.loss(model(inputs), targets)
-
-        record = stepper.step(closure)
+    request, workload, model = session.request, session.workload, session.model
+    past = past or TrainingResult()
+    records, metrics, reached = list(past.records), list(past.metrics), past.reached
+    measured, modelled = 0.0, 0.0
+    for record in records:
+        measured, modelled = _clocks(measured, modelled, record)
+    batches = workload.batches(request.seed, first_step=len(records))
+    ended = len(records) >= request.steps or reached is not None
+    while not ended:
+        closure = partial(_loss, workload, model, *next(batches))
+        record = session.stepper.step(closure, len(records))
         records.append(record)
-        measured += record.measured.total
-        if modelled is not None:
-            modelled = None if record.modelled is None else modelled + record.modelled.total
+        measured, modelled = _clocks(measured, modelled, record)
         done, metric = len(records), None
-        if done % workload.evaluate_every == 0 or done == steps:
+        ended = done == request.steps or stop(records)
+        if ended or done % workload.evaluate_every == 0:
             loss, accuracy = workload.evaluate(model)
             metric = MetricRecord(
                 step=done,
@@ -95,19 +95,28 @@ def train(
                 modelled_seconds=modelled,
             )
             metrics.append(metric)
-            if target is not None and accuracy >= target:
-                reached = done
+            if request.target is not None and accuracy >= request.target:
+                reached, ended = done, True
         if writer is not None:
             writer.append_step(record)
             if metric is not None:
                 writer.append_metric(metric)
-            if done % checkpoint_every == 0 or done == steps or reached == done:
-                save_checkpoint(writer, done, model, stepper)
+            if ended or done % request.checkpoint_every == 0:
+                save_checkpoint(writer, done, model, session.stepper)
         on_step(Progress(record, metric, measured, modelled))
     return TrainingResult(tuple(records), tuple(metrics), reached)
 
 
-def _modelled_total(records: Sequence[StepRecord]) -> float | None:
-    if any(record.modelled is None for record in records):
-        return None
-    return sum(record.modelled.total for record in records if record.modelled is not None)
+def _loss(workload: Workload, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    return workload.loss(model(inputs), targets)
+
+
+def _clocks(
+    measured: float, modelled: float | None, record: StepRecord
+) -> tuple[float, float | None]:
+    """Return both clocks after a step; a step without a price leaves no modelled sum."""
+    priced = None if record.modelled is None else record.modelled.total
+    return (
+        measured + record.measured.total,
+        None if modelled is None or priced is None else modelled + priced,
+    )

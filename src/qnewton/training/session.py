@@ -2,12 +2,16 @@
 
 import dataclasses
 import datetime
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy
+import scipy
 import torch
 from torch import nn
 
+import qnewton
 from qnewton.cost import available_hardware, load_hardware
 from qnewton.optimizer import QNewton, StageHook, describe_machine
 from qnewton.records import Calibration, QuantumHardware, decode
@@ -22,24 +26,27 @@ from qnewton.runs import (
 )
 from qnewton.solvers.quantum import Readout
 from qnewton.training.checkpoint import load_checkpoint
-from qnewton.training.environment import versions
-from qnewton.training.loop import Progress, TrainingResult, train
+from qnewton.training.loop import Progress, Session, TrainingResult, train
 from qnewton.training.request import TrainingRequest
 from qnewton.training.steppers import FirstOrderStepper, NewtonStepper, Stepper
 from qnewton.workloads import Workload, load_workload
 
-FIRST_ORDER_LR = {"sgd": 0.1, "adam": 1e-3}
+FIRST_ORDER: dict[str, tuple[type[torch.optim.Optimizer], float]] = {
+    "sgd": (torch.optim.SGD, 0.1),
+    "adam": (torch.optim.Adam, 1e-3),
+}
+"""The first-order optimizers by name, each with the learning rate it has by default."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Session:
-    """A training run ready to start: nothing in it has been trained yet."""
-
-    request: TrainingRequest
-    config: RunConfig
-    workload: Workload
-    model: nn.Module
-    stepper: Stepper
+def versions() -> dict[str, str]:
+    """Return the version of every package whose arithmetic a run depends on."""
+    return {
+        "qnewton": qnewton.__version__,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "scipy": scipy.__version__,
+    }
 
 
 def prepare(request: TrainingRequest, workload: Workload, calibration: Calibration) -> Session:
@@ -77,7 +84,7 @@ def resolved(request: TrainingRequest, workload: Workload) -> TrainingRequest:
     lr, automatic = request.lr, request.damping == "auto"
     if lr is None:
         newton_lr = 1.0 if automatic else workload.newton_lr
-        lr = {"qnewton": newton_lr, **FIRST_ORDER_LR}[request.optimizer]
+        _, lr = FIRST_ORDER.get(request.optimizer, (None, newton_lr))
     curvature = request.curvature or workload.newton.curvature
     rescale = request.rescale
     if rescale is None:
@@ -152,8 +159,6 @@ def resume(
         if checkpoint is not None:
             load_checkpoint(checkpoint.data, session.model, session.stepper)
             past = _past(read_run(folder), request.target)
-            if isinstance(session.stepper, FirstOrderStepper):
-                session.stepper.next_step = len(past.records)
         return session, _train(session, writer, past, on_step, on_stage)
 
 
@@ -173,12 +178,10 @@ def _stepper(
     hardware: QuantumHardware | None,
 ) -> Stepper:
     assert request.lr is not None
-    if request.optimizer == "sgd":
-        sgd = torch.optim.SGD(model.parameters(), lr=request.lr)
-        return FirstOrderStepper(sgd, model, calibration)
-    if request.optimizer == "adam":
-        adam = torch.optim.Adam(model.parameters(), lr=request.lr)
-        return FirstOrderStepper(adam, model, calibration)
+    if request.optimizer in FIRST_ORDER:
+        kind, _ = FIRST_ORDER[request.optimizer]
+        first_order = kind(model.parameters(), lr=request.lr)  # type: ignore[call-arg]
+        return FirstOrderStepper(first_order, model, calibration)
     assert request.curvature is not None
     assert request.damping is not None
     return NewtonStepper(
@@ -229,15 +232,4 @@ def _train(
 ) -> TrainingResult:
     if isinstance(session.stepper, NewtonStepper):
         session.stepper.optimizer.register_stage_hook(on_stage)
-    return train(
-        session.workload,
-        session.model,
-        session.stepper,
-        steps=session.request.steps,
-        seed=session.request.seed,
-        target=session.request.target,
-        writer=writer,
-        checkpoint_every=session.request.checkpoint_every,
-        past=past,
-        on_step=on_step,
-    )
+    return train(session, writer=writer, past=past, on_step=on_step)

@@ -13,7 +13,6 @@ from qnewton.cost import modelled_seconds
 from qnewton.optimizer import QNewton
 from qnewton.optimizer.clock import StageClock
 from qnewton.records import Calibration, StepRecord
-from qnewton.training.flops import LinearFlops
 
 
 class Stepper(Protocol):
@@ -24,8 +23,8 @@ class Stepper(Protocol):
         """The optimizer whose state a checkpoint keeps."""
         ...
 
-    def step(self, closure: Callable[[], Tensor]) -> StepRecord:
-        """Take one step with a closure that returns the live loss."""
+    def step(self, closure: Callable[[], Tensor], number: int) -> StepRecord:
+        """Take step ``number`` with a closure that returns the live loss."""
         ...
 
 
@@ -35,8 +34,8 @@ class NewtonStepper:
     def __init__(self, optimizer: QNewton) -> None:
         self.optimizer = optimizer
 
-    def step(self, closure: Callable[[], Tensor]) -> StepRecord:
-        """Take one QNewton step and return its record."""
+    def step(self, closure: Callable[[], Tensor], number: int) -> StepRecord:
+        """Take one QNewton step and return its record; the optimizer numbers its own steps."""
         self.optimizer.step(closure)
         return self.optimizer.records[-1]
 
@@ -48,23 +47,14 @@ class FirstOrderStepper:
         optimizer: The optimizer.
         model: The model, whose linear layers tell the operations of a pass.
         calibration: Prices the modelled clock.
-
-    Attributes:
-        next_step: Number of the next step; a resumed run sets it.
     """
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        model: nn.Module,
-        calibration: Calibration,
-    ) -> None:
+    def __init__(self, optimizer: Optimizer, model: nn.Module, calibration: Calibration) -> None:
         self.optimizer = optimizer
         self._model = model
         self._calibration = calibration
-        self.next_step = 0
 
-    def step(self, closure: Callable[[], Tensor]) -> StepRecord:
+    def step(self, closure: Callable[[], Tensor], number: int) -> StepRecord:
         """Take one step; a loss or gradient that is not finite changes nothing."""
         parameters = [p for p in self._model.parameters() if p.requires_grad]
         clock = StageClock(parameters[0].device)
@@ -84,11 +74,10 @@ class FirstOrderStepper:
                 self.optimizer.step()
         moved = [p.detach() - b for p, b in zip(parameters, before, strict=True)]
         step_norm = _norm(moved)
-        inner = -sum(
-            float((m.double() * g.double()).sum()) for m, g in zip(moved, gradients, strict=True)
-        )
+        pairs = zip(moved, gradients, strict=True)
+        inner = -sum(float((m.double() * g.double()).sum()) for m, g in pairs)
         record = StepRecord(
-            step=self.next_step,
+            step=number,
             phase="first-order",
             loss=loss.item(),
             gradient_norm=gradient_norm,
@@ -100,10 +89,42 @@ class FirstOrderStepper:
             skipped=skipped,
             reason=type(self.optimizer).__name__,
         )
-        self.next_step += 1
         return dataclasses.replace(
             record, modelled=modelled_seconds(record, self._calibration, charged={})
         )
+
+
+class LinearFlops:
+    """Counts 6·rows·in·out for every call of an ``nn.Linear`` while it is active.
+
+    Two operations a multiply-add, once forward and twice backward; everything that is not a
+    linear layer is left out. ``total`` is ``None`` when no linear layer was called.
+
+    Example:
+        >>> import torch
+        >>> layer = nn.Linear(3, 2)
+        >>> with LinearFlops(layer) as flops:
+        ...     _ = layer(torch.zeros(5, 3))
+        >>> flops.total
+        180.0
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+        self.total: float | None = None
+
+    def __enter__(self) -> "LinearFlops":
+        self._handles = [layer.register_forward_hook(self._count) for layer in self._layers]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _count(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        rows = output.numel() // output.shape[-1]
+        work = 6.0 * rows * inputs[0].shape[-1] * output.shape[-1]
+        self.total = (self.total or 0.0) + work
 
 
 def _norm(tensors: list[Tensor]) -> float:
