@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from benchmarks.full_batch_problems import diabetes_network
 from benchmarks.harness import Report, Row, Say, describe_machine, reached
-from qnewton import QNewton
+from qnewton import Classical, QNewton
 from qnewton.experiments.calibrate import calibrate
 from qnewton.records import Calibration, StepRecord
 from qnewton.report.run_summary import AGREEMENT, ClockAgreement, agreement_of
@@ -94,7 +94,9 @@ def _trained(workload: str, damping: Damping, calibration: Calibration) -> Seque
 def _regression(damping: Damping, calibration: Calibration) -> Sequence[StepRecord]:
     problem = diabetes_network()
     optimizer = QNewton(
-        problem.model, damping=1e-2 if damping is None else damping, calibration=calibration
+        problem.model,
+        damping=1e-2 if damping is None else damping,
+        classical=Classical(calibration=calibration),
     )
     for _ in range(STEPS["regression"]):
         optimizer.step(problem.loss)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.harness import Report, Row, Say, describe_machine, reached
-from qnewton import QNewton
+from qnewton import Classical, QNewton, Warmup
 from qnewton.cost import nominal_calibration
 from qnewton.workloads import load_workload
 from qnewton.workloads.mlp import build_mlp
@@ -94,7 +94,11 @@ def sgd(model: nn.Module) -> torch.optim.Optimizer:
 
 
 def qnewton(model: nn.Module) -> torch.optim.Optimizer:
-    return QNewton(model, warmup=10**9, first_order_lr=RATE, calibration=nominal_calibration())
+    return QNewton(
+        model,
+        warmup=Warmup(steps=10**9, first_order_lr=RATE),
+        classical=Classical(calibration=nominal_calibration()),
+    )
 
 
 def repeat(contenders: dict[str, Callable[[], None]], steps: int) -> dict[str, float]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.problems import Problem
-from qnewton import QNewton
+from qnewton import Classical, QNewton
 from qnewton.cost import nominal_calibration
 from qnewton.operators import LinearSystem
 from qnewton.records import BlockRecord
@@ -25,7 +25,11 @@ class TimedStep:
     """
 
     def __init__(self, problem: Problem, **settings: Any) -> None:
-        settings = {"calibration": nominal_calibration(), "warmup": 0, **settings}
+        settings = {
+            "classical": Classical(calibration=nominal_calibration()),
+            "warmup": 0,
+            **settings,
+        }
         self._problem = problem
         self._optimizer = QNewton(problem.model, **settings)
         self._start = [p.detach().clone() for p in problem.model.parameters()]

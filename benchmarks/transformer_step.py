@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import Report, Row, Say, available_bytes, describe_machine, reached
-from qnewton import QNewton
+from qnewton import Limits, QNewton
 from qnewton.curvature import Curvature
 from qnewton.operators import LinearSystem, LowRankOperator
 from qnewton.solvers import solve
@@ -86,7 +86,7 @@ def _steps(workload: TextWorkload, say: Say) -> tuple[list[dict[str, float]], di
         curvature="fisher",
         blocks="layer",
         damping=DAMPING,
-        max_newton=MAX_NEWTON,
+        limits=Limits(max_newton=MAX_NEWTON),
     )
     batches, stages = workload.batches(0), []
     for step in range(STEPS):

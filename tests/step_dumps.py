@@ -27,7 +27,7 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from qnewton import QNewton
+from qnewton import Classical, QNewton
 from qnewton.cost import nominal_calibration
 from qnewton.curvature import Kind, Partition
 from qnewton.records import Attempt, BlockRecord, Estimate, StepRecord, encode
@@ -108,8 +108,8 @@ def run(case: Case) -> tuple[list[dict[str, Any]], Tensor]:
             blocks=case.blocks,
             damping=case.damping,
             policy=case.policy,
-            hardware=None if case.policy in ("classical", "classical-only") else "attosecond",
-            calibration=nominal_calibration(),
+            quantum=None if case.policy in ("classical", "classical-only") else "attosecond",
+            classical=Classical(calibration=nominal_calibration()),
         )
         for _ in range(STEPS):
             optimizer.step(lambda: cross_entropy(model(inputs), targets))

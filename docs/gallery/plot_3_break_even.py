@@ -20,7 +20,7 @@ from itertools import pairwise
 import altair as alt
 import numpy as np
 
-from qnewton import QNewton
+from qnewton import Classical, QNewton
 from qnewton.cost import (
     available_hardware,
     break_even_gate_time,
@@ -40,8 +40,8 @@ optimizer = QNewton(
     damping=1.0,
     blocks="full",
     policy="paper",
-    hardware="attosecond",
-    calibration=nominal_calibration(),
+    quantum="attosecond",
+    classical=Classical(calibration=nominal_calibration()),
 )
 optimizer.step(lambda: workload.loss(model(inputs), targets))
 block = optimizer.records[0].blocks[0]

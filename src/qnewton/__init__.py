@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qnewton.optimizer import QNewton
+    from qnewton.optimizer import Classical, Damping, Limits, QNewton, Quantum, Warmup
 
 __version__ = "0.1.0"
-__all__ = ["QNewton", "__version__"]
+__all__ = ["Classical", "Damping", "Limits", "QNewton", "Quantum", "Warmup", "__version__"]
 
 _ROOMS = (
     "cost",
@@ -26,8 +26,8 @@ _ROOMS = (
 
 def __getattr__(name: str) -> Any:
     # Loaded on first use, so that pricing a system does not wait for torch.
-    if name == "QNewton":
-        return import_module("qnewton.optimizer").QNewton
+    if name in __all__:
+        return getattr(import_module("qnewton.optimizer"), name)
     if name in _ROOMS:
         return import_module(f"qnewton.{name}")
     raise AttributeError(f"module 'qnewton' has no attribute {name!r}")

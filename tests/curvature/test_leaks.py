@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from qnewton import QNewton
+from qnewton import Classical, QNewton
 from qnewton.cost import nominal_calibration
 from qnewton.curvature import Curvature
 from qnewton.operators import LowRankOperator
@@ -67,7 +67,9 @@ def alive() -> tuple[int, int]:
 @pytest.mark.parametrize("samples", [3, 40])
 def test_steps_leave_no_tensor_and_no_graph(kind, network, samples):
     net, closure = make(network, samples)
-    optimizer = QNewton(net, curvature=kind, damping=10.0, calibration=nominal_calibration())
+    optimizer = QNewton(
+        net, curvature=kind, damping=10.0, classical=Classical(calibration=nominal_calibration())
+    )
     for _ in range(3):
         optimizer.step(closure)
     gc.collect()

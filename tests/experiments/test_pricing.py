@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from qnewton import QNewton
+from qnewton import Classical, QNewton
 from qnewton.cost import load_hardware, nominal_calibration, paper_quote
 from qnewton.experiments.pricing import price_under
 from qnewton.records import Decision, QuantumHardware, StepRecord
 from qnewton.scheduler.policy import decide
 
 CALIBRATION = nominal_calibration()
+CLASSICAL = Classical(calibration=CALIBRATION)
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +26,7 @@ def recorded() -> tuple[list[StepRecord], QuantumHardware]:
     inputs = torch.randn(50, 6, generator=generator)
     targets = torch.randint(0, 4, (50,), generator=generator)
     hardware = load_hardware("attosecond")
-    optimizer = QNewton(
-        model, damping=1.0, blocks="full", hardware=hardware, calibration=CALIBRATION
-    )
+    optimizer = QNewton(model, damping=1.0, blocks="full", quantum=hardware, classical=CLASSICAL)
     for _ in range(3):
         optimizer.step(lambda: nn.functional.cross_entropy(model(inputs), targets))
     return list(optimizer.records), hardware

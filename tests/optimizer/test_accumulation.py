@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
-from qnewton import QNewton
+from qnewton import Classical, QNewton
 from qnewton.cost import nominal_calibration
 
 DTYPES = [torch.float32, torch.float64]
@@ -20,7 +20,7 @@ EVEN, UNEVEN = [12, 12, 12], [6, 18, 12]
 
 
 def build(params: Any, **settings: Any) -> QNewton:
-    return QNewton(params, calibration=nominal_calibration(), **settings)
+    return QNewton(params, classical=Classical(calibration=nominal_calibration()), **settings)
 
 
 def make(dtype: torch.dtype = torch.float64) -> nn.Module:

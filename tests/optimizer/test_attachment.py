@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qnewton import QNewton
+from qnewton import Classical, QNewton
 from qnewton.cost import nominal_calibration
 
-CALIBRATION = nominal_calibration()
+CLASSICAL = Classical(calibration=nominal_calibration())
 
 
 class Classifier(nn.Module):
@@ -47,7 +47,7 @@ def closure_of(model: Classifier, x: Tensor, labels: Tensor) -> Callable[[], Ten
 
 
 def build(model: nn.Module, **settings: Any) -> QNewton:
-    return QNewton(model, blocks="full", calibration=CALIBRATION, **settings)
+    return QNewton(model, blocks="full", classical=CLASSICAL, **settings)
 
 
 def flat(model: nn.Module) -> Tensor:

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from qnewton import QNewton
+from qnewton import Classical, Damping, QNewton
 from qnewton.cost import nominal_calibration
 from qnewton.curvature import Kind
 
-CALIBRATION = nominal_calibration()
+CLASSICAL = Classical(calibration=nominal_calibration())
 
 
 def make_problem(samples: int = 20):
@@ -55,7 +55,7 @@ def test_a_step_solves_the_damped_system(kind, samples) -> None:
     g = torch.cat([d.flatten() for d in torch.autograd.grad(loss, list(model.parameters()))])
     matrix = oracle(kind, model, x, y) + 0.1 * torch.eye(len(g), dtype=torch.float64)
     expected = flat(model) - torch.linalg.solve(matrix, g)
-    optimizer = QNewton(model, curvature=kind, damping=0.1, blocks="full", calibration=CALIBRATION)
+    optimizer = QNewton(model, curvature=kind, damping=0.1, blocks="full", classical=CLASSICAL)
     optimizer.step(lambda: cross_entropy(model(x), y))
     # Both solve the same float64 system of condition below 1,000.
     assert torch.allclose(flat(model), expected, rtol=0, atol=1e-9)
@@ -73,14 +73,14 @@ def test_a_step_solves_the_damped_system(kind, samples) -> None:
     [
         {"blocks": "layer"},
         {"damping": 1.0, "blocks": "tensor", "prune": 3},
-        {"blocks": "full", "damping": 0.5, "damping_scale": "max-abs", "prune": 0.9},
-        {"damping": 1.0, "policy": "paper", "hardware": "attosecond"},
+        {"blocks": "full", "damping": Damping(0.5, scale="max-abs"), "prune": 0.9},
+        {"damping": 1.0, "policy": "paper", "quantum": "attosecond"},
         {"warmup": 2},
     ],
 )
 def test_training_lowers_the_loss_whatever_the_settings(kind, settings) -> None:
     model, x, y = make_problem()
-    chosen: dict[str, Any] = {"calibration": CALIBRATION, **settings}
+    chosen: dict[str, Any] = {"classical": CLASSICAL, **settings}
     optimizer = QNewton(model, curvature=kind, **chosen)
     losses = [float(optimizer.step(lambda: cross_entropy(model(x), y))) for _ in range(12)]
     assert losses[-1] < losses[0]
@@ -91,7 +91,7 @@ def test_training_lowers_the_loss_whatever_the_settings(kind, settings) -> None:
 @pytest.mark.parametrize("kind", ["ggn", "fisher"])
 def test_a_curvature_that_is_not_finite_skips_the_step(kind) -> None:
     model, x, y = make_problem()
-    optimizer = QNewton(model, curvature=kind, calibration=CALIBRATION)
+    optimizer = QNewton(model, curvature=kind, classical=CLASSICAL)
     before = flat(model)
     x[0] = float("inf")
     optimizer.step(lambda: cross_entropy(model(x).nan_to_num(), y))

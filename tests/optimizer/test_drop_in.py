@@ -11,10 +11,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from qnewton import QNewton
+from qnewton import Classical, Damping, QNewton
 from qnewton.cost import nominal_calibration
 
-CALIBRATION = nominal_calibration()
+CLASSICAL = Classical(calibration=nominal_calibration())
 
 
 class Problem:
@@ -33,7 +33,7 @@ class Problem:
 
 
 def build(params: Any, **settings: Any) -> QNewton:
-    return QNewton(params, calibration=CALIBRATION, **settings)
+    return QNewton(params, classical=CLASSICAL, **settings)
 
 
 def close(found: Tensor, expected: Tensor) -> bool:
@@ -41,12 +41,13 @@ def close(found: Tensor, expected: Tensor) -> bool:
     return torch.allclose(found, expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("settings", [{}, {"prune": 6}, {"damping_scale": "max-abs"}])
+@pytest.mark.parametrize("settings", [{}, {"prune": 6}, {"damping": Damping(3.0, scale="max-abs")}])
 @pytest.mark.parametrize("warmup", [0, 1])
 def test_maximizing_is_minimizing_the_negative(settings: dict[str, Any], warmup: int) -> None:
     up, down = Problem(), Problem()
-    climber = build(up.net, maximize=True, damping=3.0, warmup=warmup, **settings)
-    descender = build(down.net, damping=3.0, warmup=warmup, **settings)
+    chosen = {"damping": 3.0, "warmup": warmup} | settings
+    climber = build(up.net, maximize=True, **chosen)
+    descender = build(down.net, **chosen)
     for _ in range(2):
         climber.step(up.loss)
         descender.step(lambda: -down.loss())

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from qnewton import QNewton
+from qnewton import Limits, QNewton, Quantum
 
 
 def problem(prune: int | None = None, **settings) -> tuple[QNewton, nn.Module]:
@@ -23,7 +23,7 @@ def closure_of(net: nn.Module):
 
 
 def test_the_products_of_one_step_price_the_next():
-    optimizer, net = problem(max_dense=0)
+    optimizer, net = problem(limits=Limits(max_dense=0))
     closure = closure_of(net)
     for _ in range(3):
         optimizer.step(closure)
@@ -57,7 +57,7 @@ def test_a_resumed_optimizer_decides_from_the_same_facts():
 
 @pytest.mark.parametrize("policy", ["classical", "quantum-only", "paper"])
 def test_a_survey_is_used_again_until_it_is_old(policy: str):
-    optimizer, net = problem(policy=policy, hardware="attosecond", survey_every=3)
+    optimizer, net = problem(policy=policy, quantum=Quantum("attosecond", survey_every=3))
     for _ in range(5):
         optimizer.step(closure_of(net))
     facts = [record.blocks[0].facts for record in optimizer.records]
@@ -83,7 +83,7 @@ def test_a_survey_is_used_again_until_it_is_old(policy: str):
 
 def test_survey_every_is_at_least_one():
     with pytest.raises(ValueError, match="survey_every is 0; it must be at least 1"):
-        problem(survey_every=0)
+        problem(quantum=Quantum(survey_every=0))
 
 
 def test_a_hard_pruned_block_is_held_by_its_entries():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from qnewton import QNewton
+from qnewton import Classical, QNewton
 from qnewton.cost import nominal_calibration
 
 STEPS = 4
@@ -31,7 +31,7 @@ def make_data() -> TensorDataset:
 
 
 def build(params: Any, **settings: Any) -> QNewton:
-    return QNewton(params, calibration=nominal_calibration(), **settings)
+    return QNewton(params, classical=Classical(calibration=nominal_calibration()), **settings)
 
 
 def flat(model: nn.Module) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from qnewton import QNewton
+from qnewton import Limits, QNewton, Warmup
 
 
 def setting(seed=0) -> tuple[Any, Any]:
@@ -25,7 +25,7 @@ def newton(model, **options):
 
 def test_larger_blocks_take_the_gradient_and_are_listed():
     model, closure = setting()
-    optimizer = newton(model, max_newton=100, first_order_lr=0.25)
+    optimizer = newton(model, limits=Limits(max_newton=100), warmup=Warmup(first_order_lr=0.25))
     assert [(b.name, b.newton) for b in optimizer.plan] == [
         ("0", True),
         ("1", True),
@@ -68,7 +68,7 @@ def test_blocks_are_solved_as_if_their_entries_had_been_formed():
 
 def test_a_surveyed_block_keeps_its_factor_and_is_quoted_on_both_machines():
     model, closure = setting()
-    optimizer = newton(model, hardware="attosecond")
+    optimizer = newton(model, quantum="attosecond")
     optimizer.step(closure)
     for block in optimizer.records[-1].blocks:
         assert block.facts.representation == "low-rank"
@@ -84,14 +84,16 @@ def test_a_surveyed_block_keeps_its_factor_and_is_quoted_on_both_machines():
 def test_a_limit_and_a_damping_that_sets_itself_exclude_each_other():
     model, _ = setting()
     with pytest.raises(ValueError, match="max_newton is 100 with damping='auto'"):
-        QNewton(model, curvature="fisher", blocks="layer", max_newton=100)
+        QNewton(model, curvature="fisher", blocks="layer", limits=Limits(max_newton=100))
     with pytest.raises(ValueError, match="max_newton is 0"):
-        newton(model, max_newton=0)
+        newton(model, limits=Limits(max_newton=0))
 
 
 def test_maximizing_climbs_in_larger_blocks_too():
     model, closure = setting()
-    optimizer = newton(model, max_newton=100, first_order_lr=0.25, maximize=True)
+    optimizer = newton(
+        model, limits=Limits(max_newton=100), warmup=Warmup(first_order_lr=0.25), maximize=True
+    )
     before = model[3].weight.detach().clone()
     optimizer.step(closure)
     moved = model[3].weight.detach() - before

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
-from qnewton import QNewton
+from qnewton import Limits, QNewton, Warmup
 from qnewton.curvature import Kind, Partition
 from qnewton.operators import DenseOperator
 from qnewton.optimizer.movable import PrincipalOperator, scaled_operator
@@ -117,7 +117,7 @@ def test_first_order_steps_hold_still_where_lr_is_zero() -> None:
     a = nn.Parameter(torch.tensor([2.0], dtype=F64))
     b = nn.Parameter(torch.tensor([2.0], dtype=F64))
     groups = [{"params": [a], "lr": 0.0}, {"params": [b]}]
-    optimizer = QNewton(groups, warmup=2, first_order_lr=0.1)
+    optimizer = QNewton(groups, warmup=Warmup(steps=2, first_order_lr=0.1))
     optimizer.step(lambda: (a**2 + b**2).sum())
     assert (a.item(), b.item()) == (2.0, pytest.approx(1.6))
     with pytest.warns(UserWarning, match="without a closure"):
@@ -130,7 +130,7 @@ def test_blocks_without_a_system_hold_still_where_lr_is_zero() -> None:
     small = nn.Parameter(torch.ones(2, dtype=F64))
     large = nn.Parameter(torch.ones(5, dtype=F64))
     groups = [{"params": [small]}, {"params": [large], "lr": 0.0}]
-    optimizer = QNewton(groups, damping=1.0, max_newton=3)
+    optimizer = QNewton(groups, damping=1.0, limits=Limits(max_newton=3))
     optimizer.step(lambda: small.square().sum() + large.square().sum())
     assert torch.equal(large, torch.ones(5, dtype=F64))
     assert small[0].item() < 1.0

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from qnewton import QNewton
+from qnewton import QNewton, Quantum
 from qnewton.cost import load_hardware, nominal_calibration
 from qnewton.operators import DenseOperator, LinearSystem
 from qnewton.optimizer import blocks
@@ -28,10 +28,8 @@ def trained(readout=None, epsilon=1e-6, steps=3, seed=0):
         model,
         damping=1.0,
         policy="quantum-only",
-        hardware="attosecond",
+        quantum=Quantum("attosecond", epsilon=epsilon, readout=readout),
         blocks="layer",
-        epsilon=epsilon,
-        readout=readout,
         seed=seed,
     )
     for _ in range(steps):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from qnewton import QNewton
+from qnewton import Classical, Damping, Limits, QNewton, Warmup
 from qnewton.cost import nominal_calibration
 from qnewton.cost.krylov import A_TRY
 from qnewton.optimizer.representation import bytes_text
@@ -27,7 +27,7 @@ def closure_of(net: nn.Module):
 
 
 def test_the_plan_lists_every_block_from_shapes_alone():
-    optimizer = QNewton(wide_net(), blocks="layer", max_dense=100)
+    optimizer = QNewton(wide_net(), blocks="layer", limits=Limits(max_dense=100))
     assert [(p.name, p.n, p.formed, p.dense_bytes) for p in optimizer.plan] == [
         ("0", 280, False, 4 * 280**2),
         ("2", 41, True, 4 * 41**2),
@@ -38,7 +38,7 @@ def test_the_plan_lists_every_block_from_shapes_alone():
 def test_a_block_solved_by_products_takes_the_same_step(curvature):
     formed, free = wide_net(), wide_net()
     for net, limit in ((formed, 20_000), (free, 0)):
-        optimizer = QNewton(net, curvature=curvature, damping=1.0, max_dense=limit)
+        optimizer = QNewton(net, curvature=curvature, damping=1.0, limits=Limits(max_dense=limit))
         optimizer.step(closure_of(net))
         solvers = {block.solver for block in optimizer.records[-1].blocks}
         # A factor is solved as it is, whatever may be formed.
@@ -56,7 +56,9 @@ def test_a_block_that_products_cannot_solve_descends_and_says_so():
     def closure():
         return saddle[0] ** 2 - 2 * saddle[1] ** 2 + 5 * (bowl - 1).square().sum()
 
-    optimizer = QNewton([saddle, bowl], damping=0.0, max_dense=1, first_order_lr=0.1)
+    optimizer = QNewton(
+        [saddle, bowl], damping=0.0, limits=Limits(max_dense=1), warmup=Warmup(first_order_lr=0.1)
+    )
     optimizer.step(closure)
     first, second = optimizer.records[-1].blocks
     assert first.first_order is not None
@@ -71,7 +73,7 @@ def test_a_block_that_products_cannot_solve_descends_and_says_so():
     ("settings", "says"),
     [
         ({"prune": 3}, "prune=3 needs its entries"),
-        ({"damping": 1.0, "damping_scale": "max-abs"}, "damping_scale='max-abs' needs its entries"),
+        ({"damping": Damping(1.0, scale="max-abs")}, "damping_scale='max-abs' needs its entries"),
         ({"policy": "classical-only"}, "policy='classical-only' needs its entries"),
     ],
 )
@@ -106,7 +108,9 @@ def test_sizes_in_words():
     assert [bytes_text(n) for n in (0, 999, 1000, 10**18)] == ["0 B", "999 B", "1 kB", "1e+03 PB"]
 
 
-@pytest.mark.parametrize("treated", [{"prune": 0.9}, {"damping_scale": "max-abs"}])
+@pytest.mark.parametrize(
+    "treated", [{"prune": 0.9, "damping": 1.0}, {"damping": Damping(1.0, scale="max-abs")}]
+)
 def test_a_block_that_has_to_be_formed_gets_tries_and_learns_from_them_too(treated):
     net = wide_net()
     # Slow factorisations, so that a try of CG can afford some products.
@@ -118,7 +122,7 @@ def test_a_block_that_has_to_be_formed_gets_tries_and_learns_from_them_too(treat
         for fit in slow.fits
     )
     optimizer = QNewton(
-        net, curvature="ggn", damping=1.0, calibration=replace(slow, fits=fits), **treated
+        net, curvature="ggn", classical=Classical(calibration=replace(slow, fits=fits)), **treated
     )
     closure = closure_of(net)
     optimizer.step(closure)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from qnewton import QNewton
+from qnewton import Damping, Limits, QNewton, Warmup
 from qnewton.curvature import systems
 from qnewton.operators import DenseOperator, LinearSystem
 from qnewton.optimizer.rescale import Share, factor_between_blocks, joint_factors
@@ -93,8 +93,8 @@ def test_factors_that_are_not_finite_skip_the_step():
     "options",
     [
         {},
-        {"damping": 0.02, "damping_scale": "max-abs"},
-        {"policy": "hybrid", "hardware": "attosecond"},
+        {"damping": Damping(0.02, scale="max-abs")},
+        {"policy": "hybrid", "quantum": "attosecond"},
     ],
     ids=["as it comes", "relative", "hybrid"],
 )
@@ -126,7 +126,9 @@ def test_one_block_is_left_as_it_is():
 
 def test_layers_above_max_newton_step_beside_the_rescaled_ones():
     model = setting()
-    optimizer = newton(model, rescale=True, max_newton=60, first_order_lr=0.25)
+    optimizer = newton(
+        model, rescale=True, limits=Limits(max_newton=60), warmup=Warmup(first_order_lr=0.25)
+    )
     before = model[2].weight.detach().clone()
     optimizer.step(loss_of(model))
     torch.testing.assert_close(model[2].weight.detach(), before - 0.25 * model[2].weight.grad)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from qnewton import QNewton
+from qnewton import Damping, Limits, QNewton, Warmup
 from qnewton.curvature import Kind, Partition
 
 
@@ -20,12 +20,12 @@ from qnewton.curvature import Kind, Partition
         {},
         {"damping": 0.0},
         {"blocks": "full"},
-        {"max_dense": 0},
+        {"limits": Limits(max_dense=0)},
         {"warmup": 2},
         {"prune": 1, "damping": 0.1},
-        {"damping": 0.1, "damping_scale": "max-abs"},
-        {"policy": "hybrid", "hardware": "attosecond"},
-        {"policy": "paper", "hardware": "attosecond", "damping": 1e-3},
+        {"damping": Damping(0.1, scale="max-abs")},
+        {"policy": "hybrid", "quantum": "attosecond"},
+        {"policy": "paper", "quantum": "attosecond", "damping": 1e-3},
     ],
     ids=str,
 )
@@ -72,7 +72,11 @@ def test_a_scalar_beside_other_parameters(
 ) -> None:
     model, x, y = problem()
     optimizer = QNewton(
-        model, curvature=kind, blocks=blocks, damping=damping, warmup=warmup, first_order_lr=0.02
+        model,
+        curvature=kind,
+        blocks=blocks,
+        damping=damping,
+        warmup=Warmup(steps=warmup, first_order_lr=0.02),
     )
     for _ in range(4):
         optimizer.step(lambda: mse_loss(model(x), y))
@@ -107,7 +111,7 @@ class WithLoss(nn.Module):
 def test_a_scalar_in_an_attached_model(damping: Any, warmup: int) -> None:
     model, x, y = problem()
     whole = WithLoss(model, y)
-    optimizer = QNewton(whole, damping=damping, warmup=warmup, first_order_lr=0.02)
+    optimizer = QNewton(whole, damping=damping, warmup=Warmup(steps=warmup, first_order_lr=0.02))
     handle = optimizer.attach(whole, lambda output: output["loss"])
     for _ in range(4):
         optimizer.zero_grad()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from qnewton import QNewton
+from qnewton import Damping, QNewton
 from qnewton.workloads import load_workload
 
 
@@ -240,6 +240,6 @@ def test_the_larger_indefinite_block_takes_the_gauss_newton_matrix() -> None:
 def test_what_cannot_be_is_refused() -> None:
     net = nn.Linear(2, 1)
     with pytest.raises(ValueError, match="damping_scale='max-abs' scales a damping"):
-        QNewton(net, damping="auto", damping_scale="max-abs")
+        QNewton(net, damping=Damping("auto", scale="max-abs"))
     with pytest.raises(ValueError, match="must be finite and 0 or more, or 'auto'"):
         QNewton(net, damping="often")  # pyright: ignore[reportArgumentType]

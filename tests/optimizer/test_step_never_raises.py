@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from qnewton import QNewton
+from qnewton import Limits, QNewton
 from qnewton.curvature import Kind, Partition
 from qnewton.operators import LinearSystem
 from qnewton.records import Facts
@@ -214,7 +214,7 @@ def test_a_step_by_the_sizes_of_eigenvalues_is_priced_by_them() -> None:
 @pytest.mark.parametrize("damping", ["auto", 0.0])
 def test_a_curvature_of_zeros_has_no_quantum_price(policy: str, damping: Any) -> None:
     w = nn.Parameter(torch.tensor([1.0, 2.0], dtype=torch.float64))
-    optimizer = QNewton([w], policy=policy, hardware="attosecond", damping=damping)
+    optimizer = QNewton([w], policy=policy, quantum="attosecond", damping=damping)
     for _ in range(2):
         optimizer.step(lambda: 0.0 * w.square().sum() + 1.0)
     assert w.tolist() == [1.0, 2.0]
@@ -227,7 +227,7 @@ def test_a_fisher_that_is_only_multiplied_with(blocks: Partition, scale: float) 
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     inputs, targets = torch.randn(8, 3) * scale, torch.randn(8, 2)
-    optimizer = QNewton(net, curvature="fisher", blocks=blocks, max_dense=0)
+    optimizer = QNewton(net, curvature="fisher", blocks=blocks, limits=Limits(max_dense=0))
     before = float(mse_loss(net(inputs), targets).detach())
     for _ in range(5):
         optimizer.step(lambda: mse_loss(net(inputs), targets))
@@ -239,7 +239,9 @@ def test_a_damping_never_leaves_the_range_of_the_dtype(kind: Kind) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
     inputs, targets = torch.randn(8, 3) * 1e19, torch.randn(8, 2)
-    optimizer = QNewton(net, curvature=kind, blocks="layer", max_dense=0, maximize=True)
+    optimizer = QNewton(
+        net, curvature=kind, blocks="layer", limits=Limits(max_dense=0), maximize=True
+    )
     for _ in range(8):
         optimizer.step(lambda: mse_loss(net(inputs), targets))
     for record in optimizer.records:

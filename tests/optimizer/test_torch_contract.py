@@ -22,10 +22,10 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from qnewton import QNewton
+from qnewton import Classical, Damping, QNewton, Warmup
 from qnewton.cost import nominal_calibration
 
-CALIBRATION = nominal_calibration()
+CLASSICAL = Classical(calibration=nominal_calibration())
 
 INAPPLICABLE = {
     "test_optim_infos_do_not_specify_global_cliquey_kwargs": "checks PyTorch's list of optimizers",
@@ -59,10 +59,10 @@ SETTINGS: dict[str, Callable[[], dict[str, Any]]] = {
     "lr": lambda: {"lr": 0.5},
     "tensor lr": lambda: {"lr": torch.tensor(0.5)},
     "maximize": lambda: {"maximize": True, "damping": 100.0},
-    "relative damping": lambda: {"damping": 0.5, "damping_scale": "max-abs"},
+    "relative damping": lambda: {"damping": Damping(0.5, scale="max-abs")},
     "prune": lambda: {"prune": 3, "damping": 100.0},
     "full": lambda: {"blocks": "full"},
-    "warmup": lambda: {"warmup": 2, "first_order_lr": 0.01},
+    "warmup": lambda: {"warmup": Warmup(steps=2, first_order_lr=0.01)},
 }
 
 each_setting = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
@@ -71,7 +71,7 @@ each_setting = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTIN
 def build(
     params: Any, settings: Callable[[], dict[str, Any]] | None = None, **more: Any
 ) -> QNewton:
-    return QNewton(params, calibration=CALIBRATION, **((settings() if settings else {}) | more))
+    return QNewton(params, classical=CLASSICAL, **((settings() if settings else {}) | more))
 
 
 class Affine:
@@ -200,7 +200,7 @@ def test_param_groups_lr(settings: Any) -> None:
     own = {"lr": 0.5, "first_order_lr": 0.01} | settings()
     blocks = {"blocks": own.pop("blocks")} if "blocks" in own else {}
     warmup = {"warmup": own.pop("warmup")} if "warmup" in own else {}
-    shared = {name: own[name] for name in ("damping", "damping_scale", "prune") if name in own}
+    shared = {name: own[name] for name in ("damping", "prune") if name in own}
     shared |= {"maximize": own.get("maximize", False)}
     optimizer = build(
         [{"params": problem.parameters, **own}, {"params": [other], **rates}],

@@ -13,7 +13,7 @@ SCALES = {
 SETTINGS = {
     "auto": {},
     "fixed": {"damping": 0.0},
-    "paper policy": {"damping": 0.0, "policy": "paper", "hardware": "attosecond"},
+    "paper policy": {"damping": 0.0, "policy": "paper", "quantum": "attosecond"},
     "exact Hessian": {"damping": "auto", "curvature": "hessian"},
 }
 

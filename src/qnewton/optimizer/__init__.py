@@ -3,12 +3,17 @@
 from qnewton.optimizer.attachment import Attachment
 from qnewton.optimizer.hooks import StageHook
 from qnewton.optimizer.machine import default_calibration, describe_machine
+from qnewton.optimizer.options import Classical, Damping, Limits, Quantum
 from qnewton.optimizer.qnewton import QNewton
 from qnewton.optimizer.warmup import Warmup
 
 __all__ = [
     "Attachment",
+    "Classical",
+    "Damping",
+    "Limits",
     "QNewton",
+    "Quantum",
     "StageHook",
     "Warmup",
     "default_calibration",

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
+from qnewton.optimizer.options import Damping
 from qnewton.optimizer.refusals import HALF_PRECISION, refuse_sharded
 from qnewton.optimizer.settings import GROUP_SETTINGS, check_settings
 
@@ -30,6 +31,10 @@ class ContractOptimizer(Optimizer):
         Raises:
             ValueError: If a setting is outside its limits, or the parameters are sharded.
         """
+        if isinstance(param_group.get("damping"), Damping):
+            damping = param_group["damping"]
+            apart = {"damping": damping.strength, "damping_scale": damping.scale}
+            param_group = param_group | apart
         super().add_param_group(param_group)
         self._counters_are_shared = False
         try:

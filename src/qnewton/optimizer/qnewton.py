@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from qnewton.cost import DEFAULT_AUDIT, Audit, load_hardware
+from qnewton.cost import DEFAULT_AUDIT
 from qnewton.curvature import (
     USUAL_PRODUCTS,
     Block,
@@ -37,20 +37,21 @@ from qnewton.optimizer.hooks import SolutionHook, StageHook, StepHooks
 from qnewton.optimizer.lightning import is_lightning_module, watch_training_step
 from qnewton.optimizer.machine import default_calibration
 from qnewton.optimizer.newton import NOTHING_FOUND, NewtonUpdate, newton_update
+from qnewton.optimizer.old_keywords import Options, OtherKeywords, with_old_keywords
+from qnewton.optimizer.options import Classical, Damping, Limits, Quantum
 from qnewton.optimizer.refusals import refuse_half_precision
 from qnewton.optimizer.replicas import Replicas
 from qnewton.optimizer.representation import DENSE_LIMIT, BlockPlan
 from qnewton.optimizer.rescale import check_rescaling
-from qnewton.optimizer.settings import DampingScale, DeclinedFlags, decline_flags, one_sign
+from qnewton.optimizer.settings import one_sign
 from qnewton.optimizer.step_loss import evaluate_step
 from qnewton.optimizer.trainable import TrainableCurvature
 from qnewton.optimizer.trial import TrialLoss
 from qnewton.optimizer.update import NOT_APPLIED, Gradients, apply_update, descend
 from qnewton.optimizer.warmup import Warmup
-from qnewton.records import Calibration, QuantumHardware, StepRecord
+from qnewton.records import QuantumHardware, StepRecord
 from qnewton.scheduler.policy import needs_survey
 from qnewton.scheduler.portfolio import Market
-from qnewton.solvers.quantum import Readout
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -90,40 +91,17 @@ class QNewton(ContractOptimizer):
             loss for the same parameters; a step that no length makes descend changes nothing.
             Where the curvature is indefinite the step comes from the Gauss-Newton matrix of the
             same evaluation, from the eigenvalues' sizes, or from a larger λ; each step's
-            ``damping`` record says which and why.
-        damping_scale: ``absolute``, or ``max-abs`` for λ = damping · max\|H\|.
+            ``damping`` record says which and why. A :class:`Damping` carries a scale, too.
         prune: ``None``; an int d keeps at most d entries a row; a float p in (0, 1) chooses d so
             that no row loses more than a share 1-p of its mass to the cap.
         policy: ``classical``, ``paper``, ``hybrid``, ``classical-only`` or ``quantum-only``.
-        hardware: A quantum machine: profile name, path or record; ``None`` for no quantum
-            quotes. The quantum policies need one.
+        quantum: A :class:`Quantum`, or its machine alone: profile name, path or record; ``None``
+            for no quantum quotes. The quantum policies need one.
+        classical: The calibration of the classical machine, and its solvers' tolerance.
+        limits: The largest blocks that are formed, and that get a system; :attr:`plan` lists them.
         warmup: First-order steps before the first Newton step, or ``auto``, ``paper``, or a
-            :class:`Warmup`.
-        first_order_lr: Learning rate of first-order steps, of groups whose ``lr`` is not 0.
-        calibration: This machine's classical constants; by default those that ``qnewton
-            calibrate`` stored, else nominal ones, labelled so.
-        epsilon: Error tolerance at which the quantum solver is priced and emulated.
-        readout: How the quantum solver's state is measured, with how many shots or to what
-            tolerance; ``None`` for the ideal read-out. Each step draws new outcomes.
-        audit: What the quantum solver's audited price assumes under policy ``hybrid``; ``None``
-            for the defaults of :class:`~qnewton.cost.Audit`.
-        n_qpus: QPUs that under policy ``hybrid`` share a step's blocks with the classical machine,
-            all at work at the same time, so that the step ends soonest by the prices.
-        tolerance: Relative residual the classical solvers have to reach; by default 1e-6. With
-            ``damping="auto"`` it is the most that is asked, by default 0.1, and falls with √‖g‖:
-            far from a minimum a rough direction is worth as much (Eisenstat and Walker 1996).
+            :class:`Warmup`, which also has the rate of first-order steps.
         seed: Seeds the survey's random starts.
-        survey_every: Newton steps from one measurement of κ, d and the norms to the next, where a
-            quantum price needs them; steps between are priced with what the last one found.
-        max_dense: Rows of the largest block that is formed as a matrix; by default 20,000, which
-            are 1.6 GB in float32, and 2,048 where only the classical policy with
-            ``damping="auto"`` reads it. Larger ones are only multiplied with and solved by
-            conjugate gradients; where those fail the block takes the direction -g, and the step's
-            record says so.
-            :attr:`plan` lists the blocks.
-        max_newton: Unknowns of the largest block that gets a system; larger ones take -g of
-            length ``first_order_lr`` in every Newton step, and :attr:`plan` lists them. ``None``
-            for no limit. Needs a damping that is a number.
         rescale: Put the blocks' directions together by the Fisher matrix between them, a factor a
             block: layers that lower the same losses would else lower them several times over, and
             the step overshoot. One product a block. Needs ``curvature="fisher"``, one process,
@@ -137,8 +115,9 @@ class QNewton(ContractOptimizer):
         process_group: Processes that train the same model on equal shares of the batch, and
             whose gradients and curvature are averaged; by default all of them, once
             ``torch.distributed`` is initialized.
-        flags: ``foreach``, ``fused``, ``capturable`` and ``differentiable`` are known from
-            PyTorch's optimizers and declined.
+        others: ``foreach``, ``fused``, ``capturable`` and ``differentiable`` are known from
+            PyTorch's optimizers and declined. Keywords of release 0.1 that have moved into a value
+            (``hardware``, ``calibration``, ``max_dense``, …) still work, with a warning.
 
     Raises:
         ValueError: If a setting is outside its limits, blocks span groups of different
@@ -186,42 +165,36 @@ class QNewton(ContractOptimizer):
         *,
         curvature: Kind = "hessian",
         blocks: Partition | None = None,
-        damping: float | Literal["auto"] = "auto",
-        damping_scale: DampingScale = "absolute",
+        damping: float | Literal["auto"] | Damping = "auto",
         prune: int | float | None = None,
         policy: str = "classical",
-        hardware: QuantumHardware | str | PathLike[str] | None = None,
-        warmup: "int | str | Warmup" = 0,
-        first_order_lr: float = 0.1,
-        calibration: Calibration | None = None,
-        epsilon: float = 1e-12,
-        readout: Readout | None = None,
-        audit: Audit | None = None,
-        n_qpus: int = 1,
-        tolerance: float | None = None,
-        seed: int = 0,
-        survey_every: int = 1,
-        max_dense: int | None = None,
-        max_newton: int | None = None,
+        quantum: Quantum | QuantumHardware | str | PathLike[str] | None = None,
+        classical: Classical = Classical(),
+        limits: Limits = Limits(),
+        warmup: int | str | Warmup = 0,
         rescale: bool = False,
+        seed: int = 0,
         maximize: bool = False,
         print_every: int = 0,
         model: nn.Module | None = None,
         process_group: "ProcessGroup | None" = None,
-        **flags: Unpack[DeclinedFlags],
+        **others: Unpack[OtherKeywords],
     ) -> None:
-        decline_flags(flags)
-        automatic = damping == "auto"
-        if max_newton is not None and (automatic or max_newton < 1):
+        options = Options(
+            Damping.of(damping), Quantum.of(quantum), classical, limits, Warmup.of(warmup)
+        )
+        options = with_old_keywords(options, others)
+        quantum, classical, limits = options.quantum, options.classical, options.limits
+        strength, automatic = options.damping.strength, options.damping.is_automatic
+        if limits.max_newton is not None and automatic:
             raise ValueError(
-                f"max_newton is {max_newton} with damping={damping!r}; it must be at least 1, and "
-                "needs a damping that is a number, since 'auto' judges all parameters together"
+                f"max_newton is {limits.max_newton} with damping={strength!r}; it needs a damping "
+                "that is a number, since 'auto' judges all parameters together"
             )
         if rescale:
-            check_rescaling(curvature, damping)
+            check_rescaling(curvature, strength)
         self.rescale = rescale
-        if tolerance is None:
-            tolerance = _AUTO_TOLERANCE if automatic else _TOLERANCE
+        max_dense = limits.max_dense
         if max_dense is None:
             by_products = automatic and policy == "classical" and prune is None
             max_dense = _AUTO_DENSE if by_products else DENSE_LIMIT
@@ -232,34 +205,25 @@ class QNewton(ContractOptimizer):
             together = automatic and not _treated_apart(params)
         if blocks is None:
             blocks = "full" if together else "tensor" if module is None else "layer"
-        for name, value in (("epsilon", epsilon), ("tolerance", tolerance)):
-            if not 0 < value < 1:
-                raise ValueError(f"{name} is {value}; it must lie between 0 and 1")
-        if hardware is not None and not isinstance(hardware, QuantumHardware):
-            hardware = load_hardware(hardware)
-        needs_survey(policy, hardware)  # raises on an unknown policy, or one without its machine
+        needs_survey(policy, quantum.machine)  # raises on an unknown policy, or without its machine
         self.policy = policy
-        self.warmup = Warmup.of(warmup)
+        self.warmup = options.warmup
         self.seed = seed
-        if survey_every < 1:
-            raise ValueError(f"survey_every is {survey_every}; it must be at least 1")
-        self.survey_every = survey_every
-        if n_qpus < 1:
-            raise ValueError(f"n_qpus is {n_qpus}; it must be at least 1")
+        self.survey_every = quantum.survey_every
         if print_every < 0:
             raise ValueError(
                 f"print_every is {print_every}; it must be 0, to print nothing, or more"
             )
         self.print_every = print_every
         self.market = Market(
-            calibration=calibration or default_calibration(),
-            hardware=hardware,
-            epsilon=epsilon,
-            tolerance=tolerance,
+            calibration=classical.calibration or default_calibration(),
+            hardware=quantum.machine,
+            epsilon=quantum.epsilon,
+            tolerance=classical.tolerance or (_AUTO_TOLERANCE if automatic else _TOLERANCE),
             dtype="float32",
-            readout=readout,
-            audit=(audit or DEFAULT_AUDIT) if policy == "hybrid" else None,
-            n_qpus=n_qpus,
+            readout=quantum.readout,
+            audit=(quantum.audit or DEFAULT_AUDIT) if policy == "hybrid" else None,
+            n_qpus=quantum.n_qpus,
         )
         self.records: deque[StepRecord] = deque(maxlen=RECORDS_KEPT)
         self._trainable = TrainableCurvature(
@@ -269,17 +233,17 @@ class QNewton(ContractOptimizer):
             max_dense,
             policy,
             convex_too=automatic,
-            max_newton=max_newton,
+            max_newton=limits.max_newton,
         )
         self.max_dense = max_dense
         self._process_group = process_group
         self._begin_without_hooks()
         defaults: dict[str, Any] = {
             "lr": lr,
-            "damping": damping,
-            "damping_scale": damping_scale,
+            "damping": strength,
+            "damping_scale": options.damping.scale,
             "prune": prune,
-            "first_order_lr": first_order_lr,
+            "first_order_lr": options.warmup.first_order_lr,
             "maximize": maximize,
         }
         super().__init__(params.parameters() if isinstance(params, nn.Module) else params, defaults)

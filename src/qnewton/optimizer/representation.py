@@ -36,9 +36,6 @@ class BlockPlan:
 def plan_blocks(blocks: Sequence[Block], max_dense: int) -> tuple[BlockPlan, ...]:
     """Return how each block is represented: dense up to ``max_dense`` rows, by products above.
 
-    Raises:
-        ValueError: If ``max_dense`` is negative.
-
     Example:
         >>> import torch
         >>> from qnewton.curvature import partition
@@ -46,8 +43,6 @@ def plan_blocks(blocks: Sequence[Block], max_dense: int) -> tuple[BlockPlan, ...
         >>> [(plan.name, plan.n, plan.formed) for plan in plan_blocks(blocks, 20_000)]
         [('weight', 90000, False), ('bias', 300, True)]
     """
-    if max_dense < 0:
-        raise ValueError(f"max_dense is {max_dense}; it must be a number of rows, 0 or more")
     return tuple(
         BlockPlan(
             name=block.name,

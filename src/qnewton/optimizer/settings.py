@@ -7,8 +7,8 @@ from typing import Any, Literal, TypedDict
 
 from torch import Tensor
 
-DampingScale = Literal["absolute", "max-abs"]
-
+from qnewton.optimizer.options import Damping, DampingScale
+from qnewton.optimizer.warmup import check_rate
 
 GROUP_SETTINGS = ("lr", "damping", "damping_scale", "prune", "first_order_lr", "maximize")
 """What a parameter group may set."""
@@ -70,23 +70,12 @@ def check_settings(group: dict[str, Any]) -> GroupSettings:
         ValueError: Naming the setting, its value and its limits.
     """
     decline_flags({name: group[name] for name in _DECLINED if name in group})
-    lr, damping, scale, prune = (group[key] for key in ("lr", "damping", "damping_scale", "prune"))
+    lr, prune = group["lr"], group["prune"]
+    damping = Damping(group["damping"], group["damping_scale"])
     if isinstance(lr, Tensor) and lr.numel() != 1:
         raise ValueError(f"Tensor lr must be 1-element, found {lr.numel()} elements")
     if not (math.isfinite(float(lr)) and float(lr) >= 0):
         raise ValueError(f"lr is {float(lr)}; it must be finite and 0 or more")
-    automatic = isinstance(damping, str) and damping == "auto"
-    if not automatic and (
-        isinstance(damping, str) or not (math.isfinite(damping) and damping >= 0)
-    ):
-        raise ValueError(f"damping is {damping}; it must be finite and 0 or more, or 'auto'")
-    if scale not in ("absolute", "max-abs"):
-        raise ValueError(f"damping_scale is {scale!r}; it must be 'absolute' or 'max-abs'")
-    if automatic and scale != "absolute":
-        raise ValueError(
-            f"damping_scale={scale!r} scales a damping that is a number, and damping='auto' sets λ "
-            "itself; give damping a number, or leave damping_scale out"
-        )
     if prune is not None:
         count_is_bad = isinstance(prune, int) and prune < 1
         mass_is_bad = isinstance(prune, float) and not 0 < prune < 1
@@ -95,11 +84,9 @@ def check_settings(group: dict[str, Any]) -> GroupSettings:
                 f"prune is {prune}; pass None, a count of 1 or more entries a row, or a share "
                 "of row mass between 0 and 1"
             )
-    rate = group["first_order_lr"]
-    if not (math.isfinite(rate) and rate >= 0):
-        raise ValueError(f"first_order_lr is {rate}; it must be finite and 0 or more")
-    strength = "auto" if automatic else float(damping)
-    return GroupSettings(strength, scale, prune, bool(group["maximize"]))
+    check_rate(group["first_order_lr"])
+    strength = "auto" if damping.strength == "auto" else float(damping.strength)
+    return GroupSettings(strength, damping.scale, prune, bool(group["maximize"]))
 
 
 def settings_of_block(

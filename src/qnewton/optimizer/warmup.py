@@ -1,9 +1,16 @@
 """The early first-order phase: how long it lasts, and what ends it."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from qnewton.records import BlockRecord
+
+
+def check_rate(rate: float) -> None:
+    """Raise if a first-order rate is negative or not finite."""
+    if not 0.0 <= rate < math.inf:
+        raise ValueError(f"first_order_lr is {rate}; it must be finite and 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +29,11 @@ class Warmup:
         max_steps: First-order steps after which Newton starts whatever the survey says.
         condition_below: Largest κ at which Newton may start in mode ``paper``.
         sparsity_below: Largest d, as a share of N, at which Newton may start there.
+        first_order_lr: Learning rate of first-order steps, and of what has no Newton direction;
+            of groups whose ``lr`` is not 0.
 
     Raises:
-        ValueError: If a count is negative or a limit is not positive.
+        ValueError: If a count or the rate is negative, or a limit is not positive.
 
     Example:
         >>> Warmup.of(5).steps
@@ -40,6 +49,7 @@ class Warmup:
     max_steps: int = 100
     condition_below: float = 100.0
     sparsity_below: float = 0.5
+    first_order_lr: float = 0.1
 
     def __post_init__(self) -> None:
         if self.mode not in ("steps", "auto", "paper"):
@@ -53,6 +63,7 @@ class Warmup:
         for name in ("budget_seconds", "condition_below", "sparsity_below"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"warmup {name} is {getattr(self, name)}; it must be positive")
+        check_rate(self.first_order_lr)
 
     @classmethod
     def of(cls, value: "int | str | Warmup") -> "Warmup":

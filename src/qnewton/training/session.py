@@ -13,7 +13,16 @@ from torch import nn
 
 import qnewton
 from qnewton.cost import available_hardware, load_hardware
-from qnewton.optimizer import QNewton, StageHook, describe_machine
+from qnewton.optimizer import (
+    Classical,
+    Damping,
+    Limits,
+    QNewton,
+    Quantum,
+    StageHook,
+    Warmup,
+    describe_machine,
+)
 from qnewton.records import Calibration, QuantumHardware, decode
 from qnewton.runs import (
     Run,
@@ -190,22 +199,24 @@ def _stepper(
             lr=request.lr,
             curvature=request.curvature,
             blocks=request.blocks,
-            damping=request.damping,
-            damping_scale="max-abs" if request.relative_damping else "absolute",
+            damping=Damping(request.damping, "max-abs" if request.relative_damping else "absolute"),
             prune=request.prune,
             policy=request.policy,
-            hardware=hardware,
-            warmup=request.warmup_value,
-            first_order_lr=request.first_order_lr,
-            calibration=calibration,
-            epsilon=request.epsilon,
-            readout=_readout(request),
-            audit=request.audit,
-            n_qpus=request.qpus,
-            max_newton=request.max_newton,
+            quantum=Quantum(
+                hardware,
+                epsilon=request.epsilon,
+                readout=_readout(request),
+                audit=request.audit,
+                n_qpus=request.qpus,
+                survey_every=request.survey_every,
+            ),
+            classical=Classical(calibration=calibration),
+            limits=Limits(max_newton=request.max_newton),
+            warmup=dataclasses.replace(
+                Warmup.of(request.warmup_value), first_order_lr=request.first_order_lr
+            ),
             rescale=bool(request.rescale),
             seed=request.seed,
-            survey_every=request.survey_every,
         )
     )
 

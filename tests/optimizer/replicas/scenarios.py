@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from qnewton import QNewton
+from qnewton import Classical, QNewton
 from qnewton.cost import nominal_calibration
 from qnewton.optimizer import Warmup
 
@@ -51,7 +51,7 @@ def spread() -> bool:
 
 def build(params: Any, **settings: Any) -> QNewton:
     settings = {"damping": 1.0, **settings}
-    return QNewton(params, calibration=nominal_calibration(), **settings)
+    return QNewton(params, classical=Classical(calibration=nominal_calibration()), **settings)
 
 
 def returned_loss(share: Share) -> None:
@@ -90,7 +90,7 @@ def generic_route(share: Share) -> None:
 def surveyed(share: Share) -> None:
     """The end of the warm-up and the solver hang on what is measured of the averaged system."""
     warmup = Warmup(mode="auto", survey_every=1, budget_seconds=1e9)
-    optimizer = build(share.net, policy="paper", hardware="attosecond", warmup=warmup)
+    optimizer = build(share.net, policy="paper", quantum="attosecond", warmup=warmup)
     for _ in range(STEPS):
         optimizer.step(lambda: share.loss(share.net))
     assert [record.phase for record in optimizer.records] == ["first-order", "newton", "newton"]

@@ -1,0 +1,184 @@
+"""What belongs together in QNewton's arguments: frozen values that check themselves."""
+
+import math
+from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal
+
+from qnewton.cost import Audit, load_hardware
+from qnewton.records import Calibration, QuantumHardware
+
+if TYPE_CHECKING:
+    from qnewton.solvers.quantum import Readout
+
+DampingScale = Literal["absolute", "max-abs"]
+
+
+@dataclass(frozen=True)
+class Damping:
+    r"""λ, which is added to the diagonal of every block.
+
+    Attributes:
+        strength: λ, or its factor where ``scale`` is ``max-abs``; ``auto`` where every step sets
+            λ by what the loss did.
+        scale: ``absolute`` for A = H + λI; ``max-abs`` for λ = strength · max\|H\|.
+
+    Raises:
+        ValueError: If λ is negative or not finite, or the scale is unknown or has no number.
+
+    Example:
+        >>> Damping(1e-3, scale="max-abs")
+        Damping(strength=0.001, scale='max-abs')
+        >>> Damping.of(0.5)
+        Damping(strength=0.5, scale='absolute')
+    """
+
+    strength: float | Literal["auto"] = "auto"
+    scale: DampingScale = "absolute"
+
+    def __post_init__(self) -> None:
+        if not self.is_automatic and (
+            isinstance(self.strength, str) or not 0.0 <= self.strength < math.inf
+        ):
+            raise ValueError(
+                f"damping is {self.strength}; it must be finite and 0 or more, or 'auto'"
+            )
+        if self.scale not in ("absolute", "max-abs"):
+            raise ValueError(f"damping_scale is {self.scale!r}; it must be 'absolute' or 'max-abs'")
+        if self.is_automatic and self.scale != "absolute":
+            raise ValueError(
+                f"damping_scale={self.scale!r} scales a damping that is a number, and "
+                "damping='auto' sets λ itself; give damping a number, or leave the scale out"
+            )
+
+    @classmethod
+    def of(cls, value: "float | Literal['auto'] | Damping") -> "Damping":
+        """Return ``value`` as a Damping: a number, ``"auto"``, or itself."""
+        return value if isinstance(value, Damping) else cls(value)
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether every step sets λ."""
+        return isinstance(self.strength, str) and self.strength == "auto"
+
+
+@dataclass(frozen=True)
+class Quantum:
+    """The quantum machine, what is asked of it, and how it is priced.
+
+    Attributes:
+        hardware: A profile's name, the path of a ``.toml`` file, or a record; ``None`` for no
+            machine, so that nothing else counts.
+        epsilon: Error tolerance at which the quantum solver is priced and emulated.
+        readout: How the solver's state is measured, with how many shots or to what tolerance;
+            ``None`` for the ideal read-out. Each step draws new outcomes.
+        audit: What the audited price assumes under policy ``hybrid``; ``None`` for the defaults
+            of :class:`~qnewton.cost.Audit`.
+        n_qpus: QPUs that under policy ``hybrid`` share a step's blocks with the classical machine.
+            All machines work at the same time, and the step ends as soon as the prices allow.
+        survey_every: Newton steps from one measurement of κ, d and the norms to the next. The
+            steps between are priced with what the last survey found.
+
+    Raises:
+        ValueError: If the machine is unknown, ε is not between 0 and 1, or a count is below 1.
+
+    Example:
+        >>> Quantum("attosecond", n_qpus=2).machine.gate_time_s.value
+        1e-18
+    """
+
+    hardware: QuantumHardware | str | PathLike[str] | None = None
+    _: KW_ONLY
+    epsilon: float = 1e-12
+    readout: "Readout | None" = None
+    audit: Audit | None = None
+    n_qpus: int = 1
+    survey_every: int = 1
+
+    def __post_init__(self) -> None:
+        _check_share("epsilon", self.epsilon)
+        _check_count("n_qpus", self.n_qpus)
+        _check_count("survey_every", self.survey_every)
+        self.machine  # noqa: B018  # raises on an unknown one
+
+    @classmethod
+    def of(cls, value: "Quantum | QuantumHardware | str | PathLike[str] | None") -> "Quantum":
+        """Return ``value`` as a Quantum: a machine, its name or path, ``None``, or itself."""
+        return value if isinstance(value, Quantum) else cls(value)
+
+    @cached_property
+    def machine(self) -> QuantumHardware | None:
+        """The machine's record, loaded once."""
+        if self.hardware is None or isinstance(self.hardware, QuantumHardware):
+            return self.hardware
+        return load_hardware(self.hardware)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classical:
+    """The classical machine: its speed, and how exactly its solvers solve.
+
+    Attributes:
+        calibration: This machine's constants; by default those that ``qnewton calibrate``
+            stored, else nominal ones, labelled so.
+        tolerance: Relative residual that the solvers have to reach; by default 1e-6. With
+            ``damping="auto"`` it is the most that is asked, by default 0.1, and falls with √‖g‖:
+            far from a minimum a rough direction is worth as much (Eisenstat and Walker 1996).
+
+    Raises:
+        ValueError: If the tolerance is not between 0 and 1.
+
+    Example:
+        >>> Classical(tolerance=1e-8).tolerance
+        1e-08
+    """
+
+    calibration: Calibration | None = field(default=None, repr=False)
+    tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.tolerance is not None:
+            _check_share("tolerance", self.tolerance)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The sizes up to which a block is formed, and gets a Newton system.
+
+    Attributes:
+        max_dense: Rows of the largest block that is formed as a matrix; by default 20,000, which
+            are 1.6 GB in float32, and 2,048 where only the classical policy with
+            ``damping="auto"`` reads it. Larger blocks are only multiplied with and solved by
+            conjugate gradients; where those fail the block takes the direction -g, and the step's
+            record says so.
+        max_newton: Unknowns of the largest block that gets a system. Larger blocks take -g of
+            length ``first_order_lr`` in every Newton step. ``None`` for no limit. It needs a
+            damping that is a number.
+
+    Raises:
+        ValueError: If ``max_dense`` is negative or ``max_newton`` is below 1.
+
+    Example:
+        >>> Limits(max_dense=5_000)
+        Limits(max_dense=5000, max_newton=None)
+    """
+
+    max_dense: int | None = None
+    max_newton: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_dense is not None and self.max_dense < 0:
+            raise ValueError(f"max_dense is {self.max_dense}; it must be 0 rows or more")
+        if self.max_newton is not None:
+            _check_count("max_newton", self.max_newton)
+
+
+def _check_share(name: str, value: Any) -> None:
+    if not 0 < value < 1:
+        raise ValueError(f"{name} is {value}; it must lie between 0 and 1")
+
+
+def _check_count(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name} is {value}; it must be at least 1")
