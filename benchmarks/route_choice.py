@@ -152,7 +152,7 @@ def _scheduled(system: LinearSystem, market: Market, earlier: EarlierFacts | Non
         StageClock(system.operator.device),
     )
     if direction is None:
-        tries = ", ".join(f"{a.solver}: {a.outcome}" for a in record.attempts)
+        tries = ", ".join(f"{a.solver}: {a.describe()}" for a in record.attempts)
         raise RuntimeError(f"nothing solves {system.name}: {tries}")
     return record
 

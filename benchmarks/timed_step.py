@@ -57,7 +57,7 @@ class TimedStep:
                     "n": block.n,
                     "route": block.curvature.route,
                     "attempts": [
-                        {"solver": a.solver, "outcome": a.outcome, "products": a.products}
+                        {"solver": a.solver, "outcome": a.describe(), "products": a.products}
                         for a in block.attempts
                     ],
                 }

@@ -184,7 +184,7 @@ def observe(
                     return Training(
                         regime=regime,
                         snapshots=tuple(found),
-                        ended=f"at step {step} no solver solves the system ({solution.outcome})",
+                        ended=f"at step {step} no solver solves the system ({solution.describe()})",
                     )
                 directions.append((system.parameters, solution.direction))
         evaluation.release()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qnewton.optimizer.qnewton import SolutionHook
-from qnewton.records import Calibration, StepRecord
+from qnewton.records import Calibration, Outcome, StepRecord
 from qnewton.training.loop import train
 from qnewton.training.request import TrainingRequest
 from qnewton.training.session import prepare
@@ -42,7 +42,7 @@ class Trial:
         """Newton steps at which a factorization found A not positive definite."""
         return sum(
             any(
-                attempt.outcome == "not positive definite"
+                attempt.outcome is Outcome.NOT_DEFINITE
                 for block in record.blocks
                 for attempt in block.attempts
             )

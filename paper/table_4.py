@@ -18,7 +18,7 @@ from paper.text_pictures import layers_picture
 from paper.text_runs import MODELS, ModelRuns, TextSetup, text_runs
 from qnewton.cost import load_classical
 from qnewton.optimizer.representation import DENSE_LIMIT
-from qnewton.records import BlockRecord
+from qnewton.records import BlockRecord, Outcome
 
 MACHINES = {HERE: None, PAPER_H100: PAPER_H100}
 
@@ -228,7 +228,7 @@ def _checks(found: ModelRuns, priced: Priced) -> tuple[Check, ...]:
     bounded = all(m is None or t is None or m <= t * (1 + 1e-12) for m, t in both)
     records = found.newton[found.best_newton].steps
     skipped = sum(record.skipped is not None for record in records)
-    solved = all(block.outcome == "solved" for record in records for block in record.blocks)
+    solved = all(block.outcome is Outcome.SOLVED for record in records for block in record.blocks)
     return (
         Check(
             name=f"no makespan of {NAMES[found.model]} is above its sum",

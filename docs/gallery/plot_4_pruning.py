@@ -117,7 +117,7 @@ for strength in (1.0, 0.1, 0.01):
         for m in (damped, operator)
     )
     outcomes = [
-        solve((operator, small.rhs), solver).outcome
+        solve((operator, small.rhs), solver).describe()
         for solver in ("cholesky", "lu")
     ]
     dropped = operator.treatment.dropped_norm

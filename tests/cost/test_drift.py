@@ -17,6 +17,7 @@ from qnewton.records import (
     EarlierFacts,
     Facts,
     MeasuredSeconds,
+    Outcome,
     Quote,
     StepRecord,
     Treatment,
@@ -27,7 +28,9 @@ FACTS = Facts(
 )
 
 
-def step(offer: Quote, seconds: float, outcome: str = "solved", products: int = 0) -> StepRecord:
+def step(
+    offer: Quote, seconds: float, outcome: Outcome = Outcome.SOLVED, products: int = 0
+) -> StepRecord:
     block = BlockRecord(
         name="full",
         n=FACTS.n,
@@ -90,8 +93,10 @@ def test_an_iterative_solver_is_priced_at_the_products_it_spent():
     assert found.ratio == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(("outcome", "count"), [("singular", 9), ("solved", FEWEST_SOLVES - 1)])
-def test_failures_and_a_few_solves_say_nothing(outcome: str, count: int):
+@pytest.mark.parametrize(
+    ("outcome", "count"), [(Outcome.SINGULAR, 9), (Outcome.SOLVED, FEWEST_SOLVES - 1)]
+)
+def test_failures_and_a_few_solves_say_nothing(outcome: Outcome, count: int):
     offer = cholesky_quote(machine(), FACTS)
     assert measured_drifts([step(offer, 1.0, outcome)] * count, machine()) == ()
 

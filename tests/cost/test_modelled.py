@@ -25,6 +25,7 @@ from qnewton.records import (
     Facts,
     KernelFit,
     MeasuredSeconds,
+    Outcome,
     PriceTerm,
     QuantumStats,
     Quote,
@@ -66,7 +67,7 @@ def seconds_of(kernel, work, calls=1):
     return RATES[kernel] * work + (0.0 if kernel == "lu_inverse" else OVERHEAD * calls)
 
 
-def attempt(solver, outcome="solved"):
+def attempt(solver, outcome=Outcome.SOLVED):
     return Attempt(solver=solver, outcome=outcome, residual=0.0, products=0, measured_seconds=1.0)
 
 
@@ -192,7 +193,7 @@ def test_one_record_priced_under_another_policy():
 
 
 def test_a_failed_solver_and_the_one_that_took_over_are_both_paid():
-    failed = (attempt("cholesky", "not positive definite"), attempt("lu"))
+    failed = (attempt("cholesky", Outcome.NOT_DEFINITE), attempt("lu"))
     both = block(chosen="cholesky", attempts=(), decision=block().decision)
     both = replace(both, attempts=failed, decision=replace(both.decision, chosen="cholesky"))
     assert [q.solver for q in own_charges(step(both))["a"]] == ["cholesky", "lu"]

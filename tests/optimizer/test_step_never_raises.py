@@ -13,10 +13,10 @@ from torch.nn.functional import cross_entropy, mse_loss
 from qnewton import Limits, QNewton
 from qnewton.curvature import Kind, Partition
 from qnewton.operators import LinearSystem
-from qnewton.records import Facts
+from qnewton.records import Facts, Outcome
 from qnewton.scheduler import portfolio
 from qnewton.scheduler.portfolio import Candidate, Market
-from qnewton.solvers import SOLVED, Solution, SolveStats
+from qnewton.solvers import Solution, SolveStats
 
 
 def network(seed: int, dtype: torch.dtype) -> tuple[nn.Module, Callable[[], Tensor]]:
@@ -143,16 +143,18 @@ def _raises(system: LinearSystem, facts: Facts, market: Market) -> Solution:
 
 def _lies(system: LinearSystem, facts: Facts, market: Market) -> Solution:
     stats = SolveStats(solver="cholesky", residual=0.0)
-    return Solution(torch.full_like(system.rhs, 7.0), SOLVED, stats)
+    return Solution(torch.full_like(system.rhs, 7.0), Outcome.SOLVED, stats)
 
 
 def _overflows(system: LinearSystem, facts: Facts, market: Market) -> Solution:
-    return Solution(torch.full_like(system.rhs, math.inf), SOLVED, SolveStats(solver="cholesky"))
+    return Solution(
+        torch.full_like(system.rhs, math.inf), Outcome.SOLVED, SolveStats(solver="cholesky")
+    )
 
 
 def _misses(system: LinearSystem, facts: Facts, market: Market) -> Solution:
     stats = SolveStats(solver="cholesky", residual=0.9)
-    return Solution(torch.ones_like(system.rhs), "residual 9e-01 above 1e-01", stats)
+    return Solution(torch.ones_like(system.rhs), Outcome.RESIDUAL, stats, "9e-01 above 1e-01")
 
 
 @pytest.mark.parametrize("damping", ["auto", 0.5])
@@ -170,7 +172,7 @@ def test_a_solver_that_fails_or_lies_is_answered_by_the_next_and_named(
     attempts = [a for r in optimizer.records for b in r.blocks for a in b.attempts]
     failed = [attempt for attempt in attempts if attempt.solver in CHEAPEST]
     assert failed
-    assert all(attempt.outcome != SOLVED for attempt in failed)
+    assert all(attempt.outcome is not Outcome.SOLVED for attempt in failed)
     assert {attempt.raised for attempt in failed} == {"RuntimeError" if run is _raises else None}
     for record in optimizer.records:
         assert record.skipped is None

@@ -16,6 +16,7 @@ from qnewton.records import (
     Facts,
     MeasuredSeconds,
     ModelledSeconds,
+    Outcome,
     PriceTerm,
     Quote,
     StepRecord,
@@ -60,7 +61,7 @@ def step_records(draw: st.DrawFn) -> StepRecord:
         attempts=(
             Attempt(
                 solver="lu",
-                outcome="solved",
+                outcome=Outcome.SOLVED,
                 residual=draw(numbers),
                 products=0,
                 measured_seconds=0.5,

@@ -13,6 +13,7 @@ from qnewton.records import (
     Decision,
     Facts,
     MeasuredSeconds,
+    Outcome,
     StepRecord,
     Treatment,
 )
@@ -38,7 +39,8 @@ DAMPING = DampingRecord(
 def block(name: str, solver: str | None, damping: float = 1.0) -> BlockRecord:
     attempt = Attempt(
         solver=solver or "cg",
-        outcome="solved" if solver else "ran out of products",
+        outcome=Outcome.SOLVED if solver else Outcome.FAILED,
+        detail="" if solver else "ran out of products",
         residual=0.0123 if solver else None,
         products=3,
         measured_seconds=0.25,

@@ -21,6 +21,7 @@ from qnewton.records import (
     MeasuredSeconds,
     MetricRecord,
     ModelledSeconds,
+    Outcome,
     PriceTerm,
     QuantumHardware,
     QueryCount,
@@ -172,7 +173,11 @@ def newton_block(log_kappa: float, name: str = "full") -> BlockRecord:
         ),
         attempts=(
             Attempt(
-                solver=chosen, outcome="solved", residual=2e-7, products=0, measured_seconds=0.03
+                solver=chosen,
+                outcome=Outcome.SOLVED,
+                residual=2e-7,
+                products=0,
+                measured_seconds=0.03,
             ),
         ),
     )

@@ -23,6 +23,7 @@ from qnewton.records import (
     Drift,
     EarlierFacts,
     Facts,
+    Outcome,
     Quote,
     Treatment,
 )
@@ -172,21 +173,23 @@ def solved_by(*attempts: Attempt) -> BlockRecord:
     )
 
 
-def attempt(solver: str, outcome: str, products: int = 0) -> Attempt:
+def attempt(solver: str, outcome: Outcome, products: int = 0) -> Attempt:
     return Attempt(
         solver=solver, outcome=outcome, residual=None, products=products, measured_seconds=0.0
     )
 
 
 def test_facts_left_by_a_failed_try_and_the_factorisation_after_it():
-    record = solved_by(attempt("cg", "not converged", 12), attempt("cholesky", "solved"))
+    record = solved_by(
+        attempt("cg", Outcome.NOT_CONVERGED, 12), attempt("cholesky", Outcome.SOLVED)
+    )
     left = facts_left(record, 5, 1e-6, None)
     assert left == EarlierFacts(step=5, tolerance=1e-6, definiteness="positive", cg_unfinished=12)
 
 
 def test_facts_left_by_a_solve_forget_an_earlier_failure():
     before = EarlierFacts(step=4, tolerance=1e-6, cg_unfinished=12, minres_products=9)
-    left = facts_left(solved_by(attempt("cg", "solved", 20)), 5, 1e-3, before)
+    left = facts_left(solved_by(attempt("cg", Outcome.SOLVED, 20)), 5, 1e-3, before)
     assert left.cg_products == 20
     assert left.cg_unfinished is None
     assert left.minres_products == 9
@@ -194,7 +197,7 @@ def test_facts_left_by_a_solve_forget_an_earlier_failure():
 
 
 def test_negative_curvature_says_nothing_of_products():
-    left = facts_left(solved_by(attempt("cg", "not positive definite", 3)), 5, 1e-6, None)
+    left = facts_left(solved_by(attempt("cg", Outcome.NOT_DEFINITE, 3)), 5, 1e-6, None)
     assert left.definiteness == "indefinite"
     assert left.cg_products is None
     assert left.cg_unfinished is None
@@ -236,7 +239,7 @@ def test_minres_is_not_tried_where_it_would_run_out_or_the_matrix_is_definite(
 
 
 def test_what_minres_spent_on_an_indefinite_matrix_is_kept():
-    record = solved_by(replace(attempt("minres", "solved", 30), definiteness="indefinite"))
+    record = solved_by(replace(attempt("minres", Outcome.SOLVED, 30), definiteness="indefinite"))
     left = facts_left(record, 5, 1e-6, None)
     assert (left.definiteness, left.minres_products) == ("indefinite", 30)
 

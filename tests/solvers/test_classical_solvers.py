@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnewton.operators import DenseOperator, MatrixFreeOperator
+from qnewton.records import Outcome
 from qnewton.solvers import factorize, solve
 from qnewton.solvers.classical import (
     conjugate_gradients,
@@ -55,7 +56,7 @@ def test_cg_counts_exactly_the_products_it_makes(cases):
 def test_cg_stops_at_its_budget_and_keeps_the_last_iterate(cases):
     matrix = cases.rotated(cases.spread(50, 1e4), 0, torch.float64)
     solution = conjugate_gradients(DenseOperator(matrix), cases.vector(50, 1), max_products=7)
-    assert solution.outcome == "not converged in 7 products"
+    assert solution.describe() == "not converged in 7 products"
     assert solution.stats.products == 7
     assert solution.direction is not None
     assert solution.stats.residual == pytest.approx(
@@ -66,7 +67,7 @@ def test_cg_stops_at_its_budget_and_keeps_the_last_iterate(cases):
 def test_cg_finds_one_hidden_negative_eigenvalue(cases):
     matrix = cases.rotated([*([1.0] * 30), 2.0, -1e-3], 0, torch.float64)
     solution = conjugate_gradients(DenseOperator(matrix), cases.vector(32, 0))
-    assert solution.outcome == "not positive definite"
+    assert solution.outcome is Outcome.NOT_DEFINITE
     assert solution.direction is None
 
 
@@ -82,7 +83,7 @@ def test_cg_never_asks_for_the_entries():
 def test_cg_reports_products_that_are_not_finite():
     operator = MatrixFreeOperator(3, lambda v: v / 0.0)
     solution = conjugate_gradients(operator, torch.ones(3))
-    assert (solution.outcome, solution.direction) == ("not finite", None)
+    assert (solution.outcome, solution.direction) == (Outcome.NOT_FINITE, None)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-22, 1.0, 1e30])
@@ -128,9 +129,16 @@ def test_the_residual_is_accumulated_in_float64_whatever_the_block(cases, monkey
     )
 
 
-def test_the_rule_for_solved():
-    assert judge(1e-6, 1e-6, torch.float64) == "solved"
-    assert judge(2e-8, 1e-9, torch.float64) == "residual 2e-08 above 1e-08"
-    assert judge(1e-3, 1e-6, torch.float32) == "residual 1e-03 above 3e-04"
-    assert judge(1e-3, 1e-2, torch.float32) == "solved"
-    assert judge(math.nan, 1e-2, torch.float32).startswith("residual nan")
+@pytest.mark.parametrize(
+    ("residual", "tolerance", "dtype", "outcome", "text"),
+    [
+        (1e-6, 1e-6, torch.float64, Outcome.SOLVED, "solved"),
+        (2e-8, 1e-9, torch.float64, Outcome.RESIDUAL, "residual 2e-08 above 1e-08"),
+        (1e-3, 1e-6, torch.float32, Outcome.RESIDUAL, "residual 1e-03 above 3e-04"),
+        (1e-3, 1e-2, torch.float32, Outcome.SOLVED, "solved"),
+        (math.nan, 1e-2, torch.float32, Outcome.RESIDUAL, "residual nan above 1e-02"),
+    ],
+)
+def test_the_rule_for_solved(residual, tolerance, dtype, outcome, text):
+    found, detail = judge(residual, tolerance, dtype)
+    assert (found, found.describe(detail)) == (outcome, text)

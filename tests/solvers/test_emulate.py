@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnewton.operators import DenseOperator, MatrixFreeOperator
+from qnewton.records import Outcome
 from qnewton.solvers import solve
 from qnewton.solvers.quantum import Clock, SystemRefused, emulate, inverse_polynomial
 from qnewton.solvers.quantum import promise as promises
@@ -155,7 +156,8 @@ def test_the_certificate_and_the_eigenvalues_agree(indefinite, alpha, kappa, see
 def test_a_broken_promise_through_solve(cases):
     matrix, rhs = cases.rotated(cases.spread(10, 50.0), 0, torch.float64), cases.vector(10, 1)
     solution = solve((matrix, rhs), "qsvt", kappa=5.0)
-    assert solution.outcome.startswith("promise broken, residual")
+    assert solution.describe().startswith("promise broken, residual")
+    assert solution.outcome is Outcome.PROMISE_BROKEN
     assert solution.stats.quantum is not None
     assert solution.stats.quantum.promise_held is False
 
@@ -246,14 +248,18 @@ def test_an_alpha_below_the_norm_is_refused_at_once(cases):
     matrix = cases.rotated([3.0, -2.0, 1.0], 0, torch.float64)
     with pytest.raises(SystemRefused, match=r"alpha=2.9 is below ‖A‖₂ = 3"):
         emulate(matrix, cases.vector(3, 1), alpha=2.9)
-    assert solve((matrix, cases.vector(3, 1)), "qsvt", alpha=2.9).outcome == "alpha below the norm"
+    refused = solve((matrix, cases.vector(3, 1)), "qsvt", alpha=2.9)
+    assert refused.outcome is Outcome.ALPHA_TOO_SMALL
+    assert refused.describe() == "alpha below the norm"
 
 
 def test_a_degree_beyond_the_limit_is_an_outcome(cases):
     matrix, rhs = torch.diag(torch.tensor([1.0, 1e-9]).double()), cases.vector(2, 0)
     with pytest.raises(SystemRefused, match="above the limit of 1,000,000; add damping"):
         emulate(matrix, rhs)
-    assert solve((matrix, rhs), "qsvt").outcome.startswith("degree 3.")
+    refused = solve((matrix, rhs), "qsvt")
+    assert refused.outcome is Outcome.DEGREE_TOO_HIGH
+    assert refused.describe().startswith("degree 3.")
 
 
 EYE = torch.eye(2, dtype=torch.float64)

@@ -60,13 +60,13 @@ def test_every_solver_gives_the_same_digits_at_both_ends_of_the_range(solver, dt
             size = float(expected.abs().max())
             if not math.isfinite(size):
                 assert not found.solved
-                assert found.outcome == f"x overflows {str(dtype).removeprefix('torch.')}"
+                assert found.describe() == f"x overflows {str(dtype).removeprefix('torch.')}"
                 assert found.direction is None
             elif size < limits.tiny * limits.eps:
                 assert not found.solved
-                assert found.outcome == f"x underflows {str(dtype).removeprefix('torch.')}"
+                assert found.describe() == f"x underflows {str(dtype).removeprefix('torch.')}"
             elif size >= limits.tiny:
-                assert found.solved, (up, down, found.outcome)
+                assert found.solved, (up, down, found.describe())
                 normal = expected.abs() >= limits.tiny
                 assert torch.equal(direction(found)[normal], expected[normal]), (up, down)
                 assert found.stats.residual is not None
@@ -83,7 +83,7 @@ def test_operators_known_by_products_and_by_their_nonzero_entries(solver, dtype,
         free = MatrixFreeOperator(N, lambda v, entries=entries: entries @ v, dtype=dtype)
         for operator in (free, SparseOperator(entries)):
             found = solve((operator, scaled(middle.rhs, up)), solver)
-            assert found.solved, (up, found.outcome)
+            assert found.solved, (up, found.describe())
             torch.testing.assert_close(found.direction, truth, rtol=1e-3, atol=1e-4)
             assert relative_residual(operator, direction(found), scaled(middle.rhs, up)) <= 3e-4
 
@@ -144,7 +144,7 @@ def test_one_unknown_beside_zeros_and_below_the_normal_numbers(solver, value):
     rhs = torch.tensor([0.0, value, 0.0], dtype=torch.float64)
     found = solve((matrix, rhs), solver)
     if value < 1e-323:
-        assert found.solved or found.outcome == "x underflows float64"
+        assert found.solved or found.describe() == "x underflows float64"
         return
     assert found.solved
     torch.testing.assert_close(found.direction, rhs / 2, rtol=1e-6, atol=1e-316)
@@ -173,9 +173,9 @@ def test_the_absolute_hessian_at_both_ends(dtype, cases):
     small, large = ENDS[dtype][0], ENDS[dtype][-1]
     name = str(dtype).removeprefix("torch.")
     too_long = solve_absolute(DenseOperator(scaled(matrix, small)), scaled(rhs, large))
-    assert too_long.outcome == f"x overflows {name}"
+    assert too_long.describe() == f"x overflows {name}"
     too_short = solve_absolute(DenseOperator(scaled(matrix, large)), scaled(rhs, small))
-    assert too_short.outcome == f"x underflows {name}"
+    assert too_short.describe() == f"x underflows {name}"
 
 
 @pytest.mark.parametrize("dtype", ENDS, ids=str)
@@ -219,7 +219,7 @@ def test_an_emulated_solution_that_its_dtype_cannot_hold_is_refused(cases):
     for up, down, word in ((-90, 100, "overflows"), (100, -90, "underflows")):
         with pytest.raises(SystemRefused, match="the solution") as refusal:
             emulate(scaled(matrix, up), scaled(rhs, down))
-        assert refusal.value.outcome == f"x {word} float32"
+        assert refusal.value.outcome.describe(refusal.value.detail) == f"x {word} float32"
 
 
 @pytest.mark.parametrize("up", [-900, -512, 0, 512, 900])

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from qnewton.operators import DenseOperator, LinearSystem, MatrixFreeOperator
-from qnewton.solvers import SOLVED, SOLVERS, SolveOptions, factorize, solve
+from qnewton.records import Outcome
+from qnewton.solvers import SOLVERS, SolveOptions, factorize, solve
 from qnewton.solvers.classical import relative_residual
 
 N = 24
@@ -18,23 +19,21 @@ DEFINITE_ONLY = ("cholesky", "cg", "sparse_cg", "pcg_diagonal")
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of matrix, and the outcome each solver owes it (``solved`` unless listed).
-
-    The outcome is a prefix, since a residual's digits depend on rounding.
-    """
+    """A kind of matrix, and the outcome each solver owes it (``SOLVED`` unless listed)."""
 
     name: str
     eigenvalues: tuple[float, ...] | None
-    expected: dict[str, str] = field(default_factory=dict)
+    expected: dict[str, Outcome] = field(default_factory=dict)
 
 
 def _geometric(kappa: float, signs: bool = False) -> tuple[float, ...]:
     return tuple(kappa ** (-i / (N - 1)) * (-1 if signs and i % 3 == 0 else 1) for i in range(N))
 
 
-NOT_DEFINITE = "not positive definite"
 NO_DIAGONAL = "no preconditioner: the smallest diagonal entry is"
-REFUSALS = dict.fromkeys(DEFINITE_ONLY, NOT_DEFINITE) | {"pcg_diagonal": NO_DIAGONAL}
+REFUSALS = dict.fromkeys(DEFINITE_ONLY, Outcome.NOT_DEFINITE) | {
+    "pcg_diagonal": Outcome.NO_PRECONDITIONER
+}
 KINDS = (
     Kind("spd", _geometric(30.0)),
     Kind("scaled", tuple(1e6 * value for value in _geometric(30.0))),
@@ -43,7 +42,7 @@ KINDS = (
     Kind("ill-conditioned", _geometric(2e3)),
     Kind("indefinite", _geometric(30.0, True), REFUSALS),
     Kind("negative", (-1.0,) * N, REFUSALS),
-    Kind("nan", None, dict.fromkeys(ANY_MATRIX, "not finite")),
+    Kind("nan", None, dict.fromkeys(ANY_MATRIX, Outcome.NOT_FINITE)),
 )
 
 
@@ -59,12 +58,15 @@ def test_outcome_and_direction(solver, kind, dtype, cases):
         matrix = cases.rotated(kind.eigenvalues, seed=2, dtype=dtype)
     solution = solve((matrix, rhs), solver)
 
-    expected = kind.expected.get(solver, SOLVED)
-    assert solution.outcome.startswith(expected)
-    assert solution.solved == (expected == SOLVED)
+    expected = kind.expected.get(solver, Outcome.SOLVED)
+    assert solution.outcome is expected
+    assert solution.describe().startswith(
+        NO_DIAGONAL if expected is Outcome.NO_PRECONDITIONER else expected.value
+    )
+    assert solution.solved == (expected is Outcome.SOLVED)
     assert solution.stats.solver == solver
     assert solution.stats.seconds is not None
-    if expected != SOLVED:
+    if expected is not Outcome.SOLVED:
         assert solution.direction is None
         assert solution.stats.residual is None or solver in DEFINITE_ONLY
         return
@@ -98,28 +100,30 @@ def test_a_singular_matrix_is_never_solved_for_a_right_hand_side_outside_its_ran
 def test_an_exactly_singular_matrix(solver):
     ones = torch.ones(3, 3, dtype=torch.float64)
     rhs = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
-    expected = {"cholesky": NOT_DEFINITE}
-    outcome = solve((ones, rhs), solver).outcome
+    expected = {"cholesky": Outcome.NOT_DEFINITE}
+    solution = solve((ones, rhs), solver)
+    outcome = solution.outcome
     # A product with (1,1,1)ᵀ's complement is rounding, of either sign, so cg may name either.
     if solver in ("cg", "sparse_cg", "pcg_diagonal"):
-        assert outcome == NOT_DEFINITE or outcome.startswith("not converged")
+        assert outcome in (Outcome.NOT_DEFINITE, Outcome.NOT_CONVERGED)
     elif solver == "minres":  # finds the least residual, and says how large that is
-        assert outcome.startswith("residual 8e-01 above")
+        assert outcome is Outcome.RESIDUAL
+        assert solution.describe().startswith("residual 8e-01 above")
     else:
-        assert outcome == expected.get(solver, "singular")
+        assert outcome is expected.get(solver, Outcome.SINGULAR)
 
 
 @pytest.mark.parametrize("solver", ANY_MATRIX)
 def test_a_right_hand_side_that_is_not_finite(solver):
     rhs = torch.tensor([1.0, torch.inf])
-    assert solve((torch.eye(2), rhs), solver).outcome == "not finite"
+    assert solve((torch.eye(2), rhs), solver).outcome is Outcome.NOT_FINITE
 
 
 @pytest.mark.parametrize("solver", ANY_MATRIX)
 def test_a_zero_right_hand_side(solver):
     solution = solve((torch.eye(2) * 2, torch.zeros(2)), solver)
     if solver == "qsvt":
-        assert solution.outcome == "zero right-hand side"
+        assert solution.outcome is Outcome.ZERO_RHS
     else:
         assert solution.solved
         assert solution.direction is not None
@@ -208,7 +212,7 @@ def test_options_default_to_what_solve_defaults_to():
 def test_factorize_once_solve_many(kind, cases):
     matrix = cases.rotated(_geometric(30.0), seed=5, dtype=torch.float64)
     factors = factorize(matrix, kind)
-    assert factors.outcome == "factorized"
+    assert factors.outcome is Outcome.FACTORIZED
     for seed in range(3):
         rhs = cases.vector(N, seed)
         solution = factors.solve(rhs)
@@ -219,10 +223,10 @@ def test_factorize_once_solve_many(kind, cases):
 
 def test_a_failed_factorization_repeats_its_reason():
     factors = factorize(DenseOperator(-torch.eye(2)))
-    assert factors.outcome == "not positive definite"
+    assert factors.outcome is Outcome.NOT_DEFINITE
     for _ in range(2):
         solution = factors.solve(torch.ones(2))
-        assert (solution.direction, solution.outcome) == (None, "not positive definite")
+        assert (solution.direction, solution.outcome) == (None, Outcome.NOT_DEFINITE)
 
 
 def test_factorize_refuses_unknown_kinds_and_unfit_vectors():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.sparse.linalg import splu
 
 from qnewton.operators import DenseFactor, DenseOperator, LowRankOperator, SparseOperator
-from qnewton.records import Treatment
+from qnewton.records import Outcome, Treatment
 from qnewton.solvers import factorize, solve
 from qnewton.solvers.classical import sparse
 
@@ -55,9 +55,9 @@ def test_woodbury_factors_once_and_solves_many():
 @pytest.mark.parametrize(
     ("operator", "outcome"),
     [
-        (DenseOperator(torch.eye(2)), "needs a low-rank factor"),
-        (LowRankOperator(DenseFactor(torch.ones(2, 1))), "needs damping above 0"),
-        (LowRankOperator(DenseFactor(torch.full((2, 1), torch.nan)), 1.0), "not finite"),
+        (DenseOperator(torch.eye(2)), Outcome.NO_FACTOR),
+        (LowRankOperator(DenseFactor(torch.ones(2, 1))), Outcome.NO_DAMPING),
+        (LowRankOperator(DenseFactor(torch.full((2, 1), torch.nan)), 1.0), Outcome.NOT_FINITE),
     ],
 )
 def test_woodbury_says_what_it_lacks(operator, outcome):
@@ -94,7 +94,7 @@ def test_sparse_lu_does_not_order_an_arrow_by_minimum_degree(monkeypatch):
 def test_sparse_solvers_refuse_entries_that_are_not_finite():
     operator = SparseOperator(torch.tensor([[torch.nan, 0.0], [0.0, 1.0]]))
     for solver in ("sparse_lu", "sparse_cg"):
-        assert solve((operator, torch.ones(2)), solver).outcome == "not finite"
+        assert solve((operator, torch.ones(2)), solver).outcome is Outcome.NOT_FINITE
 
 
 @pytest.mark.parametrize("solver", ["cg", "sparse_cg", "pcg_diagonal", "minres"])
@@ -149,7 +149,9 @@ def test_nystrom_needs_damping_on_record_and_saves_products(cases):
     values = torch.cat([torch.linspace(10, 1000, 40), torch.zeros(160)]).double() + 0.1
     matrix = cases.rotated(values, 3, torch.float64)
     rhs = cases.vector(200, 4)
-    assert solve((matrix, rhs), "pcg_nystrom").outcome.startswith("no preconditioner: shift is 0")
+    refused = solve((matrix, rhs), "pcg_nystrom")
+    assert refused.outcome is Outcome.NO_PRECONDITIONER
+    assert refused.describe().startswith("no preconditioner: shift is 0")
     damped = DenseOperator(matrix, Treatment(damping=0.1))
     plain, sketched = solve((damped, rhs), "cg"), solve((damped, rhs), "pcg_nystrom")
     assert sketched.solved

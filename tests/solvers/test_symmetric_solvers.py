@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnewton.operators import DenseOperator, MatrixFreeOperator
+from qnewton.records import Outcome
 from qnewton.solvers.classical import (
     DiagonalPreconditioner,
     LDLFactorization,
@@ -46,8 +47,8 @@ def test_inertia_of_two_by_two_blocks():
 
 def test_a_singular_matrix_is_reported_and_has_no_inertia():
     factors = LDLFactorization(DenseOperator(torch.zeros(3, 3)))
-    assert factors.outcome == "singular"
-    assert factors.solve(torch.ones(3)).outcome == "singular"
+    assert factors.outcome is Outcome.SINGULAR
+    assert factors.solve(torch.ones(3)).outcome is Outcome.SINGULAR
     with pytest.raises(ValueError, match="singular has no LDLᵀ inertia"):
         factors.inertia()
 
@@ -118,16 +119,16 @@ def test_minres_counts_its_products_and_stops_at_its_budget(cases):
 
     operator = MatrixFreeOperator(40, multiply, dtype=torch.float64)
     solution = minimum_residual(operator, cases.vector(40, 1), max_products=5)
-    assert solution.outcome == "not converged in 5 products"
+    assert solution.describe() == "not converged in 5 products"
     assert solution.stats.products == 5
     assert len(calls) == 7  # two more check the residual, before and after trying to refine
 
 
 def test_minres_reports_what_it_cannot_solve():
     singular = DenseOperator(torch.diag(torch.tensor([1.0, 0.0])))
-    assert minimum_residual(singular, torch.ones(2)).outcome.startswith("residual")
+    assert minimum_residual(singular, torch.ones(2)).outcome is Outcome.RESIDUAL
     broken = MatrixFreeOperator(2, lambda v: v * torch.nan)
-    assert minimum_residual(broken, torch.ones(2)).outcome == "not finite"
+    assert minimum_residual(broken, torch.ones(2)).outcome is Outcome.NOT_FINITE
 
 
 def test_a_start_near_the_solution_saves_products(cases):

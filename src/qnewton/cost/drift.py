@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from qnewton.cost.parts import FORMING
-from qnewton.records import Attempt, BlockRecord, Calibration, Drift, StepRecord
+from qnewton.records import Attempt, BlockRecord, Calibration, Drift, Outcome, StepRecord
 
 FEWEST_SOLVES = 5
 """Solves below which a run says nothing about a solver's price."""
@@ -82,7 +82,7 @@ def _ratio(attempt: Attempt, block: BlockRecord, calibration: Calibration) -> fl
         offer is None
         or offer.machine != "classical"
         or offer.seconds is None
-        or attempt.outcome != "solved"
+        or attempt.outcome is not Outcome.SOLVED
         or attempt.measured_seconds <= 0
     ):
         return None

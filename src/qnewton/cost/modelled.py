@@ -211,12 +211,12 @@ def as_run(quote: Quote, attempt: Attempt) -> Quote:
     Forming, and the check of the residual, do not hang on products.
 
     Example:
-        >>> from qnewton.records import PriceTerm
+        >>> from qnewton.records import Outcome, PriceTerm
         >>> products = PriceTerm(name="products", seconds=4.0)
         >>> terms = (products, PriceTerm(name="forming", seconds=1.0))
         >>> quote = Quote(solver="cg", machine="classical", seconds=5.0, model="m", hardware="h",
         ...               terms=terms, products=40)
-        >>> spent = Attempt(solver="cg", outcome="solved", residual=0.0, products=10,
+        >>> spent = Attempt(solver="cg", outcome=Outcome.SOLVED, residual=0.0, products=10,
         ...                 measured_seconds=1.0)
         >>> as_run(quote, spent).seconds
         2.0

@@ -33,7 +33,7 @@ class Agreement:
         block: The block's name.
         solver: The solver that was charged for.
         relative_difference: ‖x' - x‖/‖x‖; ``None`` if the solver failed.
-        outcome: The solver's outcome.
+        outcome: The solver's outcome, in words.
         success_probability: Of the quantum solver's state, when it is one.
         queries: Calls of the block-encoding the emulation made, when it is a quantum one.
     """
@@ -97,7 +97,7 @@ class AgreementCheck:
                     block=system.name,
                     solver=candidate.name,
                     relative_difference=difference,
-                    outcome=solution.outcome,
+                    outcome=solution.describe(),
                     success_probability=quantum.success_probability if quantum else None,
                     queries=quantum.queries if quantum else None,
                 )

@@ -8,8 +8,8 @@ import torch
 from numpy.linalg import LinAlgError
 
 from qnewton.operators import DenseOperator, LinearSystem, LowRankOperator, SparseOperator
-from qnewton.records import Attempt
-from qnewton.solvers import SOLVED, Solution, SolveStats
+from qnewton.records import Attempt, Outcome
+from qnewton.solvers import Solution, SolveStats
 from qnewton.solvers.classical import judge, relative_residual
 
 
@@ -21,11 +21,12 @@ def attempt_solve(name: str, run: Callable[[], Solution]) -> tuple[Solution, Att
     except (ArithmeticError, RuntimeError, LinAlgError) as error:
         raised = type(error).__name__
         first_line = (str(error).strip().splitlines() or ["no message"])[0]
-        outcome = f"raised {raised}: {first_line}"
-        solution = Solution(None, outcome, SolveStats(solver=name))
+        detail = f"{raised}: {first_line}"
+        solution = Solution(None, Outcome.RAISED, SolveStats(solver=name), detail)
     attempt = Attempt(
         solver=name,
         outcome=solution.outcome,
+        detail=solution.detail,
         residual=solution.stats.residual,
         products=solution.stats.products,
         condition=solution.stats.condition,
@@ -47,12 +48,11 @@ def checked_claim(
     """
     x, residual = solution.direction, solution.stats.residual
     if x is None or not torch.isfinite(x).all():
-        residual, outcome = None, "not finite"
+        residual, outcome, detail = None, Outcome.NOT_FINITE, ""
     else:
         held = isinstance(system.operator, DenseOperator | SparseOperator | LowRankOperator)
         if held or residual is None:
             residual = relative_residual(system.operator, x, system.rhs)
-        outcome = judge(residual, tolerance, system.operator.dtype)
-    if outcome == SOLVED:
-        return solution, replace(attempt, residual=residual)
-    return replace(solution, outcome=outcome), replace(attempt, outcome=outcome, residual=residual)
+        outcome, detail = judge(residual, tolerance, system.operator.dtype)
+    found = {"outcome": outcome, "detail": detail}
+    return replace(solution, **found), replace(attempt, residual=residual, **found)

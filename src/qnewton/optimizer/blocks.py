@@ -27,20 +27,18 @@ from qnewton.records import (
     Decision,
     EarlierFacts,
     Facts,
+    Outcome,
     Quote,
 )
 from qnewton.scheduler.policy import decide
 from qnewton.scheduler.portfolio import Candidate, Market, candidates, quotes
 from qnewton.scheduler.routes import forming_pays, planned_facts, price_routes
 from qnewton.scheduler.step_angle import with_angle
-from qnewton.solvers import SOLVED
 from qnewton.solvers.classical import solve_absolute
 from qnewton.survey import survey, survey_low_rank
 from qnewton.survey.budget import thrifty_products
 from qnewton.survey.lowest import PRODUCTS as LOWEST_PRODUCTS
 from qnewton.treatment import damp, prune
-
-NOT_DEFINITE = "not positive definite"
 
 ABSOLUTE_LIMIT = 1024
 """Rows up to which an indefinite block is decomposed: a second in float64 on two cores."""
@@ -246,7 +244,7 @@ def solve_block(
     by_name = {c.name: c for c in candidates(market, prepared.formed, record.facts)}
     attempts: list[Attempt] = []
     for name in _order(record.decision):
-        if name in _NEED_DEFINITE and any(a.outcome == NOT_DEFINITE for a in attempts):
+        if name in _NEED_DEFINITE and any(a.outcome is Outcome.NOT_DEFINITE for a in attempts):
             continue
         candidate, offer = by_name[name], record.decision.quote(name)
         limit = None if offer is None else offer.max_products
@@ -258,23 +256,23 @@ def solve_block(
             solution, attempt = attempt_solve(
                 name, lambda c=candidate, r=ready, m=asked: c.run(r, record.facts, m)
             )
-            if solution.outcome == SOLVED and candidate.machine == "classical":
+            if solution.solved and candidate.machine == "classical":
                 solution, attempt = checked_claim(solution, attempt, ready, market.tolerance)
         # The exact direction beside a quantum one is for the record alone: no clock runs.
         solution = with_angle(ready, solution)
         attempts.append(replace(attempt, quantum=solution.stats.quantum))
         if not definite:
-            if solution.outcome == SOLVED:
+            if solution.solved:
                 return solution.direction, replace(record, attempts=tuple(attempts))
             continue
         x = solution.direction
-        if solution.outcome == NOT_DEFINITE or (x is not None and _climbs(x, system.rhs)):
-            attempts[-1] = replace(attempts[-1], outcome=NOT_DEFINITE)
+        if solution.outcome is Outcome.NOT_DEFINITE or (x is not None and _climbs(x, system.rhs)):
+            attempts[-1] = replace(attempts[-1], outcome=Outcome.NOT_DEFINITE, detail="")
             break
         # Only for want of products: whatever else went wrong, the iterate tells nothing.
         out_of_products = solution.stats.products >= asked.max_products
         descends = name == "cg" and limit is None and out_of_products
-        if x is not None and (solution.outcome == SOLVED or descends):
+        if x is not None and (solution.solved or descends):
             return x, replace(record, attempts=tuple(attempts))
     if definite and _may_decompose(prepared, market):
         with clock.stage("solve"):
@@ -283,7 +281,7 @@ def solve_block(
             )
         attempts.append(attempt)
         record = _with_price_of_absolute(record, system, market)
-        if solution.outcome == SOLVED:
+        if solution.solved:
             return solution.direction, replace(record, attempts=tuple(attempts))
     return None, replace(record, attempts=tuple(attempts))
 
@@ -334,7 +332,7 @@ def _unless_blind(offer: Quote) -> Quote:
 
 def _ran_out(attempt: Attempt) -> bool:
     """Return whether a Krylov solver needed more products: another one would, too."""
-    return attempt.products > 0 and attempt.outcome not in (SOLVED, NOT_DEFINITE)
+    return attempt.products > 0 and attempt.outcome not in (Outcome.SOLVED, Outcome.NOT_DEFINITE)
 
 
 def _climbs(direction: Tensor, rhs: Tensor) -> bool:

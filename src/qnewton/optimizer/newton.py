@@ -10,7 +10,6 @@ from torch import Tensor
 from qnewton.curvature import Block
 from qnewton.operators import Factor, LinearSystem, NegatedOperator
 from qnewton.optimizer.blocks import (
-    NOT_DEFINITE,
     PreparedBlock,
     SurveyPlan,
     prepare_block,
@@ -21,7 +20,7 @@ from qnewton.optimizer.replicas import Replicas
 from qnewton.optimizer.rescale import Share, factor_between_blocks, joint_factors
 from qnewton.optimizer.settings import GroupSettings, settings_of_block
 from qnewton.optimizer.update import Update
-from qnewton.records import BlockRecord, EarlierFacts, Facts, Phase
+from qnewton.records import BlockRecord, EarlierFacts, Facts, Outcome, Phase
 from qnewton.scheduler.assignment import assign_blocks
 from qnewton.scheduler.portfolio import Market
 
@@ -142,12 +141,12 @@ def newton_update(
         if replicas is not None:
             direction = replicas.agree(direction, system.rhs)
         if direction is None or not torch.isfinite(direction).all():
-            if definite and record.outcome == NOT_DEFINITE:
+            if definite and record.outcome is Outcome.NOT_DEFINITE:
                 where = (
                     f"block {system.name!r} is not positive definite at λ = {settings.damping:.3g}"
                 )
                 return NewtonUpdate((*records, record), indefinite=where)
-            tries = ", ".join(f"{a.solver}: {a.outcome}" for a in record.attempts)
+            tries = ", ".join(f"{a.solver}: {a.describe()}" for a in record.attempts)
             if not formed:
                 reason = f"no solver for a block that is not formed ({tries})"
                 records.append(dataclasses.replace(record, first_order=reason))

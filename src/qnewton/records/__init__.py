@@ -11,6 +11,7 @@ from qnewton.records.facts import (
     Treatment,
 )
 from qnewton.records.machines import Calibration, Drift, Figure, KernelFit, QuantumHardware
+from qnewton.records.outcome import Outcome
 from qnewton.records.quotes import Decision, MachineKind, PriceTerm, QueryCount, Quote
 from qnewton.records.steps import (
     SCHEMA_VERSION,
@@ -46,6 +47,7 @@ __all__ = [
     "MetricRecord",
     "ModelledSeconds",
     "Origin",
+    "Outcome",
     "Phase",
     "PriceTerm",
     "QuantumHardware",

@@ -5,6 +5,7 @@ import math
 import types
 import typing
 from collections.abc import Callable
+from enum import Enum
 from functools import cache
 from typing import Any, TypeVar
 
@@ -125,6 +126,8 @@ def _decode(expected: Any, data: Any, where: str) -> Any:
         return _decode_tuple(arguments, data, where)
     if origin is dict:
         return {key: _decode(arguments[1], item, f"{where}.{key}") for key, item in data.items()}
+    if _is_enum(expected):
+        return _member(expected, data, where)
     if dataclasses.is_dataclass(expected):
         return _decode_record(typing.cast(type, expected), data, where)
     if expected is float and isinstance(data, str) and data in _NON_FINITE:
@@ -134,6 +137,17 @@ def _decode(expected: Any, data: Any, where: str) -> Any:
     if not isinstance(data, expected):
         raise ValueError(f"{where}: expected {expected.__name__}, found {data!r}")
     return data
+
+
+def _is_enum(expected: Any) -> bool:
+    return isinstance(expected, type) and issubclass(expected, Enum)
+
+
+def _member(expected: type[Enum], data: Any, where: str) -> Enum:
+    try:
+        return expected(data)
+    except ValueError:
+        raise ValueError(f"{where}: {data!r} is no {expected.__name__}") from None
 
 
 def _decode_union(options: tuple[Any, ...], data: Any, where: str) -> Any:

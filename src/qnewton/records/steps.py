@@ -8,6 +8,7 @@ from typing import Literal
 
 from qnewton.records.damping import DampingRecord
 from qnewton.records.facts import Definiteness, Estimate, Facts, Treatment
+from qnewton.records.outcome import Outcome
 from qnewton.records.quotes import Decision
 
 SCHEMA_VERSION = 1
@@ -116,7 +117,7 @@ class Attempt:
 
     Attributes:
         solver: Name in the portfolio.
-        outcome: ``solved`` or, in a few words, what failed.
+        outcome: ``SOLVED``, or what failed.
         residual: ‖A x - b‖/‖b‖ against the true operator; ``None`` if there is no x.
         products: Matrix-vector products spent, 0 for a factorisation.
         measured_seconds: Wall-clock seconds.
@@ -124,10 +125,11 @@ class Attempt:
         definiteness: What the solver proved of A.
         quantum: The quantum solver's own figures, when it was one.
         raised: The exception that ended it, by its name; ``None`` when it came back.
+        detail: The words and numbers beside the outcome; empty where there are none.
     """
 
     solver: str
-    outcome: str
+    outcome: Outcome
     residual: float | None
     products: int
     measured_seconds: float
@@ -135,6 +137,11 @@ class Attempt:
     definiteness: Definiteness | None = None
     quantum: QuantumStats | None = None
     raised: str | None = None
+    detail: str = ""
+
+    def describe(self) -> str:
+        """Return the outcome with its detail, as people read it."""
+        return self.outcome.describe(self.detail)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +176,7 @@ class BlockRecord:
         parts = [
             f"block {self.name} of {self.n:,} unknowns",
             _strengths([self]),
-            self.solver or f"first-order: {self.first_order or self.outcome}",
+            self.solver or f"first-order: {self.first_order or self._described()}",
         ]
         if self.attempts:
             if self.attempts[-1].residual is not None:
@@ -177,16 +184,19 @@ class BlockRecord:
             parts.append(f"{math.fsum(a.measured_seconds for a in self.attempts):.3g} s measured")
         return _one_line(parts)
 
+    def _described(self) -> str:
+        return self.attempts[-1].describe() if self.attempts else self.outcome.describe()
+
     @property
-    def outcome(self) -> str:
+    def outcome(self) -> Outcome:
         """Outcome of the last attempt."""
-        return self.attempts[-1].outcome if self.attempts else "not solved"
+        return self.attempts[-1].outcome if self.attempts else Outcome.NOT_TRIED
 
     @property
     def solver(self) -> str | None:
         """The solver whose direction was used; ``None`` when none succeeded."""
         last = self.attempts[-1] if self.attempts else None
-        return last.solver if last is not None and last.outcome == "solved" else None
+        return last.solver if last is not None and last.outcome is Outcome.SOLVED else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from qnewton.records import BlockRecord, Calibration, Estimate, QuantumHardware, Quote, StepRecord
+from qnewton.records import (
+    BlockRecord,
+    Calibration,
+    Estimate,
+    Outcome,
+    QuantumHardware,
+    Quote,
+    StepRecord,
+)
 from qnewton.report.break_even import break_even_gate_time
 from qnewton.report.clocks import MEASURED_HEADER, MODELLED_HEADER
 from qnewton.report.quantities import UNKNOWN, number_text, seconds_text
@@ -176,9 +184,9 @@ def _what_happened(step: StepRecord) -> str:
 
 def _solver_used(block: BlockRecord) -> tuple[str, ...]:
     failed = tuple(
-        f"{solver_look(attempt.solver).label}: {attempt.outcome}"
+        f"{solver_look(attempt.solver).label}: {attempt.describe()}"
         for attempt in block.attempts
-        if attempt.outcome != "solved"
+        if attempt.outcome is not Outcome.SOLVED
     )
     used = () if block.solver is None else (solver_look(block.solver).label,)
     return (*failed, *used) or ("not solved",)

@@ -24,6 +24,7 @@ from qnewton.records import (
     BlockRecord,
     EarlierFacts,
     Facts,
+    Outcome,
     Quote,
     Representation,
 )
@@ -344,19 +345,19 @@ def facts_left(
 
 def _with_attempt(left: EarlierFacts, attempt: Attempt, tolerance: float) -> EarlierFacts:
     definiteness = attempt.definiteness
-    if attempt.outcome == "not positive definite":
+    if attempt.outcome is Outcome.NOT_DEFINITE:
         definiteness = "indefinite"
-    elif attempt.outcome == "solved" and attempt.solver == "cholesky":
+    elif attempt.outcome is Outcome.SOLVED and attempt.solver == "cholesky":
         definiteness = "positive"
     if definiteness is not None:
         left = replace(left, definiteness=definiteness)
     family = _KRYLOV.get(attempt.solver)
-    if family is None and attempt.outcome.startswith("residual"):
+    if family is None and attempt.outcome is Outcome.RESIDUAL:
         failed = tuple(sorted({*left.failed, attempt.solver}))
         return replace(left, failed=failed)
     if family is None or (family == "cg" and definiteness == "indefinite"):
         return left
-    solved = attempt.outcome == "solved"
+    solved = attempt.outcome is Outcome.SOLVED
     spent = {f"{family}_products": attempt.products if solved else None}
     spent[f"{family}_unfinished"] = None if solved else attempt.products
     foretold_before = getattr(left, f"{family}_expected") is not None

@@ -1,12 +1,11 @@
 """Solvers of a symmetric system A·x = b, classical and quantum, behind one ``Solution``."""
 
 from qnewton.solvers.options import SolveOptions
-from qnewton.solvers.solution import SOLVED, Solution, SolveStats
+from qnewton.solvers.solution import Solution, SolveStats
 from qnewton.solvers.solve import FACTORIZATIONS, SOLVERS, factorize, solve
 
 __all__ = [
     "FACTORIZATIONS",
-    "SOLVED",
     "SOLVERS",
     "Solution",
     "SolveOptions",

@@ -4,9 +4,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from qnewton.records import Definiteness, Estimate, QuantumStats
-
-SOLVED = "solved"
+from qnewton.records import Definiteness, Estimate, Outcome, QuantumStats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,29 +38,33 @@ class SolveStats:
 
 @dataclass(frozen=True)
 class Solution:
-    """The outcome of one solve.
+    """What one solve came to.
 
     Attributes:
         direction: x with A·x ≈ b, shape [N], in the system's dtype; ``None`` unless a finite x
             came out. After a failed outcome it is only the best try, not to be stepped along.
-        outcome: ``solved`` or, in a few words, what failed: ``not positive definite``,
-            ``singular``, ``not finite``, ``not converged in 200 products``,
-            ``residual 3e-02 above 3e-04``, ``x overflows float32``, ``x underflows float32``; for
-            the quantum solver also ``promise broken, residual 3e-01 above 1e-06``, ``alpha below
-            the norm``, ``zero right-hand side``, ``degree 3.1e+08 above 1e+06``.
+        outcome: ``Outcome.SOLVED``, or what failed.
         stats: What it took.
+        detail: The words and numbers beside the outcome, such as ``in 200 products`` or ``3e-02
+            above 3e-04``; empty where there are none.
 
     Example:
-        >>> Solution(None, "singular", SolveStats(solver="lu")).solved
-        False
+        >>> failed = Solution(None, Outcome.NOT_CONVERGED, SolveStats(solver="cg"), "in 9 products")
+        >>> failed.solved, failed.describe()
+        (False, 'not converged in 9 products')
     """
 
     # A direction of 12,544 numbers drowns the outcome in a log line.
     direction: Tensor | None = field(repr=False)
-    outcome: str
+    outcome: Outcome
     stats: SolveStats
+    detail: str = ""
 
     @property
     def solved(self) -> bool:
         """Whether ``direction`` may be used."""
-        return self.outcome == SOLVED
+        return self.outcome is Outcome.SOLVED
+
+    def describe(self) -> str:
+        """Return the outcome with its detail, as people read it."""
+        return self.outcome.describe(self.detail)

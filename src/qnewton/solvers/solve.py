@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import DenseOperator, LinearSystem, SymmetricOperator, as_operator
+from qnewton.records import Outcome
 from qnewton.solvers.classical import (
     CholeskyFactorization,
     DiagonalPreconditioner,
@@ -29,7 +30,7 @@ from qnewton.solvers.classical import (
 )
 from qnewton.solvers.options import Mode, SolveOptions
 from qnewton.solvers.quantum import Readout, SystemRefused, emulate
-from qnewton.solvers.solution import SOLVED, Solution, SolveStats
+from qnewton.solvers.solution import Solution, SolveStats
 
 Solver = Callable[[SymmetricOperator, Tensor, SolveOptions], Solution]
 
@@ -96,7 +97,7 @@ def solve(
         >>> matrix, rhs = torch.tensor([[2.0, 1.0], [1.0, 2.0]]), torch.tensor([3.0, 3.0])
         >>> [solve((matrix, rhs), name).direction for name in ("lu", "qsvt")]
         [tensor([1., 1.]), tensor([1.0000, 1.0000])]
-        >>> solve((-matrix, rhs), "cholesky").outcome
+        >>> solve((-matrix, rhs), "cholesky").describe()
         'not positive definite'
     """
     if solver not in SOLVERS:
@@ -201,7 +202,8 @@ def _preconditioned(name: str, build: Callable[[SymmetricOperator], Precondition
         try:
             preconditioner = build(operator)
         except ValueError as refusal:
-            return Solution(None, f"no preconditioner: {refusal}", SolveStats(solver=name))
+            stats = SolveStats(solver=name)
+            return Solution(None, Outcome.NO_PRECONDITIONER, stats, str(refusal))
         solution = conjugate_gradients(
             operator, rhs, options.tolerance, options.max_products, preconditioner, options.start
         )
@@ -225,17 +227,17 @@ def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> So
             mode=options.mode,
         )
     except SystemRefused as refusal:
-        return Solution(None, refusal.outcome, SolveStats(solver="qsvt"))
+        return Solution(None, refusal.outcome, SolveStats(solver="qsvt"), refusal.detail)
     residual = relative_residual(operator, output.direction, rhs)
-    outcome = judge(residual, max(epsilon, options.tolerance), operator.dtype)
+    outcome, detail = judge(residual, max(epsilon, options.tolerance), operator.dtype)
     if output.measurement is not None and math.isfinite(residual):
-        outcome = SOLVED
-    if outcome != SOLVED and output.promise_held is False:
-        outcome = f"promise broken, {outcome}"
+        outcome, detail = Outcome.SOLVED, ""
+    if outcome is not Outcome.SOLVED and output.promise_held is False:
+        outcome, detail = Outcome.PROMISE_BROKEN, outcome.describe(detail)
     stats = SolveStats(
         solver="qsvt", residual=residual, products=output.products, quantum=output.stats()
     )
-    return Solution(output.direction, outcome, stats)
+    return Solution(output.direction, outcome, stats, detail)
 
 
 SOLVERS: Mapping[str, Solver] = MappingProxyType(

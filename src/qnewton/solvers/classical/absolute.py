@@ -7,8 +7,9 @@ from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
 from qnewton.operators.scaling import into_range, largest, norm_ratio, scaled, shifted_number
+from qnewton.records import Outcome
 from qnewton.solvers.classical.refinement import judge
-from qnewton.solvers.solution import SOLVED, Solution, SolveStats
+from qnewton.solvers.solution import Solution, SolveStats
 
 
 def solve_absolute(operator: SymmetricOperator, rhs: Tensor, tolerance: float = 1e-6) -> Solution:
@@ -39,21 +40,21 @@ def solve_absolute(operator: SymmetricOperator, rhs: Tensor, tolerance: float = 
     stats = SolveStats(solver="absolute")
     matrix = operator.dense().double()
     if not (torch.isfinite(matrix).all() and torch.isfinite(rhs).all()):
-        return Solution(None, "not finite", stats)
+        return Solution(None, Outcome.NOT_FINITE, stats)
     matrix, up = into_range(matrix)
     shift = shifted_number(operator.treatment.damping, -up)
     values, vectors = torch.linalg.eigh(matrix)
     sizes = (values - shift).abs() + shift
     if float(sizes.min()) <= torch.finfo(torch.float64).eps * float(sizes.max()):
-        return Solution(None, "singular", stats)
+        return Solution(None, Outcome.SINGULAR, stats)
     b, down = into_range(rhs.double())
     x = scaled(vectors @ ((vectors.mT @ b) / sizes), down - up).to(rhs.dtype)
     name = str(rhs.dtype).removeprefix("torch.")
     if not torch.isfinite(x).all():
-        return Solution(None, f"x overflows {name}", stats)
+        return Solution(None, Outcome.OVERFLOW, stats, name)
     stored = scaled(x.double(), up - down)
     residual = norm_ratio(b - vectors @ (sizes * (vectors.mT @ stored)), b)
-    outcome = judge(residual, tolerance, rhs.dtype)
-    if outcome != SOLVED and largest(x) < torch.finfo(rhs.dtype).tiny:
-        outcome = f"x underflows {name}"
-    return Solution(x, outcome, replace(stats, residual=residual))
+    outcome, detail = judge(residual, tolerance, rhs.dtype)
+    if outcome is not Outcome.SOLVED and largest(x) < torch.finfo(rhs.dtype).tiny:
+        outcome, detail = Outcome.UNDERFLOW, name
+    return Solution(x, outcome, replace(stats, residual=residual), detail)

@@ -8,13 +8,12 @@ from torch import Tensor
 
 from qnewton.operators import RangedOperator, SymmetricOperator
 from qnewton.operators.scaling import into_range
+from qnewton.records import Outcome
 from qnewton.solvers.classical.first_guess import FirstGuess
 from qnewton.solvers.classical.preconditioner import Preconditioner, RangedPreconditioner
 from qnewton.solvers.classical.refinement import put_back, refined_solution
 from qnewton.solvers.classical.ritz import condition_seen_by_cg
 from qnewton.solvers.solution import Solution, SolveStats
-
-_NOT_DEFINITE = "not positive definite"
 
 
 def conjugate_gradients(
@@ -55,26 +54,28 @@ def conjugate_gradients(
         (tensor([0.5000, 0.5000, 0.5000]), 1)
     """
     if not torch.isfinite(rhs).all():
-        return Solution(None, "not finite", SolveStats(solver="cg"))
+        return Solution(None, Outcome.NOT_FINITE, SolveStats(solver="cg"))
     # A and b are solved with where their norms are safe, and x is put back.
     ranged, (near, down) = RangedOperator(operator), into_range(rhs)
     target = tolerance * float(near.double().norm())
     guess = None if start is None else FirstGuess(ranged, start, down)
     safe = None if preconditioner is None else RangedPreconditioner(preconditioner)
     descent = _Descent(ranged, target, max_products, safe, guess)
-    solution = refined_solution("cg", ranged, near, descent.run, tolerance, "not finite")
+    solution = refined_solution("cg", ranged, near, descent.run, tolerance, Outcome.NOT_FINITE)
     # Half of the dtype's digits are enough where more products do not help, not where they ran out.
     missed = (solution.stats.residual or 0.0) > tolerance
     if descent.failure is not None and missed and solution.direction is not None:
-        direction = None if descent.failure == _NOT_DEFINITE else solution.direction
-        solution = Solution(direction, descent.failure, solution.stats)
+        indefinite = descent.failure is Outcome.NOT_DEFINITE
+        direction = None if indefinite else solution.direction
+        detail = "" if indefinite else f"in {max_products} products"
+        solution = Solution(direction, descent.failure, solution.stats, detail)
     solution = put_back(solution, ranged, near, down - ranged.exponent)
     seen = condition_seen_by_cg(descent.steps, descent.ratios)
     stats = replace(
         solution.stats,
         products=descent.products + ranged.probes,
         condition=seen,
-        definiteness="indefinite" if descent.failure == _NOT_DEFINITE else None,
+        definiteness="indefinite" if descent.failure is Outcome.NOT_DEFINITE else None,
     )
     return replace(solution, stats=stats)
 
@@ -96,7 +97,7 @@ class _Descent:
         self.preconditioner = preconditioner
         self.start = start
         self.products = 0
-        self.failure: str | None = None
+        self.failure: Outcome | None = None
         self.steps: list[float] = []  # of the first round, for the spectrum they tell of
         self.ratios: list[float] = []
 
@@ -124,7 +125,7 @@ class _Descent:
         steps, ratios = ([], []) if self.steps else (self.steps, self.ratios)
         while self.failure is None and math.sqrt(squared) * scale > self.target / 2:
             if self.products == self.max_products:
-                self.failure = f"not converged in {self.max_products} products"
+                self.failure = Outcome.NOT_CONVERGED
                 break
             product = self.operator @ p
             self.products += 1
@@ -132,7 +133,7 @@ class _Descent:
             if not math.isfinite(curvature):
                 return torch.full_like(x, math.nan)
             if curvature <= 0.0:
-                self.failure = _NOT_DEFINITE
+                self.failure = Outcome.NOT_DEFINITE
                 break
             step = inner / curvature
             x.add_(p, alpha=step)

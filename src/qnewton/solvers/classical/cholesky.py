@@ -5,7 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from qnewton.solvers.classical.factorization import FACTORIZED, Factorization
+from qnewton.records import Outcome
+from qnewton.solvers.classical.factorization import Factorization
 
 
 class CholeskyFactorization(Factorization):
@@ -20,16 +21,16 @@ class CholeskyFactorization(Factorization):
 
     Example:
         >>> from qnewton.operators import DenseOperator
-        >>> CholeskyFactorization(DenseOperator(-torch.eye(2))).solve(torch.ones(2)).outcome
+        >>> CholeskyFactorization(DenseOperator(-torch.eye(2))).solve(torch.ones(2)).describe()
         'not positive definite'
     """
 
     solver: ClassVar[str] = "cholesky"
 
-    def _factorize(self, matrix: Tensor) -> str:
+    def _factorize(self, matrix: Tensor) -> Outcome:
         self._factor, info = torch.linalg.cholesky_ex(matrix)
         self.definiteness = "positive" if int(info) == 0 else "indefinite"
-        return FACTORIZED if int(info) == 0 else "not positive definite"
+        return Outcome.FACTORIZED if int(info) == 0 else Outcome.NOT_DEFINITE
 
     def _apply(self, rhs: Tensor) -> Tensor:
         return solve_by_factor(self._factor, rhs)

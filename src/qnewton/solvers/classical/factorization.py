@@ -10,11 +10,9 @@ from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
 from qnewton.operators.scaling import excess, into_range, largest, scaled
-from qnewton.records import Definiteness
+from qnewton.records import Definiteness, Outcome
 from qnewton.solvers.classical.refinement import put_back, refined_solution
 from qnewton.solvers.solution import Solution, SolveStats
-
-FACTORIZED = "factorized"
 
 
 class Factorization(ABC):
@@ -28,7 +26,7 @@ class Factorization(ABC):
             kept for the residuals.
 
     Attributes:
-        outcome: ``factorized``, ``not finite``, or what the factorisation met.
+        outcome: ``Outcome.FACTORIZED``, or what the factorisation met.
         definiteness: What it proved of A, up to rounding; ``None`` where its pivots tell nothing.
     """
 
@@ -40,19 +38,19 @@ class Factorization(ABC):
         self._exponent = 0  # A was divided by 2 to this power
         self.outcome = self._read(operator)
 
-    def _read(self, operator: SymmetricOperator) -> str:
+    def _read(self, operator: SymmetricOperator) -> Outcome:
         """Factorise an operator, keep what residuals are measured with; return the outcome."""
         matrix = operator.dense()
         size = largest(matrix)
         if not math.isfinite(size):
             self._matrix = matrix
-            return "not finite"
+            return Outcome.NOT_FINITE
         self._matrix, self._exponent = _near(matrix, excess(size, matrix.dtype))
         return self._factorize(self._matrix)
 
     @abstractmethod
-    def _factorize(self, matrix: Tensor) -> str:
-        """Keep the factors of a finite matrix; return ``factorized`` or what failed."""
+    def _factorize(self, matrix: Tensor) -> Outcome:
+        """Keep the factors of a finite matrix; return ``FACTORIZED`` or what failed."""
 
     @abstractmethod
     def _apply(self, rhs: Tensor) -> Tensor:
@@ -75,15 +73,15 @@ class Factorization(ABC):
                 f"the right-hand side has shape {tuple(rhs.shape)} and dtype {rhs.dtype}; this "
                 f"factorization needs [{self._matrix.shape[0]}] and {self._matrix.dtype}"
             )
-        outcome = self.outcome if torch.isfinite(rhs).all() else "not finite"
-        if outcome != FACTORIZED:
+        outcome = self.outcome if torch.isfinite(rhs).all() else Outcome.NOT_FINITE
+        if outcome is not Outcome.FACTORIZED:
             stats = SolveStats(solver=self.solver, definiteness=self.definiteness)
             return Solution(None, outcome, stats)
         near, down = into_range(rhs)
         if down and not torch.equal(scaled(near, down), rhs):
             near, down = rhs, 0  # entries from both ends of the range keep their digits as they are
         solution = refined_solution(
-            self.solver, self._matrix, near, self._apply, tolerance, diverged="singular"
+            self.solver, self._matrix, near, self._apply, tolerance, diverged=Outcome.SINGULAR
         )
         solution = put_back(solution, self._matrix, near, down - self._exponent)
         return replace(solution, stats=replace(solution.stats, definiteness=self.definiteness))

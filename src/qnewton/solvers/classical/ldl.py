@@ -6,7 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from qnewton.solvers.classical.factorization import FACTORIZED, Factorization
+from qnewton.records import Outcome
+from qnewton.solvers.classical.factorization import Factorization
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,13 @@ class LDLFactorization(Factorization):
 
     solver: ClassVar[str] = "ldl"
 
-    def _factorize(self, matrix: Tensor) -> str:
+    def _factorize(self, matrix: Tensor) -> Outcome:
         self._factor, self._pivots, info = torch.linalg.ldl_factor_ex(matrix)
         if int(info) != 0:
-            return "singular"
-        self.outcome = FACTORIZED
+            return Outcome.SINGULAR
+        self.outcome = Outcome.FACTORIZED
         self.definiteness = "indefinite" if self.inertia().negative else "positive"
-        return FACTORIZED
+        return Outcome.FACTORIZED
 
     def _apply(self, rhs: Tensor) -> Tensor:
         return torch.linalg.ldl_solve(self._factor, self._pivots, rhs.unsqueeze(1)).squeeze(1)
@@ -58,7 +59,7 @@ class LDLFactorization(Factorization):
 
         Cost: O(N).
         """
-        if self.outcome != FACTORIZED:
+        if self.outcome is not Outcome.FACTORIZED:
             raise ValueError(f"a matrix that is {self.outcome} has no LDLᵀ inertia")
         diagonal = self._factor.diagonal().double()
         below = self._factor.diagonal(-1).double()

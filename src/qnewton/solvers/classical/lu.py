@@ -5,7 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from qnewton.solvers.classical.factorization import FACTORIZED, Factorization
+from qnewton.records import Outcome
+from qnewton.solvers.classical.factorization import Factorization
 
 
 class LUFactorization(Factorization):
@@ -28,9 +29,9 @@ class LUFactorization(Factorization):
 
     solver: ClassVar[str] = "lu"
 
-    def _factorize(self, matrix: Tensor) -> str:
+    def _factorize(self, matrix: Tensor) -> Outcome:
         self._lu, self._pivots, info = torch.linalg.lu_factor_ex(matrix)
-        return FACTORIZED if int(info) == 0 else "singular"
+        return Outcome.FACTORIZED if int(info) == 0 else Outcome.SINGULAR
 
     def _apply(self, rhs: Tensor) -> Tensor:
         return torch.linalg.lu_solve(self._lu, self._pivots, rhs.unsqueeze(1)).squeeze(1)
@@ -54,9 +55,9 @@ class LUInverse(Factorization):
 
     solver: ClassVar[str] = "lu_inverse"
 
-    def _factorize(self, matrix: Tensor) -> str:
+    def _factorize(self, matrix: Tensor) -> Outcome:
         self._inverse, info = torch.linalg.inv_ex(matrix)
-        return FACTORIZED if int(info) == 0 else "singular"
+        return Outcome.FACTORIZED if int(info) == 0 else Outcome.SINGULAR
 
     def _apply(self, rhs: Tensor) -> Tensor:
         return self._inverse @ rhs

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from qnewton.operators import RangedOperator, SymmetricOperator
 from qnewton.operators.scaling import into_range
-from qnewton.records import Estimate
+from qnewton.records import Estimate, Outcome
 from qnewton.solvers.classical.first_guess import FirstGuess
 from qnewton.solvers.classical.refinement import put_back, refined_solution
 from qnewton.solvers.classical.ritz import condition_seen_by_minres
@@ -65,16 +65,16 @@ def minimum_residual(
         tensor([ 0.5000, -1.0000,  0.2500])
     """
     if not torch.isfinite(rhs).all():
-        return Solution(None, "not finite", SolveStats(solver="minres"))
+        return Solution(None, Outcome.NOT_FINITE, SolveStats(solver="minres"))
     # A and b are solved with where their norms are safe, and x is put back.
     ranged, (near, down) = RangedOperator(operator), into_range(rhs)
     guess = None if start is None else FirstGuess(ranged, start, down)
     rounds = _Rounds(ranged, tolerance * float(near.double().norm()), max_products, guess)
-    solution = refined_solution("minres", ranged, near, rounds.run, tolerance, "not finite")
+    solution = refined_solution("minres", ranged, near, rounds.run, tolerance, Outcome.NOT_FINITE)
     missed = (solution.stats.residual or 0.0) > tolerance
     if rounds.exhausted and missed and solution.direction is not None:
-        outcome = f"not converged in {max_products} products"
-        solution = Solution(solution.direction, outcome, solution.stats)
+        detail = f"in {max_products} products"
+        solution = Solution(solution.direction, Outcome.NOT_CONVERGED, solution.stats, detail)
     solution = put_back(solution, ranged, near, down - ranged.exponent)
     stats = replace(
         solution.stats,

@@ -24,7 +24,8 @@ from torch import Tensor
 
 from qnewton.operators import DenseOperator, RangedOperator, SparseOperator, SymmetricOperator
 from qnewton.operators.scaling import norm_ratio, scaled
-from qnewton.solvers.solution import SOLVED, Solution, SolveStats
+from qnewton.records import Outcome
+from qnewton.solvers.solution import Solution, SolveStats
 
 MAX_REFINEMENTS = 2
 # Float64 products are made a panel of rows at a time, in memory that is used again: 4 MB stay in a
@@ -77,15 +78,20 @@ def relative_residual(matrix: SymmetricOperator | Tensor, x: Tensor, rhs: Tensor
     return norm_ratio(residual_vector(matrix, x, rhs), rhs)
 
 
-def judge(residual: float, tolerance: float, dtype: torch.dtype) -> str:
-    """Return ``solved`` if the residual is within the tolerance or the dtype's reach.
+def judge(residual: float, tolerance: float, dtype: torch.dtype) -> tuple[Outcome, str]:
+    """Return ``SOLVED`` if the residual is within the tolerance or the dtype's reach, and a detail.
 
     Example:
-        >>> judge(1e-4, 1e-6, torch.float32), judge(1e-4, 1e-6, torch.float64)
-        ('solved', 'residual 1e-04 above 1e-06')
+        >>> judge(1e-4, 1e-6, torch.float32)[0].describe()
+        'solved'
+        >>> outcome, detail = judge(1e-4, 1e-6, torch.float64)
+        >>> outcome.describe(detail)
+        'residual 1e-04 above 1e-06'
     """
     limit = max(tolerance, math.sqrt(torch.finfo(dtype).eps))
-    return SOLVED if residual <= limit else f"residual {residual:.0e} above {limit:.0e}"
+    if residual <= limit:
+        return Outcome.SOLVED, ""
+    return Outcome.RESIDUAL, f"{residual:.0e} above {limit:.0e}"
 
 
 def refined_solution(
@@ -94,7 +100,7 @@ def refined_solution(
     rhs: Tensor,
     correct: Callable[[Tensor], Tensor],
     tolerance: float,
-    diverged: str,
+    diverged: Outcome,
 ) -> Solution:
     """Return the solution built from an approximate inverse, refined where that pays.
 
@@ -122,7 +128,8 @@ def refined_solution(
         if not halved:
             break
     stats = SolveStats(solver=solver, residual=residual, refinements=refinements)
-    return Solution(x, judge(residual, tolerance, x.dtype), stats)
+    outcome, detail = judge(residual, tolerance, x.dtype)
+    return Solution(x, outcome, stats, detail)
 
 
 def put_back(
@@ -137,8 +144,8 @@ def put_back(
         exponent: What b was divided by, less what A was.
 
     Returns:
-        The same with x scaled back. Where the dtype cannot hold that, the outcome is ``x
-        overflows float64``, with no x, or ``x underflows float64``.
+        The same with x scaled back. Where the dtype cannot hold that, the outcome is ``OVERFLOW``,
+        with no x, or ``UNDERFLOW``.
     """
     x = solution.direction
     if x is None or exponent == 0:
@@ -147,13 +154,12 @@ def put_back(
     name = str(x.dtype).removeprefix("torch.")
     if not torch.isfinite(back).all():
         stats = replace(solution.stats, residual=None)
-        return Solution(None, f"x overflows {name}", stats)
+        return Solution(None, Outcome.OVERFLOW, stats, name)
     kept = scaled(back, -exponent)
     if torch.equal(kept, x):
         return replace(solution, direction=back)
     stats = replace(solution.stats, residual=relative_residual(matrix, kept, rhs))
     limit = max(solution.stats.residual or 0.0, math.sqrt(torch.finfo(x.dtype).eps))
-    outcome = solution.outcome
-    if outcome == SOLVED and not (stats.residual or 0.0) <= limit:
-        outcome = f"x underflows {name}"
-    return Solution(back, outcome, stats)
+    if solution.solved and not (stats.residual or 0.0) <= limit:
+        return Solution(back, Outcome.UNDERFLOW, stats, name)
+    return replace(solution, direction=back, stats=stats)

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from qnewton.operators import SparseOperator, SymmetricOperator
 from qnewton.operators.scaling import into_range
+from qnewton.records import Outcome
 from qnewton.solvers.classical.cg import conjugate_gradients
-from qnewton.solvers.classical.factorization import FACTORIZED, Factorization
+from qnewton.solvers.classical.factorization import Factorization
 from qnewton.solvers.solution import Solution
 
 # A column is dense from max(16, 10√N) entries on (Davis et al., ACM TOMS 30 (2004) 353, 4.2).
@@ -40,25 +41,25 @@ class SparseLUFactorization(Factorization):
 
     solver: ClassVar[str] = "sparse_lu"
 
-    def _read(self, operator: SymmetricOperator) -> str:
+    def _read(self, operator: SymmetricOperator) -> Outcome:
         if not isinstance(operator, SparseOperator):
             return super()._read(operator)
         values, self._exponent = into_range(operator.compressed.values())
         self._matrix = operator if self._exponent == 0 else operator.with_entries(values)
         return self._factorize_entries(self._matrix)
 
-    def _factorize(self, matrix: Tensor) -> str:
+    def _factorize(self, matrix: Tensor) -> Outcome:
         return self._factorize_entries(SparseOperator(matrix))
 
-    def _factorize_entries(self, operator: SparseOperator) -> str:
+    def _factorize_entries(self, operator: SparseOperator) -> Outcome:
         if not torch.isfinite(operator.compressed.values()).all():
-            return "not finite"
+            return Outcome.NOT_FINITE
         columns = _columns(operator)
         try:
             self._factor: SuperLU = splu(columns, permc_spec=_ordering(columns))
         except RuntimeError:
-            return "singular"
-        return FACTORIZED
+            return Outcome.SINGULAR
+        return Outcome.FACTORIZED
 
     @property
     def fill(self) -> int:
@@ -67,7 +68,7 @@ class SparseLUFactorization(Factorization):
         Raises:
             ValueError: If A could not be factorised.
         """
-        if self.outcome != FACTORIZED:
+        if self.outcome is not Outcome.FACTORIZED:
             raise ValueError(f"a matrix that is {self.outcome} has no factors")
         return int(self._factor.nnz)
 

@@ -6,11 +6,9 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import LowRankOperator, SymmetricOperator
+from qnewton.records import Outcome
 from qnewton.solvers.classical.cholesky import solve_by_factor
-from qnewton.solvers.classical.factorization import FACTORIZED, Factorization
-
-NO_FACTOR = "needs a low-rank factor"
-NO_SHIFT = "needs damping above 0"
+from qnewton.solvers.classical.factorization import Factorization
 
 # The first split leaves λ/(λ + σ²) of b's part along a singular vector of U, the second its square.
 _SPLITS = 2
@@ -40,26 +38,26 @@ class WoodburyFactorization(Factorization):
 
     solver: ClassVar[str] = "woodbury"
 
-    def _read(self, operator: SymmetricOperator) -> str:
+    def _read(self, operator: SymmetricOperator) -> Outcome:
         self._matrix = operator
         if not isinstance(operator, LowRankOperator):
-            return NO_FACTOR
+            return Outcome.NO_FACTOR
         if operator.shift == 0.0:
-            return NO_SHIFT
+            return Outcome.NO_DAMPING
         operator, self._exponent = operator.in_range()
         self._matrix = operator
         self._factor, self._shift = operator.factor, operator.shift
         return self._factorize(self._factor.gram())
 
-    def _factorize(self, matrix: Tensor) -> str:
+    def _factorize(self, matrix: Tensor) -> Outcome:
         if not torch.isfinite(matrix).all():
-            return "not finite"
+            return Outcome.NOT_FINITE
         # Only the lower triangle is read, so rounding that differs above does not matter.
         small = matrix.double()
         small = small.clone() if small is matrix else small
         small.diagonal().add_(self._shift)
         self._small, info = torch.linalg.cholesky_ex(small)
-        return FACTORIZED if int(info) == 0 else "not positive definite"
+        return Outcome.FACTORIZED if int(info) == 0 else Outcome.NOT_DEFINITE
 
     def _apply(self, rhs: Tensor) -> Tensor:
         inside = torch.zeros(len(self._small), dtype=torch.float64, device=rhs.device)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from qnewton.operators import DenseOperator, RangedOperator, SymmetricOperator
 from qnewton.operators.scaling import excess, largest, norm_ratio, scaled, shifted_number
+from qnewton.records import Outcome
 from qnewton.solvers.options import Mode
 from qnewton.solvers.quantum import promise as promises
 from qnewton.solvers.quantum.amplification import amplified_queries
@@ -226,7 +227,7 @@ class Emulator:
             if self._exponent == 0:
                 raise
             units = f"{refusal} (numbers of A in units of 2**{self._exponent})"
-            raise SystemRefused(refusal.outcome, units) from refusal
+            raise SystemRefused(refusal.outcome, units, refusal.detail) from refusal
 
 
 def _put_back(x: Tensor, exponent: int, dtype: torch.dtype, epsilon: float) -> Tensor:
@@ -235,16 +236,18 @@ def _put_back(x: Tensor, exponent: int, dtype: torch.dtype, epsilon: float) -> T
     name = str(dtype).removeprefix("torch.")
     if not torch.isfinite(stored).all():
         raise SystemRefused(
-            f"x overflows {name}",
+            Outcome.OVERFLOW,
             f"the solution has entries above {torch.finfo(dtype).max:.3g}, the largest {name}; "
             "scale the right-hand side down, or the matrix up",
+            name,
         )
     small = largest(stored) < torch.finfo(dtype).tiny
     if small and norm_ratio(scaled(stored.double(), -exponent) - x, x) > epsilon:
         raise SystemRefused(
-            f"x underflows {name}",
+            Outcome.UNDERFLOW,
             f"the solution is below {torch.finfo(dtype).tiny:.3g}, where {name} loses its digits; "
             "scale the right-hand side up, or the matrix down",
+            name,
         )
     return stored
 
@@ -313,7 +316,7 @@ def _solution(
     chances = replace(found.chances, success=probability)
     if not probability > 0.0:
         raise SystemRefused(
-            "success probability 0", "the output state has length zero; no attempt can succeed"
+            Outcome.NO_SUCCESS, "the output state has length zero; no attempt can succeed"
         )
     state = found.image / found.image.norm()
     error_bound = None

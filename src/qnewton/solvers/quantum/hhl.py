@@ -12,6 +12,7 @@ from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
 from qnewton.operators.scaling import shifted_number
+from qnewton.records import Outcome
 from qnewton.solvers.quantum.chances import Chances
 from qnewton.solvers.quantum.polynomials import Array
 from qnewton.solvers.quantum.promise import Promise, SystemRefused
@@ -177,10 +178,11 @@ def hhl(promise: Promise, epsilon: float, clock: Clock) -> HHL:
         qubits = max(2, math.ceil(math.log2(needed)))
         if qubits > MAX_CLOCK_QUBITS:
             raise SystemRefused(
-                f"clock of {qubits} qubits above {MAX_CLOCK_QUBITS}",
+                Outcome.CLOCK_TOO_LARGE,
                 f"kappa_be = {promise.kappa:.4g} at epsilon={epsilon:.3g} needs a clock of "
                 f"{qubits} qubits, above the limit of {MAX_CLOCK_QUBITS}; raise epsilon, or give "
                 "Clock(qubits=...)",
+                f"{qubits} qubits above {MAX_CLOCK_QUBITS}",
             )
     if not 1 <= qubits <= MAX_CLOCK_QUBITS:
         raise ValueError(f"the clock has {qubits} qubits; it needs 1 to {MAX_CLOCK_QUBITS}")

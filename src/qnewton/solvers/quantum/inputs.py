@@ -7,6 +7,7 @@ from torch import Tensor
 
 from qnewton.operators import DenseOperator, SymmetricOperator, as_operator
 from qnewton.operators.scaling import into_range
+from qnewton.records import Outcome
 from qnewton.solvers.quantum.promise import SystemRefused
 from qnewton.solvers.quantum.symmetric_products import half_read
 
@@ -27,10 +28,12 @@ def near_rhs(rhs: Tensor) -> tuple[Tensor, int]:
     near, exponent = into_range(rhs.double())
     length = float(near.norm())
     if not math.isfinite(length):
-        raise SystemRefused("not finite", "the right-hand side has entries that are not finite")
+        raise SystemRefused(
+            Outcome.NOT_FINITE, "the right-hand side has entries that are not finite"
+        )
     if length == 0.0:
         raise SystemRefused(
-            "zero right-hand side",
+            Outcome.ZERO_RHS,
             "the right-hand side is zero, and no quantum state stands for it; the solution is 0",
         )
     return near, exponent
@@ -41,7 +44,7 @@ def float64_entries(operator: SymmetricOperator) -> tuple[DenseOperator, int]:
     entries = operator.dense()
     # A finite sum proves finite entries in one pass; an overflowing one is looked at again.
     if not torch.isfinite(entries.sum()) and not torch.isfinite(entries).all():
-        raise SystemRefused("not finite", "the matrix has entries that are not finite")
+        raise SystemRefused(Outcome.NOT_FINITE, "the matrix has entries that are not finite")
     as_operator(entries)  # refuses what is not symmetric
     mirrored = _mirrored(entries)
     entries, exponent = into_range(entries.double())

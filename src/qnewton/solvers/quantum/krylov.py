@@ -15,6 +15,7 @@ from scipy.linalg import eigh_tridiagonal
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
+from qnewton.records import Outcome
 from qnewton.solvers.quantum.chances import Chances
 from qnewton.solvers.quantum.polynomials import Array
 from qnewton.solvers.quantum.promise import SystemRefused
@@ -133,7 +134,7 @@ def _advance(process: Lanczos, products: int) -> None:
         while process.products < products and not process.exhausted:
             process.advance()
     except ValueError as error:
-        raise SystemRefused("not finite", f"the matrix is not finite: {error}") from error
+        raise SystemRefused(Outcome.NOT_FINITE, f"the matrix is not finite: {error}") from error
 
 
 def _ritz(process: Lanczos) -> tuple[Array, Array]:

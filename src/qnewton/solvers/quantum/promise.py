@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
+from qnewton.records import Outcome
 from qnewton.survey import condition_number
 from qnewton.survey.lanczos import Lanczos
 from qnewton.survey.ritz import ritz_ends, ritz_values
@@ -22,12 +23,13 @@ class SystemRefused(ValueError):
     """A system that cannot be emulated because of its entries, not of what was asked.
 
     Attributes:
-        outcome: The reason in a few words, as a ``Solution`` reports it.
+        outcome: The reason, as a ``Solution`` reports it.
+        detail: The words and numbers beside it.
     """
 
-    def __init__(self, outcome: str, message: str) -> None:
+    def __init__(self, outcome: Outcome, message: str, detail: str = "") -> None:
         super().__init__(message)
-        self.outcome = outcome
+        self.outcome, self.detail = outcome, detail
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +102,7 @@ def exact_promise(
         noise = max(rounding, 4 * torch.finfo(dtype).eps if dtype == torch.float32 else 0.0)
         if smallest <= noise * norm:
             raise SystemRefused(
-                "singular",
+                Outcome.SINGULAR,
                 f"the matrix is singular to working precision: its smallest singular value is "
                 f"{smallest:.3g}, its norm {norm:.3g}; damp it, or give kappa",
             )
@@ -140,7 +142,7 @@ def estimated_promise(
         )
         if estimate.value is None or not math.isfinite(estimate.value):
             raise SystemRefused(
-                "singular",
+                Outcome.SINGULAR,
                 "the matrix is singular as far as Lanczos can tell; damp it, or give kappa",
             )
         kappa = max(1.0, alpha / norm * estimate.value * (1.0 + _ESTIMATE_SLACK))
@@ -150,7 +152,7 @@ def estimated_promise(
 def alpha_too_small(alpha: float, norm: str) -> SystemRefused:
     """Return the error for a block-encoding that cannot hold A."""
     return SystemRefused(
-        "alpha below the norm",
+        Outcome.ALPHA_TOO_SMALL,
         f"alpha={alpha:.6g} is below {norm}: a block-encoding holds A/alpha only when its norm is "
         "at most 1; raise alpha, or leave it out to have it measured",
     )
@@ -158,7 +160,9 @@ def alpha_too_small(alpha: float, norm: str) -> SystemRefused:
 
 def _refuse_zero(norm: float) -> None:
     if norm == 0.0:
-        raise SystemRefused("singular", "the matrix is zero, so no system with it has a solution")
+        raise SystemRefused(
+            Outcome.SINGULAR, "the matrix is zero, so no system with it has a solution"
+        )
 
 
 def norm_from_below(
@@ -185,5 +189,5 @@ def norm_from_below(
             if ritz_ends(process.tridiagonal()).farthest.converged(accuracy):
                 break
     except ValueError as error:
-        raise SystemRefused("not finite", f"the matrix is not finite: {error}") from error
+        raise SystemRefused(Outcome.NOT_FINITE, f"the matrix is not finite: {error}") from error
     return float(abs(ritz_values(process.tridiagonal())).max())

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import DenseOperator, SymmetricOperator
+from qnewton.records import Outcome
 from qnewton.solvers.quantum import promise as promises
 from qnewton.solvers.quantum.chances import Chances
 from qnewton.solvers.quantum.cks import cks_degree, cks_polynomial
@@ -93,10 +94,11 @@ def qsvt(promise: Promise, epsilon: float, family: Family = "optimal") -> QSVT:
     degree = degrees[family](promise.kappa, epsilon)
     if degree > MAX_DEGREE:
         raise SystemRefused(
-            f"degree {degree:.1e} above {MAX_DEGREE:.0e}",
+            Outcome.DEGREE_TOO_HIGH,
             f"kappa_be = {promise.kappa:.4g} at epsilon={epsilon:.3g} needs a polynomial of degree "
             f"{degree:,}, above the limit of {MAX_DEGREE:,}; add damping, raise epsilon, or give "
             "a smaller kappa",
+            f"{degree:.1e} above {MAX_DEGREE:.0e}",
         )
     build = {"optimal": inverse_polynomial, "cks": cks_polynomial}[family]
     return QSVT(build(promise.kappa, epsilon), promise.alpha)
@@ -120,7 +122,7 @@ def _apply_by_products(
 
     even, odd = start, (operator @ start) / alpha
     if not torch.isfinite(odd).all():
-        raise SystemRefused("not finite", "a product with the matrix is not finite")
+        raise SystemRefused(Outcome.NOT_FINITE, "a product with the matrix is not finite")
     coefficients = polynomial.coefficients.tolist()
     total = coefficients[0] * odd
     for index, coefficient in enumerate(coefficients[1:], start=1):

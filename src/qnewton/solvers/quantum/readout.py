@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from qnewton.records import Outcome
 from qnewton.solvers.quantum.promise import SystemRefused
 
 Method = Literal["amplitude", "swap", "hadamard"]
@@ -150,7 +151,9 @@ def measure(state: Tensor, readout: Readout) -> Measurement:
             estimate = np.sqrt(np.maximum(estimate, 0.0))
     size = float(np.linalg.norm(estimate))
     if size == 0.0:
-        raise SystemRefused("nothing read", f"{shots} shots told nothing of the state; give more")
+        raise SystemRefused(
+            Outcome.NOTHING_READ, f"{shots} shots told nothing of the state; give more"
+        )
     return Measurement(
         vector=torch.as_tensor(estimate / size, device=state.device),
         method=readout.method,
