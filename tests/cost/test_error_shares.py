@@ -14,6 +14,7 @@ from qnewton.cost.block_encoding import angle_bits, rotation_t_gates, value_bits
 from qnewton.cost.error_shares import SHARES, WIDENED, ErrorShares
 from qnewton.cost.readout import shots
 from qnewton.solvers.quantum import Readout, emulate, measure
+from tests.cases import orthogonal, with_spectrum
 
 QUICK = settings(deadline=None, max_examples=40)
 
@@ -24,10 +25,8 @@ def _system(n: int, kappa: float, indefinite: bool, seed: int) -> tuple[Tensor, 
     values = np.geomspace(1.0, 1 / kappa, n)
     if indefinite:
         values = values * rng.choice([-1.0, 1.0], n)
-    vectors = torch.from_numpy(np.linalg.qr(rng.standard_normal((n, n)))[0])
-    values = torch.from_numpy(values)
-    matrix = (vectors * values) @ vectors.mT
-    return (matrix + matrix.mT) / 2, values, vectors
+    found = torch.from_numpy(values)
+    return with_spectrum(found, seed), found, orthogonal(n, seed)
 
 
 def _unit(vector: Tensor) -> Tensor:

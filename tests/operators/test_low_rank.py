@@ -12,14 +12,10 @@ from qnewton.operators import low_rank as low_rank_module
 from qnewton.solvers import solve
 from qnewton.survey import condition_number, survey
 from qnewton.treatment import damp, prune
+from tests.cases import draw
 
 # Sums of at most a few hundred products of numbers near one.
 assert_exact = partial(torch.testing.assert_close, rtol=1e-12, atol=1e-12)
-
-
-def random_factor(n: int, k: int, seed: int = 0, dtype: torch.dtype = torch.float64):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(n, k, generator=generator, dtype=dtype)
 
 
 @settings(deadline=None, max_examples=40)
@@ -29,9 +25,9 @@ def random_factor(n: int, k: int, seed: int = 0, dtype: torch.dtype = torch.floa
     seed=st.integers(0, 1000),
 )
 def test_a_stack_is_the_matrix_it_stacks(rows: list[int], k: int, seed: int) -> None:
-    parts = [random_factor(n, k, seed + i) for i, n in enumerate(rows)]
+    parts = [draw(n, k, seed=seed + i) for i, n in enumerate(rows)]
     whole, stack = torch.cat(parts), StackedFactor([DenseFactor(part) for part in parts])
-    x, y = random_factor(sum(rows), 2, seed), random_factor(k, 2, seed)
+    x, y = draw(sum(rows), 2, seed=seed), draw(k, 2, seed=seed)
     assert stack.shape == whole.shape
     assert torch.equal(stack.dense(), whole)
     assert_exact(stack @ y, whole @ y)
@@ -43,10 +39,10 @@ def test_a_stack_is_the_matrix_it_stacks(rows: list[int], k: int, seed: int) -> 
 
 @pytest.mark.parametrize(("n", "k"), [(7, 3), (3, 7), (5, 0), (1, 1)])
 def test_entries_and_products_agree(n: int, k: int) -> None:
-    factor = random_factor(n, k)
+    factor = draw(n, k)
     operator = LowRankOperator(DenseFactor(factor), shift=0.25)
     expected = factor @ factor.mT + 0.25 * torch.eye(n, dtype=torch.float64)
-    vectors = random_factor(n, 2, 5)
+    vectors = draw(n, 2, seed=5)
     assert_exact(operator.dense(), expected)
     assert_exact(operator @ vectors, expected @ vectors)
     assert_exact(operator @ vectors[:, 0], expected @ vectors[:, 0])
@@ -59,14 +55,14 @@ def test_entries_and_products_agree(n: int, k: int) -> None:
 def test_entries_are_bitwise_symmetric_over_panels_and_pieces(monkeypatch, dtype) -> None:
     monkeypatch.setattr(low_rank_module, "_PANEL", 4)
     monkeypatch.setattr(low_rank_module, "_COLUMN_ENTRIES", 40)
-    factor = random_factor(13, 11, dtype=dtype)
+    factor = draw(13, 11, dtype=dtype)
     matrix = LowRankOperator(DenseFactor(factor)).dense()
     assert torch.equal(matrix, matrix.mT)
     torch.testing.assert_close(matrix, factor @ factor.mT)
 
 
 def test_damping_adds_to_the_shift_and_forms_nothing(monkeypatch) -> None:
-    operator = LowRankOperator(DenseFactor(random_factor(6, 2)))
+    operator = LowRankOperator(DenseFactor(draw(6, 2)))
     entries = operator.dense()
     monkeypatch.setattr(LowRankOperator, "dense", lambda self: pytest.fail("formed N² entries"))
     damped = damp(damp(operator, 0.5), 0.25)
@@ -80,14 +76,14 @@ def test_damping_adds_to_the_shift_and_forms_nothing(monkeypatch) -> None:
 
 
 def test_relative_damping_refuses_a_factor_that_is_not_finite() -> None:
-    factor = random_factor(4, 2)
+    factor = draw(4, 2)
     factor[1, 1] = float("nan")
     with pytest.raises(ValueError, match="not finite"):
         damp(LowRankOperator(DenseFactor(factor)), 0.1, relative=True)
 
 
 def test_pruning_forms_the_entries() -> None:
-    operator = damp(LowRankOperator(DenseFactor(random_factor(8, 3))), 1.0)
+    operator = damp(LowRankOperator(DenseFactor(draw(8, 3))), 1.0)
     pruned = prune(operator, max_per_row=3)
     torch.testing.assert_close(pruned.dense(), prune(operator.dense(), max_per_row=3).dense())
     assert pruned.treatment.damping == 1.0
@@ -96,8 +92,8 @@ def test_pruning_forms_the_entries() -> None:
 
 @pytest.mark.parametrize("solver", ["lu_inverse", "lu", "cholesky", "cg", "qsvt"])
 def test_every_solver_takes_it(solver: str) -> None:
-    operator = damp(LowRankOperator(DenseFactor(random_factor(9, 3))), 0.5)
-    rhs = random_factor(9, 1, 3)[:, 0]
+    operator = damp(LowRankOperator(DenseFactor(draw(9, 3))), 0.5)
+    rhs = draw(9, 1, seed=3)[:, 0]
     solution = solve(LinearSystem(operator, rhs), solver, tolerance=1e-8)
     assert solution.outcome == "solved"
     expected = torch.linalg.solve(operator.dense(), rhs)
@@ -105,7 +101,7 @@ def test_every_solver_takes_it(solver: str) -> None:
 
 
 def test_conjugate_gradients_and_lanczos_form_nothing(monkeypatch) -> None:
-    operator = damp(LowRankOperator(DenseFactor(random_factor(9, 3))), 0.5)
+    operator = damp(LowRankOperator(DenseFactor(draw(9, 3))), 0.5)
     exact = condition_number(operator, "exact").value
     monkeypatch.setattr(LowRankOperator, "dense", lambda self: pytest.fail("formed N² entries"))
     assert solve(LinearSystem(operator, torch.ones(9, dtype=torch.float64)), "cg").solved
@@ -116,9 +112,9 @@ def test_conjugate_gradients_and_lanczos_form_nothing(monkeypatch) -> None:
 
 def test_the_gram_matrix_solves_in_k_dimensions() -> None:
     """Woodbury: (λI + U Uᵀ)⁻¹v = (v - U (λI + UᵀU)⁻¹ Uᵀv)/λ."""
-    damped = damp(LowRankOperator(DenseFactor(random_factor(40, 5))), 0.3)
+    damped = damp(LowRankOperator(DenseFactor(draw(40, 5))), 0.3)
     assert isinstance(damped, LowRankOperator)
-    v, factor, shift = random_factor(40, 1, 9)[:, 0], damped.factor, damped.shift
+    v, factor, shift = draw(40, 1, seed=9)[:, 0], damped.factor, damped.shift
     small = factor.gram() + shift * torch.eye(5, dtype=torch.float64)
     found = (v - factor @ torch.linalg.solve(small, factor.project(v))) / shift
     assert_exact(damped @ found, v)

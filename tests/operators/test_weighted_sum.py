@@ -2,29 +2,18 @@ import pytest
 import torch
 
 from qnewton.operators import (
-    DenseFactor,
     DenseOperator,
     LowRankOperator,
     MatrixFreeOperator,
     WeightedSumOperator,
     weighted_sum,
 )
-
-
-def symmetric(seed: int, n: int = 6) -> torch.Tensor:
-    matrix = torch.randn(n, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return matrix + matrix.mT
-
-
-def low_rank(seed: int, k: int, shift: float = 0.0) -> LowRankOperator:
-    generator = torch.Generator().manual_seed(seed)
-    factor = torch.randn(6, k, generator=generator, dtype=torch.float64)
-    return LowRankOperator(DenseFactor(factor), shift=shift)
+from tests.cases import low_rank, symmetric
 
 
 @pytest.mark.parametrize("columns", [(), (3,)])
 def test_products_and_entries_are_those_of_the_sum(columns: tuple[int, ...]) -> None:
-    first, second = symmetric(0), symmetric(1)
+    first, second = symmetric(6, 0), symmetric(6, 1)
     by_products = MatrixFreeOperator(6, lambda v: second @ v, torch.float64)
     terms = [(0.25, DenseOperator(first)), (-2.0, by_products)]
     operator = weighted_sum(terms)
@@ -38,7 +27,7 @@ def test_products_and_entries_are_those_of_the_sum(columns: tuple[int, ...]) -> 
 
 
 def test_low_rank_terms_join_their_factors() -> None:
-    terms = [(0.5, low_rank(0, 2)), (3.0, low_rank(1, 3))]
+    terms = [(0.5, low_rank(6, 2, seed=0)), (3.0, low_rank(6, 3, seed=1))]
     operator = weighted_sum(terms)
     assert isinstance(operator, LowRankOperator)
     assert operator.rank == 5
@@ -49,9 +38,9 @@ def test_low_rank_terms_join_their_factors() -> None:
 @pytest.mark.parametrize(
     "terms",
     [
-        [(0.5, low_rank(0, 2)), (-3.0, low_rank(1, 3))],
-        [(0.5, low_rank(0, 2)), (3.0, low_rank(1, 3, shift=1.0))],
-        [(0.5, low_rank(0, 2)), (3.0, DenseOperator(symmetric(2)))],
+        [(0.5, low_rank(6, 2, seed=0)), (-3.0, low_rank(6, 3, seed=1))],
+        [(0.5, low_rank(6, 2, seed=0)), (3.0, low_rank(6, 3, seed=1, shift=1.0))],
+        [(0.5, low_rank(6, 2, seed=0)), (3.0, DenseOperator(symmetric(6, 2)))],
     ],
     ids=["a negative weight", "a shift", "another operator"],
 )

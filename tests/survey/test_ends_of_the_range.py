@@ -17,6 +17,7 @@ from qnewton.operators import DenseFactor, DenseOperator, LowRankOperator, Matri
 from qnewton.operators.scaling import scaled
 from qnewton.survey import condition_number, row_sparsity, survey, survey_low_rank
 from qnewton.survey.lowest import lowest_pair
+from tests.cases import with_spectrum
 
 N = 20
 ENDS = {torch.float64: (-1000, -700, -512, 512, 700, 1000), torch.float32: (-90, -64, 64, 100)}
@@ -26,12 +27,9 @@ ENDED = pytest.mark.parametrize(("dtype", "end"), EVERY_END, ids=str)
 
 
 def matrix(dtype, indefinite):
-    generator = torch.Generator().manual_seed(0)
     values = torch.logspace(0.0, -1.0, N, dtype=torch.float64)
     values[3] *= -1.0 if indefinite else 1.0
-    q, _ = torch.linalg.qr(torch.randn(N, N, generator=generator, dtype=torch.float64))
-    found = (q * values) @ q.mT
-    return ((found + found.mT) / 2).to(dtype)
+    return with_spectrum(values, dtype=dtype)
 
 
 def kappa(facts):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from qnewton.operators import DenseOperator
 from qnewton.survey.lanczos import Lanczos
 from qnewton.survey.ritz import extreme_singular_values, ritz_ends, ritz_values, spectrum_bounds
+from tests.cases import with_spectrum
 
 
 def run(matrix: torch.Tensor, products: int, seed: int = 0) -> Lanczos:
@@ -29,7 +30,7 @@ def tridiagonal(process: Lanczos) -> np.ndarray:
 
 
 @pytest.mark.parametrize("products", [1, 2, 5, 40])
-def test_ritz_quantities_equal_the_dense_ones(with_spectrum, products):
+def test_ritz_quantities_equal_the_dense_ones(products):
     eigenvalues = torch.linspace(-1, 3, 60, dtype=torch.float64) + 0.01
     process = run(with_spectrum(eigenvalues, 0), products)
     matrix = tridiagonal(process)
@@ -47,7 +48,7 @@ def test_ritz_quantities_equal_the_dense_ones(with_spectrum, products):
     )
 
 
-def test_full_run_finds_the_whole_spectrum_across_basis_blocks(with_spectrum):
+def test_full_run_finds_the_whole_spectrum_across_basis_blocks():
     eigenvalues = torch.linspace(-1, 3, 150, dtype=torch.float64)
     process = run(with_spectrum(eigenvalues, 1), 150)
     assert process.exhausted
@@ -55,7 +56,7 @@ def test_full_run_finds_the_whole_spectrum_across_basis_blocks(with_spectrum):
     np.testing.assert_allclose(ritz_values(process.tridiagonal()), eigenvalues.numpy(), atol=1e-12)
 
 
-def test_stops_at_an_invariant_subspace(with_spectrum):
+def test_stops_at_an_invariant_subspace():
     eigenvalues = torch.tensor([1.0, 2.0, 5.0]).repeat_interleave(20)
     process = run(with_spectrum(eigenvalues, 2), 60)
     assert process.products == 3
@@ -84,7 +85,7 @@ def test_bounds_hold_after_any_number_of_products(seed, n, products, shift):
     assert smallest >= float(values.abs().min()) - 1e-12
 
 
-def test_products_err_by_less_than_the_rounding_allowance(with_spectrum):
+def test_products_err_by_less_than_the_rounding_allowance():
     exact = with_spectrum(torch.linspace(-1, 1, 800), 3)
     matrix = exact.float()
     process = run(matrix, 5)

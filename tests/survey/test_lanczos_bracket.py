@@ -9,6 +9,7 @@ from qnewton.operators import DenseOperator, MatrixFreeOperator
 from qnewton.records import Estimate
 from qnewton.survey import condition_number, survey
 from qnewton.survey.budget import cheaper_products, most_products, thrifty_products
+from tests.cases import with_spectrum
 
 TOLERANCE = 0.01
 
@@ -54,9 +55,7 @@ def check(estimate: Estimate, true: float, error: float, budget: int) -> None:
     budget=st.integers(1, 200),
     dtype=st.sampled_from([torch.float32, torch.float64]),
 )
-def test_the_bracket_holds_whatever_the_budget(
-    with_spectrum, seed, n, kind, decades, budget, dtype
-):
+def test_the_bracket_holds_whatever_the_budget(seed, n, kind, decades, budget, dtype):
     generator = torch.Generator().manual_seed(seed)
     matrix = with_spectrum(spectrum(kind, n, decades, generator), seed, dtype)
     sizes = torch.linalg.eigvalsh(matrix.double()).abs()
@@ -70,7 +69,7 @@ def test_the_bracket_holds_whatever_the_budget(
         assert estimate.products == min(budget, n) or true > 1e3
 
 
-def test_a_value_is_given_exactly_when_the_tolerance_is_met(with_spectrum):
+def test_a_value_is_given_exactly_when_the_tolerance_is_met():
     matrix = with_spectrum(torch.linspace(0.02, 1, 300), 0)
     whole = condition_number(matrix, max_products=300)
     assert whole.value is not None
@@ -97,7 +96,7 @@ def test_once_met_it_goes_on_for_an_upper_end_but_at_most_as_long_again():
     assert earliest.products < whole.products <= 2 * earliest.products
 
 
-def test_certificates_name_what_they_rest_on(with_spectrum):
+def test_certificates_name_what_they_rest_on():
     definite = with_spectrum(torch.linspace(1, 4, 200), 0)
     found = condition_number(definite, max_products=200)
     assert "positive definite A, with probability 1 - 1e-6" in (found.low_certificate or "")
@@ -159,7 +158,7 @@ def test_an_operator_too_large_for_the_tolerance_keeps_its_bracket(monkeypatch):
     assert "max_products" in note
 
 
-def test_a_survey_out_of_products_keeps_the_bracket_and_says_so(with_spectrum):
+def test_a_survey_out_of_products_keeps_the_bracket_and_says_so():
     matrix = with_spectrum(torch.logspace(-4, 0, 300), 0)
     facts = survey(matrix, max_products=20)
     assert facts.condition is not None

@@ -9,14 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnewton.operators import DenseFactor, DenseOperator, LowRankOperator
-from qnewton.records import Treatment
 from qnewton.survey import survey, survey_low_rank
-
-
-def low_rank(n, k, shift, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    factor = DenseFactor(torch.randn(n, k, generator=generator).double())
-    return LowRankOperator(factor, shift, Treatment(damping=shift))
+from tests.cases import low_rank
 
 
 @settings(max_examples=30, deadline=None)

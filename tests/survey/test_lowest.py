@@ -5,21 +5,15 @@ import torch
 
 from qnewton.operators import DenseOperator, MatrixFreeOperator
 from qnewton.survey.lowest import PRODUCTS, SMALL, lowest_pair
-
-
-def symmetric(n: int, lowest: float, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    basis, _ = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64))
-    values = torch.linspace(1.0, 3.0, n, dtype=torch.float64)
-    values[0] = lowest
-    return (basis * values) @ basis.mT
+from tests.cases import with_spectrum
 
 
 @pytest.mark.parametrize("n", [2, 30, SMALL])
 @pytest.mark.parametrize("lowest", [-0.5, 1e-3])
 def test_small_entries_are_decomposed_and_agree_with_products(n: int, lowest: float) -> None:
-    entries = symmetric(n, lowest)
-    entries = (entries + entries.mT) / 2
+    values = torch.linspace(1.0, 3.0, n, dtype=torch.float64)
+    values[0] = lowest
+    entries = with_spectrum(values)
     whole = lowest_pair(DenseOperator(entries), seed=0)
     free = MatrixFreeOperator(n, lambda v: entries @ v, torch.float64, torch.device("cpu"))
     by_products = lowest_pair(free, seed=0)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from qnewton.operators import DenseOperator, MatrixFreeOperator
 from qnewton.treatment import damp, mass_sparsity, matching, prune
+from tests.cases import symmetric
 
 
 def literal_mask(matrix: torch.Tensor, d: int) -> torch.Tensor:
@@ -33,12 +34,6 @@ def symmetric_matrices(draw, values: st.SearchStrategy[float]):
     return matrix + matrix.triu(1).mT, draw(st.integers(1, n))
 
 
-def random_symmetric(n: int, seed: int, decimals: int | None = None) -> torch.Tensor:
-    matrix = torch.randn(n, n, generator=torch.Generator().manual_seed(seed)).triu()
-    matrix = matrix + matrix.triu(1).mT
-    return matrix if decimals is None else matrix.round(decimals=decimals)
-
-
 @settings(deadline=None, max_examples=300)
 @given(symmetric_matrices(st.integers(-3, 3)))
 def test_equals_the_literal_procedure_ties_included(case):
@@ -59,7 +54,8 @@ def test_small_batches_leave_the_mask_alone(monkeypatch, decimals, d, kind, samp
         monkeypatch.setattr(matching, name, 16)
     monkeypatch.setattr(matching, "_BLOCK_ENTRIES", 100)
     n = 57
-    matrix = random_symmetric(n, seed=d, decimals=decimals)
+    matrix = symmetric(n, seed=d, dtype=torch.float32)
+    matrix = matrix if decimals is None else matrix.round(decimals=decimals)
     scale = torch.logspace(0, 2, n)
     if kind == "scaled rows":
         matrix = matrix * scale * scale[:, None]
@@ -87,7 +83,7 @@ def test_properties_of_the_result(case):
 
 
 def test_treatment_records_what_was_dropped():
-    matrix = random_symmetric(30, seed=0)
+    matrix = symmetric(30, seed=0, dtype=torch.float32)
     operator = prune(damp(matrix, 0.5), max_per_row=7)
     damped = matrix + 0.5 * torch.eye(30)
     pruned = operator.dense()
@@ -101,7 +97,7 @@ def test_treatment_records_what_was_dropped():
 
 
 def test_two_prunings_add_up():
-    matrix = random_symmetric(30, seed=1)
+    matrix = symmetric(30, seed=1, dtype=torch.float32)
     once = prune(matrix, max_per_row=20)
     twice = prune(once, max_per_row=5)
     assert twice.treatment.max_per_row == 5
@@ -110,7 +106,7 @@ def test_two_prunings_add_up():
 
 
 def test_by_mass_uses_the_largest_row_sparsity():
-    matrix = random_symmetric(40, seed=2)
+    matrix = symmetric(40, seed=2, dtype=torch.float32)
     by_mass = prune(matrix, mass=0.5)
     d = int(mass_sparsity(matrix, 0.5).max())
     assert by_mass.treatment.max_per_row == d
@@ -119,7 +115,7 @@ def test_by_mass_uses_the_largest_row_sparsity():
 
 
 def test_full_mass_drops_nothing():
-    matrix = random_symmetric(12, seed=3)
+    matrix = symmetric(12, seed=3, dtype=torch.float32)
     assert torch.equal(prune(matrix, mass=1.0).dense(), matrix)
 
 
@@ -131,7 +127,7 @@ def test_zero_matrix_stays_zero():
 
 
 def test_overwrite_reuses_the_storage_and_default_does_not():
-    matrix = random_symmetric(10, seed=4)
+    matrix = symmetric(10, seed=4, dtype=torch.float32)
     original = matrix.clone()
     kept = prune(DenseOperator(matrix), max_per_row=3)
     assert torch.equal(matrix, original)
@@ -141,7 +137,7 @@ def test_overwrite_reuses_the_storage_and_default_does_not():
 
 
 def test_matrix_free_operators_are_formed():
-    matrix = random_symmetric(8, seed=5)
+    matrix = symmetric(8, seed=5, dtype=torch.float32)
     lazy = MatrixFreeOperator(8, lambda v: matrix @ v)
     assert torch.equal(prune(lazy, max_per_row=2).dense(), prune(matrix, max_per_row=2).dense())
 

@@ -1,0 +1,85 @@
+"""Matrices, systems and models that the tests of several rooms use, the same at every call."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from qnewton.operators import DenseFactor, LowRankOperator
+from qnewton.records import Treatment
+
+
+def draw(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return Gaussian numbers; those of a lower precision are the same, rounded."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+
+
+def labels(*shape: int, classes: int = 3, seed: int = 2) -> Tensor:
+    """Return random classes."""
+    return torch.randint(0, classes, shape, generator=torch.Generator().manual_seed(seed))
+
+
+def orthogonal(n: int, seed: int = 0) -> Tensor:
+    """Return a random orthogonal matrix, [n, n] in float64."""
+    return torch.linalg.qr(draw(n, n, seed=seed))[0]
+
+
+def with_spectrum(
+    eigenvalues: Sequence[float] | Tensor, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """Return Q diag(eigenvalues) Qᵀ for a random orthogonal Q, symmetric to the bit."""
+    values = torch.as_tensor(eigenvalues, dtype=torch.float64)
+    basis = orthogonal(len(values), seed)
+    matrix = (basis * values) @ basis.mT
+    return ((matrix + matrix.mT) / 2).to(dtype)
+
+
+def geometric(n: int, kappa: float, *, indefinite: bool = False, seed: int = 0) -> Tensor:
+    """Return n eigenvalues from 1 down to 1/κ, geometrically; about half negative on request."""
+    values = torch.logspace(0.0, -math.log10(kappa), n, dtype=torch.float64)
+    if indefinite:
+        generator = torch.Generator().manual_seed(seed)
+        values = torch.where(torch.rand(n, generator=generator) < 0.5, -values, values)
+    return values
+
+
+def symmetric(n: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return M + Mᵀ of a Gaussian M."""
+    matrix = draw(n, n, seed=seed, dtype=dtype)
+    return matrix + matrix.mT
+
+
+def low_rank(
+    n: int, k: int, shift: float = 0.0, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> LowRankOperator:
+    """Return U Uᵀ + shift·I of a Gaussian U, [n, k], whose entries have variance 1/k."""
+    factor = draw(n, k, seed=seed) / max(k, 1) ** 0.5
+    return LowRankOperator(DenseFactor(factor.to(dtype)), shift, Treatment(damping=shift))
+
+
+def mlp(
+    *sizes: int,
+    activation: type[nn.Module] = nn.Tanh,
+    bias: bool = True,
+    dtype: torch.dtype = torch.float64,
+    seed: int = 0,
+) -> nn.Sequential:
+    """Return linear layers of these widths, an activation between them, Gaussian weights."""
+    modules: list[nn.Module] = []
+    for index, (inputs, outputs) in enumerate(pairwise(sizes)):
+        modules += [activation()] if index else []
+        modules.append(nn.Linear(inputs, outputs, bias=bias, dtype=dtype))
+    net = nn.Sequential(*modules)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=dtype) / 2)
+    return net
+
+
+def flat(model: nn.Module) -> Tensor:
+    """Return a copy of all parameters as one vector."""
+    return nn.utils.parameters_to_vector(model.parameters()).detach().clone()

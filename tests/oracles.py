@@ -1,0 +1,85 @@
+"""Slow and certain answers to compare with: they share no code with the library."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def condition_number(matrix: Tensor) -> float:
+    """Return max|λ|/min|λ| from all eigenvalues in float64."""
+    sizes = torch.linalg.eigvalsh(matrix.double()).abs()
+    return float(sizes.max() / sizes.min())
+
+
+def gradient(value: Tensor, parameters: Sequence[Tensor], keep: bool = False) -> Tensor:
+    """Return ∂value/∂θ as one vector; zero where nothing depends on a parameter."""
+    found = torch.autograd.grad(
+        value,
+        list(parameters),
+        create_graph=keep,
+        retain_graph=True,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    return torch.cat([piece.reshape(-1) for piece in found])
+
+
+def hessian(loss: Callable[[], Tensor], parameters: Sequence[Tensor]) -> Tensor:
+    """Return the N × N Hessian of ``loss()`` row by row, by double backward."""
+    rows = [gradient(entry, parameters) for entry in gradient(loss(), parameters, keep=True)]
+    return torch.stack(rows).detach()
+
+
+def func_hessian(model: nn.Module, loss: Callable[[Callable[..., Tensor]], Tensor]) -> Tensor:
+    """Return the Hessian of ``loss(forward)`` in the trainable parameters, by torch.func."""
+    trainable = {k: p.detach() for k, p in model.named_parameters() if p.requires_grad}
+    frozen = {k: p.detach() for k, p in model.named_parameters() if not p.requires_grad}
+    buffers = {k: b.clone() for k, b in model.named_buffers()}
+    sizes = [p.numel() for p in trainable.values()]
+
+    def of_flat(flat: Tensor) -> Tensor:
+        pieces = flat.split(sizes)
+        values = {
+            k: piece.view(p.shape) for (k, p), piece in zip(trainable.items(), pieces, strict=True)
+        }
+
+        def forward(*inputs: Tensor) -> Tensor:
+            return torch.func.functional_call(model, {**values, **frozen, **buffers}, inputs)
+
+        forward.values = values  # type: ignore[attr-defined]
+        return loss(forward)
+
+    flat = torch.cat([p.flatten() for p in trainable.values()])
+    return torch.func.hessian(of_flat)(flat)
+
+
+def newton_step(loss: Callable[[], Tensor], parameters: Sequence[Tensor], damping: float) -> Tensor:
+    """Return -(H + λI)⁻¹g by double backward and a dense solve."""
+    g = gradient(loss(), parameters)
+    damped = hessian(loss, parameters) + damping * torch.eye(len(g), dtype=g.dtype)
+    return -torch.linalg.solve(damped, g)
+
+
+def difference_quotient(
+    what: Callable[[], Tensor],
+    parameters: Sequence[Tensor],
+    step: float = 2e-3,
+    restore: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """Return ∂what/∂θ, [N, *what.shape], by four-point differences.
+
+    ``restore`` is called after each evaluation, for what evaluating changes (running statistics).
+    """
+    rows = []
+    for parameter in parameters:
+        entries = parameter.detach().view(-1)
+        for index in range(entries.numel()):
+            kept, total = entries[index].clone(), torch.zeros(())
+            for share, weight in ((1, 8), (-1, -8), (2, -1), (-2, 1)):
+                entries[index] = kept + share * step
+                total = total + weight * what()
+                restore()
+            entries[index] = kept
+            rows.append(total / (12 * step))
+    return torch.stack(rows)
