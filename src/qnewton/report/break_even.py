@@ -19,6 +19,8 @@ from qnewton.report.style import (
     GRAY,
     PLOT_WIDTH,
     Look,
+    decade_channel,
+    scale_of,
     solver_look,
     step_axis,
     themed,
@@ -134,15 +136,12 @@ def break_even(
         )
     lowest, highest = _decades(points, hardware)
     rows = [_row(point, lowest) for point in points]
+    policy = policy or run.config.policy
     looks = _looks(points, rows)
-    legend_title = f"solver chosen (policy {policy or run.config.policy})"
-    scale = alt.Scale(type="log", domain=[10.0**lowest, 10.0**highest], nice=False)
-    every = 3 if highest - lowest > 8 else 1
-    axis = alt.Axis(
-        values=[10.0**k for k in range(lowest, highest + 1) if k % every == 0],
-        format=".0e",
-    )
-    dots = (
+    labels = [look.label for look in looks]
+    legend = alt.Legend(title=f"solver chosen (policy {policy})", columns=2)
+    y = decade_channel(alt.Y, "drawn_at_s", "break-even gate time (s)", lowest, highest)
+    chart = (
         alt.Chart(inline_data(rows))
         .mark_point(size=60, filled=True, opacity=1)
         .encode(
@@ -152,9 +151,13 @@ def break_even(
                 scale=alt.Scale(padding=8, nice=False),
                 axis=step_axis(max(point.step for point in points)),
             ),
-            y=alt.Y("drawn_at_s:Q", title="break-even gate time (s)", scale=scale, axis=axis),
-            color=_by_mark(alt.Color, legend_title, looks, [look.color for look in looks]),
-            shape=_by_mark(alt.Shape, legend_title, looks, [look.shape for look in looks]),
+            y=y,
+            color=alt.Color(
+                "mark:N", scale=scale_of(labels, (look.color for look in looks)), legend=legend
+            ),
+            shape=alt.Shape(
+                "mark:N", scale=scale_of(labels, (look.shape for look in looks)), legend=legend
+            ),
             tooltip=[
                 "step:Q",
                 "block:N",
@@ -165,12 +168,11 @@ def break_even(
         )
     )
     height = max(_HEIGHT, _LABEL_ROOM * len(hardware))
-    chart = dots
     if hardware:
-        lines, ends = _machine_lines(hardware, scale, (lowest, highest), height)
-        chart = with_labels(alt.layer(lines, dots), ends, _WIDTH, height)
+        lines, ends = _machine_lines(hardware, (lowest, highest), height)
+        chart = with_labels(alt.layer(lines, chart), ends, _WIDTH, height)
     chart = chart.properties(width=_WIDTH, height=height, title=_reading(hardware))
-    return Picture(themed(chart), rows, _caption(policy or run.config.policy, points, rows))
+    return Picture(themed(chart), rows, _caption(policy, points, rows))
 
 
 def _reading(hardware: Sequence[QuantumHardware]) -> list[str]:
@@ -214,21 +216,14 @@ def _looks(points: Sequence[BreakEven], rows: Sequence[dict[str, Any]]) -> list[
     return [look for look in (*solvers, OFF_AXIS, NO_PRICE) if look.label in used]
 
 
-def _by_mark(channel: Any, title: str, looks: Sequence[Look], values: Sequence[str]) -> Any:
-    return channel(
-        "mark:N",
-        scale=alt.Scale(domain=[look.label for look in looks], range=list(values)),
-        legend=alt.Legend(title=title, columns=2),
-    )
-
-
 def _machine_lines(
-    hardware: Sequence[QuantumHardware], scale: alt.Scale, exponents: tuple[int, int], height: float
+    hardware: Sequence[QuantumHardware], exponents: tuple[int, int], height: float
 ) -> tuple[Any, list[tuple[float, tuple[str, str]]]]:
     """Return the machines' lines, and the height and the label of each."""
     lowest, highest = exponents
     machines = sorted(hardware, key=lambda machine: -machine.gate_time_s.value)
     rows = [{"gate_time_s": m.gate_time_s.value, "hypothetical": m.hypothetical} for m in machines]
+    scale = alt.Scale(type="log", domain=[10.0**lowest, 10.0**highest], nice=False)
     lines = (
         alt.Chart(inline_data(rows))
         .mark_rule(strokeWidth=1.2, color="#333333")

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import altair as alt
 
 from qnewton.report.save import Picture, inline_data
-from qnewton.report.style import PLOT_WIDTH, solver_look, themed
+from qnewton.report.style import PLOT_WIDTH, scale_of, solver_look, themed
 from qnewton.runs import Run
 
 UNSOLVED = "first-order"
@@ -53,8 +53,9 @@ def layer_map(cells: Sequence[LayerCell], caption: str) -> Picture:
     """
     if not cells:
         raise ValueError("no step has layers to draw; take a Newton step first")
-    rows = [{**asdict(cell), "solver": solver_look(cell.solver).label} for cell in cells]
-    colors = {solver_look(c.solver).label: solver_look(c.solver).color for c in cells}
+    looks = [solver_look(cell.solver) for cell in cells]
+    rows = [asdict(c) | {"solver": look.label} for c, look in zip(cells, looks, strict=True)]
+    colors = {look.label: look.color for look in looks}
     order = list(dict.fromkeys(cell.layer for cell in cells))
     panels = len({cell.panel for cell in cells})
     chart = (
@@ -64,9 +65,7 @@ def layer_map(cells: Sequence[LayerCell], caption: str) -> Picture:
             x=alt.X("step:O", title="step", axis=alt.Axis(labelOverlap=True, labelAngle=0)),
             y=alt.Y("layer:N", title=None, sort=order),
             color=alt.Color(
-                "solver:N",
-                scale=alt.Scale(domain=list(colors), range=list(colors.values())),
-                legend=alt.Legend(title=None),
+                "solver:N", scale=scale_of(colors, colors.values()), legend=alt.Legend(title=None)
             ),
             tooltip=["layer:N", "step:O", alt.Tooltip("n:Q", title="unknowns"), "solver:N"],
         )

@@ -14,6 +14,7 @@ from qnewton.report.style import (
     log_domain,
     log_ticks,
     method_look,
+    scale_of,
     step_axis,
     themed,
 )
@@ -79,6 +80,7 @@ def _row(curve: Curve, quantity: str, step: int, value: float) -> dict[str, Any]
 
 def _encodings(curves: Sequence[Curve]) -> dict[str, Any]:
     looks = [method_look(curve.method) for curve in curves]
+    dashes = [list(look.dash) or [1, 0] for look in looks]
     labels = [curve.label for curve in curves]
     legend = alt.Legend(
         title=None,
@@ -88,68 +90,46 @@ def _encodings(curves: Sequence[Curve]) -> dict[str, Any]:
     )
     return {
         "color": alt.Color(
-            "method:N",
-            scale=alt.Scale(domain=labels, range=[look.color for look in looks]),
-            legend=legend,
+            "method:N", scale=scale_of(labels, (look.color for look in looks)), legend=legend
         ),
-        "strokeDash": alt.StrokeDash(
-            "method:N",
-            scale=alt.Scale(domain=labels, range=[list(look.dash) or [1, 0] for look in looks]),
-            legend=legend,
-        ),
+        "strokeDash": alt.StrokeDash("method:N", scale=scale_of(labels, dashes), legend=legend),
         "tooltip": ["method:N", "step:Q", alt.Tooltip("value:Q", format=".4g")],
     }
 
 
-def _points_if_few(curves: Sequence[Curve], rows: list[dict[str, Any]]) -> Any:
-    # Marked one by one, since a single value would leave no line at all.
-    return alt.OverlayMarkDef(size=30) if len(rows) <= 12 * len(curves) else False
+def _panel(curves: Sequence[Curve], rows: list[dict[str, Any]], x: alt.X, y: alt.Y) -> alt.Chart:
+    # Few values are marked one by one, since a single one would leave no line at all.
+    points = alt.OverlayMarkDef(size=30) if len(rows) <= 12 * len(curves) else False
+    lines = alt.Chart(inline_data(rows)).mark_line(point=points)
+    return lines.encode(x=x, y=y, **_encodings(curves)).properties(width=PLOT_WIDTH)
 
 
 def _loss_panel(curves: Sequence[Curve], rows: list[dict[str, Any]], last_step: int) -> Any:
     values = [row["value"] for row in rows]
     low, high = log_domain(min(values), max(values))
-    return (
-        alt.Chart(inline_data(rows))
-        .mark_line(point=_points_if_few(curves, rows))
-        .encode(
-            x=alt.X("step:Q", title=None, axis=step_axis(last_step, labels=False)),
-            y=alt.Y(
-                "value:Q",
-                title="train loss",
-                scale=alt.Scale(type="log", domain=[low, high], nice=False),
-                axis=alt.Axis(format="~g", values=log_ticks(low, high)),
-            ),
-            **_encodings(curves),
-        )
-        .properties(width=PLOT_WIDTH, height=170)
+    y = alt.Y(
+        "value:Q",
+        title="train loss",
+        scale=alt.Scale(type="log", domain=[low, high], nice=False),
+        axis=alt.Axis(format="~g", values=log_ticks(low, high)),
     )
+    x = alt.X("step:Q", title=None, axis=step_axis(last_step, labels=False))
+    return _panel(curves, rows, x, y).properties(height=170)
 
 
 def _accuracy_panel(
     curves: Sequence[Curve], rows: list[dict[str, Any]], last_step: int, target: float | None
 ) -> Any:
-    lines = (
-        alt.Chart(inline_data(rows))
-        .mark_line(point=_points_if_few(curves, rows))
-        .encode(
-            x=alt.X("step:Q", title="step", axis=step_axis(last_step)),
-            y=alt.Y(
-                "value:Q",
-                title="test accuracy",
-                scale=alt.Scale(zero=False),
-                axis=alt.Axis(format="~%", tickCount=6),
-            ),
-            **_encodings(curves),
-        )
-    )
-    panel = lines.properties(width=PLOT_WIDTH, height=140)
+    axis = alt.Axis(format="~%", tickCount=6)
+    y = alt.Y("value:Q", title="test accuracy", scale=alt.Scale(zero=False), axis=axis)
+    x = alt.X("step:Q", title="step", axis=step_axis(last_step))
+    lines = _panel(curves, rows, x, y).properties(height=140)
     if target is None:
-        return panel
+        return lines
     mark = alt.Chart(inline_data([{"value": target, "text": ["target", f"{100 * target:g}%"]}]))
     rule = mark.mark_rule(strokeDash=[6, 3], color="#444444").encode(y="value:Q")
     # In the margin at the line's end, where no curve can cross it.
     label = mark.mark_text(align="left", baseline="middle", dx=5, dy=-6, lineHeight=13).encode(
         y="value:Q", x=alt.value(PLOT_WIDTH), text="text:N"
     )
-    return alt.layer(rule, lines, label).properties(width=PLOT_WIDTH, height=140)
+    return alt.layer(rule, lines, label)

@@ -1,8 +1,7 @@
 """One HTML page for a run or a comparison, complete in itself: it opens without a network."""
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qnewton.report.clocks import measured_text, modelled_text
 from qnewton.report.page_tables import (
-    PageTable,
     calibration_table,
     hardware_table,
     option_table,
@@ -28,8 +26,8 @@ from qnewton.report.pictures import (
 from qnewton.report.quantities import UNKNOWN, number_text, seconds_text, share_text
 from qnewton.report.quantum_solves import quantum_table
 from qnewton.report.run_summary import clocks_text, coverage_text, quantum_text, rescaling_text
-from qnewton.report.save import Picture
 from qnewton.report.style import method_look, solver_look
+from qnewton.report.table import Table
 from qnewton.report.tables import COMPARISON_HEADERS, NOT_REACHED, comparison_cells
 from qnewton.runs import (
     Comparison,
@@ -42,15 +40,6 @@ from qnewton.runs import (
 )
 
 REPORT_FILE = "report.html"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture on the page: heading, chart specification, caption."""
-
-    title: str
-    spec: dict[str, Any]
-    caption: str
 
 
 def write_report(folder: str | os.PathLike[str]) -> Path:
@@ -76,8 +65,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
         page = _comparison_page(config, read_comparison(folder), folder)
     else:
         page = _run_page(read_run(folder))
-    path = folder / REPORT_FILE
-    return write_text(path, page)
+    return write_text(folder / REPORT_FILE, page)
 
 
 def _run_page(run: Run) -> str:
@@ -90,7 +78,7 @@ def _run_page(run: Run) -> str:
         title=f"{config.workload}, {method_look(config.policy).label}",
         tiles=_run_tiles(run),
         tables_first=(),
-        figures=_figures(pictures_of_run(run)),
+        figures=pictures_of_run(run),
         tables=tables + _background_tables(config, [run]),
         warnings=run.warnings,
     )
@@ -99,7 +87,7 @@ def _run_page(run: Run) -> str:
 def _comparison_page(config: RunConfig, comparison: Comparison, folder: Path) -> str:
     curves = curves_of(comparison, folder)
     runs = [curve.run for curve in curves]
-    table = PageTable(
+    table = Table(
         f"Steps and time to {100 * comparison.target:g}% test accuracy",
         (*COMPARISON_HEADERS, "note"),
         [(*comparison_cells(row), row.note or "") for row in comparison.rows],
@@ -113,27 +101,18 @@ def _comparison_page(config: RunConfig, comparison: Comparison, folder: Path) ->
         title=f"{comparison.workload}: methods compared",
         tiles=(),
         tables_first=(table,),
-        figures=_figures(pictures_of_comparison(comparison, folder)),
+        figures=pictures_of_comparison(comparison, folder),
         tables=tables + _background_tables(config, runs),
         warnings=[warning for run in runs for warning in run.warnings],
     )
 
 
-def _figures(pictures: Mapping[str, Picture]) -> list[Figure]:
-    return [
-        Figure(title, picture.chart.to_dict(), picture.caption)
-        for title, picture in pictures.items()
-    ]
-
-
-def _background_tables(config: RunConfig, runs: Sequence[Run]) -> list[PageTable]:
+def _background_tables(config: RunConfig, runs: Sequence[Run]) -> list[Table]:
     tables = [price_table(runs)]
     if config.calibration is not None:
         tables.append(calibration_table(config.calibration))
     machines = dict.fromkeys((config.hardware, *config.profiles))
-    known = [machine for machine in machines if machine is not None]
-    if known:
-        tables.append(hardware_table(known))
+    tables.append(hardware_table([machine for machine in machines if machine is not None]))
     tables.append(option_table(config))
     return [table for table in tables if table.rows]
 

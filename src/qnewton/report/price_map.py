@@ -10,7 +10,7 @@ import altair as alt
 
 from qnewton.cost import Scenario, with_sparsity
 from qnewton.report.save import Picture, inline_data
-from qnewton.report.style import BLUE, PLOT_WIDTH, VERMILLION, themed
+from qnewton.report.style import BLUE, PLOT_WIDTH, VERMILLION, decade_channel, themed
 
 _CELLS = 24
 _SIDE = PLOT_WIDTH
@@ -121,9 +121,9 @@ def _map(
         alt.Chart(inline_data(rows))
         .mark_rect()
         .encode(
-            x=_axis(alt.X, x, x_title, x_range),
+            x=decade_channel(alt.X, x, x_title, *x_range),
             x2=f"{x}_end:Q",
-            y=_axis(alt.Y, y, y_title, y_range),
+            y=decade_channel(alt.Y, y, y_title, *y_range),
             y2=f"{y}_end:Q",
             color=alt.Color(
                 "decades_dearer:Q",
@@ -158,15 +158,3 @@ def _map(
 
 def _edges(low: float, high: float) -> Sequence[float]:
     return [low + (high - low) * k / _CELLS for k in range(_CELLS + 1)]
-
-
-def _axis(channel: Any, name: str, title: str, decades: Sequence[float]) -> Any:
-    low, high = decades
-    every = 1 if high - low <= 8 else 3
-    ticks = [float(f"1e{k}") for k in range(math.ceil(low), math.floor(high) + 1, every)]
-    return channel(
-        f"{name}:Q",
-        title=title,
-        scale=alt.Scale(type="log", domain=[10**low, 10**high], nice=False),
-        axis=alt.Axis(format=".0e", values=ticks),
-    )

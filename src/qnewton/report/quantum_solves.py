@@ -7,17 +7,13 @@ from typing import Any
 import altair as alt
 
 from qnewton.records import BlockRecord, QuantumStats, StepRecord
-from qnewton.report.page_tables import PageTable
 from qnewton.report.quantities import UNKNOWN, number_text
 from qnewton.report.save import Picture, inline_data
 from qnewton.report.style import PLOT_WIDTH, VERMILLION, themed
+from qnewton.report.table import Column, Table, table_of
 from qnewton.runs import Run
 
-_DRAWN = {
-    "success_probability": "success probability",
-    "expected_queries": "queries until success",
-    "angle": "angle to the exact step (rad)",
-}
+_QUANTITIES = ["success probability", "queries until success", "angle to the exact step (rad)"]
 
 
 def quantum_solves(run: Run) -> Picture | None:
@@ -33,18 +29,17 @@ def quantum_solves(run: Run) -> Picture | None:
             continue
         angles = [stats.angle for stats in found if stats.angle is not None]
         values = {
-            "success_probability": min(stats.success_probability for stats in found),
-            "expected_queries": math.fsum(stats.expected_queries for stats in found),
-            "angle": max(angles) if angles else None,
+            "success probability": min(stats.success_probability for stats in found),
+            "queries until success": math.fsum(stats.expected_queries for stats in found),
+            "angle to the exact step (rad)": max(angles, default=None),
         }
         rows += [
-            {"step": step.step, "quantity": title, "value": values[name]}
-            for name, title in _DRAWN.items()
-            if values[name] is not None and values[name] > 0
+            {"step": step.step, "quantity": quantity, "value": value}
+            for quantity, value in values.items()
+            if value is not None and value > 0
         ]
     if not rows:
         return None
-    titles = [title for title in _DRAWN.values() if any(row["quantity"] == title for row in rows)]
     chart = (
         alt.Chart(inline_data(rows))
         .mark_line(point=alt.OverlayMarkDef(color=VERMILLION), color=VERMILLION)
@@ -54,7 +49,7 @@ def quantum_solves(run: Run) -> Picture | None:
             tooltip=["step:Q", "quantity:N", alt.Tooltip("value:Q", format=".3g")],
         )
         .properties(width=PLOT_WIDTH, height=90)
-        .facet(row=alt.Row("quantity:N", title=None, sort=titles, header=_HEADER))
+        .facet(row=alt.Row("quantity:N", title=None, sort=_QUANTITIES, header=_HEADER))
         .resolve_scale(y="independent")
     )
     return Picture(
@@ -67,42 +62,25 @@ def quantum_solves(run: Run) -> Picture | None:
     )
 
 
-def quantum_table(run: Run) -> PageTable:
+def quantum_table(run: Run) -> Table:
     """Return every solve of the quantum solver with what it would have taken."""
-    rows = [
-        (
-            str(step.step),
-            f"{block.name} ({block.n:,})",
-            stats.algorithm,
-            number_text(stats.kappa),
-            number_text(float(stats.degree)),
-            number_text(stats.success_probability),
-            number_text(stats.expected_queries),
-            "ideal" if stats.readout is None else stats.readout,
-            UNKNOWN if stats.shots is None else f"{stats.shots:,}",
-            number_text(stats.angle),
-            {True: "held", False: "broken", None: "not known"}[stats.promise_held],
-            "output state" if stats.resolved else "a solution within the promise",
-        )
-        for step in run.steps
-        for block, stats in quantum_attempts(step)
-    ]
-    headers = (
-        "step",
-        "block (unknowns)",
-        "algorithm",
-        "κ_be",
-        "degree",
-        "success probability",
-        "queries until success",
-        "read-out",
-        "shots",
-        "angle to the exact step (rad)",
-        "promise σ_min ≥ α/κ_be",
-        "emulated",
+    solves = [(step, *found) for step in run.steps for found in quantum_attempts(step)]
+    columns: tuple[Column[tuple[StepRecord, BlockRecord, QuantumStats]], ...] = (
+        Column("step", lambda s: str(s[0].step)),
+        Column("block (unknowns)", lambda s: f"{s[1].name} ({s[1].n:,})", words=True),
+        Column("algorithm", lambda s: s[2].algorithm, words=True),
+        Column("κ_be", lambda s: number_text(s[2].kappa)),
+        Column("degree", lambda s: number_text(float(s[2].degree))),
+        Column("success probability", lambda s: number_text(s[2].success_probability)),
+        Column("queries until success", lambda s: number_text(s[2].expected_queries)),
+        Column("read-out", lambda s: s[2].readout or "ideal", words=True),
+        Column("shots", lambda s: UNKNOWN if s[2].shots is None else f"{s[2].shots:,}"),
+        Column("angle to the exact step (rad)", lambda s: number_text(s[2].angle)),
+        Column("promise σ_min ≥ α/κ_be", lambda s: _PROMISE[s[2].promise_held], words=True),
+        Column("emulated", lambda s: _RESOLVED[s[2].resolved], words=True),
     )
     note = "Queries are those of one state; a read-out with shots takes as many states."
-    return PageTable("Quantum solves", headers, rows, note, frozenset({1, 2, 7, 10, 11}))
+    return table_of("Quantum solves", columns, solves, note)
 
 
 def quantum_attempts(step: StepRecord) -> Iterator[tuple[BlockRecord, QuantumStats]]:
@@ -113,5 +91,7 @@ def quantum_attempts(step: StepRecord) -> Iterator[tuple[BlockRecord, QuantumSta
                 yield block, attempt.quantum
 
 
+_PROMISE = {True: "held", False: "broken", None: "not known"}
+_RESOLVED = {True: "output state", False: "a solution within the promise"}
 _EXPONENTS = alt.Axis(format="~g", labelOverlap=True, tickCount=4)
 _HEADER = alt.Header(labelAngle=0, labelAlign="left", labelAnchor="start", labelOrient="top")

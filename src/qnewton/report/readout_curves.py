@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 
 from qnewton.report.save import Picture, inline_data
-from qnewton.report.style import BLUE, GRAY, ORANGE, PLOT_WIDTH, VERMILLION, themed
+from qnewton.report.style import BLUE, GRAY, ORANGE, PLOT_WIDTH, VERMILLION, scale_of, themed
 
 _COLORS = {"amplitude": BLUE, "hadamard": ORANGE, "swap": VERMILLION}
 _TITLES = {"shots": "shots of every read-out", "epsilon": "error ε of the polynomial"}
@@ -53,7 +53,7 @@ def accuracy_against(
             color=alt.Color(
                 "readout:N",
                 title="read-out",
-                scale=alt.Scale(domain=methods, range=[_COLORS[name] for name in methods])
+                scale=scale_of(methods, [_COLORS[name] for name in methods])
                 if swept == "shots"
                 else alt.Scale(range=[BLUE]),
             ),

@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 
 from qnewton.report.save import Picture, inline_data
-from qnewton.report.style import PLOT_WIDTH, STAGES, themed
+from qnewton.report.style import PLOT_WIDTH, STAGES, scale_of, themed
 from qnewton.runs import Run
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
@@ -49,10 +49,7 @@ def stage_breakdown(run: Run, n_steps: int = 30) -> Picture:
             y=alt.Y("shown:Q", title=f"measured time per step ({unit})"),
             color=alt.Color(
                 "stage:N",
-                scale=alt.Scale(
-                    domain=[look.label for look in STAGES.values()],
-                    range=[look.color for look in STAGES.values()],
-                ),
+                scale=scale_of(*zip(*((s.label, s.color) for s in STAGES.values()), strict=True)),
                 legend=alt.Legend(title=None, columns=3, symbolStrokeWidth=0),
             ),
             order=alt.Order("order:Q"),

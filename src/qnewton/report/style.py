@@ -5,6 +5,7 @@ common color-vision deficiencies; dash and shape repeat what color says, for pri
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +96,24 @@ def step_axis(last_step: int, *, labels: bool = True) -> alt.Axis:
     """Return an axis of whole steps; Vega alone puts halves between few of them."""
     values = list(range(last_step + 1)) if last_step <= 10 else alt.Undefined
     return alt.Axis(values=values, format="d", labels=labels)
+
+
+def scale_of(labels: Iterable[str], values: Iterable[Any]) -> alt.Scale:
+    """Return a scale that gives each label its color, dash or shape."""
+    return alt.Scale(domain=list(labels), range=list(values))
+
+
+def decade_channel(channel: Any, field: str, title: str, low: float, high: float) -> Any:
+    """Return an axis of powers of ten from 10^low to 10^high, every third one where many."""
+    every = 1 if high - low <= 8 else 3
+    decades = range(math.ceil(low), math.floor(high) + 1)
+    return channel(
+        f"{field}:Q",
+        title=title,
+        scale=alt.Scale(type="log", domain=[10.0**low, 10.0**high], nice=False),
+        # Parsed, not raised: 10.0**-18 is not the float 1e-18.
+        axis=alt.Axis(format=".0e", values=[float(f"1e{k}") for k in decades if k % every == 0]),
+    )
 
 
 def log_domain(low: float, high: float) -> tuple[float, float]:
