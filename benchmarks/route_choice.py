@@ -27,14 +27,16 @@ from benchmarks.harness import (
     reached,
 )
 from benchmarks.route_systems import Case, cases
+from qnewton.cost import Market, Solver
 from qnewton.experiments.calibrate import calibrate
 from qnewton.operators import LinearSystem
 from qnewton.optimizer.blocks import PreparedBlock, solve_block
 from qnewton.optimizer.clock import StageClock
 from qnewton.records import BlockRecord, Calibration, CurvatureRecord, EarlierFacts, Facts, Quote
 from qnewton.scheduler.policy import decide
-from qnewton.scheduler.portfolio import Candidate, Market, candidates
-from qnewton.scheduler.routes import facts_left, planned_facts, price_routes
+from qnewton.scheduler.portfolio import run_solver
+from qnewton.scheduler.pricing import candidates, price_routes
+from qnewton.scheduler.routes import facts_left, planned_facts
 
 TOLERANCE = 1e-6
 MEDIAN_LOSS, LATE_LOSS, SHORT_S, SHORT_LOSS_S, TOTAL = 0.05, 0.25, 1e-3, 5e-4, 1.1
@@ -202,7 +204,7 @@ def _in_the_running(system: LinearSystem, market: Market) -> list[Contender[Any]
 class _Alone:
     """A candidate solving a system by itself, forming included; whether it did."""
 
-    candidate: Candidate
+    candidate: Solver
     prepared: PreparedBlock
     market: Market
 
@@ -210,7 +212,7 @@ class _Alone:
         # A new one at each call, so that its entries are formed again.
         prepared = PreparedBlock(self.prepared.system, self.prepared.record, formed=True)
         ready = prepared.for_solver(self.candidate, StageClock(prepared.system.operator.device))
-        return self.candidate.run(ready, prepared.record.facts, self.market).solved
+        return run_solver(self.candidate, ready, prepared.record.facts, self.market).solved
 
 
 def _rows(found: list[Found], way: str) -> list[Row]:

@@ -5,7 +5,14 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "module", ["qnewton.records", "qnewton.runs", "qnewton.cost", "qnewton.scheduler.policy"]
+    "module",
+    [
+        "qnewton.records",
+        "qnewton.runs",
+        "qnewton.cost",
+        "qnewton.scheduler.policy",
+        "qnewton.scheduler.pricing",
+    ],
 )
 def test_importing_leaves_torch_unloaded(module):
     code = (

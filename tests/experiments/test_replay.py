@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from qnewton.cost import CLASSICAL_PRICES, Audit, load_hardware, nominal_calibration
+from qnewton.cost import Audit, Market, classical_quotes, load_hardware, nominal_calibration
+from qnewton.cost.solvers import classical_solvers
 from qnewton.experiments.replay import ReplaySettings, decide_step, own_settings, replay
 from qnewton.records import StepRecord
 from qnewton.runs import Run, read_run
-from qnewton.scheduler import portfolio
 from qnewton.scheduler.policy import POLICIES
+from qnewton.scheduler.pricing import candidates
 from qnewton.training.request import TrainingRequest
 from qnewton.training.session import begin, prepare
 from qnewton.workloads import load_workload
@@ -45,7 +46,7 @@ def run(request, tmp_path_factory) -> Run:
 def test_own_settings_reproduce_every_decision_quote_and_second(run):
     settings = own_settings(run)
     for record in run.steps:
-        decisions = decide_step(record, run.config.policy, settings)
+        decisions = decide_step(record, POLICIES.get(run.config.policy), settings)
         for block, again in zip(record.blocks, decisions, strict=True):
             assert again.machine == block.decision.machine
             assert (again.chosen, again.reason) == (block.decision.chosen, block.decision.reason)
@@ -120,7 +121,7 @@ def _repriced(record: StepRecord, seconds: list[float | None]) -> StepRecord:
 def test_a_replay_of_any_recorded_prices_ends_and_decides_or_refuses(run, seconds):
     records = [_repriced(record, seconds) for record in run.steps]
     settings = replace(own_settings(run), keep_classical=True)
-    for policy in POLICIES:
+    for policy in POLICIES.names:
         try:
             found = replay(records, policy, settings)
         except ValueError as error:
@@ -166,14 +167,15 @@ def test_an_unknown_solver_or_policy_is_one_line(run):
 
 
 def test_prices_by_name_are_those_of_the_portfolio(run):
-    assert set(CLASSICAL_PRICES) == {candidate.name for candidate in portfolio.PORTFOLIO}
     calibration = nominal_calibration()
-    market = portfolio.Market(calibration, None, 1e-12, 1e-5, "float64")
+    market = Market(calibration, None, 1e-12, 1e-5, "float64")
     for block in run.steps[0].blocks:
-        for candidate in portfolio.PORTFOLIO:
-            price = CLASSICAL_PRICES[candidate.name]
-            assert candidate.price(block.facts, market) == price(
-                calibration, block.facts, "float64", 1e-5
+        asked = candidates(market, facts=block.facts)
+        takers = [solver for solver in classical_solvers() if solver.takes(block.facts)]
+        assert asked == tuple(takers)
+        for solver in asked:
+            assert (solver.price(block.facts, market),) == classical_quotes(
+                calibration, block.facts, "float64", tolerance=1e-5, solvers=[solver.name]
             )
 
 

@@ -7,13 +7,14 @@ import torch
 from torch import nn
 
 from qnewton import QNewton, Quantum
-from qnewton.cost import load_hardware, nominal_calibration
+from qnewton.cost import Market, load_hardware, nominal_calibration
 from qnewton.operators import DenseOperator, LinearSystem
 from qnewton.optimizer import blocks
 from qnewton.optimizer.clock import StageClock
 from qnewton.records import Facts
 from qnewton.scheduler import step_angle
-from qnewton.scheduler.portfolio import Market, candidates
+from qnewton.scheduler.portfolio import run_solver
+from qnewton.scheduler.pricing import candidates
 from qnewton.scheduler.step_angle import angle_between
 from qnewton.solvers import solve
 from qnewton.solvers.quantum import Readout
@@ -139,7 +140,7 @@ def test_a_quantum_solve_multiplies_for_itself_alone(monkeypatch):
     machine = load_hardware("attosecond")
     market = Market(nominal_calibration(), machine, 1e-6, 1e-6, "float64")
     [candidate] = [c for c in candidates(market, True, Facts(n=6)) if c.name == "qsvt"]
-    solution = candidate.run(system, Facts(n=6), market)
+    solution = run_solver(candidate, system, Facts(n=6), market)
     assert solution.stats.quantum is not None
     assert (minres, solution.stats.quantum.angle) == ([], None)
     with_it = blocks.with_angle(system, solution)

@@ -10,8 +10,8 @@ from torch.nn.functional import mse_loss
 
 from qnewton import Classical, Damping, Limits, QNewton, Warmup
 from qnewton.cost import nominal_calibration
-from qnewton.cost.krylov import A_TRY
 from qnewton.optimizer.representation import bytes_text
+from qnewton.records import Basis
 
 
 def wide_net() -> nn.Module:
@@ -130,7 +130,7 @@ def test_a_block_that_has_to_be_formed_gets_tries_and_learns_from_them_too(treat
     assert first.facts.representation in ("formed", "sparse")
     quote = first.decision.quote("cg") or first.decision.quote("sparse_cg")
     assert quote is not None
-    assert quote.model == A_TRY
+    assert quote.basis is Basis.TRIAL
     optimizer.step(closure)
     (second, *_) = optimizer.records[-1].blocks
     assert second.facts.earlier is not None
@@ -138,4 +138,4 @@ def test_a_block_that_has_to_be_formed_gets_tries_and_learns_from_them_too(treat
     again = second.decision.quote(first.attempts[0].solver)
     assert again is not None
     assert again.products == first.attempts[0].products
-    assert again.model != A_TRY
+    assert again.basis is Basis.FACTS

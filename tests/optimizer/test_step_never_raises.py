@@ -1,6 +1,5 @@
 """Whatever numbers come up, a step that sets its damping has something to judge and records it."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from qnewton import Limits, QNewton
+from qnewton.cost import Market, Solver
 from qnewton.curvature import Kind, Partition
 from qnewton.operators import LinearSystem
+from qnewton.optimizer import blocks
 from qnewton.records import Facts, Outcome
-from qnewton.scheduler import portfolio
-from qnewton.scheduler.portfolio import Candidate, Market
+from qnewton.scheduler.portfolio import run_solver
 from qnewton.solvers import Solution, SolveStats
 
 
@@ -130,11 +130,12 @@ def _with_the_cheapest(
 ) -> None:
     """Let the solvers that are asked first do something else."""
 
-    def replaced(candidate: Candidate) -> Candidate:
-        return dataclasses.replace(candidate, run=run) if candidate.name in CHEAPEST else candidate
+    def replaced(solver: Solver, system: LinearSystem, facts: Facts, market: Market) -> Solution:
+        if solver.name in CHEAPEST:
+            return run(system, facts, market)
+        return run_solver(solver, system, facts, market)
 
-    changed = tuple(replaced(candidate) for candidate in portfolio.PORTFOLIO)
-    monkeypatch.setattr(portfolio, "PORTFOLIO", changed)
+    monkeypatch.setattr(blocks, "run_solver", replaced)
 
 
 def _raises(system: LinearSystem, facts: Facts, market: Market) -> Solution:

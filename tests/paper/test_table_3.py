@@ -21,15 +21,14 @@ from paper.repricing import (
 from paper.shared_run import Setup, Tuning, reached, shared_run
 from paper.table_3 import make
 from paper.table_3_rows import PAPER_ROWS
-from qnewton.cost import load_hardware, nominal_calibration
+from qnewton.cost import Market, load_hardware, nominal_calibration
 from qnewton.cost.queries import jennings_2023
 from qnewton.experiments.pricing import price_under
 from qnewton.records import Estimate, StepRecord
 from qnewton.report import save_chart
 from qnewton.runs import read_comparison
 from qnewton.scheduler.policy import decide
-from qnewton.scheduler.portfolio import Market
-from qnewton.scheduler.portfolio import quotes as quotes_of
+from qnewton.scheduler.pricing import quotes as quotes_of
 
 TINY = Setup(
     name="tiny",

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from qnewton.cost import nominal_calibration
+from qnewton.cost import Market, nominal_calibration
 from qnewton.operators import (
     DenseFactor,
     DenseOperator,
@@ -27,8 +27,8 @@ from qnewton.records import (
     Quote,
     Treatment,
 )
-from qnewton.scheduler.portfolio import Market
-from qnewton.scheduler.routes import SHARE_OF_A_TRY, facts_left, planned_facts, price_routes
+from qnewton.scheduler.pricing import SHARE_OF_A_TRY, price_routes
+from qnewton.scheduler.routes import facts_left, planned_facts
 
 
 def market(calibration: Calibration | None = None) -> Market:

@@ -16,7 +16,7 @@ from qnewton.operators import (
 )
 from qnewton.operators.scaling import scaled
 from qnewton.records import Treatment
-from qnewton.solvers import SOLVERS, factorize, solve
+from qnewton.solvers import RUNNERS, factorize, solve
 from qnewton.solvers.classical import relative_residual, solve_absolute
 from qnewton.solvers.quantum import Clock, Readout, SystemRefused, emulate, measure, scaled_along
 
@@ -48,7 +48,7 @@ def system(solver, dtype, cases, up=0, down=0):
 
 
 @pytest.mark.parametrize("dtype", ENDS, ids=str)
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", RUNNERS)
 def test_every_solver_gives_the_same_digits_at_both_ends_of_the_range(solver, dtype, cases):
     middle = solve(system(solver, dtype, cases), solver)
     assert middle.solved
@@ -137,7 +137,7 @@ def test_rows_from_both_ends_are_solved_as_they_are(solver):
     torch.testing.assert_close(found.direction, torch.tensor([3.0, 2.0, 5.0]).double())
 
 
-@pytest.mark.parametrize("solver", [s for s in SOLVERS if s not in ("woodbury", "pcg_nystrom")])
+@pytest.mark.parametrize("solver", [s for s in RUNNERS if s not in ("woodbury", "pcg_nystrom")])
 @pytest.mark.parametrize("value", [5e-324, 1e-310, 1e-300, 1e300])
 def test_one_unknown_beside_zeros_and_below_the_normal_numbers(solver, value):
     matrix = torch.eye(3, dtype=torch.float64) * 2.0
@@ -150,7 +150,7 @@ def test_one_unknown_beside_zeros_and_below_the_normal_numbers(solver, value):
     torch.testing.assert_close(found.direction, rhs / 2, rtol=1e-6, atol=1e-316)
 
 
-@pytest.mark.parametrize("solver", [s for s in SOLVERS if s not in ("woodbury", "pcg_nystrom")])
+@pytest.mark.parametrize("solver", [s for s in RUNNERS if s not in ("woodbury", "pcg_nystrom")])
 def test_nobody_claims_to_have_solved_what_is_singular_at_the_ends(solver, cases):
     values = torch.tensor([0.0, 0.0, *(1.0 + i / N for i in range(N - 2))])
     for up in (-800, 800):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qnewton.operators import DenseFactor, DenseOperator, LowRankOperator, MatrixFreeOperator
 from qnewton.records import Outcome, Treatment
-from qnewton.solvers import SOLVERS, Solution, solve
+from qnewton.solvers import RUNNERS, Solution, solve
 from qnewton.solvers.classical import solve_absolute
 from qnewton.solvers.quantum import Readout, SystemRefused, emulate, measure
 
@@ -19,7 +19,7 @@ SADDLE = torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64))
 HALF = torch.diag(torch.tensor([1.0, 0.0], dtype=torch.float64))
 FAR = torch.diag(torch.tensor([1.0, 1e-9], dtype=torch.float64))
 TINY, HUGE = 1e-200, 1e200
-ANY_MATRIX = [name for name in SOLVERS if name not in ("woodbury", "pcg_nystrom")]
+ANY_MATRIX = [name for name in RUNNERS if name not in ("woodbury", "pcg_nystrom")]
 DIRECT = ["lu_inverse", "lu", "ldl", "sparse_lu"]
 SPREAD = torch.diag(torch.logspace(0, 4, 40, dtype=torch.float64))
 SIGNED = SPREAD * (1 - 2 * (torch.arange(40) % 2)).unsqueeze(1)

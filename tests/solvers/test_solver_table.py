@@ -7,13 +7,13 @@ import torch
 
 from qnewton.operators import DenseOperator, LinearSystem, MatrixFreeOperator
 from qnewton.records import Outcome
-from qnewton.solvers import SOLVERS, SolveOptions, factorize, solve
+from qnewton.solvers import RUNNERS, SolveOptions, factorize, solve
 from qnewton.solvers.classical import relative_residual
 
 N = 24
 DTYPES = (torch.float32, torch.float64)
 # The others need a factor or damping on record: see test_structured_solvers.
-ANY_MATRIX = tuple(name for name in SOLVERS if name not in ("woodbury", "pcg_nystrom"))
+ANY_MATRIX = tuple(name for name in RUNNERS if name not in ("woodbury", "pcg_nystrom"))
 DEFINITE_ONLY = ("cholesky", "cg", "sparse_cg", "pcg_diagonal")
 
 

@@ -74,7 +74,7 @@ class Replay(AuditOverrides):
         if self.calibration is not None:
             settings = replace(settings, calibration=chosen_calibration(self.calibration))
         rows = []
-        for policy in POLICIES if self.policy is None else (self.policy,):
+        for policy in POLICIES.names if self.policy is None else (self.policy,):
             try:
                 rows.append(replay(run.steps, policy, settings))
             except ValueError as refusal:

@@ -37,22 +37,29 @@ from qnewton.cost.krylov import (
     minres_quote,
     sparse_cg_quote,
 )
+from qnewton.cost.market import Market
 from qnewton.cost.modelled import SurveyFact, modelled_seconds, own_charges, survey_seconds
-from qnewton.cost.offers import CLASSICAL_PRICES, classical_quotes
 from qnewton.cost.quantum import PAPER_EPSILON, break_even_gate_time, paper_quote
+from qnewton.cost.quantum_prices import QUANTUM_PRICES, QuantumPrice
+from qnewton.cost.solvers import SOLVERS, Family, Solver, classical_quotes
 from qnewton.cost.survey_budget import lanczos_products
 
 __all__ = [
     "AUDITED_EPSILON",
-    "CLASSICAL_PRICES",
     "DEFAULT_AUDIT",
     "KERNELS",
     "PAPER_EPSILON",
+    "QUANTUM_PRICES",
+    "SOLVERS",
     "SPARSE_SHARE",
     "Audit",
+    "Family",
     "Flip",
     "Kernel",
+    "Market",
+    "QuantumPrice",
     "Scenario",
+    "Solver",
     "SurveyFact",
     "absolute_quote",
     "audited_quote",

@@ -6,16 +6,13 @@ or a survey does not know.
 
 from qnewton.cost.kernels import cubic_work, matvec_work
 from qnewton.cost.parts import NO_RANK, Draft, definiteness_known, factor_columns
-from qnewton.records import Calibration, Facts, Quote
+from qnewton.records import Basis, Calibration, Facts, Quote
 
 _SOLVES_AS_PRODUCT = (
     "the two triangular solves are priced as one matrix-vector product: both read N² entries"
 )
 # Products with U or Uᵀ of one solve, and with the triangular factors of the k × k system.
 _PASSES_OF_WOODBURY, _SMALL_SOLVES = 8, 6
-
-AS_TIMED = "LU inversion as timed"
-"""The model of an LU inversion's price that is not the paper's C·N³."""
 
 
 def lu_inverse_quote(
@@ -46,11 +43,11 @@ def lu_inverse_quote(
         '0.92'
     """
     if as_timed:
-        draft = Draft("lu_inverse", calibration, facts, dtype, AS_TIMED)
+        draft = Draft("lu_inverse", calibration, facts, dtype, "LU inversion as timed")
         draft.add_forming()
         draft.add("invert", "lu_inverse", cubic_work(facts.n), as_timed=True)
         _add_solve(draft)
-        return draft.quote()
+        return draft.quote(basis=Basis.AS_TIMED)
     draft = Draft("lu_inverse", calibration, facts, dtype, "C·N³ (paper IV-C)")
     draft.assumptions.append("the inverse times the gradient is not charged, as in the paper")
     draft.add_forming()

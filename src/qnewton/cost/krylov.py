@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from qnewton.cost.parts import Draft, definiteness_known
 from qnewton.records import Calibration, Estimate, Facts, Quote
 
+USUAL_PRODUCTS = 32
+"""Products that a damped solve to a rough residual takes, as long as nobody counted them."""
+
 
 def cg_products(condition_number: float, tolerance: float) -> int:
     """Bound the conjugate-gradient products to a relative residual: ⌈½√κ ln(2√κ/ε)⌉.
@@ -274,13 +277,3 @@ def _check(condition_number: float, tolerance: float) -> None:
         )
     if not 0 < tolerance < 1:
         raise ValueError(f"tolerance is {tolerance!r}; it must lie between 0 and 1")
-
-
-TRIED = {"cg": cg_quote, "minres": minres_quote}
-"""Prices of the solvers that get a try of bounded length."""
-
-A_TRY = "a try of bounded length: nobody knows its products yet"
-"""The model of such a quote."""
-
-MISSED = "its solution missed the tolerance at step"
-"""How the refusal of a solver begins that failed at an earlier step."""

@@ -11,7 +11,15 @@ from qnewton.cost.kernels import (
     rows_calls,
     seconds_of,
 )
-from qnewton.records import Calibration, CurvatureRecord, Definiteness, Facts, PriceTerm, Quote
+from qnewton.records import (
+    Basis,
+    Calibration,
+    CurvatureRecord,
+    Definiteness,
+    Facts,
+    PriceTerm,
+    Quote,
+)
 
 FORMING = "forming"
 """The term that pays for entries which are not there yet."""
@@ -173,6 +181,7 @@ class Draft:
         condition_number: float | None = None,
         epsilon: float | None = None,
         products: int | None = None,
+        basis: Basis = Basis.FACTS,
     ) -> Quote:
         """Return the finished quote, every term times what earlier runs found of the solver."""
         if self.refused is not None:
@@ -183,6 +192,7 @@ class Draft:
                 model=self.model,
                 hardware=self.calibration.name,
                 refused=self.refused,
+                basis=basis,
                 representation=self.facts.representation,
             )
         terms, assumptions = tuple(self.terms), list(self.assumptions)
@@ -211,6 +221,7 @@ class Draft:
             epsilon=epsilon,
             representation=self.facts.representation,
             products=products,
+            basis=basis,
         )
 
 

@@ -20,11 +20,10 @@ from qnewton.curvature.curvature import Curvature, Kind, systems
 from qnewton.curvature.hessian import HessianOperator
 from qnewton.curvature.parts import together
 from qnewton.curvature.rerun import Repeatable
-from qnewton.curvature.route_memory import USUAL_PRODUCTS, RouteMemory
+from qnewton.curvature.route_memory import RouteMemory
 from qnewton.curvature.sample_mean import Reduction
 
 __all__ = [
-    "USUAL_PRODUCTS",
     "Block",
     "Curvature",
     "Evaluation",

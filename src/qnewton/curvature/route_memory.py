@@ -4,9 +4,6 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-USUAL_PRODUCTS = 32
-"""Products that a damped solve to a rough residual takes, as long as nobody counted them."""
-
 _MOST = 64  # rejections kept of one block: graphs of sequences of as many lengths
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from qnewton.cost import SOLVERS, Market
 from qnewton.operators import LinearSystem
 from qnewton.optimizer import StageHook
 from qnewton.records import BlockRecord, encode
 from qnewton.runs import write_text
-from qnewton.scheduler.portfolio import Market, candidates
+from qnewton.scheduler.portfolio import run_solver
 
 AGREEMENT_FILE = "agreement.json"
 
@@ -81,11 +82,12 @@ class AgreementCheck:
         """Check one solved system, if its step is sampled."""
         if step % self._every:
             return
-        for candidate in candidates(self._market):
-            if candidate.name not in CHARGED_SOLVERS:
+        for name in CHARGED_SOLVERS:
+            solver = SOLVERS.get(name)
+            if solver.machine == "quantum" and self._market.hardware is None:
                 continue
-            self._on_stage(step, f"checking {candidate.name} against it")
-            solution = candidate.run(system, record.facts, self._market)
+            self._on_stage(step, f"checking {name} against it")
+            solution = run_solver(solver, system, record.facts, self._market)
             other, quantum = solution.direction, solution.stats.quantum
             difference = None
             if other is not None:
@@ -95,7 +97,7 @@ class AgreementCheck:
                 Agreement(
                     step=step,
                     block=system.name,
-                    solver=candidate.name,
+                    solver=name,
                     relative_difference=difference,
                     outcome=solution.describe(),
                     success_probability=quantum.success_probability if quantum else None,

@@ -9,19 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from qnewton.cost import (
-    CLASSICAL_PRICES,
     DEFAULT_AUDIT,
     PAPER_EPSILON,
+    QUANTUM_PRICES,
+    SOLVERS,
     Audit,
+    Market,
     absolute_quote,
-    audited_quote,
     modelled_seconds,
-    paper_quote,
 )
-from qnewton.cost.direct import AS_TIMED, lu_inverse_quote
-from qnewton.cost.krylov import A_TRY, MISSED, TRIED
 from qnewton.cost.modelled import as_run
+from qnewton.cost.quantum_prices import quantum_quote
+from qnewton.cost.solvers import classical_solver
 from qnewton.records import (
+    Basis,
     BlockRecord,
     Calibration,
     Decision,
@@ -32,10 +33,10 @@ from qnewton.records import (
 )
 from qnewton.runs import Run
 from qnewton.scheduler.assignment import assign_blocks, shared_makespan
-from qnewton.scheduler.policy import POLICIES, decide, facts_paid_for
+from qnewton.scheduler.policy import POLICIES, Policy, decide, facts_paid_for
+from qnewton.scheduler.pricing import BY_PRODUCTS
 
 _TOLERANCE = 1e-6
-_BLIND = "it does not see negative curvature"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +68,7 @@ class ReplaySettings:
 
     def __post_init__(self) -> None:
         for name in self.solvers or ():
-            if name not in CLASSICAL_PRICES:
-                raise ValueError(
-                    f"no classical solver is called {name!r}; choose {', '.join(CLASSICAL_PRICES)}"
-                )
+            classical_solver(name)  # raises on an unknown one
         if self.n_qpus < 1:
             raise ValueError(f"n_qpus is {self.n_qpus}; it must be at least 1")
 
@@ -141,7 +139,7 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
 
     Args:
         records: Recorded steps.
-        policy: A key of :data:`qnewton.scheduler.policy.POLICIES`.
+        policy: A name in :data:`qnewton.scheduler.policy.POLICIES`.
         settings: What to price with.
 
     Raises:
@@ -150,13 +148,12 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
     Cost:
         About 0.2 ms a block.
     """
-    if policy not in POLICIES:
-        raise ValueError(f"no policy is called {policy!r}; choose {', '.join(POLICIES)}")
+    chooser = POLICIES.get(policy)
     total, unpriced, changed, won, newton = 0.0, 0, 0, 0, 0
     chosen: Counter[str] = Counter()
     quantum = 0
     for record in records:
-        decisions = decide_step(record, policy, settings)
+        decisions = decide_step(record, chooser, settings)
         charged: dict[str, tuple[Quote, ...]] = {}
         wins = 0
         for block, decision in zip(record.blocks, decisions, strict=True):
@@ -175,7 +172,7 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
             settings.calibration,
             charged=charged,
             surveyed=facts_paid_for(
-                policy, settings.hardware, (d.quote(d.chosen) for d in decisions)
+                chooser, settings.hardware, (d.quote(d.chosen) for d in decisions)
             ),
             dtype=settings.dtype,
         )
@@ -202,9 +199,8 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
 
 def quantum_price(policy: str) -> str | None:
     """Return which price of the quantum solver a policy decides by: two that do not compare."""
-    if policy in ("classical", "classical-only"):
-        return None
-    return "audited" if policy == "hybrid" else "paper's"
+    name = POLICIES.get(policy).quantum_price
+    return None if name is None else QUANTUM_PRICES.get(name).title
 
 
 def _charges(block: BlockRecord, decision: Decision, settings: ReplaySettings) -> tuple[Quote, ...]:
@@ -220,90 +216,83 @@ def _charges(block: BlockRecord, decision: Decision, settings: ReplaySettings) -
     )
 
 
-def decide_step(record: StepRecord, policy: str, settings: ReplaySettings) -> tuple[Decision, ...]:
+def decide_step(
+    record: StepRecord, policy: Policy, settings: ReplaySettings
+) -> tuple[Decision, ...]:
     """Return a step's decisions, of all blocks together where they share machines."""
     decisions = tuple(decide_block(block, policy, settings) for block in record.blocks)
     solved = [block.attempts != () for block in record.blocks]
     priced = all(
         any(quote.seconds is not None for quote in decision.quotes) for decision in decisions
     )
-    if policy != "hybrid" or len(decisions) < 2 or not priced or not all(solved):
+    if not policy.shares_machines or len(decisions) < 2 or not priced or not all(solved):
         return decisions
     return assign_blocks(decisions, settings.n_qpus)[0]
 
 
-def decide_block(block: BlockRecord, policy: str, settings: ReplaySettings) -> Decision:
+def decide_block(block: BlockRecord, policy: Policy, settings: ReplaySettings) -> Decision:
     """Quote and decide one recorded system again."""
     offers = [
         _classical(block, quote, settings)
         for quote in block.decision.quotes
         if quote.machine == "classical"
+        and SOLVERS.get(quote.solver).offered
         and (settings.solvers is None or quote.solver in settings.solvers)
     ]
     known = {offer.solver for offer in offers}
     for name in settings.solvers or ():
         if name not in known:
-            tolerance = _TOLERANCE if settings.tolerance is None else settings.tolerance
-            price = CLASSICAL_PRICES[name]
-            offers.append(price(settings.calibration, block.facts, settings.dtype, tolerance))
+            market = _market(settings, settings.tolerance or _TOLERANCE)
+            offers.append(SOLVERS.get(name).price(block.facts, market))
     if settings.hardware is not None:
-        offers.append(_quantum(block, policy, settings, settings.hardware))
+        offers.append(_quantum(block, policy, settings))
     recorded = block.decision
     nothing_priced = all(o.seconds is None for o in offers if o.machine == "classical")
-    if policy in ("classical", "hybrid") and recorded.chosen == "cg" and nothing_priced:
+    if not policy.needs_entries and recorded.chosen == BY_PRODUCTS and nothing_priced:
         # Nobody had a price: the block was above max_dense and went to CG unpriced.
         return replace(recorded, quotes=tuple(offers))
     return decide(policy, offers)
 
 
+def _market(settings: ReplaySettings, tolerance: float = _TOLERANCE) -> Market:
+    return Market(
+        settings.calibration,
+        settings.hardware,
+        tolerance=tolerance,
+        dtype=settings.dtype,
+        audit=settings.audit,
+        n_qpus=settings.n_qpus,
+    )
+
+
 def _classical(block: BlockRecord, recorded: Quote, settings: ReplaySettings) -> Quote:
-    blind = recorded.refused is not None and recorded.refused.startswith(_BLIND)
-    missed = recorded.refused is not None and recorded.refused.startswith(MISSED)
-    if blind or missed or settings.keep_classical:
+    if recorded.refusal is not None or settings.keep_classical:
         return recorded
-    tolerance = settings.tolerance
+    solver, tolerance = SOLVERS.get(recorded.solver), settings.tolerance
     if tolerance is None:
         tolerance = _TOLERANCE if recorded.epsilon is None else recorded.epsilon
-    if recorded.products is not None and recorded.model == A_TRY:
-        return _a_try(block, recorded, recorded.products, tolerance, settings)
-    if recorded.model == AS_TIMED:
-        return lu_inverse_quote(settings.calibration, block.facts, settings.dtype, as_timed=True)
-    price = CLASSICAL_PRICES[recorded.solver]
-    quote = price(settings.calibration, block.facts, settings.dtype, tolerance)
-    return replace(quote, max_products=recorded.max_products)
-
-
-def _a_try(
-    block: BlockRecord,
-    recorded: Quote,
-    products: int,
-    tolerance: float,
-    settings: ReplaySettings,
-) -> Quote:
-    """Price a try of the recorded length."""
-    price = TRIED[recorded.solver]
-    quote = price(
-        settings.calibration, block.facts, settings.dtype, tolerance=tolerance, products=products
-    )
-    return replace(
-        quote,
-        model=recorded.model,
-        assumptions=recorded.assumptions,
-        max_products=recorded.max_products,
-    )
-
-
-def _quantum(
-    block: BlockRecord, policy: str, settings: ReplaySettings, hardware: QuantumHardware
-) -> Quote:
-    if policy == "hybrid":
-        return audited_quote(
-            settings.calibration, block.facts, hardware, settings.audit, settings.dtype
+    market, facts = _market(settings, tolerance), block.facts
+    if recorded.basis is Basis.TRIAL and recorded.products is not None and solver.price_of:
+        return replace(
+            solver.price_of(facts, market, recorded.products),
+            model=recorded.model,
+            basis=recorded.basis,
+            assumptions=recorded.assumptions,
+            max_products=recorded.max_products,
         )
+    if recorded.basis is Basis.AS_TIMED and solver.price_as_timed is not None:
+        return solver.price_as_timed(facts, market)
+    return replace(solver.price(facts, market), max_products=recorded.max_products)
+
+
+def _quantum(block: BlockRecord, policy: Policy, settings: ReplaySettings) -> Quote:
     recorded = block.decision.quote("qsvt")
     epsilon = settings.epsilon
     if epsilon is None:
         known = recorded is not None and recorded.epsilon is not None
         epsilon = recorded.epsilon if known and recorded is not None else PAPER_EPSILON
         assert epsilon is not None
-    return paper_quote(block.facts, hardware, epsilon=epsilon)
+    market = replace(
+        _market(settings), epsilon=epsilon, quantum_price=policy.quantum_price or "paper"
+    )
+    return quantum_quote(block.facts, market)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from qnewton.cost import absolute_quote, lanczos_products
+from qnewton.cost import SOLVERS, Market, Solver, absolute_quote, lanczos_products
 from qnewton.operators import (
     DenseOperator,
     LinearSystem,
@@ -29,10 +29,12 @@ from qnewton.records import (
     Facts,
     Outcome,
     Quote,
+    Refusal,
 )
-from qnewton.scheduler.policy import decide
-from qnewton.scheduler.portfolio import Candidate, Market, candidates, quotes
-from qnewton.scheduler.routes import forming_pays, planned_facts, price_routes
+from qnewton.scheduler.policy import POLICIES, decide
+from qnewton.scheduler.portfolio import run_solver
+from qnewton.scheduler.pricing import BY_PRODUCTS, forming_pays, price_routes, quotes
+from qnewton.scheduler.routes import planned_facts
 from qnewton.scheduler.step_angle import with_angle
 from qnewton.solvers.classical import solve_absolute
 from qnewton.survey import survey, survey_low_rank
@@ -45,11 +47,6 @@ ABSOLUTE_LIMIT = 1024
 
 SPARSE_SHARE = 0.1
 """Nonzero share up to which a pruned block is held by its entries alone (see SparseOperator)."""
-
-# Woodbury's systems are definite by their form.
-_SEE_SIGNS = ("cholesky", "cg", "woodbury", "sparse_cg")
-
-_NEED_DEFINITE = ("cholesky", "cg", "sparse_cg")
 
 # Lanczos products at κ up to about 30 to 1%, on the digits and on MNIST: 12 to 41.
 _DAMPED_PRODUCTS = 48
@@ -91,14 +88,14 @@ class PreparedBlock:
         """Whether some solver had the entries formed."""
         return bool(self._entries)
 
-    def for_solver(self, candidate: Candidate, clock: StageClock) -> LinearSystem:
-        """Return the system as ``candidate`` reads it, its entries formed once if it needs them.
+    def for_solver(self, solver: Solver, clock: StageClock) -> LinearSystem:
+        """Return the system as ``solver`` reads it, its entries formed once if it needs them.
 
         Raises:
             FloatingPointError: If an entry is not finite.
         """
         system = self.system
-        if not candidate.needs_entries or isinstance(system.operator, DenseOperator):
+        if not solver.needs_entries or isinstance(system.operator, DenseOperator):
             return system
         if not self._entries:
             with clock.stage("curvature"):
@@ -124,35 +121,36 @@ def prepare_block(
     """Form, treat and survey one block, ask for quotes, and decide.
 
     With ``formed`` false the block is only multiplied with: nothing is formed or measured, and
-    the candidates are those that need no entries. With ``definite`` policy ``classical`` asks
-    only classical solvers that see negative curvature. Where the plan says so, nothing is formed
-    or measured either, and the decision is made from shapes and what the last step left
-    (``earlier``). What a survey not long ago found (``surveyed``) is not measured again.
+    the candidates are those that need no entries. With ``definite`` a policy that needs no
+    entries asks only classical solvers that see negative curvature. Where the plan says so,
+    nothing is formed or measured either, and the decision is made from shapes and what the last
+    step left (``earlier``). What a survey not long ago found (``surveyed``) is not measured again.
 
     Raises:
         FloatingPointError: If the curvature holds a number that is not finite.
     """
     curvature = system.operator
+    chooser = POLICIES.get(policy)
     measure = plan.measure and surveyed is None
     # A damped low-rank block is surveyed by its factor, without entries.
     by_factor = measure and isinstance(curvature, LowRankOperator) and settings.damping != 0
     routed = (
         plan.routes
-        and policy == "classical"
+        and not chooser.needs_entries
         and (by_factor or not measure)
         and settings.prune is None
         and settings.damping_scale == "absolute"
         and (not formed or _forming_is_priced(system))
     )
     # Pruned and relatively damped blocks have to be formed, but are priced like any other.
-    priced_as_held = formed and plan.routes and policy == "classical" and not measure
+    priced_as_held = formed and plan.routes and not chooser.needs_entries and not measure
     if formed and not routed:
         with clock.stage("curvature"):
             curvature = DenseOperator(curvature.dense())
             _check_finite(curvature.dense(), system.name)
     with clock.stage("treatment"):
         operator = _treat(curvature, settings)
-        if policy == "classical" and not measure:
+        if not chooser.needs_entries and not measure:
             operator = _sparse_where_it_pays(operator)
     treated = system.with_operator(operator)
     batch = system.curvature.batch if system.curvature is not None else None
@@ -192,7 +190,7 @@ def prepare_block(
     by_routes = routed or priced_as_held or facts.representation == "sparse"
     price = price_routes if by_routes else quotes
     offers = price(facts, block_market, formed)
-    if definite and policy == "classical":
+    if definite and not chooser.needs_entries:
         offers = tuple(_unless_blind(offer) for offer in offers)
         if facts.earlier is not None and facts.earlier.failed and not _has_price(offers):
             # Nothing else is left, so who missed the tolerance is looked at again.
@@ -200,7 +198,7 @@ def prepare_block(
             offers = tuple(_unless_blind(o) for o in price(facts, block_market, formed))
     priced = routed and _has_price(offers)
     decided = formed or priced
-    decision = decide(policy, offers) if decided else _by_products(policy, offers, system.n)
+    decision = decide(chooser, offers) if decided else _by_products(policy, offers, system.n)
     record = BlockRecord(
         name=system.name,
         n=system.n,
@@ -241,22 +239,21 @@ def solve_block(
     counts.
     """
     system, record = prepared.system, prepared.record
-    by_name = {c.name: c for c in candidates(market, prepared.formed, record.facts)}
     attempts: list[Attempt] = []
     for name in _order(record.decision):
-        if name in _NEED_DEFINITE and any(a.outcome is Outcome.NOT_DEFINITE for a in attempts):
+        solver, offer = SOLVERS.get(name), record.decision.quote(name)
+        if solver.needs_definite and any(a.outcome is Outcome.NOT_DEFINITE for a in attempts):
             continue
-        candidate, offer = by_name[name], record.decision.quote(name)
         limit = None if offer is None else offer.max_products
         if limit is not None and any(_ran_out(attempt) for attempt in attempts):
             continue
         asked = market if limit is None else replace(market, max_products=limit)
-        ready = prepared.for_solver(candidate, clock)
+        ready = prepared.for_solver(solver, clock)
         with clock.stage("solve"):
             solution, attempt = attempt_solve(
-                name, lambda c=candidate, r=ready, m=asked: c.run(r, record.facts, m)
+                name, lambda s=solver, r=ready, m=asked: run_solver(s, r, record.facts, m)
             )
-            if solution.solved and candidate.machine == "classical":
+            if solution.solved and solver.machine == "classical":
                 solution, attempt = checked_claim(solution, attempt, ready, market.tolerance)
         # The exact direction beside a quantum one is for the record alone: no clock runs.
         solution = with_angle(ready, solution)
@@ -271,7 +268,7 @@ def solve_block(
             break
         # Only for want of products: whatever else went wrong, the iterate tells nothing.
         out_of_products = solution.stats.products >= asked.max_products
-        descends = name == "cg" and limit is None and out_of_products
+        descends = solver.descends and limit is None and out_of_products
         if x is not None and (solution.solved or descends):
             return x, replace(record, attempts=tuple(attempts))
     if definite and _may_decompose(prepared, market):
@@ -324,10 +321,11 @@ def _has_price(offers: Sequence[Quote]) -> bool:
 
 def _unless_blind(offer: Quote) -> Quote:
     """Refuse a classical solver that cannot tell a minimum's curvature from a saddle's."""
-    if offer.machine != "classical" or offer.solver in _SEE_SIGNS or offer.refused is not None:
+    seen = offer.machine != "classical" or SOLVERS.get(offer.solver).sees_definiteness
+    if seen or offer.refused is not None:
         return offer
     reason = "it does not see negative curvature, which damping='auto' has to know of"
-    return replace(offer, seconds=None, terms=(), refused=reason)
+    return replace(offer, seconds=None, terms=(), refused=reason, refusal=Refusal.BLIND)
 
 
 def _ran_out(attempt: Attempt) -> bool:
@@ -344,7 +342,7 @@ def _climbs(direction: Tensor, rhs: Tensor) -> bool:
 def _by_products(policy: str, offers: tuple[Quote, ...], n: int) -> Decision:
     """Decide for a block without entries: nobody knows its κ yet, so nobody has a price."""
     return Decision(
-        chosen="cg",
+        chosen=BY_PRODUCTS,
         quotes=offers,
         policy=policy,
         reason=f"N = {n:,} is above max_dense, so conjugate gradients on products",

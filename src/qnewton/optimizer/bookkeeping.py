@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from qnewton.cost import modelled_seconds, own_charges
+from qnewton.cost import Market, modelled_seconds, own_charges
 from qnewton.curvature import Evaluation
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.newton import NewtonUpdate
@@ -11,7 +11,6 @@ from qnewton.optimizer.update import Applied, Gradients
 from qnewton.records import DampingRecord, Phase, StepRecord
 from qnewton.scheduler.assignment import shared_makespan
 from qnewton.scheduler.policy import facts_paid_for
-from qnewton.scheduler.portfolio import Market
 
 
 def reason_to_skip(evaluation: Evaluation, gradients: Gradients) -> str | None:

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+from qnewton.cost.solvers import direct_solvers
 from qnewton.records import BlockRecord, Definiteness, EarlierFacts, Estimate, Facts
 from qnewton.scheduler.routes import facts_left
-from qnewton.solvers import FACTORIZATIONS
 
 _LOOK_AGAIN = 10
 """Steps after which a try that failed, or signs that were found, are not believed any more."""
@@ -19,7 +19,6 @@ _COUNTS = (
     "minres_expected",
 )
 _FORGOTTEN = ("cg_unfinished", "cg_expected", "minres_unfinished", "minres_expected")
-_DIRECT = tuple(FACTORIZATIONS)
 _SIGNS: dict[int, Definiteness] = {1: "positive", -1: "indefinite"}
 
 
@@ -42,7 +41,7 @@ def recall(counters: dict[str, Any], block: str, step: int) -> EarlierFacts | No
     counts: dict[str, Any] = {name: counters.get(f"{block}.{name}") for name in _COUNTS}
     signs = _SIGNS.get(int(counters.get(f"{block}.definiteness", 0)))
     envelope = counters.get(f"{block}.envelope")
-    failed = tuple(name for name in _DIRECT if counters.get(f"{block}.failed.{name}"))
+    failed = tuple(name for name in direct_solvers() if counters.get(f"{block}.failed.{name}"))
     if step % _LOOK_AGAIN == 0:
         counts |= dict.fromkeys(_FORGOTTEN)
         signs, failed, envelope = None, (), None
@@ -65,7 +64,7 @@ def remember(counters: dict[str, Any], record: BlockRecord, step: int, tolerance
     left = facts_left(record, step, tolerance, before)
     signs = {"positive": 1, "indefinite": -1, None: 0}[left.definiteness]
     values: dict[str, Any] = {name: getattr(left, name) for name in _COUNTS}
-    values |= {f"failed.{name}": (name in left.failed) or None for name in _DIRECT}
+    values |= {f"failed.{name}": (name in left.failed) or None for name in direct_solvers()}
     values |= {
         "envelope": left.envelope,
         "step": step,

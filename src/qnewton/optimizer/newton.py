@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from qnewton.cost import Market
 from qnewton.curvature import Block
 from qnewton.operators import Factor, LinearSystem, NegatedOperator
 from qnewton.optimizer.blocks import (
@@ -22,7 +23,7 @@ from qnewton.optimizer.settings import GroupSettings, settings_of_block
 from qnewton.optimizer.update import Update
 from qnewton.records import BlockRecord, EarlierFacts, Facts, Outcome, Phase
 from qnewton.scheduler.assignment import assign_blocks
-from qnewton.scheduler.portfolio import Market
+from qnewton.scheduler.policy import POLICIES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +70,8 @@ def newton_update(
     """Prepare and, if asked, solve every system; ``systems`` is used up on the way.
 
     Args:
-        systems: One a block. Only one dense matrix is alive at a time, but under policy ``hybrid``
-            those of all blocks.
+        systems: One a block. Only one dense matrix is alive at a time, but those of all blocks
+            under a policy by which they share machines.
         groups: The optimizer's parameter groups, with the settings of each block.
         solve: Whether to solve, or only to survey.
         plan: What to measure of each block.
@@ -128,7 +129,7 @@ def newton_update(
             yield _Waiting(prepared, settings, definite, factor)
 
     waiting = prepare()
-    if policy == "hybrid" and solve and len(systems) > 1:
+    if POLICIES.get(policy).shares_machines and solve and len(systems) > 1:
         # Machines that work at the same time are shared out by the prices of all blocks, so all
         # are prepared before the first is solved.
         waiting = iter(_shared_out([*waiting], market.n_qpus))

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from qnewton.cost import DEFAULT_AUDIT
+from qnewton.cost import DEFAULT_AUDIT, Market
+from qnewton.cost.krylov import USUAL_PRODUCTS
 from qnewton.curvature import (
-    USUAL_PRODUCTS,
     Block,
     Curvature,
     Evaluation,
@@ -50,8 +50,7 @@ from qnewton.optimizer.trial import TrialLoss
 from qnewton.optimizer.update import NOT_APPLIED, Gradients, apply_update, descend
 from qnewton.optimizer.warmup import Warmup
 from qnewton.records import QuantumHardware, StepRecord
-from qnewton.scheduler.policy import needs_survey
-from qnewton.scheduler.portfolio import Market
+from qnewton.scheduler.policy import POLICIES, needs_survey, policy_of
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -194,9 +193,10 @@ class QNewton(ContractOptimizer):
         if rescale:
             check_rescaling(curvature, strength)
         self.rescale = rescale
+        chooser = policy_of(policy)
         max_dense = limits.max_dense
         if max_dense is None:
-            by_products = automatic and policy == "classical" and prune is None
+            by_products = automatic and prune is None and not chooser.needs_entries
             max_dense = _AUTO_DENSE if by_products else DENSE_LIMIT
         module = params if isinstance(params, nn.Module) else model
         together = automatic
@@ -205,7 +205,7 @@ class QNewton(ContractOptimizer):
             together = automatic and not _treated_apart(params)
         if blocks is None:
             blocks = "full" if together else "tensor" if module is None else "layer"
-        needs_survey(policy, quantum.machine)  # raises on an unknown policy, or without its machine
+        needs_survey(chooser, quantum.machine)  # raises on one without its machine
         self.policy = policy
         self.warmup = options.warmup
         self.seed = seed
@@ -222,7 +222,8 @@ class QNewton(ContractOptimizer):
             tolerance=classical.tolerance or (_AUTO_TOLERANCE if automatic else _TOLERANCE),
             dtype="float32",
             readout=quantum.readout,
-            audit=(quantum.audit or DEFAULT_AUDIT) if policy == "hybrid" else None,
+            quantum_price=chooser.quantum_price or "paper",
+            audit=quantum.audit or DEFAULT_AUDIT,
             n_qpus=quantum.n_qpus,
         )
         self.records: deque[StepRecord] = deque(maxlen=RECORDS_KEPT)
@@ -552,7 +553,8 @@ class QNewton(ContractOptimizer):
             group["prune"] is not None or group["damping_scale"] != "absolute"
             for group in self.param_groups
         )
-        by_products = self.policy == "classical" and self.market.hardware is None and not formed
+        needs_entries = formed or POLICIES.get(self.policy).needs_entries
+        by_products = self.market.hardware is None and not needs_entries
         usual = USUAL_PRODUCTS if by_products else None
         return RouteMemory(counters, counters["step"], usual_products=usual)
 
@@ -618,7 +620,7 @@ class QNewton(ContractOptimizer):
         for record in found.blocks:
             if plan.measure and record.facts.measured_at is None and self.survey_every > 1:
                 remember_survey(counters, record, step)
-            if record.attempts and record.decision.policy == "classical":
+            if record.attempts and not POLICIES.get(self.policy).needs_entries:
                 remember(counters, record, step, market.tolerance)
         return found
 

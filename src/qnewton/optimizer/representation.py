@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from qnewton.curvature import Block
 from qnewton.optimizer.settings import GroupSettings
+from qnewton.scheduler.policy import POLICIES
 
 DENSE_LIMIT = 20_000
 """Rows of the largest block that is formed: 1.6 GB in float32, and as much again to factor it."""
-
-_WITHOUT_ENTRIES = ("classical",)
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def check_plan(plan: BlockPlan, policy: str, settings: GroupSettings) -> None:
     """
     if plan.formed:
         return
-    if policy not in _WITHOUT_ENTRIES:
+    if POLICIES.get(policy).needs_entries:
         wanting = f"policy={policy!r}"
     elif settings.prune is not None:
         wanting = f"prune={settings.prune}"

@@ -12,7 +12,16 @@ from qnewton.records.facts import (
 )
 from qnewton.records.machines import Calibration, Drift, Figure, KernelFit, QuantumHardware
 from qnewton.records.outcome import Outcome
-from qnewton.records.quotes import Decision, MachineKind, PriceTerm, QueryCount, Quote
+from qnewton.records.quotes import (
+    Basis,
+    Decision,
+    MachineKind,
+    PriceTerm,
+    QueryCount,
+    Quote,
+    Refusal,
+)
+from qnewton.records.registry import Registry
 from qnewton.records.steps import (
     SCHEMA_VERSION,
     Attempt,
@@ -30,6 +39,7 @@ from qnewton.records.steps import (
 __all__ = [
     "SCHEMA_VERSION",
     "Attempt",
+    "Basis",
     "BlockRecord",
     "Calibration",
     "CurvatureRecord",
@@ -54,6 +64,8 @@ __all__ = [
     "QuantumStats",
     "QueryCount",
     "Quote",
+    "Refusal",
+    "Registry",
     "Representation",
     "StageSeconds",
     "StepRecord",

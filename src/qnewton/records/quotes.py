@@ -2,11 +2,38 @@
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 from qnewton.records.facts import Representation
 
 MachineKind = Literal["classical", "quantum"]
+
+
+class Basis(StrEnum):
+    """What a quote's price rests on.
+
+    Attributes:
+        FACTS: What is known of the system: measured, or left by an earlier step.
+        AS_TIMED: Timings of the whole solve, in place of a formula that leaves parts of it out.
+        TRIAL: A number of products that somebody chose, since nobody knows how many it takes.
+    """
+
+    FACTS = "facts"
+    AS_TIMED = "as timed"
+    TRIAL = "trial"
+
+
+class Refusal(StrEnum):
+    """Why a quote has no price, where that depends on the run and not on the system's facts.
+
+    Attributes:
+        BLIND: The solver does not see negative curvature, which the step has to know of.
+        MISSED: Its solution missed the tolerance at an earlier step.
+    """
+
+    BLIND = "blind"
+    MISSED = "missed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +82,9 @@ class Quote:
         hypothetical: True when that machine does not exist.
         terms: The summands.
         assumptions: What had to be assumed, one sentence each.
-        refused: Why there is no price; ``None`` when there is one.
+        refused: Why there is no price, in words; ``None`` when there is one.
+        refusal: Why, where the run and not the system's facts is the reason.
+        basis: What the price rests on.
         algorithm: The quantum algorithm that was priced: ``jennings``, ``dalzell`` or ``costa``;
             ``None`` for a classical solver, and in quotes of runs before it was recorded.
         query_count: The quantum solver's queries, when it is one.
@@ -80,6 +109,8 @@ class Quote:
     terms: tuple[PriceTerm, ...] = ()
     assumptions: tuple[str, ...] = ()
     refused: str | None = None
+    refusal: Refusal | None = None
+    basis: Basis = Basis.FACTS
     algorithm: str | None = None
     query_count: QueryCount | None = None
     logical_qubits: int | None = None

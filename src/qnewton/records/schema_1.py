@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qnewton.records.outcome import Outcome
+from qnewton.records.quotes import Basis, Refusal
 
 # How a sentence of schema 1 began, where numbers or words followed.
 _BEGINNINGS = {
@@ -32,16 +33,37 @@ def outcome_of(sentence: str) -> tuple[Outcome, str]:
     return Outcome.FAILED, sentence
 
 
-def with_outcomes(step: Any) -> Any:
-    """Return the data of a step with outcomes for sentences; what is damaged stays as it is."""
-    if not isinstance(step, dict):
-        return step
-    changed = {
-        name: _each(step[name], lambda b: _changed(b, "attempts", lambda a: _each(a, _attempt)))
-        for name in ("blocks", "abandoned")
-        if name in step
-    }
-    return {**step, **changed}
+_BLIND = "it does not see negative curvature"
+_MISSED = "its solution missed the tolerance at step"
+_BASES = {
+    "LU inversion as timed": Basis.AS_TIMED,
+    "a try of bounded length: nobody knows its products yet": Basis.TRIAL,
+}
+
+
+def upgraded(step: Any) -> Any:
+    """Return the data of a step with values for sentences; what is damaged stays as it is."""
+    for name in ("blocks", "abandoned"):
+        step = _changed(step, name, lambda blocks: _each(blocks, _block))
+    return step
+
+
+def _block(block: Any) -> Any:
+    block = _changed(block, "attempts", lambda attempts: _each(attempts, _attempt))
+    return _changed(block, "decision", lambda d: _changed(d, "quotes", lambda q: _each(q, _quote)))
+
+
+def _quote(quote: Any) -> Any:
+    if not isinstance(quote, dict):
+        return quote
+    refused, known = quote.get("refused"), {}
+    if isinstance(refused, str) and refused.startswith(_BLIND):
+        known["refusal"] = Refusal.BLIND
+    if isinstance(refused, str) and refused.startswith(_MISSED):
+        known["refusal"] = Refusal.MISSED
+    if quote.get("model") in _BASES:
+        known["basis"] = _BASES[quote["model"]]
+    return {**known, **quote}
 
 
 def _attempt(attempt: Any) -> Any:

@@ -12,6 +12,7 @@ from qnewton.report.stage_breakdown import stage_breakdown
 from qnewton.report.style import method_look
 from qnewton.report.tables import comparison_cells
 from qnewton.runs import Comparison, Run, read_comparison, read_config, read_run
+from qnewton.scheduler.policy import POLICIES
 
 PICTURES_FOLDER = "pictures"
 
@@ -39,7 +40,8 @@ def pictures_of_comparison(
         return pictures
     # A run that stands for all policies was solved by whatever is fastest; the choice to show
     # is Q-Newton's.
-    policy = "paper" if priced.run.config.policy == "classical" else None
+    own = POLICIES.find(priced.run.config.policy)
+    policy = "paper" if own is not None and not own.needs_entries else None
     return pictures | _pictures_of_solves(priced.run, policy)
 
 

@@ -1,7 +1,6 @@
 """One look for every picture: colors that stay with their method, solver and stage.
 
-The palette is Okabe and Ito's (jfly.uni-koeln.de/color), told apart by readers with any of the
-common color-vision deficiencies; dash and shape repeat what color says, for print in gray.
+Solvers and policies bring theirs. Dash and shape repeat what color says, for print in gray.
 """
 
 import math
@@ -11,15 +10,19 @@ from typing import Any
 
 import altair as alt
 
-BLACK = "#000000"
-ORANGE = "#E69F00"
-SKY = "#56B4E9"
-GREEN = "#009E73"
-YELLOW = "#F0E442"
-BLUE = "#0072B2"
-VERMILLION = "#D55E00"
-PURPLE = "#CC79A7"
-GRAY = "#7F7F7F"
+from qnewton.cost import SOLVERS
+from qnewton.records.colours import (
+    BLACK,
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    YELLOW,
+)
+from qnewton.scheduler.policy import POLICIES
 
 # With its axis and the labels in its margin a picture is then about 450 px, half a page, wide.
 PLOT_WIDTH = 335
@@ -45,27 +48,13 @@ class Look:
     shape: str = "circle"
 
 
+# Methods and quantum algorithms that are neither policies nor solvers.
 _METHODS = {
     "sgd": Look("SGD", BLACK, (2, 2)),
     "adam": Look("Adam", PURPLE, (6, 2, 2, 2)),
-    "classical": Look("Newton, best classical", SKY),
-    "classical-only": Look("Classical-only", BLUE, (8, 3)),
-    "quantum-only": Look("Quantum-only", VERMILLION, (4, 2)),
-    "hybrid": Look("Newton, hybrid", ORANGE),
     "q-newton": Look("Q-Newton", GREEN),
-    "paper": Look("Q-Newton", GREEN),
 }
-
-_SOLVERS = {
-    "lu_inverse": Look("LU inversion", BLUE, shape="circle"),
-    "lu": Look("LU solve", SKY, shape="square"),
-    "cholesky": Look("Cholesky", GREEN, shape="triangle-up"),
-    "ldl": Look("LDL", GREEN, shape="triangle-left"),
-    "cg": Look("CG", PURPLE, shape="triangle-down"),
-    "minres": Look("MINRES", PURPLE, shape="triangle-right"),
-    "woodbury": Look("Woodbury", BLACK, shape="square"),
-    "sparse": Look("Sparse factorization", BLACK, shape="cross"),
-    "qsvt": Look("Quantum (QSVT)", VERMILLION, shape="diamond"),
+_ALGORITHMS = {
     "jennings": Look("Quantum (Jennings)", VERMILLION, shape="diamond"),
     "dalzell": Look("Quantum (Dalzell)", ORANGE, shape="diamond"),
     "costa": Look("Quantum (Costa)", YELLOW, shape="diamond"),
@@ -84,12 +73,18 @@ STAGES = {
 
 def method_look(method: str) -> Look:
     """Return the look of a method or policy; an unknown one is gray under its own name."""
+    policy = POLICIES.find(method)
+    if policy is not None:
+        return Look(policy.title, policy.colour, policy.dash)
     return _METHODS.get(method, Look(method, GRAY, (1, 2)))
 
 
 def solver_look(solver: str) -> Look:
-    """Return the look of a solver; an unknown one is gray under its own name."""
-    return _SOLVERS.get(solver, Look(solver, GRAY))
+    """Return the look of a solver or algorithm; an unknown one is gray under its own name."""
+    known = SOLVERS.find(solver)
+    if known is not None:
+        return Look(known.title, known.colour, shape=known.shape)
+    return _ALGORITHMS.get(solver, Look(solver, GRAY))
 
 
 def step_axis(last_step: int, *, labels: bool = True) -> alt.Axis:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from qnewton.records import SCHEMA_VERSION, Calibration, QuantumHardware, decode, encode
-from qnewton.records.schema_1 import with_outcomes
+from qnewton.records.schema_1 import upgraded
 from qnewton.runs.atomic import is_leftover, remove_leftovers, sync_folder, write_atomically
 from qnewton.runs.errors import (
     CorruptRunError,
@@ -189,7 +189,7 @@ def parse_record(record_type: type[Record], text: str | bytes, *, where: str) ->
             f"{SCHEMA_VERSION}; upgrade qnewton to read it"
         )
     try:
-        return decode(record_type, with_outcomes(data) if schema == 1 else data)
+        return decode(record_type, upgraded(data) if schema == 1 else data)
     except ValueError as error:
         raise CorruptRunError(
             f"{where} is not a {record_type.__name__} ({error}); restore it from a copy"

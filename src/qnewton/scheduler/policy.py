@@ -3,25 +3,64 @@
 Torch-free, so that recorded steps can be decided again without loading any solver.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
-from qnewton.cost import SurveyFact
+from qnewton.cost import SOLVERS, SurveyFact
 from qnewton.records import Decision, MachineKind, QuantumHardware, Quote
+from qnewton.records.colours import BLUE, GRAY, GREEN, ORANGE, SKY, VERMILLION
+from qnewton.records.registry import Registry
 
-POLICIES: dict[str, str] = {
-    "classical": "the cheapest classical solver",
-    "hybrid": "the cheapest solver of all, the quantum one at its audited price",
-    "paper": "LU inversion against the quantum solver at the paper's price (its Algorithm 2)",
-    "classical-only": "LU inversion at every step: the paper's classical baseline",
-    "quantum-only": "the quantum solver at every step: the paper's quantum baseline",
-}
-"""Every policy with a line for ``--help``."""
-
-_CLASSICAL, _QUANTUM = "lu_inverse", "qsvt"
-_PRICED_BY_CONDITION = ("cg", "sparse_cg", "minres")
+Choice = tuple[str, str]
+"""The name of the chosen solver, and the reason in one sentence."""
 
 
-def decide(policy: str, quotes: Sequence[Quote]) -> Decision:
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """Who chooses the solver of a block, and what has to be known before.
+
+    Attributes:
+        name: Its name in options and records.
+        title: Its name in pictures.
+        summary: What it chooses, in one line.
+        choose: Chooses from the quotes, one a solver, sorted by machine and solver; raises
+            ``ValueError`` where a quote it needs is missing.
+        survey: The facts it has to have surveyed before it asks for quotes.
+        quantum_price: The cost model of the quantum solver that it weighs, a name in
+            :data:`qnewton.cost.QUANTUM_PRICES`; ``None`` for a policy that weighs no quantum
+            machine.
+        shares_machines: Whether the blocks of a step share the machines, which work at the same
+            time.
+        needs_entries: Whether every block is formed, and measured where a quantum machine is
+            priced, before it decides. A policy that does not need them decides from shapes and
+            what earlier steps left, and a block is formed only for a solver that reads entries.
+        colour: Its color in pictures.
+        dash: Its line in pictures: pixels drawn and left out in turn; empty for a full line.
+
+    Example:
+        >>> POLICIES.get("hybrid").needs_quantum_machine, POLICIES.get("classical").survey
+        (True, ())
+    """
+
+    name: str
+    title: str
+    summary: str
+    choose: Callable[[Sequence[Quote]], Choice]
+    survey: tuple[SurveyFact, ...] = ()
+    quantum_price: str | None = None
+    shares_machines: bool = False
+    needs_entries: bool = True
+    colour: str = GRAY
+    dash: tuple[int, ...] = ()
+
+    @property
+    def needs_quantum_machine(self) -> bool:
+        """Whether it weighs a quantum machine, so that there has to be one."""
+        return self.quantum_price is not None
+
+
+def decide(policy: str | Policy, quotes: Sequence[Quote]) -> Decision:
     """Choose a solver for one block.
 
     ``classical`` takes the lowest classical price, the first name in alphabetical order at equal
@@ -31,7 +70,7 @@ def decide(policy: str, quotes: Sequence[Quote]) -> Decision:
     also when its price is unknown.
 
     Args:
-        policy: A key of :data:`POLICIES`.
+        policy: A policy, or the name of one in :data:`POLICIES`.
         quotes: One quote a solver, in any order; modelled seconds.
 
     Returns:
@@ -55,27 +94,28 @@ def decide(policy: str, quotes: Sequence[Quote]) -> Decision:
         >>> decide("paper", two).reason
         'R_q = 0.5 s is not above R_c = 2 s, so the quantum solver'
     """
-    _check_policy(policy)
+    chooser = policy_of(policy)
     ordered = tuple(sorted(quotes, key=lambda quote: (quote.machine, quote.solver)))
-    by_solver = {quote.solver: quote for quote in ordered}
-    if len(by_solver) < len(ordered):
-        names = [quote.solver for quote in ordered]
+    names = [quote.solver for quote in ordered]
+    if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"two quotes are of solver {twice!r}; pass one a solver")
-    if policy == "classical":
-        chosen, reason = _cheapest(ordered, "classical", "classical")
-    elif policy == "hybrid":
-        _needed(policy, _QUANTUM, by_solver)
-        chosen, reason = _cheapest(ordered, "hybrid")
-    elif policy == "paper":
-        chosen, reason = _algorithm_2(_needed(policy, _CLASSICAL, by_solver), by_solver)
-    else:
-        baseline = _CLASSICAL if policy == "classical-only" else _QUANTUM
-        chosen, reason = baseline, _baseline_reason(_needed(policy, baseline, by_solver), policy)
-    return Decision(chosen=chosen, quotes=ordered, policy=policy, reason=reason)
+    chosen, reason = chooser.choose(ordered)
+    if chosen not in names:
+        raise ValueError(f"policy {chooser.name!r} chose {chosen!r}, of which there is no quote")
+    return Decision(chosen=chosen, quotes=ordered, policy=chooser.name, reason=reason)
 
 
-def needs_survey(policy: str, hardware: QuantumHardware | None) -> tuple[SurveyFact, ...]:
+def policy_of(policy: str | Policy) -> Policy:
+    """Return the policy of a name, or itself.
+
+    Raises:
+        ValueError: If no policy is called so.
+    """
+    return policy if isinstance(policy, Policy) else POLICIES.get(policy)
+
+
+def needs_survey(policy: str | Policy, hardware: QuantumHardware | None) -> tuple[SurveyFact, ...]:
     """Return the facts a policy has to have surveyed before it asks for quotes.
 
     Empty for the classical policies, which decide from N; a CG quote is refused until somebody
@@ -88,21 +128,17 @@ def needs_survey(policy: str, hardware: QuantumHardware | None) -> tuple[SurveyF
         >>> needs_survey("classical", None)
         ()
     """
-    _check_policy(policy)
-    if policy in ("classical", "classical-only"):
-        return ()
-    if hardware is None:
+    asked = policy_of(policy)
+    if asked.needs_quantum_machine and hardware is None:
         raise ValueError(
-            f"policy {policy!r} needs a quantum machine and hardware is None; name one, or use "
+            f"policy {asked.name!r} needs a quantum machine and hardware is None; name one, or use "
             "policy 'classical'"
         )
-    if policy == "hybrid":
-        return ("condition", "row_sparsity")
-    return ("determinant", "row_sparsity")
+    return asked.survey
 
 
 def facts_paid_for(
-    policy: str, hardware: QuantumHardware | None, chosen: Iterable[Quote | None]
+    policy: str | Policy, hardware: QuantumHardware | None, chosen: Iterable[Quote | None]
 ) -> tuple[SurveyFact, ...]:
     """Return the surveyed facts that a step's decisions used, so that its price includes them.
 
@@ -110,7 +146,7 @@ def facts_paid_for(
     :func:`needs_survey`. A κ that was measured for other reasons costs a decision nothing.
 
     Args:
-        policy: A key of :data:`POLICIES`.
+        policy: A policy, or the name of one in :data:`POLICIES`.
         hardware: The quantum machine, if there is one.
         chosen: The chosen solver's quote of every block.
 
@@ -118,29 +154,25 @@ def facts_paid_for(
         >>> facts_paid_for("classical", None, [])
         ()
     """
-    if any(
-        quote is not None and quote.solver in _PRICED_BY_CONDITION and quote.condition_number
-        for quote in chosen
-    ):
+    if any(quote is not None and _priced_by_condition(quote) for quote in chosen):
         return ("condition",)
     return needs_survey(policy, hardware)
 
 
-def _check_policy(policy: str) -> None:
-    if policy not in POLICIES:
-        raise ValueError(f"no policy is called {policy!r}; choose {', '.join(POLICIES)}")
+def _priced_by_condition(quote: Quote) -> bool:
+    solver = SOLVERS.find(quote.solver)
+    return solver is not None and solver.family.iterates and quote.condition_number is not None
 
 
-def _needed(policy: str, solver: str, by_solver: dict[str, Quote]) -> Quote:
-    if solver not in by_solver:
+def _needed(policy: str, solver: str, quotes: Sequence[Quote]) -> Quote:
+    found = next((quote for quote in quotes if quote.solver == solver), None)
+    if found is None:
         way_out = "give it a quantum machine (hardware)" if solver == _QUANTUM else "add it"
         raise ValueError(f"policy {policy!r} needs a quote of {solver!r} and has none; {way_out}")
-    return by_solver[solver]
+    return found
 
 
-def _cheapest(
-    quotes: tuple[Quote, ...], policy: str, machine: MachineKind | None = None
-) -> tuple[str, str]:
+def _cheapest(quotes: Sequence[Quote], policy: str, machine: MachineKind | None = None) -> Choice:
     offers = [quote for quote in quotes if machine in (None, quote.machine)]
     kind = "" if machine is None else f"{machine} "
     # Quotes come sorted by machine, and classical ones win a tie.
@@ -158,8 +190,14 @@ def _cheapest(
     )
 
 
-def _algorithm_2(classical: Quote, by_solver: dict[str, Quote]) -> tuple[str, str]:
-    quantum = _needed("paper", _QUANTUM, by_solver)
+def _hybrid(quotes: Sequence[Quote]) -> Choice:
+    _needed("hybrid", _QUANTUM, quotes)
+    return _cheapest(quotes, "hybrid")
+
+
+def _algorithm_2(quotes: Sequence[Quote]) -> Choice:
+    classical = _needed("paper", _CLASSICAL, quotes)
+    quantum = _needed("paper", _QUANTUM, quotes)
     if classical.seconds is None:
         raise ValueError(f"policy 'paper' needs a price of {_CLASSICAL!r}: {classical.refused}")
     if quantum.seconds is None:
@@ -175,7 +213,65 @@ def _algorithm_2(classical: Quote, by_solver: dict[str, Quote]) -> tuple[str, st
     )
 
 
-def _baseline_reason(quote: Quote, policy: str) -> str:
+def _baseline(quotes: Sequence[Quote], policy: str, solver: str) -> Choice:
+    quote = _needed(policy, solver, quotes)
     if quote.seconds is None:
-        return f"{policy} always takes {quote.solver}; its price is unknown: {quote.refused}"
-    return f"{policy} always takes {quote.solver}, here at {quote.seconds:.3g} s"
+        return solver, f"{policy} always takes {solver}; its price is unknown: {quote.refused}"
+    return solver, f"{policy} always takes {solver}, here at {quote.seconds:.3g} s"
+
+
+_CLASSICAL, _QUANTUM = "lu_inverse", "qsvt"  # the paper's two solvers
+
+POLICIES: Registry[Policy] = Registry(
+    "policy",
+    "qnewton.policies",
+    (
+        Policy(
+            name="classical",
+            title="Newton, best classical",
+            summary="the cheapest classical solver",
+            choose=partial(_cheapest, policy="classical", machine="classical"),
+            needs_entries=False,
+            colour=SKY,
+        ),
+        Policy(
+            name="hybrid",
+            title="Newton, hybrid",
+            summary="the cheapest solver of all, the quantum one at its audited price",
+            choose=_hybrid,
+            survey=("condition", "row_sparsity"),
+            quantum_price="audited",
+            shares_machines=True,
+            colour=ORANGE,
+        ),
+        Policy(
+            name="paper",
+            title="Q-Newton",
+            summary="LU inversion against the quantum solver at the paper's price (its "
+            "Algorithm 2)",
+            choose=_algorithm_2,
+            survey=("determinant", "row_sparsity"),
+            quantum_price="paper",
+            colour=GREEN,
+        ),
+        Policy(
+            name="classical-only",
+            title="Classical-only",
+            summary="LU inversion at every step: the paper's classical baseline",
+            choose=partial(_baseline, policy="classical-only", solver=_CLASSICAL),
+            colour=BLUE,
+            dash=(8, 3),
+        ),
+        Policy(
+            name="quantum-only",
+            title="Quantum-only",
+            summary="the quantum solver at every step: the paper's quantum baseline",
+            choose=partial(_baseline, policy="quantum-only", solver=_QUANTUM),
+            survey=("determinant", "row_sparsity"),
+            quantum_price="paper",
+            colour=VERMILLION,
+            dash=(4, 2),
+        ),
+    ),
+)
+"""The table of policies."""

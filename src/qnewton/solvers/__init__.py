@@ -2,11 +2,11 @@
 
 from qnewton.solvers.options import SolveOptions
 from qnewton.solvers.solution import Solution, SolveStats
-from qnewton.solvers.solve import FACTORIZATIONS, SOLVERS, factorize, solve
+from qnewton.solvers.solve import FACTORIZATIONS, RUNNERS, factorize, solve
 
 __all__ = [
     "FACTORIZATIONS",
-    "SOLVERS",
+    "RUNNERS",
     "Solution",
     "SolveOptions",
     "SolveStats",

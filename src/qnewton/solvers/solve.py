@@ -32,7 +32,8 @@ from qnewton.solvers.options import Mode, SolveOptions
 from qnewton.solvers.quantum import Readout, SystemRefused, emulate
 from qnewton.solvers.solution import Solution, SolveStats
 
-Solver = Callable[[SymmetricOperator, Tensor, SolveOptions], Solution]
+Runner = Callable[[SymmetricOperator, Tensor, SolveOptions], Solution]
+"""What solves: an operator, a right-hand side and options go in, a solution comes out."""
 
 NYSTROM_RANK = 64
 """Eigenpairs that ``pcg_nystrom`` sketches; its products count as any others."""
@@ -54,7 +55,7 @@ FACTORIZATIONS: Mapping[str, type[Factorization]] = MappingProxyType(
 
 def solve(
     system: LinearSystem | tuple[SymmetricOperator | Tensor, Tensor],
-    solver: str = "cholesky",
+    solver: str | Runner = "cholesky",
     tolerance: float = 1e-6,
     *,
     max_products: int = 1000,
@@ -69,9 +70,10 @@ def solve(
 
     Args:
         system: A system, or the pair (A, b) with A symmetric of shape [N, N], b of shape [N].
-        solver: A name in ``SOLVERS``: ``lu_inverse``, ``lu``, ``cholesky``, ``ldl``,
+        solver: A name in ``RUNNERS``: ``lu_inverse``, ``lu``, ``cholesky``, ``ldl``,
             ``sparse_lu``, ``woodbury``, ``cg``, ``sparse_cg``, ``pcg_diagonal``, ``pcg_nystrom``,
-            ``minres``, ``qsvt``.
+            ``minres``, ``qsvt``; or a function of the operator, b and
+            :class:`~qnewton.solvers.SolveOptions` that returns a solution.
         tolerance: Largest ‖A·x - b‖/‖b‖ that counts as solved; where the dtype cannot reach it,
             √eps does (see ``classical.refinement``).
         max_products: Most products of an iterative solver.
@@ -100,8 +102,8 @@ def solve(
         >>> solve((-matrix, rhs), "cholesky").describe()
         'not positive definite'
     """
-    if solver not in SOLVERS:
-        raise ValueError(f"solver {solver!r} is not known; known: {', '.join(SOLVERS)}")
+    if isinstance(solver, str) and solver not in RUNNERS:
+        raise ValueError(f"solver {solver!r} is not known; known: {', '.join(RUNNERS)}")
     options = SolveOptions(
         tolerance=tolerance,
         max_products=max_products,
@@ -126,7 +128,8 @@ def solve(
             f"[{operator.n}] and {rhs.dtype}"
         )
     began = time.perf_counter()
-    solution = SOLVERS[solver](operator, rhs.detach(), options)
+    run = RUNNERS[solver] if isinstance(solver, str) else solver
+    solution = run(operator, rhs.detach(), options)
     if operator.device.type == "cuda":
         torch.cuda.synchronize(operator.device)
     seconds = time.perf_counter() - began
@@ -165,7 +168,7 @@ def _operator(matrix: SymmetricOperator | Tensor) -> SymmetricOperator:
     return as_operator(matrix)
 
 
-def _by_factorization(kind: type[Factorization]) -> Solver:
+def _by_factorization(kind: type[Factorization]) -> Runner:
     def run(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
         return kind(operator).solve(rhs, options.tolerance)
 
@@ -197,7 +200,7 @@ def _nystrom(operator: SymmetricOperator) -> Preconditioner:
     return NystromPreconditioner(operator, operator.treatment.damping, rank)
 
 
-def _preconditioned(name: str, build: Callable[[SymmetricOperator], Preconditioner]) -> Solver:
+def _preconditioned(name: str, build: Callable[[SymmetricOperator], Preconditioner]) -> Runner:
     def run(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
         try:
             preconditioner = build(operator)
@@ -240,7 +243,7 @@ def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> So
     return Solution(output.direction, outcome, stats, detail)
 
 
-SOLVERS: Mapping[str, Solver] = MappingProxyType(
+RUNNERS: Mapping[str, Runner] = MappingProxyType(
     {
         **{name: _by_factorization(kind) for name, kind in FACTORIZATIONS.items()},
         "cg": _cg,
@@ -251,4 +254,4 @@ SOLVERS: Mapping[str, Solver] = MappingProxyType(
         "qsvt": _qsvt,
     }
 )
-"""Every solver by name."""
+"""What runs every solver, by name."""

@@ -142,7 +142,7 @@ class TrainingRequest(NewtonOptions):
         for name in ("steps", "survey_every", "checkpoint_every", "qpus"):
             at_least_one(self, name)
         if self.policy not in POLICIES:
-            raise ValueError(f"--policy is {self.policy!r}; choose {', '.join(POLICIES)}")
+            raise ValueError(f"--policy is {self.policy!r}; choose {', '.join(POLICIES.names)}")
         given = [name for name in ("shots", "readout_tolerance") if getattr(self, name) is not None]
         if len(given) != (0 if self.readout == "ideal" else 1):
             raise ValueError(
@@ -158,7 +158,7 @@ class TrainingRequest(NewtonOptions):
     @property
     def quantum_hardware(self) -> str | None:
         """The quantum machine in force, by name or path."""
-        if self.hardware is None and self.policy in ("paper", "quantum-only", "hybrid"):
+        if self.hardware is None and POLICIES.get(self.policy).needs_quantum_machine:
             return DEFAULT_HARDWARE
         return self.hardware
 

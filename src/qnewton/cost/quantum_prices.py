@@ -1,0 +1,72 @@
+"""The cost models of the quantum solver, by name. Torch-free."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from qnewton.cost.audited import audited_quote
+from qnewton.cost.market import Market
+from qnewton.cost.quantum import paper_quote
+from qnewton.records import Facts, QuantumHardware, Quote
+from qnewton.records.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantumPrice:
+    """A cost model of the quantum solver.
+
+    Attributes:
+        name: Its name.
+        title: Its name in tables.
+        price: Makes the quote from the facts, the market and its quantum machine.
+    """
+
+    name: str
+    title: str
+    price: Callable[[Facts, Market, QuantumHardware], Quote]
+
+
+QUANTUM_PRICES: Registry[QuantumPrice] = Registry(
+    "quantum price",
+    "qnewton.quantum_prices",
+    (
+        QuantumPrice(
+            name="paper",
+            title="paper's",
+            price=lambda facts, market, hardware: paper_quote(
+                facts, hardware, epsilon=market.epsilon
+            ),
+        ),
+        QuantumPrice(
+            name="audited",
+            title="audited",
+            price=lambda facts, market, hardware: audited_quote(
+                market.calibration, facts, hardware, market.audit, market.dtype
+            ),
+        ),
+    ),
+)
+"""The paper's price, gate time × queries, and the audited one, which has every term."""
+
+
+def quantum_quote(facts: Facts, market: Market) -> Quote:
+    """Price the quantum solver by the market's cost model, on its quantum machine.
+
+    Raises:
+        ValueError: If there is no such cost model, the market has no quantum machine, or a fact is
+            out of the model's range.
+    """
+    hardware = market.hardware
+    if hardware is None:
+        raise ValueError("the market has no quantum machine to price; give it a hardware")
+    if facts.row_sparsity == 0:
+        return Quote(
+            solver="qsvt",
+            machine="quantum",
+            seconds=None,
+            model="no price",
+            hardware=hardware.name,
+            hypothetical=hardware.hypothetical,
+            refused="A has no entry but zeros",
+            sparsity=0,
+        )
+    return QUANTUM_PRICES.get(market.quantum_price).price(facts, market, hardware)
