@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qnewton.curvature.symmetric import mirror_upper_
+from qnewton.operators.symmetric import mirror_upper_
 from qnewton.treatment import row_blocks
 
 REFLECTIONS = 4

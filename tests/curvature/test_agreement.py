@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from qnewton.curvature.agreement import difference
+from qnewton.curvature.routes import difference
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_equals_torch_func(func_hessian, name, blocks):
 @pytest.mark.parametrize("limit", [1, 60, 1 << 21])
 def test_any_batch_of_directions_gives_the_same(func_hessian, monkeypatch, name, limit):
     monkeypatch.setattr("qnewton.curvature.directions._BATCH_ENTRIES", limit)
-    monkeypatch.setattr("qnewton.curvature.rows._COMBINED_ENTRIES", limit)
+    monkeypatch.setattr("qnewton.curvature.directions._COMBINED_ENTRIES", limit)
     build, shape = NETS[name]
     torch.manual_seed(0)
     net = build().double()
@@ -209,7 +209,7 @@ def test_any_batch_of_directions_gives_the_same(func_hessian, monkeypatch, name,
 @pytest.mark.parametrize("name", NETS)
 def test_weights_and_output_entries_give_the_same(func_hessian, monkeypatch, name, share):
     """Whichever is differentiated: never output entries, or wherever samples allow them."""
-    monkeypatch.setattr("qnewton.curvature.rows._UNITS_BELOW", share)
+    monkeypatch.setattr("qnewton.curvature.directions._UNITS_BELOW", share)
     build, shape = NETS[name]
     torch.manual_seed(0)
     net = build().double()
@@ -262,7 +262,7 @@ class TwoTowers(nn.Module):
 
 @pytest.mark.parametrize("blocks", ["full", "layer", "tensor"])
 def test_samples_that_interact_across_towers_only(func_hessian, monkeypatch, blocks):
-    monkeypatch.setattr("qnewton.curvature.rows._UNITS_BELOW", 1e9)
+    monkeypatch.setattr("qnewton.curvature.directions._UNITS_BELOW", 1e9)
     torch.manual_seed(0)
     net = TwoTowers().double()
     x, _ = images(5, 10)
@@ -299,7 +299,7 @@ def test_rows_of_other_convolutions_come_by_double_backward(func_hessian, layer,
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("blocks", ["full", "layer", "tensor"])
 def test_learned_batch_norm_between_convolutions(monkeypatch, blocks, training):
-    monkeypatch.setattr("qnewton.curvature.mixed.CHUNK", 3)
+    monkeypatch.setattr("qnewton.curvature.generic.CHUNK", 3)
     torch.manual_seed(0)
     net = stack(nn.Tanh, lambda: learned_norm(training)).double()
     x, y = images(6, 1, 5, 5)
@@ -374,10 +374,8 @@ def test_a_block_is_formed_without_any_other(monkeypatch):
     """Blocks of layers pair no two layers, whatever route they take."""
     paired = []
     monkeypatch.setattr(
-        "qnewton.curvature.layered.fill_rows",
-        lambda matrix, directions, layer, places, others, independent: paired.append(
-            (matrix.shape[0], layer, list(others))
-        ),
+        "qnewton.curvature.directions.LayerRows.fill",
+        lambda rows, matrix: paired.append((matrix.shape[0], rows.layer, list(rows.others))),
     )
     net = stack(nn.Tanh, lambda: nn.AvgPool2d(2)).double()
     x, y = images(4, 1, 8, 8)
@@ -426,7 +424,7 @@ def test_float32_on_images_stays_float32(func_hessian):
 
 
 def test_what_is_too_large_to_hold_takes_the_generic_route(monkeypatch):
-    monkeypatch.setattr("qnewton.curvature.structure._MAX_ENTRIES", 10)
+    monkeypatch.setattr("qnewton.curvature.hessian._MAX_ENTRIES", 10)
     net = stack(nn.Tanh, lambda: nn.AvgPool2d(2)).double()
     x, y = images(2, 1, 8, 8)
     [system] = systems(net, lambda: nn.functional.cross_entropy(net(x), y), blocks="full")

@@ -311,7 +311,7 @@ def test_parameters_that_did_not_run_have_zero_rows(mlp):
 
 
 def test_columns_beyond_the_memory_limit_are_refused_with_the_way_out(monkeypatch):
-    monkeypatch.setattr("qnewton.curvature.sample_factor._MAX_ENTRIES", 100)
+    monkeypatch.setattr("qnewton.curvature.columns._MAX_ENTRIES", 100)
     net = nn.Sequential(nn.Embedding(6, 4), nn.Flatten(), nn.Linear(8, 3)).double()
     x, y = classes(10, 2, n=6), classes(10)
     with pytest.raises(ValueError, match=r"0.weight need 2.4e\+02 entries, limit 1e\+02; use a"):

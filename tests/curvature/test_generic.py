@@ -5,7 +5,7 @@ from torch import Tensor
 from qnewton.curvature import systems
 from qnewton.curvature.autograd import batched_grad
 from qnewton.curvature.generic import GradientGraph
-from qnewton.curvature.symmetric import mirror_upper_
+from qnewton.operators.symmetric import mirror_upper_
 
 
 class NoBatching(torch.autograd.Function):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from qnewton.curvature import Curvature, systems
-from qnewton.curvature import products as products_module
+from qnewton.curvature import entries as products_module
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 

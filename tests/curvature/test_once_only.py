@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qnewton.curvature import systems
-from qnewton.curvature.once_only import not_twice_differentiable
+from qnewton.curvature.autograd import not_twice_differentiable
 
 TARGETS = torch.tensor([0, 1, 1, 0])
 

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from qnewton.curvature import Curvature
+from qnewton.curvature.fisher import OnePassFisher
 from qnewton.curvature.khatri_rao import KhatriRaoFactor
-from qnewton.curvature.one_pass import OnePassFisher
 from qnewton.operators import LowRankOperator
 
 SAMPLES, LENGTH, WORDS = 5, 7, 11
@@ -188,7 +188,7 @@ def test_interacting_samples_are_refused():
 
 
 def test_a_block_that_cannot_fit_is_refused_with_its_bytes(monkeypatch):
-    monkeypatch.setattr("qnewton.curvature.one_pass.MAX_BLOCK_BYTES", 1000)
+    monkeypatch.setattr("qnewton.curvature.fisher.MAX_BLOCK_BYTES", 1000)
     model, inputs, targets = setting()
     curvature = Curvature(model, "fisher", "layer")
     evaluation = curvature.evaluate(lambda: mean_loss(model, inputs, targets))

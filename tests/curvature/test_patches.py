@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from qnewton.curvature.patches import LayerCall, layers_of
+from qnewton.curvature.layers import LayerCall, layers_of
 
 LAYERS = {
     "linear": (nn.Linear(3, 4), (5, 3)),
@@ -41,7 +41,7 @@ every_layer = pytest.mark.parametrize("name", LAYERS)
 def test_weights_times_patches_are_the_output(name):
     call, _ = passed(name)
     patches = call.patches()
-    assert call.obstacle() is None
+    assert call.refusal() is None
     assert patches.shape == (call.samples, call.positions, call.inputs)
     assert not patches.requires_grad
     found = patches @ call.layer.weight.flatten(1).mT
@@ -85,9 +85,9 @@ def test_channels_first_and_back_with_leading_dimensions(name):
 )
 def test_what_is_not_a_linear_map_on_patches_says_why(layer, shape, reason):
     signal = torch.ones(shape)
-    obstacle = LayerCall(layer, signal, layer(signal)).obstacle()
-    assert obstacle is not None
-    assert reason in obstacle
+    refusal = LayerCall(layer, signal, layer(signal)).refusal()
+    assert refusal is not None
+    assert reason in refusal.reason
 
 
 def test_subclasses_and_frozen_layers_are_not_recorded():

@@ -293,7 +293,7 @@ def test_the_probe_looks_at_every_step(mlp, data):
 
 
 def test_very_wide_layers_go_matrix_free(mlp, data, monkeypatch):
-    monkeypatch.setattr("qnewton.curvature.structure._MAX_ENTRIES", 10)
+    monkeypatch.setattr("qnewton.curvature.hessian._MAX_ENTRIES", 10)
     net = mlp((4, 3, 2), nn.Tanh)
     x, y = data(6, 4, 2)
     [system] = systems(net, lambda: nn.functional.cross_entropy(net(x), y), blocks="full")

@@ -8,19 +8,19 @@ With L the loss, θ the parameters, f the model's output and J = ∂f/∂θ:
 
 Networks of linear and convolution layers have closed forms of derivatives through activations
 and matrix products (``layered``); everything else comes from automatic differentiation
-(``generic``), if need be of single rows only (``mixed``). Which one a block uses is decided at
-every step by comparing one random product (``probe``), and recorded; what was rejected is
-remembered (``route_memory``).
+(``generic``), if need be of single rows only. Which one a block uses is decided at
+every step by comparing one random product (``routes``), and recorded; what was rejected is
+remembered.
 """
 
 from qnewton.curvature.blocks import Block, Partition, partition
 from qnewton.curvature.buffers import KeptBuffer, RandomState, SeenBuffers, lent
-from qnewton.curvature.capture import Evaluation
 from qnewton.curvature.curvature import Curvature, Kind, systems
-from qnewton.curvature.hessian import HessianOperator
+from qnewton.curvature.evaluation import Evaluation
+from qnewton.curvature.generic import HessianOperator
 from qnewton.curvature.parts import together
 from qnewton.curvature.rerun import Repeatable
-from qnewton.curvature.route_memory import RouteMemory
+from qnewton.curvature.routes import RouteMemory
 from qnewton.curvature.sample_mean import Reduction
 
 __all__ = [

@@ -1,8 +1,9 @@
 """Which parameters share a Newton system: the whole model, a layer, or one tensor."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import accumulate
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -55,10 +56,11 @@ def partition(
         >>> [(block.name, block.n) for block in partition(net, "layer")]
         [('0', 15), ('2', 8)]
     """
-    if blocks not in ("full", "layer", "tensor"):
+    if blocks not in get_args(Partition):
         raise ValueError(f"blocks={blocks!r} is unknown; choose 'full', 'layer' or 'tensor'")
     if isinstance(source, nn.Module):
-        owned = list(_owned_by_module(source))
+        named = [(name, p) for name, p in source.named_parameters() if p.requires_grad]
+        owned = [(name.rpartition(".")[0], name, p) for name, p in named]
     elif blocks == "layer":
         raise ValueError("blocks='layer' needs a module; pass one, or choose 'tensor' or 'full'")
     else:
@@ -69,29 +71,23 @@ def partition(
         owned = [entry for entry in owned if id(entry[2]) in meant]
     _check_trainable([tensor for _, _, tensor in owned])
     if blocks == "full":
-        return (_block("full", owned),)
-    if blocks == "tensor":
-        return tuple(_block(name, [entry]) for entry in owned for _, name, _ in [entry])
-    modules = dict.fromkeys(module for module, _, _ in owned)
+        shared = {"full": owned}
+    elif blocks == "tensor":
+        shared = {entry[1]: [entry] for entry in owned}
+    else:
+        shared = {}
+        for entry in owned:
+            shared.setdefault(entry[0] or "model", []).append(entry)
     return tuple(
-        _block(module or "model", [entry for entry in owned if entry[0] == module])
-        for module in modules
+        Block(name, tuple(p for _, _, p in entries), tuple(known for _, known, _ in entries))
+        for name, entries in shared.items()
     )
 
 
-def _owned_by_module(module: nn.Module) -> Iterator[tuple[str, str, Tensor]]:
-    """Yield (module name, parameter name, parameter) in ``named_parameters`` order."""
-    for name, parameter in module.named_parameters():
-        if parameter.requires_grad:
-            yield name.rpartition(".")[0], name, parameter
-
-
-def _block(name: str, entries: list[tuple[str, str, Tensor]]) -> Block:
-    return Block(
-        name=name,
-        parameters=tuple(parameter for _, _, parameter in entries),
-        names=tuple(parameter_name for _, parameter_name, _ in entries),
-    )
+def unknowns(parameters: Sequence[Tensor]) -> list[slice]:
+    """Return where each parameter's entries are among the unknowns of all of them."""
+    ends = accumulate(parameter.numel() for parameter in parameters)
+    return [slice(end - p.numel(), end) for p, end in zip(parameters, ends, strict=True)]
 
 
 def _check_trainable(parameters: list[Tensor]) -> None:

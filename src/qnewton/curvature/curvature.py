@@ -8,32 +8,31 @@ from torch import Tensor, nn
 
 from qnewton.curvature.autograd import load_batching
 from qnewton.curvature.blocks import Block, Partition, partition
-from qnewton.curvature.capture import Closure, Evaluation, evaluate, evaluate_plainly
-from qnewton.curvature.fisher import fisher_operators
-from qnewton.curvature.generic import CurvatureProducts
+from qnewton.curvature.evaluation import Closure, Evaluation, evaluate, evaluate_plainly
+from qnewton.curvature.fisher import OnePassFisher, fisher_operators
+from qnewton.curvature.generic import (
+    CurvatureProducts,
+    GaussNewtonGraph,
+    JacobianGraph,
+    Operators,
+)
 from qnewton.curvature.ggn import ggn_operators
 from qnewton.curvature.hessian import hessian_operators
-from qnewton.curvature.jacobian import GaussNewtonGraph, JacobianGraph
-from qnewton.curvature.one_pass import OnePassFisher
+from qnewton.curvature.layers import layers_of
 from qnewton.curvature.output_loss import OutputLoss
-from qnewton.curvature.outputs import single_output
 from qnewton.curvature.parts import shares_of_one_mean, sum_of_systems
-from qnewton.curvature.patches import layers_of
-from qnewton.curvature.route_memory import RouteMemory
+from qnewton.curvature.routes import RouteMemory
 from qnewton.curvature.sample_mean import Reduction
 from qnewton.curvature.verification import Alike, Verification
+from qnewton.curvature.watching import LayerRecorder, single_output
 from qnewton.operators import (
     LinearSystem,
     MatrixFreeOperator,
     SymmetricOperator,
     weighted_sum,
 )
-from qnewton.records import CurvatureRecord
 
 Kind = Literal["hessian", "ggn", "fisher"]
-
-
-_ONE_PASS = "one-pass"  # all blocks at once
 
 
 class Curvature:
@@ -154,11 +153,12 @@ class Curvature:
         """
         if not (self.watches(curvature) or accumulates):
             return evaluate_plainly(closure, self.parameters)
-        by_signals = self._one_pass is not None and alone and not self._loops
-        recorder = self._one_pass.recorder if self._one_pass is not None and by_signals else None
-        evaluation = evaluate(
-            closure, self.parameters, self._layers, curvature, self._model, recorder, accumulates
-        )
+        recorder = None
+        if curvature and self._one_pass is not None and alone and not self._loops:
+            recorder = self._one_pass.recorder
+        elif curvature:
+            recorder = LayerRecorder(self._layers, self._model)
+        evaluation = evaluate(closure, self.parameters, recorder, accumulates)
         self._closure_seen = True
         # One pass of signals is of one batch: micro-batches are better recorded layer by layer.
         self._loops = evaluation.shares
@@ -266,32 +266,14 @@ class Curvature:
 
     def _operators(
         self, evaluation: Evaluation, root: Tensor, kind: Kind, memory: RouteMemory | None
-    ) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
+    ) -> Operators:
         if kind == "ggn":
             return ggn_operators(evaluation, root, self.blocks, memory)
         if kind == "fisher":
-            return self._fisher(evaluation, root, memory)
+            one_pass = self._one_pass if evaluation.by_signals else None
+            reduction = self._reduction
+            return fisher_operators(evaluation, root, self.blocks, reduction, memory, one_pass)
         return hessian_operators(evaluation, root, self.blocks, self._max_dense, memory)
-
-    def _fisher(
-        self, evaluation: Evaluation, root: Tensor, memory: RouteMemory | None
-    ) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
-        why, memory = None, memory or RouteMemory()
-        before = memory.rejected(_ONE_PASS, "fisher", "samples")
-        if self._one_pass is not None and evaluation.by_signals and before is not None:
-            self._one_pass.recorder.release()
-            why = f"rejected at step {before}"
-        elif self._one_pass is not None and evaluation.by_signals:
-            found = self._one_pass.operators(root, self._reduction)
-            self._one_pass.recorder.release()
-            if not isinstance(found, str):
-                return found
-            why = found
-            memory.reject(_ONE_PASS, "fisher", "samples")
-        operators = fisher_operators(evaluation, root, self.blocks, self._reduction, memory)
-        if why is None:
-            return operators
-        return [(o, replace(r, reason=f"{r.reason}; one pass: {why}")) for o, r in operators]
 
 
 def systems(

@@ -1,24 +1,52 @@
 """Rows of the Hessian by differentiating δ along directions in the weights of layers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from qnewton.curvature.adjoints import Adjoints
 from qnewton.curvature.autograd import batched_grad
-from qnewton.curvature.patches import LayerCall
+from qnewton.curvature.factors import Adjoints
+from qnewton.curvature.layers import LayerCall, Place
+from qnewton.curvature.routes import LIMIT, difference, random_like
+from qnewton.operators.symmetric import mirror_upper_
 
 # Entries of the largest activation times the directions in a batch: what one operation reads and
 # writes then stays in a core's cache, and small networks still share the cost of each call.
 _BATCH_ENTRIES = 1 << 21
 _MAX_BATCH = 256
+# Combining a unit's derivatives by patches costs this share of a pass per direction, or less.
+_UNITS_BELOW = 0.8
+# Entries of what one combination writes: 16 MB in float32.
+_COMBINED_ENTRIES = 1 << 22
+
+
+class Moved(NamedTuple):
+    """What directions change at a layer, for K of them; ``None`` is zero.
+
+    Attributes:
+        inner: C, of δ at the output, [K, n, units, T].
+        received: R, of the layer's input, [K, n, channels, X].
+    """
+
+    inner: Tensor | None
+    received: Tensor | None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Moved":
+        """Return both changed."""
+        return Moved(*(None if tensor is None else change(tensor) for tensor in self))
+
 
 # Cotangents [K, *shape] beside the tensors they belong to.
 Seeds = list[tuple[Tensor, Tensor]]
-# C [K, n, units, T] and R [K, n, channels, X] of each target; ``None`` is zero.
-Found = dict[int, tuple[Tensor | None, Tensor | None]]
+# At each target.
+Found = dict[int, Moved]
 
 
+@dataclass(frozen=True, eq=False)
 class Directions:
     """Second derivatives of a loss along directions in the weights of layers on patches.
 
@@ -34,7 +62,7 @@ class Directions:
     where D is δ laid over input positions (:meth:`LayerCall.spread`). C and R come from the layers
     after l alone; for layers before l, φ is also differentiated through U_l. Samples may interact.
 
-    Args:
+    Attributes:
         calls: The layers, in the order they ran, each once.
         adjoints: Their δ and γ.
 
@@ -42,11 +70,16 @@ class Directions:
     activations, with the weights' part as matrix products.
     """
 
-    def __init__(self, calls: Sequence[LayerCall], adjoints: Adjoints) -> None:
-        self.calls = tuple(calls)
-        self._adjoints = adjoints
-        self._patches: dict[int, Tensor] = {}
-        self._spread: dict[int, Tensor] = {}
+    calls: Sequence[LayerCall]
+    adjoints: Adjoints
+
+    @cached_property
+    def _patches(self) -> dict[int, Tensor]:
+        return {}
+
+    @cached_property
+    def _spread(self) -> dict[int, Tensor]:
+        return {}
 
     def along(
         self, directions: Mapping[int, tuple[Tensor, Tensor | None]], targets: Sequence[int]
@@ -67,34 +100,24 @@ class Directions:
             call = self.calls[layer]
             moved = self.patches(layer) @ weight.mT
             moved = moved if bias is None else moved + bias
-            seeds += self.seeds(layer, moved.mT[None], None)
+            seeds.append(self.at_output(layer, moved.mT[None]))
             if call.input.requires_grad:
                 kernel = weight.unflatten(1, (call.channels, call.offsets)).transpose(1, 2)
                 moved = self.spread(layer).flatten(2) @ kernel.flatten(0, 1)
-                seeds += self.seeds(layer, None, moved.mT[None])
+                seeds.append(self.at_input(layer, moved.mT[None]))
         found = self.differentiate(seeds, targets)
-        rows = {m: self.contract(m, *pair, count=1) for m, pair in found.items()}
+        rows = {m: self.contract(m, moved, count=1) for m, moved in found.items()}
         return {m: (weight[0], bias[0]) for m, (weight, bias) in rows.items()}
 
-    def batch(self, layer: int, before: bool) -> int:
-        """Return how many directions of a layer to differentiate together.
+    def at_output(self, layer: int, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a layer's δ with its cotangent, given as [K, n, units, T]."""
+        call = self.calls[layer]
+        return self.adjoints.deltas[layer], call.shaped(cotangent, call.output)
 
-        Args:
-            layer: The layer.
-            before: Whether passes go on to layers before it.
-        """
-        reached = self.calls if before else self.calls[layer:]
-        largest = max(max(call.output.numel(), call.input.numel()) for call in reached)
-        return min(max(1, _BATCH_ENTRIES // max(1, largest)), _MAX_BATCH)
-
-    def seeds(self, layer: int, at_output: Tensor | None, at_input: Tensor | None) -> Seeds:
-        """Return a layer's δ and input with their cotangents, given as [K, n, channels, places]."""
-        call, found = self.calls[layer], []
-        if at_output is not None:
-            found.append((self._adjoints.deltas[layer], call.shaped(at_output, call.output)))
-        if at_input is not None:
-            found.append((call.input, call.shaped(at_input, call.input)))
-        return found
+    def at_input(self, layer: int, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a layer's input with its cotangent, given as [K, n, channels, X]."""
+        call = self.calls[layer]
+        return call.input, call.shaped(cotangent, call.input)
 
     def differentiate(self, seeds: Seeds, targets: Sequence[int]) -> Found:
         """Return C and R of every target, in the dtype of the weights.
@@ -103,40 +126,26 @@ class Directions:
         """
         live = [(output, cotangent) for output, cotangent in seeds if output.requires_grad]
         if not live:
-            return dict.fromkeys(targets, (None, None))
-        received = {m: self._adjoints.received[m] for m in targets}
+            return dict.fromkeys(targets, Moved(None, None))
+        received = {m: self.adjoints.received[m] for m in targets}
         inputs = [self.calls[m].output for m in targets]
         inputs += [gamma for gamma in received.values() if gamma is not None]
         cotangents = [cotangent.to(output.dtype) for output, cotangent in live]
         found = batched_grad([output for output, _ in live], inputs, cotangents)
         rest = iter(found[len(targets) :])
-        pairs = {
-            m: (inner, None if received[m] is None else next(rest))
+        moved = {
+            m: Moved(inner, None if received[m] is None else next(rest))
             for m, inner in zip(targets, found, strict=False)
         }
-        return {m: (self._numbers(m, c), self._numbers(m, r)) for m, (c, r) in pairs.items()}
+        return {m: pair.each(self.calls[m].numbers) for m, pair in moved.items()}
 
-    def _numbers(self, layer: int, derivative: Tensor | None) -> Tensor | None:
-        call = self.calls[layer]
-        if derivative is None:
-            return None
-        return call.by_channel(derivative).to(call.layer.weight.dtype)
-
-    def contract(
-        self, layer: int, inner: Tensor | None, moved: Tensor | None, count: int
-    ) -> tuple[Tensor, Tensor]:
-        """Return K rows at a layer's parameters from C and R.
-
-        Args:
-            layer: The target.
-            inner: C of its last units, [K, n, units, T].
-            moved: R, [K, n, channels, X]; then C, if any, is of all units.
-            count: K.
+    def contract(self, layer: int, moved: Moved, count: int) -> tuple[Tensor, Tensor]:
+        """Return K rows at a layer's parameters from C, of its last units, and R.
 
         Returns:
             Rows at the weights of those units, [K, units·in], and at their biases, [K, units].
         """
-        call = self.calls[layer]
+        call, (inner, received) = self.calls[layer], moved
         units = call.outputs if inner is None else inner.shape[2]
         weight = call.layer.weight.new_zeros((count, units, call.inputs))
         bias = weight.new_zeros((count, units))
@@ -144,9 +153,9 @@ class Directions:
             patches = self.patches(layer).flatten(0, 1)
             wanted = inner.transpose(1, 2).reshape(-1, len(patches))
             weight, bias = (wanted @ patches).view_as(weight), wanted.sum(1).view_as(bias)
-        if moved is not None:
+        if received is not None:
             spread = self.spread(layer).flatten(0, 1).flatten(1)
-            turned = moved.transpose(1, 2).reshape(-1, len(spread)) @ spread
+            turned = received.transpose(1, 2).reshape(-1, len(spread)) @ spread
             turned = turned.view(count, call.channels, -1, call.offsets).transpose(1, 2)
             weight = weight + turned.flatten(2)
         return weight.flatten(1), bias
@@ -161,6 +170,219 @@ class Directions:
         """Return D of a layer, [n, X, out, offsets]."""
         if layer not in self._spread:
             call = self.calls[layer]
-            delta = self._adjoints.deltas[layer].detach().to(call.layer.weight.dtype)
-            self._spread[layer] = call.spread(call.by_channel(delta))
+            delta = self.adjoints.deltas[layer].detach()
+            self._spread[layer] = call.spread(call.numbers(delta))
         return self._spread[layer]
+
+    def independent(self, layers: Sequence[int], targets: Sequence[int]) -> bool:
+        """Return whether δ of no sample depends on another sample's pre-activations.
+
+        With random cotangents r, the same for every sample, and a random factor f a sample, that
+        is so if and only if (almost surely) the derivatives for f·r are f times those for r.
+
+        Args:
+            layers: Layers whose δ to look at.
+            targets: Layers it may depend on.
+
+        Cost: two double backward passes through activations.
+        """
+
+        def factors(call: LayerCall) -> Tensor:
+            return random_like(call.layer.weight.detach(), (call.samples, 1, 1), draw=1)
+
+        plain: Seeds = []
+        scaled: Seeds = []
+        for m in layers:
+            call = self.calls[m]
+            shape = (1, call.outputs, call.positions)
+            one = random_like(call.layer.weight.detach(), shape, draw=2 + m)
+            plain.append(self.at_output(m, one.expand(1, call.samples, -1, -1)))
+            scaled.append(self.at_output(m, (factors(call) * one)[None]))
+        expected, found = (self.differentiate(seeds, targets) for seeds in (plain, scaled))
+        return all(
+            one is None
+            or other is None
+            or difference(other[0], factors(call) * one[0]) <= LIMIT[call.layer.weight.dtype]
+            for m, call in ((m, self.calls[m]) for m in targets)
+            for one, other in zip(expected[m], found[m], strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class RowsWork:
+    """What the rows of one layer take: operations, passes through activations, and their share."""
+
+    flops: float
+    passes: int
+    passes_flops: float
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRows:
+    """The rows and columns of one layer on patches: its own block, and those with other layers.
+
+    A layer has out·in directions. Where samples do not interact and its out·T output entries a
+    sample are fewer, single entries (j, t) are differentiated instead, in all samples at once,
+    and combined by each sample's patches: C_m(V)[n] = Σ_{j,t} (U V)[n,t,j] C_m(j,t)[n], and R too.
+
+    Attributes:
+        directions: Derivatives along directions in the weights.
+        layer: Index of the layer.
+        places: Where layers' parameters sit in the matrix.
+        others: Indices of the other layers to pair it with.
+        independent: Whether samples are known not to interact.
+    """
+
+    directions: Directions
+    layer: int
+    places: Mapping[int, Place]
+    others: Sequence[int]
+    independent: bool
+
+    @property
+    def _call(self) -> LayerCall:
+        return self.directions.calls[self.layer]
+
+    @property
+    def _before(self) -> bool:
+        """Whether a layer to pair with ran before this one."""
+        return any(other < self.layer for other in self.others)
+
+    @property
+    def _by_units(self) -> bool:
+        """Whether output entries are fewer to differentiate than weights, and may be."""
+        call = self._call
+        fewer = call.positions < _UNITS_BELOW * call.inputs
+        return self.independent and not self._before and fewer
+
+    @property
+    def work(self) -> RowsWork:
+        """What :meth:`fill` takes in matrix products and passes."""
+        call, calls = self._call, self.directions.calls
+        count = sum(part.stop - part.start for part in self.places[self.layer].parts)
+        passes, entries = count, 0
+        if self._by_units:
+            passes = call.outputs * call.positions
+            entries = sum(calls[m].output.numel() for m in (self.layer, *self.others))
+        per_row = call.output.numel() * call.inputs + 2 * call.positions * entries
+        for other in self.others:
+            late = calls[other]
+            per_row += 2 * late.output.numel() * late.inputs
+            if other > self.layer and late.input.requires_grad:
+                per_row += 2 * late.input.numel() * late.outputs * late.offsets
+        passed = calls if self._before else calls[self.layer + 1 :]
+        through = float(passes * sum(4 * m.output.numel() * m.inputs for m in passed))
+        return RowsWork(count * per_row + through, passes, through)
+
+    def fill(self, matrix: Tensor) -> None:
+        """Write the rows and columns into the Hessian of a block, bitwise symmetric.
+
+        Cost: a double backward pass a parameter or output entry, through the activations after
+        the layer (and before it, as far as ``others`` lie there), and 2·n·T·in·out operations a
+        pair of a parameter and another layer, half for its own block.
+        """
+        for rows, found in self._units() if self._by_units else self._weights():
+            for m, moved in found.items():
+                weight, bias = self.directions.contract(m, moved, rows.stop - rows.start)
+                place = self.places[m]
+                for part, values in ((place.weight, weight), (place.bias, bias)):
+                    if part is not None:
+                        # Of its own block a row has the columns of its unit and later ones.
+                        matrix[rows, part.stop - values.shape[1] : part.stop] = values
+        own = self.places[self.layer]
+        for rows in own.parts:
+            mirror_upper_(matrix[rows, rows])
+            for other in self.others:
+                for columns in self.places[other].parts:
+                    matrix[columns, rows] = matrix[rows, columns].mT
+        if own.weight is not None and own.bias is not None:
+            matrix[own.weight, own.bias] = matrix[own.bias, own.weight].mT
+
+    def _together(self, before: bool) -> int:
+        """Return how many directions to differentiate in a batch."""
+        reached = self.directions.calls if before else self.directions.calls[self.layer :]
+        largest = max(max(call.output.numel(), call.input.numel()) for call in reached)
+        return min(max(1, _BATCH_ENTRIES // max(1, largest)), _MAX_BATCH)
+
+    def _differentiate(self, seeds: Seeds) -> Found:
+        return self.directions.differentiate(seeds, [self.layer, *self.others])
+
+    def _from_unit(self, found: Found, first: int) -> Found:
+        """Leave out C at earlier units of the layer itself: its own block is symmetric."""
+        inner, received = found[self.layer]
+        own = Moved(None if inner is None else inner[:, :, first:], received)
+        return {**found, self.layer: own}
+
+    def _weights(self) -> Iterator[tuple[slice, Found]]:
+        """Yield rows, and what single weights as directions change."""
+        call, place = self._call, self.places[self.layer]
+        patches = self.directions.patches(self.layer)
+        before = self._before and call.input.requires_grad
+        step = self._together(before)
+        for part in place.parts:
+            is_weight = part is place.weight
+            width = call.inputs if is_weight else 1
+            for start in range(part.start, part.stop, step):
+                stop = min(start + step, part.stop)
+                chosen = [divmod(row - part.start, width) for row in range(start, stop)]
+                moved = patches.new_zeros((len(chosen), call.samples, call.outputs, call.positions))
+                for k, (unit, entry) in enumerate(chosen):
+                    moved[k, :, unit] = patches[:, :, entry] if is_weight else 1.0
+                seeds = [self.directions.at_output(self.layer, moved)]
+                if before and is_weight:
+                    turned = self._turned(chosen)
+                    seeds.append(self.directions.at_input(self.layer, turned))
+                first = chosen[0][0] if is_weight else 0
+                yield slice(start, stop), self._from_unit(self._differentiate(seeds), first)
+
+    def _turned(self, chosen: Sequence[tuple[int, int]]) -> Tensor:
+        """Return the gradient in the input of δ·(U V), V single weights (unit, patch entry)."""
+        call, spread = self._call, self.directions.spread(self.layer)
+        turned = spread.new_zeros((len(chosen), call.samples, call.channels, spread.shape[1]))
+        for k, (unit, entry) in enumerate(chosen):
+            channel, offset = divmod(entry, call.offsets)
+            turned[k, :, channel] = spread[:, :, unit, offset]
+        return turned
+
+    def _units(self) -> Iterator[tuple[slice, Found]]:
+        """Yield rows, and what output entries change, combined by patches."""
+        call, place = self._call, self.places[self.layer]
+        patches = self.directions.patches(self.layer)
+        ones, size = patches.new_ones((*patches.shape[:2], 1)), call.positions
+        reached = [self.directions.calls[m] for m in (self.layer, *self.others)]
+        largest = max(max(m.output.numel(), m.input.numel()) for m in reached)
+        width = max(1, _COMBINED_ENTRIES // largest)
+        step = max(1, self._together(before=False) // size)
+        for begin in range(0, call.outputs, step):
+            units = range(begin, min(begin + step, call.outputs))
+            at = torch.arange(len(units) * size)
+            moved = patches.new_zeros((len(at), call.samples, call.outputs, size))
+            moved[at, :, begin + at // size, at % size] = 1.0
+            found = self._differentiate([self.directions.at_output(self.layer, moved)])
+            for k, unit in enumerate(units):
+                mine = slice(k * size, (k + 1) * size)
+                of_unit = _changed(found, lambda tensor, mine=mine: tensor[mine])
+                if place.weight is not None:
+                    later, row = self._from_unit(of_unit, unit), place.weight.start
+                    row += unit * call.inputs
+                    for start in range(0, call.inputs, width):
+                        part = patches[:, :, start : start + width]
+                        rows = slice(row + start, row + start + part.shape[2])
+                        yield rows, _combined(later, part)
+                if place.bias is not None:
+                    row = place.bias.start + unit
+                    yield slice(row, row + 1), _combined(of_unit, ones)
+
+
+def _changed(found: Found, change: Callable[[Tensor], Tensor]) -> Found:
+    return {m: moved.each(change) for m, moved in found.items()}
+
+
+def _combined(found: Found, patches: Tensor) -> Found:
+    """Return Σ_t U[n,t,k] X[t,n] of each C and R."""
+
+    def combine(entries: Tensor) -> Tensor:
+        by_sample = entries.flatten(2).transpose(0, 1)
+        return (patches.mT @ by_sample).transpose(0, 1).unflatten(2, entries.shape[2:])
+
+    return _changed(found, combine)

@@ -1,19 +1,43 @@
-"""What the closed form needs of the graph: δ, B and J of linear layers, sample by sample."""
+"""What the closed form needs of the graph: δ and γ of all layers, B and J of linear ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from qnewton.curvature.autograd import batched_grad
-from qnewton.curvature.patches import LayerCall
+from qnewton.curvature.autograd import batched_grad, grad
+from qnewton.curvature.layers import LayerCall
 
 # Entries of one batch of double backward passes through the activations (256 MB in float32).
 _BATCH_ENTRIES = 1 << 26
 
 
-@dataclass(frozen=True)
+class Adjoints(NamedTuple):
+    """Gradients in what layers give and receive, with their graph.
+
+    Attributes:
+        deltas: δ_m = ∂L/∂s_m, shaped as the output; zeros where the loss does not depend on it.
+        received: γ_m = δ_m·W_m, the gradient in the layer's own copy of its input; ``None``
+            where the input depends on no parameter, or if not asked for.
+    """
+
+    deltas: tuple[Tensor, ...]
+    received: tuple[Tensor | None, ...]
+
+
+def adjoints(root: Tensor, calls: Sequence[LayerCall], received: bool) -> Adjoints:
+    """Differentiate ``root`` in the outputs, and if asked the inputs, of ``calls``; one pass."""
+    outputs = [call.output for call in calls]
+    inputs = [call.input for call in calls if received and call.input.requires_grad]
+    found = grad(root, [*outputs, *inputs], create_graph=True)
+    deltas = (torch.zeros_like(s) if d is None else d for s, d in zip(outputs, found, strict=False))
+    known = {id(x): gradient for x, gradient in zip(inputs, found[len(outputs) :], strict=True)}
+    return Adjoints(tuple(deltas), tuple(known.get(id(call.input)) for call in calls))
+
+
+@dataclass
 class LayerFactors:
     """Per-sample derivatives of a loss through linear layers, by the index of their call.
 

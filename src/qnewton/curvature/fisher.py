@@ -2,23 +2,37 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from qnewton.curvature.autograd import leaf_uses
 from qnewton.curvature.blocks import Block
-from qnewton.curvature.capture import Evaluation
-from qnewton.curvature.generic import CHUNK
-from qnewton.curvature.jacobian import JacobianGraph
+from qnewton.curvature.columns import SampleColumns
+from qnewton.curvature.evaluation import Evaluation
+from qnewton.curvature.generic import CHUNK, JacobianGraph, Operators
+from qnewton.curvature.layers import Layer, LayerCall
 from qnewton.curvature.output_loss import OutputLoss, past_output
-from qnewton.curvature.outputs import single_output
-from qnewton.curvature.route_memory import RouteMemory
-from qnewton.curvature.sample_factor import SampleFactors
+from qnewton.curvature.routes import Refused, RouteMemory
 from qnewton.curvature.sample_mean import Reduction, sample_mean
+from qnewton.curvature.watching import SignalRecorder, single_output
 from qnewton.curvature.work import GraphWork
-from qnewton.operators import SymmetricOperator
+from qnewton.operators import LowRankOperator, StackedFactor
 from qnewton.records import CurvatureRecord
 
-_BY_SAMPLE = "samples"
+MAX_BLOCK_BYTES = 1 << 31
+"""Bytes of one block's factor; a larger one is refused before it is allocated."""
+
+# The loss is differentiated twice to see whether it couples samples if its input has no more.
+_PROBED_ENTRIES = 1 << 26
+# Routes as a memory of rejections names them: of one block, and of all blocks in one pass.
+_BY_SAMPLE, _ONE_PASS = "samples", "one-pass"
+
+_COUPLED = (
+    "samples interact in the loss, so there is no gradient of a single sample; use kind='ggn' or "
+    "kind='hessian'"
+)
 
 
 def fisher_operators(
@@ -27,7 +41,8 @@ def fisher_operators(
     blocks: Sequence[Block],
     reduction: Reduction | None = None,
     memory: RouteMemory | None = None,
-) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
+    one_pass: "OnePassFisher | None" = None,
+) -> Operators:
     """Return each block of F = (1/m) Σ_i g_i g_iᵀ, with g_i the gradient of the i-th loss ℓ_i.
 
     The closure's loss is the mean L = (1/m) Σ_i ℓ_i over the m samples that it counts, of the n
@@ -50,6 +65,8 @@ def fisher_operators(
         blocks: Blocks to return, each on the diagonal of F.
         reduction: What the closure's loss is of its samples' losses; ``None`` to look.
         memory: What earlier steps rejected, which is not tried again.
+        one_pass: Has recorded the backward pass that gave the gradient, whose signals are then
+            enough; ``None`` where nobody did.
 
     Raises:
         ValueError: If the model was not called exactly once or returned no tensor; if samples
@@ -61,82 +78,223 @@ def fisher_operators(
 
     Reference: Kunstner, Balles and Hennig 2019 (arXiv:1905.12558).
     """
+    memory, note = memory or RouteMemory(), ""
+    if one_pass is not None:
+        before = memory.rejected(_ONE_PASS, "fisher", _BY_SAMPLE)
+        if before is not None:
+            found = Refused(f"rejected at step {before}")
+        else:
+            found = one_pass.operators(root, reduction)
+        one_pass.recorder.release()
+        if not isinstance(found, Refused):
+            return found
+        if before is None:
+            memory.reject(_ONE_PASS, "fisher", _BY_SAMPLE)
+        note = f"; one pass: {found.reason}"
     output = single_output(evaluation.outputs)
     parameters = [p for block in blocks for p in block.parameters]
     loss = OutputLoss(root, output, parameters[0].dtype)
     if loss.couples_samples():
-        raise ValueError(
-            "samples interact in the loss, so there is no gradient of a single sample; use "
-            "kind='ggn' or kind='hessian'"
-        )
+        raise ValueError(_COUPLED)
     mean = sample_mean(root, output, loss.gradient, reduction)
     cotangents = (math.sqrt(mean.counted) * loss.gradient)[None]
     jacobian = JacobianGraph(output, parameters)
-    factors = SampleFactors(output, cotangents, min(output.ndim, 1), evaluation.calls, jacobian)
-    names = [name for block in blocks for name in block.names]
-    around = past_output(root, output, names, parameters)
-    note = mean.note
-    if around is not None:
-        note += f"; left out: how the loss itself depends on {around}"
-    known, work = memory or RouteMemory(), evaluation.work or GraphWork(0.0, 0)
-    return [_operator(block, factors, note, known, work) for block in blocks]
+    columns = SampleColumns.of_graph(jacobian, cotangents, min(output.ndim, 1), evaluation.calls)
+    note = mean.note + past_output(root, output, blocks) + note
+    work = evaluation.work or GraphWork(0.0, 0)
+    operators: Operators = []
+    for block in blocks:
+        operator, record = _operator(block, columns, memory, work)
+        operators.append((operator, replace(record, reason=record.reason + note)))
+    return operators
 
 
 def _operator(
-    block: Block, factors: SampleFactors, note: str, memory: RouteMemory, work: GraphWork
-) -> tuple[SymmetricOperator, CurvatureRecord]:
-    factors, reason, passes = _factors(block, factors, memory)
-    missing = factors.missing(block)
-    _check_memory(block, factors)
-    operator, flops = factors.low_rank(block)
-    passes += factors.columns_apart(block)
-    if reason is None and missing and not factors.by_layers(block):
+    block: Block, columns: SampleColumns, memory: RouteMemory, work: GraphWork
+) -> tuple[LowRankOperator, CurvatureRecord]:
+    before, passes, reason = memory.rejected(block.name, "fisher", _BY_SAMPLE), 0, ""
+    if before is not None:
+        refused = Refused(f"samples interact in the network, as step {before} found")
+    else:
+        refused, passes = columns.interact(block), 2
+    operator, flops = None, 0.0
+    if refused is None:
+        operator, flops = _low_rank(block, columns)
+        passes += columns.columns_apart(block)
+        missing = columns.missing(block)
+        if missing:
+            reason = f"{missing[0]} is not used by linear or convolution layers alone"
         # Columns that were differentiated one by one need no comparison.
-        reason = f"{missing[0]} is not used by linear or convolution layers alone"
-    if reason is None:
-        verdict = factors.verdict(operator.factor, block)
-        reason = verdict.reason
-        passes += 2
-        if not verdict.holds:
-            if verdict.structural:
-                memory.reject(block.name, "fisher", _BY_SAMPLE)
-            factors = factors.without_layers()
-            _check_memory(block, factors)
-            operator, flops = factors.low_rank(block)
-            passes += factors.columns_apart(block)
-        elif missing:
-            reason = f"{missing[0]} is not used by linear or convolution layers alone; {reason}"
+        if not missing or columns.by_layers(block):
+            passes += 2
+            verdict = columns.compared(operator.factor, block.parameters)
+            if isinstance(verdict, Refused):
+                refused = verdict
+            else:
+                reason = f"{reason}; {verdict}" if reason else verdict
+    if refused is not None:
+        if before is None and refused.lasting:
+            memory.reject(block.name, "fisher", _BY_SAMPLE)
+        columns, reason = columns.without_layers(), refused.reason
+        operator, flops = _low_rank(block, columns)
+        passes += columns.columns_apart(block)
+    assert operator is not None
     record = CurvatureRecord(
         kind="fisher",
-        route="generic" if factors.missing(block) else "sample-space",
-        reason=reason + note,
+        route="generic" if columns.missing(block) else "sample-space",
+        reason=reason,
         forming_flops=flops,
-        batch=factors.samples,
+        batch=columns.samples,
         preparing_flops=passes * work.flops / 3,
         preparing_calls=2 + math.ceil(passes / CHUNK),
     )
     return operator, record
 
 
-def _factors(
-    block: Block, factors: SampleFactors, memory: RouteMemory
-) -> tuple[SampleFactors, str | None, int]:
-    """Return how to make the columns; why not by layers, if so; and the passes that told."""
-    before = memory.rejected(block.name, "fisher", _BY_SAMPLE)
-    if before is not None:
-        why = f"samples interact in the network, as step {before} found"
-        return factors.without_layers(), why, 0
-    verdict = factors.interact(block)
-    if verdict is None:
-        return factors, None, 2
-    memory.reject(block.name, "fisher", _BY_SAMPLE)
-    return factors.without_layers(), verdict.reason, 2
-
-
-def _check_memory(block: Block, factors: SampleFactors) -> None:
-    obstacle = factors.obstacle(block)
-    if obstacle is not None:
+def _low_rank(block: Block, columns: SampleColumns) -> tuple[LowRankOperator, float]:
+    refusal = columns.refusal(block)
+    if refusal is not None:
         raise ValueError(
-            f"the Fisher block {block.name!r} does not fit: {obstacle}; use a smaller batch or "
-            "blocks='layer', or freeze that parameter"
+            f"the Fisher block {block.name!r} does not fit: {refusal.reason}; use a smaller batch "
+            "or blocks='layer', or freeze that parameter"
         )
+    return columns.low_rank(block)
+
+
+class OnePassFisher:
+    """F = (1/m) Σ g_i g_iᵀ a block, g_i from the inputs and output gradients of its layers.
+
+    A linear layer's column is g_i = m Σ_t δ_it ⊗ a_it with δ = ∂L/∂s at its output and a its
+    input at position t; a normalisation's weight has m Σ_t δ_it ∘ x̂_it and its bias m Σ_t δ_it.
+    All are known after the one backward pass that gives the gradient. What a sample is, and what
+    is left out, is as in :func:`~qnewton.curvature.fisher.fisher_operators`.
+
+    The first pass of given shapes is checked: a random product of all blocks against one more
+    backward pass, and the loss for coupling between samples where its input is small enough to
+    differentiate it twice. Later passes of the same shapes, whose parameters enter the loss as
+    often, are believed.
+
+    Args:
+        model: The module.
+        blocks: The blocks, on the diagonal of F.
+
+    Attributes:
+        recorder: Has to watch the closure.
+    """
+
+    def __init__(self, model: nn.Module, blocks: Sequence[Block]) -> None:
+        self._blocks = tuple(blocks)
+        self._parameters = [p for block in blocks for p in block.parameters]
+        self.recorder = SignalRecorder(model, self._parameters)
+        self._checked: dict[tuple[Any, ...], str] = {}
+
+    @property
+    def possible(self) -> bool:
+        """Whether every parameter belongs to a layer whose columns are known."""
+        return self.recorder.covers_all
+
+    def operators(self, root: Tensor, reduction: Reduction | None) -> Operators | Refused:
+        """Return each block's operator, or why there is none from this pass.
+
+        Args:
+            root: Live root of the evaluation.
+            reduction: What the loss is of its samples' losses; ``None`` to look.
+
+        Raises:
+            ValueError: If the model was not called once, samples interact in the loss, nothing
+                tells over how many it is a mean, or a block needs more bytes than
+                :data:`MAX_BLOCK_BYTES`.
+
+        Cost: 2n·T·in·out operations a linear layer; at the first pass of some shapes one more
+        backward pass.
+        """
+        output, gradient = single_output(self.recorder.outputs), self.recorder.output_gradient
+        if output.ndim == 0 or gradient is None:
+            return Refused("the output is a number, or no gradient reached it")
+        lead = output.shape[:1]
+        mean = sample_mean(root, output, gradient, reduction)
+        scale = math.sqrt(mean.counted)
+        for call in self.recorder.calls:
+            if not _shows_samples(call, lead):
+                shape = tuple(call.input.shape)
+                return Refused(f"a layer's input of shape {shape} hides its samples")
+        owners = {id(p): self.recorder.passes(p) for p in self._parameters}
+        cotangents = scale * gradient.to(self._parameters[0].dtype)[None]
+        jacobian = JacobianGraph(output, self._parameters)
+        columns = SampleColumns(
+            jacobian, cotangents, 1, owners, lambda call: self.recorder.signal(call, lead, scale)
+        )
+        for block in self._blocks:
+            self._check_bytes(block, columns)
+        made = [columns.low_rank(block) for block in self._blocks]
+        factor = StackedFactor([operator.factor for operator, _ in made])
+        verdict = self._verdict(root, columns, factor)
+        if isinstance(verdict, Refused):
+            return verdict
+        records = [
+            CurvatureRecord(
+                kind="fisher",
+                route="sample-space",
+                reason=verdict + mean.note,
+                forming_flops=flops,
+                batch=columns.samples,
+            )
+            for _, flops in made
+        ]
+        return [(operator, record) for (operator, _), record in zip(made, records, strict=True)]
+
+    def _check_bytes(self, block: Block, columns: SampleColumns) -> None:
+        entries = 0
+        for p in block.parameters:
+            if p.ndim == 1 or columns.is_formed(p):
+                entries += p.numel() * columns.samples
+            else:
+                entries += sum(c.input.numel() + c.output.numel() for c in self.recorder.passes(p))
+        needed = entries * block.parameters[0].element_size()
+        if needed > MAX_BLOCK_BYTES:
+            raise ValueError(
+                f"the Fisher block {block.name!r} of N = {block.n:,} needs {needed:,} bytes, limit "
+                f"{MAX_BLOCK_BYTES:,}; let larger blocks take first-order steps (max_newton), or "
+                "use a smaller batch"
+            )
+
+    def _verdict(
+        self, root: Tensor, columns: SampleColumns, factor: StackedFactor
+    ) -> str | Refused:
+        """Return what a check of these shapes found, now or before."""
+        output, uses = columns.jacobian.output, leaf_uses([root])
+        shapes = tuple(call.output.shape for call in self.recorder.calls)
+        key = (output.shape, shapes, tuple(uses[id(p)] for p in self._parameters))
+        if key in self._checked:
+            return f"checked at an earlier pass of these shapes: {self._checked[key]}"
+        coupling = _coupling(root, output)
+        verdict = columns.compared(factor, self._parameters, "a random product of all blocks")
+        if isinstance(verdict, Refused):
+            return Refused(
+                "samples interact in the network, or a parameter is used outside its layer"
+            )
+        around = past_output(root, output, self._blocks)
+        self._checked[key] = f"{verdict}; {coupling}{around}"
+        return self._checked[key]
+
+
+def _shows_samples(call: LayerCall, lead: Any) -> bool:
+    """Return whether the leading dimension of what a layer gives counts the samples."""
+    if isinstance(call.layer, Layer):
+        return call.patch_shape(lead) is not None
+    return call.output.ndim > 1 and call.output.shape[:1] == lead
+
+
+def _coupling(root: Tensor, output: Tensor) -> str:
+    """Return what is known of samples that interact in the loss.
+
+    Raises:
+        ValueError: If they do.
+    """
+    if output.numel() > _PROBED_ENTRIES:
+        return (
+            f"assumed, not checked: no samples interact in a loss of {output.numel():.2g} outputs"
+        )
+    if OutputLoss(root, output, output.dtype).couples_samples():
+        raise ValueError(_COUPLED)
+    return "no samples interact in the loss"

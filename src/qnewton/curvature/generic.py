@@ -1,17 +1,27 @@
-"""The Hessian of anything twice differentiable, product by product."""
+"""The curvature of anything twice differentiable, product by product."""
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from qnewton.curvature.autograd import batched_grad, grad_with_graph
-from qnewton.curvature.symmetric import mirror_upper_
+from qnewton.curvature.autograd import (
+    batched_grad,
+    flat_rows,
+    grad_along,
+    grad_with_graph,
+)
+from qnewton.curvature.blocks import Block, unknowns
+from qnewton.curvature.output_loss import OutputLoss
 from qnewton.curvature.work import GraphWork, SourceCost
+from qnewton.operators import MatrixFreeOperator, SymmetricOperator
+from qnewton.operators.symmetric import mirror_upper_
+from qnewton.records import CurvatureRecord
 
 # Columns differentiated in one batch: enough to hide Python's overhead on small models, few
 # enough that the batch's activations stay a small multiple of one forward pass.
@@ -19,34 +29,41 @@ CHUNK = 32
 # Rows from which on a batch may end where a parameter does, to leave out columns before it.
 _LEAST = 16
 
+Operators = list[tuple[SymmetricOperator, CurvatureRecord]]
+"""The operator of each block, and how it is computed."""
 
-class CurvatureProducts(Protocol):
-    """A symmetric curvature known by its products, block by block."""
 
-    @property
-    def passes(self) -> float:
-        """Operations of one product, in forward and backward passes of the network."""
-        ...
+class CurvatureProducts(ABC):
+    """A symmetric curvature known by its products, block by block.
+
+    Attributes:
+        passes: Operations of one product, in forward and backward passes of the network.
+    """
+
+    passes: float
+
+    @abstractmethod
+    def rows(self, of: Sequence[Tensor], at: Sequence[Tensor], vectors: Tensor) -> Tensor:
+        """Return V H for the rows of parameters ``of`` and the columns of parameters ``at``."""
 
     def products(self, parameters: Sequence[Tensor], vectors: Tensor) -> Tensor:
         """Return V H for the diagonal block H of ``parameters`` and V of shape [K, n]."""
-        ...
-
-    def rows(self, of: Sequence[Tensor], at: Sequence[Tensor], vectors: Tensor) -> Tensor:
-        """Return V H for the rows of parameters ``of`` and the columns of parameters ``at``."""
-        ...
+        return self.rows(parameters, parameters, vectors)
 
 
-class GradientGraph:
+@dataclass(frozen=True, eq=False)
+class GradientGraph(CurvatureProducts):
     """The gradient of a loss with its own graph, differentiated once more for each product.
 
-    H v = ∂/∂θ (gᵀ v), g = ∂L/∂θ (double backward; Pearlmutter 1994, Eq. 3).
+    H v = ∂/∂θ (gᵀ v), g = ∂L/∂θ (double backward; Pearlmutter 1994, Eq. 3). Parameters that the
+    loss does not reach, or reaches linearly, give zeros.
 
-    Args:
+    Attributes:
         root: Live scalar loss; its graph is kept.
         parameters: All parameters whose blocks will be asked for.
 
-    Cost: one backward pass with a graph, at the first product.
+    Cost: one backward pass with a graph, at the first product; then K double backward passes,
+    about 2 forward-backward passes each.
 
     Example:
         >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -55,91 +72,181 @@ class GradientGraph:
                 [2., 0.]])
     """
 
+    root: Tensor
+    parameters: Sequence[Tensor]
+
     # Backward through the gradient's graph, which holds a forward and a backward pass.
     passes = 2.0
 
-    def __init__(self, root: Tensor, parameters: Sequence[Tensor]) -> None:
-        self._root = root
-        self._parameters = tuple(parameters)
-
     @cached_property
     def _gradients(self) -> dict[int, Tensor | None]:
-        gradients = grad_with_graph(self._root, self._parameters)
-        return {id(p): g for p, g in zip(self._parameters, gradients, strict=True)}
-
-    def products(self, parameters: Sequence[Tensor], vectors: Tensor) -> Tensor:
-        """Return V H for the diagonal block H of ``parameters`` and V of shape [K, n].
-
-        Cost: K double backward passes, about 2 forward-backward passes each.
-        """
-        return self.rows(parameters, parameters, vectors)
+        gradients = grad_with_graph(self.root, self.parameters)
+        return {id(p): g for p, g in zip(self.parameters, gradients, strict=True)}
 
     def rows(self, of: Sequence[Tensor], at: Sequence[Tensor], vectors: Tensor) -> Tensor:
-        """Return V H for the rows of parameters ``of`` and the columns of parameters ``at``.
+        """Return V H for the rows of parameters ``of`` and the columns of parameters ``at``."""
+        return flat_rows(grad_along(self._gradients, of, at, vectors), at, vectors)
 
-        Parameters that the loss does not reach, or reaches linearly, give zeros.
 
-        Args:
-            of: Parameters with n unknowns.
-            at: Parameters with m unknowns.
-            vectors: V, [K, n].
+@dataclass(frozen=True, eq=False)
+class JacobianGraph:
+    """J = ∂f/∂θ by its products; no entry is formed.
 
-        Returns:
-            The products, [K, m].
+    Jᵀu is one backward pass. Being linear in u, it is differentiated once more for
+    J v = ∂/∂u (vᵀJᵀu), without forward-mode rules (the double-vjp trick).
 
-        Cost: K double backward passes, about 2 forward-backward passes each.
+    Attributes:
+        output: f, with its graph.
+        parameters: All parameters whose blocks will be asked for.
+
+    Example:
+        >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+        >>> graph = JacobianGraph(x**2, [x])
+        >>> graph.forward([x], torch.eye(2)), graph.backward([x], torch.ones(1, 2))
+        (tensor([[2., 0.],
+                [0., 4.]]), tensor([[2., 4.]]))
+    """
+
+    output: Tensor
+    parameters: Sequence[Tensor]
+
+    @cached_property
+    def _transposed(self) -> tuple[Tensor, dict[int, Tensor | None]]:
+        """A placeholder u, and Jᵀu of every parameter as a function of it."""
+        placeholder = torch.zeros_like(self.output, requires_grad=True)
+        pulled = grad_with_graph(self.output, self.parameters, placeholder)
+        return placeholder, {id(p): w for p, w in zip(self.parameters, pulled, strict=True)}
+
+    def forward(self, parameters: Sequence[Tensor], vectors: Tensor) -> Tensor:
+        """Return J v, shape [K, *f.shape], for K vectors over ``parameters``, shape [K, n].
+
+        Raises:
+            ValueError: If the network cannot be differentiated twice.
+
+        Cost: about one backward pass a vector, and once a backward pass with a graph.
         """
-        outputs, cotangents = [], []
-        pieces = vectors.split([p.numel() for p in of], dim=1)
-        for parameter, piece in zip(of, pieces, strict=True):
-            gradient = self._gradients[id(parameter)]
-            if gradient is not None and gradient.requires_grad:
-                outputs.append(gradient)
-                cotangents.append(piece.reshape(-1, *parameter.shape))
-        found = batched_grad(outputs, at, cotangents) if outputs else [None] * len(at)
-        return torch.cat(
-            [
-                vectors.new_zeros((len(vectors), parameter.numel()))
-                if part is None
-                else part.reshape(len(vectors), -1)
-                for part, parameter in zip(found, at, strict=True)
-            ],
-            dim=1,
-        )
+        placeholder, pulled = self._transposed
+        [found] = grad_along(pulled, parameters, [placeholder], vectors)
+        if found is None:
+            return vectors.new_zeros((vectors.shape[0], *self.output.shape))
+        return found.to(vectors.dtype)
+
+    def backward(self, parameters: Sequence[Tensor], cotangents: Tensor) -> Tensor:
+        """Return Jᵀu over ``parameters``, shape [K, n], for K cotangents, [K, *f.shape].
+
+        Cost: K backward passes.
+        """
+        found = batched_grad([self.output], parameters, [cotangents.to(self.output.dtype)])
+        return flat_rows(found, parameters, cotangents)
 
 
-class GenericHessian:
-    """A diagonal block of a curvature, product by product.
+@dataclass(frozen=True, eq=False)
+class GaussNewtonGraph(CurvatureProducts):
+    """G = Jᵀ (∂²L/∂f²) J, product by product.
+
+    Attributes:
+        loss: The loss as a function of the output.
+        jacobian: J.
+
+    Cost: K products take about 4K/3 forward and backward passes of the network, and K double
+    backwards of the loss.
+
+    Example:
+        >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+        >>> f = x**2
+        >>> loss = OutputLoss((f**2).sum() / 2, f, torch.float32)
+        >>> GaussNewtonGraph(loss, JacobianGraph(f, [x])).products([x], torch.eye(2))
+        tensor([[ 4.,  0.],
+                [ 0., 16.]])
+    """
+
+    loss: OutputLoss
+    jacobian: JacobianGraph
+
+    # J v and Jᵀu take two thirds of a forward and backward pass each.
+    passes = 4 / 3
+
+    def rows(self, of: Sequence[Tensor], at: Sequence[Tensor], vectors: Tensor) -> Tensor:
+        """Return V G for the rows of parameters ``of`` and the columns of parameters ``at``."""
+        moved = self.jacobian.forward(of, vectors)
+        return self.jacobian.backward(at, self.loss.products(moved))
+
+
+class BlockHessian(ABC):
+    """One block's curvature, whichever way it is computed; ``route`` names the way."""
+
+    route: str
+
+    @property
+    @abstractmethod
+    def cost(self) -> SourceCost:
+        """What forming the entries takes, and one product."""
+
+    @abstractmethod
+    def product(self, vector: Tensor) -> Tensor:
+        """Return H·v for v of shape [N]."""
+
+    @abstractmethod
+    def dense(self) -> Tensor:
+        """Return the N × N entries, bitwise symmetric."""
+
+
+class HessianOperator(MatrixFreeOperator):
+    """A block of a curvature: products at once, entries formed when first asked for and kept.
 
     Args:
+        source: Computes products and entries.
+        block: The block's parameters.
+
+    Cost: a product is one of ``source`` until the entries exist, then 2N² operations.
+    """
+
+    def __init__(self, source: BlockHessian, block: Block) -> None:
+        example = block.parameters[0]
+        super().__init__(block.n, source.product, example.dtype, example.device)
+        self._source = source
+        self._entries: Tensor | None = None
+
+    def __matmul__(self, vector: Tensor) -> Tensor:
+        """Return H·v for v of shape [N], or H·V for V of shape [N, K]."""
+        if self._entries is None:
+            return super().__matmul__(vector)
+        self.check_vector(vector)
+        return self._entries @ vector
+
+    def dense(self) -> Tensor:
+        """Return the N × N entries, bitwise symmetric; the same tensor at every call."""
+        if self._entries is None:
+            self._entries = self._source.dense()
+        return self._entries
+
+
+@dataclass(frozen=True, eq=False)
+class GenericHessian(BlockHessian):
+    """A diagonal block of a curvature, product by product.
+
+    Attributes:
         graph: Gives the products, shared by all blocks.
         parameters: The block's parameters.
         work: That of one forward and backward pass.
     """
 
-    def __init__(
-        self, graph: CurvatureProducts, parameters: Sequence[Tensor], work: GraphWork
-    ) -> None:
-        self._graph = graph
-        self._parameters = tuple(parameters)
-        self._n = sum(parameter.numel() for parameter in parameters)
-        self._work = work
+    graph: CurvatureProducts
+    parameters: Sequence[Tensor]
+    work: GraphWork
+
+    route = "generic"
 
     @property
     def cost(self) -> SourceCost:
         """A product is a double backward pass, and forming takes N of them."""
-        product = self._graph.passes * self._work.flops
-        return SourceCost(
-            forming_flops=self._n * product,
-            product_flops=product,
-            product_operations=self._work.operations,
-            forming_rows=self._n,
-            forming_rows_flops=self._n * product,
-        )
+        product = self.graph.passes * self.work.flops
+        n = sum(parameter.numel() for parameter in self.parameters)
+        return SourceCost(n * product, product, self.work.operations, n, n * product)
 
     def product(self, vector: Tensor) -> Tensor:
         """Return H·v for v of shape [N]."""
-        return self._graph.products(self._parameters, vector[None])[0]
+        return self.graph.products(self.parameters, vector[None])[0]
 
     def dense(self) -> Tensor:
         """Return the N × N entries, bitwise symmetric.
@@ -147,16 +254,16 @@ class GenericHessian:
         Cost: N products, 32 in a batch, of which those of later parameters leave out the
         way to earlier ones; N² entries of memory beside the batch.
         """
-        matrix = self._parameters[0].new_empty((self._n, self._n))
-        sizes = [parameter.numel() for parameter in self._parameters]
+        sizes = [parameter.numel() for parameter in self.parameters]
         ends = list(accumulate(sizes))
+        matrix = self.parameters[0].new_empty((ends[-1], ends[-1]))
         for start, stop in _batches(ends, CHUNK):
             first, last = bisect_right(ends, start), bisect_left(ends, stop)
             begin = ends[first] - sizes[first]
             units = matrix.new_zeros((stop - start, ends[last] - begin))
             units[:, start - begin : stop - begin].fill_diagonal_(1.0)
-            of, at = self._parameters[first : last + 1], self._parameters[first:]
-            matrix[start:stop, begin:] = self._graph.rows(of, at, units)
+            of, at = self.parameters[first : last + 1], self.parameters[first:]
+            matrix[start:stop, begin:] = self.graph.rows(of, at, units)
         return mirror_upper_(matrix)
 
 
@@ -170,3 +277,80 @@ def _batches(ends: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
         stop = next((end for end in ends if start + _LEAST <= end < latest), stop)
         yield start, stop
         start = stop
+
+
+@dataclass(frozen=True, eq=False)
+class MixedHessian(BlockHessian):
+    """A diagonal block whose layers are in closed form, all else by double backward.
+
+    Scales and shifts of a normalization, a tied weight, an embedding have no closed form. They
+    are often few: their rows are differentiated, and the layers' own entries still come from
+    matrix products.
+
+    Attributes:
+        closed: The block in closed form; entries of ``rest`` are not looked at.
+        graph: The gradient's graph.
+        parameters: The block's parameters in order.
+        rest: Those of them that ``closed`` does not cover.
+        work: That of one forward and backward pass.
+    """
+
+    closed: BlockHessian
+    graph: CurvatureProducts
+    parameters: Sequence[Tensor]
+    rest: Sequence[Tensor]
+    work: GraphWork
+
+    route = "mixed"
+
+    @cached_property
+    def _parts(self) -> list[slice]:
+        """Where the parameters are that the closed form does not cover."""
+        rest = set(map(id, self.rest))
+        pairs = zip(self.parameters, unknowns(self.parameters), strict=True)
+        return [part for parameter, part in pairs if id(parameter) in rest]
+
+    @property
+    def cost(self) -> SourceCost:
+        """That of the closed form, a double backward pass a remaining row, two in a product."""
+        closed = self.closed.cost
+        count = sum(part.stop - part.start for part in self._parts)
+        one = self.graph.passes * self.work.flops
+        return SourceCost(
+            forming_flops=closed.forming_flops + count * one,
+            product_flops=(closed.product_flops or 0.0) + 2 * one,
+            product_operations=(closed.product_operations or 0) + 2 * self.work.operations,
+            forming_rows=closed.forming_rows + count,
+            forming_rows_flops=closed.forming_rows_flops + count * one,
+        )
+
+    def product(self, vector: Tensor) -> Tensor:
+        """Return H·v for v of shape [N]: a product in closed form and two by double backward."""
+        result, covered = self.closed.product(vector), vector.clone()
+        for part in self._parts:
+            covered[part] = 0.0
+        moved = torch.cat([vector[part] for part in self._parts])
+        result += self.graph.rows(self.rest, self.parameters, moved[None])[0]
+        rows = self.graph.rows(self.parameters, self.rest, covered[None])[0]
+        for part, row in zip(self._parts, rows.split([p.numel() for p in self.rest]), strict=True):
+            result[part] += row
+        return result
+
+    def dense(self) -> Tensor:
+        """Return the N × N entries, bitwise symmetric.
+
+        Cost: the closed form's, and a double backward pass a remaining row, 32 in a batch.
+        """
+        matrix = self.closed.dense()
+        for parameter, part in zip(self.rest, self._parts, strict=True):
+            count = part.stop - part.start
+            for start in range(0, count, CHUNK):
+                stop = min(start + CHUNK, count)
+                units = matrix.new_zeros((stop - start, count))
+                units[:, start:stop].fill_diagonal_(1.0)
+                rows = self.graph.rows([parameter], self.parameters, units)
+                matrix[part.start + start : part.start + stop] = rows
+            mirror_upper_(matrix[part, part])
+            for others in (slice(0, part.start), slice(part.stop, len(matrix))):
+                matrix[others, part] = matrix[part, others].mT
+        return matrix

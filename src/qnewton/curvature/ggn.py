@@ -2,17 +2,24 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from qnewton.curvature.blocks import Block
-from qnewton.curvature.capture import Evaluation
-from qnewton.curvature.generic import CHUNK, GenericHessian
-from qnewton.curvature.hessian import BlockHessian, HessianOperator
-from qnewton.curvature.jacobian import GaussNewtonGraph, JacobianGraph
-from qnewton.curvature.linearised import linearised
+from qnewton.curvature.columns import SampleColumns
+from qnewton.curvature.evaluation import Evaluation
+from qnewton.curvature.generic import (
+    CHUNK,
+    BlockHessian,
+    GaussNewtonGraph,
+    GenericHessian,
+    HessianOperator,
+    JacobianGraph,
+    Operators,
+)
+from qnewton.curvature.layered import linearised
 from qnewton.curvature.output_loss import (
     OutputFactor,
     OutputLoss,
@@ -20,19 +27,15 @@ from qnewton.curvature.output_loss import (
     output_shaped,
     past_output,
 )
-from qnewton.curvature.outputs import single_output
-from qnewton.curvature.probe import Verdict, probe
-from qnewton.curvature.route_memory import RouteMemory
-from qnewton.curvature.sample_factor import SampleFactors
-from qnewton.curvature.work import GraphWork, SourceCost
+from qnewton.curvature.routes import Refused, RouteMemory
+from qnewton.curvature.watching import single_output
+from qnewton.curvature.work import GraphWork, SourceCost, Spent
 from qnewton.operators import LowRankOperator, SymmetricOperator
 from qnewton.records import CurvatureRecord
 
 # Entries of the cotangents of all columns: 1 GB in float32.
 _MAX_ENTRIES = 1 << 28
-# A factor whose samples have so many leading dimensions.
-_BY_SAMPLE = "samples-of-{}"
-_NO_FACTOR = "∂²L/∂f² has negative eigenvalues, so it has no factor"
+_NO_FACTOR = Refused("∂²L/∂f² has negative eigenvalues, so it has no factor")
 
 
 def ggn_operators(
@@ -40,7 +43,7 @@ def ggn_operators(
     root: Tensor,
     blocks: Sequence[Block],
     memory: RouteMemory | None = None,
-) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
+) -> Operators:
     """Return each block of G = Jᵀ (∂²L/∂f²) J, with f the model's output, J = ∂f/∂θ.
 
     The loss holds its own factor (1/n of a mean). With ∂²L/∂f² = S Sᵀ, one C × C matrix a sample
@@ -82,16 +85,22 @@ class _Choice:
     route: str
     reason: str
     operator: SymmetricOperator
-    cost: SourceCost | None = None
-    forming_flops: float | None = None
+    cost: SourceCost
+
+    @classmethod
+    def of(cls, source: BlockHessian, reason: str, block: Block) -> "_Choice":
+        """Return the route of a block whose products or entries ``source`` computes."""
+        return cls(source.route, reason, HessianOperator(source, block), source.cost)
 
 
 @dataclass(frozen=True)
-class _ColumnSource:
+class _ColumnSource(BlockHessian):
     """A block G = U Uᵀ whose factor has more columns than rows, so that entries pay."""
 
     matrix: LowRankOperator
     forming_flops: float
+
+    route = "jacobian"
 
     @property
     def cost(self) -> SourceCost:
@@ -111,24 +120,30 @@ class _Builder:
     def __init__(
         self, evaluation: Evaluation, root: Tensor, blocks: Sequence[Block], memory: RouteMemory
     ) -> None:
-        self._evaluation = evaluation
         self._memory = memory
         self._work = evaluation.work or GraphWork(0.0, 0)
-        self._interacting: dict[tuple[str, str], str] = {}
+        self._interacting: dict[tuple[str, str], Refused] = {}
         # The loss differentiated twice, which does not reach the network.
-        self._flops, self._calls = 0.0, 1
-        self._output = single_output(evaluation.outputs)
+        self._spent = Spent(self._work.flops, calls=1)
+        output = self._output = single_output(evaluation.outputs)
         parameters = [p for block in blocks for p in block.parameters]
-        names = [name for block in blocks for name in block.names]
-        loss = OutputLoss(root, self._output, parameters[0].dtype)
-        self._jacobian = JacobianGraph(self._output, parameters)
-        self._graph = GaussNewtonGraph(loss, self._jacobian)
-        self._outer = output_factor(loss)
-        self._readings = [] if isinstance(self._outer, str) else self._all_readings(self._outer)
-        around = past_output(root, self._output, names, parameters)
-        self._note = (
-            "" if around is None else f"; left out: how the loss itself depends on {around}"
-        )
+        loss = OutputLoss(root, output, parameters[0].dtype)
+        jacobian = JacobianGraph(output, parameters)
+        self._graph = GaussNewtonGraph(loss, jacobian)
+        self._note = past_output(root, output, blocks)
+        self._outer = outer = output_factor(loss)
+        self._readings: list[SampleColumns] = []
+        if isinstance(outer, Refused):
+            return
+        # What may count as a sample of the network: every position, or every sequence. Tokens that
+        # a network treats one by one are samples of their own, which needs far fewer columns;
+        # whether it does is seen by a random product.
+        per_position = output.ndim > 2 and outer.class_dim == output.ndim - 1
+        for dims in (output.ndim - 1, 1) if per_position else (min(output.ndim, 1),):
+            cotangents = _cotangents(outer, output.shape, dims)
+            if cotangents is not None:
+                columns = SampleColumns.of_graph(jacobian, cotangents, dims, evaluation.calls)
+                self._readings.append(columns)
 
     def operator(self, block: Block) -> tuple[SymmetricOperator, CurvatureRecord]:
         """Return the operator of one block and how it is computed."""
@@ -138,159 +153,124 @@ class _Builder:
             route=choice.route,
             reason=choice.reason + self._note,
             batch=self._output.shape[0] if self._output.ndim else None,
-            preparing_flops=self._flops,
-            preparing_calls=self._calls,
-            forming_flops=choice.forming_flops,
+            **self._spent.recorded(choice.cost),
         )
-        if choice.cost is not None:
-            record = replace(record, **asdict(choice.cost))
-        self._flops, self._calls = 0.0, 0
         return choice.operator, record
 
     def _choose(self, block: Block) -> _Choice:
-        if isinstance(self._outer, str):
-            return self._generic(block, self._outer)
-        refusals: list[str] = []
-        for samples in self._readings:
+        if isinstance(self._outer, Refused):
+            return self._generic(block, self._outer.reason)
+        refusals = [f"cotangents of all positions need over {_MAX_ENTRIES:.2g} entries"]
+        for columns in self._readings:
             refusals = []
             for route in (self._sample_space, self._closed_form, self._from_columns):
-                found = route(block, samples, self._outer)
-                if isinstance(found, _Choice):
-                    return _Choice(
-                        found.route,
-                        "; ".join(dict.fromkeys([*refusals, found.reason])),
-                        found.operator,
-                        found.cost,
-                        found.forming_flops,
-                    )
-                refusals.append(found)
-        too_many = f"cotangents of all positions need over {_MAX_ENTRIES:.2g} entries"
-        return self._generic(block, "; ".join(dict.fromkeys(refusals)) or too_many)
-
-    def _all_readings(self, outer: OutputFactor) -> list[SampleFactors]:
-        """Return what may count as a sample of the network: every position, or every sequence.
-
-        Tokens that a network treats one by one are samples of their own, which needs far fewer
-        columns; whether it does is seen by a random product.
-        """
-        f = self._output
-        per_position = f.ndim > 2 and outer.class_dim == f.ndim - 1
-        choices = (f.ndim - 1, 1) if per_position else (min(f.ndim, 1),)
-        cotangents = [_cotangents(outer, f.shape, dims) for dims in choices]
-        return [
-            SampleFactors(f, u, dims, self._evaluation.calls, self._jacobian)
-            for u, dims in zip(cotangents, choices, strict=True)
-            if u is not None
-        ]
+                found = route(block, columns, self._outer)
+                refusals.append(found.reason)
+                if not isinstance(found, Refused):
+                    return replace(found, reason="; ".join(dict.fromkeys(refusals)))
+        return self._generic(block, "; ".join(dict.fromkeys(refusals)))
 
     def _sample_space(
-        self, block: Block, samples: SampleFactors, outer: OutputFactor
-    ) -> _Choice | str:
+        self, block: Block, columns: SampleColumns, outer: OutputFactor
+    ) -> _Choice | Refused:
         if outer.signs is not None:
             return _NO_FACTOR
-        if samples.rank >= block.n:
-            return f"{samples.rank} columns are not fewer than {block.n} parameters"
-        found = self._columns(block, samples, outer)
-        if isinstance(found, str):
+        if columns.rank >= block.n:
+            return Refused(f"{columns.rank} columns are not fewer than {block.n} parameters")
+        found = self._columns(block, columns, outer)
+        if isinstance(found, Refused):
             return found
         operator, flops, agreement = found
-        reason = f"{samples.rank} columns are fewer than {block.n} parameters; {agreement}"
-        return _Choice("sample-space", reason, operator, forming_flops=flops)
+        reason = f"{columns.rank} columns are fewer than {block.n} parameters; {agreement}"
+        return _Choice("sample-space", reason, operator, SourceCost(flops, None))
 
     def _closed_form(
-        self, block: Block, samples: SampleFactors, outer: OutputFactor
-    ) -> _Choice | str:
-        obstacle = samples.layered_obstacle(block)
-        if obstacle is not None:
-            return obstacle
-        refusal = self._interaction(block, samples)
+        self, block: Block, columns: SampleColumns, outer: OutputFactor
+    ) -> _Choice | Refused:
+        passes = columns.refusal(block) or columns.layered(block)
+        if isinstance(passes, Refused):
+            return passes
+        refusal = self._interaction(block, columns)
         if refusal is not None:
             return refusal
-        source = linearised(samples.signals(block), block.parameters, outer.signs)
-        self._spend(samples.rank // max(1, samples.samples) + 2 * self._graph.passes, calls=3)
-        verdict = probe(source, self._graph, block.parameters)
-        if not verdict.holds:
-            self._remember(block, samples, verdict)
-            return verdict.reason
-        return self._formed("closed-form", verdict.reason, source, block)
+        source = linearised(columns.signals(passes), block.parameters, outer.signs)
+        self._spent.backward(len(columns.cotangents) + 2 * self._graph.passes, calls=3)
+        verdict = source.compared(self._graph)
+        if isinstance(verdict, Refused):
+            return self._remembered(block, columns, verdict)
+        return _Choice.of(source, verdict, block)
 
     def _from_columns(
-        self, block: Block, samples: SampleFactors, outer: OutputFactor
-    ) -> _Choice | str:
-        missing = samples.missing(block)
+        self, block: Block, columns: SampleColumns, outer: OutputFactor
+    ) -> _Choice | Refused:
+        missing = columns.missing(block)
         if missing:
-            return f"{missing[0]} is not used by linear or convolution layers alone"
-        found = self._columns(block, samples, outer)
-        if isinstance(found, str):
+            return Refused(f"{missing[0]} is not used by linear or convolution layers alone")
+        found = self._columns(block, columns, outer)
+        if isinstance(found, Refused):
             return found
         operator, flops, agreement = found
-        return self._formed("jacobian", agreement, _ColumnSource(operator, flops), block)
+        return _Choice.of(_ColumnSource(operator, flops), agreement, block)
 
     def _generic(self, block: Block, reason: str) -> _Choice:
         source = GenericHessian(self._graph, block.parameters, self._work)
-        return self._formed("generic", reason, source, block)
-
-    def _formed(self, route: str, reason: str, source: BlockHessian, block: Block) -> _Choice:
-        return _Choice(route, reason, HessianOperator(source, block), source.cost)
+        return _Choice.of(source, reason, block)
 
     def _columns(
-        self, block: Block, samples: SampleFactors, outer: OutputFactor
-    ) -> tuple[LowRankOperator, float, str] | str:
+        self, block: Block, columns: SampleColumns, outer: OutputFactor
+    ) -> tuple[LowRankOperator, float, str] | Refused:
         """Return U Uᵀ, what forming it costs and how well U agrees, or why there is no U."""
         if outer.signs is not None:
             return _NO_FACTOR
         refusal = (
-            samples.obstacle(block)
-            or self._too_many(block, samples)
-            or self._interaction(block, samples)
+            columns.refusal(block)
+            or self._too_many(block, columns)
+            or self._interaction(block, columns)
         )
         if refusal is not None:
             return refusal
-        operator, flops = samples.low_rank(block)
-        apart = samples.columns_apart(block)
-        self._spend(samples.rank // max(1, samples.samples) + apart, 2 + math.ceil(apart / CHUNK))
-        verdict = samples.verdict(operator.factor, block)
-        if not verdict.holds:
-            self._remember(block, samples, verdict)
-            return verdict.reason
-        return operator, flops, verdict.reason
+        operator, flops = columns.low_rank(block)
+        apart = columns.columns_apart(block)
+        self._spent.backward(len(columns.cotangents) + apart, 2 + math.ceil(apart / CHUNK))
+        verdict = columns.compared(operator.factor, block.parameters)
+        if isinstance(verdict, Refused):
+            return self._remembered(block, columns, verdict)
+        return operator, flops, verdict
 
-    def _too_many(self, block: Block, samples: SampleFactors) -> str | None:
+    def _too_many(self, block: Block, columns: SampleColumns) -> Refused | None:
         """Return why products cost less than columns made one by one, where they do."""
-        apart, products = samples.columns_apart(block), self._memory.products(block.name)
+        apart, products = columns.columns_apart(block), self._memory.products(block.name)
         # A product takes two passes, as two columns do.
         if products is None or apart <= 2 * products:
             return None
-        return (
-            f"columns of {samples.missing(block)[0]} take {apart} passes, and a solve by products "
+        return Refused(
+            f"columns of {columns.missing(block)[0]} take {apart} passes, and a solve by products "
             f"2 × {products}"
         )
 
-    def _interaction(self, block: Block, samples: SampleFactors) -> str | None:
+    def _interaction(self, block: Block, columns: SampleColumns) -> Refused | None:
         """Return why the block's samples interact, as seen now or at an earlier step."""
-        route = _BY_SAMPLE.format(samples.sample_dims)
+        route = _by_sample(columns)
         before = self._memory.rejected(block.name, "ggn", route)
         if before == self._memory.step and (block.name, route) in self._interacting:
             return self._interacting[block.name, route]
         if before is not None:
-            return f"samples interact in the network, as step {before} found"
-        verdict = samples.interact(block)
-        self._spend(2.0, calls=1)
-        if verdict is None:
-            return None
-        self._remember(block, samples, verdict)
-        return verdict.reason
+            return Refused(f"samples interact in the network, as step {before} found")
+        self._spent.backward(2.0, calls=1)
+        verdict = columns.interact(block)
+        return None if verdict is None else self._remembered(block, columns, verdict)
 
-    def _remember(self, block: Block, samples: SampleFactors, verdict: Verdict) -> None:
-        route = _BY_SAMPLE.format(samples.sample_dims)
-        self._interacting[block.name, route] = verdict.reason
-        if verdict.structural:
+    def _remembered(self, block: Block, columns: SampleColumns, verdict: Refused) -> Refused:
+        route = _by_sample(columns)
+        self._interacting[block.name, route] = verdict
+        if verdict.lasting:
             self._memory.reject(block.name, "ggn", route)
+        return verdict
 
-    def _spend(self, passes: float, calls: int) -> None:
-        """Count backward passes, each a third of a forward and backward pass or two."""
-        self._flops += passes * self._work.flops / 3
-        self._calls += calls
+
+def _by_sample(columns: SampleColumns) -> str:
+    """Return the route of a factor, as a memory of rejections names it."""
+    return f"samples-of-{columns.sample_dims}"
 
 
 def _cotangents(outer: OutputFactor, shape: torch.Size, sample_dims: int) -> Tensor | None:

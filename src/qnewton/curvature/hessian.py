@@ -1,87 +1,35 @@
 """The exact Hessian of the loss, block by block, by the cheapest route that is right."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Protocol
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from qnewton.curvature.autograd import leaf_uses
 from qnewton.curvature.blocks import Block
-from qnewton.curvature.capture import Evaluation
-from qnewton.curvature.closed_form import ClosedForm, closed_forms
-from qnewton.curvature.generic import GenericHessian
+from qnewton.curvature.directions import Directions
+from qnewton.curvature.evaluation import Evaluation
+from qnewton.curvature.factors import adjoints, layer_factors
+from qnewton.curvature.generic import (
+    BlockHessian,
+    GenericHessian,
+    HessianOperator,
+    MixedHessian,
+    Operators,
+)
 from qnewton.curvature.layered import LayeredHessian
-from qnewton.curvature.mixed import MixedHessian
-from qnewton.curvature.probe import Verdict, probe
-from qnewton.curvature.route_memory import RouteMemory
-from qnewton.curvature.work import GraphWork, SourceCost
-from qnewton.operators import SymmetricOperator
+from qnewton.curvature.layers import LayerCall
+from qnewton.curvature.parameter_terms import ParameterTerms, parameter_terms
+from qnewton.curvature.routes import Refused, RouteMemory
+from qnewton.curvature.work import GraphWork, Spent
 from qnewton.records import CurvatureRecord
 
-
-class BlockHessian(Protocol):
-    """One block's Hessian, whichever way it is computed."""
-
-    @property
-    def cost(self) -> SourceCost:
-        """What forming the entries takes, and one product."""
-        ...
-
-    def product(self, vector: Tensor) -> Tensor:
-        """Return H·v for v of shape [N]."""
-        ...
-
-    def dense(self) -> Tensor:
-        """Return the N × N entries, bitwise symmetric."""
-        ...
-
-
-class HessianOperator(SymmetricOperator):
-    """A block of the Hessian: products at once, entries formed when first asked for and kept.
-
-    Args:
-        source: Computes products and entries.
-        block: The block's parameters.
-
-    Cost: a product is one of ``source`` until the entries exist, then 2N² operations.
-    """
-
-    def __init__(self, source: BlockHessian, block: Block) -> None:
-        self._source = source
-        self._shape = torch.Size((block.n, block.n))
-        self._example = block.parameters[0]
-        self._entries: Tensor | None = None
-
-    @property
-    def shape(self) -> torch.Size:
-        """Return ``torch.Size([N, N])``."""
-        return self._shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return the dtype of the parameters."""
-        return self._example.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Return the device of the parameters."""
-        return self._example.device
-
-    def __matmul__(self, vector: Tensor) -> Tensor:
-        """Return H·v for v of shape [N], or H·V for V of shape [N, K]."""
-        self.check_vector(vector)
-        if self._entries is not None:
-            return self._entries @ vector
-        if vector.ndim == 1:
-            return self._source.product(vector)
-        return torch.stack([self._source.product(column) for column in vector.unbind(1)], dim=1)
-
-    def dense(self) -> Tensor:
-        """Return the N × N entries, bitwise symmetric; the same tensor at every call."""
-        if self._entries is None:
-            self._entries = self._source.dense()
-        return self._entries
+# What the closed form may hold of the layers: 1 GB in float32. Beyond it the layers are so
+# wide that no dense block could be formed either.
+_MAX_ENTRIES = 1 << 28
+# Routes as a memory of rejections names them.
+_BY_SAMPLE, _BY_DIRECTIONS = "closed-form", "directions"
 
 
 def hessian_operators(
@@ -90,7 +38,7 @@ def hessian_operators(
     blocks: Sequence[Block],
     max_dense: int | None = None,
     memory: RouteMemory | None = None,
-) -> list[tuple[SymmetricOperator, CurvatureRecord]]:
+) -> Operators:
     """Return each block's Hessian operator and how it is computed.
 
     The closed form is used for a block when the structure allows it and a random product by
@@ -114,29 +62,37 @@ def hessian_operators(
     product a block; no entries are formed.
     """
     builder = _Builder(evaluation, root, memory or RouteMemory())
-    formed = [block for block in blocks if max_dense is None or block.n <= max_dense]
-    forms = builder.forms(formed)
-    operators: list[tuple[SymmetricOperator, CurvatureRecord]] = []
+    forms = builder.forms([b for b in blocks if max_dense is None or b.n <= max_dense])
+    operators: Operators = []
     for block in blocks:
-        too_large = f"N = {block.n:,} is above max_dense, so products alone"
-        form = forms.get(id(block)) or ClosedForm(source=None, reason=too_large)
-        source, reason = builder.source(block, form)
-        flops, calls = builder.spent()
+        too_large = Refused(f"N = {block.n:,} is above max_dense, so products alone")
+        source, reason = builder.source(block, forms.get(block.name, too_large))
         record = CurvatureRecord(
             kind="hessian",
-            route=_ROUTES[type(source)],
+            route=source.route,
             reason=reason,
             batch=evaluation.batch,
-            preparing_flops=flops,
-            preparing_calls=calls,
-            **asdict(source.cost),
+            **builder.spent.recorded(source.cost),
         )
         operators.append((HessianOperator(source, block), record))
     return operators
 
 
+@dataclass(frozen=True)
+class ClosedForm:
+    """What is known in closed form of a block; a random product has yet to confirm it.
+
+    Attributes:
+        source: Computes the entries of the parameters covered, all but its ``rest``.
+        reason: Why the rest has none; empty if all have.
+    """
+
+    source: LayeredHessian
+    reason: str
+
+
 class _Builder:
-    """What the blocks of one evaluation share, and what was spent on them so far."""
+    """What the blocks of one evaluation share, and what was spent on them."""
 
     def __init__(self, evaluation: Evaluation, root: Tensor, memory: RouteMemory) -> None:
         self._evaluation = evaluation
@@ -145,90 +101,237 @@ class _Builder:
         self._graph = evaluation.gradient_graph()
         self._work = evaluation.work or GraphWork(0.0, 0)
         # The gradient's own graph takes one pass.
-        self._flops, self._calls = self._work.flops, 1
+        self.spent = Spent(self._work.flops, self._work.flops, calls=1)
 
-    def spent(self) -> tuple[float, int]:
-        """Return the operations and passes spent since it was asked last."""
-        spent = self._flops, self._calls
-        self._flops, self._calls = 0.0, 0
-        return spent
-
-    def forms(self, blocks: Sequence[Block]) -> dict[int, ClosedForm]:
-        """Return the closed form of each block that did not reject it before, by the block's id."""
-        by_sample = [b for b in blocks if self._rejected(b, _BY_SAMPLE) is None]
-        others = [b for b in blocks if self._rejected(b, _BY_SAMPLE) is not None]
-        by_directions = [b for b in others if self._rejected(b, _BY_DIRECTIONS) is None]
-        forms = {
-            id(block): ClosedForm(
-                None,
-                reason=f"the closed form was rejected at step {self._rejected(block, _BY_SAMPLE)}",
-            )
-            for block in others
-        }
+    def forms(self, blocks: Sequence[Block]) -> dict[str, ClosedForm | Refused]:
+        """Return the closed form of each block that did not reject it before, by its name."""
+        found: dict[str, ClosedForm | Refused] = {}
+        by_sample, by_directions = [], []
+        for block in blocks:
+            before = self._rejected(block, _BY_SAMPLE)
+            if before is None:
+                by_sample.append(block)
+            elif self._rejected(block, _BY_DIRECTIONS) is None:
+                by_directions.append(block)
+            else:
+                found[block.name] = Refused(f"the closed form was rejected at step {before}")
         for chosen, per_sample in ((by_sample, True), (by_directions, False)):
             if chosen:
-                found = self._closed_forms(chosen, per_sample)
-                forms |= dict(zip(map(id, chosen), found, strict=True))
-        return forms
+                forms = self._closed_forms(chosen, per_sample)
+                found |= {block.name: form for block, form in zip(chosen, forms, strict=True)}
+        return found
 
-    def source(
-        self, block: Block, form: ClosedForm
-    ) -> tuple[LayeredHessian | MixedHessian | GenericHessian, str]:
+    def source(self, block: Block, form: ClosedForm | Refused) -> tuple[BlockHessian, str]:
         """Return the cheapest computation of a block that is right, and why it is that one."""
         generic = GenericHessian(self._graph, block.parameters, self._work)
-        if form.source is None:
+        if isinstance(form, Refused):
             return generic, form.reason
         interact = self._rejected(block, _BY_SAMPLE)
-        verdict = self._probe(block, form)
-        reason = verdict.reason
+        verdict = self._probed(form)
+        reason = verdict.reason if isinstance(verdict, Refused) else verdict
         if interact is not None:
             reason = f"samples interact, as step {interact} found; by directions {reason}"
-        elif not verdict.holds and form.source.assumes_independence:
+        elif isinstance(verdict, Refused) and form.source.assumes_independence:
             self._reject(block, verdict, _BY_SAMPLE)
-            [form] = self._closed_forms([block], per_sample=False)
-            if form.source is not None:
-                verdict = self._probe(block, form)
-                if verdict.holds:
-                    reason = f"samples interact; by directions in the weights {verdict.reason}"
-        if not verdict.holds or form.source is None:
+            [again] = self._closed_forms([block], per_sample=False)
+            if isinstance(again, ClosedForm):
+                form, verdict = again, self._probed(again)
+                if not isinstance(verdict, Refused):
+                    reason = f"samples interact; by directions in the weights {verdict}"
+        if isinstance(verdict, Refused):
             self._reject(block, verdict, _BY_SAMPLE, _BY_DIRECTIONS)
             return generic, reason
         if form.source.adds_diagonal:
             reason += "; terms of parameters alone (weight decay) are added on its diagonal"
-        if not form.rest:
+        rest = form.source.rest
+        if not rest:
             return form.source, reason
-        count = sum(parameter.numel() for parameter in form.rest)
-        mixed = MixedHessian(form.source, self._graph, block.parameters, form.rest, self._work)
+        count = sum(parameter.numel() for parameter in rest)
+        mixed = MixedHessian(form.source, self._graph, block.parameters, rest, self._work)
         return mixed, f"{form.reason}: {count} rows by double backward; of the others {reason}"
 
     def _rejected(self, block: Block, route: str) -> int | None:
         return self._memory.rejected(block.name, "hessian", route)
 
-    def _reject(self, block: Block, verdict: Verdict, *routes: str) -> None:
-        for route in routes if verdict.structural else ():
+    def _reject(self, block: Block, verdict: Refused, *routes: str) -> None:
+        for route in routes if verdict.lasting else ():
             if self._rejected(block, route) is None:
                 self._memory.reject(block.name, "hessian", route)
 
-    def _closed_forms(self, blocks: Sequence[Block], per_sample: bool) -> list[ClosedForm]:
-        forms = closed_forms(self._evaluation, self._root, blocks, per_sample)
-        if any(form.source is not None for form in forms):
-            layers = self._evaluation.calls
+    def _closed_forms(
+        self, blocks: Sequence[Block], per_sample: bool
+    ) -> list[ClosedForm | Refused]:
+        calls = self._evaluation.calls
+        forms = _closed_forms(self._root, calls, blocks, per_sample)
+        if any(isinstance(form, ClosedForm) for form in forms):
             # δ's derivatives are a backward pass through activations for every output of a layer,
             # those of its input, where another layer is before it, one for every input.
-            rows = sum(call.outputs for call in layers) if per_sample else 2
-            rows += sum(call.inputs for call in layers[1:]) if per_sample else 0
-            self._flops += rows * self._work.flops / 3
-            self._calls += 2 * len(layers)
+            rows = sum(call.outputs for call in calls) if per_sample else 2
+            rows += sum(call.inputs for call in calls[1:]) if per_sample else 0
+            self.spent.backward(rows, 2 * len(calls))
         return forms
 
-    def _probe(self, block: Block, form: ClosedForm) -> Verdict:
-        assert form.source is not None
-        self._flops += self._graph.passes * self._work.flops + form.source.cost.product_flops
-        self._calls += 1
-        return probe(form.source, self._graph, block.parameters, form.rest)
+    def _probed(self, form: ClosedForm) -> str | Refused:
+        one = self._graph.passes * self._work.flops
+        self.spent.flops += one + (form.source.cost.product_flops or 0.0)
+        self.spent.calls += 1
+        return form.source.compared(self._graph)
 
 
-_BY_SAMPLE, _BY_DIRECTIONS = "closed-form", "directions"
+def _closed_forms(
+    root: Tensor, calls: Sequence[LayerCall], blocks: Sequence[Block], per_sample: bool
+) -> list[ClosedForm | Refused]:
+    """Return what has a closed form of each block.
+
+    Args:
+        root: The live loss.
+        calls: Passes through layers.
+        blocks: The blocks.
+        per_sample: Use per-sample derivatives of layers that see one vector a sample. Without,
+            all layers go by directions in their weights, which is right if samples interact.
+
+    Raises:
+        ValueError: If the loss cannot be differentiated twice.
+
+    Cost: :func:`~qnewton.curvature.factors.layer_factors`, with layers on patches two more double
+    backward passes, and :func:`~qnewton.curvature.parameter_terms.parameter_terms` if a parameter
+    enters the loss twice.
+    """
+    # What forbids all of it whatever the loss looks like, such as a second pass through every
+    # layer, is cheaper to find than what enters the loss beside them.
+    owners: dict[int, list[LayerCall]] = {}
+    for call in calls:
+        for parameter in {call.layer.weight, call.layer.bias}:
+            owners.setdefault(id(parameter), []).append(call)
+    refused = [_without_closed_form(Counter(), owners, block) for block in blocks]
+    if all(len(known) == len(b.parameters) for b, known in zip(blocks, refused, strict=True)):
+        return [_first(known) for known in refused]
+    terms = _terms_beside_layers(root, calls, blocks)
+    refused = [_without_closed_form(terms.elsewhere, owners, block) for block in blocks]
+    within = [
+        _calls_of(calls, [p for p in block.parameters if p not in known])
+        for block, known in zip(blocks, refused, strict=True)
+    ]
+    used = {index: call for layers in within for index, call in layers.items()}
+    single = _one_vector_a_sample(used) if per_sample else {}
+    patched = [index for index in used if index not in single]
+    too_large = _too_large([*single.values()], [*used.values()] if patched else [])
+    if not used or too_large is not None:
+        return [_first(known, too_large) for known in refused]
+    slopes = adjoints(root, calls, received=bool(patched))
+    cross = any(sum(index in single for index in layers) > 1 for layers in within)
+    factors = layer_factors(single, slopes.deltas, cross)
+    directions = Directions(calls, slopes) if patched else None
+    independent = directions is not None and per_sample and directions.independent(patched, [*used])
+    return [
+        ClosedForm(
+            LayeredHessian(
+                factors,
+                # For their sizes: after the evaluation is released nothing may keep its graph.
+                {index: call.detached() for index, call in layers.items()},
+                block.parameters,
+                directions,
+                independent,
+                tuple(known),
+                terms.diagonals,
+            ),
+            _first(known).reason,
+        )
+        if layers
+        else _first(known)
+        for block, layers, known in zip(blocks, within, refused, strict=True)
+    ]
 
 
-_ROUTES = {LayeredHessian: "closed-form", MixedHessian: "mixed", GenericHessian: "generic"}
+def _first(known: Mapping[Tensor, Refused], otherwise: Refused | None = None) -> Refused:
+    """Return the refusal of the first parameter, or another if there is none."""
+    return next(iter(known.values()), otherwise or Refused(""))
+
+
+def _without_closed_form(
+    uses: Counter[int], owners: Mapping[int, Sequence[LayerCall]], block: Block
+) -> dict[Tensor, Refused]:
+    """Return which parameters have no closed form, whatever a product says, and why.
+
+    A parameter must be the weight or bias of one linear or convolution layer that ran once, as a
+    linear map on patches, and must enter the loss there only, but for terms of parameters alone
+    whose second derivatives are known; ``uses`` counts how often it enters otherwise.
+    """
+
+    def refusal(parameter: Tensor, name: str) -> str | None:
+        passes = owners.get(id(parameter), ())
+        layers = len({id(call.layer) for call in passes})
+        if not passes:
+            return f"{name} is not the weight or bias of a linear or convolution layer that ran"
+        if layers > 1:
+            return f"{name} is shared by {layers} layers"
+        if len(passes) > 1:
+            return f"the layer that owns {name} ran {len(passes)} times"
+        unusable = passes[0].refusal()
+        if unusable is not None:
+            return f"the layer that owns {name} {unusable.reason}"
+        if uses[id(parameter)] > 1:
+            return f"{name} enters the loss in {uses[id(parameter)]} places"
+        return None
+
+    return {
+        parameter: Refused(reason)
+        for parameter, name in zip(block.parameters, block.names, strict=True)
+        if (reason := refusal(parameter, name)) is not None
+    }
+
+
+def _terms_beside_layers(
+    root: Tensor, calls: Sequence[LayerCall], blocks: Sequence[Block]
+) -> ParameterTerms:
+    uses = leaf_uses([root])
+    parameters = [parameter for block in blocks for parameter in block.parameters]
+    if all(uses[id(parameter)] <= 1 for parameter in parameters):
+        return ParameterTerms({}, uses)
+    return parameter_terms(root, calls, parameters)
+
+
+def _calls_of(calls: Sequence[LayerCall], parameters: Sequence[Tensor]) -> dict[int, LayerCall]:
+    """Return the passes, by index, through layers that own some of the parameters."""
+    inside = set(map(id, parameters))
+    return {
+        index: call
+        for index, call in enumerate(calls)
+        if id(call.layer.weight) in inside or id(call.layer.bias) in inside
+    }
+
+
+def _one_vector_a_sample(calls: Mapping[int, LayerCall]) -> dict[int, LayerCall]:
+    """Return the linear layers whose rows are samples.
+
+    Samples are what the fewest rows stand for: where rows outnumber them (tokens of a flattened
+    sequence, say), rows may interact.
+    """
+    samples = min((call.samples for call in calls.values()), default=0)
+    return {
+        index: call
+        for index, call in calls.items()
+        if isinstance(call.layer, nn.Linear) and call.output.ndim == 2 and call.samples == samples
+    }
+
+
+def _too_large(per_sample: Sequence[LayerCall], patched: Sequence[LayerCall]) -> Refused | None:
+    """Return why what the closed form holds is too large, or ``None``.
+
+    Args:
+        per_sample: Layers whose B and J are held, those between each other included.
+        patched: Layers whose patches and spread δ are held.
+    """
+    entries, before = 0, 0
+    for call in per_sample:
+        entries += call.samples * call.outputs * call.outputs
+        entries += call.samples * before * (call.outputs + call.inputs)
+        before += call.outputs
+    for call in patched:
+        entries += call.output.numel() // call.outputs * call.inputs
+        entries += call.input.numel() // call.channels * call.outputs * call.offsets
+    if entries <= _MAX_ENTRIES:
+        return None
+    return Refused(
+        f"its derivatives in the layers need {entries:.2g} entries, limit {_MAX_ENTRIES:.2g}"
+    )

@@ -2,71 +2,107 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
-from qnewton.curvature.directions import Directions
+from qnewton.curvature.blocks import unknowns
+from qnewton.curvature.directions import Directions, LayerRows
+from qnewton.curvature.entries import WORKSPACE_ENTRIES, fill_cross, fill_own, own_flops
 from qnewton.curvature.factors import LayerFactors
-from qnewton.curvature.patches import LayerCall
-from qnewton.curvature.places import places
-from qnewton.curvature.products import WORKSPACE_ENTRIES, fill_cross, fill_own, own_flops
-from qnewton.curvature.rows import fill_rows, rows_work
-from qnewton.curvature.symmetric import mirror_upper_
+from qnewton.curvature.generic import BlockHessian, CurvatureProducts
+from qnewton.curvature.layers import LayerCall, LayerSignal, Place, places
+from qnewton.curvature.routes import Refused, compared, random_like
 from qnewton.curvature.work import SourceCost
+from qnewton.operators.symmetric import mirror_upper_
 
-# Of the graph of δ a layer: the layer, its activation, and what derives them.
-_OPERATIONS_A_LAYER = 4
+# Operations of the graph of δ per layer: the layer, its activation, and what derives them.
+_OPERATIONS_OF_LAYER = 4
 # Entries of a product by elements above which its temporary is the slower way: 16 MB in float32.
 _IN_CACHE = 1 << 22
 
 
-class LayeredHessian:
+@dataclass(frozen=True, eq=False)
+class LayeredHessian(BlockHessian):
     """A diagonal block of the Hessian, from derivatives inside the network and matrix products.
 
     H[(l,j,p),(m,q,r)] = Σ_n ã_{l-1}[p] ( B^{lm}[j,q] ã_{m-1}[r] + [l<m] δ_m[q] J^{lm}[j,r] ),
     with ã = (a; 1) for the bias, l ≤ m; factors such as 1/n are inside B and δ. That is for two
     layers with factors; the rows of layers without come from :class:`Directions`.
 
-    Args:
+    Attributes:
         factors: δ, B and J of linear layers (without cross terms if the block has one layer).
+        calls: The layers with parameters in the block, without their graphs, by index, in the
+            order they ran.
+        parameters: The block's parameters in order; each a weight or bias of one of the layers.
         directions: Derivatives along directions in the weights of all layers.
         independent: Whether samples are known not to interact.
-        calls: The layers with parameters in the block, by index, in the order they ran.
-        parameters: The block's parameters in order; each a weight or bias of one of the layers.
-        rest: But for these, whose rows and columns are left as they come.
+        rest: Parameters whose rows and columns are left as they come.
         diagonals: Second derivatives of terms of parameters alone (weight decay), by the id of
             the parameter, to be added on the diagonal.
 
     Reference: Dangel, Harmeling and Hennig 2020 (arXiv:1902.01813).
     """
 
-    def __init__(
-        self,
-        factors: LayerFactors,
-        directions: Directions | None,
-        independent: bool,
-        calls: Mapping[int, LayerCall],
-        parameters: Sequence[Tensor],
-        rest: Sequence[Tensor] = (),
-        diagonals: Mapping[int, Tensor] | None = None,
-    ) -> None:
-        self._factors = factors
-        self._directions = directions
-        self._independent = independent
-        # For their sizes: after the evaluation is released nothing here may keep its graph.
-        self._calls = {
-            m: replace(call, input=call.input.detach(), output=call.output.detach())
-            for m, call in calls.items()
-        }
-        self._example = parameters[0]
-        self._n = sum(parameter.numel() for parameter in parameters)
-        self._places = places(calls, parameters, rest)
-        self._per_sample = [m for m in self._places if m in factors.inputs]
-        self._on_patches = [m for m in self._places if m not in factors.inputs]
-        self._diagonal = _joined(parameters, rest, diagonals or {})
+    factors: LayerFactors
+    calls: Mapping[int, LayerCall]
+    parameters: Sequence[Tensor]
+    directions: Directions | None = None
+    independent: bool = False
+    rest: Sequence[Tensor] = ()
+    diagonals: Mapping[int, Tensor] = field(default_factory=dict)
+
+    route = "closed-form"
+
+    @cached_property
+    def _places(self) -> dict[int, Place]:
+        return places(self.calls, self.parameters, self.rest)
+
+    @cached_property
+    def _per_sample(self) -> list[int]:
+        return [m for m in self._places if m in self.factors.inputs]
+
+    @cached_property
+    def _on_patches(self) -> list[int]:
+        return [m for m in self._places if m not in self.factors.inputs]
+
+    @cached_property
+    def _rows(self) -> list[LayerRows]:
+        """The rows of layers on patches, each with the layers whose blocks with it are its own."""
+        if self.directions is None:
+            return []
+        return [
+            LayerRows(
+                self.directions,
+                m,
+                self._places,
+                sorted([*self._per_sample, *(late for late in self._on_patches if late > m)]),
+                self.independent,
+            )
+            for m in self._on_patches
+        ]
+
+    @cached_property
+    def _diagonal(self) -> Tensor | None:
+        """The diagonal that is added, zero where nothing is known; ``None`` if all of it is."""
+        rest = set(map(id, self.rest))
+        parts = zip(self.parameters, unknowns(self.parameters), strict=True)
+        known = [
+            (part, found)
+            for parameter, part in parts
+            if id(parameter) not in rest
+            and (found := self.diagonals.get(id(parameter))) is not None
+            and found.any()
+        ]
+        if not known:
+            return None
+        diagonal = self.parameters[0].new_zeros(sum(p.numel() for p in self.parameters))
+        for part, found in known:
+            diagonal[part] = found
+        return diagonal
 
     @property
     def adds_diagonal(self) -> bool:
@@ -81,48 +117,59 @@ class LayeredHessian:
     @property
     def cost(self) -> SourceCost:
         """Operations to leading order, zeros not skipped."""
-        flops, weights = 0.0, []
-        rows, rows_flops = 0, 0.0
+        flops, product, weights = 0.0, 0.0, []
         for m in self._per_sample:
-            place, call = self._places[m], self._calls[m]
+            place, call = self._places[m], self.calls[m]
+            n, inputs, outputs = call.samples, call.inputs, call.outputs
+            product += 6.0 * n * inputs * outputs + 2.0 * n * outputs**2
             if place.weight is not None:
                 weights.append(call)
-                flops += own_flops(call.samples, call.inputs, call.outputs)
+                flops += own_flops(n, inputs, outputs)
             if place.bias is not None:
-                flops += call.samples * call.outputs**2
+                flops += n * outputs**2
         for early, late in combinations(weights, 2):
             sizes = (early.inputs, early.outputs, late.inputs, late.outputs)
             flops += 2.0 * late.samples * math.prod(sizes)
-        if self._directions is not None:
-            for m in self._on_patches:
-                work = rows_work(
-                    self._directions, m, self._places, self._partners(m), self._independent
-                )
-                flops += work.flops
-                rows += work.passes
-                rows_flops += work.passes_flops
+        for m, late in combinations(self._per_sample, 2):
+            call, outputs = self.calls[late], self.calls[m].outputs
+            product += 4.0 * call.samples * outputs * (call.outputs + call.inputs)
+            product += 2.0 * call.samples * call.inputs * call.outputs
         operations = None
-        if self._directions is not None and self._on_patches:
+        if self.directions is not None and self._on_patches:
             passes = 2 if self._per_sample else 1
-            operations = passes * _OPERATIONS_A_LAYER * len(self._directions.calls)
-        return SourceCost(flops, self._product_flops, operations, rows, rows_flops)
+            layers = self.directions.calls
+            operations = passes * _OPERATIONS_OF_LAYER * len(layers)
+            product += passes * sum(8.0 * call.output.numel() * call.inputs for call in layers)
+        works = [rows.work for rows in self._rows]
+        return SourceCost(
+            forming_flops=flops + sum(work.flops for work in works),
+            product_flops=product,
+            product_operations=operations,
+            forming_rows=sum(work.passes for work in works),
+            forming_rows_flops=sum(work.passes_flops for work in works),
+        )
 
-    @property
-    def _product_flops(self) -> float:
-        sizes = {m: (call.samples, call.inputs, call.outputs) for m, call in self._calls.items()}
-        flops = 0.0
-        for late in self._per_sample:
-            n, inputs, outputs = sizes[late]
-            flops += 6.0 * n * inputs * outputs + 2.0 * n * outputs**2
-            for early in self._per_sample:
-                if early < late:
-                    flops += 4.0 * n * sizes[early][2] * (outputs + inputs)
-                    flops += 2.0 * n * inputs * outputs
-        if self._directions is not None and self._on_patches:
-            layers = self._directions.calls
-            through = sum(8.0 * call.output.numel() * call.inputs for call in layers)
-            flops += through * (2 if self._per_sample else 1)
-        return flops
+    def compared(self, graph: CurvatureProducts) -> str | Refused:
+        """Compare H·v with automatic differentiation, v random on what is covered.
+
+        The product is a combination of the very factors or rows that the entries are made of, so
+        a term that they lack shows (almost surely); double backward differentiates the whole loss
+        in the parameters themselves and knows nothing of layers.
+
+        Cost: one product each way.
+        """
+        rest = set(map(id, self.rest))
+        covered = torch.cat(
+            [torch.full((p.numel(),), id(p) not in rest, device=p.device) for p in self.parameters]
+        )
+        vector = random_like(self.parameters[0].detach(), covered.shape) * covered
+        expected = graph.products(self.parameters, vector[None])[0] * covered
+        return compared(
+            self.product(vector),
+            expected,
+            off="the closed form's random product",
+            since="samples or layers interact in a way it does not cover",
+        )
 
     def product(self, vector: Tensor) -> Tensor:
         """Return H·v for v of shape [N] without forming H.
@@ -136,18 +183,18 @@ class LayeredHessian:
             result += self._diagonal * vector
         if self._per_sample:
             self._add_per_sample(result, {m: moves[m] for m in self._per_sample})
-        if self._directions is not None and self._on_patches:
+        if self.directions is not None and self._on_patches:
             # What layers on patches cause everywhere, and what the others cause at them.
             patched = {m: moves[m] for m in self._on_patches}
-            self._add_rows(result, self._directions.along(patched, list(self._places)))
+            self._add_rows(result, self.directions.along(patched, list(self._places)))
             if self._per_sample:
                 others = {m: moves[m] for m in self._per_sample}
-                self._add_rows(result, self._directions.along(others, self._on_patches))
+                self._add_rows(result, self.directions.along(others, self._on_patches))
         return result
 
     def _move(self, vector: Tensor, layer: int) -> tuple[Tensor, Tensor | None]:
         """Return how ``vector`` moves a layer's weight, [out, in], and its bias, [out]."""
-        place, call = self._places[layer], self._calls[layer]
+        place, call = self._places[layer], self.calls[layer]
         weight = vector.new_zeros((call.outputs, call.inputs))
         if place.weight is not None:
             weight = vector[place.weight].view_as(weight)
@@ -164,7 +211,7 @@ class LayeredHessian:
     def _add_per_sample(
         self, result: Tensor, moves: Mapping[int, tuple[Tensor, Tensor | None]]
     ) -> None:
-        f = self._factors
+        f = self.factors
         pushed = {}  # change of s_m caused by m's own parameters
         for m, (weight, bias) in moves.items():
             moved = f.inputs[m] @ weight.mT
@@ -199,29 +246,23 @@ class LayeredHessian:
         zeros are skipped), and passes through activations; N² entries of memory and a workspace
         of some megabytes.
         """
-        matrix = self._example.new_empty((self._n, self._n)).detach()
+        n = sum(parameter.numel() for parameter in self.parameters)
+        matrix = self.parameters[0].detach().new_empty((n, n))
         if self._per_sample:
             workspace = matrix.new_empty(WORKSPACE_ENTRIES)
             for early in self._per_sample:
                 self._fill_own(matrix, early, workspace)
             for early, late in combinations(self._per_sample, 2):
                 self._fill_cross(matrix, early, late, workspace)
-        if self._directions is not None:
-            for m in self._on_patches:
-                partners = self._partners(m)
-                fill_rows(matrix, self._directions, m, self._places, partners, self._independent)
+        for rows in self._rows:
+            rows.fill(matrix)
         if self._diagonal is not None:
             matrix.diagonal().add_(self._diagonal)
         return matrix
 
-    def _partners(self, layer: int) -> list[int]:
-        """Return the layers whose blocks with ``layer`` are its to fill."""
-        later = [m for m in self._on_patches if m > layer]
-        return sorted([*self._per_sample, *later])
-
     def _fill_own(self, matrix: Tensor, layer: int, workspace: Tensor) -> None:
-        place, a = self._places[layer], self._factors.inputs[layer]
-        second = self._factors.second[layer, layer]
+        place, a = self._places[layer], self.factors.inputs[layer]
+        second = self.factors.second[layer, layer]
         if place.weight is not None:
             fill_own(matrix[place.weight, place.weight], a, second, workspace)
         if place.bias is not None:
@@ -231,13 +272,12 @@ class LayeredHessian:
             self._put(matrix, place.weight, place.bias, _weight_bias(a, second))
 
     def _fill_cross(self, matrix: Tensor, early: int, late: int, workspace: Tensor) -> None:
-        f, row, column = self._factors, self._places[early], self._places[late]
+        f, row, column = self.factors, self._places[early], self._places[late]
         second, jacobian = f.second[early, late], f.jacobians.get((early, late))
         if row.weight is not None and column.weight is not None:
             target = matrix[row.weight, column.weight]
-            fill_cross(
-                target, f.inputs[early], f.inputs[late], second, f.deltas[late], jacobian, workspace
-            )
+            turned = None if jacobian is None else (f.deltas[late], jacobian)
+            fill_cross(target, f.inputs[early], f.inputs[late], second, turned, workspace)
             matrix[column.weight, row.weight] = target.mT
         if row.weight is not None and column.bias is not None:
             self._put(matrix, row.weight, column.bias, _weight_bias(f.inputs[early], second))
@@ -256,21 +296,6 @@ class LayeredHessian:
         matrix[columns, rows] = values.mT
 
 
-def _joined(
-    parameters: Sequence[Tensor], rest: Sequence[Tensor], diagonals: Mapping[int, Tensor]
-) -> Tensor | None:
-    """Return the diagonal of a block, zero where nothing is known; ``None`` if all of it is."""
-    aside = {id(parameter) for parameter in rest}
-    held = {id(p): diagonals.get(id(p)) for p in parameters if id(p) not in aside}
-    if all(part is None or not part.any() for part in held.values()):
-        return None
-    pieces = []
-    for parameter in parameters:
-        part = held.get(id(parameter))
-        pieces.append(torch.zeros_like(parameter.detach()).flatten() if part is None else part)
-    return torch.cat(pieces)
-
-
 def _weight_bias(a: Tensor, second: Tensor) -> Tensor:
     """Return Σ_n a[n,p] B[n,j,q] as [(j,p), q]."""
     summed = (a.mT @ second.flatten(1)).unflatten(1, second.shape[1:])
@@ -287,3 +312,42 @@ def _backward(derivative: Tensor, vector: Tensor) -> Tensor:
     if derivative.numel() > _IN_CACHE:
         return torch.bmm(derivative, vector[:, :, None]).squeeze(2)
     return (derivative * vector[:, None, :]).sum(2)
+
+
+def linearised(
+    signals: Sequence[LayerSignal], parameters: Sequence[Tensor], signs: Tensor | None = None
+) -> LayeredHessian:
+    """Return Σ_ic σ_ic u_ic u_icᵀ for u_ic = d[i,c] ⊗ a[i], the columns of layers by sample.
+
+    This is the Hessian's closed form with B^{lm} = Σ_c σ_c d_l[c] d_m[c]ᵀ and J = 0, so forming it
+    takes c times fewer operations than multiplying the columns.
+
+    Args:
+        signals: Of layers that saw one vector a sample, in the order they ran.
+        parameters: Each the weight or bias of one of the layers.
+        signs: σ = ±1, n·c numbers; ``None`` for ones.
+
+    Cost: n·c·(Σ out)² operations and n·(Σ out)² entries, for B.
+    """
+    columns = [signal.signals[:, :, 0] for signal in signals]
+    signed = columns
+    if signs is not None:
+        signed = [signs.reshape(*column.shape[:2], 1) * column for column in columns]
+    closed = linearised_without_second(signals, parameters)
+    for late in range(len(columns)):
+        for early in range(late + 1):
+            closed.factors.second[early, late] = signed[early].mT @ columns[late]
+    return closed
+
+
+def linearised_without_second(
+    signals: Sequence[LayerSignal], parameters: Sequence[Tensor]
+) -> LayeredHessian:
+    """Return :func:`linearised` without B, for its cost alone."""
+    # δ counts with the network's own curvature only, so zeros do.
+    zero = signals[0].inputs.new_zeros(())
+    factors = LayerFactors(
+        inputs={m: signal.inputs[:, 0] for m, signal in enumerate(signals)},
+        deltas={m: zero.expand_as(s.signals[:, 0, 0]) for m, s in enumerate(signals)},
+    )
+    return LayeredHessian(factors, dict(enumerate(s.call for s in signals)), parameters)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qnewton.curvature.agreement import LIMIT, difference, random_like
 from qnewton.curvature.autograd import batched_grad, grad_with_graph, leaf_uses
+from qnewton.curvature.blocks import Block
+from qnewton.curvature.routes import LIMIT, Refused, difference, random_like
 
 # Entries of the per-sample Hessians ∂²L/∂f² that may be held: 256 MB in float32.
 _MAX_ENTRIES = 1 << 26
@@ -85,15 +86,17 @@ class OutputLoss:
         return difference(scaled, factors * plain) > LIMIT[self.precision]
 
 
-def past_output(
-    root: Tensor, output: Tensor, names: Sequence[str], parameters: Sequence[Tensor]
-) -> str | None:
-    """Return the first parameter that the loss reaches by a way around f, or ``None``.
+def past_output(root: Tensor, output: Tensor, blocks: Sequence[Block]) -> str:
+    """Return what a record says of the first parameter that the loss reaches around f, if any.
 
     Cost: one walk over the graph's nodes between loss and output.
     """
     uses = leaf_uses([root], stop=output)
-    return next((n for n, p in zip(names, parameters, strict=True) if uses[id(p)]), None)
+    for block in blocks:
+        for name, parameter in zip(block.names, block.parameters, strict=True):
+            if uses[id(parameter)]:
+                return f"; left out: how the loss itself depends on {name}"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class OutputFactor:
     class_dim: int | None
 
 
-def output_factor(loss: OutputLoss) -> OutputFactor | str:
+def output_factor(loss: OutputLoss) -> OutputFactor | Refused:
     """Return the factor of ∂²L/∂f² if it is block diagonal, or why there is none.
 
     Outputs of the same sample and position may interact in the loss; the class dimension is the
@@ -122,13 +125,12 @@ def output_factor(loss: OutputLoss) -> OutputFactor | str:
     """
     shape = loss.output.shape
     candidates = (None,) if len(shape) < 2 else (1,) if len(shape) == 2 else (len(shape) - 1, 1)
-    reason = ""
+    found = Refused("")
     for class_dim in candidates:
         found = _positions_hessian(loss, class_dim)
-        if isinstance(found, Tensor):
+        if not isinstance(found, Refused):
             return _factorize(found, class_dim, loss.precision)
-        reason = found
-    return reason
+    return found
 
 
 def positions_last(tensors: Tensor, class_dim: int | None) -> Tensor:
@@ -148,13 +150,14 @@ def output_shaped(positions: Tensor, shape: torch.Size, class_dim: int | None) -
     return moved.movedim(-1, class_dim + 1)
 
 
-def _positions_hessian(loss: OutputLoss, class_dim: int | None) -> Tensor | str:
+def _positions_hessian(loss: OutputLoss, class_dim: int | None) -> Tensor | Refused:
     """Return ∂²L/∂f² of every position, [n, P, C, C], or what forbids it."""
     shape = loss.output.shape
     classes = 1 if class_dim is None else shape[class_dim]
     entries = math.prod(shape) * classes
     if entries > _MAX_ENTRIES:
-        return f"∂²L/∂f² of all samples needs {entries:.2g} entries, limit {_MAX_ENTRIES:.2g}"
+        limit = f"limit {_MAX_ENTRIES:.2g}"
+        return Refused(f"∂²L/∂f² of all samples needs {entries:.2g} entries, {limit}")
     example = loss.gradient
     units = torch.eye(classes, dtype=example.dtype, device=example.device)
     positions = positions_last(example[None], class_dim).shape[1:3]
@@ -163,13 +166,13 @@ def _positions_hessian(loss: OutputLoss, class_dim: int | None) -> Tensor | str:
     hessian = positions_last(found, class_dim).permute(1, 2, 0, 3)
     hessian = (hessian + hessian.mT) / 2
     if not torch.isfinite(hessian).all():
-        return "∂²L/∂f² is not finite"
+        return Refused("∂²L/∂f² is not finite")
     vector = random_like(example, shape)[None]
     expected = loss.products(vector)
     applied = (hessian @ positions_last(vector, class_dim)[0][..., None])[None, ..., 0]
     off = difference(output_shaped(applied, shape, class_dim), expected)
     if off > LIMIT[loss.precision]:
-        return "samples or positions interact in the loss: ∂²L/∂f² is not block diagonal"
+        return Refused("samples or positions interact in the loss: ∂²L/∂f² is not block diagonal")
     return hessian
 
 

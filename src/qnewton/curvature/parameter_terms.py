@@ -2,27 +2,27 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node
 
-from qnewton.curvature.agreement import LIMIT, difference, random_like
 from qnewton.curvature.autograd import (
-    batched_grad,
+    Gradients,
+    grad,
+    grad_along,
     grad_with_graph,
     graph_nodes,
     leaf_counts,
     leaf_uses,
 )
-from qnewton.curvature.once_only import not_twice_differentiable
-from qnewton.curvature.patches import LayerCall
+from qnewton.curvature.layers import LayerCall
+from qnewton.curvature.routes import LIMIT, difference, random_like
 from qnewton.operators.private_torch import leaf
 
 
-@dataclass(frozen=True)
-class ParameterTerms:
+class ParameterTerms(NamedTuple):
     """What a loss L(θ) = data(s_1(θ), …) + R(θ) adds beside its layers.
 
     Attributes:
@@ -32,8 +32,8 @@ class ParameterTerms:
             diagonal enter there with all of their uses.
     """
 
-    diagonals: dict[int, Tensor] = field(default_factory=dict)
-    elsewhere: Counter[int] = field(default_factory=Counter)
+    diagonals: dict[int, Tensor]
+    elsewhere: Counter[int]
 
 
 def parameter_terms(
@@ -104,14 +104,12 @@ def _added(
     edges = [GradientEdge(*pair) for pair in found if leaf(pair[0]) is None]
     if not edges:
         return [], []
-    try:
-        factors = torch.autograd.grad(root, edges, create_graph=True, allow_unused=True)
-    except RuntimeError as error:
-        raise not_twice_differentiable(error, graph_nodes([root.grad_fn])) from error
-    constant = [factor is not None and not factor.requires_grad for factor in factors]
-    pairs = zip(edges, factors, constant, strict=True)
-    added = [(edge, factor) for edge, factor, fixed in pairs if fixed and factor is not None]
-    refused = [edge.node for edge, fixed in zip(edges, constant, strict=True) if not fixed]
+    added, refused = [], []
+    for edge, factor in zip(edges, grad(root, edges, create_graph=True), strict=True):
+        if factor is None or factor.requires_grad:
+            refused.append(edge.node)
+        else:
+            added.append((edge, factor))
     below = set(graph_nodes([other for edge in edges for other, _ in edge.node.next_functions]))
     if any(edge.node in below for edge in edges):
         # One term inside another: its factor holds the other's already.
@@ -127,25 +125,20 @@ def _diagonals(
         return {}
     edges, factors = zip(*added, strict=True)
     gradients = grad_with_graph(edges, parameters, factors)
-    held = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
-    ones = [torch.ones_like(p) for p, _ in held]
-    vectors = [random_like(p.detach(), p.shape, draw=i) for i, (p, _) in enumerate(held)]
-    sums, images = (_products(held, directions) for directions in (ones, vectors))
-    return {
-        id(parameter): total.flatten()
-        for (parameter, _), total, vector, image in zip(held, sums, vectors, images, strict=True)
-        if difference(image, total * vector) <= LIMIT[parameter.dtype]
-    }
+    slopes = {id(p): g for p, g in zip(parameters, gradients, strict=True) if g is not None}
+    held = [p for p in parameters if id(p) in slopes]
 
+    def products(vectors: Sequence[Tensor]) -> Gradients:
+        joined = torch.cat([vector.flatten() for vector in vectors])
+        return grad_along(slopes, held, held, joined[None])
 
-def _products(held: Sequence[tuple[Tensor, Tensor]], vectors: Sequence[Tensor]) -> list[Tensor]:
-    """Return R″v at every parameter; a gradient without a graph, of a linear term, adds none."""
-    live = [(g, v[None]) for (_, g), v in zip(held, vectors, strict=True) if g.requires_grad]
-    if not live:
-        return [torch.zeros_like(p) for p, _ in held]
-    gradients, cotangents = zip(*live, strict=True)
-    found = batched_grad(gradients, [p for p, _ in held], cotangents)
-    return [
-        torch.zeros_like(p) if image is None else image[0]
-        for (p, _), image in zip(held, found, strict=True)
-    ]
+    vectors = [random_like(p.detach(), p.shape, draw=i) for i, p in enumerate(held)]
+    sums, images = products([torch.ones_like(p) for p in held]), products(vectors)
+    diagonals = {}
+    for p, total, vector, image in zip(held, sums, vectors, images, strict=True):
+        # A gradient without a graph, of a linear term, adds nothing.
+        diagonal = torch.zeros_like(p) if total is None else total[0]
+        moved = torch.zeros_like(p) if image is None else image[0]
+        if difference(moved, diagonal * vector) <= LIMIT[p.dtype]:
+            diagonals[id(p)] = diagonal.flatten()
+    return diagonals

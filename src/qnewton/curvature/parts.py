@@ -7,10 +7,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from qnewton.curvature.capture import Evaluation
+from qnewton.curvature.evaluation import Evaluation
 from qnewton.curvature.output_loss import OutputLoss
-from qnewton.curvature.outputs import single_output
 from qnewton.curvature.sample_mean import Reduction, sample_mean
+from qnewton.curvature.watching import single_output
 from qnewton.curvature.work import GraphWork
 from qnewton.operators import LinearSystem, weighted_sum
 from qnewton.records import CurvatureRecord

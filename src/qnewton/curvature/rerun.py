@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from qnewton.curvature.autograd import flat
 from qnewton.curvature.buffers import LentBuffers, RandomState
-from qnewton.curvature.capture import Closure, Evaluation, evaluate
+from qnewton.curvature.evaluation import Closure, Evaluation, evaluate
+from qnewton.curvature.watching import Recorder
 from qnewton.operators.private_torch import inside_a_function
 
 
@@ -103,14 +105,12 @@ class Looks:
                     parameter.grad = None
                     handle = parameter.register_hook(_adding(found, parameter))
                     hooks.callback(handle.remove)
-                evaluation = evaluate(watched, self.parameters, (), curvature=keep_graph)
+                recorder = Recorder() if keep_graph else None
+                evaluation = evaluate(watched, self.parameters, recorder)
             precision = max(watch.dtypes, key=lambda kind: torch.finfo(kind).eps)
             brought = tuple(found.get(id(p)) for p in self.parameters)
-            pairs = zip(self.parameters, brought, strict=True)
-            flat = torch.cat(
-                [(torch.zeros_like(p) if g is None else g).flatten() for p, g in pairs]
-            )
-            yield Look(evaluation, brought, flat.detach(), precision, watch.holds_constant)
+            vector = flat(brought, self.parameters).detach()
+            yield Look(evaluation, brought, vector, precision, watch.holds_constant)
 
     def _move(self, move: Tensor) -> None:
         pieces = move.split([p.numel() for p in self.parameters])

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node
 
-from qnewton.curvature.agreement import random_like
 from qnewton.curvature.autograd import graph_nodes
 from qnewton.curvature.output_loss import OutputLoss
+from qnewton.curvature.routes import random_like
 from qnewton.operators.private_torch import Saved, saved
 
 Reduction = Literal["mean", "sum"]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qnewton.curvature.agreement import random_like
 from qnewton.curvature.generic import CurvatureProducts
+from qnewton.curvature.routes import random_like
 from qnewton.operators.scaling import into_range, norm_ratio
 
 # Share of ‖Hu‖ + ‖Hv‖ that uᵀHv and vᵀHu may differ by: above what rounding leaves where large

@@ -6,12 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
-from qnewton.curvature.agreement import LIMIT, difference, random_like
-from qnewton.curvature.autograd import graph_nodes, leaf_uses
-from qnewton.curvature.capture import Evaluation
+from qnewton.curvature.autograd import grad, graph_nodes, leaf_uses
 from qnewton.curvature.differences import PRECISIONS, Differences, cannot_tell
-from qnewton.curvature.once_only import not_twice_differentiable
+from qnewton.curvature.evaluation import Evaluation
 from qnewton.curvature.rerun import NUMERICAL, Look, Looks
+from qnewton.curvature.routes import LIMIT, difference, random_like
 from qnewton.curvature.symmetry import Products, asymmetry, wrong_layer
 from qnewton.operators.private_torch import custom_function, leaf
 
@@ -121,12 +120,7 @@ class Verification:
         """Refuse a parameter whose gradient ``torch.autograd.grad`` does not find."""
         root = here.evaluation.root
         assert root is not None
-        try:
-            found = torch.autograd.grad(
-                root, self._parameters, retain_graph=True, allow_unused=True
-            )
-        except RuntimeError as error:
-            raise not_twice_differentiable(error, graph_nodes([root.grad_fn])) from error
+        found = grad(root, self._parameters)
         limit = LIMIT.get(here.precision, _COARSE)
         for name, brought, differentiated in zip(self._names, here.gradients, found, strict=True):
             if brought is None or not torch.isfinite(brought).all():

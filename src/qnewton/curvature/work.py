@@ -2,14 +2,20 @@
 
 import math
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
 from qnewton.curvature.autograd import graph_nodes
 from qnewton.operators.private_torch import Saved, leaf, result_shape, saved
+
+_CONVOLUTION = "ConvolutionBackward0"
+# The two factors of these products are the first operands of their nodes,
+_PRODUCTS = {"MmBackward0", "BmmBackward0", "MvBackward0", "DotBackward0", "LinearBackward0"}
+# and of these they stand behind what is added.
+_ADDED = {"AddmmBackward0", "AddmvBackward0", "BaddbmmBackward0", "AddbmmBackward0"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class SourceCost:
 
     Attributes:
         forming_flops: Operations that form the entries.
-        product_flops: Operations of one product.
+        product_flops: Operations of one product; ``None`` where there is a factor.
         product_operations: Operations of the graph that a product by double backward passes
             through; ``None`` where it takes none.
         forming_rows: Rows that forming differentiates by double backward, 32 in a batch.
@@ -42,10 +48,34 @@ class SourceCost:
     """
 
     forming_flops: float
-    product_flops: float
+    product_flops: float | None
     product_operations: int | None = None
     forming_rows: int = 0
     forming_rows_flops: float = 0.0
+
+
+@dataclass
+class Spent:
+    """What a route took before any product or entry, in operations and passes.
+
+    Attributes:
+        pass_flops: Operations of one forward and backward pass.
+    """
+
+    pass_flops: float
+    flops: float = 0.0
+    calls: int = 0
+
+    def backward(self, passes: float, calls: int) -> None:
+        """Count backward passes, each a third of a forward and backward pass, in ``calls``."""
+        self.flops += passes * self.pass_flops / 3
+        self.calls += calls
+
+    def recorded(self, cost: SourceCost) -> dict[str, Any]:
+        """Return the fields of a record that say what a block takes, and start again."""
+        spent = {"preparing_flops": self.flops, "preparing_calls": self.calls}
+        self.flops, self.calls = 0.0, 0
+        return asdict(cost) | spent
 
 
 def graph_work(root: Tensor) -> GraphWork:
@@ -60,6 +90,7 @@ def graph_work(root: Tensor) -> GraphWork:
     Cost: one walk over the graph, about 3 µs a node.
 
     Example:
+        >>> import torch
         >>> weight, x = torch.ones(3, 2, requires_grad=True), torch.ones(4, 3)
         >>> graph_work((x @ weight).tanh().sum())
         GraphWork(flops=144.0, operations=3)
@@ -75,43 +106,21 @@ def graph_work(root: Tensor) -> GraphWork:
 
 def _multiplications(node: Node) -> float:
     """Return the multiplications of the forward operation behind ``node``, if it is a product."""
-    factors = _FACTORS.get(node.name())
-    if factors is None:
+    name, result = node.name(), result_shape(node)
+    if result is None or not (name == _CONVOLUTION or name in _PRODUCTS or name in _ADDED):
         return 0.0
-    shapes = [_shape(node, index) for index in factors]
-    result = result_shape(node)
-    if result is None:
-        return 0.0
-    first, second = shapes
-    if node.name() == "ConvolutionBackward0":
+    # The shapes of those operands that are differentiated.
+    operands = node.next_functions[1:3] if name in _ADDED else node.next_functions[:2]
+    first, second = (result_shape(*operand) for operand in operands)
+    if name == _CONVOLUTION:
         if second is None:
             return 0.0
         # A transposed convolution spreads every entry of its input, an ordinary one gathers.
         spread = first if saved(node, Saved.TRANSPOSED) else None
         return math.prod(spread or result) * float(math.prod(second[1:]))
-    if first is not None and first:
+    if first:
         return math.prod(result) * float(first[-1])
-    if second is not None and second:
+    if second:
         # The factor's sum runs over the last but one of its dimensions, or its only one.
-        return math.prod(result) * float(second[-2] if len(second) > 1 else second[0])
+        return math.prod(result) * float(second[-2:][0])
     return 0.0
-
-
-def _shape(node: Node, index: int) -> torch.Size | None:
-    """Return the shape of an operand that is differentiated."""
-    return result_shape(*node.next_functions[index])
-
-
-_FACTORS: dict[str, tuple[int, int]] = {
-    "MmBackward0": (0, 1),
-    "BmmBackward0": (0, 1),
-    "MvBackward0": (0, 1),
-    "DotBackward0": (0, 1),
-    "AddmmBackward0": (1, 2),
-    "AddmvBackward0": (1, 2),
-    "BaddbmmBackward0": (1, 2),
-    "AddbmmBackward0": (1, 2),
-    "LinearBackward0": (0, 1),
-    "ConvolutionBackward0": (0, 1),
-}
-"""Where the two factors of products stand among the operands of their nodes."""

@@ -8,8 +8,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from qnewton.curvature import Evaluation
-from qnewton.curvature.symmetric import mirror_upper_
 from qnewton.operators import LinearSystem, SymmetricOperator, WrappedOperator
+from qnewton.operators.symmetric import mirror_upper_
 
 _AVAILABLE = dist.is_available()
 

@@ -4,10 +4,12 @@ Shapes: a layer has inputs ``a`` [n, in]; B is [n, out_l, out_m]; weights are ro
 (j, p) of a layer's block is unit j and input p.
 """
 
+import itertools
+
 import torch
 from torch import Tensor
 
-from qnewton.curvature.symmetric import mirror_upper_
+from qnewton.operators.symmetric import mirror_upper_
 
 # 8 MB in float32: what one product reads stays near the cache, and is allocated only once.
 WORKSPACE_ENTRIES = 1 << 21
@@ -40,18 +42,16 @@ def fill_own(target: Tensor, a: Tensor, second: Tensor, workspace: Tensor) -> No
         second: B of the layer, [n, out, out].
         workspace: Scratch memory, 1-D.
     """
-    if a.shape[1] >= _WIDE:
+    inputs = a.shape[1]
+    if inputs >= _WIDE:
         _fill_own_wide(target, a, second)
-        return
-    outputs, inputs = second.shape[1], a.shape[1]
-    if inputs <= _NARROW:
+    elif inputs <= _NARROW:
         _fill_own_narrow(target, a, second)
-        return
-    rows = _active_rows(second.abs().sum(2))
-    for j in range(outputs):
-        strip = target[j * inputs : (j + 1) * inputs, j * inputs :]
-        _fill_strip(strip, a, a, second[:, j, j:], None, None, rows[j], workspace)
-    mirror_upper_(target)
+    else:
+        for j, rows in enumerate(_active_rows(second.abs().sum(2))):
+            strip = target[j * inputs : (j + 1) * inputs, j * inputs :]
+            _fill_strip(strip, a, [(second[:, j, j:], a)], rows, workspace)
+        mirror_upper_(target)
 
 
 def fill_cross(
@@ -59,8 +59,7 @@ def fill_cross(
     a: Tensor,
     later: Tensor,
     second: Tensor,
-    delta: Tensor,
-    jacobian: Tensor | None,
+    turned: tuple[Tensor, Tensor] | None,
     workspace: Tensor,
 ) -> None:
     """Write the weight block between layers l < m, Σ_n a_l[p] (B[j,q] a_m[r] + δ[q] J[j,r]).
@@ -70,19 +69,18 @@ def fill_cross(
         a: Inputs of layer l, [n, in_l].
         later: Inputs of layer m, [n, in_m].
         second: B^{lm}, [n, out_l, out_m].
-        delta: δ_m, [n, out_m].
-        jacobian: J^{lm}, [n, out_l, in_m], or ``None`` for zero.
+        turned: δ_m, [n, out_m], and J^{lm}, [n, out_l, in_m]; ``None`` for zero.
         workspace: Scratch memory, 1-D.
     """
     inputs = a.shape[1]
     magnitude = second.abs().sum(2)
-    if jacobian is not None:
-        magnitude += jacobian.abs().sum(2)
-    rows = _active_rows(magnitude)
-    for j in range(second.shape[1]):
-        strip = target[j * inputs : (j + 1) * inputs]
-        turned = None if jacobian is None else jacobian[:, j]
-        _fill_strip(strip, a, later, second[:, j], delta, turned, rows[j], workspace)
+    if turned is not None:
+        magnitude += turned[1].abs().sum(2)
+    for j, rows in enumerate(_active_rows(magnitude)):
+        terms = [(second[:, j], later)]
+        if turned is not None:
+            terms.append((turned[0], turned[1][:, j]))
+        _fill_strip(target[j * inputs : (j + 1) * inputs], a, terms, rows, workspace)
 
 
 def _active_rows(magnitude: Tensor) -> list[Tensor | None]:
@@ -98,35 +96,29 @@ def _active_rows(magnitude: Tensor) -> list[Tensor | None]:
 def _fill_strip(
     strip: Tensor,
     a: Tensor,
-    later: Tensor,
-    second: Tensor,
-    delta: Tensor | None,
-    jacobian: Tensor | None,
+    terms: list[tuple[Tensor, Tensor]],
     rows: Tensor | None,
     workspace: Tensor,
 ) -> None:
-    """Write unit j's rows: aᵀ C with C[n,(q,r)] = B[n,q] a_m[n,r] + δ[n,q] J[n,r]."""
+    """Write unit j's rows: aᵀ C with C[n,(q,r)] = Σ w[n,q] x[n,r], one or two ``terms`` (w, x)."""
     if rows is not None:
-        same = later is a
-        a = a[rows]
-        later = a if same else later[rows]
-        second = second[rows]
-        if delta is not None and jacobian is not None:
-            delta, jacobian = delta[rows], jacobian[rows]
+        # Each tensor once, by identity: a layer's own inputs stand on both sides.
+        taken = {tensor: tensor[rows] for tensor in {a, *itertools.chain(*terms)}}
+        a, terms = taken[a], [(taken[w], taken[x]) for w, x in terms]
+    (weights, later), *others = terms
     samples, width = later.shape
     if samples == 0:
         strip.zero_()
         return
     step = max(1, workspace.numel() // (samples * width))
-    for start in range(0, second.shape[1], step):
-        stop = min(start + step, second.shape[1])
-        shape = (samples, stop - start, width)
+    for start in range(0, weights.shape[1], step):
+        stop = min(start + step, weights.shape[1])
         size = samples * (stop - start) * width
         space = workspace if size <= workspace.numel() else later.new_empty(size)
-        combined = space[:size].view(shape)
-        torch.mul(second[:, start:stop, None], later[:, None, :], out=combined)
-        if delta is not None and jacobian is not None:
-            combined.addcmul_(delta[:, start:stop, None], jacobian[:, None, :])
+        combined = space[:size].view(samples, stop - start, width)
+        torch.mul(weights[:, start:stop, None], later[:, None, :], out=combined)
+        for w, x in others:
+            combined.addcmul_(w[:, start:stop, None], x[:, None, :])
         torch.mm(a.mT, combined.view(samples, -1), out=strip[:, start * width : stop * width])
 
 

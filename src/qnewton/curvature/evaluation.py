@@ -6,13 +6,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from qnewton.curvature.backward import BackwardPass, BackwardRecorder
+from qnewton.curvature.autograd import Gradients, flat
 from qnewton.curvature.generic import GradientGraph
-from qnewton.curvature.outputs import RecordedOutput, output_recorder
-from qnewton.curvature.patches import Layer, LayerCall
-from qnewton.curvature.signals import SignalRecorder
+from qnewton.curvature.layers import LayerCall
+from qnewton.curvature.watching import (
+    BackwardPass,
+    BackwardRecorder,
+    RecordedOutput,
+    Recorder,
+    SignalRecorder,
+)
 from qnewton.curvature.work import GraphWork, graph_work
 from qnewton.operators.private_torch import version
 
@@ -103,12 +108,8 @@ class Evaluation:
         return self._flat(parameters, self.loss_gradients or self.gradients)
 
     def _flat(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> Tensor:
-        known = {id(p): g for p, g in zip(self.parameters, gradients, strict=True)}
-        pieces = []
-        for parameter in parameters:
-            gradient = known[id(parameter)]
-            pieces.append((torch.zeros_like(parameter) if gradient is None else gradient).flatten())
-        return torch.cat(pieces).detach()
+        known = dict(zip(map(id, self.parameters), gradients, strict=True))
+        return flat([known[id(p)] for p in parameters], parameters).detach()
 
     def release(self) -> None:
         """Let go of the graph; losses and gradients stay."""
@@ -125,13 +126,10 @@ class Evaluation:
 def evaluate(
     closure: Closure,
     parameters: Sequence[Tensor],
-    layers: Sequence[Layer],
-    curvature: bool,
-    model: nn.Module | None = None,
-    recorder: SignalRecorder | None = None,
+    recorder: Recorder | None = None,
     accumulates: bool = False,
 ) -> Evaluation:
-    """Run ``closure`` once and return its loss, gradients and, if asked, its graph.
+    """Run ``closure`` once and return its loss, gradients and, if recorded, its graph.
 
     A closure may call ``loss.backward()`` (the calls add up, as in PyTorch) and return the loss,
     live, detached or as a float; or only return the live loss, whose gradient then replaces
@@ -140,37 +138,23 @@ def evaluate(
     Args:
         closure: Computes the loss at the present parameters.
         parameters: Trainable parameters.
-        layers: Linear and convolution layers to record.
-        curvature: Keep the graph and record layers; without it this is a plain step.
-        model: Whose output to record, too.
-        recorder: Watches the backward pass in place of recording layers and output.
+        recorder: Records what curvature needs, and the graph is kept; ``None`` for a plain step.
         accumulates: Let the closure add to gradients that it did not clear.
 
     Raises:
         ValueError: If no gradient can be had from the closure, or it adds to an earlier one, with
             the way out.
     """
-    calls: list[LayerCall] = []
-    outputs: list[RecordedOutput] = []
-    with torch.enable_grad(), ExitStack() as watch, ExitStack() as stack:
-        seen = outputs
-        if recorder is not None and curvature:
-            watch.enter_context(recorder.watching())
-            layers, model, seen = (), None, recorder.outputs
-        for layer in layers if curvature else ():
-            own = layer.register_forward_pre_hook(_own_input, with_kwargs=True)
-            stack.callback(own.remove)
-            handle = layer.register_forward_hook(_recorder(calls), with_kwargs=True, prepend=True)
-            stack.callback(handle.remove)
-        if model is not None and curvature:
-            handle = model.register_forward_hook(output_recorder(outputs))
-            stack.callback(handle.remove)
+    curvature, recorder = recorder is not None, recorder or Recorder()
+    with torch.enable_grad(), ExitStack() as until_backward, ExitStack() as stack:
+        watch = until_backward if recorder.through_backward else stack
+        watch.enter_context(recorder.watching())
         backward = stack.enter_context(
             BackwardRecorder(
                 parameters,
                 keep_graph=curvature,
                 accumulates=accumulates,
-                mark=lambda: (len(calls), len(seen)),
+                mark=lambda: (len(recorder.calls), len(recorder.outputs)),
             )
         )
         returned = closure()
@@ -179,21 +163,23 @@ def evaluate(
         root = backward.root
         if not backward.seen:
             root = _differentiate(returned, parameters, keep_graph=curvature)
-    gradients = tuple(None if p.grad is None else p.grad.detach() for p in parameters)
+    by_signals = isinstance(recorder, SignalRecorder)
+    calls = () if by_signals else tuple(recorder.calls)
+    gradients = tuple(_detached([p.grad for p in parameters]))
     evaluation = Evaluation(
         loss=loss,
         root=root if curvature else None,
         parameters=tuple(parameters),
         gradients=gradients,
-        calls=tuple(calls),
+        calls=calls,
         batch=_batch(calls),
         work=graph_work(root) if curvature and root is not None else None,
-        outputs=tuple(seen),
+        outputs=tuple(recorder.outputs),
         returned=returned.detach() if isinstance(returned, Tensor) else returned,
         loss_gradients=tuple(backward.gradients) if backward.seen else gradients,
         differentiated=None if root is None else float(root.detach()),
         accumulated=backward.accumulated,
-        by_signals=recorder is not None and curvature,
+        by_signals=by_signals,
         closure=closure if curvature else None,
     )
     parts = _shares(evaluation, backward.passes) if curvature else ()
@@ -210,22 +196,23 @@ def _shares(
     alone = all(p.frees_graph and p.outputs.stop == p.outputs.start + 1 for p in passes)
     if len(passes) < 2 or not alone:
         return ()
-    shares = []
-    for one in passes:
-        calls = whole.calls[one.calls.start : one.calls.stop]
-        share = replace(
-            whole,
-            loss=float(one.root.detach()),
-            root=one.root,
-            calls=calls,
-            batch=_batch(calls),
-            work=graph_work(one.root),
-            outputs=whole.outputs[one.outputs.start : one.outputs.stop],
-            by_signals=False,
-            closure=None,
+    return tuple(
+        (
+            1.0,
+            replace(
+                whole,
+                loss=float(one.root.detach()),
+                root=one.root,
+                calls=whole.calls[one.calls],
+                batch=_batch(whole.calls[one.calls]),
+                work=graph_work(one.root),
+                outputs=whole.outputs[one.outputs],
+                by_signals=False,
+                closure=None,
+            ),
         )
-        shares.append((1.0, share))
-    return tuple(shares)
+        for one in passes
+    )
 
 
 def evaluate_plainly(closure: Closure, parameters: Sequence[Tensor]) -> Evaluation:
@@ -254,9 +241,8 @@ def evaluate_plainly(closure: Closure, parameters: Sequence[Tensor]) -> Evaluati
     del old
     gradients = [parameter.grad for parameter in parameters]
     if any(g is not None and g.requires_grad for g in gradients):
-        gradients = [None if g is None else g.detach() for g in gradients]
-    if isinstance(returned, Tensor):
-        returned = returned.detach()
+        gradients = _detached(gradients)
+    returned = returned.detach() if isinstance(returned, Tensor) else returned
     return Evaluation(loss, None, tuple(parameters), tuple(gradients), returned=returned)
 
 
@@ -277,25 +263,8 @@ def _backward_ran(
     return any(p.grad is not None and bool(p.grad.any()) for p in parameters)
 
 
-def _own_input(layer: Layer, args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """Give the layer a copy of its input, whose gradient is then that of this use alone."""
-    given = args[0] if args else kwargs["input"]
-    if not given.requires_grad:
-        return args, kwargs
-    if args:
-        return (given.clone(), *args[1:]), kwargs
-    return args, {**kwargs, "input": given.clone()}
-
-
-def _recorder(calls: list[LayerCall]) -> Callable[..., Tensor]:
-    def record(layer: Layer, args: Any, kwargs: Any, output: Tensor) -> Tensor:
-        if not output.requires_grad:
-            return output
-        calls.append(LayerCall(layer, args[0] if args else kwargs["input"], output))
-        # Downstream gets a copy: an in-place activation would overwrite the pre-activation.
-        return output.clone()
-
-    return record
+def _detached(gradients: Gradients) -> list[Tensor | None]:
+    return [None if gradient is None else gradient.detach() for gradient in gradients]
 
 
 def _scalar(returned: Any) -> float:

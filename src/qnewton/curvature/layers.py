@@ -1,11 +1,15 @@
-"""One pass through a linear or convolution layer, seen as a linear map on patches."""
+"""Passes through linear and convolution layers, seen as linear maps on patches."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
+
+from qnewton.curvature.blocks import unknowns
+from qnewton.curvature.routes import Refused
 
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d
 
@@ -85,21 +89,39 @@ class LayerCall:
         """Kernel entries a channel; 1 for a linear layer."""
         return math.prod(self.layer.weight.shape[2:])
 
-    def obstacle(self) -> str | None:
+    def refusal(self) -> Refused | None:
         """Return what keeps this pass from being a linear map on patches, or ``None``."""
-        layer = self.layer
+        layer, shape = self.layer, tuple(self.input.shape)
+        if not isinstance(layer, Layer):
+            return Refused("scales its input entry by entry")
         if not isinstance(layer, nn.Linear):
             if layer.groups != 1:
-                return f"has groups={layer.groups}, not 1"
+                return Refused(f"has groups={layer.groups}, not 1")
             if layer.padding_mode != "zeros":
-                return f"has padding_mode={layer.padding_mode!r}, not 'zeros'"
-        if self.input.ndim < self.layer.weight.ndim:
-            return f"got an input of shape {tuple(self.input.shape)}, without a batch dimension"
+                return Refused(f"has padding_mode={layer.padding_mode!r}, not 'zeros'")
+        if self.input.ndim < layer.weight.ndim:
+            return Refused(f"got an input of shape {shape}, without a batch dimension")
         return None
+
+    def detached(self) -> "LayerCall":
+        """Return the pass without its graph, for its sizes and values."""
+        return LayerCall(self.layer, self.input.detach(), self.output.detach())
+
+    def patch_shape(self, lead: torch.Size) -> tuple[int, int] | None:
+        """Return (T, in) if the leading dimensions ``lead`` are samples, and T positions of each.
+
+        ``None`` where they are not, and for a pass that is no linear map on patches.
+        """
+        shape = self.input.shape
+        if shape[: len(lead)] != lead or self.refusal() is not None:
+            return None
+        if isinstance(self.layer, nn.Linear):
+            return (math.prod(shape[len(lead) : -1]), shape[-1]) if len(shape) > len(lead) else None
+        return (self.positions, self.inputs) if len(lead) == 1 else None
 
     def patches(self) -> Tensor:
         """Return U, detached and in the dtype of the weight: [n, T, in], contiguous."""
-        signal = self.by_channel(self.input.detach().to(self.layer.weight.dtype))
+        signal = self.numbers(self.input.detach())
         if isinstance(self.layer, nn.Linear):
             return signal.mT.contiguous()
         table = self._reads(self.layer)
@@ -114,6 +136,10 @@ class LayerCall:
             leading = tensor.ndim - self.output.ndim + 1
             return tensor.reshape(*tensor.shape[:leading], -1, tensor.shape[-1]).mT
         return tensor.flatten(2 - self.layer.weight.ndim)
+
+    def numbers(self, tensor: Tensor) -> Tensor:
+        """Return :meth:`by_channel` in the dtype of the weight."""
+        return self.by_channel(tensor).to(self.layer.weight.dtype)
 
     def shaped(self, tensor: Tensor, like: Tensor) -> Tensor:
         """Return [..., n, channels, positions] in the shape of ``like``, the input or output."""
@@ -139,6 +165,23 @@ class LayerCall:
         laid = pad(delta, (0, 1))[:, :, read_by[:, :pixels]]  # [n, out, offsets, X]
         return laid.permute(0, 3, 1, 2).contiguous()
 
+    def signal(self, signal: Tensor | None, lead: torch.Size, width: int) -> "LayerSignal":
+        """Return both sides of the derivative of a pass that :meth:`patch_shape` knows.
+
+        Args:
+            signal: What came back, shape [c, *output.shape]; ``None`` for nothing.
+            lead: The samples.
+            width: c.
+
+        Cost: one copy of both sides; of a convolution kernel-size copies of its input.
+        """
+        if signal is None:
+            signal = self.output.new_zeros((width, *self.output.shape))
+        samples = math.prod(lead)
+        inputs = self.patches().reshape(samples, -1, self.inputs)
+        sides = self.numbers(signal).mT.reshape(width, samples, -1, self.outputs)
+        return LayerSignal(self.detached(), inputs, sides.transpose(0, 1).contiguous())
+
     def _places(self, tensor: Tensor) -> torch.Size:
         """Return the sizes of the dimensions over which positions run."""
         return tensor.shape[1:-1] if isinstance(self.layer, nn.Linear) else tensor.shape[2:]
@@ -163,3 +206,51 @@ class LayerCall:
             valid = (place >= 0) & (place < size)
             inside = (inside[:, None, :, None] & valid[None, :, None, :]).flatten(2).flatten(0, 1)
         return torch.where(inside, index, math.prod(sizes))
+
+
+@dataclass(frozen=True)
+class LayerSignal:
+    """The two sides of a weight's derivative, Σ_t d[i,c,t] ⊗ a[i,t] for sample i.
+
+    Attributes:
+        call: The layer's pass, detached.
+        inputs: a, shape [n, T, in]; of a convolution what the kernel saw at each position.
+        signals: d, shape [n, c, T, out].
+    """
+
+    call: LayerCall
+    inputs: Tensor
+    signals: Tensor
+
+
+@dataclass(frozen=True)
+class Place:
+    """The unknowns of one layer in a block; ``None`` is not in the block."""
+
+    weight: slice | None
+    bias: slice | None
+
+    @property
+    def parts(self) -> tuple[slice, ...]:
+        """The slices that are in the block."""
+        return tuple(part for part in (self.weight, self.bias) if part is not None)
+
+
+def places(
+    calls: Mapping[int, LayerCall], parameters: Sequence[Tensor], rest: Sequence[Tensor] = ()
+) -> dict[int, Place]:
+    """Return the place of every layer that has parameters in a block, in the order they ran.
+
+    Args:
+        calls: Passes through layers, by index.
+        parameters: The block's parameters in order.
+        rest: Those of them that count as no layer's.
+    """
+    slices = dict(zip(map(id, parameters), unknowns(parameters), strict=True))
+    for parameter in rest:
+        del slices[id(parameter)]
+    found = {
+        m: Place(slices.get(id(call.layer.weight)), slices.get(id(call.layer.bias)))
+        for m, call in calls.items()
+    }
+    return {m: place for m, place in found.items() if place.parts}
