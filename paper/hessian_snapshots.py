@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from qnewton.curvature import Curvature, Partition
 from qnewton.operators import DenseOperator, LinearSystem
-from qnewton.optimizer.update import Update
-from qnewton.records import Estimate, Phase
+from qnewton.optimizer.update import Direction
+from qnewton.records import Estimate
 from qnewton.solvers import Solution, solve
 from qnewton.survey import condition_number
 from qnewton.treatment import damp, mass_sparsity, row_blocks
@@ -266,10 +266,9 @@ def _move(
     model: nn.Module, regime: Regime, directions: list[tuple[tuple[Tensor, ...], Tensor]]
 ) -> None:
     if regime.optimizer == "newton":
-        newton: Phase = "newton"
-        moves = Update.of((block, flat, newton) for block, flat in directions).directions
+        moves = [m for block, flat in directions for m in Direction(block, flat, "newton").pieces()]
     else:
-        moves = tuple((p, -p.grad) for p in model.parameters() if p.grad is not None)
+        moves = [(p, -p.grad) for p in model.parameters() if p.grad is not None]
     for parameter, direction in moves:
         if regime.clip is not None:
             direction = direction.clamp(-regime.clip, regime.clip)

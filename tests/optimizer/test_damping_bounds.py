@@ -116,8 +116,8 @@ def test_the_floor_is_of_the_curvature_along_the_step() -> None:
 def test_the_ceiling_is_measured_only_where_the_loss_does_not_explain_the_damping() -> None:
     gradient = torch.tensor([1.0, 0.0], dtype=torch.float64)
     curvature = DenseOperator(torch.diag(torch.tensor([3.0, 4.0], dtype=torch.float64)))
-    explained = present_ceiling({"damping": 1.0}, gradient, curvature, 1e-6, seed=0)
+    explained = present_ceiling(1.0, gradient, curvature, 1e-6, seed=0)
     assert explained == pytest.approx(5e5)
     # Ten times the Frobenius norm, 5.
-    measured = present_ceiling({"damping": 1e9}, 1e-6 * gradient, curvature, 1e-6, seed=0)
+    measured = present_ceiling(1e9, 1e-6 * gradient, curvature, 1e-6, seed=0)
     assert measured == pytest.approx(50.0)

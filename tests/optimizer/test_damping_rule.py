@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qnewton.optimizer.damping_rule import (
     Bounds,
-    Outcome,
+    StepResult,
     ceiling,
     first_strength,
     next_rule,
@@ -22,7 +22,7 @@ positive = st.floats(1e-12, 1e12)
 def test_damping_falls_only_after_good_predictions(
     strength: float, radius: float, ratio: float, step_norm: float, clipped: bool
 ) -> None:
-    outcome = Outcome(ratio=ratio, step_norm=step_norm, clipped=clipped, share=0.5)
+    outcome = StepResult(ratio=ratio, step_norm=step_norm, clipped=clipped, share=0.5)
     rule = next_rule(strength, radius, outcome)
     assert (rule.strength < strength) == (ratio > 0.75 and not clipped)
     # A step that reached past Δ had too little damping, however well it was predicted.
@@ -35,7 +35,7 @@ def test_damping_falls_only_after_good_predictions(
 
 @given(positive, positive, st.sampled_from([None, 0.0, 0.4]))
 def test_below_rounding_nothing_changes(strength: float, radius: float, share: float) -> None:
-    rule = next_rule(strength, radius, Outcome(ratio=None, share=share))
+    rule = next_rule(strength, radius, StepResult(ratio=None, share=share))
     assert (rule.strength, rule.radius) == (strength, radius)
 
 
@@ -43,39 +43,39 @@ def test_below_rounding_nothing_changes(strength: float, radius: float, share: f
 def test_below_rounding_a_damping_that_makes_the_step_short_falls(
     strength: float, radius: float
 ) -> None:
-    rule = next_rule(strength, radius, Outcome(ratio=None, share=0.999))
+    rule = next_rule(strength, radius, StepResult(ratio=None, share=0.999))
     assert rule.strength < strength
     assert rule.radius == radius
     assert "falls" in rule.reason
 
 
 def test_a_damping_that_no_longer_changes_the_step_stays() -> None:
-    rule = next_rule(1e-6, 1.0, Outcome(ratio=1.0, step_norm=0.5, share=1e-5))
+    rule = next_rule(1e-6, 1.0, StepResult(ratio=1.0, step_norm=0.5, share=1e-5))
     assert rule.strength == 1e-6
     assert "stays" in rule.reason
 
 
 def test_a_loss_that_is_not_finite_grows_the_damping_tenfold() -> None:
-    rule = next_rule(1.0, 1.0, Outcome(ratio=-math.inf, step_norm=0.5))
+    rule = next_rule(1.0, 1.0, StepResult(ratio=-math.inf, step_norm=0.5))
     assert (rule.strength, rule.radius) == (10.0, 0.25)
 
 
 def test_refusals_down_to_rounding_say_nothing_of_the_damping() -> None:
-    refused = Outcome(ratio=-3.0, refused=True)
+    refused = StepResult(ratio=-3.0, refused=True)
     assert next_rule(1.0, 1.0, refused).strength == 10.0
-    hidden = Outcome(ratio=-3.0, refused=True, noise=True)
+    hidden = StepResult(ratio=-3.0, refused=True, noise=True)
     assert next_rule(1.0, 1.0, hidden).strength == 1.0
 
 
 def test_a_system_that_nobody_solves_grows_the_damping() -> None:
-    assert next_rule(1.0, 1.0, Outcome(ratio=1.0, unsolved=True)).strength == 4.0
+    assert next_rule(1.0, 1.0, StepResult(ratio=1.0, unsolved=True)).strength == 4.0
 
 
 def test_the_bounds_hold_and_are_named() -> None:
-    low = next_rule(1e-9, 1.0, Outcome(ratio=1.0, step_norm=0.5), Bounds(floor=1e-9))
+    low = next_rule(1e-9, 1.0, StepResult(ratio=1.0, step_norm=0.5), Bounds(floor=1e-9))
     assert low.strength == 1e-9
     assert "floor" in low.reason
-    high = next_rule(1.0, 1.0, Outcome(ratio=-1.0), Bounds(ceiling=2.0))
+    high = next_rule(1.0, 1.0, StepResult(ratio=-1.0), Bounds(ceiling=2.0))
     assert high.strength == 2.0
     assert "ceiling" in high.reason
 

@@ -76,11 +76,13 @@ class PreparedBlock:
         system: The treated system.
         record: What is known of it so far.
         formed: Whether its entries exist, or may be formed by who needs them.
+        definite: Whether the direction has to descend.
     """
 
     system: LinearSystem
     record: BlockRecord
     formed: bool
+    definite: bool = False
     _entries: list[LinearSystem] = field(default_factory=list)
 
     @property
@@ -209,7 +211,7 @@ def prepare_block(
         decision=decision,
         attempts=(),
     )
-    return PreparedBlock(treated, record, formed)
+    return PreparedBlock(treated, record, formed, definite)
 
 
 def survey_products(calibration: Calibration, n: int, dtype: str) -> int:
@@ -226,19 +228,19 @@ def survey_products(calibration: Calibration, n: int, dtype: str) -> int:
 
 
 def solve_block(
-    prepared: PreparedBlock, market: Market, clock: StageClock, definite: bool = False
+    prepared: PreparedBlock, market: Market, clock: StageClock
 ) -> tuple[Tensor | None, BlockRecord]:
     """Solve a block with the decision's solver, then the next quote while one fails.
 
     Only classical candidates take over from a failed solver. Returns the direction, or ``None``
     when all failed, and the record with every attempt.
 
-    With ``definite`` the direction x has to descend: xᵀA·x = -gᵀx is looked at. Where negative
+    A definite block's direction x has to descend: xᵀA·x = -gᵀx is looked at. Where negative
     curvature is seen, a small formed block takes the eigenvalues by their size and a larger one
     has no direction. An iterate of conjugate gradients that ran out of products descends, so it
     counts.
     """
-    system, record = prepared.system, prepared.record
+    system, record, definite = prepared.system, prepared.record, prepared.definite
     attempts: list[Attempt] = []
     for name in _order(record.decision):
         solver, offer = SOLVERS.get(name), record.decision.quote(name)

@@ -1,58 +1,35 @@
-"""The record of one step, and why it may be skipped."""
+"""The end of every step: its record."""
 
 import dataclasses
-import math
 
-from qnewton.cost import Market, modelled_seconds, own_charges
-from qnewton.curvature import Evaluation
-from qnewton.optimizer.clock import StageClock
-from qnewton.optimizer.newton import NewtonUpdate
-from qnewton.optimizer.update import Applied, Gradients
-from qnewton.records import DampingRecord, Phase, StepRecord
+from qnewton.cost import modelled_seconds, own_charges
+from qnewton.optimizer.step_context import Evaluated, StepContext, Taken
+from qnewton.records import StepRecord
 from qnewton.scheduler.assignment import shared_makespan
 from qnewton.scheduler.policy import facts_paid_for
 
 
-def reason_to_skip(evaluation: Evaluation, gradients: Gradients) -> str | None:
-    """Return why a step from this loss and gradient cannot be taken; ``None`` if it can."""
-    if not math.isfinite(evaluation.loss):
-        return f"the loss is {evaluation.loss}"
-    if not math.isfinite(gradients.norm):
-        return "the gradient is not finite"
-    return None
-
-
-def step_record(
-    *,
-    step: int,
-    phase: Phase,
-    evaluation: Evaluation,
-    gradients: Gradients,
-    applied: Applied,
-    skipped: str | None,
-    found: NewtonUpdate,
-    clock: StageClock,
-    policy: str,
-    market: Market,
-    damping: DampingRecord | None = None,
-) -> StepRecord:
+def finish(context: StepContext, evaluated: Evaluated, taken: Taken) -> StepRecord:
     """Return what a step measured and did, with every stage priced where its work is known."""
+    evaluation, applied, market = evaluated.evaluation, taken.applied, context.market
     record = StepRecord(
-        step=step,
-        phase=phase,
+        step=context.step,
+        phase=taken.phase,
         loss=evaluation.loss,
-        gradient_norm=gradients.norm,
+        gradient_norm=evaluated.gradients.norm,
         step_norm=applied.step_norm,
         cosine=applied.cosine,
         parameters=sum(p.numel() for p in evaluation.parameters),
         forward_backward_flops=evaluation.forward_backward_flops,
-        measured=clock.seconds(),
-        skipped=skipped,
-        reason="warm-up" if phase == "first-order" else None,
+        measured=context.clock.seconds(),
+        skipped=taken.skipped,
+        reason="warm-up" if taken.phase == "first-order" else None,
         graph_operations=None if evaluation.work is None else evaluation.work.operations,
-        blocks=found.blocks,
-        abandoned=found.abandoned,
-        damping=damping,
+        blocks=taken.found.blocks,
+        abandoned=taken.found.abandoned,
+        first_order_blocks=taken.first_order_blocks,
+        newton_share=taken.newton_share,
+        damping=taken.damping,
     )
     if record.has_unpriced_work or evaluation.forward_backward_flops is None:
         return record  # no stage without its work, no price for the step
@@ -62,7 +39,7 @@ def step_record(
         market.calibration,
         charged=charged,
         surveyed=facts_paid_for(
-            policy,
+            context.policy,
             market.hardware,
             (block.decision.quote(block.decision.chosen) for block in record.blocks),
         ),

@@ -21,7 +21,7 @@ _LEARNED = 0.2  # weight of the newest gradient in the usual one
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class StepResult:
     """What a step came to.
 
     Attributes:
@@ -140,7 +140,9 @@ def usual_norm(usual: float, latest: float) -> float:
     return math.exp((1 - _LEARNED) * math.log(usual) + _LEARNED * math.log(latest))
 
 
-def next_rule(strength: float, radius: float, outcome: Outcome, bounds: Bounds = Bounds()) -> Rule:
+def next_rule(
+    strength: float, radius: float, result: StepResult, bounds: Bounds = Bounds()
+) -> Rule:
     """Return the next λ and Δ.
 
     λ falls where the model predicts well (ρ > 0.9: to a fifth; ρ > ¾: to a half) and λ still
@@ -152,16 +154,16 @@ def next_rule(strength: float, radius: float, outcome: Outcome, bounds: Bounds =
     Args:
         strength: λ.
         radius: Δ.
-        outcome: What the step came to.
+        result: What the step came to.
         bounds: Smallest and largest λ.
 
     Reference: Marquardt 1963; Conn, Gould and Toint, Trust-Region Methods, 17.1; Martens 2010.
 
     Example:
-        >>> next_rule(1.0, 4.0, Outcome(ratio=0.95, step_norm=1.0, share=0.5)).strength
+        >>> next_rule(1.0, 4.0, StepResult(ratio=0.95, step_norm=1.0, share=0.5)).strength
         0.2
     """
-    rule = _unbounded(strength, radius, outcome)
+    rule = _unbounded(strength, radius, result)
     found = bounds.clamp(rule.strength)
     if found == rule.strength:
         return Rule(found, _finite(rule.radius), rule.reason)
@@ -170,21 +172,21 @@ def next_rule(strength: float, radius: float, outcome: Outcome, bounds: Bounds =
     return Rule(found, _finite(rule.radius), reason)
 
 
-def _unbounded(strength: float, radius: float, outcome: Outcome) -> Rule:
-    ratio, step_norm = outcome.ratio, outcome.step_norm
-    if outcome.refused and outcome.noise:
+def _unbounded(strength: float, radius: float, result: StepResult) -> Rule:
+    ratio, step_norm = result.ratio, result.step_norm
+    if result.refused and result.noise:
         return Rule(
             strength, radius, "no length tried lowers the loss beyond its rounding, so λ stays"
         )
-    if outcome.refused:
+    if result.refused:
         grown = strength * FAILURE_GROWTH
         return Rule(grown, radius / GROWTH, "no length tried lowers the loss, so λ grows tenfold")
-    if outcome.unsolved:
+    if result.unsolved:
         return Rule(
             strength * GROWTH, radius, "no solver has a direction at this λ, so it grows fourfold"
         )
     if ratio is None:
-        return _unseen(strength, radius, outcome)
+        return _unseen(strength, radius, result)
     if ratio < 0.25:
         factor = GROWTH if math.isfinite(ratio) else FAILURE_GROWTH
         shorter = min(radius, step_norm / 2) if step_norm > 0 else radius
@@ -194,13 +196,13 @@ def _unbounded(strength: float, radius: float, outcome: Outcome) -> Rule:
     if ratio <= 0.75:
         return Rule(strength, radius, f"ρ = {ratio:.2f} lies between ¼ and ¾, so λ stays")
     longer = max(radius, _RADIUS_GROWTH * step_norm)
-    if outcome.clipped:
+    if result.clipped:
         return Rule(
             strength * _CLIPPED_GROWTH,
             longer,
             f"ρ = {ratio:.2f} is above ¾, but the step reached past Δ, so both grow twofold",
         )
-    if outcome.share is not None and outcome.share <= ENOUGH:
+    if result.share is not None and result.share <= ENOUGH:
         return Rule(
             strength,
             longer,
@@ -210,8 +212,8 @@ def _unbounded(strength: float, radius: float, outcome: Outcome) -> Rule:
     return Rule(strength * factor, longer, f"ρ = {ratio:.2f} is above ¾, so λ falls ×{factor:g}")
 
 
-def _unseen(strength: float, radius: float, outcome: Outcome) -> Rule:
-    if outcome.share is not None and outcome.share > 0.5:
+def _unseen(strength: float, radius: float, result: StepResult) -> Rule:
+    if result.share is not None and result.share > 0.5:
         return Rule(
             strength * _UNSEEN,
             radius,

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,15 +9,13 @@ from torch import Tensor
 from qnewton.operators import SymmetricOperator
 from qnewton.operators.scaling import safe_norm
 from qnewton.optimizer.damping_rule import ceiling, first_strength, usual_norm
+from qnewton.optimizer.memory import Memory
 
 _AWAY = 1e-2  # share of Δ from a saddle whose gradient counts as usual
 
-_BEGINNING = {"exact_from": 0, "exact_wait": 1, "saddle_from": 0}
-"""Steps at which the Hessian, and a stationary point, are looked at again; as a run begins."""
-
 
 def begin_step(
-    counters: dict[str, Any],
+    memory: Memory,
     gradient: Tensor,
     model: SymmetricOperator,
     parameters: Sequence[Tensor],
@@ -26,18 +23,16 @@ def begin_step(
     """Choose λ and Δ if this is the first step; learn what gradient is usual.
 
     Args:
-        counters: The optimizer's state, changed.
+        memory: What earlier steps left, changed.
         gradient: g, shape [N].
         model: H.
         parameters: Their size is the first Δ.
 
     Cost: one product at the first step.
     """
-    for name, beginning in _BEGINNING.items():
-        counters.setdefault(name, beginning)
     norm = safe_norm(gradient)
-    if counters.get("damping") is not None:
-        counters["usual_gradient"] = usual_norm(float(counters["usual_gradient"]), norm)
+    if memory.damping is not None:
+        memory.usual_gradient = usual_norm(memory.usual_gradient, norm)
         return
     along = 0.0
     if norm > 0.0:
@@ -46,13 +41,13 @@ def begin_step(
     radius = max(1.0, math.hypot(*(safe_norm(p.detach()) for p in parameters)))
     # A run may begin next to a saddle: then the Hessian tells what a gradient would be away.
     away = _AWAY * abs(along) * radius if math.isfinite(along) else 0.0
-    counters["usual_gradient"] = max(norm, away)
-    counters["damping"] = first_strength(along, norm / radius)
-    counters["radius"] = radius
+    memory.usual_gradient = max(norm, away)
+    memory.damping = first_strength(along, norm / radius)
+    memory.radius = radius
 
 
 def present_ceiling(
-    counters: dict[str, Any],
+    strength: float,
     gradient: Tensor,
     model: SymmetricOperator,
     rounding: float,
@@ -64,7 +59,7 @@ def present_ceiling(
     where the loss alone does not explain so large a λ.
 
     Args:
-        counters: The optimizer's state.
+        strength: λ.
         gradient: g, shape [N].
         model: H.
         rounding: Smallest change of the loss that is no rounding.
@@ -74,7 +69,7 @@ def present_ceiling(
 
     Reference: ‖H‖_F² = E‖Hz‖² for independent signs z, Hutchinson 1990.
     """
-    strength, size = float(counters["damping"]), safe_norm(gradient)
+    size = safe_norm(gradient)
     largest = largest_strength(gradient.dtype)
     explained = ceiling(size, 0.0, rounding)
     if strength <= explained:

@@ -1,56 +1,45 @@
 """QNewton: Newton's method whose every step is priced before it is solved."""
 
 import dataclasses
-import functools
 import math
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from qnewton.cost import DEFAULT_AUDIT, Market
-from qnewton.cost.krylov import USUAL_PRODUCTS
-from qnewton.curvature import (
-    Block,
-    Curvature,
-    Evaluation,
-    Kind,
-    Partition,
-    RouteMemory,
-)
-from qnewton.operators import LinearSystem
+from qnewton.curvature import Curvature, Kind, Partition
 from qnewton.optimizer.attachment import Attachment, LossOf, RepeatableLoss
-from qnewton.optimizer.auto import Judged, SelfDampedStep
+from qnewton.optimizer.automatic_damping import AutomaticDamping
 from qnewton.optimizer.beginning import Beginning
-from qnewton.optimizer.blocks import SurveyPlan
-from qnewton.optimizer.bookkeeping import reason_to_skip, step_record
+from qnewton.optimizer.bookkeeping import finish
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.contract import ContractOptimizer
-from qnewton.optimizer.earlier import recall, recall_survey, remember, remember_survey
+from qnewton.optimizer.fixed_damping import FirstOrder, FixedDamping
 from qnewton.optimizer.hooks import SolutionHook, StageHook, StepHooks
 from qnewton.optimizer.lightning import is_lightning_module, watch_training_step
 from qnewton.optimizer.machine import default_calibration
-from qnewton.optimizer.newton import NOTHING_FOUND, NewtonUpdate, newton_update
+from qnewton.optimizer.memory import Memory
 from qnewton.optimizer.old_keywords import Options, OtherKeywords, with_old_keywords
 from qnewton.optimizer.options import Classical, Damping, Limits, Quantum
 from qnewton.optimizer.refusals import refuse_half_precision
 from qnewton.optimizer.replicas import Replicas
 from qnewton.optimizer.representation import DENSE_LIMIT, BlockPlan
 from qnewton.optimizer.rescale import check_rescaling
-from qnewton.optimizer.settings import one_sign
+from qnewton.optimizer.step_context import Evaluated, Settings, Step, StepContext
 from qnewton.optimizer.step_loss import evaluate_step
 from qnewton.optimizer.trainable import TrainableCurvature
-from qnewton.optimizer.trial import TrialLoss
-from qnewton.optimizer.update import NOT_APPLIED, Gradients, apply_update, descend
+from qnewton.optimizer.update import Gradients, descend
 from qnewton.optimizer.warmup import Warmup
 from qnewton.records import QuantumHardware, StepRecord
-from qnewton.scheduler.policy import POLICIES, needs_survey, policy_of
+from qnewton.scheduler.policy import needs_survey, policy_of
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -278,39 +267,61 @@ class QNewton(ContractOptimizer):
         attached = self._attachment is not None and self._attachment.has_passes
         if closure is None and not attached:
             return self._step_without_closure()
-        step = self.counters["step"]
-        newton = self.counters["newton"] or self.warmup.is_over(step)
-        surveys = not newton and self.warmup.surveys(step)
+        memory = Memory(self.counters, self.survey_every)
+        way = self._way(memory)
         with ExitStack() as stack:
             if self._attachment is not None:
                 stack.enter_context(self._attachment.kept())
             joins = attached and closure is not None  # the passes before it, if it adds to them
-            if not (curvature.watches(newton or surveys) or joins):
-                return self._step(curvature, closure, newton, surveys, None)
-            module = self._trainable.module
-            beginning = Beginning(curvature.parameters, module, self.counters)
-            stack.enter_context(beginning.kept())
-            return self._step(curvature, closure, newton, surveys, beginning)
+            beginning = None
+            if curvature.watches(way.needs_graph) or joins:
+                module = self._trainable.module
+                beginning = Beginning(curvature.parameters, module, memory.numbers)
+                # Puts everything back if an exception comes out.
+                stack.enter_context(beginning.kept())
+            context = self._context(memory, curvature.parameters[0].device)
+            evaluated = self._evaluated(context, curvature, closure, way.needs_graph, beginning)
+            taken = way.take(context, evaluated)
+            self.records.append(finish(context, evaluated, taken))
+            self._end_step(memory)
+            return evaluated.evaluation.returned
 
-    def _step(
+    def _way(self, memory: Memory) -> Step:
+        """Return how the present step is taken."""
+        if memory.newton or self.warmup.is_over(memory.step):
+            if any(group["damping"] == "auto" for group in self.param_groups if group["params"]):
+                return self._automatic
+            return FixedDamping(self.rescale)
+        return FirstOrder(self.warmup if self.warmup.surveys(memory.step) else None)
+
+    def _context(self, memory: Memory, device: torch.device) -> StepContext:
+        step, market = memory.step, self.market
+        if market.readout is not None:
+            drawn = dataclasses.replace(market.readout, seed=self.seed + step)
+            market = dataclasses.replace(market, readout=drawn)
+        return StepContext(
+            step=step,
+            clock=StageClock(device, self._hooks.stage_listener(step)),
+            replicas=Replicas.present(self._process_group, device),
+            market=market,
+            policy=policy_of(self.policy),
+            memory=memory,
+            hooks=self._hooks,
+            settings=Settings(self.param_groups, self.max_dense, self.seed),
+        )
+
+    def _evaluated(
         self,
+        context: StepContext,
         curvature: Curvature,
         closure: Callable[[], Any] | None,
-        newton: bool,
-        surveys: bool,
+        keep_graph: bool,
         beginning: Beginning | None,
-    ) -> Any:
-        """Take a step; whoever gives a beginning puts it back if an exception comes out."""
-        counters = self.counters
-        step = counters["step"]
-        device = curvature.parameters[0].device
-        clock = StageClock(device, self._hooks.stage_listener(step))
-        replicas = Replicas.present(self._process_group)
-        curvature.alike = (
-            None if replicas is None else functools.partial(replicas.largest, device=device)
-        )
-        with clock.stage("forward_backward"):
-            keep_graph = newton or surveys
+    ) -> Evaluated:
+        """Evaluate the step's loss, on all replicas."""
+        replicas = context.replicas
+        curvature.alike = None if replicas is None else replicas.largest
+        with context.clock.stage("forward_backward"):
             # A compiled model is compiled again where modules are watched, which one that is
             # warmed up on may be spared.
             with beginning.watching() if beginning and keep_graph else ExitStack():
@@ -322,58 +333,7 @@ class QNewton(ContractOptimizer):
                 evaluation = replicas.average_evaluation(evaluation)
             gradients = Gradients.of(self.param_groups)
         refuse_half_precision(evaluation)
-        if newton and self._sets_damping:
-            assert beginning is not None
-            trial = TrialLoss(
-                again,
-                beginning,
-                evaluation.loss_gradients or evaluation.gradients,
-                self._trials_need_graph,
-            )
-            self._self_damped_step(curvature, evaluation, gradients, trial, replicas, clock)
-            return evaluation.returned
-        found = NOTHING_FOUND
-        skipped = reason_to_skip(evaluation, gradients)
-        if skipped is None and (newton or surveys):
-            try:
-                found = self._newton_update(curvature, evaluation, step, newton, replicas, clock)
-                skipped = found.failure
-            except FloatingPointError as error:
-                skipped = str(error)
-        if surveys and skipped is None:
-            ends = self.warmup.ends_with(found.blocks)
-            counters["newton"] = ends if replicas is None else replicas.decide(ends, device)
-        evaluation.release()
-        applied = NOT_APPLIED
-        if skipped is None:
-            with clock.stage("update"):
-                if found.update is None:
-                    applied = descend(gradients)
-                else:
-                    applied = apply_update(found.update, self.param_groups, gradients)
-            if not applied.finite:
-                skipped = "the update is not finite"
-        record = step_record(
-            step=step,
-            phase="newton" if newton else "first-order",
-            evaluation=evaluation,
-            gradients=gradients,
-            applied=applied,
-            skipped=skipped,
-            found=found,
-            clock=clock,
-            policy=self.policy,
-            market=self.market,
-        )
-        if newton:
-            record = dataclasses.replace(
-                record,
-                first_order_blocks=tuple(block.name for block in curvature.larger),
-                newton_share=self.newton_share,
-            )
-        self.records.append(record)
-        self._end_step(counters)
-        return evaluation.returned
+        return Evaluated(curvature, evaluation, gradients, again, beginning)
 
     def attach(self, model: nn.Module, loss_fn: LossOf) -> Attachment:
         """Let a bare :meth:`step` know the loss, for training loops that pass no closure.
@@ -490,139 +450,7 @@ class QNewton(ContractOptimizer):
         self._hooks = StepHooks()
         self._attachment: Attachment | None = None
         self._warned_no_closure = False
-        self._trials_need_graph = False
-
-    @property
-    def _sets_damping(self) -> bool:
-        return any(group["damping"] == "auto" for group in self.param_groups if group["params"])
-
-    def _self_damped_step(
-        self,
-        curvature: Curvature,
-        evaluation: Evaluation,
-        gradients: Gradients,
-        trial: TrialLoss,
-        replicas: Replicas | None,
-        clock: StageClock,
-    ) -> None:
-        """Take a step whose damping sets itself; trials of the loss count as ``update``."""
-        counters = self.counters
-        skipped = reason_to_skip(evaluation, gradients)
-        judged = Judged(NOTHING_FOUND, NOT_APPLIED, None, skipped)
-        if skipped is None:
-            step = SelfDampedStep(
-                curvature=curvature,
-                evaluation=evaluation,
-                counters=counters,
-                lengths={
-                    id(p): float(group["lr"])
-                    for group in self.param_groups
-                    for p in group["params"]
-                },
-                memory=self._route_memory(counters),
-                sign=one_sign(self.param_groups),
-                solve=functools.partial(self._solve_systems, counters["step"], replicas, clock),
-                trial=trial,
-                replicas=replicas,
-                seed=self.seed + counters["step"],
-                clock=clock,
-            )
-            judged = step.take()
-            self._trials_need_graph = trial.needs_graph
-        evaluation.release()
-        self.records.append(
-            step_record(
-                step=counters["step"],
-                phase="newton",
-                evaluation=evaluation,
-                gradients=gradients,
-                applied=judged.applied,
-                skipped=judged.skipped,
-                found=judged.found,
-                clock=clock,
-                policy=self.policy,
-                market=self.market,
-                damping=judged.record,
-            )
-        )
-        self._end_step(counters)
-
-    def _route_memory(self, counters: dict[str, Any]) -> RouteMemory:
-        """Return what earlier steps found of the curvature's routes, to be added to."""
-        formed = any(
-            group["prune"] is not None or group["damping_scale"] != "absolute"
-            for group in self.param_groups
-        )
-        needs_entries = formed or POLICIES.get(self.policy).needs_entries
-        by_products = self.market.hardware is None and not needs_entries
-        usual = USUAL_PRODUCTS if by_products else None
-        return RouteMemory(counters, counters["step"], usual_products=usual)
-
-    def _newton_update(
-        self,
-        curvature: Curvature,
-        evaluation: Evaluation,
-        step: int,
-        solve: bool,
-        replicas: Replicas | None,
-        clock: StageClock,
-    ) -> NewtonUpdate:
-        with clock.stage("curvature"):
-            systems = curvature.systems(evaluation, memory=self._route_memory(self.counters))
-        if replicas is not None:
-            systems = replicas.average_curvature(systems)
-        larger = [(block, evaluation.gradient(block.parameters)) for block in curvature.larger]
-        return self._solve_systems(step, replicas, clock, systems, None, solve=solve, larger=larger)
-
-    def _solve_systems(
-        self,
-        step: int,
-        replicas: Replicas | None,
-        clock: StageClock,
-        systems: list[LinearSystem],
-        strength: float | None,
-        forcing: float = 1.0,
-        solve: bool = True,
-        larger: Sequence[tuple[Block, Tensor]] = (),
-    ) -> NewtonUpdate:
-        market = self.market
-        if strength is not None:
-            asked = max(min(market.tolerance, forcing), min(market.tolerance, _TOLERANCE))
-            market = dataclasses.replace(market, tolerance=asked)
-        if market.readout is not None:
-            drawn = dataclasses.replace(market.readout, seed=self.seed + step)
-            market = dataclasses.replace(market, readout=drawn)
-        plan = SurveyPlan(
-            measure=not solve or self.market.hardware is not None,
-            seed=self.seed + step,
-            routes=replicas is None,
-        )
-        counters = self.counters
-        found = newton_update(
-            systems,
-            self.param_groups,
-            solve=solve,
-            plan=plan,
-            policy=self.policy,
-            market=market,
-            max_dense=self.max_dense,
-            clock=clock,
-            replicas=replicas,
-            on_solution=functools.partial(self._hooks.tell_solution, step),
-            strength=strength,
-            earlier=lambda block: recall(counters, block, step),
-            surveyed=lambda block: (
-                recall_survey(counters, block, step - self.survey_every + 1) if solve else None
-            ),
-            larger=larger,
-            rescale=self.rescale,
-        )
-        for record in found.blocks:
-            if plan.measure and record.facts.measured_at is None and self.survey_every > 1:
-                remember_survey(counters, record, step)
-            if record.attempts and not POLICIES.get(self.policy).needs_entries:
-                remember(counters, record, step, market.tolerance)
-        return found
+        self._automatic = AutomaticDamping()
 
     def _step_without_closure(self) -> None:
         """Take a first-order step on the gradients that are there; there is no loss to record."""
@@ -637,17 +465,17 @@ class QNewton(ContractOptimizer):
         gradients = Gradients.of(self.param_groups)
         if math.isfinite(gradients.norm):
             descend(gradients)
-        self._end_step(self.counters)
+        self._end_step(Memory(self.counters))
 
-    def _end_step(self, counters: dict[str, Any]) -> None:
-        step = counters["step"]
+    def _end_step(self, memory: Memory) -> None:
+        step = memory.step
         due = self.print_every > 0 and step % self.print_every == 0
         # A step without a closure, and so without a loss, leaves no record.
         recorded = bool(self.records) and self.records[-1].step == step
         if due and recorded and Replicas.first(self._process_group):
             sys.stdout.write(f"{self.records[-1]}\n")
             sys.stdout.flush()
-        counters["step"] += 1
+        memory.step = step + 1
         if self._attachment is not None:
             self._attachment.clear()
 

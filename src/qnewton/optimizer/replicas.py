@@ -25,18 +25,20 @@ class Replicas:
     Attributes:
         group: The processes; ``None`` for all.
         size: How many there are.
+        device: Where they are.
     """
 
     group: "dist.ProcessGroup | None"
     size: int
+    device: torch.device
 
     @classmethod
-    def present(cls, group: "dist.ProcessGroup | None") -> "Replicas | None":
+    def present(cls, group: "dist.ProcessGroup | None", device: torch.device) -> "Replicas | None":
         """Return the replicas that share this process's model, or ``None`` if it is alone."""
         if not (_AVAILABLE and dist.is_initialized()):
             return None
         size = dist.get_world_size(group)
-        return cls(group, size) if size > 1 else None
+        return cls(group, size, device) if size > 1 else None
 
     @staticmethod
     def first(group: "dist.ProcessGroup | None") -> bool:
@@ -100,15 +102,15 @@ class Replicas:
         dist.broadcast(shared, group=self.group, group_src=0)
         return shared[:-1] if bool(shared[-1]) else None
 
-    def decide(self, decision: bool, device: torch.device) -> bool:
+    def decide(self, decision: bool) -> bool:
         """Return the first replica's decision on all of them; prices differ between machines."""
-        shared = torch.tensor([float(decision)], device=device)
+        shared = torch.tensor([float(decision)], device=self.device)
         dist.broadcast(shared, group=self.group, group_src=0)
         return bool(shared)
 
-    def largest(self, value: float, device: torch.device) -> float:
+    def largest(self, value: float) -> float:
         """Return the largest of a number over all replicas, the same on each."""
-        shared = torch.tensor([value], device=device)
+        shared = torch.tensor([value], device=self.device)
         dist.all_reduce(shared, op=dist.ReduceOp.MAX, group=self.group)
         return float(shared)
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators.scaling import safe_norm
+from qnewton.optimizer.proposals import Proposal
 
 MOST_TRIES = 12
 _ENOUGH = 1e-4  # share of the predicted decrease that a length has to keep (Armijo)
@@ -19,11 +20,10 @@ class Tries:
         parameters: What is moved.
         loss: The loss at whatever they are.
         before: The loss where they are now.
-        candidates: Steps to try, each of shape [N].
-        slopes: gᵀ·step of each.
-        bends: stepᵀH·step of each.
+        proposal: One step to try, or two.
 
     Attributes:
+        proposal: The same.
         taken: The step that was taken, shape [N]; zero if none was.
         predicted: The model's change for the last length tried.
         actual: The true one; ``None`` if it was not looked at or is not finite.
@@ -34,9 +34,9 @@ class Tries:
         count: Evaluations of the loss.
 
     Example:
-        >>> place = torch.tensor([1.0])
-        >>> tries = Tries([place], lambda: float(place**2), 1.0, [torch.tensor([-4.0])],
-        ...               [-8.0], [0.0])
+        >>> place, step = torch.tensor([1.0]), torch.tensor([-4.0])
+        >>> whole = Proposal(origin="newton", candidates=[step], slopes=[-8.0], bends=[0.0])
+        >>> tries = Tries([place], lambda: float(place**2), 1.0, whole)
         >>> tries.run(rounding=0.0)
         >>> place, tries.length
         (tensor([0.]), 0.25)
@@ -47,13 +47,11 @@ class Tries:
         parameters: Sequence[Tensor],
         loss: Callable[[], float],
         before: float,
-        candidates: list[Tensor],
-        slopes: list[float],
-        bends: list[float],
+        proposal: Proposal,
     ) -> None:
         self._parameters, self._loss, self._before = parameters, loss, before
-        self._candidates, self._slopes, self._bends = candidates, slopes, bends
-        self.taken = torch.zeros_like(candidates[0])
+        self.proposal = proposal
+        self.taken = torch.zeros_like(proposal.candidates[0])
         self.predicted: float | None = None
         self.actual: float | None = None
         self.ratio: float | None = None
@@ -83,9 +81,9 @@ class Tries:
         length, actual = 1.0, math.inf
         for _ in range(MOST_TRIES):
             self.shortest = length
-            for which in range(len(self._candidates)):
+            for which in range(len(self.proposal.candidates)):
                 predicted = self._change(which, length)
-                if predicted >= 0.0 <= self._slopes[which]:
+                if predicted >= 0.0 <= self.proposal.slopes[which]:
                     continue  # uphill at every length, which no trial can mend
                 self._move(base, which, length)
                 actual = self._loss() - self._before
@@ -107,21 +105,21 @@ class Tries:
                 parameter.copy_(kept)
 
     def _change(self, which: int, length: float) -> float:
-        return self._slopes[which] * length + self._bends[which] * length**2 / 2
+        return self.proposal.slopes[which] * length + self.proposal.bends[which] * length**2 / 2
 
     def _shorter(self, actual: float, length: float) -> float:
         """Return the share at which the parabola through the two losses and the slope is lowest."""
-        slope = self._slopes[0] * length
+        slope = self.proposal.slopes[0] * length
         bottom = -slope / (2 * (actual - slope)) if actual > slope else 0.5
         return min(max(bottom, 0.1), 0.5)
 
     def _move(self, base: list[Tensor], which: int, length: float) -> None:
-        step = self._candidates[which].split([p.numel() for p in self._parameters])
+        step = self.proposal.candidates[which].split([p.numel() for p in self._parameters])
         with torch.no_grad():
             for parameter, kept, piece in zip(self._parameters, base, step, strict=True):
                 parameter.copy_(torch.add(kept, piece.view_as(kept), alpha=length))
 
     def _accept(self, which: int, length: float) -> None:
-        self.taken = length * self._candidates[which]
+        self.taken = length * self.proposal.candidates[which]
         self.length = length
         self.step_norm = safe_norm(self.taken)

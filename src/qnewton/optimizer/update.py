@@ -1,7 +1,7 @@
 """Turning directions into parameter changes, all of them or none."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -95,31 +95,24 @@ NOT_APPLIED = Applied(step_norm=0.0, cosine=None, finite=False)
 
 
 @dataclass(frozen=True)
-class Update:
-    """A direction for every parameter it names, each in its parameter's shape.
+class Direction:
+    """Where the parameters of one block go.
 
     Attributes:
-        directions: Parameters with their directions.
-        first_order: The ids of parameters whose direction is -g, of length ``first_order_lr``.
+        parameters: The parameters.
+        flat: Their direction, one after the other, shape [N].
+        phase: ``newton``, of length ``lr``; or ``first-order``: -g, of length ``first_order_lr``.
     """
 
-    directions: tuple[tuple[Tensor, Tensor], ...]
-    first_order: frozenset[int]
+    parameters: Sequence[Tensor]
+    flat: Tensor
+    phase: Phase
 
-    @classmethod
-    def of(cls, blocks: Iterable[tuple[Sequence[Tensor], Tensor, Phase]]) -> "Update":
-        """Cut each block's flat direction into its parameters' shapes."""
-        pairs: list[tuple[Tensor, Tensor]] = []
-        first_order: set[int] = set()
-        for parameters, flat, phase in blocks:
-            if phase == "first-order":
-                first_order.update(map(id, parameters))
-            pieces = flat.split([parameter.numel() for parameter in parameters])
-            pairs += [
-                (parameter, piece.view_as(parameter).to(parameter.dtype))
-                for parameter, piece in zip(parameters, pieces, strict=True)
-            ]
-        return cls(tuple(pairs), frozenset(first_order))
+    def pieces(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield every parameter with its direction, in its shape and dtype."""
+        sizes = [parameter.numel() for parameter in self.parameters]
+        for parameter, piece in zip(self.parameters, self.flat.split(sizes), strict=True):
+            yield parameter, piece.view_as(parameter).to(parameter.dtype)
 
 
 def tensor_norms(tensors: list[Tensor]) -> list[float]:
@@ -174,18 +167,19 @@ def descend(gradients: Gradients) -> Applied:
     return Applied(step_norm, _cosine(inner, step_norm, gradients.norm), finite=True)
 
 
-def apply_update(
-    update: Update, param_groups: Sequence[dict[str, Any]], gradients: Gradients
+def apply_directions(
+    found: Sequence[Direction], param_groups: Sequence[dict[str, Any]], gradients: Gradients
 ) -> Applied:
     """Take the Newton step θ ← θ + β·x, unless it would not be finite.
 
     Args:
-        update: The directions.
+        found: The directions, one a block.
         param_groups: The optimizer's parameter groups, with their β, ``lr``, and the
             ``first_order_lr`` of parameters that could not have a Newton direction.
         gradients: For the cosine.
     """
-    directions = {id(parameter): direction for parameter, direction in update.directions}
+    directions = {id(p): piece for block in found for p, piece in block.pieces()}
+    slow = {id(p) for block in found if block.phase == "first-order" for p in block.parameters}
     changes: list[Change] = []
     steps: list[float] = []
     gradient_norms: list[float] = []
@@ -196,16 +190,14 @@ def apply_update(
             if length == 0.0:
                 continue  # not even a direction that is infinite moves these
             moved = [
-                p
-                for p in group["params"]
-                if id(p) in directions and (id(p) in update.first_order) == first_order
+                p for p in group["params"] if id(p) in directions and (id(p) in slow) == first_order
             ]
             changes.append((moved, [directions[id(p)] for p in moved], length))
             steps += [length * norm for norm in tensor_norms(changes[-1][1])]
         for parameter, value in zip(seen.parameters, seen.values, strict=True):
             norm = next(norms)
             if id(parameter) in directions:
-                length = lengths[id(parameter) in update.first_order]
+                length = lengths[id(parameter) in slow]
                 product = float((directions[id(parameter)].double() * value).sum())
                 inner += seen.downhill * length * product
                 gradient_norms.append(norm)

@@ -1,0 +1,205 @@
+"""A step whose damping sets itself: solve, judge by the true loss, and learn λ from it."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from qnewton.operators.scaling import safe_norm
+from qnewton.optimizer.damped_systems import DampedSystems, joined_directions
+from qnewton.optimizer.damping_rule import Bounds, StepResult, next_rule
+from qnewton.optimizer.damping_state import begin_step, present_ceiling, present_floor
+from qnewton.optimizer.local_loss import LocalLoss
+from qnewton.optimizer.proposals import (
+    Proposal,
+    Terms,
+    eigenvector_proposal,
+    gradient_proposal,
+    newton_proposal,
+)
+from qnewton.optimizer.step_context import Evaluated, NewtonUpdate, StepContext, Taken
+from qnewton.optimizer.trial import TrialLoss
+from qnewton.optimizer.tries import Tries
+from qnewton.optimizer.update import Applied
+from qnewton.records import DampingRecord
+
+_LOOK_AGAIN = 10  # steps from one look for a saddle that found none to the next
+
+
+class AutomaticDamping:
+    """Levenberg-Marquardt with a trust radius.
+
+    What was found of the closure is kept from step to step: whether it differentiates inside.
+    """
+
+    needs_graph = True
+
+    def __init__(self) -> None:
+        self._trials_need_graph = False
+
+    def take(self, context: StepContext, evaluated: Evaluated) -> Taken:
+        """Solve, try, and move the parameters or put them back.
+
+        Whatever numbers come up, there is a step to judge: where the systems have no usable
+        solution it goes along -g. Trials of the loss count as ``update``.
+        """
+        skipped, evaluation = evaluated.reason_to_skip(), evaluated.evaluation
+        loss = LocalLoss(context, evaluated)
+        if skipped is None and not any(loss.lengths.values()):
+            skipped = "every lr is 0, so nothing may move"
+        if skipped is not None:
+            evaluation.release()
+            return Taken(skipped=skipped)
+        assert evaluated.beginning is not None
+        trial = TrialLoss(
+            evaluated.again,
+            evaluated.beginning,
+            evaluation.loss_gradients or evaluation.gradients,
+            self._trials_need_graph,
+        )
+        taken = _take(loss, trial)
+        self._trials_need_graph = trial.needs_graph
+        return taken
+
+
+def _take(loss: LocalLoss, trial: TrialLoss) -> Taken:
+    context, memory = loss.context, loss.context.memory
+    systems = DampedSystems(loss)
+    kind = systems.kind
+    model = loss.quadratic(kind)
+    with context.clock.stage("curvature"):
+        begin_step(memory, loss.gradient, model, loss.parameters)
+        strength, radius = memory.strength, memory.radius
+        most = present_ceiling(strength, loss.gradient, model, loss.rounding, context.seed)
+    solved = systems.solve_somehow(min(strength, most))
+    if solved.kind != kind:
+        model = loss.quadratic(solved.kind)
+    terms = Terms(loss.gradient, loss.asked, model, solved.strength, radius, loss.flat_lengths)
+    with context.clock.stage("update"):
+        proposal, failure = _proposal(loss, terms, solved.found)
+    proposals, spent = [proposal], solved.survey_products
+    if -proposal.predicted <= loss.rounding or loss.is_flat:
+        away, looked = _away_from_saddle(loss, terms, proposal.predicted)
+        proposals, spent = [*away, proposal], spent + looked
+    loss.evaluated.evaluation.release()
+    with context.clock.stage("update"):
+        tries, count = _first_that_descends(loss, trial, proposals)
+    proposal = tries.proposal
+    bounds = Bounds(present_floor(proposal.candidates[0], proposal.bends[0]), most)
+    rule = next_rule(solved.strength, radius, _result(loss, tries), bounds)
+    memory.damping, memory.radius = rule.strength, rule.radius
+    met = trial.error
+    record = DampingRecord(
+        strength=solved.strength,
+        next_strength=rule.strength,
+        radius=radius,
+        next_radius=rule.radius,
+        curvature=solved.kind,
+        predicted=tries.predicted,
+        actual=tries.actual,
+        ratio=tries.ratio if tries.ratio is None or math.isfinite(tries.ratio) else None,
+        tries=count,
+        products=proposal.products,
+        survey_products=spent,
+        length=tries.length,
+        clipped=proposal.clipped,
+        negative_curvature=proposal.note or solved.negative,
+        reason=rule.reason
+        if trial.error is None
+        else f"{rule.reason}; a trial ended in {trial.error}",
+        origin=proposal.origin,
+        failure=failure,
+        floor=bounds.floor,
+        ceiling=bounds.ceiling if math.isfinite(bounds.ceiling) else None,
+    )
+    if tries.length == 0.0:
+        last = "" if met is None else f"; the last error was {met}"
+        skipped = f"no length tried lowers the loss{last}"
+        return Taken(solved.found, skipped=skipped, damping=record)
+    applied = Applied(safe_norm(tries.taken), _cosine(tries.taken, loss.gradient), finite=True)
+    return Taken(solved.found, applied, damping=record)
+
+
+def _proposal(loss: LocalLoss, terms: Terms, found: NewtonUpdate) -> tuple[Proposal, str | None]:
+    """Return the step to judge, and why it is along -g if it is."""
+    failure = found.failure or found.indefinite
+    if found.directions is not None:
+        made = newton_proposal(terms, *joined_directions(loss, found))
+        if isinstance(made, Proposal):
+            return made, None
+        failure = made
+    return gradient_proposal(terms), failure or "no block has a direction"
+
+
+def _away_from_saddle(
+    loss: LocalLoss, terms: Terms, predicted: float
+) -> tuple[list[Proposal], int]:
+    """Return ±Δ·v along the lowest eigenvector if it promises more than the step does.
+
+    Beside it, the products that the look took.
+    """
+    memory = loss.context.memory
+    if memory.step < memory.saddle_from:
+        return [], 0
+    lowest = loss.lowest("hessian", terms.lengths.clamp(max=1.0))
+    if lowest is not None and lowest.negative:
+        away = eigenvector_proposal(terms, lowest)
+        if away.bends[0] / 2 < predicted:
+            return [away], loss.products_spent(lowest)
+    memory.saddle_from = memory.step + _LOOK_AGAIN
+    return [], loss.products_spent(lowest)
+
+
+def _first_that_descends(
+    loss: LocalLoss, trial: TrialLoss, proposals: Sequence[Proposal]
+) -> tuple[Tries, int]:
+    """Take the first proposal of which some length lowers the loss.
+
+    Returns:
+        What came of it, or of the last one; how often the loss was evaluated in all.
+    """
+    memory, (first, *others) = loss.context.memory, proposals
+    tries = _tried(loss, trial, first)
+    count = tries.count
+    for proposal in others:
+        if tries.length > 0.0:
+            break
+        # Along an eigenvector the model promised more than there is.
+        memory.saddle_from = memory.step + _LOOK_AGAIN
+        tries = _tried(loss, trial, proposal)
+        count += tries.count
+    return tries, count
+
+
+def _tried(loss: LocalLoss, trial: TrialLoss, proposal: Proposal) -> Tries:
+    tries = Tries(loss.parameters, lambda: loss.whole(trial()), loss.value, proposal)
+    tries.run(loss.rounding if proposal.certain else 0.0)
+    return tries
+
+
+def _result(loss: LocalLoss, tries: Tries) -> StepResult:
+    """Return what λ learns from a step."""
+    proposal, refused, noise = tries.proposal, tries.length == 0.0, False
+    if refused and tries.actual is not None and tries.predicted is not None:
+        # The shortest length is so short that only rounding can have changed the loss there.
+        eps = torch.finfo(loss.gradient.dtype).eps
+        moves = eps * math.hypot(*(safe_norm(p.detach()) for p in loss.parameters))
+        shortest = tries.shortest * safe_norm(proposal.candidates[0])
+        noise = -tries.predicted <= loss.rounding or tries.actual == 0.0 or shortest <= moves
+    return StepResult(
+        ratio=tries.ratio,
+        step_norm=tries.step_norm,
+        clipped=proposal.clipped,
+        refused=refused,
+        unsolved=proposal.origin == "gradient" and proposal.certain,
+        share=proposal.share,
+        noise=noise,
+    )
+
+
+def _cosine(taken: Tensor, gradient: Tensor) -> float | None:
+    norms = safe_norm(taken), safe_norm(gradient)
+    if not (norms[0] and norms[1]):
+        return None
+    return -float((taken.double() / norms[0]) @ (gradient.double() / norms[1]))

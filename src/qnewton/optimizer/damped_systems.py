@@ -1,0 +1,158 @@
+"""The systems of a step that sets its own λ: solved at one λ, and another where that must be."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from qnewton.curvature import Kind
+from qnewton.operators import LinearSystem, LowRankOperator
+from qnewton.operators.scaling import safe_norm
+from qnewton.optimizer.damping_rule import GROWTH
+from qnewton.optimizer.damping_state import largest_strength
+from qnewton.optimizer.local_loss import LocalLoss
+from qnewton.optimizer.movable import movable_systems
+from qnewton.optimizer.newton import one_by_one, solve_systems
+from qnewton.optimizer.step_context import NOTHING_FOUND, NewtonUpdate
+
+_SHIFTS = 6  # how often λ is raised above a negative eigenvalue before the step is given up
+_MOST_SUBSPACE = 16  # blocks whose directions are put together by cross terms
+_MOST_WAIT = 64  # steps on the convex matrix between looks at the Hessian
+FINEST = 1e-6
+"""Relative residual below which no solve is asked for, unless the tolerance is."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What came of the systems, and with which curvature and λ.
+
+    Attributes:
+        found: The directions, with the records of systems that were given up.
+        kind: The curvature.
+        strength: λ.
+        negative: What negative curvature was met, in words.
+        survey_products: What looks for it took.
+    """
+
+    found: NewtonUpdate
+    kind: Kind
+    strength: float
+    negative: str | None = None
+    survey_products: int = 0
+
+
+class DampedSystems:
+    """The systems of one step.
+
+    Args:
+        loss: What they are of.
+    """
+
+    def __init__(self, loss: LocalLoss) -> None:
+        self._loss = loss
+        self._made: dict[Kind, list[LinearSystem]] = {}
+
+    def solve_somehow(self, strength: float) -> Solved:
+        """Solve at λ and, where that meets negative curvature, in another way.
+
+        First the Gauss-Newton matrix of the same evaluation, which then serves for some steps;
+        then a λ above the lowest eigenvalue.
+        """
+        loss, kind = self._loss, self.kind
+        found = self._solved(kind, strength)
+        if found.indefinite is None:
+            by_size = any(a.solver == "absolute" for b in found.blocks for a in b.attempts)
+            met = "a factorisation met it; eigenvalues are taken by their size"
+            return Solved(found, kind, strength, met if by_size else None)
+        negative, abandoned = found.indefinite, found.blocks
+        if kind == "hessian" and loss.evaluated.evaluation.outputs:
+            convex = self._convex(strength)
+            if convex.directions is not None:
+                return Solved(replace(convex, abandoned=abandoned), "ggn", strength, negative)
+            abandoned += convex.blocks
+        lowest = loss.lowest(kind, loss.flat_lengths.sign())  # of what may move
+        raised = max(GROWTH * strength, 0.0 if lowest is None else -2.0 * lowest.value)
+        largest = largest_strength(loss.gradient.dtype)
+        for shift in range(_SHIFTS):
+            if raised > largest:
+                break
+            if shift:
+                abandoned += found.blocks
+            strength = raised
+            found = self._solved(kind, strength)
+            if found.indefinite is None:
+                break
+            raised = GROWTH * strength
+        found = replace(found, abandoned=abandoned)
+        return Solved(found, kind, strength, negative, loss.products_spent(lowest))
+
+    @property
+    def kind(self) -> Kind:
+        """The curvature that the step begins with: the convex one for a while after a saddle."""
+        curvature, memory = self._loss.evaluated.curvature, self._loss.context.memory
+        waits = curvature.kind == "hessian" and memory.exact_from > memory.step
+        return "ggn" if waits else curvature.kind
+
+    def _convex(self, strength: float) -> NewtonUpdate:
+        memory = self._loss.context.memory
+        try:
+            found = self._solved("ggn", strength)
+        except ValueError:
+            # No Gauss-Newton matrix for this closure, for a reason that QNewton(curvature="ggn")
+            # would say: a larger λ needs none.
+            return NOTHING_FOUND
+        if found.directions is not None:
+            memory.exact_wait = min(2 * int(memory.exact_wait), _MOST_WAIT)
+            memory.exact_from = memory.step + memory.exact_wait
+        return found
+
+    def _solved(self, kind: Kind, strength: float) -> NewtonUpdate:
+        context = self._loss.context
+        most = context.market.tolerance
+        tolerance = max(min(most, self._forcing()), min(most, FINEST))
+        try:
+            systems = movable_systems(context.whole(self._systems(kind)), self._loss.lengths)
+            given = one_by_one(systems)
+            del systems
+            market = replace(context.market, tolerance=tolerance)
+            return solve_systems(replace(context, market=market), given, strength)
+        except FloatingPointError as error:
+            return NewtonUpdate(failure=str(error))
+
+    def _systems(self, kind: Kind) -> list[LinearSystem]:
+        """Return the systems; of factors, which can be made once alone, the same at every call."""
+        if kind in self._made:
+            return self._made[kind]
+        systems = self._loss.evaluated.systems(self._loss.context, kind)
+        if all(isinstance(system.operator, LowRankOperator) for system in systems):
+            self._made[kind] = systems
+        return systems
+
+    def _forcing(self) -> float:
+        """Return √(‖g‖/usual): far from a minimum a rough direction does, near it does not."""
+        usual = float(self._loss.context.memory.usual_gradient)
+        return math.sqrt(safe_norm(self._loss.gradient) / usual) if usual > 0.0 else 1.0
+
+
+def joined_directions(loss: LocalLoss, found: NewtonUpdate) -> tuple[Tensor, Tensor]:
+    """Return D, shape [N, K], a column a block (or one for many), and β of each column."""
+    known = {id(p): piece for block in found.directions or () for p, piece in block.pieces()}
+    lengths, blocks = loss.lengths, loss.evaluated.curvature.blocks
+    of_block = {id(p): i for i, block in enumerate(blocks) for p in block.parameters}
+    betas = [max(lengths[id(p)] for p in block.parameters) for block in blocks]
+    # β is the longest of the block; a parameter whose own is shorter moves by its share.
+    pieces = [
+        known[id(p)].flatten() * (lengths[id(p)] / (betas[of_block[id(p)]] or 1.0))
+        if id(p) in known
+        else torch.zeros_like(p).flatten()
+        for p in loss.parameters
+    ]
+    flat = torch.cat(pieces)
+    if len(blocks) > _MOST_SUBSPACE:
+        return flat[:, None], torch.tensor([betas[0]], dtype=torch.float64)
+    sizes = torch.tensor([p.numel() for p in loss.parameters])
+    owners = torch.tensor([of_block[id(p)] for p in loss.parameters]).repeat_interleave(sizes)
+    owned = owners[:, None] == torch.arange(len(blocks))
+    directions = torch.where(owned.to(flat.device), flat[:, None], torch.zeros_like(flat)[:, None])
+    return directions, torch.tensor(betas, dtype=torch.float64, device=flat.device)

@@ -1,0 +1,142 @@
+"""Steps that nobody judges: first-order ones, and Newton's with a λ that is a number."""
+
+from dataclasses import dataclass, replace
+
+from qnewton.operators import Factor
+from qnewton.optimizer.newton import one_by_one, solve_systems, survey_systems
+from qnewton.optimizer.rescale import Share, factor_between_blocks, joint_factors
+from qnewton.optimizer.settings import settings_of_block
+from qnewton.optimizer.step_context import (
+    Evaluated,
+    NewtonUpdate,
+    StepContext,
+    Taken,
+)
+from qnewton.optimizer.update import Direction, apply_directions, descend
+from qnewton.optimizer.warmup import Warmup
+
+
+@dataclass(frozen=True)
+class FirstOrder:
+    """A step along -g of length ``first_order_lr``.
+
+    Attributes:
+        survey: What a survey of the step's systems may end; ``None`` where none is due.
+    """
+
+    survey: Warmup | None
+
+    @property
+    def needs_graph(self) -> bool:
+        """Whether the systems are surveyed."""
+        return self.survey is not None
+
+    def take(self, context: StepContext, evaluated: Evaluated) -> Taken:
+        """Survey, if that is due, and descend."""
+        taken = Taken(phase="first-order", skipped=evaluated.reason_to_skip())
+        if taken.skipped is None and self.survey is not None:
+            try:
+                systems = one_by_one(context.whole(evaluated.systems(context)))
+                blocks = survey_systems(context, systems)
+            except FloatingPointError as error:
+                taken = replace(taken, skipped=str(error))
+            else:
+                taken = replace(taken, found=NewtonUpdate(blocks))
+                ends, replicas = self.survey.ends_with(blocks), context.replicas
+                context.memory.newton = ends if replicas is None else replicas.decide(ends)
+        return _applied(context, evaluated, taken)
+
+
+@dataclass(frozen=True)
+class FixedDamping:
+    """Newton's step θ ← θ + β·x, (prune(H + λI)) x = -g.
+
+    Attributes:
+        rescale: Whether the blocks' directions are put together by the Fisher matrix between
+            blocks.
+    """
+
+    rescale: bool
+    needs_graph = True
+
+    def take(self, context: StepContext, evaluated: Evaluated) -> Taken:
+        """Solve every block's system and move along the directions."""
+        curvature = evaluated.curvature
+        covered = sum(block.n for block in curvature.blocks)
+        taken = Taken(
+            skipped=evaluated.reason_to_skip(),
+            first_order_blocks=tuple(block.name for block in curvature.larger),
+            newton_share=covered / (covered + sum(block.n for block in curvature.larger)),
+        )
+        if taken.skipped is None:
+            try:
+                found = self._solved(context, evaluated)
+                taken = replace(taken, found=found, skipped=found.failure)
+            except FloatingPointError as error:
+                taken = replace(taken, skipped=str(error))
+        return _applied(context, evaluated, taken)
+
+    def _solved(self, context: StepContext, evaluated: Evaluated) -> NewtonUpdate:
+        systems = context.whole(evaluated.systems(context))
+        factors: dict[str, Factor] = {}
+        if self.rescale:
+            factors = {system.name: factor_between_blocks(system) for system in systems}
+        given = one_by_one(systems)
+        del systems
+        found = solve_systems(context, given)
+        if found.directions is None:
+            return found
+        if factors:
+            with context.clock.stage("update"):
+                found = _rescaled(found, evaluated, factors)
+        groups, downhill = context.settings.groups, []
+        for block in evaluated.curvature.larger:
+            gradient = evaluated.evaluation.gradient(block.parameters)
+            climbs = settings_of_block(block.name, block.parameters, groups).maximize
+            flat = gradient if climbs else -gradient
+            downhill.append(Direction(block.parameters, flat, "first-order"))
+        return replace(found, directions=(*(found.directions or ()), *downhill))
+
+
+def _rescaled(
+    found: NewtonUpdate, evaluated: Evaluated, factors: dict[str, Factor]
+) -> NewtonUpdate:
+    """Return Newton's directions, put together by one factor a block, and records that say so."""
+    solved = {
+        record.name: (record, direction)
+        for record, direction in zip(found.blocks, found.directions or (), strict=True)
+        if direction.phase == "newton"
+    }
+    shares = [
+        Share.of(
+            factors[name],
+            -evaluated.evaluation.gradient(direction.parameters),
+            direction.flat,
+            record.treatment.damping,
+        )
+        for name, (record, direction) in solved.items()
+    ]
+    alphas = dict(zip(solved, joint_factors(shares), strict=True)) if shares else {}
+    return replace(
+        found,
+        blocks=tuple(replace(r, rescaled_by=alphas.get(r.name)) for r in found.blocks),
+        directions=tuple(
+            replace(direction, flat=alphas.get(record.name, 1.0) * direction.flat)
+            for record, direction in zip(found.blocks, found.directions or (), strict=True)
+        ),
+    )
+
+
+def _applied(context: StepContext, evaluated: Evaluated, taken: Taken) -> Taken:
+    """Move the parameters, unless something is in the way."""
+    evaluated.evaluation.release()
+    if taken.skipped is not None:
+        return taken
+    groups, gradients = context.settings.groups, evaluated.gradients
+    with context.clock.stage("update"):
+        if taken.found.directions is None:
+            applied = descend(gradients)
+        else:
+            applied = apply_directions(taken.found.directions, groups, gradients)
+    skipped = None if applied.finite else "the update is not finite"
+    return replace(taken, applied=applied, skipped=skipped)

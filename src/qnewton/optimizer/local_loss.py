@@ -1,0 +1,129 @@
+"""The loss around the present parameters, as a step whose damping sets itself sees it."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from qnewton.cost.kernels import ROWS_A_CALL
+from qnewton.curvature import Kind
+from qnewton.operators import DenseOperator, NegatedOperator, SymmetricOperator
+from qnewton.operators.scaling import safe_norm
+from qnewton.optimizer.movable import scaled_operator
+from qnewton.optimizer.replicas import AveragedOperator
+from qnewton.optimizer.settings import one_sign
+from qnewton.optimizer.step_context import Evaluated, StepContext
+from qnewton.survey.lowest import SMALL, LowestPair, lowest_pair
+
+_ROUNDINGS = 8.0  # units in the loss's last place that count as rounding
+_FLAT = 1e-3  # ‖g‖ against the usual, below which a point may be a saddle
+
+
+@dataclass(frozen=True)
+class LocalLoss:
+    """The loss that is minimised, and its derivatives at the parameters a step begins from.
+
+    Attributes:
+        context: Where the step takes place.
+        evaluated: The loss there.
+    """
+
+    context: StepContext
+    evaluated: Evaluated
+
+    @cached_property
+    def sign(self) -> float:
+        """-1 where the loss is maximised."""
+        return one_sign(self.context.settings.groups)
+
+    @cached_property
+    def lengths(self) -> dict[int, float]:
+        """β of each parameter, by its id."""
+        groups = self.context.settings.groups
+        return {id(p): float(group["lr"]) for group in groups for p in group["params"]}
+
+    @property
+    def parameters(self) -> tuple[Tensor, ...]:
+        """What may move."""
+        return self.evaluated.curvature.parameters
+
+    @cached_property
+    def gradient(self) -> Tensor:
+        """g, which is not clipped, shape [N]."""
+        return self.sign * self.evaluated.evaluation.loss_gradient(self.parameters)
+
+    @cached_property
+    def asked(self) -> Tensor:
+        """What the systems are to undo, ``.grad``, which may be clipped, shape [N]."""
+        return self.sign * self.evaluated.evaluation.gradient(self.parameters)
+
+    @property
+    def value(self) -> float:
+        """The loss."""
+        return self.sign * self.evaluated.evaluation.judged_loss
+
+    def whole(self, loss: float) -> float:
+        """Return the loss at other parameters, of all replicas, sign included."""
+        replicas = self.context.replicas
+        if replicas is not None:
+            loss = float(replicas.average_(self.gradient.new_tensor([loss])))
+        return self.sign * loss
+
+    @property
+    def rounding(self) -> float:
+        """The smallest change of the loss that is no rounding."""
+        return _ROUNDINGS * torch.finfo(self.gradient.dtype).eps * abs(self.value)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the gradient is so small against the usual one that this may be a saddle."""
+        return safe_norm(self.gradient) <= _FLAT * self.context.memory.usual_gradient
+
+    @cached_property
+    def flat_lengths(self) -> Tensor:
+        """β of every unknown, shape [N], float64."""
+        pieces = [
+            p.new_full((p.numel(),), self.lengths[id(p)], dtype=torch.float64)
+            for p in self.parameters
+        ]
+        return torch.cat(pieces)
+
+    def quadratic(self, kind: Kind) -> SymmetricOperator:
+        """Return the curvature of all parameters, by products."""
+        operator = self.evaluated.curvature.quadratic(self.evaluated.evaluation, kind)
+        if self.context.replicas is not None:
+            operator = AveragedOperator(operator, self.context.replicas)
+        return operator if self.sign > 0 else NegatedOperator(operator)
+
+    def lowest(self, kind: Kind, lengths: Tensor) -> LowestPair | None:
+        """Return the lowest eigenpair of B·H·B, B = diag(lengths); ``None`` if nobody can tell."""
+        try:
+            with self.context.clock.stage("survey"):
+                operator = scaled_operator(self._surveyed(kind), lengths)
+                return lowest_pair(operator, self.context.seed)
+        except (ValueError, ArithmeticError, RuntimeError):
+            # Not finite, eigenvalues that do not converge, or a loss without a Hessian (it may
+            # have the Gauss-Newton matrix that the run uses): nothing is known of its signs.
+            return None
+
+    def products_spent(self, lowest: LowestPair | None) -> int:
+        """Return what an eigenpair took; by entries, the batched passes that form them."""
+        if lowest is None:
+            return 0
+        return lowest.products or math.ceil(self.gradient.numel() / ROWS_A_CALL)
+
+    def _surveyed(self, kind: Kind) -> SymmetricOperator:
+        """Return the curvature of all parameters, by its entries where those are few.
+
+        Forming takes as many products as a short Lanczos run, or fewer, in batches.
+        """
+        evaluated = self.evaluated
+        blocks = evaluated.curvature.blocks
+        large = len(blocks) != 1 or sum(block.n for block in blocks) > SMALL
+        if self.context.replicas is not None or large:
+            return self.quadratic(kind)
+        [system] = evaluated.curvature.systems(evaluated.evaluation, kind, self.context.routes)
+        operator = DenseOperator(system.operator.dense())
+        return operator if self.sign > 0 else NegatedOperator(operator)

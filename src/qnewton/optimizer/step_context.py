@@ -1,0 +1,187 @@
+"""What one step hands down to whoever works in it, and what comes up from it."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+from qnewton.cost import Market
+from qnewton.cost.krylov import USUAL_PRODUCTS
+from qnewton.curvature import Curvature, Evaluation, Kind, RouteMemory
+from qnewton.operators import LinearSystem, NegatedOperator
+from qnewton.optimizer.beginning import Beginning
+from qnewton.optimizer.clock import StageClock
+from qnewton.optimizer.hooks import StepHooks
+from qnewton.optimizer.memory import Memory
+from qnewton.optimizer.replicas import Replicas
+from qnewton.optimizer.settings import settings_of_block
+from qnewton.optimizer.update import NOT_APPLIED, Applied, Direction, Gradients
+from qnewton.records import BlockRecord, DampingRecord, Phase
+from qnewton.scheduler.policy import Policy
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for every step.
+
+    Attributes:
+        groups: The optimizer's parameter groups.
+        max_dense: Rows of the largest block that is formed.
+        seed: Seeds what steps draw.
+    """
+
+    groups: Sequence[dict[str, Any]]
+    max_dense: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """Where a step takes place.
+
+    Attributes:
+        step: Its number.
+        clock: Told every stage.
+        replicas: Processes that must take the same step; ``None`` for one process.
+        market: Prices and tolerances of this step.
+        policy: Decides which solver runs.
+        memory: What earlier steps left, and this one may add to.
+        hooks: Told what is solved.
+        settings: What holds for every step.
+    """
+
+    step: int
+    clock: StageClock
+    replicas: Replicas | None
+    market: Market
+    policy: Policy
+    memory: Memory
+    hooks: StepHooks
+    settings: Settings
+
+    @property
+    def seed(self) -> int:
+        """The seed of what this step draws, so that a resumed run draws the same."""
+        return self.settings.seed + self.step
+
+    def whole(self, systems: list[LinearSystem]) -> list[LinearSystem]:
+        """Return the systems of the whole batch's loss that is minimised: averaged, and signed."""
+        if self.replicas is not None:
+            systems = self.replicas.average_curvature(systems)
+        return [self._signed(system) for system in systems]
+
+    def _signed(self, system: LinearSystem) -> LinearSystem:
+        settings = settings_of_block(system.name, system.parameters, self.settings.groups)
+        if not settings.maximize:
+            return system
+        return replace(system, operator=NegatedOperator(system.operator), rhs=-system.rhs)
+
+    @cached_property
+    def routes(self) -> RouteMemory:
+        """What earlier steps found of the curvature's routes."""
+        formed = any(
+            group["prune"] is not None or group["damping_scale"] != "absolute"
+            for group in self.settings.groups
+        )
+        needs_entries = formed or self.policy.needs_entries
+        by_products = self.market.hardware is None and not needs_entries
+        usual = USUAL_PRODUCTS if by_products else None
+        return RouteMemory(self.memory.numbers, self.step, usual_products=usual)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The loss at the parameters that a step begins from.
+
+    Attributes:
+        curvature: Makes systems of the evaluation.
+        evaluation: The loss, with its graph if the step needs one.
+        gradients: What the closure left in ``.grad``.
+        again: Evaluates the same loss again.
+        beginning: What was there before; ``None`` where nobody can put it back.
+    """
+
+    curvature: Curvature
+    evaluation: Evaluation
+    gradients: Gradients
+    again: Callable[[], Any]
+    beginning: Beginning | None
+
+    def reason_to_skip(self) -> str | None:
+        """Return why no step can be taken from this loss and gradient; ``None`` if one can."""
+        if not math.isfinite(self.evaluation.loss):
+            return f"the loss is {self.evaluation.loss}"
+        if not math.isfinite(self.gradients.norm):
+            return "the gradient is not finite"
+        return None
+
+    def systems(self, context: StepContext, kind: Kind | None = None) -> list[LinearSystem]:
+        """Return the Newton system of every block, of this process's share of the batch."""
+        with context.clock.stage("curvature"):
+            return self.curvature.systems(self.evaluation, kind, context.routes)
+
+
+@dataclass(frozen=True)
+class NewtonUpdate:
+    """What came of a step's systems.
+
+    Attributes:
+        blocks: A record of every block that was looked at.
+        directions: One of every block; ``None`` if a block has none.
+        failure: Why a block has no direction.
+        indefinite: Where a solve that has to descend met negative curvature.
+        abandoned: Records of systems of the same step that were solved before these and given up.
+    """
+
+    blocks: tuple[BlockRecord, ...] = ()
+    directions: tuple[Direction, ...] | None = None
+    failure: str | None = None
+    indefinite: str | None = None
+    abandoned: tuple[BlockRecord, ...] = ()
+
+    def and_block(self, record: BlockRecord, direction: Direction | None = None) -> "NewtonUpdate":
+        """Return the same with one more block, which may have no direction."""
+        known = self.directions
+        directions = None if known is None or direction is None else (*known, direction)
+        return replace(self, blocks=(*self.blocks, record), directions=directions)
+
+
+NOTHING_FOUND = NewtonUpdate()
+"""What comes of a first-order step."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a step came to.
+
+    Attributes:
+        found: What came of the systems.
+        applied: What was done to the parameters.
+        skipped: Why nothing was changed.
+        phase: Whether it was a first-order step.
+        damping: How it was judged; ``None`` where λ is fixed, or nothing may move.
+        first_order_blocks: Blocks too large for a system, which took -g in a Newton step.
+        newton_share: Share of the parameters in blocks with a system, where λ is fixed.
+    """
+
+    found: NewtonUpdate = NOTHING_FOUND
+    applied: Applied = NOT_APPLIED
+    skipped: str | None = None
+    phase: Phase = "newton"
+    damping: DampingRecord | None = None
+    first_order_blocks: tuple[str, ...] = ()
+    newton_share: float | None = None
+
+
+class Step(Protocol):
+    """A way to take a step: first-order, with a fixed λ, or with a λ that sets itself."""
+
+    @property
+    def needs_graph(self) -> bool:
+        """Whether it asks for curvature."""
+        ...
+
+    def take(self, context: StepContext, evaluated: Evaluated) -> Taken:
+        """Move the parameters, or leave them where they are and say why."""
+        ...
