@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from qnewton.curvature import Curvature, systems
-from qnewton.curvature.khatri_rao import KhatriRaoFactor
-from qnewton.operators import LowRankOperator
+from qnewton.operators import KhatriRaoFactor, LowRankOperator
 
 # Sums of at most some hundred products of numbers near one, in float64.
 assert_exact = partial(torch.testing.assert_close, rtol=1e-10, atol=1e-12)
@@ -343,7 +342,7 @@ def test_pieces_of_the_workspace_add_up(monkeypatch):
     a, d = draw(3, 2, 5), draw(3, 2, 2, 7, seed=4)
     factor = KhatriRaoFactor(a, d)
     gram, squares = factor.gram(), factor.row_squares()
-    monkeypatch.setattr("qnewton.curvature.khatri_rao._WORKSPACE_ENTRIES", 60)
+    monkeypatch.setattr("qnewton.operators.khatri_rao._WORKSPACE_ENTRIES", 60)
     torch.testing.assert_close(factor.gram(), gram)
     torch.testing.assert_close(factor.row_squares(), squares)
 

@@ -438,7 +438,7 @@ def test_limits_of_memory_lead_to_products(mlp, monkeypatch):
     net, x, y = mlp((4, 3, 2), nn.Tanh), draw(6, 4), classes(6, n=2)
     monkeypatch.setattr("qnewton.curvature.columns._MAX_ENTRIES", 10)
     check(net, softmax(y), x, routes={"generic"}, reason="limit 10")
-    monkeypatch.setattr("qnewton.curvature.output_loss._MAX_ENTRIES", 10)
+    monkeypatch.setattr("qnewton.curvature.output_loss._MAX_SECOND", 10)
     check(net, softmax(y), x, routes={"generic"}, reason="of all samples needs 24 entries")
 
 

@@ -100,7 +100,7 @@ def test_wide_layers_and_small_workspaces(mlp, data, func_hessian, monkeypatch, 
     monkeypatch.setattr(products_module, "_WIDE", 7)
     monkeypatch.setattr(products_module, "_PANEL", 3)
     monkeypatch.setattr("qnewton.curvature.layered.WORKSPACE_ENTRIES", 100)
-    monkeypatch.setattr("qnewton.curvature.factors._BATCH_ENTRIES", 300)
+    monkeypatch.setattr("qnewton.curvature.layers._BATCH_ENTRIES", 300)
     net = mlp((8, 5, 4, 3), activation)
     x, y = data(20, 8, 3)
     expected = func_hessian(net, cross_entropy(x, y)).to(dtype)

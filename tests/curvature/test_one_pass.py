@@ -7,8 +7,7 @@ from torch.nn.functional import cross_entropy
 
 from qnewton.curvature import Curvature
 from qnewton.curvature.fisher import OnePassFisher
-from qnewton.curvature.khatri_rao import KhatriRaoFactor
-from qnewton.operators import LowRankOperator
+from qnewton.operators import KhatriRaoFactor, LowRankOperator
 
 SAMPLES, LENGTH, WORDS = 5, 7, 11
 

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from qnewton.cost.kernels import OPERATIONS_A_CALL, ROWS_A_CALL
 from qnewton.curvature import Curvature
 from qnewton.curvature.generic import CHUNK, GradientGraph
-from qnewton.curvature.work import graph_work
+from qnewton.curvature.routes import graph_work
 
 
 class Physics(nn.Module):

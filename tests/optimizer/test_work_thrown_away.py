@@ -16,7 +16,7 @@ from qnewton.curvature.fisher import OnePassFisher
 from qnewton.records import StepRecord
 
 SAMPLES, CLASSES = 64, 10
-USERS = ("factors", "generic", "output_loss", "columns", "directions", "autograd")
+USERS = ("layers", "generic", "output_loss", "columns", "directions", "autograd")
 
 
 @pytest.fixture
@@ -110,10 +110,10 @@ def test_a_closed_form_that_does_not_hold_is_not_computed_again(passes):
     optimizer = QNewton(net, damping=1.0, blocks="full")
     closure = classification(net, 8)
     optimizer.step(closure)
-    assert passes["factors"] > 0
+    assert passes["layers"] > 0
     passes.clear()
     optimizer.step(closure)
-    assert passes["factors"] == 0
+    assert passes["layers"] == 0
     assert "as step 0 found" in last(optimizer).blocks[0].curvature.reason
 
 

@@ -14,12 +14,11 @@ remembered.
 """
 
 from qnewton.curvature.blocks import Block, Partition, partition
-from qnewton.curvature.buffers import KeptBuffer, RandomState, SeenBuffers, lent
 from qnewton.curvature.curvature import Curvature, Kind, systems
 from qnewton.curvature.evaluation import Evaluation
 from qnewton.curvature.generic import HessianOperator
 from qnewton.curvature.parts import together
-from qnewton.curvature.rerun import Repeatable
+from qnewton.curvature.rerun import KeptBuffer, RandomState, Repeatable, SeenBuffers, lent
 from qnewton.curvature.routes import RouteMemory
 from qnewton.curvature.sample_mean import Reduction
 

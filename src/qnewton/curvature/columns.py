@@ -10,7 +10,6 @@ from torch import Tensor
 from qnewton.curvature.autograd import batched_grad, flat, grad, leaf_uses
 from qnewton.curvature.blocks import Block
 from qnewton.curvature.generic import CHUNK, JacobianGraph
-from qnewton.curvature.khatri_rao import KhatriRaoFactor
 from qnewton.curvature.layered import linearised, linearised_without_second
 from qnewton.curvature.layers import Layer, LayerCall, LayerSignal
 from qnewton.curvature.routes import (
@@ -21,7 +20,13 @@ from qnewton.curvature.routes import (
     difference,
     random_like,
 )
-from qnewton.operators import DenseFactor, Factor, LowRankOperator, StackedFactor
+from qnewton.operators import (
+    DenseFactor,
+    Factor,
+    KhatriRaoFactor,
+    LowRankOperator,
+    StackedFactor,
+)
 
 # Entries of a block's columns formed one by one, and of the signals of all layers: 1 GB in float32.
 _MAX_ENTRIES = 1 << 28
@@ -103,6 +108,13 @@ class SampleColumns:
         pairs = zip(block.names, block.parameters, strict=True)
         return [name for name, parameter in pairs if id(parameter) not in self._owners]
 
+    def all_by_layers(self, block: Block) -> Refused | None:
+        """Return which parameter of ``block`` has no columns from passes of layers, if any."""
+        missing = self.missing(block)
+        if not missing:
+            return None
+        return Refused(f"{missing[0]} is not used by linear or convolution layers alone")
+
     def by_layers(self, block: Block) -> bool:
         """Return whether a parameter of ``block`` has its columns from passes of its layer."""
         return any(self._owners.get(id(p)) for p in block.parameters)
@@ -132,9 +144,9 @@ class SampleColumns:
         Every parameter must belong to one pass of a layer that saw one vector a sample.
         """
         owners = [self._owners.get(id(parameter), []) for parameter in block.parameters]
-        missing = self.missing(block)
-        if missing:
-            return Refused(f"{missing[0]} is not used by linear or convolution layers alone")
+        beside = self.all_by_layers(block)
+        if beside is not None:
+            return beside
         if any(len(calls) != 1 for calls in owners):
             return Refused("a parameter belongs to several passes of layers, or to none")
         wanted = {id(calls[0]) for calls in owners}

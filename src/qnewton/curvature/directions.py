@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from qnewton.curvature.autograd import batched_grad
-from qnewton.curvature.factors import Adjoints
-from qnewton.curvature.layers import LayerCall, Place
+from qnewton.curvature.layers import Adjoints, LayerCall, Place
 from qnewton.curvature.routes import LIMIT, difference, random_like
 from qnewton.operators.symmetric import mirror_upper_
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from qnewton.curvature.autograd import Gradients, flat
 from qnewton.curvature.generic import GradientGraph
 from qnewton.curvature.layers import LayerCall
+from qnewton.curvature.routes import GraphWork, graph_work
 from qnewton.curvature.watching import (
     BackwardPass,
     BackwardRecorder,
@@ -18,7 +19,6 @@ from qnewton.curvature.watching import (
     Recorder,
     SignalRecorder,
 )
-from qnewton.curvature.work import GraphWork, graph_work
 from qnewton.operators.private_torch import version
 
 Closure = Callable[[], Any]

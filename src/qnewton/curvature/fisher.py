@@ -14,10 +14,9 @@ from qnewton.curvature.evaluation import Evaluation
 from qnewton.curvature.generic import CHUNK, JacobianGraph, Operators
 from qnewton.curvature.layers import Layer, LayerCall
 from qnewton.curvature.output_loss import OutputLoss, past_output
-from qnewton.curvature.routes import Refused, RouteMemory
+from qnewton.curvature.routes import GraphWork, Refused, RouteMemory
 from qnewton.curvature.sample_mean import Reduction, sample_mean
 from qnewton.curvature.watching import SignalRecorder, single_output
-from qnewton.curvature.work import GraphWork
 from qnewton.operators import LowRankOperator, StackedFactor
 from qnewton.records import CurvatureRecord
 
@@ -121,17 +120,17 @@ def _operator(
     if refused is None:
         operator, flops = _low_rank(block, columns)
         passes += columns.columns_apart(block)
-        missing = columns.missing(block)
-        if missing:
-            reason = f"{missing[0]} is not used by linear or convolution layers alone"
+        beside = columns.all_by_layers(block)
+        reasons = [] if beside is None else [beside.reason]
         # Columns that were differentiated one by one need no comparison.
-        if not missing or columns.by_layers(block):
+        if beside is None or columns.by_layers(block):
             passes += 2
             verdict = columns.compared(operator.factor, block.parameters)
             if isinstance(verdict, Refused):
                 refused = verdict
             else:
-                reason = f"{reason}; {verdict}" if reason else verdict
+                reasons.append(verdict)
+        reason = "; ".join(reasons)
     if refused is not None:
         if before is None and refused.lasting:
             memory.reject(block.name, "fisher", _BY_SAMPLE)

@@ -18,7 +18,7 @@ from qnewton.curvature.autograd import (
 )
 from qnewton.curvature.blocks import Block, unknowns
 from qnewton.curvature.output_loss import OutputLoss
-from qnewton.curvature.work import GraphWork, SourceCost
+from qnewton.curvature.routes import GraphWork, SourceCost
 from qnewton.operators import MatrixFreeOperator, SymmetricOperator
 from qnewton.operators.symmetric import mirror_upper_
 from qnewton.records import CurvatureRecord

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from qnewton.curvature.blocks import Block
@@ -21,20 +20,23 @@ from qnewton.curvature.generic import (
 )
 from qnewton.curvature.layered import linearised
 from qnewton.curvature.output_loss import (
-    OutputFactor,
+    MAX_COTANGENTS,
     OutputLoss,
+    cotangents_by_sample,
     output_factor,
-    output_shaped,
     past_output,
 )
-from qnewton.curvature.routes import Refused, RouteMemory
+from qnewton.curvature.routes import (
+    GraphWork,
+    Refused,
+    RouteMemory,
+    SourceCost,
+    Spent,
+)
 from qnewton.curvature.watching import single_output
-from qnewton.curvature.work import GraphWork, SourceCost, Spent
 from qnewton.operators import LowRankOperator, SymmetricOperator
 from qnewton.records import CurvatureRecord
 
-# Entries of the cotangents of all columns: 1 GB in float32.
-_MAX_ENTRIES = 1 << 28
 _NO_FACTOR = Refused("∂²L/∂f² has negative eigenvalues, so it has no factor")
 
 
@@ -131,16 +133,20 @@ class _Builder:
         jacobian = JacobianGraph(output, parameters)
         self._graph = GaussNewtonGraph(loss, jacobian)
         self._note = past_output(root, output, blocks)
-        self._outer = outer = output_factor(loss)
         self._readings: list[SampleColumns] = []
+        outer = output_factor(loss)
         if isinstance(outer, Refused):
+            self._refused, self._signs = outer, None
             return
+        self._signs = outer.signs
+        size = f"over {MAX_COTANGENTS:.2g} entries"
+        self._refused = Refused(f"cotangents of all positions need {size}")
         # What may count as a sample of the network: every position, or every sequence. Tokens that
         # a network treats one by one are samples of their own, which needs far fewer columns;
         # whether it does is seen by a random product.
         per_position = output.ndim > 2 and outer.class_dim == output.ndim - 1
         for dims in (output.ndim - 1, 1) if per_position else (min(output.ndim, 1),):
-            cotangents = _cotangents(outer, output.shape, dims)
+            cotangents = cotangents_by_sample(outer, output.shape, dims)
             if cotangents is not None:
                 columns = SampleColumns.of_graph(jacobian, cotangents, dims, evaluation.calls)
                 self._readings.append(columns)
@@ -158,72 +164,57 @@ class _Builder:
         return choice.operator, record
 
     def _choose(self, block: Block) -> _Choice:
-        if isinstance(self._outer, Refused):
-            return self._generic(block, self._outer.reason)
-        refusals = [f"cotangents of all positions need over {_MAX_ENTRIES:.2g} entries"]
+        refusals = [self._refused.reason]
         for columns in self._readings:
             refusals = []
             for route in (self._sample_space, self._closed_form, self._from_columns):
-                found = route(block, columns, self._outer)
+                found = route(block, columns)
                 refusals.append(found.reason)
                 if not isinstance(found, Refused):
                     return replace(found, reason="; ".join(dict.fromkeys(refusals)))
-        return self._generic(block, "; ".join(dict.fromkeys(refusals)))
+        source = GenericHessian(self._graph, block.parameters, self._work)
+        return _Choice.of(source, "; ".join(dict.fromkeys(refusals)), block)
 
-    def _sample_space(
-        self, block: Block, columns: SampleColumns, outer: OutputFactor
-    ) -> _Choice | Refused:
-        if outer.signs is not None:
+    def _sample_space(self, block: Block, columns: SampleColumns) -> _Choice | Refused:
+        if self._signs is not None:
             return _NO_FACTOR
         if columns.rank >= block.n:
             return Refused(f"{columns.rank} columns are not fewer than {block.n} parameters")
-        found = self._columns(block, columns, outer)
+        found = self._columns(block, columns)
         if isinstance(found, Refused):
             return found
         operator, flops, agreement = found
         reason = f"{columns.rank} columns are fewer than {block.n} parameters; {agreement}"
         return _Choice("sample-space", reason, operator, SourceCost(flops, None))
 
-    def _closed_form(
-        self, block: Block, columns: SampleColumns, outer: OutputFactor
-    ) -> _Choice | Refused:
+    def _closed_form(self, block: Block, columns: SampleColumns) -> _Choice | Refused:
         passes = columns.refusal(block) or columns.layered(block)
         if isinstance(passes, Refused):
             return passes
         refusal = self._interaction(block, columns)
         if refusal is not None:
             return refusal
-        source = linearised(columns.signals(passes), block.parameters, outer.signs)
+        source = linearised(columns.signals(passes), block.parameters, self._signs)
         self._spent.backward(len(columns.cotangents) + 2 * self._graph.passes, calls=3)
         verdict = source.compared(self._graph)
         if isinstance(verdict, Refused):
             return self._remembered(block, columns, verdict)
         return _Choice.of(source, verdict, block)
 
-    def _from_columns(
-        self, block: Block, columns: SampleColumns, outer: OutputFactor
-    ) -> _Choice | Refused:
-        missing = columns.missing(block)
-        if missing:
-            return Refused(f"{missing[0]} is not used by linear or convolution layers alone")
-        found = self._columns(block, columns, outer)
+    def _from_columns(self, block: Block, columns: SampleColumns) -> _Choice | Refused:
+        found = columns.all_by_layers(block) or self._columns(block, columns)
         if isinstance(found, Refused):
             return found
         operator, flops, agreement = found
         return _Choice.of(_ColumnSource(operator, flops), agreement, block)
 
-    def _generic(self, block: Block, reason: str) -> _Choice:
-        source = GenericHessian(self._graph, block.parameters, self._work)
-        return _Choice.of(source, reason, block)
-
     def _columns(
-        self, block: Block, columns: SampleColumns, outer: OutputFactor
+        self, block: Block, columns: SampleColumns
     ) -> tuple[LowRankOperator, float, str] | Refused:
         """Return U Uᵀ, what forming it costs and how well U agrees, or why there is no U."""
-        if outer.signs is not None:
-            return _NO_FACTOR
         refusal = (
-            columns.refusal(block)
+            (None if self._signs is None else _NO_FACTOR)
+            or columns.refusal(block)
             or self._too_many(block, columns)
             or self._interaction(block, columns)
         )
@@ -243,14 +234,12 @@ class _Builder:
         # A product takes two passes, as two columns do.
         if products is None or apart <= 2 * products:
             return None
-        return Refused(
-            f"columns of {columns.missing(block)[0]} take {apart} passes, and a solve by products "
-            f"2 × {products}"
-        )
+        name, solve = columns.missing(block)[0], f"a solve by products 2 × {products}"
+        return Refused(f"columns of {name} take {apart} passes, and {solve}")
 
     def _interaction(self, block: Block, columns: SampleColumns) -> Refused | None:
         """Return why the block's samples interact, as seen now or at an earlier step."""
-        route = _by_sample(columns)
+        route = f"samples-of-{columns.sample_dims}"
         before = self._memory.rejected(block.name, "ggn", route)
         if before == self._memory.step and (block.name, route) in self._interacting:
             return self._interacting[block.name, route]
@@ -261,30 +250,8 @@ class _Builder:
         return None if verdict is None else self._remembered(block, columns, verdict)
 
     def _remembered(self, block: Block, columns: SampleColumns, verdict: Refused) -> Refused:
-        route = _by_sample(columns)
+        route = f"samples-of-{columns.sample_dims}"
         self._interacting[block.name, route] = verdict
         if verdict.lasting:
             self._memory.reject(block.name, "ggn", route)
         return verdict
-
-
-def _by_sample(columns: SampleColumns) -> str:
-    """Return the route of a factor, as a memory of rejections names it."""
-    return f"samples-of-{columns.sample_dims}"
-
-
-def _cotangents(outer: OutputFactor, shape: torch.Size, sample_dims: int) -> Tensor | None:
-    """Return the cotangents of the output that S asks for, [c, *f.shape]; ``None``: too many.
-
-    Where every position is a sample, one for each column of S; else one for each column and
-    position, zero at the others.
-    """
-    samples, positions, classes, rank = outer.columns.shape
-    if positions == 1 or sample_dims > 1:
-        return output_shaped(outer.columns.permute(3, 0, 1, 2), shape, outer.class_dim)
-    if positions * rank * shape.numel() > _MAX_ENTRIES:
-        return None
-    apart = outer.columns.new_zeros((positions, rank, samples, positions, classes))
-    index = torch.arange(positions, device=apart.device)
-    apart[index, :, :, index] = outer.columns.permute(1, 3, 0, 2)
-    return output_shaped(apart.flatten(0, 1), shape, outer.class_dim)

@@ -10,7 +10,6 @@ from qnewton.curvature.autograd import leaf_uses
 from qnewton.curvature.blocks import Block
 from qnewton.curvature.directions import Directions
 from qnewton.curvature.evaluation import Evaluation
-from qnewton.curvature.factors import adjoints, layer_factors
 from qnewton.curvature.generic import (
     BlockHessian,
     GenericHessian,
@@ -19,10 +18,9 @@ from qnewton.curvature.generic import (
     Operators,
 )
 from qnewton.curvature.layered import LayeredHessian
-from qnewton.curvature.layers import LayerCall
+from qnewton.curvature.layers import LayerCall, adjoints, layer_factors
 from qnewton.curvature.parameter_terms import ParameterTerms, parameter_terms
-from qnewton.curvature.routes import Refused, RouteMemory
-from qnewton.curvature.work import GraphWork, Spent
+from qnewton.curvature.routes import GraphWork, Refused, RouteMemory, Spent
 from qnewton.records import CurvatureRecord
 
 # What the closed form may hold of the layers: 1 GB in float32. Beyond it the layers are so
@@ -58,7 +56,7 @@ def hessian_operators(
     Raises:
         ValueError: If the loss cannot be differentiated twice.
 
-    Cost: the per-sample derivatives of :func:`~qnewton.curvature.factors.layer_factors` and one
+    Cost: the per-sample derivatives of :func:`~qnewton.curvature.layers.layer_factors` and one
     product a block; no entries are formed.
     """
     builder = _Builder(evaluation, root, memory or RouteMemory())
@@ -193,7 +191,7 @@ def _closed_forms(
     Raises:
         ValueError: If the loss cannot be differentiated twice.
 
-    Cost: :func:`~qnewton.curvature.factors.layer_factors`, with layers on patches two more double
+    Cost: :func:`~qnewton.curvature.layers.layer_factors`, with layers on patches two more double
     backward passes, and :func:`~qnewton.curvature.parameter_terms.parameter_terms` if a parameter
     enters the loss twice.
     """

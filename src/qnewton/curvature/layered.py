@@ -12,11 +12,9 @@ from torch import Tensor
 from qnewton.curvature.blocks import unknowns
 from qnewton.curvature.directions import Directions, LayerRows
 from qnewton.curvature.entries import WORKSPACE_ENTRIES, fill_cross, fill_own, own_flops
-from qnewton.curvature.factors import LayerFactors
 from qnewton.curvature.generic import BlockHessian, CurvatureProducts
-from qnewton.curvature.layers import LayerCall, LayerSignal, Place, places
-from qnewton.curvature.routes import Refused, compared, random_like
-from qnewton.curvature.work import SourceCost
+from qnewton.curvature.layers import LayerCall, LayerFactors, LayerSignal, Place, places
+from qnewton.curvature.routes import Refused, SourceCost, compared, random_like
 from qnewton.operators.symmetric import mirror_upper_
 
 # Operations of the graph of δ per layer: the layer, its activation, and what derives them.

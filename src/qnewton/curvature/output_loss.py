@@ -12,7 +12,9 @@ from qnewton.curvature.blocks import Block
 from qnewton.curvature.routes import LIMIT, Refused, difference, random_like
 
 # Entries of the per-sample Hessians ∂²L/∂f² that may be held: 256 MB in float32.
-_MAX_ENTRIES = 1 << 26
+_MAX_SECOND = 1 << 26
+# Entries of the cotangents of all columns: 1 GB in float32.
+MAX_COTANGENTS = 1 << 28
 
 
 class OutputLoss:
@@ -32,8 +34,6 @@ class OutputLoss:
     Raises:
         ValueError: If the loss does not use f or cannot be differentiated twice in it.
 
-    Cost: one backward pass through the loss, not through the network.
-
     Example:
         >>> f = torch.tensor([[1.0, 2.0]], requires_grad=True)
         >>> loss = OutputLoss((f**3).sum(), f, torch.float32)
@@ -43,7 +43,6 @@ class OutputLoss:
 
     def __init__(self, root: Tensor, output: Tensor, dtype: torch.dtype) -> None:
         self.output = output
-        self._dtype = dtype
         [slope] = grad_with_graph(root, [output])
         if slope is None:
             raise ValueError(
@@ -64,7 +63,7 @@ class OutputLoss:
         if self._slope.requires_grad:
             cotangents = vectors.to(self._slope.dtype)
             [found] = batched_grad([self._slope], [self.output], [cotangents])
-        return torch.zeros_like(vectors) if found is None else found.to(self._dtype)
+        return torch.zeros_like(vectors) if found is None else found.to(self.gradient.dtype)
 
     def couples_samples(self) -> bool:
         """Return whether the loss makes one sample's derivative depend on another's output.
@@ -155,8 +154,8 @@ def _positions_hessian(loss: OutputLoss, class_dim: int | None) -> Tensor | Refu
     shape = loss.output.shape
     classes = 1 if class_dim is None else shape[class_dim]
     entries = math.prod(shape) * classes
-    if entries > _MAX_ENTRIES:
-        limit = f"limit {_MAX_ENTRIES:.2g}"
+    if entries > _MAX_SECOND:
+        limit = f"limit {_MAX_SECOND:.2g}"
         return Refused(f"∂²L/∂f² of all samples needs {entries:.2g} entries, {limit}")
     example = loss.gradient
     units = torch.eye(classes, dtype=example.dtype, device=example.device)
@@ -189,3 +188,20 @@ def _factorize(hessian: Tensor, class_dim: int | None, precision: torch.dtype) -
     concave = bool((values < -rounding).any())
     signs = torch.where(values < 0, -1.0, 1.0).to(values.dtype) if concave else None
     return OutputFactor(columns, signs, class_dim)
+
+
+def cotangents_by_sample(outer: OutputFactor, shape: torch.Size, sample_dims: int) -> Tensor | None:
+    """Return the cotangents of the output that S asks for, [c, *f.shape]; ``None``: too many.
+
+    Where every position is a sample, one for each column of S; else one for each column and
+    position, zero at the others.
+    """
+    samples, positions, classes, rank = outer.columns.shape
+    if positions == 1 or sample_dims > 1:
+        return output_shaped(outer.columns.permute(3, 0, 1, 2), shape, outer.class_dim)
+    if positions * rank * shape.numel() > MAX_COTANGENTS:
+        return None
+    apart = outer.columns.new_zeros((positions, rank, samples, positions, classes))
+    index = torch.arange(positions, device=apart.device)
+    apart[index, :, :, index] = outer.columns.permute(1, 3, 0, 2)
+    return output_shaped(apart.flatten(0, 1), shape, outer.class_dim)

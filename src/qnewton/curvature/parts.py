@@ -9,9 +9,9 @@ from torch import Tensor
 
 from qnewton.curvature.evaluation import Evaluation
 from qnewton.curvature.output_loss import OutputLoss
+from qnewton.curvature.routes import GraphWork
 from qnewton.curvature.sample_mean import Reduction, sample_mean
 from qnewton.curvature.watching import single_output
-from qnewton.curvature.work import GraphWork
 from qnewton.operators import LinearSystem, weighted_sum
 from qnewton.records import CurvatureRecord
 
@@ -20,26 +20,39 @@ Number = TypeVar("Number", int, float)
 Parts = Sequence[tuple[float, Evaluation]]
 """The evaluations, and the weight of each one's loss in the sum."""
 
+# What records of parts add up; each part differentiates its own rows through its own graph.
+_SUMMED = (
+    *("forming_flops", "product_flops", "product_operations", "forming_rows_flops"),
+    *("preparing_flops", "preparing_calls", "batch"),
+)
+
 
 def together(parts: Parts) -> Evaluation:
     """Return the evaluation of Σ w_k L_k from those of the L_k, of the same parameters.
 
     Args:
         parts: The w_k and the evaluations, at least one.
+
+    Example:
+        >>> from qnewton.curvature import Curvature
+        >>> w = torch.ones(2, requires_grad=True)
+        >>> curvature = Curvature([w], blocks="full")
+        >>> halves = [(0.5, curvature.evaluate(lambda: (w**2).sum())) for _ in range(2)]
+        >>> together(halves).loss
+        2.0
     """
     if len(parts) == 1 and parts[0][0] == 1.0:
         return parts[0][1]
     evaluations = [part for _, part in parts]
-    first = evaluations[0]
     roots = [weight * part.root for weight, part in parts if part.root is not None]
     gradients = tuple(
         _sum([(weight, part.gradients[i]) for weight, part in parts])
-        for i in range(len(first.parameters))
+        for i in range(len(evaluations[0].parameters))
     )
     return Evaluation(
         loss=sum(weight * part.loss for weight, part in parts),
         root=torch.stack(roots).sum() if len(roots) == len(parts) else None,
-        parameters=first.parameters,
+        parameters=evaluations[0].parameters,
         gradients=gradients,
         calls=tuple(call for part in evaluations for call in part.calls),
         batch=_total([part.batch for part in evaluations]),
@@ -53,22 +66,12 @@ def together(parts: Parts) -> Evaluation:
 def sum_of_systems(
     weights: Sequence[float], parts: Sequence[list[LinearSystem]]
 ) -> list[LinearSystem]:
-    """Return each block's system with the weighted sum of the parts' operators.
-
-    Args:
-        weights: The w_k.
-        parts: The systems of every part, in the same blocks; their right-hand sides are not used.
-    """
+    """Return each block's system with the weighted sum of the parts' operators, as ``A`` alone."""
     summed = []
     for systems in zip(*parts, strict=True):
-        operators = [system.operator for system in systems]
-        summed.append(
-            replace(
-                systems[0],
-                operator=weighted_sum(list(zip(weights, operators, strict=True))),
-                curvature=_record([system.curvature for system in systems]),
-            )
-        )
+        terms = zip(weights, (system.operator for system in systems), strict=True)
+        record = _record([system.curvature for system in systems])
+        summed.append(replace(systems[0], operator=weighted_sum(list(terms)), curvature=record))
     return summed
 
 
@@ -77,15 +80,6 @@ def shares_of_one_mean(parts: Parts, reduction: Reduction | None) -> list[float]
 
     A sample's gradient is m times that of its share of the loss, where its part, which counts m_k
     samples alone, tells m_k times; F = (1/m) Σ g_i g_iᵀ is then Σ (m/m_k) F_k. Sums weigh one.
-
-    Args:
-        parts: The evaluations, with their graphs.
-        reduction: What the loss is of its samples' losses; ``None`` to look.
-
-    Raises:
-        ValueError: If a part did not call the model once, or nothing tells its m_k.
-
-    Cost: one backward pass through the loss a part.
     """
     means = []
     for _, part in parts:
@@ -103,19 +97,10 @@ def _record(records: Sequence[CurvatureRecord | None]) -> CurvatureRecord | None
     known = [record for record in records if record is not None]
     if len(known) < len(records):
         return None
-    return replace(
-        known[0],
-        reason=f"{known[0].reason}; the sum over {len(known)} passes",
-        forming_flops=_total([record.forming_flops for record in known]),
-        product_flops=_total([record.product_flops for record in known]),
-        product_operations=_total([record.product_operations for record in known]),
-        # Each part differentiates its own through its own graph, and all graphs are counted.
-        forming_rows=max(record.forming_rows for record in known),
-        forming_rows_flops=sum(record.forming_rows_flops for record in known),
-        preparing_flops=sum(record.preparing_flops for record in known),
-        preparing_calls=sum(record.preparing_calls for record in known),
-        batch=_total([record.batch for record in known]),
-    )
+    totals = {name: _total([getattr(record, name) for record in known]) for name in _SUMMED}
+    rows = max(record.forming_rows for record in known)
+    reason = f"{known[0].reason}; the sum over {len(known)} passes"
+    return replace(known[0], reason=reason, forming_rows=rows, **totals)
 
 
 def _work(found: Sequence[GraphWork | None]) -> GraphWork | None:

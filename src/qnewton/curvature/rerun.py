@@ -1,45 +1,217 @@
-"""A closure run again, at parameters that are moved for a moment, with everything put back."""
+"""A closure run again: from the same random state and buffers, at moved parameters, put back."""
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
-from qnewton.curvature.autograd import flat
-from qnewton.curvature.buffers import LentBuffers, RandomState
+from qnewton.curvature.autograd import Gradients, flat
 from qnewton.curvature.evaluation import Closure, Evaluation, evaluate
 from qnewton.curvature.watching import Recorder
-from qnewton.operators.private_torch import inside_a_function
+from qnewton.operators.private_torch import inside_a_function, registered_buffers
+
+NUMERICAL = (ArithmeticError, torch.linalg.LinAlgError)  # pyright: ignore[reportPrivateImportUsage]
+"""Errors that say that a loss has no value at some parameters."""
+
+_DATA: Any = Tensor.data
+_CUTS = (Tensor.detach, _DATA.__get__)
 
 
-@dataclass(frozen=True)
-class Look:
-    """What one more run of the closure showed.
+class RandomState:
+    """The random generators' states before a step's closure ran, for the same dropout masks.
 
-    Attributes:
-        evaluation: The loss, and its graph if asked for.
-        gradients: What ``backward`` brought to each parameter in this run, before accumulation,
-            averaging and clipping; ``None`` where it brought nothing.
-        flat: The same as one vector; nothing counts as 0.
-        precision: The coarsest floating dtype that an operation of the closure returned.
-        holds_constant: Whether something that depends on parameters was used without its
-            gradient: detached, or under ``no_grad``.
+    Those of PyTorch on the CPU and on one device, of Python's ``random``, and NumPy's global one.
+    A generator that the closure holds itself is not known.
+
+    Args:
+        device: The device whose generator is kept beside the CPU's.
+
+    Example:
+        >>> state = RandomState(torch.device("cpu"))
+        >>> with state.replayed():
+        ...     first = torch.rand(1)
+        >>> torch.equal(first, torch.rand(1))
+        True
     """
 
-    evaluation: Evaluation
-    gradients: tuple[Tensor | None, ...]
-    flat: Tensor
-    precision: torch.dtype
-    holds_constant: bool
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._cpu = torch.get_rng_state()
+        self._own = None if device.type == "cpu" else self._module().get_rng_state(device)
+        self._python = random.getstate()
+        self._numpy = numpy.random.get_state()  # noqa: NPY002, the one closures use
+
+    @contextmanager
+    def replayed(self) -> Iterator[None]:
+        """Return a context that begins from these states, and after which nothing was drawn."""
+        now = RandomState(self._device)
+        self.put_back()
+        try:
+            yield
+        finally:
+            now.put_back()
+
+    def put_back(self) -> None:
+        """Go back to these states."""
+        torch.set_rng_state(self._cpu)
+        if self._own is not None:
+            self._module().set_rng_state(self._own, self._device)
+        random.setstate(self._python)
+        numpy.random.set_state(self._numpy)  # noqa: NPY002
+
+    def _module(self) -> Any:
+        return torch.get_device_module(self._device.type)
+
+
+class KeptBuffer(NamedTuple):
+    """One registered buffer of a module.
+
+    Attributes:
+        module: The module.
+        name: The buffer's name in it.
+        tensor: The tensor itself; a module may register another one on its way.
+        values: A copy of what it held.
+    """
+
+    module: nn.Module
+    name: str
+    tensor: Tensor | None
+    values: Tensor | None
+
+    @classmethod
+    def of(cls, module: nn.Module, name: str, earlier: "KeptBuffer | None" = None) -> "KeptBuffer":
+        """Copy the buffer as it is now; share an earlier copy if nothing has changed since."""
+        tensor = registered_buffers(module)[name]
+        if tensor is None:
+            return cls(module, name, None, None)
+        # By value: BatchNorm's kernels change a tensor without counting a new version of it.
+        known = None if earlier is None or earlier.tensor is not tensor else earlier.values
+        if earlier is not None and known is not None and torch.equal(tensor, known):
+            return earlier
+        return cls(module, name, tensor, tensor.detach().clone())
+
+    def register(self, tensor: Tensor | None) -> None:
+        """Make ``tensor`` the module's buffer of this name."""
+        registered_buffers(self.module)[self.name] = tensor
+
+    def put_back(self) -> None:
+        """Register the tensor again, with the values it had."""
+        self.register(self.tensor)
+        if self.tensor is not None and self.values is not None:
+            with torch.inference_mode() if self.tensor.is_inference() else torch.no_grad():
+                self.tensor.copy_(self.values)
+
+
+@contextmanager
+def lent(buffers: Sequence[KeptBuffer]) -> Iterator[None]:
+    """Register copies of what buffers held, and afterwards those that are registered now.
+
+    A graph that was made inside stays valid, since nobody writes to the copies afterwards.
+    """
+    now = [registered_buffers(kept.module)[kept.name] for kept in buffers]
+    copies: dict[int, Tensor] = {}  # a tensor may be registered in several modules
+    for kept in buffers:
+        if kept.values is not None and id(kept.tensor) not in copies:
+            copies[id(kept.tensor)] = kept.values.clone()
+        kept.register(copies.get(id(kept.tensor)))
+    try:
+        yield
+    finally:
+        for kept, tensor in zip(buffers, now, strict=True):
+            kept.register(tensor)
+
+
+class SeenBuffers:
+    """Follows a closure to the modules it calls, and copies their buffers before they run.
+
+    A module that is never called as a function, nor is part of one that is or of ``known``, is
+    not seen, and neither is state that is no registered buffer.
+
+    Args:
+        known: A module that will be used in any case.
+        earlier: Copies to share where nothing has changed since.
+
+    Attributes:
+        modules: The modules seen, by their id.
+        before: Their buffers before they ran.
+
+    Example:
+        >>> seen, norm = SeenBuffers(None), nn.BatchNorm1d(1)
+        >>> with seen.watching():
+        ...     _ = norm(torch.tensor([[1.0], [3.0]]))
+        >>> norm.running_mean
+        tensor([0.2000])
+        >>> for kept in seen.before:
+        ...     kept.put_back()
+        >>> norm.running_mean
+        tensor([0.])
+
+    Cost: a copy of every buffer.
+    """
+
+    def __init__(self, known: nn.Module | None, earlier: Sequence[KeptBuffer] = ()) -> None:
+        self.modules: dict[int, nn.Module] = {}
+        self.before: list[KeptBuffer] = []
+        self._earlier = {(id(kept.module), kept.name): kept for kept in earlier}
+        if known is not None:
+            self._see(known)
+
+    def watching(self) -> ExitStack:
+        """Return a context in which modules are seen as they are called."""
+        stack = ExitStack()
+        handle = register_module_forward_pre_hook(self._called)
+        stack.callback(handle.remove)
+        return stack
+
+    def now(self) -> list[KeptBuffer]:
+        """Copy the buffers of all modules seen, as they are now."""
+        return [KeptBuffer.of(kept.module, kept.name, kept) for kept in self.before]
+
+    def _called(self, module: nn.Module, _: Any) -> None:
+        if id(module) not in self.modules:
+            self._see(module)
+
+    def _see(self, called: nn.Module) -> None:
+        for module in called.modules():
+            if id(module) not in self.modules:
+                self.modules[id(module)] = module
+                self.before += [
+                    KeptBuffer.of(module, name, self._earlier.get((id(module), name)))
+                    for name in registered_buffers(module)
+                ]
+
+
+class LentBuffers(SeenBuffers):
+    """Follows a closure, too, and lends modules copies; a graph may still hold the buffers."""
+
+    def give_back(self) -> None:
+        """Give every module its own buffers again."""
+        for kept in self.before:
+            kept.register(kept.tensor)
+
+    def _see(self, called: nn.Module) -> None:
+        first = len(self.before)
+        super()._see(called)
+        # A tensor may be registered in several modules, which then share its copy.
+        copies = {id(kept.tensor): kept.values for kept in reversed(self.before)}
+        for kept in self.before[first:]:
+            kept.register(copies[id(kept.tensor)])
 
 
 @dataclass(frozen=True)
 class Repeatable:
-    """A closure that begins from the same random state and buffers, and puts them back, itself."""
+    """A closure that begins from the same random state and buffers, and puts them back, itself.
+
+    Attributes:
+        closure: The closure.
+    """
 
     closure: Closure
 
@@ -48,11 +220,28 @@ class Repeatable:
         return self.closure()
 
 
-class Looks:
-    """Runs a closure again from the same random state and buffers, as often as one likes.
+class Rerun(NamedTuple):
+    """What one more run of the closure showed.
 
-    Parameters, gradients and buffers of every module that runs, and the random states, are put
-    back; the closure's own side effects happen again.
+    Attributes:
+        evaluation: The loss, and its graph if asked for.
+        gradients: What ``backward`` brought to each parameter in this run, before accumulation,
+            averaging and clipping.
+        flat: The same as one vector.
+        precision: The coarsest floating dtype that an operation of the closure returned.
+        holds_constant: Whether something that depends on parameters was used without its
+            gradient: detached, or under ``no_grad``.
+    """
+
+    evaluation: Evaluation
+    gradients: Gradients
+    flat: Tensor
+    precision: torch.dtype
+    holds_constant: bool
+
+
+class Reruns:
+    """Runs a closure again, as often as one likes; its own side effects happen again.
 
     Args:
         closure: The step's closure.
@@ -61,35 +250,23 @@ class Looks:
         others: Other leaves that ``backward`` brings gradients to.
 
     Attributes:
-        parameters: The same.
-        size: Their norm, or 1 if that is less.
+        size: The norm of the parameters, or 1 if that is less.
     """
 
     def __init__(
         self,
         closure: Closure,
         parameters: Sequence[Tensor],
-        model: nn.Module | None = None,
-        others: Sequence[Tensor] = (),
+        model: nn.Module | None,
+        others: Sequence[Tensor],
     ) -> None:
-        self._closure, self._others = closure, tuple(others)
-        self.parameters = tuple(parameters)
+        self._closure, self._others, self._model = closure, others, model
+        self._parameters = parameters
         self.size = max(1.0, float(torch.cat([p.detach().flatten() for p in parameters]).norm()))
-        self._model = model
 
     @contextmanager
-    def look(self, move: Tensor, keep_graph: bool = False) -> Iterator[Look]:
-        """Yield what the closure gives at θ + ``move``, where the parameters are until then.
-
-        Args:
-            move: Shape [N].
-            keep_graph: Keep the graph of the loss, for second derivatives.
-
-        Raises:
-            Exception: Whatever the closure raises.
-
-        Cost: one forward and backward pass.
-        """
+    def at(self, move: Tensor, keep_graph: bool = False) -> Iterator[Rerun]:
+        """Yield what the closure gives at θ + ``move``, where the parameters are until then."""
         found: dict[int, Tensor] = {}
         watch = _Watch()
 
@@ -99,27 +276,24 @@ class Looks:
 
         with ExitStack() as stack:
             self._put_back_after(stack)
-            self._move(move)
+            pieces = move.split([p.numel() for p in self._parameters])
+            for parameter, piece in zip(self._parameters, pieces, strict=True):
+                # Not in place: a graph that is still needed holds the parameters as they were.
+                parameter.data = parameter.data + piece.view_as(parameter)
+                parameter.grad = None
             with ExitStack() as hooks:
-                for parameter in self.parameters:
-                    parameter.grad = None
+                for parameter in self._parameters:
                     handle = parameter.register_hook(_adding(found, parameter))
                     hooks.callback(handle.remove)
                 recorder = Recorder() if keep_graph else None
-                evaluation = evaluate(watched, self.parameters, recorder)
+                evaluation = evaluate(watched, self._parameters, recorder)
             precision = max(watch.dtypes, key=lambda kind: torch.finfo(kind).eps)
-            brought = tuple(found.get(id(p)) for p in self.parameters)
-            vector = flat(brought, self.parameters).detach()
-            yield Look(evaluation, brought, vector, precision, watch.holds_constant)
-
-    def _move(self, move: Tensor) -> None:
-        pieces = move.split([p.numel() for p in self.parameters])
-        for parameter, piece in zip(self.parameters, pieces, strict=True):
-            # Not in place: a graph that is still needed holds the parameters as they were.
-            parameter.data = parameter.data + piece.view_as(parameter)
+            brought = [found.get(id(p)) for p in self._parameters]
+            vector = flat(brought, self._parameters).detach()
+            yield Rerun(evaluation, brought, vector, precision, watch.holds_constant)
 
     def _put_back_after(self, stack: ExitStack) -> None:
-        kept = [(p, p.data, p.grad) for p in self.parameters]
+        kept = [(p, p.data, p.grad) for p in self._parameters]
         others = [(p, p.grad) for p in self._others]
         for parameter, gradient in others:
             parameter.grad = None if gradient is None else gradient.clone()
@@ -135,7 +309,7 @@ class Looks:
             lent = LentBuffers(self._model)
             stack.callback(lent.give_back)
             stack.enter_context(lent.watching())
-        stack.enter_context(RandomState(self.parameters[0].device).replayed())
+        stack.enter_context(RandomState(self._parameters[0].device).replayed())
 
 
 def _adding(found: dict[int, Tensor], parameter: Tensor) -> Callable[[Tensor], None]:
@@ -168,10 +342,3 @@ class _Watch(TorchFunctionMode):
             if cut and any(isinstance(a, Tensor) and a.requires_grad for a in args):
                 self.holds_constant = True
         return result
-
-
-NUMERICAL = (ArithmeticError, torch.linalg.LinAlgError)  # pyright: ignore[reportPrivateImportUsage]
-"""Errors that say that a loss has no value at some parameters."""
-
-_DATA: Any = Tensor.data
-_CUTS = (Tensor.detach, _DATA.__get__)

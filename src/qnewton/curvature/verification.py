@@ -4,14 +4,18 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import Node
 
 from qnewton.curvature.autograd import grad, graph_nodes, leaf_uses
-from qnewton.curvature.differences import PRECISIONS, Differences, cannot_tell
+from qnewton.curvature.differences import (
+    ASYMMETRY,
+    PRECISIONS,
+    Differences,
+    Products,
+    asymmetric_layer,
+)
 from qnewton.curvature.evaluation import Evaluation
-from qnewton.curvature.rerun import NUMERICAL, Look, Looks
-from qnewton.curvature.routes import LIMIT, difference, random_like
-from qnewton.curvature.symmetry import Products, asymmetry, wrong_layer
+from qnewton.curvature.rerun import NUMERICAL, Rerun, Reruns
+from qnewton.curvature.routes import LIMIT, Refused, difference, random_like
 from qnewton.operators.private_torch import custom_function, leaf
 
 Alike = Callable[[float], float]
@@ -58,9 +62,7 @@ class Verification:
     def __init__(
         self, names: Sequence[str], parameters: Sequence[Tensor], model: nn.Module | None
     ) -> None:
-        self._model = model
-        self._names = tuple(names)
-        self._parameters = tuple(parameters)
+        self._names, self._parameters, self._model = names, parameters, model
         self._known: dict[bool, frozenset[str]] = {}
         self._several = False
         self.note = ""
@@ -83,30 +85,28 @@ class Verification:
         if evaluation.closure is None:
             return
         nodes = list(graph_nodes([root.grad_fn]))
-        operations = {node.name() for node in nodes}
-        uses = leaf_uses([root])
-        pairs = zip(self._names, self._parameters, strict=True)
-        graph = operations | {f"parameter {name}" for name, p in pairs if uses[id(p)]}
+        operations, uses = {node.name() for node in nodes}, leaf_uses([root])
+        reached = {f"parameter {n}" for n, p in self._pairs() if uses[id(p)]}
         known = self._known.get(second)
-        if known is not None and (alike is not None or graph <= known):
+        if known is not None and (alike is not None or operations | reached <= known):
             return
         together = alike or (lambda value: value)
         self._several = alike is not None
-        leaves = {id(found): found for n in nodes if (found := leaf(n)) is not None}
+        others = {id(found): found for node in nodes if (found := leaf(node)) is not None}
         for parameter in self._parameters:
-            leaves.pop(id(parameter), None)
-        looks = Looks(evaluation.closure, self._parameters, self._model, [*leaves.values()])
+            others.pop(id(parameter), None)
+        reruns = Reruns(evaluation.closure, self._parameters, self._model, [*others.values()])
         refused: ValueError | None = None
         try:
             if second:
-                self.note = self._second(looks, operations, together)
+                self.note = self._second(reruns, operations, together)
             else:
                 hidden = any(
                     g is not None and not uses[id(p)] and bool(g.any())
                     for p, g in zip(self._parameters, evaluation.gradients, strict=True)
                 )
                 if together(float(hidden or _CHECKPOINT in operations)):
-                    with looks.look(self._place(looks), keep_graph=True) as here:
+                    with reruns.at(self._place(reruns), keep_graph=True) as here:
                         self._first(here, operations)
         except ValueError as error:
             refused = error
@@ -114,20 +114,20 @@ class Verification:
             refused = ValueError("another process refuses this model; its error says why")
         if refused is not None:
             raise refused
-        self._known[second] = frozenset(graph) | (known or frozenset())
+        self._known[second] = frozenset(operations | reached) | (known or frozenset())
 
-    def _first(self, here: Look, operations: set[str]) -> None:
+    def _pairs(self) -> list[tuple[str, Tensor]]:
+        return list(zip(self._names, self._parameters, strict=True))
+
+    def _first(self, here: Rerun, operations: set[str]) -> None:
         """Refuse a parameter whose gradient ``torch.autograd.grad`` does not find."""
-        root = here.evaluation.root
-        assert root is not None
-        found = grad(root, self._parameters)
-        limit = LIMIT.get(here.precision, _COARSE)
-        for name, brought, differentiated in zip(self._names, here.gradients, found, strict=True):
+        assert here.evaluation.root is not None
+        found = grad(here.evaluation.root, self._parameters)
+        for name, brought, mine in zip(self._names, here.gradients, found, strict=True):
             if brought is None or not torch.isfinite(brought).all():
                 continue
-            mine = torch.zeros_like(brought) if differentiated is None else differentiated
-            off = difference(mine, brought)
-            if off > limit:
+            off = difference(torch.zeros_like(brought) if mine is None else mine, brought)
+            if off > LIMIT.get(here.precision, _COARSE):
                 way_out = (
                     "checkpoint with use_reentrant=False"
                     if _CHECKPOINT in operations
@@ -138,7 +138,7 @@ class Verification:
                     f"by {off:.2g} of its norm), so its curvature would be wrong; {way_out}"
                 )
 
-    def _second(self, looks: Looks, operations: set[str], together: Alike) -> str:
+    def _second(self, reruns: Reruns, operations: set[str], together: Alike) -> str:
         """Refuse wrong second derivatives, and return what could not be told of them.
 
         What runs the closure or speaks to other processes does not depend on what this one found.
@@ -146,77 +146,72 @@ class Verification:
         refused: ValueError | None = None
         note, differences = "", None
         try:
-            differences, note = self._begun(looks, operations)
+            begun = self._begun(reruns, operations)
+            note, differences = (begun, None) if isinstance(begun, str) else ("", begun)
         except ValueError as error:
             refused = error
         if together(float(differences is not None)):
             suspicious = False if differences is None else differences.look()
             if together(float(suspicious)) and differences is not None:
-                doubt = cannot_tell(differences, operations)
-                suspicious = suspicious and not differences.agrees
-                if suspicious and doubt is not None:
-                    note = f"differences of gradients could not confirm it: {doubt}"
-                elif suspicious:
+                verdict = differences.look_closer(operations)
+                if suspicious and isinstance(verdict, Refused):
                     layer = differences.wrong_layer(self._names, self._parameters)
-                    how = f"differences of gradients are off by {differences.off:.2g}"
-                    refused = _wrong(layer, differences.here, how)
+                    refused = _wrong(layer, differences.here, verdict.reason)
+                elif suspicious and verdict is not None:
+                    note = f"differences of gradients could not confirm it: {verdict}"
         if refused is not None:
             raise refused
         return note
 
-    def _begun(self, looks: Looks, operations: set[str]) -> tuple[Differences | None, str]:
-        """Return what to compare with differences, or why nothing can be.
+    def _begun(self, reruns: Reruns, operations: set[str]) -> Differences | str:
+        """Return what to compare with differences, or what a record says of why nothing can be.
 
         Raises:
             ValueError: If first derivatives are wrong, or H is not symmetric.
         """
-        place = self._place(looks)
+        place = self._place(reruns)
         try:
-            with looks.look(place, keep_graph=True) as here:
+            with reruns.at(place, keep_graph=True) as here:
                 self._first(here, operations)
                 found = self._products(here)
                 if isinstance(found, str):
-                    return None, found
-                off, limit = asymmetry(found, here.precision)
-                if off <= limit:
-                    return Differences(looks, here, place, found), ""
+                    return found
+                off = found.asymmetry()
+                if off <= ASYMMETRY[here.precision]:
+                    return Differences(reruns, here, place, found)
                 graph = here.evaluation.gradient_graph()
-                layer = wrong_layer(graph, self._names, self._parameters)
+                layer = asymmetric_layer(graph, self._names, self._parameters)
             how = f"uᵀHv and vᵀHu differ by {off:.2g} of their size"
-            rounding = _ALONE if self._several else self._rounding(looks, place, found)
+            rounding = _ALONE if self._several else self._rounding(reruns, place, found)
             if off > _ROUNDINGS * rounding:
                 raise _wrong(layer, here, how)
-            return None, f"{how} at layer {layer!r}, which rounding may do"
+            return f"{how} at layer {layer!r}, which rounding may do"
         except NUMERICAL as error:
-            return None, f"derivatives not checked: run again, the closure raises {error!r}"
+            return f"derivatives not checked: run again, the closure raises {error!r}"
 
-    def _rounding(self, looks: Looks, place: Tensor, found: Products) -> float:
-        """Return how much the products change, of their size, if every number is off by ulps.
-
-        Cost: one run of the closure and two products.
-        """
+    def _rounding(self, reruns: Reruns, place: Tensor, found: Products) -> float:
+        """Return how much the products change, of their size, if every number is off by ulps."""
         flat = torch.cat([p.detach().flatten() for p in self._parameters]) + place
         ulps = _ULPS * torch.finfo(flat.dtype).eps * flat.abs() * self._random(14).sign()
-        with looks.look(place + ulps, keep_graph=True) as again:
+        with reruns.at(place + ulps, keep_graph=True) as again:
             other = self._products(again)
         return 0.0 if isinstance(other, str) else found.change(other)
 
-    def _place(self, looks: Looks) -> Tensor:
+    def _place(self, reruns: Reruns) -> Tensor:
         """Return a move to a point nearby where no unit sits on a kink, as many do at zero."""
         move = self._random(10)
-        return move * (_NEARBY * looks.size / float(move.norm()))
+        return move * (_NEARBY * reruns.size / float(move.norm()))
 
     def _random(self, draw: int) -> Tensor:
         n = sum(parameter.numel() for parameter in self._parameters)
         return random_like(self._parameters[0].detach(), (n,), draw=draw)
 
-    def _products(self, here: Look) -> Products | str:
+    def _products(self, here: Rerun) -> Products | str:
         """Return H times three random vectors, or what a record says of why not."""
-        graph = here.evaluation.gradient_graph()
         vectors = torch.stack([self._random(draw) for draw in (11, 12, 13)])
         vectors[2] /= vectors[2].norm()
         try:
-            images = graph.products(self._parameters, vectors)
+            images = here.evaluation.gradient_graph().products(self._parameters, vectors)
         except ValueError:
             # There is none: the products that are asked for say which operation lacks it.
             return ""
@@ -227,26 +222,18 @@ class Verification:
         return Products(vectors, images)
 
 
-def _wrong(layer: str, here: Look, how: str) -> ValueError:
+def _wrong(layer: str, here: Rerun, how: str) -> ValueError:
     root = here.evaluation.root
     nodes = list(graph_nodes([None if root is None else root.grad_fn]))
+    custom = {n.name().removesuffix("Backward") for n in nodes if custom_function(n) is not None}
+    cause = "an operation or a gradient hook has a wrong backward"
+    way_out = "write it with operations that can be differentiated twice"
     if any(node.name() == _WEIGHT_NORM for node in nodes):
         cause = "PyTorch's double backward of weight_norm is wrong"
         way_out = "write the weight as g * v / v.norm(...) in a parametrization of your own"
-    else:
-        own = sorted({n.name().removesuffix("Backward") for n in nodes if _is_custom(n)})
-        which = ", ".join(own)
-        cause = (
-            f"the graph holds {which}"
-            if own
-            else "an operation or a gradient hook has a wrong backward"
-        )
-        way_out = "write it with operations that can be differentiated twice"
+    elif custom:
+        cause = f"the graph holds {', '.join(sorted(custom))}"
     return ValueError(
         f"second derivatives at layer {layer!r} are wrong: {how}; {cause}: {way_out}, or use "
         "kind='fisher', which needs none"
     )
-
-
-def _is_custom(node: Node) -> bool:
-    return custom_function(node) is not None

@@ -3,6 +3,7 @@
 from qnewton.operators.base import SymmetricOperator
 from qnewton.operators.dense import DenseOperator, as_operator
 from qnewton.operators.factor import DenseFactor, Factor, StackedFactor
+from qnewton.operators.khatri_rao import KhatriRaoFactor
 from qnewton.operators.low_rank import LowRankOperator
 from qnewton.operators.matrix_free import MatrixFreeOperator
 from qnewton.operators.negated import NegatedOperator
@@ -16,6 +17,7 @@ __all__ = [
     "DenseFactor",
     "DenseOperator",
     "Factor",
+    "KhatriRaoFactor",
     "LinearSystem",
     "LowRankOperator",
     "MatrixFreeOperator",

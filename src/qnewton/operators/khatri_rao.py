@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from qnewton.operators import Factor
+from qnewton.operators.factor import Factor
 
 # Entries formed at once where a sample has several positions: 64 MB in float32.
 _WORKSPACE_ENTRIES = 1 << 24
