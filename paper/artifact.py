@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from qnewton.records import Calibration
 from qnewton.report import Picture
 
 Verdict = Literal["holds", "holds under a named assumption", "does not hold", "not tested"]
+S = TypeVar("S")
+R = TypeVar("R")
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Check:
     """Something an artifact says of itself that has to be true.
 
@@ -28,7 +31,7 @@ class Check:
     detail: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Finding:
     """A claim of the paper beside what was measured here.
 
@@ -37,14 +40,29 @@ class Finding:
         measured: What came out here, with numbers and units, measured or modelled said.
         verdict: Whether the claim holds.
         assumption: The assumption it holds under, where it needs one.
-        command: The command that shows it.
+        command: The command that shows it; its experiment fills it in.
     """
 
     claim: str
     measured: str
     verdict: Verdict
-    command: str
     assumption: str | None = None
+    command: str = ""
+
+    @classmethod
+    def judged(
+        cls, claim: str, measured: str, holds: bool, assumption: str | None = None
+    ) -> Finding:
+        """Return a finding that holds, or holds under the assumption if there is one, or does not.
+
+        Example:
+            >>> Finding.judged("a claim", "a number", False, "an assumption").verdict
+            'holds under a named assumption'
+        """
+        if holds:
+            return cls(claim, measured, "holds")
+        weaker: Verdict = "holds under a named assumption" if assumption else "does not hold"
+        return cls(claim, measured, weaker, assumption)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +82,27 @@ class ArtifactTable:
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     note: str = ""
+
+    def column(self, heading: str) -> list[Any]:
+        """Return the values below a heading."""
+        return [row[self.columns.index(heading)] for row in self.rows]
+
+
+def table(
+    name: str,
+    title: str,
+    items: Iterable[T],
+    columns: Mapping[str, Callable[[T], Any]],
+    note: str = "",
+) -> ArtifactTable:
+    """Return a table with a row for each item, its columns given as heading and value.
+
+    Example:
+        >>> table("squares", "Squares", [2, 3], {"n": int, "n²": lambda n: n * n}).rows
+        ((2, 4), (3, 9))
+    """
+    rows = tuple(tuple(value(item) for value in columns.values()) for item in items)
+    return ArtifactTable(name=name, title=title, columns=tuple(columns), rows=rows, note=note)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +147,51 @@ class PaperContext:
     data_dir: Path | None
     calibration: Calibration
     progress: Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment(Generic[S, R]):
+    """How one artifact is made: a run of some setup, and what is read off its result.
+
+    Attributes:
+        name: Name on the command line.
+        title: What it is, with its number in the paper; ``{0}`` stands for the result, as in
+            :meth:`str.format`.
+        quick: The setup that takes minutes.
+        full: The setup as published.
+        run: Measures, trains or prices.
+        tables: Tables of the result.
+        pictures: Pictures of the result by file name.
+        checks: What must be true of the result.
+        findings: The paper's claims beside the result.
+        settings: What the result was made with.
+    """
+
+    name: str
+    title: str
+    quick: S
+    full: S
+    run: Callable[[PaperContext, S], R]
+    tables: Callable[[R], Sequence[ArtifactTable]]
+    pictures: Callable[[R], Mapping[str, Picture]] = lambda _: {}
+    checks: Callable[[R], Sequence[Check]]
+    findings: Callable[[R], Sequence[Finding]]
+    settings: Callable[[R], Mapping[str, Any]]
+
+    def make(self, context: PaperContext, setup: S | None = None) -> Artifact:
+        """Run a setup, by default the one that the context asks for, and report on it."""
+        chosen = self.full if context.full else self.quick
+        found = self.run(context, chosen if setup is None else setup)
+        command = f"qnewton paper {self.name}"
+        return Artifact(
+            name=self.name,
+            title=self.title.format(found),
+            tables=tuple(self.tables(found)),
+            pictures=self.pictures(found),
+            checks=tuple(self.checks(found)),
+            findings=tuple(replace(f, command=command) for f in self.findings(found)),
+            settings=self.settings(found),
+        )
 
 
 @dataclass(frozen=True)

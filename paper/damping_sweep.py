@@ -1,12 +1,13 @@
 """Training at many values of λ, and the condition number met on the way."""
 
+import itertools
 import statistics
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from paper.artifact import PaperContext
-from paper.newton_trial import Trial, run_trial
+from paper.trials import LARGEST_EXACT, Trial, run_trial, sweep
 from qnewton.curvature import systems
 from qnewton.operators import LinearSystem
 from qnewton.records import BlockRecord, Facts
@@ -14,9 +15,6 @@ from qnewton.survey import survey
 from qnewton.survey.condition import spectrum_summary
 from qnewton.training.request import TrainingRequest
 from qnewton.workloads import load_workload
-
-LARGEST_EXACT = 4096
-"""Up to this N κ comes from all eigenvalues, beyond it from Lanczos."""
 
 MOST_PRODUCTS = 1000
 """Products Lanczos may spend; what they leave open is a lower bound."""
@@ -91,6 +89,47 @@ class Point:
             return None
         # What Lanczos has not settled is known from below.
         return facts.condition.value or facts.condition.low
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Every run of the sweep, and facts of H itself before the first step, if N allows them."""
+
+    setup: Setup
+    context: PaperContext
+    points: list[Point]
+    undamped: Facts | None
+
+    @property
+    def n(self) -> int:
+        """Unknowns."""
+        return self.points[0].trial.records[-1].parameters
+
+    @property
+    def request(self) -> TrainingRequest:
+        """The first run's, for what all runs share."""
+        return self.points[0].trial.request
+
+    def series(self) -> list[list[Point]]:
+        """Return the runs of each warm-up and seed, in order of λ."""
+        keys = dict.fromkeys((point.warmup, point.seed) for point in self.points)
+        return [
+            sorted((p for p in self.points if (p.warmup, p.seed) == key), key=lambda p: p.damping)
+            for key in keys
+        ]
+
+
+def damping_sweep(context: PaperContext, setup: Setup) -> Sweep:
+    """Sweep λ, from the start of training and after a first-order phase."""
+    found = sweep(
+        context,
+        itertools.product(setup.warmups, setup.dampings, setup.seeds),
+        lambda case: f"λ = {case[1]:g}, {case[0]} first-order steps",
+        lambda case: measure_point(context, setup, case[1], case[0], context.seed + case[2]),
+    )
+    return Sweep(
+        setup=setup, context=context, points=found, undamped=undamped_condition(context, setup)
+    )
 
 
 def measure_point(

@@ -1,196 +1,152 @@
 """Fig. 1: accuracy against the share of entries a pruned row keeps, and who solves which step."""
 
+import itertools
 import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from paper.artifact import (
-    Artifact,
-    ArtifactTable,
-    Check,
-    PaperContext,
-    PaperExperiment,
-)
-from paper.fig_1_findings import findings
+from paper import pruning_sweep, shared_run
+from paper.artifact import ArtifactTable, Check, Experiment, PaperContext, table
+from paper.fig_1_findings import PAPER_THRESHOLD, findings
 from paper.fig_1_pictures import alternation_picture, sparsity_picture
-from paper.pruning_sweep import FULL, QUICK, Setup, Sweep, sweep
-from paper.repricing import BOUNDS, HERE, PAPER_H100, Prices, reprice_all
-from paper.shared_run import Setup as SharedSetup
-from paper.shared_run import SharedRun, shared_run
-
-PAPER_THRESHOLD = 0.4
-"""Kept share below which the paper sees accuracy decline (caption of Fig. 1, V-C)."""
-
+from paper.half_mass import Effect
+from paper.pruning_sweep import Level, Sweep, level_text
+from paper.repricing import BOUNDS, HERE, MACHINES, Prices, StepPrice, reprice_all
+from paper.shared_run import SharedRun
+from qnewton.records import Facts
 
 _ROUNDING = 1e-5
 """Of a loss after some float32 steps whose systems were solved to 1e-6."""
 
 
-def make(
-    context: PaperContext, setup: Setup | None = None, shared_setup: SharedSetup | None = None
-) -> Artifact:
-    """Make both sides."""
-    setup = setup or (FULL if context.full else QUICK)
-    swept = sweep(context, setup)
-    shared = shared_run(context, shared_setup)
-    prices = reprice_all(shared.newton)
-    return Artifact(
-        name="fig-1",
-        title="Fig. 1: accuracy against sparsity, and who solves which step",
-        tables=(_levels_table(swept), _effects_table(swept), _alternation_table(prices)),
-        pictures={
-            "fig-1-left": sparsity_picture(swept, PAPER_THRESHOLD),
-            "fig-1-right": alternation_picture(shared, prices),
-        },
-        checks=_checks(swept, shared, prices),
-        findings=findings(swept, shared, prices, PAPER_THRESHOLD),
-        settings={
-            "setup": setup.name,
-            "workload": setup.workload,
-            "seeds": [context.seed + offset for offset in setup.seeds],
-            "steps": setup.steps,
-            "newton_lr": swept.unpruned[0].trial.request.lr,
-            "shared_run": str(shared.newton.folder),
-            "full": context.full,
-        },
-    )
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """Both sides of the figure: the pruned runs, and the run of Table III with its prices."""
+
+    context: PaperContext
+    swept: Sweep
+    shared: SharedRun
+    prices: Prices
+
+
+def _run(context: PaperContext, setups: tuple[pruning_sweep.Setup, shared_run.Setup]) -> Sides:
+    swept = pruning_sweep.pruning_sweep(context, setups[0])
+    shared = shared_run.shared_run(context, setups[1])
+    return Sides(context=context, swept=swept, shared=shared, prices=reprice_all(shared.newton))
 
 
 def _levels_table(swept: Sweep) -> ArtifactTable:
-    rows = []
-    for level in (*swept.levels, *swept.half, *swept.unpruned):
-        trial = level.trial
+    def kept_share(level: Level) -> float:
         kept = level.kept_entries
-        label = "unpruned" if level.mass is None else f"{100 * level.mass:g}% of the row mass"
-        rows.append(
-            (
-                label if level.share is None else f"{100 * level.share:g}% of a row",
-                max(level.caps, default=level.n),
-                level.seed,
-                trial.test_accuracy,
-                trial.diverged,
-                trial.newton_steps,
-                trial.indefinite_steps,
-                trial.skipped_steps,
-                statistics.fmean(kept) / level.n**2 if kept else 1.0,
-                trial.lowest_kept_mass,
-                trial.records[-1].loss,
-            )
-        )
-    return ArtifactTable(
-        name="fig-1-levels",
-        title="Accuracy at every level of pruning, run by run",
-        columns=(
-            "kept",
-            "largest cap d",
-            "seed",
-            "test accuracy at the end",
-            "diverged",
-            "steps",
-            "steps with A not positive definite",
-            "steps skipped",
-            "share of entries kept, mean over steps",
-            "lowest kept share of a row's mass",
-            "last loss",
-        ),
-        rows=tuple(rows),
-        note="Where A is not positive definite Cholesky fails and LU solves. A run whose loss "
+        return statistics.fmean(kept) / level.n**2 if kept else 1.0
+
+    return table(
+        "fig-1-levels",
+        "Accuracy at every level of pruning, run by run",
+        (*swept.levels, *swept.half, *swept.unpruned),
+        {
+            "kept": lambda level: level_text(level.share, level.mass),
+            "largest cap d": lambda level: max(level.caps, default=level.n),
+            "seed": lambda level: level.seed,
+            "test accuracy at the end": lambda level: level.trial.test_accuracy,
+            "diverged": lambda level: level.trial.diverged,
+            "steps": lambda level: level.trial.newton_steps,
+            "steps with A not positive definite": lambda level: level.trial.indefinite_steps,
+            "steps skipped": lambda level: level.trial.skipped_steps,
+            "share of entries kept, mean over steps": kept_share,
+            "lowest kept share of a row's mass": lambda level: level.trial.lowest_kept_mass,
+            "last loss": lambda level: level.trial.records[-1].loss,
+        },
+        "Where A is not positive definite Cholesky fails and LU solves. A run whose loss "
         "exceeds 100 times its first is given up as diverged.",
     )
 
 
 def _effects_table(swept: Sweep) -> ArtifactTable:
-    rows = [
-        (
-            effect.seed,
-            effect.step,
-            effect.treatment.max_per_row,
-            None
-            if effect.treatment.kept_entries is None
-            else effect.treatment.kept_entries / effect.n**2,
-            effect.treatment.lowest_kept_mass,
-            None if effect.exact.condition is None else effect.exact.condition.value,
-            None if effect.pruned.condition is None else effect.pruned.condition.value,
-            effect.exact.definiteness,
-            effect.pruned.definiteness,
-            effect.angle_degrees,
-            effect.length_ratio,
-            effect.relative_error,
-            effect.decrease_share,
-        )
-        for effect in swept.effects
-    ]
-    return ArtifactTable(
-        name="fig-1-half-mass",
-        title="What pruning to half the row mass does to single steps of the unpruned run",
-        columns=(
-            "seed",
-            "step",
-            "cap d",
-            "share of entries kept",
-            "lowest kept share of a row's mass",
-            "κ of A",
-            "κ of the pruned A",
-            "A",
-            "pruned A",
-            "angle between the steps (degrees)",
-            "length of the pruned step over the exact one",
-            "relative error of the pruned step",
-            "share of the exact step's decrease of the quadratic model",
-        ),
-        rows=tuple(rows),
-        note="d is the largest 50%-sparsity over the rows of H + λI (FORMULAS 6 and 7).",
+    def kept_share(effect: Effect) -> float | None:
+        kept = effect.treatment.kept_entries
+        return None if kept is None else kept / effect.n**2
+
+    def kappa(facts: Facts) -> float | None:
+        return None if facts.condition is None else facts.condition.value
+
+    return table(
+        "fig-1-half-mass",
+        "What pruning to half the row mass does to single steps of the unpruned run",
+        swept.effects,
+        {
+            "seed": lambda effect: effect.seed,
+            "step": lambda effect: effect.step,
+            "cap d": lambda effect: effect.treatment.max_per_row,
+            "share of entries kept": kept_share,
+            "lowest kept share of a row's mass": lambda effect: effect.treatment.lowest_kept_mass,
+            "κ of A": lambda effect: kappa(effect.exact),
+            "κ of the pruned A": lambda effect: kappa(effect.pruned),
+            "A": lambda effect: effect.exact.definiteness,
+            "pruned A": lambda effect: effect.pruned.definiteness,
+            "angle between the steps (degrees)": lambda effect: effect.angle_degrees,
+            "length of the pruned step over the exact one": lambda effect: effect.length_ratio,
+            "relative error of the pruned step": lambda effect: effect.relative_error,
+            "share of the exact step's decrease of the quadratic model": lambda effect: (
+                effect.decrease_share
+            ),
+        },
+        "d is the largest 50%-sparsity over the rows of H + λI (FORMULAS 6 and 7).",
     )
 
 
 def _alternation_table(prices: Prices) -> ArtifactTable:
-    rows = []
-    found = {(m, b): prices.of("paper", m, b).steps for m in (HERE, PAPER_H100) for b in BOUNDS}
-    for index, first in enumerate(found[HERE, "determinant"]):
-        cells: list[object] = [
-            first.step,
-            first.classical_seconds,
-            found[PAPER_H100, "determinant"][index].classical_seconds,
-        ]
-        cells += [found[HERE, bound][index].quantum_seconds for bound in BOUNDS]
-        for machine in (HERE, PAPER_H100):
-            cells += [found[machine, bound][index].chosen for bound in BOUNDS]
-        rows.append(tuple(cells))
-    return ArtifactTable(
-        name="fig-1-alternation",
-        title="Price of both solvers at every step, and Q-Newton's choice",
-        columns=(
-            "step",
-            f"LU inversion (modelled s, {HERE})",
-            f"LU inversion (modelled s, {PAPER_H100})",
-            *(f"quantum, κ from {label} (modelled s)" for label in BOUNDS.values()),
-            *(
-                f"chosen, κ from {label}, {machine}"
-                for machine in (HERE, PAPER_H100)
-                for label in BOUNDS.values()
-            ),
-        ),
-        rows=tuple(rows),
+    steps = {(m, b): prices.of("paper", m, b).steps for m in MACHINES for b in BOUNDS}
+
+    def of(machine: str, bound: str, read: Callable[[StepPrice], Any]) -> Callable[[int], Any]:
+        return lambda index: read(steps[machine, bound][index])
+
+    return table(
+        "fig-1-alternation",
+        "Price of both solvers at every step, and Q-Newton's choice",
+        range(len(steps[HERE, "determinant"])),
+        {
+            "step": of(HERE, "determinant", lambda step: step.step),
+            **{
+                f"LU inversion (modelled s, {machine})": of(
+                    machine, "determinant", lambda step: step.classical_seconds
+                )
+                for machine in MACHINES
+            },
+            **{
+                f"quantum, κ from {label} (modelled s)": of(
+                    HERE, bound, lambda step: step.quantum_seconds
+                )
+                for bound, label in BOUNDS.items()
+            },
+            **{
+                f"chosen, κ from {label}, {machine}": of(machine, bound, lambda step: step.chosen)
+                for machine in MACHINES
+                for bound, label in BOUNDS.items()
+            },
+        },
     )
 
 
-def _checks(swept: Sweep, shared: SharedRun, prices: Prices) -> tuple[Check, ...]:
+def _checks(found: Sides) -> tuple[Check, ...]:
+    swept, shared, prices = found.swept, found.shared, found.prices
     whole = [level for level in swept.levels if level.share == 1.0]
-    pairs = list(zip(whole, swept.unpruned, strict=True))
     apart = [
-        abs(mine.trial.records[-1].loss - theirs.trial.records[-1].loss) for mine, theirs in pairs
+        abs(mine.trial.records[-1].loss - theirs.trial.records[-1].loss)
+        for mine, theirs in zip(whole, swept.unpruned, strict=True)
     ]
     over = [
         kept - cap * level.n
         for level in (*swept.levels, *swept.half)
         for kept, cap in zip(level.kept_entries, level.caps, strict=True)
     ]
-    chosen = wrong = 0
-    for machine in (HERE, PAPER_H100):
-        for bound in BOUNDS:
-            for step in prices.of("paper", machine, bound).steps:
-                quantum = step.quantum_seconds
-                cheaper = quantum is not None and quantum <= step.classical_seconds
-                chosen += 1
-                wrong += (step.chosen == "qsvt") != cheaper
+    right = [
+        (step.chosen == "qsvt")
+        == (step.quantum_seconds is not None and step.quantum_seconds <= step.classical_seconds)
+        for machine, bound in itertools.product(MACHINES, BOUNDS)
+        for step in prices.of("paper", machine, bound).steps
+    ]
     recorded = [
         quote.seconds
         for record in shared.newton.steps
@@ -202,31 +158,53 @@ def _checks(swept: Sweep, shared: SharedRun, prices: Prices) -> tuple[Check, ...
     return (
         Check(
             # Whoever is the cheapest solves each: the same step, to rounding.
-            name="keeping every entry is training without pruning, to rounding",
-            passed=bool(pairs) and max(apart) <= _ROUNDING,
-            detail=f"last losses of {len(pairs)} pairs of runs differ by at most "
+            "keeping every entry is training without pruning, to rounding",
+            bool(apart) and max(apart) <= _ROUNDING,
+            f"last losses of {len(apart)} pairs of runs differ by at most "
             f"{max(apart, default=float('nan')):g}",
         ),
         Check(
-            name="no step keeps more than d entries a row",
-            passed=max(over) <= 0,
-            detail=f"{len(over)} pruned steps, entries kept less N·d at most {max(over):,}",
+            "no step keeps more than d entries a row",
+            max(over) <= 0,
+            f"{len(over)} pruned steps, entries kept less N·d at most {max(over):,}",
         ),
         Check(
-            name="Q-Newton's choice is the cheaper solver at every step",
-            passed=wrong == 0,
-            detail=f"{chosen - wrong} of {chosen} choices",
+            "Q-Newton's choice is the cheaper solver at every step",
+            all(right),
+            f"{sum(right)} of {len(right)} choices",
         ),
         Check(
-            name="the prices of LU inversion are those the run recorded",
-            passed=recorded == here,
-            detail=f"{len(here)} steps of {shared.newton.folder.name}",
+            "the prices of LU inversion are those the run recorded",
+            recorded == here,
+            f"{len(here)} steps of {shared.newton.folder.name}",
         ),
     )
 
 
-EXPERIMENT = PaperExperiment(
+EXPERIMENT = Experiment(
     name="fig-1",
-    title="Fig. 1: accuracy against sparsity; LU inversion or quantum at every step",
-    make=make,
+    title="Fig. 1: accuracy against sparsity, and who solves which step",
+    quick=(pruning_sweep.QUICK, shared_run.QUICK),
+    full=(pruning_sweep.FULL, shared_run.FULL),
+    run=_run,
+    tables=lambda found: [
+        _levels_table(found.swept),
+        _effects_table(found.swept),
+        _alternation_table(found.prices),
+    ],
+    pictures=lambda found: {
+        "fig-1-left": sparsity_picture(found.swept, PAPER_THRESHOLD),
+        "fig-1-right": alternation_picture(found.shared, found.prices),
+    },
+    checks=_checks,
+    findings=lambda found: findings(found.swept, found.shared, found.prices),
+    settings=lambda found: {
+        "setup": found.swept.setup.name,
+        "workload": found.swept.setup.workload,
+        "seeds": [found.context.seed + offset for offset in found.swept.setup.seeds],
+        "steps": found.swept.setup.steps,
+        "newton_lr": found.swept.unpruned[0].trial.request.lr,
+        "shared_run": str(found.shared.newton.folder),
+        "full": found.context.full,
+    },
 )

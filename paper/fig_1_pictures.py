@@ -2,34 +2,23 @@
 
 import math
 import statistics
-from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 
+from paper.panels import DARK, Rows, Series, axis, chart, crossed, level, share_axis
 from paper.pruning_sweep import Sweep
-from paper.repricing import BOUNDS, HERE, PAPER_H100, Prices, only_block
+from paper.repricing import BOUNDS, HERE, MACHINES, PAPER_H100, Prices, only_block
 from paper.shared_run import SharedRun
 from paper.table_3_pictures import BOUND_LOOKS
 from qnewton.report import Picture
 from qnewton.report.line_labels import with_labels
-from qnewton.report.save import inline_data
-from qnewton.report.style import (
-    BLACK,
-    BLUE,
-    GRAY,
-    PLOT_WIDTH,
-    Look,
-    solver_look,
-    step_axis,
-    themed,
-)
+from qnewton.report.style import BLACK, BLUE, GRAY, PLOT_WIDTH, solver_look, step_axis, themed
 
-_CROSS = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"
 _ARROW_UP = "M-.4,1L.4,1L.4,0L1,0L0,-1L-1,0L-.4,0Z"
-
-_LU_LOOKS = {HERE: Look("LU inversion", BLUE), PAPER_H100: Look("LU inversion", BLACK)}
+_LU_COLORS = {HERE: BLUE, PAPER_H100: BLACK}
 _SHORT = {"determinant": "norm", "trace": "trace", "lanczos": "Lanczos"}
+_TICKS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 _PRICES_HEIGHT = 230
 _TOP_DECADE = 15
@@ -38,17 +27,17 @@ _TOP_DECADE = 15
 
 def sparsity_picture(swept: Sweep, threshold: float) -> Picture:
     """Draw accuracy, and how often A was not positive definite, against the kept share."""
-    rows: list[dict[str, Any]] = [
+    rows = [
         {
-            "kept_share": level.share,
-            "seed": level.seed,
-            "test_accuracy": level.trial.test_accuracy,
-            "diverged": level.trial.diverged,
-            "indefinite_share": level.trial.indefinite_steps / level.trial.newton_steps,
-            "steps": level.trial.newton_steps,
-            "lowest_kept_mass": level.trial.lowest_kept_mass,
+            "kept_share": run.share,
+            "seed": run.seed,
+            "test_accuracy": run.trial.test_accuracy,
+            "diverged": run.trial.diverged,
+            "indefinite_share": run.trial.indefinite_steps / run.trial.newton_steps,
+            "steps": run.trial.newton_steps,
+            "lowest_kept_mass": run.trial.lowest_kept_mass,
         }
-        for level in swept.levels
+        for run in swept.levels
     ]
     shares = sorted({row["kept_share"] for row in rows})
     means = [
@@ -61,126 +50,60 @@ def sparsity_picture(swept: Sweep, threshold: float) -> Picture:
         }
         for share in shares
     ]
-    unpruned = statistics.fmean(level.trial.test_accuracy for level in swept.unpruned)
-    upper = alt.layer(
-        *_paper_line(threshold, shares, labels=True),
-        *_level_line(unpruned),
-        _line(means, "test_accuracy", shares, x_labels=False),
-        *_points(rows, "test_accuracy", "test accuracy", shares, x_labels=False),
-    ).properties(width=PLOT_WIDTH, height=180)
-    lower = alt.layer(
-        *_paper_line(threshold, shares, labels=False),
-        _line(means, "indefinite_share", shares, x_labels=True),
-        *_points(rows, "indefinite_share", "A indefinite", shares, x_labels=True),
-    ).properties(width=PLOT_WIDTH, height=80)
-    chart = alt.vconcat(upper, lower, spacing=12).resolve_scale(x="shared")
-    first = swept.levels[0].trial
-    seeds = len({row["seed"] for row in rows})
+    low, high = shares[0] / 1.3, 1.2
+    ticks = {"values": [tick for tick in _TICKS if low <= tick <= high], "format": "~%"}
+    bare = axis(alt.X, "kept_share", None, (low, high), "log", **ticks, labels=False)
+    title = "kept entries of a row, d/N"
+    labelled = axis(alt.X, "kept_share", title, (low, high), "log", **ticks, labels=True)
+
+    def curve(x: alt.X, y: alt.Y) -> list[Any]:
+        line = chart(means).mark_line(color=BLUE, strokeWidth=1.6).encode(x=x, y=y)
+        return [line, *crossed(chart(rows).encode(x=x, y=y), color=BLUE, size=45, opacity=1)]
+
+    text = ["paper: no decline", f"down to about {100 * threshold:g}%"]
+    paper = chart([{"kept_share": threshold, "text": text}])
+    rule = paper.mark_rule(color=DARK, strokeDash=[6, 3])
+    name = paper.mark_text(align="right", baseline="middle", dx=-5, lineHeight=14)
+    unpruned = statistics.fmean(run.trial.test_accuracy for run in swept.unpruned)
+    y = share_axis(alt.Y, "test_accuracy", "test accuracy", 5)
+    upper = [
+        rule.encode(x=bare),
+        name.encode(x=bare, y=alt.value(110), text="text:N"),
+        *level(y, "test_accuracy", unpruned, "unpruned", 10, color=GRAY, strokeDash=[2, 2]),
+        *curve(bare, y),
+    ]
+    y = share_axis(alt.Y, "indefinite_share", "A indefinite", 3)
+    lower = [rule.encode(x=labelled), *curve(labelled, y)]
+    both = alt.vconcat(
+        alt.layer(*upper).properties(width=PLOT_WIDTH, height=180),
+        alt.layer(*lower).properties(width=PLOT_WIDTH, height=80),
+        spacing=12,
+    ).resolve_scale(x="shared")
+    first = swept.levels[0].trial.request
     caption = (
         f"Measured, {swept.setup.name} run: test accuracy on {swept.setup.workload} (N = "
         f"{swept.levels[0].n:,}) after {swept.setup.steps} Newton steps with λ = "
-        f"{first.request.damping:g}, β = {first.request.lr:g}, {seeds} seeds (points; the line is "
-        "their mean), when every row of H + λI keeps at most d entries, by the share d/N; below, "
-        "the share of steps at which the pruned matrix was not positive definite. Crosses: the "
-        "run diverged. The paper's sweep is on MNIST and prints no numbers but the threshold."
+        f"{first.damping:g}, β = {first.lr:g}, {len({row['seed'] for row in rows})} seeds (points; "
+        "the line is their mean), when every row of H + λI keeps at most d entries, by the share "
+        "d/N; below, the share of steps at which the pruned matrix was not positive definite. "
+        "Crosses: the run diverged. The paper's sweep is on MNIST and prints no numbers but the "
+        "threshold."
     )
-    return Picture(themed(chart), rows, caption)
-
-
-def _x(shares: Sequence[float], labels: bool) -> alt.X:
-    wanted = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
-    low, high = shares[0] / 1.3, 1.2
-    return alt.X(
-        "kept_share:Q",
-        title="kept entries of a row, d/N" if labels else None,
-        scale=alt.Scale(type="log", domain=[low, high], nice=False),
-        axis=alt.Axis(
-            values=[tick for tick in wanted if low <= tick <= high], format="~%", labels=labels
-        ),
-    )
-
-
-def _y(field: str, title: str) -> alt.Y:
-    return alt.Y(
-        f"{field}:Q",
-        title=title,
-        scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(format="~%", tickCount=5 if field == "test_accuracy" else 3),
-    )
-
-
-def _line(
-    means: Sequence[dict[str, Any]], field: str, shares: Sequence[float], *, x_labels: bool
-) -> Any:
-    title = "test accuracy" if field == "test_accuracy" else "A indefinite"
-    return (
-        alt.Chart(inline_data(means))
-        .mark_line(color=BLUE, strokeWidth=1.6)
-        .encode(x=_x(shares, x_labels), y=_y(field, title))
-    )
-
-
-def _points(
-    rows: Sequence[dict[str, Any]],
-    field: str,
-    title: str,
-    shares: Sequence[float],
-    *,
-    x_labels: bool,
-) -> list[Any]:
-    base = alt.Chart(inline_data(rows)).encode(x=_x(shares, x_labels), y=_y(field, title))
-    return [
-        base.mark_point(color=BLUE, size=45, opacity=1).transform_filter("!datum.diverged"),
-        base.mark_point(color=BLUE, size=45, opacity=1, shape=_CROSS).transform_filter(
-            "datum.diverged"
-        ),
-    ]
-
-
-def _paper_line(threshold: float, shares: Sequence[float], *, labels: bool) -> list[Any]:
-    mark = alt.Chart(
-        inline_data(
-            [
-                {
-                    "kept_share": threshold,
-                    "text": ["paper: no decline", f"down to about {100 * threshold:g}%"],
-                }
-            ]
-        )
-    )
-    rule = mark.mark_rule(color="#444444", strokeDash=[6, 3]).encode(x=_x(shares, not labels))
-    if not labels:
-        return [rule]
-    text = mark.mark_text(align="right", baseline="middle", dx=-5, lineHeight=14).encode(
-        x=_x(shares, False), y=alt.value(110), text="text:N"
-    )
-    return [rule, text]
-
-
-def _level_line(unpruned: float) -> list[Any]:
-    mark = alt.Chart(inline_data([{"test_accuracy": unpruned, "text": "unpruned"}]))
-    rule = mark.mark_rule(color=GRAY, strokeDash=[2, 2]).encode(
-        y=_y("test_accuracy", "test accuracy")
-    )
-    text = mark.mark_text(align="left", baseline="middle", dx=4, dy=10).encode(
-        y=_y("test_accuracy", "test accuracy"), x=alt.value(0), text="text:N"
-    )
-    return [rule, text]
+    return Picture(themed(both), rows, caption)
 
 
 def alternation_picture(shared: SharedRun, prices: Prices) -> Picture:
     """Draw both solvers' prices at every step, and below who is chosen."""
-    rows: list[dict[str, Any]] = []
-    for machine in _LU_LOOKS:
-        rows += [
-            _price(step.step, f"LU, {machine}", step.classical_seconds)
-            for step in prices.of("paper", machine).steps
-        ]
-    for bound, look in BOUND_LOOKS.items():
-        rows += [
-            _price(step.step, look.label, step.quantum_seconds)
-            for step in prices.of("paper", HERE, bound).steps
-        ]
+    rows = [
+        _price(step.step, f"LU, {machine}", step.classical_seconds)
+        for machine in MACHINES
+        for step in prices.of("paper", machine).steps
+    ]
+    rows += [
+        _price(step.step, look.label, step.quantum_seconds)
+        for bound, look in BOUND_LOOKS.items()
+        for step in prices.of("paper", HERE, bound).steps
+    ]
     chosen = [
         {
             "step": step.step,
@@ -188,29 +111,26 @@ def alternation_picture(shared: SharedRun, prices: Prices) -> Picture:
             "chosen": solver_look(step.chosen).label,
         }
         for bound in BOUNDS
-        for machine in (HERE, PAPER_H100)
+        for machine in MACHINES
         for step in prices.of("paper", machine, bound).steps
     ]
-    chart = alt.vconcat(
+    both = alt.vconcat(
         _prices_panel(rows, shared.newton.steps[-1].step), _chosen_panel(chosen), spacing=14
     ).resolve_scale(color="independent", shape="independent", x="independent")
-    hardware = shared.newton.config.hardware
-    assert hardware is not None
-    block = only_block(shared.newton.steps[0])
+    config, block = shared.newton.config, only_block(shared.newton.steps[0])
     off = sum(row["drawn_s"] != row["modelled_seconds"] for row in rows)
     caption = (
         f"Modelled price of both solvers at every step of the Newton run of Table III "
-        f"({shared.setup.workload}, N = {block.n:,}, λ = "
-        f"{shared.newton.config.options['damping']:g}, β = {shared.newton.config.options['lr']:g}, "
-        f"nothing pruned, seed {shared.newton.config.seed}, {shared.setup.name} run; quantum on "
-        f"{hardware.name}{' (hypothetical)' if hardware.hypothetical else ''} by the paper's "
-        "count, with κ from the paper's bounds or from Lanczos), and below the solver Q-Newton "
-        f"chooses with each, by this machine's calibration (here) and by {PAPER_H100} (H100). The "
-        "paper has the two alternate, neither consistently cheaper."
+        f"({shared.setup.workload}, N = {block.n:,}, λ = {config.options['damping']:g}, β = "
+        f"{config.options['lr']:g}, nothing pruned, seed {config.seed}, {shared.setup.name} run; "
+        f"quantum on {shared.machine_text} by the paper's count, with κ from the paper's bounds or "
+        "from Lanczos), and below the solver Q-Newton chooses with each, by this machine's "
+        f"calibration (here) and by {PAPER_H100} (H100). The paper has the two alternate, neither "
+        "consistently cheaper."
     )
     if off:
         caption += f" Arrows: {off} prices above 1e{_TOP_DECADE} s."
-    return Picture(themed(chart), rows, caption)
+    return Picture(themed(both), rows, caption)
 
 
 def _price(step: int, label: str, seconds: float | None) -> dict[str, Any]:
@@ -219,16 +139,17 @@ def _price(step: int, label: str, seconds: float | None) -> dict[str, Any]:
     return {"step": step, "price": label, "modelled_seconds": seconds, "drawn_s": drawn}
 
 
-def _prices_panel(rows: Sequence[dict[str, Any]], last: int) -> Any:
-    least = math.floor(math.log10(min(row["drawn_s"] for row in rows)))
-    lowest = min(-12, least)
-    y = alt.Y(
-        "drawn_s:Q",
-        title="price of one solve (modelled s)",
-        scale=alt.Scale(type="log", domain=[10.0**lowest, 10.0 ** (_TOP_DECADE + 1)], nice=False),
-        axis=alt.Axis(
-            values=[10.0**k for k in range(lowest, _TOP_DECADE + 1) if k % 3 == 0], format=".0e"
-        ),
+def _prices_panel(rows: Rows, last: int) -> Any:
+    lowest = min(-12, math.floor(math.log10(min(row["drawn_s"] for row in rows))))
+    top = _TOP_DECADE + 1
+    y = axis(
+        alt.Y,
+        "drawn_s",
+        "price of one solve (modelled s)",
+        (10.0**lowest, 10.0**top),
+        "log",
+        values=[10.0**k for k in range(lowest, top) if k % 3 == 0],
+        format=".0e",
     )
     x = alt.X(
         "step:Q",
@@ -236,76 +157,50 @@ def _prices_panel(rows: Sequence[dict[str, Any]], last: int) -> Any:
         scale=alt.Scale(domain=[-0.5, last + 0.5], nice=False),
         axis=step_axis(last, labels=False),
     )
-    layers = [_lu_layer(machine, rows, y) for machine in _LU_LOOKS]
-    looks = list(BOUND_LOOKS.values())
-    names = [look.label for look in looks]
-    legend = alt.Legend(title="quantum solver, κ from", columns=3, symbolStrokeWidth=2)
-    marks = alt.Chart(inline_data([row for row in rows if row["price"] in names])).encode(
-        x=x,
-        y=y,
-        color=alt.Color(
-            "price:N",
-            scale=alt.Scale(domain=names, range=[look.color for look in looks]),
-            legend=legend,
-        ),
-    )
-    shape = alt.Shape(
-        "price:N",
-        scale=alt.Scale(domain=names, range=[look.shape for look in looks]),
-        legend=legend,
+    # The price of LU inversion is the same at every step.
+    inversions = {
+        machine: next(row for row in rows if row["price"] == f"LU, {machine}")
+        for machine in MACHINES
+    }
+    legend = {"title": "quantum solver, κ from", "columns": 3, "symbolStrokeWidth": 2}
+    series = Series("price", list(BOUND_LOOKS.values()), legend)
+    names = [look.label for look in series.looks]
+    marks = chart([row for row in rows if row["price"] in names]).encode(
+        x=x, y=y, color=series.color
     )
     within = "datum.drawn_s === datum.modelled_seconds"
-    chart = alt.layer(
-        *layers,
-        marks.mark_point(size=45, opacity=1).encode(shape=shape).transform_filter(within),
+    both = alt.layer(
+        *(
+            chart([row]).mark_rule(color=_LU_COLORS[machine], strokeWidth=2).encode(y=y)
+            for machine, row in inversions.items()
+        ),
+        marks.mark_point(size=45, opacity=1).encode(shape=series.shape).transform_filter(within),
         marks.mark_point(size=45, opacity=1, shape=_ARROW_UP).transform_filter(f"!({within})"),
     )
-    decade = _PRICES_HEIGHT / (_TOP_DECADE + 1 - lowest)
-    below_top = {
-        machine: _TOP_DECADE + 1 - math.log10(_lu_row(machine, rows)["drawn_s"])
-        for machine in _LU_LOOKS
-    }
-    ends = [(decade * k, ("LU inversion,", machine)) for machine, k in below_top.items()]
-    return with_labels(chart, ends, PLOT_WIDTH, _PRICES_HEIGHT).properties(
+    decade = _PRICES_HEIGHT / (top - lowest)
+    ends = [
+        (decade * (top - math.log10(row["drawn_s"])), ("LU inversion,", machine))
+        for machine, row in inversions.items()
+    ]
+    return with_labels(both, ends, PLOT_WIDTH, _PRICES_HEIGHT).properties(
         width=PLOT_WIDTH, height=_PRICES_HEIGHT
     )
 
 
-def _lu_row(machine: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the price of LU inversion, which is the same at every step."""
-    return next(row for row in rows if row["price"] == f"LU, {machine}")
-
-
-def _lu_layer(machine: str, rows: Sequence[dict[str, Any]], y: alt.Y) -> Any:
-    look = _LU_LOOKS[machine]
-    mark = alt.Chart(inline_data([_lu_row(machine, rows)]))
-    return mark.mark_rule(color=look.color, strokeWidth=2).encode(y=y)
-
-
-def _chosen_panel(chosen: Sequence[dict[str, Any]]) -> Any:
+def _chosen_panel(chosen: Rows) -> Any:
     steps = sorted({row["step"] for row in chosen})
     order = list(dict.fromkeys(row["row"] for row in chosen))
-    looks = [solver_look("lu_inverse"), solver_look("qsvt")]
     every = max(1, len(steps) // 10)
+    shown = alt.Axis(labelAngle=0, values=[s for s in steps if s % every == 0], ticks=False)
+    legend = {"title": "Q-Newton chooses", "columns": 2, "symbolStrokeWidth": 0}
+    looks = [solver_look("lu_inverse"), solver_look("qsvt")]
     return (
-        alt.Chart(inline_data(chosen))
+        chart(chosen)
         .mark_rect(stroke="white", strokeWidth=1)
         .encode(
-            x=alt.X(
-                "step:O",
-                title="step",
-                axis=alt.Axis(
-                    labelAngle=0, values=[s for s in steps if s % every == 0], ticks=False
-                ),
-            ),
+            x=alt.X("step:O", title="step", axis=shown),
             y=alt.Y("row:N", title=None, sort=order, axis=alt.Axis(ticks=False)),
-            color=alt.Color(
-                "chosen:N",
-                scale=alt.Scale(
-                    domain=[look.label for look in looks], range=[look.color for look in looks]
-                ),
-                legend=alt.Legend(title="Q-Newton chooses", columns=2, symbolStrokeWidth=0),
-            ),
+            color=Series("chosen", looks, legend).color,
         )
         .properties(width=PLOT_WIDTH, height=18 * len(order))
     )

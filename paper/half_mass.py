@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from paper.trials import LARGEST_EXACT
 from qnewton.operators import LinearSystem
 from qnewton.records import BlockRecord, Facts, Treatment
 from qnewton.solvers import solve
@@ -12,9 +13,6 @@ from qnewton.survey import survey
 from qnewton.treatment import prune
 
 HALF = 0.5
-
-LARGEST_EXACT = 4096
-"""Up to this N the spectrum is measured by all eigenvalues, beyond it by Lanczos."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from paper.artifact import PaperContext
 from paper.half_mass import HALF, Effect, HalfMassProbe
-from paper.newton_trial import Trial, run_trial
+from paper.trials import Trial, run_trial, sweep
 from qnewton.training.request import TrainingRequest
 from qnewton.workloads import load_workload
 
@@ -71,23 +71,13 @@ class Level:
 
     @property
     def caps(self) -> list[int]:
-        """Return the caps d of its steps."""
-        return [
-            block.treatment.max_per_row
-            for record in self.trial.records
-            for block in record.blocks
-            if block.treatment.max_per_row is not None
-        ]
+        """The caps d of its steps."""
+        return self.trial.treated(lambda treatment: treatment.max_per_row)
 
     @property
     def kept_entries(self) -> list[int]:
-        """Return the entries kept at each of its steps."""
-        return [
-            block.treatment.kept_entries
-            for record in self.trial.records
-            for block in record.blocks
-            if block.treatment.kept_entries is not None
-        ]
+        """The entries kept at each of its steps."""
+        return self.trial.treated(lambda treatment: treatment.kept_entries)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,37 +91,43 @@ class Sweep:
     effects: tuple[Effect, ...]
 
 
-def sweep(context: PaperContext, setup: Setup) -> Sweep:
+def pruning_sweep(context: PaperContext, setup: Setup) -> Sweep:
     """Train at every level of pruning, by half the row mass, and without."""
-    levels, half, unpruned, effects = [], [], [], []
-    for offset in setup.seeds:
-        seed = context.seed + offset
-        context.progress(f"unpruned, seed {seed}")
-        probe = HalfMassProbe(seed, setup.probe_every)
-        unpruned.append(_level(context, setup, seed, probe=probe))
-        effects += probe.effects
-        context.progress(f"pruned to half the row mass, seed {seed}")
-        half.append(_level(context, setup, seed, mass=HALF))
-        for share in setup.shares:
-            context.progress(f"{100 * share:g}% of a row kept, seed {seed}")
-            levels.append(_level(context, setup, seed, share=share))
+    effects: list[Effect] = []
+
+    def run(case: tuple[int, float | None, float | None]) -> Level:
+        seed, share, mass = case
+        probe = HalfMassProbe(seed, setup.probe_every) if share is mass is None else None
+        level = _level(context, setup, case, probe)
+        effects.extend(probe.effects if probe else ())
+        return level
+
+    kinds = [(None, None), (None, HALF), *((share, None) for share in setup.shares)]
+    cases = [(context.seed + offset, *kind) for offset in setup.seeds for kind in kinds]
+    found = sweep(context, cases, lambda case: f"{level_text(*case[1:])}, seed {case[0]}", run)
     return Sweep(
         setup=setup,
-        levels=tuple(levels),
-        half=tuple(half),
-        unpruned=tuple(unpruned),
+        levels=tuple(level for level in found if level.share is not None),
+        half=tuple(level for level in found if level.mass is not None),
+        unpruned=tuple(level for level in found if level.share is level.mass is None),
         effects=tuple(effects),
     )
+
+
+def level_text(share: float | None, mass: float | None) -> str:
+    """Return what a run's rows keep, in words."""
+    if share is not None:
+        return f"{100 * share:g}% of a row"
+    return "unpruned" if mass is None else f"{100 * mass:g}% of the row mass"
 
 
 def _level(
     context: PaperContext,
     setup: Setup,
-    seed: int,
-    share: float | None = None,
-    mass: float | None = None,
-    probe: HalfMassProbe | None = None,
+    case: tuple[int, float | None, float | None],
+    probe: HalfMassProbe | None,
 ) -> Level:
+    seed, share, mass = case
     workload = load_workload(setup.workload, seed, context.data_dir)
     n = sum(p.numel() for p in workload.build_model(seed).parameters())
     request = TrainingRequest(

@@ -41,6 +41,7 @@ SURVEY_S = 13.0e-3
 
 HERE = "this machine"
 PAPER_H100 = "paper-h100"
+MACHINES = (HERE, PAPER_H100)
 
 H100_ASSUMPTION = (
     f"{PAPER_H100}: LU inversion costs C·N³ with C = (1.06 - 0.14) s / 12,544³ from the paper's "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from paper.artifact import PaperContext
 from qnewton.experiments.compare import CompareEvent, CompareRequest, compare
+from qnewton.records import QuantumHardware
 from qnewton.runs import Comparison, NotARunError, Run, read_comparison, read_config, read_run
 from qnewton.training.loop import Progress
 from qnewton.training.request import TrainingRequest
@@ -101,6 +102,17 @@ class SharedRun:
     comparison: Comparison
     newton: Run
     tunings: dict[str, Tuning]
+
+    @property
+    def hardware(self) -> QuantumHardware:
+        """The quantum machine that the Newton run was quoted for."""
+        assert self.newton.config.hardware is not None
+        return self.newton.config.hardware
+
+    @property
+    def machine_text(self) -> str:
+        """That machine's name, and whether it is hypothetical."""
+        return f"{self.hardware.name}{' (hypothetical)' if self.hardware.hypothetical else ''}"
 
 
 def shared_run(context: PaperContext, setup: Setup | None = None) -> SharedRun:

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from paper.artifact import Artifact, PaperContext
-from paper.fig_1 import PAPER_THRESHOLD, make
+from paper.fig_1 import EXPERIMENT
 from paper.fig_1_findings import findings
 from paper.half_mass import HalfMassProbe
-from paper.pruning_sweep import Setup, Sweep, sweep
+from paper.pruning_sweep import Setup, Sweep, pruning_sweep
 from paper.repricing import reprice_all
 from paper.shared_run import Setup as SharedSetup
 from paper.shared_run import shared_run
@@ -48,12 +48,12 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> PaperContext:
 
 @pytest.fixture(scope="module")
 def artifact(context: PaperContext) -> Artifact:
-    return make(context, TINY, SHARED)
+    return EXPERIMENT.make(context, (TINY, SHARED))
 
 
 @pytest.fixture(scope="module")
 def swept(context: PaperContext) -> Sweep:
-    return sweep(context, dataclasses.replace(TINY, steps=1))
+    return pruning_sweep(context, dataclasses.replace(TINY, steps=1))
 
 
 def test_its_checks_pass_and_every_row_fits_its_columns(artifact: Artifact) -> None:
@@ -141,7 +141,7 @@ def test_a_decline_above_the_threshold_contradicts_the_paper(
             for level in swept.levels
         )
         changed = dataclasses.replace(swept, levels=levels)
-        return findings(changed, shared, prices, PAPER_THRESHOLD)[0].verdict
+        return findings(changed, shared, prices)[0].verdict
 
     assert verdict(0.0) == "holds"
     assert verdict(0.05) == "does not hold"

@@ -7,7 +7,7 @@ import torch
 
 from paper.artifact import Artifact, PaperContext
 from paper.damping_sweep import Setup, measure_point, undamped_condition
-from paper.fig_8 import make
+from paper.fig_8 import EXPERIMENT
 from qnewton.cost import nominal_calibration
 from qnewton.curvature import systems
 from qnewton.report import save_chart
@@ -38,7 +38,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> PaperContext:
 
 @pytest.fixture(scope="module")
 def artifact(context: PaperContext) -> Artifact:
-    return make(context, TINY)
+    return EXPERIMENT.make(context, TINY)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,13 @@
-"""A short Newton training run: how accurate it ends, and what happened on the way."""
+"""Short Newton trainings, a case of a sweep each: how accurate they end, and the way there."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from paper.artifact import PaperContext
 from qnewton.optimizer.qnewton import SolutionHook
-from qnewton.records import Calibration, Outcome, StepRecord
+from qnewton.records import Calibration, Outcome, StepRecord, Treatment
 from qnewton.training.loop import train
 from qnewton.training.request import TrainingRequest
 from qnewton.training.session import prepare
@@ -14,6 +16,24 @@ from qnewton.workloads import Workload
 
 DIVERGED = 100.0
 """A loss this many times the first one is not waited for: the run has diverged."""
+
+LARGEST_EXACT = 4096
+"""Up to this N a sweep measures the spectrum by all eigenvalues, beyond it by Lanczos."""
+
+C = TypeVar("C")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def sweep(
+    context: PaperContext, cases: Iterable[C], text: Callable[[C], str], run: Callable[[C], R]
+) -> list[R]:
+    """Run every case in turn, and say in a few words which one it is."""
+    found = []
+    for case in cases:
+        context.progress(text(case))
+        found.append(run(case))
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +77,12 @@ class Trial:
     @property
     def lowest_kept_mass(self) -> float | None:
         """The smallest share of a row's absolute sum that pruning kept, over all steps."""
-        kept = [
-            block.treatment.lowest_kept_mass
-            for record in self.records
-            for block in record.blocks
-            if block.treatment.lowest_kept_mass is not None
-        ]
-        return min(kept, default=None)
+        return min(self.treated(lambda treatment: treatment.lowest_kept_mass), default=None)
+
+    def treated(self, number: Callable[[Treatment], T | None]) -> list[T]:
+        """Return what is known of a number of the treatment, system by system."""
+        blocks = [block for record in self.records for block in record.blocks]
+        return [value for b in blocks if (value := number(b.treatment)) is not None]
 
 
 def run_trial(
