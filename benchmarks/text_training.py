@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.harness import Report, Row, Say, reached
 from paper.artifact import PaperContext
-from paper.text_runs import MODELS, ModelRuns, last_loss, text_runs
+from paper.text_runs import MODELS, QUICK_TEXT, ModelRuns, last_loss, text_runs
 from qnewton.cost import nominal_calibration
 
 SHARE = 0.5
@@ -35,7 +35,7 @@ def measure(say: Say) -> Report:
             progress=say,
         )
         for model in MODELS:
-            found = text_runs(context, model)
+            found = text_runs(context, model, QUICK_TEXT)
             facts[model] = _facts(found)
             rows += _rows(found)
             say(f"{facts[model]}")

@@ -176,7 +176,7 @@ class Experiment(Generic[S, R]):
     pictures: Callable[[R], Mapping[str, Picture]] = lambda _: {}
     checks: Callable[[R], Sequence[Check]]
     findings: Callable[[R], Sequence[Finding]]
-    settings: Callable[[R], Mapping[str, Any]]
+    settings: Callable[[PaperContext, R], Mapping[str, Any]]
 
     def make(self, context: PaperContext, setup: S | None = None) -> Artifact:
         """Run a setup, by default the one that the context asks for, and report on it."""
@@ -190,20 +190,5 @@ class Experiment(Generic[S, R]):
             pictures=self.pictures(found),
             checks=tuple(self.checks(found)),
             findings=tuple(replace(f, command=command) for f in self.findings(found)),
-            settings=self.settings(found),
+            settings=self.settings(context, found),
         )
-
-
-@dataclass(frozen=True)
-class PaperExperiment:
-    """How one artifact is made.
-
-    Attributes:
-        name: Name on the command line.
-        title: One line for ``--help``.
-        make: Makes it.
-    """
-
-    name: str
-    title: str
-    make: Callable[[PaperContext], Artifact]

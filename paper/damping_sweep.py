@@ -96,7 +96,6 @@ class Sweep:
     """Every run of the sweep, and facts of H itself before the first step, if N allows them."""
 
     setup: Setup
-    context: PaperContext
     points: list[Point]
     undamped: Facts | None
 
@@ -127,9 +126,7 @@ def damping_sweep(context: PaperContext, setup: Setup) -> Sweep:
         lambda case: f"λ = {case[1]:g}, {case[0]} first-order steps",
         lambda case: measure_point(context, setup, case[1], case[0], context.seed + case[2]),
     )
-    return Sweep(
-        setup=setup, context=context, points=found, undamped=undamped_condition(context, setup)
-    )
+    return Sweep(setup=setup, points=found, undamped=undamped_condition(context, setup))
 
 
 def measure_point(

@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from qnewton.survey.condition import Method
 
 METHODS: tuple[Method, ...] = ("determinant", "trace", "lanczos")
 """The paper's estimator by norm and by trace, and Lanczos to 1%."""
+
+Repeats = Mapping[int, tuple[int, int]]
 
 LARGEST_EXACT = 1000
 """Largest N at which all eigenvalues are computed as well."""
@@ -42,6 +45,20 @@ class Measurement:
     estimate: Estimate | None
     rounding: float
 
+    @classmethod
+    def of(
+        cls, method: str, known: KnownMatrix, runs: tuple[float, ...], estimate: Estimate | None
+    ) -> "Measurement":
+        """Return what a method took on a matrix, and said of it."""
+        return cls(
+            n=len(known.matrix),
+            condition_number=known.condition_number,
+            method=method,
+            runs=runs,
+            estimate=estimate,
+            rounding=known.rounding,
+        )
+
     @property
     def seconds(self) -> float:
         """Median of the runs."""
@@ -58,11 +75,17 @@ class Measurement:
             return None
         return self.estimate.log_value / math.log(10.0) - math.log10(self.condition_number)
 
+    @property
+    def inside(self) -> bool:
+        """Whether κ lies in the estimate's bracket, but for rounding."""
+        assert self.estimate is not None
+        low, high = self.estimate.low or 1.0, self.estimate.high or math.inf
+        return low * (1 - self.rounding) <= self.condition_number <= high * (1 + self.rounding)
+
 
 def measure(
-    sizes: Sequence[int],
     condition_numbers: Sequence[float],
-    repeats: Mapping[int, tuple[int, int]],
+    repeats: Repeats,
     seed: int,
     progress: Callable[[str], None],
 ) -> list[Measurement]:
@@ -70,50 +93,38 @@ def measure(
 
     LU inversion, whose time does not depend on κ, is timed on the first κ's matrix.
 
+    Args:
+        condition_numbers: Every κ.
+        repeats: Timed runs by N: of the estimators at the first κ, and of everything else.
+        seed: Draws the matrices and the starting vectors.
+        progress: Told of every matrix.
+
     Cost: at N = 10⁴, 1.2 GB and some ten factorizations.
     """
     generator = torch.Generator().manual_seed(seed)
     found = []
-    for n in sizes:
+    for n, (many, few) in repeats.items():
         for kappa in condition_numbers:
             progress(f"κ = {kappa:g}, N = {n:,}")
             known = known_matrix(damped_spectrum(n, kappa), generator)
-            many, few = repeats[n]
             first = kappa == condition_numbers[0]
-            found += [
-                _measure_method(method, known, many if first else few, seed) for method in METHODS
-            ]
+            for method in METHODS:
+                estimate = partial(
+                    condition_number,
+                    DenseOperator(known.matrix),
+                    method,
+                    seed=seed,
+                    max_products=n,
+                )
+                runs, result = _time(estimate, many if first else few)
+                found.append(Measurement.of(method, known, runs, result))
             if first:
-                matrix = known.matrix
-                runs = _time(lambda a=matrix: torch.linalg.inv(a), few)[0]
-                found.append(_measurement("lu_inverse", known, runs, None))
+                runs, _ = _time(partial(torch.linalg.inv, known.matrix), few)
+                found.append(Measurement.of("lu_inverse", known, runs, None))
             if n <= LARGEST_EXACT:
                 exact = condition_number(known.matrix, "exact")
-                found.append(_measurement("exact", known, (), exact))
+                found.append(Measurement.of("exact", known, (), exact))
     return found
-
-
-def _measure_method(method: Method, known: KnownMatrix, repeats: int, seed: int) -> Measurement:
-    operator = DenseOperator(known.matrix)
-
-    def run() -> Estimate:
-        return condition_number(operator, method, seed=seed, max_products=operator.n)
-
-    runs, estimate = _time(run, repeats)
-    return _measurement(method, known, runs, estimate)
-
-
-def _measurement(
-    method: str, known: KnownMatrix, runs: tuple[float, ...], estimate: Estimate | None
-) -> Measurement:
-    return Measurement(
-        n=len(known.matrix),
-        condition_number=known.condition_number,
-        method=method,
-        runs=runs,
-        estimate=estimate,
-        rounding=known.rounding,
-    )
 
 
 def _time(run: Callable[[], Any], repeats: int) -> tuple[tuple[float, ...], Any]:

@@ -24,7 +24,6 @@ _ROUNDING = 1e-5
 class Sides:
     """Both sides of the figure: the pruned runs, and the run of Table III with its prices."""
 
-    context: PaperContext
     swept: Sweep
     shared: SharedRun
     prices: Prices
@@ -33,7 +32,7 @@ class Sides:
 def _run(context: PaperContext, setups: tuple[pruning_sweep.Setup, shared_run.Setup]) -> Sides:
     swept = pruning_sweep.pruning_sweep(context, setups[0])
     shared = shared_run.shared_run(context, setups[1])
-    return Sides(context=context, swept=swept, shared=shared, prices=reprice_all(shared.newton))
+    return Sides(swept=swept, shared=shared, prices=reprice_all(shared.newton))
 
 
 def _levels_table(swept: Sweep) -> ArtifactTable:
@@ -198,13 +197,13 @@ EXPERIMENT = Experiment(
     },
     checks=_checks,
     findings=lambda found: findings(found.swept, found.shared, found.prices),
-    settings=lambda found: {
+    settings=lambda context, found: {
         "setup": found.swept.setup.name,
         "workload": found.swept.setup.workload,
-        "seeds": [found.context.seed + offset for offset in found.swept.setup.seeds],
+        "seeds": [context.seed + offset for offset in found.swept.setup.seeds],
         "steps": found.swept.setup.steps,
         "newton_lr": found.swept.unpruned[0].trial.request.lr,
         "shared_run": str(found.shared.newton.folder),
-        "full": found.context.full,
+        "full": context.full,
     },
 )

@@ -1,94 +1,87 @@
 """Fig. 2: training loss of Newton and SGD on WikiText, BERT and Mistral."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping
 
-from paper.artifact import (
-    Artifact,
-    ArtifactTable,
-    Check,
-    Finding,
-    PaperContext,
-    PaperExperiment,
-    Verdict,
-)
-from paper.text_pictures import loss_picture
+import altair as alt
+
+from paper.artifact import ArtifactTable, Experiment, Finding, PaperContext, table
+from paper.panels import Series, chart
 from paper.text_runs import (
+    FULL_TEXT,
     MODELS,
+    QUICK_TEXT,
     ModelRuns,
     TextSetup,
+    averaged_losses,
     last_loss,
+    run_checks,
     text_runs,
+    text_settings,
 )
-from qnewton.runs import Run
+from qnewton.report import Picture
+from qnewton.report.style import BLACK, GREEN, PLOT_WIDTH, PURPLE, Look, themed
+from qnewton.workloads.transformer import Architecture
 
 PAPER_SAVING = {"bert": 0.75, "mistral": 0.67}
 """Share of SGD's steps that Newton saves, as the caption of Fig. 2 prints it."""
 
-NAMES = {"bert": "BERT", "mistral": "Mistral"}
+_LOOKS = (Look("Newton", GREEN), Look("SGD", BLACK, (6, 3)), Look("Adam", PURPLE, (2, 2)))
+
+Runs = Mapping[Architecture, ModelRuns]
 
 
-def make(context: PaperContext, setup: TextSetup | None = None) -> Artifact:
-    """Train what is missing and hold the steps against the paper's."""
-    runs = [text_runs(context, model, setup) for model in MODELS]
-    used = runs[0].setup
-    return Artifact(
-        name="fig-2",
-        title="Fig. 2: training loss of BERT and Mistral on WikiText",
-        tables=(steps_table(runs),),
-        pictures={"fig-2": loss_picture(runs)},
-        checks=tuple(check for found in runs for check in run_checks(found)),
-        findings=tuple(_finding(found) for found in runs),
-        settings={
-            "batch": used.batch,
-            "length": used.length,
-            "steps": used.steps,
-            "seed": context.seed,
-            "full": context.full,
-            "notes": list(dict.fromkeys(note for found in runs for note in found.notes)),
-        },
-    )
+def _run(context: PaperContext, setup: TextSetup) -> Runs:
+    return {model: text_runs(context, model, setup) for model in MODELS}
 
 
-def steps_table(runs: Sequence[ModelRuns]) -> ArtifactTable:
+def _steps_table(runs: Runs) -> ArtifactTable:
     """Return every setting of every optimizer with its steps to SGD's last loss."""
     rows = []
-    for found in runs:
-        for label, grid in (
-            ("SGD", [(f"learning rate {rate:g}", run) for rate, run in found.sgd.items()]),
-            ("Adam", [(f"learning rate {rate:g}", run) for rate, run in found.adam.items()]),
-            ("Newton", [(f"λ = {d:g}, β = {b:g}", run) for (d, b), run in found.newton.items()]),
-        ):
-            rows += [(NAMES[found.model], label, *_row(found, how, run)) for how, run in grid]
-    setup = runs[0].setup
-    return ArtifactTable(
-        name="steps-to-loss",
-        title="Steps to the loss that the best SGD ends at",
-        columns=(
-            "model",
-            "optimizer",
-            "setting",
-            "steps to the target loss",
-            "training loss at the end",
-            "test loss at the end",
-            "total (measured s)",
-            "share of parameters with a Newton system",
-        ),
-        rows=tuple(rows),
-        note=f"{setup.steps} steps, {setup.newton_steps} of Newton, of {setup.batch} sequences of "
+    for found in runs.values():
+        rates = {"SGD": found.sgd, "Adam": found.adam}
+        rows += [
+            (found, name, f"learning rate {rate:g}", run)
+            for name, grid in rates.items()
+            for rate, run in grid.items()
+        ]
+        rows += [
+            (found, "Newton", f"λ = {damping:g}, β = {lr:g}", run)
+            for (damping, lr), run in found.newton.items()
+        ]
+    setup = runs["bert"].setup
+    targets = (f"{f.title} {f.target:.3f} (SGD {f.best_sgd:g})" for f in runs.values())
+    return table(
+        "steps-to-loss",
+        "Steps to the loss that the best SGD ends at",
+        rows,
+        {
+            "model": lambda row: row[0].title,
+            "optimizer": lambda row: row[1],
+            "setting": lambda row: row[2],
+            "steps to the target loss": lambda row: row[0].steps_to_target(row[3]),
+            "training loss at the end": lambda row: (
+                None if math.isinf(last_loss(row[3])) else last_loss(row[3])
+            ),
+            "test loss at the end": lambda row: _known(row[3].metrics[-1].test_loss),
+            "total (measured s)": lambda row: row[3].metrics[-1].measured_seconds,
+            "share of parameters with a Newton system": lambda row: row[3].steps[-1].newton_share,
+        },
+        f"{setup.steps} steps, {setup.newton_steps} of Newton, of {setup.batch} sequences of "
         f"{setup.length} tokens; losses are means of the last five batches, the same for all. "
-        f"{_rescaled_text(runs)}Target: "
-        + ", ".join(
-            f"{NAMES[found.model]} {found.target:.3f} (SGD {found.best_sgd:g})" for found in runs
-        )
-        + ". A dash: not reached, or diverged. "
-        + "; ".join(dict.fromkeys(note for found in runs for note in found.notes))
+        f"{_rescaled_text(runs)}Target: {', '.join(targets)}. A dash: not reached, or diverged. "
+        + "; ".join(dict.fromkeys(note for found in runs.values() for note in found.notes))
         + ".",
     )
 
 
-def _rescaled_text(runs: Sequence[ModelRuns]) -> str:
+def _known(loss: float) -> float | None:
+    return None if math.isnan(loss) else loss
+
+
+def _rescaled_text(runs: Runs) -> str:
     """Return which models' layers are put together, a sentence, or nothing."""
-    names = [NAMES[found.model] for found in runs if found.rescaled]
+    names = [found.title for found in runs.values() if found.rescaled]
     if not names:
         return ""
     return (
@@ -97,73 +90,70 @@ def _rescaled_text(runs: Sequence[ModelRuns]) -> str:
     )
 
 
-def _row(found: ModelRuns, how: str, run: Run) -> tuple[object, ...]:
-    loss, metric = last_loss(run), run.metrics[-1]
-    return (
-        how,
-        found.steps_to_target(run),
-        None if loss == float("inf") else loss,
-        metric.test_loss if metric.test_loss == metric.test_loss else None,
-        metric.measured_seconds,
-        run.steps[-1].newton_share,
-    )
-
-
-def run_checks(found: ModelRuns) -> tuple[Check, ...]:
-    """Return what must hold of one model's runs."""
-    first = {
-        run.steps[0].loss
-        for run in (*found.sgd.values(), *found.adam.values(), *found.newton.values())
-    }
-    reaches = found.steps_to_target(found.sgd[found.best_sgd])
-    return (
-        Check(
-            name=f"every {NAMES[found.model]} run begins at the same loss of the same batch",
-            passed=max(first) - min(first) <= 1e-4 * max(first),
-            detail=f"from {min(first):.6f} to {max(first):.6f}",
-        ),
-        Check(
-            name=f"the best SGD of {NAMES[found.model]} reaches its own last loss",
-            passed=reaches is not None,
-            detail=f"after {reaches} of {found.setup.steps} steps",
-        ),
-    )
-
-
 def _finding(found: ModelRuns) -> Finding:
-    newton, adam = found.newton[found.best_newton], found.adam[found.best_adam]
-    steps, rival = found.steps_to_target(newton), found.steps_to_target(adam)
-    whole = found.steps_to_target(found.sgd[found.best_sgd]) or found.setup.steps
+    steps, whole, rival = (found.steps_to_target(run) for run in found.best.values())
+    whole = whole or found.setup.steps
+    damping, lr = found.best_newton
     claim = PAPER_SAVING[found.model]
-    verdict: Verdict = "does not hold"
-    if steps is None:
-        saving = "Newton does not reach that loss"
-    else:
-        saving = (
-            f"Newton (λ = {found.best_newton[0]:g}, β = {found.best_newton[1]:g}) takes {steps}"
-        )
-        if 1 - steps / whole >= claim:
-            verdict = "holds"
-        elif steps < whole:
-            verdict = "holds under a named assumption"
-    other = "does not reach it" if rival is None else f"takes {rival}"
-    return Finding(
-        claim=f"Newton saves {100 * claim:.0f}% of SGD's steps on {NAMES[found.model]} (Fig. 2)",
-        measured=f"to training loss {found.target:.3f} the best SGD ({found.best_sgd:g} of "
-        f"{', '.join(f'{rate:g}' for rate in found.sgd)}) takes {whole} steps, {saving}, the best "
-        f"Adam ({found.best_adam:g}) {other} (batch {found.setup.batch} × {found.setup.length} "
-        "tokens)",
-        verdict=verdict,
-        assumption=None
-        if verdict != "holds under a named assumption"
-        else "a smaller saving: "
-        f"{100 * (1 - (steps or whole) / whole):.0f}% at this batch and length, tens of steps in",
-        command="qnewton paper fig-2",
+    saved = 0.0 if steps is None else 1 - steps / whole
+    newton = (
+        "Newton does not reach that loss"
+        if steps is None
+        else f"Newton (λ = {damping:g}, β = {lr:g}) takes {steps}"
+    )
+    return Finding.judged(
+        f"Newton saves {100 * claim:.0f}% of SGD's steps on {found.title} (Fig. 2)",
+        f"to training loss {found.target:.3f} the best SGD ({found.best_sgd:g} of "
+        f"{', '.join(f'{rate:g}' for rate in found.sgd)}) takes {whole} steps, {newton}, the best "
+        f"Adam ({found.best_adam:g}) {f'takes {rival}' if rival else 'does not reach it'} (batch "
+        f"{found.setup.batch} × {found.setup.length} tokens)",
+        saved >= claim,
+        f"a smaller saving: {100 * saved:.0f}% at this batch and length, tens of steps in"
+        if saved > 0
+        else None,
     )
 
 
-EXPERIMENT = PaperExperiment(
+def _picture(runs: Runs) -> Picture:
+    """Draw the averaged training loss of the best run of each optimizer, a panel a model."""
+    rows = [
+        {"model": found.title, "optimizer": name, "step": step + 1, "loss": loss}
+        for found in runs.values()
+        for name, run in found.best.items()
+        for step, loss in enumerate(averaged_losses(run))
+    ]
+    series = Series("optimizer", _LOOKS, {"title": None})
+    lines = chart(rows).mark_line(strokeWidth=2)
+    lines = lines.encode(
+        x=alt.X("step:Q", title="step"),
+        y=alt.Y("loss:Q", title="training loss (nats a token)", scale=alt.Scale(zero=False)),
+        color=series.color,
+        strokeDash=series.dash,
+    ).properties(width=PLOT_WIDTH * 0.8, height=220)
+    both = lines.facet(column=alt.Column("model:N", title=None)).resolve_scale(y="independent")
+    setup = runs["bert"].setup
+    settings = (
+        f"{found.title}: SGD {found.best_sgd:g}, Adam {found.best_adam:g}, Newton "
+        f"λ = {found.best_newton[0]:g}, β = {found.best_newton[1]:g}."
+        for found in runs.values()
+    )
+    caption = (
+        f"Measured: training loss on WikiText-2, mean of the last five batches of {setup.batch} "
+        f"sequences of {setup.length} tokens, the same batches for all; each optimizer at the best "
+        f"setting of its grid. {' '.join(settings)}"
+    )
+    return Picture(themed(both), rows, caption)
+
+
+EXPERIMENT = Experiment(
     name="fig-2",
-    title="Fig. 2: training loss of Newton and SGD on WikiText, BERT and Mistral",
-    make=make,
+    title="Fig. 2: training loss of BERT and Mistral on WikiText",
+    quick=QUICK_TEXT,
+    full=FULL_TEXT,
+    run=_run,
+    tables=lambda runs: [_steps_table(runs)],
+    pictures=lambda runs: {"fig-2": _picture(runs)},
+    checks=lambda runs: [check for found in runs.values() for check in run_checks(found)],
+    findings=lambda runs: [_finding(found) for found in runs.values()],
+    settings=text_settings,
 )

@@ -3,7 +3,7 @@
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 from paper.artifact import ArtifactTable, Check, Experiment, Finding, table
@@ -138,7 +138,7 @@ def _undamped_text(undamped: Facts | None) -> str:
     return f"; without damping κ = {number_text(undamped.condition.value)}"
 
 
-def _range(values: Sequence[float]) -> str:
+def _range(values: Collection[float]) -> str:
     ends = dict.fromkeys(number_text(end(values)) for end in (min, max)) if values else ["unknown"]
     return " to ".join(ends)
 
@@ -153,13 +153,13 @@ EXPERIMENT = Experiment(
     pictures=lambda found: {"fig-8": damping_picture(found, PAPER_DAMPING, PAPER_CUT)},
     checks=_checks,
     findings=lambda found: [_finding(found, warmup) for warmup in found.setup.warmups],
-    settings=lambda found: {
+    settings=lambda context, found: {
         "setup": found.setup.name,
         "workload": found.setup.workload,
-        "seeds": [found.context.seed + offset for offset in found.setup.seeds],
+        "seeds": [context.seed + offset for offset in found.setup.seeds],
         "newton_steps": found.setup.newton_steps,
         "newton_lr": found.request.lr,
         "first_order_lr": found.setup.first_order_lr,
-        "full": found.context.full,
+        "full": context.full,
     },
 )

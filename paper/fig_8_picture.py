@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 
 from paper.damping_sweep import Sweep
-from paper.panels import DARK, Series, axis, chart, crossed, level, share_axis
+from paper.panels import DARK, HOLLOW, Series, axis, chart, crossed, level, share_axis
 from paper.trials import LARGEST_EXACT
 from qnewton.report import Picture
 from qnewton.report.style import BLUE, ORANGE, PLOT_WIDTH, Look, log_ticks, themed
@@ -68,14 +68,13 @@ def damping_picture(found: Sweep, paper_damping: float, paper_cut: float) -> Pic
     kappa_ticks = {"values": _decades(0.8, 1e9), "format": "~e"}
     y = axis(alt.Y, "value", "condition number κ", (0.8, top), "log", **kappa_ticks)
     condition = {"x": x, "y": y, "color": series.color}
-    open_mark = {"size": 45, "opacity": 1, "filled": False, "fill": "white", "strokeWidth": 1.6}
     least = setup.dampings[0]
     at_least = [m["value"] for m in means if (m["panel"], m["damping"]) == ("first", least)]
     text = f"1/{paper_cut:,.0f} of κ at λ = {least:g}"
     lower = [
         *level(y, "value", max(at_least) / paper_cut, text, 9, color=DARK, strokeDash=[6, 3]),
         averaged["first"].mark_line().encode(**condition, strokeDash=dash),
-        shown["later"].mark_point(**open_mark).encode(**condition),
+        shown["later"].mark_point(size=45, strokeWidth=1.6, **HOLLOW).encode(**condition),
         shown["first"].mark_point(size=40, opacity=1).encode(**condition),
     ]
 

@@ -89,6 +89,11 @@ class Snapshot:
         """Rows of the block."""
         return self.sparsity.shape[1]
 
+    @property
+    def medians(self) -> list[float]:
+        """Median p%-sparsity of the rows, by mass."""
+        return [float(np.median(counts)) for counts in self.sparsity]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -171,9 +176,7 @@ def observe(
                         loss=float(evaluation.loss),
                         test_accuracy=workload.evaluate(model)[1],
                         active_share=_active_share(model, inputs),
-                        sparsity=rows.sparsity,
-                        agrees=rows.agrees,
-                        zero_rows=rows.zero_rows,
+                        **rows,
                         damping=system.operator.treatment.damping,
                         **_damped_facts(system.operator.dense(), first, seed),
                     )
@@ -222,26 +225,20 @@ def row_sparsities(matrix: Tensor, masses: Sequence[float]) -> Counts:
     return torch.cat(parts).T.numpy()
 
 
-@dataclass(frozen=True)
-class _Rows:
-    sparsity: Counts
-    agrees: bool
-    zero_rows: int
-
-
-def _rows(hessian: Tensor, first: Tensor) -> _Rows:
-    n = first.numel()
-    block = hessian[:n, :n]
+def _rows(hessian: Tensor, first: Tensor) -> dict[str, Any]:
+    """Return what a snapshot says of the rows of H."""
+    block = hessian[: first.numel(), : first.numel()]
     sparsity = row_sparsities(block, MASSES)
     sample = block[:_SAMPLE_ROWS]
     agrees = all(
         np.array_equal(mass_sparsity(sample, mass).numpy(), counts[: len(sample)])
         for mass, counts in zip(MASSES, sparsity, strict=True)
     )
-    return _Rows(sparsity, agrees, int((sparsity[0] == 0).sum()))
+    return {"sparsity": sparsity, "agrees": agrees, "zero_rows": int((sparsity[0] == 0).sum())}
 
 
 def _damped_facts(matrix: Tensor, first: Tensor, seed: int) -> dict[str, Any]:
+    """Return what a snapshot says of H + λI."""
     n = first.numel()
     block = matrix[:n, :n]
     return {

@@ -9,12 +9,6 @@ from qnewton.optimizer.representation import DENSE_LIMIT
 from qnewton.records import BlockRecord, Quote, StepRecord
 from qnewton.scheduler.policy import decide
 
-POLICIES = {
-    "classical-only": "Classical-Only",
-    "quantum-only": "Quantum-Only",
-    "paper": "Q-Newton",
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class LayerChoice:
@@ -79,7 +73,7 @@ def price_layers(
 
     Args:
         records: Steps whose blocks hold quotes of LU inversion and of the quantum solver.
-        policy: A key of :data:`POLICIES`, or ``classical`` for what ran.
+        policy: One of the paper's three policies, or ``classical`` for what ran.
         classical_machine: A classical profile that prices LU inversion; ``None`` for the run's
             own calibration.
 

@@ -14,7 +14,7 @@ Rows = Sequence[Mapping[str, Any]]
 DARK = "#444444"
 """The color of lines that the paper draws or names."""
 
-HOLLOW = {"opacity": 1, "filled": False, "fill": "white", "strokeWidth": 1.8}
+HOLLOW: dict[str, Any] = {"opacity": 1, "filled": False, "fill": "white"}
 """An open mark."""
 
 _CROSS = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"

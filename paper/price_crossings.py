@@ -17,7 +17,7 @@ FIXED_CONDITION = 1e4
 ABSTRACT_N = 10_000
 ABSTRACT_CONDITION = 1e4
 
-_HIGHEST_CONDITION = 1e30
+HIGHEST_CONDITION = 1e30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,45 +100,34 @@ def crossings(
     machines: Sequence[QuantumHardware], calibrations: Sequence[Calibration]
 ) -> list[Crossing]:
     """Return where each quantum machine meets each classical one."""
-    found = []
-    for machine in machines:
-        for calibration in calibrations:
-            level = lu_seconds(calibration, N)
-            by_condition = _crossing_or_none(
-                lambda kappa, m=machine: quantum_seconds(m, kappa, FIXED_SPARSITY),
-                level,
-                JENNINGS_MIN_KAPPA,
-                _HIGHEST_CONDITION,
-            )
-            by_sparsity = _crossing_or_none(
-                lambda d, m=machine: quantum_seconds(m, FIXED_CONDITION, d),
-                level,
-                1.0,
-                float(N),
-            )
-            cheaper = None
-            if by_sparsity is None:
-                dense = quantum_seconds(machine, FIXED_CONDITION, N)
-                cheaper = "quantum solver" if dense < level else "LU inversion"
-            found.append(
-                Crossing(
-                    hardware=machine,
-                    calibration=calibration.name,
-                    lu_seconds=level,
-                    condition_number=by_condition,
-                    sparsity=by_sparsity,
-                    cheaper=cheaper,
-                )
-            )
-    return found
+    return [_meeting(machine, c) for machine in machines for c in calibrations]
 
 
-def _crossing_or_none(
-    function: Callable[[float], float], level: float, low: float, high: float
-) -> float | None:
-    if not function(low) <= level <= function(high):
-        return None
-    return crossing(function, level, low, high)
+def _meeting(machine: QuantumHardware, calibration: Calibration) -> Crossing:
+    level = lu_seconds(calibration, N)
+
+    def where(function: Callable[[float], float], low: float, high: float) -> float | None:
+        if not function(low) <= level <= function(high):
+            return None
+        return crossing(function, level, low, high)
+
+    sparsity = where(lambda d: quantum_seconds(machine, FIXED_CONDITION, d), 1.0, float(N))
+    cheaper = None
+    if sparsity is None:
+        dense = quantum_seconds(machine, FIXED_CONDITION, N)
+        cheaper = "quantum solver" if dense < level else "LU inversion"
+    return Crossing(
+        hardware=machine,
+        calibration=calibration.name,
+        lu_seconds=level,
+        condition_number=where(
+            lambda kappa: quantum_seconds(machine, kappa, FIXED_SPARSITY),
+            JENNINGS_MIN_KAPPA,
+            HIGHEST_CONDITION,
+        ),
+        sparsity=sparsity,
+        cheaper=cheaper,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,17 +158,14 @@ def break_evens(calibrations: Sequence[Calibration]) -> list[BreakEven]:
         "one solve, α counted twice (as the authors' released code does)": ABSTRACT_N,
         "all N columns, α counted twice": ABSTRACT_N**2,
     }
-    found = []
-    for reading, factor in readings.items():
-        for calibration in calibrations:
-            seconds = lu_seconds(calibration, ABSTRACT_N)
-            found.append(
-                BreakEven(
-                    reading=reading,
-                    calibration=calibration.name,
-                    lu_seconds=seconds,
-                    queries=count.expected * factor,
-                    gate_time_s=break_even_gate_time(seconds, count) / factor,
-                )
-            )
-    return found
+    return [
+        BreakEven(
+            reading=reading,
+            calibration=calibration.name,
+            lu_seconds=(seconds := lu_seconds(calibration, ABSTRACT_N)),
+            queries=count.expected * factor,
+            gate_time_s=break_even_gate_time(seconds, count) / factor,
+        )
+        for reading, factor in readings.items()
+        for calibration in calibrations
+    ]

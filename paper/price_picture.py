@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from paper.panels import HOLLOW, Rows, Series, axis, chart
 from paper.price_crossings import (
     FIXED_CONDITION,
     FIXED_SPARSITY,
@@ -17,32 +18,17 @@ from paper.price_crossings import (
     quantum_seconds,
 )
 from qnewton.records import Calibration, QuantumHardware
-from qnewton.report import Picture
+from qnewton.report import Picture, style
 from qnewton.report.quantities import seconds_text
-from qnewton.report.save import inline_data
-from qnewton.report.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    PLOT_WIDTH,
-    PURPLE,
-    SKY,
-    VERMILLION,
-    Look,
-    themed,
-)
+from qnewton.report.style import Look
 
-CONDITION_RANGE = (10.0, 1e13)
-SPARSITY_RANGE = (1.0, float(N))
 POINTS = 61
 
 PAPER_GATE = "attosecond"
 """The machine of the paper's evaluation: 10⁻¹⁸ s a gate."""
 
 _HYPOTHETICAL = (5, 3)
-_LEGEND = "dashed: machines that do not exist"
-_OTHER_COLORS = (BLACK, PURPLE, ORANGE, GREEN)
+_OTHER_COLORS = (style.BLACK, style.PURPLE, style.ORANGE, style.GREEN)
 
 
 @dataclass(frozen=True)
@@ -58,6 +44,41 @@ class Line:
     look: Look
 
 
+@dataclass(frozen=True)
+class _Panel:
+    """What a panel varies, what prices are there, and where a crossing lies."""
+
+    name: str
+    title: str
+    ends: tuple[float, float]
+    exponents: range
+    values: Any
+    price: Callable[[Line, float], float]
+    crossing: Callable[[Crossing], float | None]
+
+
+_PANELS = (
+    _Panel(
+        f"against κ, at d = {FIXED_SPARSITY:,}",
+        "condition number κ",
+        (10.0, 1e13),
+        range(-12, 15, 2),
+        np.geomspace(10.0, 1e13, POINTS),
+        lambda line, x: line.seconds(x, FIXED_SPARSITY),
+        lambda crossing: crossing.condition_number,
+    ),
+    _Panel(
+        f"against d, at κ = {FIXED_CONDITION:,.0f}",
+        "kept entries in a row d",
+        (1.0, float(N)),
+        range(-12, 9, 2),
+        np.unique(np.geomspace(1.0, float(N), POINTS).round()),
+        lambda line, x: line.seconds(FIXED_CONDITION, x),
+        lambda crossing: crossing.sparsity,
+    ),
+)
+
+
 def price_lines(
     machines: Sequence[QuantumHardware], calibrations: Sequence[Calibration]
 ) -> list[Line]:
@@ -66,27 +87,22 @@ def price_lines(
     colors = iter(_OTHER_COLORS)
     for machine in machines:
         paper = machine.name == PAPER_GATE
-        notes = [machine.name, *(["the paper's"] if paper else [])]
-        if machine.hypothetical:
-            notes.append("hypothetical")
-        speed = seconds_text(machine.gate_time_s.value)
-        label = f"quantum, {speed} a gate ({', '.join(notes)})"
+        notes = [
+            machine.name,
+            *(["the paper's"] if paper else []),
+            *(["hypothetical"] if machine.hypothetical else []),
+        ]
         look = Look(
-            label,
-            VERMILLION if paper else next(colors),
+            f"quantum, {seconds_text(machine.gate_time_s.value)} a gate ({', '.join(notes)})",
+            style.VERMILLION if paper else next(colors),
             _HYPOTHETICAL if machine.hypothetical else (),
         )
         lines.append(Line(lambda kappa, d, m=machine: quantum_seconds(m, kappa, d), look))
     for calibration in calibrations:
         seconds = lu_seconds(calibration, N)
         label = f"LU inversion, {machine_label(calibration.name)}: {seconds_text(seconds)}"
-        paper = calibration.name == "paper-h100"
-        lines.append(
-            Line(
-                lambda kappa, d, s=seconds: s,
-                Look(label, BLUE if paper else SKY),
-            )
-        )
+        look = Look(label, style.BLUE if calibration.name == "paper-h100" else style.SKY)
+        lines.append(Line(lambda kappa, d, s=seconds: s, look))
     return lines
 
 
@@ -97,51 +113,31 @@ def machine_label(calibration: str) -> str:
 
 def price_picture(lines: Sequence[Line], found: Sequence[Crossing]) -> Picture:
     """Draw the lines along κ and along d, and mark the crossings that lie within."""
-    panels = {
-        f"against κ, at d = {FIXED_SPARSITY:,}": (
-            np.geomspace(*CONDITION_RANGE, POINTS),
-            lambda line, x: line.seconds(x, FIXED_SPARSITY),
-        ),
-        f"against d, at κ = {FIXED_CONDITION:,.0f}": (
-            np.unique(np.geomspace(*SPARSITY_RANGE, POINTS).round()),
-            lambda line, x: line.seconds(FIXED_CONDITION, x),
-        ),
-    }
     rows: list[dict[str, Any]] = [
         {
-            "panel": panel,
+            "panel": panel.name,
             "kind": "price",
             "line": line.look.label,
             "x": float(x),
-            "modelled_seconds": price(line, float(x)),
+            "modelled_seconds": panel.price(line, float(x)),
         }
-        for panel, (xs, price) in panels.items()
+        for panel in _PANELS
         for line in lines
-        for x in xs
+        for x in panel.values
     ]
-    for panel, (low, high), value in zip(
-        panels,
-        (CONDITION_RANGE, SPARSITY_RANGE),
-        (lambda c: c.condition_number, lambda c: c.sparsity),
-        strict=True,
-    ):
-        rows += [
-            {
-                "panel": panel,
-                "kind": "crossing",
-                "line": f"{c.hardware.name} and {c.calibration}",
-                "x": value(c),
-                "modelled_seconds": c.lu_seconds,
-            }
-            for c in found
-            if value(c) is not None and low <= value(c) <= high
-        ]
-    names = list(panels)
-    chart = alt.vconcat(
-        _panel(rows, lines, names[0], "condition number κ", CONDITION_RANGE, range(-12, 15, 2)),
-        _panel(rows, lines, names[1], "kept entries in a row d", SPARSITY_RANGE, range(-12, 9, 2)),
-        spacing=16,
-    ).resolve_scale(color="shared", strokeDash="shared")
+    rows += [
+        {
+            "panel": panel.name,
+            "kind": "crossing",
+            "line": f"{c.hardware.name} and {c.calibration}",
+            "x": x,
+            "modelled_seconds": c.lu_seconds,
+        }
+        for panel in _PANELS
+        for c in found
+        if (x := panel.crossing(c)) is not None and panel.ends[0] <= x <= panel.ends[1]
+    ]
+    both = alt.vconcat(*(_panel(rows, lines, panel) for panel in _PANELS), spacing=16)
     caption = (
         f"Modelled seconds at N = {N:,}, nothing measured. Quantum: gate time × expected queries "
         "of Jennings et al. 2023 as the paper charges them (α = d, ε = 1e-12, one gate a query; "
@@ -149,61 +145,45 @@ def price_picture(lines: Sequence[Line], found: Sequence[Crossing]) -> Picture:
         "hypothetical machines. Circles: where prices cross. The paper gives no numbers for its "
         "Fig. 5; its setting is the red line against the dark blue one."
     )
-    return Picture(themed(chart), rows, caption)
+    both = both.resolve_scale(color="shared", strokeDash="shared")
+    return Picture(style.themed(both), rows, caption)
 
 
-def _panel(
-    rows: Sequence[dict[str, Any]],
-    lines: Sequence[Line],
-    panel: str,
-    x_title: str,
-    x_range: tuple[float, float],
-    exponents: range,
-) -> Any:
-    labels = [line.look.label for line in lines]
-    legend = alt.Legend(title=_LEGEND, columns=1, symbolType="stroke", symbolSize=500)
-    shown = [row for row in rows if row["panel"] == panel]
-    decades = range(0, math.ceil(math.log10(x_range[1])) + 1)
-    x = alt.X(
-        "x:Q",
-        title=x_title,
-        scale=alt.Scale(type="log", domain=list(x_range), nice=False),
-        axis=alt.Axis(
-            values=[10.0**k for k in decades if len(decades) < 8 or k % 2 == 1],
-            format=".0e" if len(decades) > 8 else ",d",
-        ),
+def _panel(rows: Rows, lines: Sequence[Line], panel: _Panel) -> Any:
+    shown = {
+        kind: chart([r for r in rows if (r["panel"], r["kind"]) == (panel.name, kind)])
+        for kind in ("price", "crossing")
+    }
+    decades = range(0, math.ceil(math.log10(panel.ends[1])) + 1)
+    many = len(decades) > 8
+    x = axis(
+        alt.X,
+        "x",
+        panel.title,
+        panel.ends,
+        "log",
+        values=[10.0**k for k in decades if not many or k % 2 == 1],
+        format=".0e" if many else ",d",
     )
-    y = alt.Y(
-        "modelled_seconds:Q",
-        title="modelled time (s)",
-        scale=alt.Scale(
-            type="log", domain=[10.0 ** exponents[0], 10.0 ** exponents[-1]], nice=False
-        ),
-        axis=alt.Axis(values=[10.0**k for k in exponents if k % 4 == 0], format=".0e"),
+    y = axis(
+        alt.Y,
+        "modelled_seconds",
+        "modelled time (s)",
+        (10.0 ** panel.exponents[0], 10.0 ** panel.exponents[-1]),
+        "log",
+        values=[10.0**k for k in panel.exponents if k % 4 == 0],
+        format=".0e",
     )
-    curves = (
-        alt.Chart(inline_data([row for row in shown if row["kind"] == "price"]))
-        .mark_line(clip=True)
-        .encode(
-            x=x,
-            y=y,
-            color=alt.Color(
-                "line:N",
-                scale=alt.Scale(domain=labels, range=[line.look.color for line in lines]),
-                legend=legend,
-            ),
-            strokeDash=alt.StrokeDash(
-                "line:N",
-                scale=alt.Scale(
-                    domain=labels, range=[list(line.look.dash) or [1, 0] for line in lines]
-                ),
-                legend=legend,
-            ),
-        )
-    )
-    marks = (
-        alt.Chart(inline_data([row for row in shown if row["kind"] == "crossing"]))
-        .mark_point(filled=False, fill="white", stroke="#222222", size=45, opacity=1)
-        .encode(x=x, y=y)
-    )
-    return alt.layer(curves, marks).properties(width=PLOT_WIDTH, height=210, title=panel)
+    legend = {
+        "title": "dashed: machines that do not exist",
+        "columns": 1,
+        "symbolType": "stroke",
+        "symbolSize": 500,
+    }
+    series = Series("line", [line.look for line in lines], legend)
+    curves = shown["price"].mark_line(clip=True)
+    marks = shown["crossing"].mark_point(stroke="#222222", size=45, **HOLLOW)
+    return alt.layer(
+        curves.encode(x=x, y=y, color=series.color, strokeDash=series.dash),
+        marks.encode(x=x, y=y),
+    ).properties(width=style.PLOT_WIDTH, height=210, title=panel.name)

@@ -1,9 +1,8 @@
 """Recorded Newton steps priced again: for another estimate of κ, or for the paper's machine."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from paper.artifact import Check
 from paper.price_crossings import crossing
@@ -15,6 +14,7 @@ from qnewton.cost import (
     paper_quote,
 )
 from qnewton.cost.queries import JENNINGS_MIN_KAPPA, jennings_2023
+from qnewton.experiments.compare import NEWTON_POLICIES
 from qnewton.records import (
     BlockRecord,
     Calibration,
@@ -53,65 +53,49 @@ H100_ASSUMPTION = (
 _HIGHEST_CONDITION = 1e200
 
 
-class Machine(Protocol):
-    """A classical machine that runs every stage but a quantum solve."""
-
-    @property
-    def name(self) -> str:
-        """Name in tables."""
-        ...
-
-    def invert(self, block: BlockRecord) -> Quote:
-        """Price LU inversion of a block."""
-        ...
-
-    def step(
-        self, record: StepRecord, quotes: dict[str, Quote], surveyed: tuple[SurveyFact, ...]
-    ) -> float | None:
-        """Price a whole step whose solves cost ``quotes``, by block name."""
-        ...
-
-
 @dataclass(frozen=True)
-class Calibrated:
-    """A machine with a full calibration: every stage by its own kernels."""
+class Machine:
+    """A classical machine that runs every stage but a quantum solve.
 
+    Attributes:
+        name: Name in tables.
+        calibration: Prices LU inversion.
+        step: Prices a whole step, given the quote of its solve and what was surveyed for it.
+    """
+
+    name: str
     calibration: Calibration
-    name: str = HERE
+    step: Callable[[StepRecord, Quote, tuple[SurveyFact, ...]], float | None]
 
     def invert(self, block: BlockRecord) -> Quote:
         """Price LU inversion of a block."""
         return lu_inverse_quote(self.calibration, block.facts)
 
-    def step(
-        self, record: StepRecord, quotes: dict[str, Quote], surveyed: tuple[SurveyFact, ...]
-    ) -> float | None:
-        """Price a whole step."""
-        charged = {name: (quote,) for name, quote in quotes.items()}
-        seconds = modelled_seconds(record, self.calibration, charged=charged, surveyed=surveyed)
+
+def calibrated(calibration: Calibration) -> Machine:
+    """Return a machine with a full calibration: every stage by its own kernels."""
+
+    def step(record: StepRecord, quote: Quote, surveyed: tuple[SurveyFact, ...]) -> float | None:
+        charged = {only_block(record).name: (quote,)}
+        seconds = modelled_seconds(record, calibration, charged=charged, surveyed=surveyed)
         return None if seconds is None else seconds.total
 
+    return Machine(HERE, calibration, step)
 
-@dataclass(frozen=True)
-class PaperH100:
-    """The paper's machine as its own tables imply it (:data:`H100_ASSUMPTION`)."""
 
-    name: str = PAPER_H100
+def paper_h100() -> Machine:
+    """Return the paper's machine as its own tables imply it (:data:`H100_ASSUMPTION`)."""
 
-    def invert(self, block: BlockRecord) -> Quote:
-        """Price LU inversion of a block."""
-        return lu_inverse_quote(load_classical(PAPER_H100), block.facts)
+    def step(record: StepRecord, quote: Quote, surveyed: tuple[SurveyFact, ...]) -> float | None:
+        survey = SURVEY_S if surveyed else 0.0
+        return None if quote.seconds is None else SGD_STEP_S + survey + quote.seconds
 
-    def step(
-        self, record: StepRecord, quotes: dict[str, Quote], surveyed: tuple[SurveyFact, ...]
-    ) -> float | None:
-        """Price a whole step."""
-        solves = [quote.seconds for quote in quotes.values()]
-        survey = SURVEY_S * len(quotes) if surveyed else 0.0
-        known = [seconds for seconds in solves if seconds is not None]
-        if len(known) < len(solves):
-            return None
-        return SGD_STEP_S + survey + math.fsum(known)
+    return Machine(PAPER_H100, load_classical(PAPER_H100), step)
+
+
+def machines(calibration: Calibration) -> tuple[Machine, Machine]:
+    """Return both machines that a run of this calibration is priced on."""
+    return calibrated(calibration), paper_h100()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,9 +140,20 @@ class PolicyPrices:
         return None if self.seconds is None else self.seconds / len(self.steps)
 
     @property
+    def quantum_steps(self) -> int:
+        """Steps that go to the quantum solver."""
+        return sum(step.chosen == "qsvt" for step in self.steps)
+
+    @property
     def quantum_share(self) -> float:
-        """Share of the steps that go to the quantum solver."""
-        return sum(step.chosen == "qsvt" for step in self.steps) / len(self.steps)
+        """Their share of all steps."""
+        return self.quantum_steps / len(self.steps)
+
+    @property
+    def decades(self) -> list[float | None]:
+        """log10 of the κ that each step was priced with."""
+        logs = [step.log_condition for step in self.steps]
+        return [None if log is None else log / math.log(10) for log in logs]
 
 
 @dataclass(frozen=True)
@@ -180,8 +175,8 @@ def reprice_all(run: Run) -> Prices:
     return Prices(
         tuple(
             reprice(run.steps, policy, machine, run.config.hardware, bound)
-            for policy in ("classical-only", "quantum-only", "paper")
-            for machine in (Calibrated(run.config.calibration), PaperH100())
+            for policy in NEWTON_POLICIES
+            for machine in machines(run.config.calibration)
             for bound in BOUNDS
         )
     )
@@ -222,7 +217,7 @@ def reprice(
                 quantum_seconds=quantum.seconds,
                 log_condition=log_condition(block, bound),
                 chosen=decision.chosen,
-                seconds=machine.step(record, {block.name: quote}, facts_used),
+                seconds=machine.step(record, quote, facts_used),
             )
         )
     return PolicyPrices(policy=policy, machine=machine.name, bound=bound, steps=tuple(steps))
@@ -291,17 +286,13 @@ def break_even_condition(
 def recorded_prices_check(records: Sequence[StepRecord], hardware: QuantumHardware) -> Check:
     """Check that pricing recorded facts again gives the quotes recorded with them."""
     blocks = [block for record in records for block in record.blocks]
+    recorded = [block.decision.quote("qsvt") for block in blocks]
     same = sum(
-        quantum_quote(block, hardware, "determinant").seconds == _recorded_seconds(block)
-        for block in blocks
+        quote is not None and quantum_quote(block, hardware, "determinant").seconds == quote.seconds
+        for block, quote in zip(blocks, recorded, strict=True)
     )
     return Check(
-        name="recorded facts priced again give the recorded quantum quotes",
-        passed=same == len(blocks),
-        detail=f"{same} of {len(blocks)} quotes agree to the bit",
+        "recorded facts priced again give the recorded quantum quotes",
+        same == len(blocks),
+        f"{same} of {len(blocks)} quotes agree to the bit",
     )
-
-
-def _recorded_seconds(block: BlockRecord) -> float | None:
-    quote = block.decision.quote("qsvt")
-    return None if quote is None else quote.seconds

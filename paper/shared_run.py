@@ -1,19 +1,22 @@
-"""Training runs that several artifacts read: trained once, then read back from their folders."""
+"""Table III's runs: tuned SGD and Adam, and one Newton run that every policy is priced from."""
 
 import dataclasses
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from paper.artifact import PaperContext
+from paper.kept_runs import kept_runs, other_settings, reached
 from qnewton.experiments.compare import CompareEvent, CompareRequest, compare
-from qnewton.records import QuantumHardware
+from qnewton.records import Calibration, QuantumHardware
 from qnewton.runs import Comparison, NotARunError, Run, read_comparison, read_config, read_run
-from qnewton.training.loop import Progress
 from qnewton.training.request import TrainingRequest
-from qnewton.training.session import begin, prepare, resolved
+from qnewton.training.session import resolved
 from qnewton.workloads import Workload, load_workload
+
+FirstOrder = Literal["sgd", "adam"]
+OPTIMIZERS: dict[FirstOrder, str] = {"sgd": "SGD", "adam": "Adam"}
 
 _WIDEN = 3.0
 _MOST_WIDENINGS = 3
@@ -60,7 +63,7 @@ class Tuning:
         target: The accuracy it trains to.
     """
 
-    optimizer: str
+    optimizer: FirstOrder
     runs: dict[float, Run]
     target: float
 
@@ -77,8 +80,7 @@ class Tuning:
     @property
     def bracketed(self) -> bool:
         """Whether the best rate has worse ones on both sides."""
-        rates = sorted(self.runs)
-        return rates[0] < self.best_rate < rates[-1]
+        return min(self.runs) < self.best_rate < max(self.runs)
 
     def _score(self, rate: float) -> tuple[bool, float]:
         run = self.runs[rate]
@@ -101,7 +103,18 @@ class SharedRun:
     setup: Setup
     comparison: Comparison
     newton: Run
-    tunings: dict[str, Tuning]
+    tunings: dict[FirstOrder, Tuning]
+
+    @property
+    def goal(self) -> str:
+        """What every method trains to, for titles."""
+        return f"{100 * self.setup.target:g}%"
+
+    @property
+    def calibration(self) -> Calibration:
+        """The classical machine's constants that the Newton run was priced with."""
+        assert self.newton.config.calibration is not None
+        return self.newton.config.calibration
 
     @property
     def hardware(self) -> QuantumHardware:
@@ -115,7 +128,7 @@ class SharedRun:
         return f"{self.hardware.name}{' (hypothetical)' if self.hardware.hypothetical else ''}"
 
 
-def shared_run(context: PaperContext, setup: Setup | None = None) -> SharedRun:
+def shared_run(context: PaperContext, setup: Setup) -> SharedRun:
     """Return Table III's runs, trained now unless ``context.folder`` already holds them.
 
     SGD and Adam are tuned first: each rate trains to the target on its own, and the grid grows
@@ -125,17 +138,13 @@ def shared_run(context: PaperContext, setup: Setup | None = None) -> SharedRun:
     Raises:
         ValueError: If the folder holds a comparison made with other settings.
     """
-    setup = setup or (FULL if context.full else QUICK)
     folder = context.folder / "table-3" / f"{setup.name}-seed{context.seed}"
     workload = load_workload(setup.workload, context.seed, context.data_dir)
-    grids = {"sgd": setup.sgd_rates or workload.sgd_learning_rates, "adam": setup.adam_rates}
-    tunings = {
-        name: tune(context, setup, workload, name, rates, folder / "tuning")
-        for name, rates in grids.items()
+    tunings: dict[FirstOrder, Tuning] = {
+        name: _tune(context, setup, workload, name, folder) for name in OPTIMIZERS
     }
-    comparison = _comparison(
-        context, setup, workload, tunings["sgd"].best_rate, folder / "comparison"
-    )
+    rate = tunings["sgd"].best_rate
+    comparison = _comparison(context, setup, workload, rate, folder / "comparison")
     newton = next(row.run for row in comparison.rows if row.method == "q-newton")
     return SharedRun(
         setup=setup,
@@ -145,87 +154,53 @@ def shared_run(context: PaperContext, setup: Setup | None = None) -> SharedRun:
     )
 
 
-def tune(
-    context: PaperContext,
-    setup: Setup,
-    workload: Workload,
-    optimizer: str,
-    rates: tuple[float, ...],
-    folder: Path,
+def _tune(
+    context: PaperContext, setup: Setup, workload: Workload, optimizer: FirstOrder, folder: Path
 ) -> Tuning:
     """Train a first-order optimizer to the target at every rate, and at more while it pays."""
+    base = TrainingRequest(
+        workload=setup.workload,
+        optimizer=optimizer,
+        steps=setup.first_order_steps,
+        target=setup.target,
+        seed=context.seed,
+        checkpoint_every=setup.first_order_steps,
+    )
+    grids = {"sgd": setup.sgd_rates or workload.sgd_learning_rates, "adam": setup.adam_rates}
     runs: dict[float, Run] = {}
-    wanted, widenings = sorted(rates), 0
+    wanted, widenings = sorted(grids[optimizer]), 0
     while True:
-        for rate in wanted:
-            context.progress(f"{optimizer}, learning rate {rate:g}")
-            request = TrainingRequest(
-                workload=setup.workload,
-                optimizer=optimizer,  # type: ignore[arg-type]  # one of the grid's two names
-                lr=rate,
-                steps=setup.first_order_steps,
-                target=setup.target,
-                seed=context.seed,
-                checkpoint_every=setup.first_order_steps,
-            )
-            runs[rate] = kept_run(context, request, workload, folder / f"{optimizer}-lr{rate:g}")
+        grid = {
+            rate: (f"{optimizer}-lr{rate:g}", dataclasses.replace(base, lr=rate)) for rate in wanted
+        }
+        runs |= kept_runs(context, workload, folder / "tuning", grid)
         tuning = Tuning(optimizer=optimizer, runs=dict(sorted(runs.items())), target=setup.target)
         if tuning.bracketed or widenings == _MOST_WIDENINGS:
             return tuning
         edge = tuning.best_rate
-        wanted = [_rounded(edge * _WIDEN if edge == max(runs) else edge / _WIDEN)]
+        # One digit, so that 0.3 times 3 is 0.9 and its folder's name is short.
+        wanted = [float(f"{edge * _WIDEN if edge == max(runs) else edge / _WIDEN:.1g}")]
         widenings += 1
-
-
-def kept_run(
-    context: PaperContext,
-    request: TrainingRequest,
-    workload: Workload,
-    folder: Path,
-    on_step: Callable[[Progress], None] = lambda _: None,
-) -> Run:
-    """Return the training run in ``folder``, trained now unless it is there and whole.
-
-    Raises:
-        ValueError: If the folder holds a run of other options.
-    """
-    session = prepare(request, workload, context.calibration)
-    if folder.exists():
-        run = read_run(folder)
-        if run.config.options != session.config.options:
-            raise ValueError(_other(folder))
-        if len(run.steps) == request.steps or reached(run, request.target):
-            return run
-        shutil.rmtree(folder)
-    begin(session, folder, on_step)
-    return read_run(folder)
-
-
-def reached(run: Run, target: float | None) -> bool:
-    """Return whether the run's last evaluation met the target."""
-    return target is not None and bool(run.metrics) and run.metrics[-1].test_accuracy >= target
 
 
 def _comparison(
     context: PaperContext, setup: Setup, workload: Workload, sgd_rate: float, folder: Path
 ) -> Comparison:
+    training = TrainingRequest(
+        workload=setup.workload, steps=setup.newton_steps, target=setup.target, seed=context.seed
+    )
     request = CompareRequest(
-        training=TrainingRequest(
-            workload=setup.workload,
-            steps=setup.newton_steps,
-            target=setup.target,
-            seed=context.seed,
-        ),
+        training=training,
         sgd_learning_rates=(sgd_rate,),
         max_sgd_steps=setup.first_order_steps,
         agreement_every=setup.agreement_every,
     )
     if folder.exists():
         options = read_config(folder).options
-        wanted = dataclasses.asdict(resolved(request.training, workload))
+        wanted = dataclasses.asdict(resolved(training, workload))
         wanted["hardware"] = options["hardware"]
         if any(options[name] != value for name, value in wanted.items()):
-            raise ValueError(_other(folder))
+            raise other_settings(folder)
         try:
             return read_comparison(folder)
         except NotARunError:
@@ -240,15 +215,3 @@ def _comparison(
             context.progress(f"{event.label}, step {step}, {seconds:.0f} s measured")
 
     return compare(request, folder, workload, context.calibration, on_event)
-
-
-def _other(folder: Path) -> str:
-    return (
-        f"{folder} holds a run made with other settings; choose another folder with --runs, or "
-        "remove it"
-    )
-
-
-def _rounded(rate: float) -> float:
-    """Return a rate to one digit, so that 0.3 times 3 is 0.9 and its folder's name is short."""
-    return float(f"{rate:.1g}")

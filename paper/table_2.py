@@ -1,24 +1,12 @@
 """Table II: what estimating the condition number takes, and how far off the estimate is."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from paper.artifact import (
-    Artifact,
-    ArtifactTable,
-    Check,
-    Finding,
-    PaperContext,
-    PaperExperiment,
-    Verdict,
-)
+from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, table
 from paper.estimator_picture import estimator_picture
-from paper.estimator_timing import (
-    LARGEST_EXACT,
-    METHODS,
-    Measurement,
-    measure,
-)
+from paper.estimator_timing import LARGEST_EXACT, METHODS, Measurement, Repeats, measure
 from qnewton.cost import PAPER_EPSILON, cubic_work, load_classical, load_hardware, price
 from qnewton.cost.queries import jennings_2023
 from qnewton.optimizer import describe_machine
@@ -28,10 +16,8 @@ PAPER_MS = {10: 0.1, 100: 0.7, 1000: 6.2, 10_000: 13.0}
 """Table II: milliseconds on an H100."""
 
 CONDITION_NUMBERS = (10.0, 1000.0)
-REPEATS = {10: (31, 31), 100: (31, 31), 1000: (9, 9), 10_000: (3, 1)}
-"""Timed runs by N: of the estimators at the first κ, and of everything else."""
-
-FULL_REPEATS = {10: (101, 101), 100: (101, 101), 1000: (31, 31), 10_000: (7, 3)}
+QUICK: Repeats = {10: (31, 31), 100: (31, 31), 1000: (9, 9), 10_000: (3, 1)}
+FULL: Repeats = {10: (101, 101), 100: (101, 101), 1000: (31, 31), 10_000: (7, 3)}
 
 INCONSEQUENTIAL = 0.05
 """Share of one LU inversion below which an estimate counts as inconsequential."""
@@ -39,148 +25,156 @@ INCONSEQUENTIAL = 0.05
 ROBUST_FACTOR = 10.0
 """Factor by which an estimate may exceed κ and still count as robust."""
 
+_METHOD_TITLES = ("determinant and norm", "determinant and trace", "Lanczos to 1%")
 
-def _summary(found: Sequence[Measurement]) -> ArtifactTable:
-    rows = []
-    for n, kappa in dict.fromkeys((m.n, m.condition_number) for m in found):
-        times = [1e3 * _find(found, n, kappa, method).seconds for method in METHODS]
-        inverse = 1e3 * _inverse(found, n).seconds
-        digits = [_find(found, n, kappa, method).digits_off for method in ("determinant", "trace")]
-        lanczos = _find(found, n, kappa, "lanczos").digits_off
-        error = None if lanczos is None else 100 * (10**lanczos - 1)
-        rows.append((n, kappa, PAPER_MS.get(n), *times, inverse, *digits, error))
-    return ArtifactTable(
-        name="table-2",
-        title="Table II: estimating the condition number",
-        columns=(
-            "N",
-            "exact κ",
-            "paper on an H100 (ms)",
-            "determinant and norm (measured ms)",
-            "determinant and trace (measured ms)",
-            "Lanczos to 1% (measured ms)",
-            "one LU inversion (measured ms)",
-            "log10(norm bound / κ)",
-            "log10(trace bound / κ)",
-            "error of Lanczos (%)",
-        ),
-        rows=tuple(rows),
-        note=f"Medians, float32, on {describe_machine()}. The bounds factor in float64 up to "
+
+@dataclass(frozen=True)
+class Timings:
+    """What was measured, and with how many runs."""
+
+    repeats: Repeats
+    measurements: tuple[Measurement, ...]
+
+    @property
+    def cases(self) -> dict[tuple[int, float], Measurement]:
+        """A measurement of each N and κ."""
+        return {(m.n, m.condition_number): m for m in self.measurements}
+
+    def of(self, *methods: str) -> list[Measurement]:
+        """Return all measurements of some methods."""
+        return [m for m in self.measurements if m.method in methods]
+
+    def find(self, n: int, kappa: float, method: str) -> Measurement:
+        """Return the measurement of a method on one matrix."""
+        return next(m for m in self.of(method) if (m.n, m.condition_number) == (n, kappa))
+
+    def inverse(self, n: int) -> float:
+        """Return the seconds of an LU inversion."""
+        return next(m.seconds for m in self.of("lu_inverse") if m.n == n)
+
+
+def _run(context: PaperContext, repeats: Repeats) -> Timings:
+    """Time the estimators and hold them against known condition numbers."""
+    found = measure(CONDITION_NUMBERS, repeats, context.seed, context.progress)
+    return Timings(repeats, tuple(found))
+
+
+def _summary(found: Timings) -> ArtifactTable:
+    def ms(method: str) -> Callable[[tuple[int, float]], float]:
+        return lambda case: 1e3 * found.find(*case, method).seconds
+
+    def digits(method: str) -> Callable[[tuple[int, float]], float | None]:
+        return lambda case: found.find(*case, method).digits_off
+
+    def error(case: tuple[int, float]) -> float | None:
+        off = digits("lanczos")(case)
+        return None if off is None else 100 * (10**off - 1)
+
+    times = {
+        f"{title} (measured ms)": ms(method)
+        for method, title in zip(METHODS, _METHOD_TITLES, strict=True)
+    }
+    return table(
+        "table-2",
+        "Table II: estimating the condition number",
+        found.cases,
+        {
+            "N": lambda case: case[0],
+            "exact κ": lambda case: case[1],
+            "paper on an H100 (ms)": lambda case: PAPER_MS.get(case[0]),
+            **times,
+            "one LU inversion (measured ms)": lambda case: 1e3 * found.inverse(case[0]),
+            "log10(norm bound / κ)": digits("determinant"),
+            "log10(trace bound / κ)": digits("trace"),
+            "error of Lanczos (%)": error,
+        },
+        f"Medians, float32, on {describe_machine()}. The bounds factor in float64 up to "
         "N = 4,096. κ is known from the construction: a tail (κ-1)/i on top of 1, turned by four "
         "Householder reflections.",
     )
 
 
-def _runs_table(found: Sequence[Measurement]) -> ArtifactTable:
-    return ArtifactTable(
-        name="table-2-runs",
-        title="Table II, method by method",
-        columns=(
-            "N",
-            "exact κ",
-            "method",
-            "estimate",
-            "log10(estimate / κ)",
-            "products",
-            "runs",
-            "median (measured s)",
-            "fastest (measured s)",
-            "slowest (measured s)",
-            "share of one LU inversion (%)",
-        ),
-        rows=tuple(
-            (
-                m.n,
-                m.condition_number,
-                m.method,
-                None if m.estimate is None else m.estimate.value,
-                m.digits_off,
-                None if m.estimate is None else m.estimate.products,
-                len(m.runs),
-                m.seconds,
-                min(m.runs),
-                max(m.runs),
-                100 * m.seconds / _inverse(found, m.n).seconds,
-            )
-            for m in found
-            if m.runs
-        ),
+def _runs_table(found: Timings) -> ArtifactTable:
+    return table(
+        "table-2-runs",
+        "Table II, method by method",
+        [m for m in found.measurements if m.runs],
+        {
+            "N": lambda m: m.n,
+            "exact κ": lambda m: m.condition_number,
+            "method": lambda m: m.method,
+            "estimate": lambda m: None if m.estimate is None else m.estimate.value,
+            "log10(estimate / κ)": lambda m: m.digits_off,
+            "products": lambda m: None if m.estimate is None else m.estimate.products,
+            "runs": lambda m: len(m.runs),
+            "median (measured s)": lambda m: m.seconds,
+            "fastest (measured s)": lambda m: min(m.runs),
+            "slowest (measured s)": lambda m: max(m.runs),
+            "share of one LU inversion (%)": lambda m: 100 * m.seconds / found.inverse(m.n),
+        },
     )
 
 
-def _find(found: Sequence[Measurement], n: int, kappa: float, method: str) -> Measurement:
-    return next(m for m in found if (m.n, m.condition_number, m.method) == (n, kappa, method))
-
-
-def _inverse(found: Sequence[Measurement], n: int) -> Measurement:
-    return next(m for m in found if (m.n, m.method) == (n, "lu_inverse"))
-
-
-def _checks(found: Sequence[Measurement], summary: ArtifactTable) -> tuple[Check, ...]:
-    bounds = [m for m in found if m.method in ("determinant", "trace")]
+def _checks(found: Timings) -> tuple[Check, ...]:
+    bounds, exact, lanczos = (
+        found.of("determinant", "trace"),
+        found.of("exact"),
+        found.of("lanczos"),
+    )
     lowest = min((m.digits_off or 0.0) - math.log10(1 - m.rounding) for m in bounds)
-    outside = [
-        m
-        for m in found
-        if m.method == "lanczos"
-        and m.estimate is not None
-        and not (
-            (m.estimate.low or 1.0) * (1 - m.rounding) <= m.condition_number
-            and m.condition_number <= (m.estimate.high or math.inf) * (1 + m.rounding)
-        )
+    outside = [m for m in lanczos if m.estimate is not None and not m.inside]
+    worst = max((_error(m) / (2 * m.rounding) for m in exact), default=0)
+    summary = _summary(found)
+    same = [
+        value == 1e3 * found.find(*case, method).seconds
+        for method, title in zip(METHODS, _METHOD_TITLES, strict=True)
+        for case, value in zip(found.cases, summary.column(f"{title} (measured ms)"), strict=True)
     ]
-    exact = [m for m in found if m.method == "exact"]
-    worst = max((abs(10 ** (m.digits_off or 0.0) - 1) / (2 * m.rounding) for m in exact), default=0)
-    medians = {(m.n, m.condition_number, m.method): 1e3 * m.seconds for m in found if m.runs}
-    same = all(
-        row[3 + k] == medians[row[0], row[1], method]
-        for row in summary.rows
-        for k, method in enumerate(METHODS)
-    )
     return (
         Check(
-            name="the bounds are bounds: none lies below κ",
-            passed=lowest >= 0.0,
-            detail=f"the lowest log10(bound / κ) of {len(bounds)} is {lowest:.3g}",
+            "the bounds are bounds: none lies below κ",
+            lowest >= 0.0,
+            f"the lowest log10(bound / κ) of {len(bounds)} is {lowest:.3g}",
         ),
         Check(
-            name="the brackets of Lanczos hold κ",
-            passed=not outside,
-            detail=f"{len(outside)} of {sum(m.method == 'lanczos' for m in found)} outside",
+            "the brackets of Lanczos hold κ",
+            not outside,
+            f"{len(outside)} of {len(lanczos)} outside",
         ),
         Check(
-            name="all eigenvalues give the κ that the matrices were built with",
-            passed=worst <= 1.0,
-            detail=f"{len(exact)} matrices of N ≤ {LARGEST_EXACT:,}: the largest difference is "
+            "all eigenvalues give the κ that the matrices were built with",
+            worst <= 1.0,
+            f"{len(exact)} matrices of N ≤ {LARGEST_EXACT:,}: the largest difference is "
             f"{worst:.2g} of what rounding their entries allows",
         ),
         Check(
-            name="the table holds the medians of the runs",
-            passed=same,
-            detail=f"{len(summary.rows)} rows of {len(METHODS)} methods",
+            "the table holds the medians of the runs",
+            all(same),
+            f"{len(summary.rows)} rows of {len(METHODS)} methods",
         ),
     )
 
 
-def _findings(found: Sequence[Measurement]) -> tuple[Finding, ...]:
-    n = max(m.n for m in found)
-    return (_overhead(found, n), _robustness(found, n))
+def _error(measurement: Measurement) -> float:
+    return abs(10 ** (measurement.digits_off or 0.0) - 1)
 
 
-def _overhead(found: Sequence[Measurement], n: int) -> Finding:
-    inverse = _inverse(found, n).seconds
-    kappa = found[0].condition_number
-    shares = {method: _find(found, n, kappa, method).seconds / inverse for method in METHODS}
-    least = min(shares["determinant"], shares["trace"])
+def _overhead(found: Timings) -> Finding:
+    n, kappa = max(m.n for m in found.measurements), found.measurements[0].condition_number
+    inverse = found.inverse(n)
+    seconds = {method: found.find(n, kappa, method).seconds for method in METHODS}
+    others = "".join(
+        f", {seconds_text(found.find(n, k, 'lanczos').seconds)} at κ = {k:g}"
+        for k in dict.fromkeys(k for _, k in found.cases)
+        if k != kappa
+    )
     measured = (
         f"At N = {n:,} (measured here): determinant and norm "
-        f"{_ms(found, n, kappa, 'determinant')}, {100 * shares['determinant']:.0f}% of one LU "
-        f"inversion ({seconds_text(inverse)}): the determinant is a factorization, N³/3 of the "
-        f"inversion's 2N³ operations. Lanczos to 1% takes {_ms(found, n, kappa, 'lanczos')} "
-        f"({100 * shares['lanczos']:.1f}%) at κ = {kappa:g}"
+        f"{seconds_text(seconds['determinant'])}, {100 * seconds['determinant'] / inverse:.0f}% of "
+        f"one LU inversion ({seconds_text(inverse)}): the determinant is a factorization, N³/3 of "
+        f"the inversion's 2N³ operations. Lanczos to 1% takes {seconds_text(seconds['lanczos'])} "
+        f"({100 * seconds['lanczos'] / inverse:.1f}%) at κ = {kappa:g}{others}."
     )
-    others = [k for k in dict.fromkeys(m.condition_number for m in found) if k != kappa]
-    measured += "".join(f", {_ms(found, n, k, 'lanczos')} at κ = {k:g}" for k in others) + "."
     if n in PAPER_MS:
         paper_s, h100 = PAPER_MS[n] / 1e3, load_classical("paper-h100")
         lu = price(h100, "lu_inverse", cubic_work(n))
@@ -195,64 +189,51 @@ def _overhead(found: Sequence[Measurement], n: int) -> Finding:
             "quantum solve they decide on (modelled, hypothetical attosecond machine, dense, κ = "
             f"{kappa:g}: {seconds_text(quantum)})."
         )
-    verdict: Verdict = "holds" if least <= INCONSEQUENTIAL else "does not hold"
-    return Finding(
-        claim="V-A: the execution time of condition-number estimation is inconsequential",
-        measured=f"{measured} Counted as inconsequential: at most {100 * INCONSEQUENTIAL:g}% of "
+    return Finding.judged(
+        "V-A: the execution time of condition-number estimation is inconsequential",
+        f"{measured} Counted as inconsequential: at most {100 * INCONSEQUENTIAL:g}% of "
         "one LU inversion.",
-        verdict=verdict,
-        command="qnewton paper table-2",
+        min(seconds["determinant"], seconds["trace"]) <= INCONSEQUENTIAL * inverse,
     )
 
 
-def _robustness(found: Sequence[Measurement], n: int) -> Finding:
-    bounds = [m for m in found if m.method in ("determinant", "trace")]
-    worst = max(m.digits_off or 0.0 for m in bounds)
+def _robustness(found: Timings) -> Finding:
+    n = max(m.n for m in found.measurements)
     parts = []
-    for kappa in dict.fromkeys(m.condition_number for m in found):
-        digits = [_find(found, n, kappa, method).digits_off for method in ("determinant", "trace")]
+    for kappa in dict.fromkeys(kappa for _, kappa in found.cases):
+        digits = (found.find(n, kappa, method).digits_off for method in ("determinant", "trace"))
         norm, trace = (math.nan if d is None else d for d in digits)
         parts.append(f"10^{norm:.0f} (norm) and 10^{trace:.0f} (trace) times κ where κ = {kappa:g}")
-    errors = [abs(10 ** (m.digits_off or 0.0) - 1) for m in found if m.method == "lanczos"]
-    verdict: Verdict = "holds" if worst <= math.log10(ROBUST_FACTOR) else "does not hold"
-    return Finding(
-        claim="Abstract, I: a robust yet lightweight condition number estimator, from norm and "
+    worst = max(m.digits_off or 0.0 for m in found.of("determinant", "trace"))
+    error = max(map(_error, found.of("lanczos")))
+    return Finding.judged(
+        "Abstract, I: a robust yet lightweight condition number estimator, from norm and "
         "determinant",
-        measured=f"At N = {n:,} the bounds come to {', '.join(parts)}; they grow with N at "
+        f"At N = {n:,} the bounds come to {', '.join(parts)}; they grow with N at "
         "one and the same κ, and the quantum price grows with them. Lanczos is off by at most "
-        f"{100 * max(errors):.2g}% on the same matrices. Counted as robust: a factor of "
+        f"{100 * error:.2g}% on the same matrices. Counted as robust: a factor of "
         f"{ROBUST_FACTOR:g}.",
-        verdict=verdict,
-        command="qnewton paper table-2",
+        worst <= math.log10(ROBUST_FACTOR),
     )
 
 
-def _ms(found: Sequence[Measurement], n: int, kappa: float, method: str) -> str:
-    return seconds_text(_find(found, n, kappa, method).seconds)
-
-
-def make(context: PaperContext) -> Artifact:
-    """Time the estimators and hold them against known condition numbers."""
-    repeats = FULL_REPEATS if context.full else REPEATS
-    found = measure(tuple(repeats), CONDITION_NUMBERS, repeats, context.seed, context.progress)
-    summary = _summary(found)
-    return Artifact(
-        name="table-2",
-        title="Table II: time and error of condition-number estimation",
-        tables=(summary, _runs_table(found)),
-        pictures={"table-2": estimator_picture(found, repeats, PAPER_MS)},
-        checks=_checks(found, summary),
-        findings=_findings(found),
-        settings={
-            "machine": describe_machine(),
-            "seed": context.seed,
-            "runs": {str(n): numbers for n, numbers in repeats.items()},
-            "condition_numbers": CONDITION_NUMBERS,
-            "dtype": "float32",
-        },
-    )
-
-
-EXPERIMENT = PaperExperiment(
-    name="table-2", title="time and error of condition-number estimation", make=make
+EXPERIMENT: Experiment[Repeats, Timings] = Experiment(
+    name="table-2",
+    title="Table II: time and error of condition-number estimation",
+    quick=QUICK,
+    full=FULL,
+    run=_run,
+    tables=lambda found: [_summary(found), _runs_table(found)],
+    pictures=lambda found: {
+        "table-2": estimator_picture(found.measurements, found.repeats, PAPER_MS)
+    },
+    checks=_checks,
+    findings=lambda found: [_overhead(found), _robustness(found)],
+    settings=lambda context, found: {
+        "machine": describe_machine(),
+        "seed": context.seed,
+        "runs": {str(n): numbers for n, numbers in found.repeats.items()},
+        "condition_numbers": CONDITION_NUMBERS,
+        "dtype": "float32",
+    },
 )

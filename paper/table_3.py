@@ -1,18 +1,16 @@
 """Table III: SGD, classical-only, quantum-only and Q-Newton on one workload, to one accuracy."""
 
+import itertools
 import math
+from dataclasses import dataclass
 
-from paper.artifact import (
-    Artifact,
-    ArtifactTable,
-    Check,
-    PaperContext,
-    PaperExperiment,
-)
+from paper.artifact import ArtifactTable, Check, Experiment, PaperContext, table
+from paper.paper_rows import TABLE_3, sums_table
 from paper.repricing import (
     BOUNDS,
     H100_ASSUMPTION,
     HERE,
+    MACHINES,
     PAPER_H100,
     SGD_STEP_S,
     PolicyPrices,
@@ -20,117 +18,51 @@ from paper.repricing import (
     recorded_prices_check,
     reprice_all,
 )
-from paper.shared_run import Setup, SharedRun, reached, shared_run
-from paper.table_3_findings import OPTIMIZERS, findings
+from paper.shared_run import FULL, OPTIMIZERS, QUICK, Setup, SharedRun, reached, shared_run
+from paper.table_3_findings import findings
 from paper.table_3_pictures import bounds_picture, tuning_picture
-from paper.table_3_rows import PAPER_ROWS
 from qnewton.experiments.compare import NEWTON_POLICIES
-from qnewton.records import QuantumHardware
 from qnewton.report.quantities import seconds_text, share_text
 from qnewton.report.style import solver_look
-from qnewton.runs import Run
 
 _METHODS = {"classical-only": "classical-only", "quantum-only": "quantum-only", "paper": "q-newton"}
-"""Policies by the name of their row."""
+"""Rows of the comparison by policy."""
 
 
-def make(context: PaperContext, setup: Setup | None = None) -> Artifact:
-    """Train what is missing, price it, and hold it against the paper's rows."""
+@dataclass(frozen=True, kw_only=True)
+class Priced(SharedRun):
+    """Table III's runs with the Newton run's prices."""
+
+    prices: Prices
+
+
+def _run(context: PaperContext, setup: Setup) -> Priced:
     shared = shared_run(context, setup)
-    config = shared.newton.config
-    assert config.hardware is not None
-    prices = reprice_all(shared.newton)
-    main = _main_table(shared, prices)
-    return Artifact(
-        name="table-3",
-        title=f"Table III: time to {100 * shared.setup.target:g}% on {shared.setup.workload}",
-        tables=(
-            main,
-            _bounds_table(prices, config.hardware),
-            _tuning_table(shared),
-            _paper_table(),
-        ),
-        pictures={
-            "table-3-tuning": tuning_picture(shared),
-            "table-3-bounds": bounds_picture(shared),
-        },
-        checks=_checks(shared, prices, main),
-        findings=findings(shared, prices),
-        settings={
-            "workload": shared.setup.workload,
-            "target": shared.setup.target,
-            "seed": context.seed,
-            "batch_size": config.options["batch_size"],
-            "damping": config.options["damping"],
-            "newton_lr": config.options["lr"],
-            "full": context.full,
-            "runs": str(shared.newton.folder),
-        },
-    )
+    return Priced(**vars(shared), prices=reprice_all(shared.newton))
 
 
-def _main_table(shared: SharedRun, prices: Prices) -> ArtifactTable:
-    newton = shared.newton
-    accuracy, steps = newton.metrics[-1].test_accuracy, len(newton.steps)
-    rows = []
-    for name, tuning in shared.tunings.items():
+def _main_table(found: Priced) -> ArtifactTable:
+    newton, rows = found.newton, []
+    for name, tuning in found.tunings.items():
         last, taken = tuning.best.metrics[-1], len(tuning.best.steps)
-        modelled = last.modelled_seconds
-        rows.append(
-            (
-                f"{OPTIMIZERS[name]}, tuned",
-                tuning.best_rate,
-                taken,
-                last.test_accuracy,
-                last.measured_seconds,
-                None if modelled is None else modelled / taken,
-                modelled,
-                SGD_STEP_S,
-                SGD_STEP_S * taken,
-                None,
-                *_paper_cells(name),
-            )
-        )
-    modelled = newton.metrics[-1].modelled_seconds
-    rows.append(
-        (
-            f"Newton, solved by {_solvers(newton)} (the shared run)",
-            newton.config.options["lr"],
-            steps,
-            accuracy,
-            newton.metrics[-1].measured_seconds,
-            None if modelled is None else modelled / steps,
-            modelled,
-            None,
-            None,
-            0.0,
-            *_paper_cells("classical"),
-        )
-    )
+        head = (f"{OPTIMIZERS[name]}, tuned", tuning.best_rate, taken, last.test_accuracy)
+        here = (last.measured_seconds, *_per_step(last.modelled_seconds, taken))
+        rows.append((*head, *here, SGD_STEP_S, SGD_STEP_S * taken, None, *_paper_cells(name)))
+    last, taken = newton.metrics[-1], len(newton.steps)
+    head = (newton.config.options["lr"], taken, last.test_accuracy)
+    here = (last.measured_seconds, *_per_step(last.modelled_seconds, taken))
+    used = {block.solver for step in newton.steps for block in step.blocks if block.solver}
+    solvers = " and ".join(solver_look(solver).label for solver in sorted(used))
+    label = f"Newton, solved by {solvers} (the shared run)"
+    rows.append((label, *head, *here, None, None, 0.0, *_paper_cells("classical")))
     for policy, label in NEWTON_POLICIES.items():
-        here, h100 = prices.of(policy, HERE), prices.of(policy, PAPER_H100)
-        rows.append(
-            (
-                label,
-                newton.config.options["lr"],
-                steps,
-                accuracy,
-                None,
-                here.seconds_per_step,
-                here.seconds,
-                h100.seconds_per_step,
-                h100.seconds,
-                here.quantum_share,
-                *_paper_cells(_METHODS[policy]),
-            )
-        )
-    calibration = newton.config.calibration
-    assert calibration is not None
-    assert newton.config.hardware is not None
+        prices = [found.prices.of(policy, machine) for machine in MACHINES]
+        modelled = (cell for price in prices for cell in (price.seconds_per_step, price.seconds))
+        share = prices[0].quantum_share
+        rows.append((label, *head, None, *modelled, share, *_paper_cells(policy)))
     return ArtifactTable(
         name="table-3",
-        title=f"Table III: to {100 * shared.setup.target:g}% test accuracy on "
-        f"{shared.setup.workload}",
+        title=f"Table III: to {found.goal} test accuracy on {found.setup.workload}",
         columns=(
             "method",
             "learning rate",
@@ -150,159 +82,113 @@ def _main_table(shared: SharedRun, prices: Prices) -> ArtifactTable:
         note="The Newton policies solve the same systems, so they take the steps of one shared "
         "run; a policy that never ran has no measured time. Nothing is pruned. "
         "Q-Newton and Quantum-Only price κ by the determinant bound and pay for it. This machine: "
-        f"{calibration.machine} ({calibration.source}). {H100_ASSUMPTION}. Quantum solves: "
-        f"{_machine_text(newton.config.hardware)}, priced by the paper's count with nothing else "
-        "charged.",
+        f"{found.calibration.machine} ({found.calibration.source}). {H100_ASSUMPTION}. Quantum "
+        f"solves: {_machine_text(found)}, priced by the paper's count with nothing else charged.",
     )
 
 
+def _per_step(seconds: float | None, steps: int) -> tuple[float | None, float | None]:
+    return (None if seconds is None else seconds / steps), seconds
+
+
 def _paper_cells(method: str) -> tuple[int | None, float | None, float | None]:
-    row = PAPER_ROWS.get(method)
+    row = TABLE_3.get(method)
     return (None, None, None) if row is None else (row.steps, row.seconds_per_step, row.seconds)
 
 
-def _bounds_table(prices: Prices, hardware: QuantumHardware) -> ArtifactTable:
-    rows = []
-    for bound, label in BOUNDS.items():
-        for machine in (HERE, PAPER_H100):
-            hybrid, quantum = (prices.of(p, machine, bound) for p in ("paper", "quantum-only"))
-            first, last = hybrid.steps[0], hybrid.steps[-1]
-            rows.append(
-                (
-                    label,
-                    machine,
-                    _decades(first.log_condition),
-                    _decades(max(_logs(hybrid), default=None)),
-                    _decades(last.log_condition),
-                    sum(step.chosen == "qsvt" for step in hybrid.steps),
-                    len(hybrid.steps),
-                    prices.of("classical-only", machine).seconds,
-                    quantum.seconds,
-                    hybrid.seconds,
-                )
-            )
-    return ArtifactTable(
-        name="table-3-estimates",
-        title="What the scheduler does with each estimate of κ",
-        columns=(
-            "κ from",
-            "classical machine",
-            "log10 κ at the first step",
-            "largest log10 κ",
-            "log10 κ at the last step",
-            "steps Q-Newton gives to quantum",
-            "steps",
-            "Classical-Only (modelled s)",
-            "Quantum-Only (modelled s)",
-            "Q-Newton (modelled s)",
-        ),
-        rows=tuple(rows),
-        note=f"Same run, same systems, priced again. Quantum solves: {_machine_text(hardware)}. A "
+def _bounds_table(found: Priced) -> ArtifactTable:
+    def hybrid(case: tuple[str, str]) -> PolicyPrices:
+        return found.prices.of("paper", case[1], case[0])
+
+    return table(
+        "table-3-estimates",
+        "What the scheduler does with each estimate of κ",
+        itertools.product(BOUNDS, MACHINES),
+        {
+            "κ from": lambda case: BOUNDS[case[0]],
+            "classical machine": lambda case: case[1],
+            "log10 κ at the first step": lambda case: hybrid(case).decades[0],
+            "largest log10 κ": lambda case: max(
+                (log for log in hybrid(case).decades if log is not None), default=None
+            ),
+            "log10 κ at the last step": lambda case: hybrid(case).decades[-1],
+            "steps Q-Newton gives to quantum": lambda case: hybrid(case).quantum_steps,
+            "steps": lambda case: len(hybrid(case).steps),
+            "Classical-Only (modelled s)": lambda case: (
+                found.prices.of("classical-only", case[1]).seconds
+            ),
+            "Quantum-Only (modelled s)": lambda case: (
+                found.prices.of("quantum-only", case[1], case[0]).seconds
+            ),
+            "Q-Newton (modelled s)": lambda case: hybrid(case).seconds,
+        },
+        f"Same run, same systems, priced again. Quantum solves: {_machine_text(found)}. A "
         "dash: some step's price overflows. κ by Lanczos is the condition number to 1%.",
     )
 
 
-def _tuning_table(shared: SharedRun) -> ArtifactTable:
-    newton = shared.newton
-    rows = [
-        (
-            OPTIMIZERS[name],
-            rate,
-            len(run.steps),
-            reached(run, tuning.target),
-            run.metrics[-1].test_accuracy,
-            run.metrics[-1].measured_seconds,
-            1 - len(newton.steps) / len(run.steps),
-        )
-        for name, tuning in shared.tunings.items()
-        for rate, run in tuning.runs.items()
-    ]
-    return ArtifactTable(
-        name="table-3-rates",
-        title="Steps to the target at every learning rate",
-        columns=(
-            "optimizer",
-            "learning rate",
-            "steps taken",
-            "target reached",
-            "test accuracy at the end",
-            "total (measured s)",
-            "steps Newton saves",
-        ),
-        rows=tuple(rows),
-        note=f"Newton takes {len(newton.steps)} steps with β = {newton.config.options['lr']:g} and "
-        f"λ = {newton.config.options['damping']:g}, neither tuned. One seed, and the accuracy is "
+def _tuning_table(found: Priced) -> ArtifactTable:
+    steps, options = len(found.newton.steps), found.newton.config.options
+    return table(
+        "table-3-rates",
+        "Steps to the target at every learning rate",
+        [(t, rate, run) for t in found.tunings.values() for rate, run in t.runs.items()],
+        {
+            "optimizer": lambda row: OPTIMIZERS[row[0].optimizer],
+            "learning rate": lambda row: row[1],
+            "steps taken": lambda row: len(row[2].steps),
+            "target reached": lambda row: reached(row[2], row[0].target),
+            "test accuracy at the end": lambda row: row[2].metrics[-1].test_accuracy,
+            "total (measured s)": lambda row: row[2].metrics[-1].measured_seconds,
+            "steps Newton saves": lambda row: 1 - steps / len(row[2].steps),
+        },
+        f"Newton takes {steps} steps with β = {options['lr']:g} and "
+        f"λ = {options['damping']:g}, neither tuned. One seed, and the accuracy is "
         "looked at every few steps, as the workload says. Where the target was not reached, the "
         "saving is a lower limit.",
     )
 
 
-def _paper_table() -> ArtifactTable:
-    return ArtifactTable(
-        name="table-3-paper-sums",
-        title="Do the paper's own rows add up?",
-        columns=("method", "steps", "a step (s)", "product (s)", "total printed (s)", "adds up"),
-        rows=tuple(
-            (
-                row.label,
-                row.steps,
-                row.seconds_per_step,
-                row.product,
-                row.seconds,
-                row.adds_up(),
-            )
-            for row in PAPER_ROWS.values()
-        ),
-        note="Adds up: steps times any time that rounds to the one printed gives the total.",
-    )
-
-
-def _checks(shared: SharedRun, prices: Prices, main: ArtifactTable) -> tuple[Check, ...]:
-    newton = shared.newton
-    rows = {row.method: row for row in shared.comparison.rows}
-    assert newton.config.hardware is not None
+def _checks(found: Priced) -> tuple[Check, ...]:
+    newton, main = found.newton, _main_table(found)
+    rows = {row.method: row for row in found.comparison.rows}
     apart = [
-        relative_difference(prices.of(policy, HERE).seconds, rows[method].modelled_seconds)
+        relative_difference(found.prices.of(policy, HERE).seconds, rows[method].modelled_seconds)
         for policy, method in _METHODS.items()
     ]
-    sgd = shared.tunings["sgd"]
+    sgd = found.tunings["sgd"]
     products = [
         abs(per_step * row[2] / total - 1)
         for row in main.rows
         for per_step, total in ((row[5], row[6]), (row[7], row[8]))
         if per_step is not None and total
     ]
-    newton_rows = [rows[method] for method in _METHODS.values()]
+    accuracy = newton.metrics[-1].test_accuracy
     return (
         Check(
-            name="the Newton rows have the steps and the accuracy of their run folder",
-            passed=all(
-                row.steps == len(newton.steps)
-                and row.test_accuracy == newton.metrics[-1].test_accuracy
-                for row in newton_rows
+            "the Newton rows have the steps and the accuracy of their run folder",
+            all(
+                (rows[method].steps, rows[method].test_accuracy) == (len(newton.steps), accuracy)
+                for method in _METHODS.values()
             ),
-            detail=f"{len(newton.steps)} steps, {share_text(newton.metrics[-1].test_accuracy)}, in "
-            f"{newton.folder.name}",
+            f"{len(newton.steps)} steps, {share_text(accuracy)}, in {newton.folder.name}",
         ),
         Check(
-            name="pricing the recorded steps again gives the comparison's modelled totals",
-            passed=max(apart) < 1e-9,
-            detail=f"largest relative difference {max(apart):.1e}",
+            "pricing the recorded steps again gives the comparison's modelled totals",
+            max(apart) < 1e-9,
+            f"largest relative difference {max(apart):.1e}",
         ),
         Check(
-            name="steps times modelled seconds a step is the modelled total",
-            passed=max(products, default=0.0) < 1e-9,
-            detail=f"{len(products)} pairs, largest relative difference "
-            f"{max(products, default=0.0):.1e}",
+            "steps times modelled seconds a step is the modelled total",
+            max(products, default=0.0) < 1e-9,
+            f"{len(products)} pairs, largest relative difference {max(products, default=0.0):.1e}",
         ),
         Check(
-            name="tuned SGD and the comparison's SGD are the same run",
-            passed=(rows["sgd"].learning_rate, rows["sgd"].steps)
-            == (sgd.best_rate, len(sgd.best.steps)),
-            detail=f"learning rate {sgd.best_rate:g}, {len(sgd.best.steps)} and "
-            f"{rows['sgd'].steps} steps",
+            "tuned SGD and the comparison's SGD are the same run",
+            (rows["sgd"].learning_rate, rows["sgd"].steps) == (sgd.best_rate, len(sgd.best.steps)),
+            f"learning rate {sgd.best_rate:g}, {len(sgd.best.steps)} and {rows['sgd'].steps} steps",
         ),
-        recorded_prices_check(newton.steps, newton.config.hardware),
+        recorded_prices_check(newton.steps, found.hardware),
     )
 
 
@@ -320,26 +206,47 @@ def relative_difference(mine: float | None, theirs: float | None) -> float:
     return abs(mine - theirs) / theirs
 
 
-def _solvers(run: Run) -> str:
-    used = {block.solver for step in run.steps for block in step.blocks if block.solver}
-    return " and ".join(solver_look(solver).label for solver in sorted(used))
+def _machine_text(found: SharedRun) -> str:
+    kind = "hypothetical, " if found.hardware.hypothetical else ""
+    return (
+        f"{found.hardware.name} ({kind}gate time {seconds_text(found.hardware.gate_time_s.value)})"
+    )
 
 
-def _logs(prices: PolicyPrices) -> list[float]:
-    return [step.log_condition for step in prices.steps if step.log_condition is not None]
-
-
-def _decades(log: float | None) -> float | None:
-    return None if log is None else log / math.log(10)
-
-
-def _machine_text(hardware: QuantumHardware) -> str:
-    kind = "hypothetical, " if hardware.hypothetical else ""
-    return f"{hardware.name} ({kind}gate time {seconds_text(hardware.gate_time_s.value)})"
-
-
-EXPERIMENT = PaperExperiment(
+EXPERIMENT = Experiment(
     name="table-3",
-    title="Table III: SGD, classical-only, quantum-only and Q-Newton on MNIST",
-    make=make,
+    title="Table III: time to {0.goal} on {0.setup.workload}",
+    quick=QUICK,
+    full=FULL,
+    run=_run,
+    tables=lambda found: [
+        _main_table(found),
+        _bounds_table(found),
+        _tuning_table(found),
+        sums_table(
+            "table-3-paper-sums",
+            "Do the paper's own rows add up?",
+            TABLE_3.values(),
+            {
+                "product (s)": lambda row: row.product,
+                "total printed (s)": lambda row: row.seconds,
+            },
+        ),
+    ],
+    pictures=lambda found: {
+        "table-3-tuning": tuning_picture(found),
+        "table-3-bounds": bounds_picture(found),
+    },
+    checks=_checks,
+    findings=lambda found: findings(found, found.prices),
+    settings=lambda context, found: {
+        "workload": found.setup.workload,
+        "target": found.setup.target,
+        "seed": context.seed,
+        "batch_size": found.newton.config.options["batch_size"],
+        "damping": found.newton.config.options["damping"],
+        "newton_lr": found.newton.config.options["lr"],
+        "full": context.full,
+        "runs": str(found.newton.folder),
+    },
 )

@@ -9,17 +9,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
-from paper.artifact import PaperContext
-from paper.shared_run import kept_run
+from paper.artifact import Check, PaperContext
+from paper.kept_runs import kept_runs
 from qnewton.runs import Run
 from qnewton.training.request import TrainingRequest
 from qnewton.workloads.language import load_language_workload
 from qnewton.workloads.transformer import Architecture
 
 MODELS: tuple[Architecture, ...] = ("bert", "mistral")
+NAMES: dict[Architecture, str] = {"bert": "BERT", "mistral": "Mistral"}
 WINDOW = 5
 """Steps whose training losses are averaged: batches differ by more than a step gains."""
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,61 +55,6 @@ class TextSetup:
     test_sequences: int = 16
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelRuns:
-    """One model's runs.
-
-    Attributes:
-        setup: What was asked for.
-        model: ``bert`` or ``mistral``.
-        sgd: Runs by learning rate.
-        adam: Runs by learning rate.
-        newton: Runs by (λ, β).
-        notes: What the workload had to do without.
-    """
-
-    setup: TextSetup
-    model: Architecture
-    sgd: dict[float, Run]
-    adam: dict[float, Run]
-    newton: dict[tuple[float, float], Run]
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def best_sgd(self) -> float:
-        """The learning rate with the lowest loss at the end."""
-        return min(self.sgd, key=lambda rate: last_loss(self.sgd[rate]))
-
-    @property
-    def best_adam(self) -> float:
-        """The learning rate that reaches the target first."""
-        return min(self.adam, key=lambda rate: self._score(self.adam[rate]))
-
-    @property
-    def target(self) -> float:
-        """The loss that the best SGD ends at."""
-        return last_loss(self.sgd[self.best_sgd])
-
-    @property
-    def best_newton(self) -> tuple[float, float]:
-        """The (λ, β) that reaches the target first."""
-        return min(self.newton, key=lambda pair: self._score(self.newton[pair]))
-
-    @property
-    def rescaled(self) -> bool:
-        """Whether Newton's layers were put together, which is the workload's to say."""
-        return bool(self.newton[self.best_newton].config.options["rescale"])
-
-    def steps_to_target(self, run: Run) -> int | None:
-        """Return the steps after which a run's averaged loss is at the target, if it gets there."""
-        losses = averaged_losses(run)
-        return next((k + 1 for k, loss in enumerate(losses) if loss <= self.target), None)
-
-    def _score(self, run: Run) -> tuple[float, float]:
-        steps = self.steps_to_target(run)
-        return (float("inf") if steps is None else steps, last_loss(run))
-
-
 QUICK_TEXT = TextSetup(
     name="quick",
     batch=128,
@@ -129,15 +78,84 @@ FULL_TEXT = dataclasses.replace(
 )
 
 
-def text_runs(
-    context: PaperContext, model: Architecture, setup: TextSetup | None = None
-) -> ModelRuns:
+@dataclass(frozen=True, kw_only=True)
+class ModelRuns:
+    """One model's runs.
+
+    Attributes:
+        setup: What was asked for.
+        model: ``bert`` or ``mistral``.
+        sgd: Runs by learning rate.
+        adam: Runs by learning rate.
+        newton: Runs by (λ, β).
+        notes: What the workload had to do without.
+    """
+
+    setup: TextSetup
+    model: Architecture
+    sgd: dict[float, Run]
+    adam: dict[float, Run]
+    newton: dict[tuple[float, float], Run]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def title(self) -> str:
+        """The model's name for people."""
+        return NAMES[self.model]
+
+    @property
+    def best_sgd(self) -> float:
+        """The learning rate with the lowest loss at the end."""
+        return min(self.sgd, key=lambda rate: last_loss(self.sgd[rate]))
+
+    @property
+    def best_adam(self) -> float:
+        """The learning rate that reaches the target first."""
+        return self._first(self.adam)
+
+    @property
+    def best_newton(self) -> tuple[float, float]:
+        """The (λ, β) that reaches the target first."""
+        return self._first(self.newton)
+
+    @property
+    def best(self) -> dict[str, Run]:
+        """The best run of each optimizer."""
+        return {
+            "Newton": self.newton[self.best_newton],
+            "SGD": self.sgd[self.best_sgd],
+            "Adam": self.adam[self.best_adam],
+        }
+
+    @property
+    def target(self) -> float:
+        """The loss that the best SGD ends at."""
+        return last_loss(self.sgd[self.best_sgd])
+
+    @property
+    def rescaled(self) -> bool:
+        """Whether Newton's layers were put together, which is the workload's to say."""
+        return bool(self.newton[self.best_newton].config.options["rescale"])
+
+    def steps_to_target(self, run: Run) -> int | None:
+        """Return the steps after which a run's averaged loss is at the target, if it gets there."""
+        losses = averaged_losses(run)
+        return next((k + 1 for k, loss in enumerate(losses) if loss <= self.target), None)
+
+    def _first(self, grid: Mapping[K, Run]) -> K:
+        def score(case: K) -> tuple[float, float]:
+            steps = self.steps_to_target(grid[case])
+            return (float("inf") if steps is None else steps, last_loss(grid[case]))
+
+        return min(grid, key=score)
+
+
+def text_runs(context: PaperContext, model: Architecture, setup: TextSetup) -> ModelRuns:
     """Return one model's runs, trained now unless ``context.folder`` already holds them.
 
     Raises:
         ValueError: If the folder holds runs made with other settings, or data are missing.
     """
-    setup = setup or (FULL_TEXT if context.full else QUICK_TEXT)
     data_dir = context.data_dir
     if data_dir is None and os.environ.get("QNEWTON_DATA"):
         data_dir = Path(os.environ["QNEWTON_DATA"])
@@ -154,45 +172,50 @@ def text_runs(
         ),
     )
     folder = context.folder / "text" / f"{model}-{setup.name}-seed{context.seed}"
+
+    def trained(grid: Mapping[K, tuple[str, TrainingRequest]]) -> dict[K, Run]:
+        return kept_runs(context, workload, folder, grid, lambda name: f"{model}: {name}")
+
     base = TrainingRequest(
         workload=model,
+        optimizer="sgd",
         batch_size=setup.batch,
         steps=setup.steps,
         checkpoint_every=setup.steps,
         seed=context.seed,
     )
-
-    def trained(label: str, request: TrainingRequest) -> Run:
-        context.progress(f"{model}: {label}")
-        return kept_run(context, request, workload, folder / label)
-
-    sgd = {
-        rate: trained(f"sgd-lr{rate:g}", dataclasses.replace(base, optimizer="sgd", lr=rate))
-        for rate in setup.sgd_rates[model]
-    }
-    adam = {
-        rate: trained(f"adam-lr{rate:g}", dataclasses.replace(base, optimizer="adam", lr=rate))
-        for rate in setup.adam_rates
-    }
-    best = min(sgd, key=lambda rate: last_loss(sgd[rate]))
-    newton = {
-        (damping, lr): trained(
-            f"newton-l{damping:g}-b{lr:g}",
-            dataclasses.replace(
-                base,
-                curvature="fisher",
-                blocks="layer",
-                damping=damping,
-                lr=lr,
-                steps=setup.newton_steps,
-                checkpoint_every=setup.newton_steps,
-                max_newton=setup.max_newton,
-                first_order_lr=best,
-                hardware="attosecond",
-            ),
-        )
-        for damping, lr in setup.newton[model]
-    }
+    sgd = trained(
+        {
+            rate: (f"sgd-lr{rate:g}", dataclasses.replace(base, lr=rate))
+            for rate in setup.sgd_rates[model]
+        }
+    )
+    adam = trained(
+        {
+            rate: (f"adam-lr{rate:g}", dataclasses.replace(base, optimizer="adam", lr=rate))
+            for rate in setup.adam_rates
+        }
+    )
+    base = dataclasses.replace(
+        base,
+        optimizer="qnewton",
+        curvature="fisher",
+        blocks="layer",
+        steps=setup.newton_steps,
+        checkpoint_every=setup.newton_steps,
+        max_newton=setup.max_newton,
+        first_order_lr=min(sgd, key=lambda rate: last_loss(sgd[rate])),
+        hardware="attosecond",
+    )
+    newton = trained(
+        {
+            (damping, lr): (
+                f"newton-l{damping:g}-b{lr:g}",
+                dataclasses.replace(base, damping=damping, lr=lr),
+            )
+            for damping, lr in setup.newton[model]
+        }
+    )
     return ModelRuns(
         setup=setup, model=model, sgd=sgd, adam=adam, newton=newton, notes=workload.notes
     )
@@ -201,14 +224,43 @@ def text_runs(
 def averaged_losses(run: Run) -> list[float]:
     """Return the training loss at every step, averaged over the last steps up to it."""
     losses = [step.loss for step in run.steps]
-    averaged = []
-    for k in range(len(losses)):
-        window = losses[max(0, k + 1 - WINDOW) : k + 1]
-        mean = sum(window) / len(window)
-        averaged.append(mean if mean == mean else float("inf"))
-    return averaged
+    windows = (losses[max(0, k + 1 - WINDOW) : k + 1] for k in range(len(losses)))
+    means = (sum(window) / len(window) for window in windows)
+    return [mean if mean == mean else float("inf") for mean in means]
 
 
 def last_loss(run: Run) -> float:
     """Return the averaged training loss at the end; infinite for a run that diverged."""
     return averaged_losses(run)[-1]
+
+
+def run_checks(found: ModelRuns) -> tuple[Check, ...]:
+    """Return what must hold of one model's runs."""
+    grids = (found.sgd, found.adam, found.newton)
+    first = {run.steps[0].loss for grid in grids for run in grid.values()}
+    reaches = found.steps_to_target(found.best["SGD"])
+    return (
+        Check(
+            f"every {found.title} run begins at the same loss of the same batch",
+            max(first) - min(first) <= 1e-4 * max(first),
+            f"from {min(first):.6f} to {max(first):.6f}",
+        ),
+        Check(
+            f"the best SGD of {found.title} reaches its own last loss",
+            reaches is not None,
+            f"after {reaches} of {found.setup.steps} steps",
+        ),
+    )
+
+
+def text_settings(context: PaperContext, runs: Mapping[Architecture, ModelRuns]) -> dict[str, Any]:
+    """Return what both models' runs were made with."""
+    setup = next(iter(runs.values())).setup
+    return {
+        "batch": setup.batch,
+        "length": setup.length,
+        "steps": setup.steps,
+        "seed": context.seed,
+        "full": context.full,
+        "notes": list(dict.fromkeys(note for found in runs.values() for note in found.notes)),
+    }

@@ -1,5 +1,6 @@
 """Fig. 3 on the digits."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from paper.artifact import Artifact, PaperContext
 from qnewton.cost import nominal_calibration
 from qnewton.report import save_chart
 from qnewton.runs import read_run
+
+DIGITS = dataclasses.replace(fig_3.EXPERIMENT.quick, workload="digits")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> PaperContext:
 
 @pytest.fixture(scope="module")
 def artifact(context: PaperContext) -> Artifact:
-    return fig_3.make(context, "digits")
+    return fig_3.EXPERIMENT.make(context, DIGITS)
 
 
 def test_its_rows_are_the_stages_of_the_recorded_steps(
@@ -34,9 +37,9 @@ def test_its_rows_are_the_stages_of_the_recorded_steps(
     assert [check.name for check in artifact.checks if not check.passed] == []
     (table,) = artifact.tables
     expected = []
-    for scene in fig_3.SCENES:
+    for scene, steps in zip(fig_3.SCENES, DIGITS.steps, strict=True):
         run = read_run(context.folder / "fig-3" / "quick-seed0" / scene.name)
-        assert len(run.steps) == scene.steps
+        assert len(run.steps) == steps
         expected += [(step.measured.solve, step.measured.total) for step in run.steps]
     solve, total = (
         table.columns.index("solve (measured s)"),
@@ -63,7 +66,7 @@ def test_its_verdict_is_that_of_the_largest_stage(artifact: Artifact) -> None:
 
 
 def test_made_again_it_reads_the_runs_back(artifact: Artifact, context: PaperContext) -> None:
-    assert fig_3.make(context, "digits").tables == artifact.tables
+    assert fig_3.EXPERIMENT.make(context, DIGITS).tables == artifact.tables
 
 
 def test_its_picture_can_be_drawn(artifact: Artifact, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_break_evens_of_the_abstracts_example() -> None:
 
 
 def test_the_artifact(paper_context) -> None:
-    artifact = fig_5.make(paper_context)
+    artifact = fig_5.EXPERIMENT.make(paper_context)
     assert all(check.passed for check in artifact.checks)
     table = artifact.tables[0]
     assert len(table.rows) == 4 * 2
@@ -117,4 +117,4 @@ def test_a_calibration_without_lu_inversion_is_refused(paper_context) -> None:
         calibration, fits=tuple(f for f in calibration.fits if f.kernel != "lu_inverse")
     )
     with pytest.raises(ValueError, match="lu_inverse"):
-        fig_5.make(replace(paper_context, calibration=lacking))
+        fig_5.EXPERIMENT.make(replace(paper_context, calibration=lacking))

@@ -130,7 +130,9 @@ def test_a_system_that_cannot_be_solved_ends_the_training(digits: Workload, pape
     assert [snapshot.step for snapshot in training.snapshots] == [0]
     assert training.ended is not None
     assert training.ended.startswith("at step 0 no solver")
-    caption = fig_6._pictures([training], digits, paper_context)["fig-6"].caption
+    caption = fig_6._pictures(fig_6.Seen(paper_context, digits, (0, 1), [training]))[
+        "fig-6"
+    ].caption
     assert "Training ended early: at step 0" in caption
     # One look says nothing about a trend.
     assert fig_6._findings([training])[0].verdict == "does not hold"
@@ -172,8 +174,8 @@ def test_tables_checks_and_pictures(
     assert table.rows[3][6] == float(np.median(snapshots[0].sparsity[3]))
     for described in (table, conditions):
         assert all(len(row) == len(described.columns) for row in described.rows)
-    assert all(check.passed for check in fig_6._checks(snapshots, table))
-    pictures = fig_6._pictures(trainings, digits, paper_context)
+    assert all(check.passed for check in fig_6._checks(snapshots))
+    pictures = fig_6._pictures(fig_6.Seen(paper_context, digits, STEPS, trainings))
     assert list(pictures) == ["fig-6", "fig-6-sgd", "fig-6-published-script"]
     assert "κ of H + λI" in pictures["fig-6"].caption
     pictures["fig-6"].chart.save(tmp_path / "fig-6.png", format="png")
@@ -181,7 +183,7 @@ def test_tables_checks_and_pictures(
 
 def test_a_lost_row_fails_its_check(snapshots: list[Snapshot]) -> None:
     wrong = dataclasses.replace(snapshots[0], agrees=False)
-    checks = fig_6._checks([wrong], fig_6._sparsity_table([wrong]))
+    checks = fig_6._checks([wrong])
     assert [check.passed for check in checks].count(False) == 1
 
 

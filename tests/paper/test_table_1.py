@@ -75,7 +75,7 @@ def test_counts_are_printed_as_the_paper_prints_them() -> None:
 
 
 def test_the_artifact(paper_context) -> None:
-    artifact = table_1.make(paper_context)
+    artifact = table_1.EXPERIMENT.make(paper_context)
     assert all(check.passed for check in artifact.checks)
     summary, breakdown, conventions = artifact.tables
     assert [row[3] for row in summary.rows] == [row[5] for row in summary.rows]
@@ -92,13 +92,13 @@ def test_the_artifact(paper_context) -> None:
 
 def test_a_wrong_count_fails_its_check(paper_context, monkeypatch) -> None:
     monkeypatch.setattr(table_1, "PUBLISHED", table_1.PUBLISHED | {"Mistral 7B": 7_000_000_000})
-    failed = [check for check in table_1.make(paper_context).checks if not check.passed]
+    failed = [check for check in table_1.EXPERIMENT.make(paper_context).checks if not check.passed]
     assert len(failed) == 1
     assert "7,241,732,096 against 7,000,000,000" in failed[0].detail
 
 
 def test_another_count_than_the_papers_does_not_hold(paper_context, monkeypatch) -> None:
     monkeypatch.setattr(table_1, "MISTRAL", replace(MISTRAL, key_value_heads=4))
-    [finding] = table_1.make(paper_context).findings
+    [finding] = table_1.EXPERIMENT.make(paper_context).findings
     assert finding.verdict == "does not hold"
     assert finding.assumption is None

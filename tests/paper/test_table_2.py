@@ -19,7 +19,11 @@ REPEATS = {8: (5, 4), 40: (5, 4)}
 
 @pytest.fixture(scope="module")
 def found() -> list[Measurement]:
-    return measure(SIZES, table_2.CONDITION_NUMBERS, REPEATS, 0, lambda _: None)
+    return measure(table_2.CONDITION_NUMBERS, REPEATS, 0, lambda _: None)
+
+
+def timed(found: list[Measurement]) -> table_2.Timings:
+    return table_2.Timings(REPEATS, tuple(found))
 
 
 @settings(deadline=None, max_examples=30)
@@ -74,37 +78,43 @@ def test_bounds_against_the_formulas(found: list[Measurement]) -> None:
 
 
 def test_the_summary_agrees_with_the_measurements(found: list[Measurement]) -> None:
-    table = table_2._summary(found)
+    timings = timed(found)
+    table = table_2._summary(timings)
     assert [row[:2] for row in table.rows] == [(n, k) for n in SIZES for k in (10.0, 1000.0)]
     for row in table.rows:
         trace = next(m for m in found if (m.n, m.condition_number, m.method) == (*row[:2], "trace"))
         assert row[4] == 1e3 * sorted(trace.runs)[len(trace.runs) // 2] or len(trace.runs) == 4
         assert row[8] == trace.digits_off
         assert abs(row[9]) <= 1.0
-    assert all(check.passed for check in table_2._checks(found, table))
+    assert all(check.passed for check in table_2._checks(timings))
 
 
 def test_a_bound_below_kappa_fails_its_check(found: list[Measurement]) -> None:
-    low = dataclasses.replace(found[0], condition_number=1e9)
-    checks = table_2._checks([low, *found], table_2._summary(found))
+    low = [
+        dataclasses.replace(m, condition_number=1e9) if m.condition_number == 10.0 else m
+        for m in found
+    ]
+    checks = table_2._checks(timed(low))
     assert not checks[0].passed
 
 
-def test_verdicts_follow_the_numbers(found: list[Measurement]) -> None:
-    overhead, robust = table_2._findings(found)
+def test_verdicts_follow_the_numbers(found: list[Measurement], paper_context) -> None:
+    overhead, robust = table_2._overhead(timed(found)), table_2._robustness(timed(found))
     assert robust.verdict == "does not hold"
     assert "Lanczos is off by at most" in robust.measured
     slow = [dataclasses.replace(m, runs=(1e3,)) if m.method == "lu_inverse" else m for m in found]
-    assert table_2._findings(slow)[0].verdict == "holds"
+    assert table_2._overhead(timed(slow)).verdict == "holds"
     quick = [dataclasses.replace(m, runs=(1e-9,)) if m.method == "lu_inverse" else m for m in found]
-    assert table_2._findings(quick)[0].verdict == "does not hold"
-    assert overhead.command == "qnewton paper table-2"
+    assert table_2._overhead(timed(quick)).verdict == "does not hold"
+    artifact = table_2.EXPERIMENT.make(paper_context, REPEATS)
+    assert artifact.findings[0].claim == overhead.claim
+    assert artifact.findings[0].command == "qnewton paper table-2"
 
 
 def test_the_papers_point_is_drawn_beside_ours(tmp_path) -> None:
-    found = measure((10,), (10.0,), {10: (2, 2)}, 0, lambda _: None)
+    found = measure((10.0,), {10: (2, 2)}, 0, lambda _: None)
     picture = estimator_picture(found, {10: (2, 2)}, table_2.PAPER_MS)
     paper = [row for row in picture.rows if row["method"].startswith("paper")]
     assert [(row["n"], row["value"]) for row in paper] == [(10, 0.1)]
     picture.chart.save(tmp_path / "table-2.png", format="png")
-    assert "The paper's 0.1 ms" in table_2._findings(found)[0].measured
+    assert "The paper's 0.1 ms" in table_2._overhead(timed(found)).measured

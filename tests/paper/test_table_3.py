@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from paper import kept_runs, table_3
 from paper import shared_run as shared_module
-from paper import table_3
 from paper.artifact import Artifact, PaperContext
+from paper.kept_runs import reached
+from paper.paper_rows import TABLE_3
 from paper.repricing import (
     HERE,
     PAPER_H100,
     SURVEY_S,
-    Calibrated,
     break_even_condition,
+    calibrated,
     reprice,
     reprice_all,
 )
-from paper.shared_run import Setup, Tuning, reached, shared_run
-from paper.table_3 import make
-from paper.table_3_rows import PAPER_ROWS
+from paper.shared_run import Setup, Tuning, shared_run
 from qnewton.cost import Market, load_hardware, nominal_calibration
 from qnewton.cost.queries import jennings_2023
 from qnewton.experiments.pricing import price_under
@@ -61,7 +61,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> PaperContext:
 
 @pytest.fixture(scope="module")
 def artifact(context: PaperContext) -> Artifact:
-    return make(context, TINY)
+    return table_3.EXPERIMENT.make(context, TINY)
 
 
 def column(artifact: Artifact, table: str, heading: str) -> list:
@@ -130,7 +130,7 @@ def test_a_bound_that_overflows_leaves_the_step_to_lu_inversion(context: PaperCo
         return dataclasses.replace(record, blocks=(dataclasses.replace(block, facts=facts),))
 
     records = [overflowing(record) for record in shared_run(context, TINY).newton.steps]
-    machine = Calibrated(nominal_calibration())
+    machine = calibrated(nominal_calibration())
     hybrid = reprice(records, "paper", machine, ATTOSECOND)
     assert {step.chosen for step in hybrid.steps} == {"lu_inverse"}
     assert hybrid.quantum_share == 0.0
@@ -142,7 +142,7 @@ def test_a_skipped_step_cannot_be_priced_and_the_line_says_why(context: PaperCon
     step = shared_run(context, TINY).newton.steps[0]
     skipped = dataclasses.replace(step, blocks=(), skipped="the loss is nan")
     with pytest.raises(ValueError, match=r"step 0 has 0 systems \(the loss is nan\)"):
-        reprice([skipped], "paper", Calibrated(nominal_calibration()), ATTOSECOND)
+        reprice([skipped], "paper", calibrated(nominal_calibration()), ATTOSECOND)
 
 
 def test_an_overflowing_run_still_makes_its_tables_and_pictures(
@@ -189,7 +189,7 @@ def test_an_overflowing_run_still_makes_its_tables_and_pictures(
         comparison=dataclasses.replace(shared.comparison, rows=rows),
     )
     monkeypatch.setattr(table_3, "shared_run", lambda *_: changed)
-    artifact = make(context, TINY)
+    artifact = table_3.EXPERIMENT.make(context, TINY)
     assert [check.name for check in artifact.checks if not check.passed] == []
     for name, picture in artifact.pictures.items():
         save_chart(picture, tmp_path, name)
@@ -204,15 +204,15 @@ def test_made_again_it_reads_the_runs_back(
         raise AssertionError("trained again")
 
     monkeypatch.setattr(shared_module, "compare", no_training)
-    monkeypatch.setattr(shared_module, "begin", no_training)
-    assert make(context, TINY).tables == artifact.tables
+    monkeypatch.setattr(kept_runs, "begin", no_training)
+    assert table_3.EXPERIMENT.make(context, TINY).tables == artifact.tables
 
 
 def test_runs_of_other_settings_are_refused(context: PaperContext, artifact: Artifact) -> None:
     with pytest.raises(ValueError, match="other settings"):
-        make(context, dataclasses.replace(TINY, target=0.5))
+        table_3.EXPERIMENT.make(context, dataclasses.replace(TINY, target=0.5))
     with pytest.raises(ValueError, match="other settings"):
-        make(context, dataclasses.replace(TINY, newton_steps=11))
+        table_3.EXPERIMENT.make(context, dataclasses.replace(TINY, newton_steps=11))
 
 
 def test_an_unfinished_comparison_is_made_again(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_rate_that_reaches_the_target_beats_a_more_accurate_one(context: Paper
 
 
 def test_the_paper_s_rows_add_up_but_for_q_newton(artifact: Artifact) -> None:
-    assert [name for name, row in PAPER_ROWS.items() if not row.adds_up()] == ["q-newton"]
+    assert [name for name, row in TABLE_3.items() if not row.adds_up()] == ["paper"]
     finding = next(f for f in artifact.findings if "time per step" in f.claim)
     assert finding.verdict == "does not hold"
     assert "150 s, printed 123 s" in finding.measured

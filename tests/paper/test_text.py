@@ -7,6 +7,7 @@ import pytest
 from paper import fig_2, table_4
 from paper.artifact import PaperContext
 from paper.layer_pricing import LayerChoice, StepSolves, price_layers
+from paper.paper_rows import TABLE_4
 from paper.text_runs import TextSetup, text_runs
 from paper.writing import write_artifact
 from qnewton.cost import nominal_calibration
@@ -50,7 +51,7 @@ def context(tmp_path_factory):
 
 
 def test_fig_2_shows_both_models_and_writes_its_files(context, tmp_path):
-    artifact = fig_2.make(context, SMALL)
+    artifact = fig_2.EXPERIMENT.make(context, SMALL)
     assert [check for check in artifact.checks if not check.passed] == []
     assert {row["model"] for row in artifact.pictures["fig-2"].rows} == {"BERT", "Mistral"}
     assert {row["optimizer"] for row in artifact.pictures["fig-2"].rows} == {
@@ -64,7 +65,7 @@ def test_fig_2_shows_both_models_and_writes_its_files(context, tmp_path):
 
 
 def test_table_4_decides_every_layer(context, tmp_path):
-    artifact = table_4.make(context, SMALL)
+    artifact = table_4.EXPERIMENT.make(context, SMALL)
     assert [check for check in artifact.checks if not check.passed] == []
     rows = artifact.pictures["table-4-layers-mistral"].rows
     layers = {row["layer"] for row in rows}
@@ -107,5 +108,5 @@ def test_a_step_costs_its_layers_one_after_the_other_or_both_machines_side_by_si
 
 
 def test_the_papers_rows_are_held_against_their_own_rounding():
-    found = {name: row.adds_up() for name, row in table_4.PAPER_ROWS.items()}
+    found = {name: row.adds_up() for name, row in TABLE_4.items()}
     assert found == {"sgd": True, "classical-only": False, "quantum-only": True, "paper": True}
