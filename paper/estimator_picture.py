@@ -8,7 +8,7 @@ import altair as alt
 import torch
 
 from paper.estimator_timing import METHODS, Measurement, Repeats
-from paper.panels import HOLLOW, Rows, Series, axis, chart
+from paper.panels import HOLLOW, Rows, Series, chart, log_axis
 from qnewton.report import Picture
 from qnewton.report.style import BLACK, BLUE, GREEN, ORANGE, PLOT_WIDTH, VERMILLION, Look, themed
 
@@ -81,9 +81,7 @@ def estimator_picture(
 
 def _log_y(title: str, exponents: range) -> alt.Y:
     ends = (10.0 ** (exponents[0] - 0.4), 10.0 ** (exponents[-1] + 0.4))
-    return axis(
-        alt.Y, "value", title, ends, "log", values=[10.0**k for k in exponents], format=".0e"
-    )
+    return log_axis(alt.Y, "value", title, ends, [10.0**k for k in exponents], ".0e")
 
 
 def _panel(
@@ -92,8 +90,8 @@ def _panel(
     series = Series(
         "method", list(_LOOKS.values()), {"title": None, "columns": 2, "symbolStrokeWidth": 2}
     )
-    ends, ticks = (min(sizes) / 1.4, max(sizes) * 1.4), {"values": sorted(sizes), "format": ",d"}
-    x = axis(alt.X, "n", "N" if labels else None, ends, "log", **ticks, labels=labels)
+    ends, title = (min(sizes) / 1.4, max(sizes) * 1.4), "N" if labels else None
+    x = log_axis(alt.X, "n", title, ends, sorted(sizes), ",d", labels=labels)
     line = chart(rows).mark_line(strokeWidth=1.5)
     line = line.encode(x=x, y=y, color=series.color, detail="condition_number:Q")
     others = f"datum.condition_number > {kappas[0]}"

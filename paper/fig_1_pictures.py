@@ -6,7 +6,7 @@ from typing import Any
 
 import altair as alt
 
-from paper.panels import DARK, Rows, Series, axis, chart, crossed, level, share_axis
+from paper.panels import DARK, Rows, Series, chart, crossed, level, log_axis, share_axis
 from paper.pruning_sweep import Sweep
 from paper.repricing import BOUNDS, HERE, MACHINES, PAPER_H100, Prices, only_block
 from paper.shared_run import SharedRun
@@ -51,10 +51,9 @@ def sparsity_picture(swept: Sweep, threshold: float) -> Picture:
         for share in shares
     ]
     low, high = shares[0] / 1.3, 1.2
-    ticks = {"values": [tick for tick in _TICKS if low <= tick <= high], "format": "~%"}
-    bare = axis(alt.X, "kept_share", None, (low, high), "log", **ticks, labels=False)
-    title = "kept entries of a row, d/N"
-    labelled = axis(alt.X, "kept_share", title, (low, high), "log", **ticks, labels=True)
+    shown = (low, high), [tick for tick in _TICKS if low <= tick <= high], "~%"
+    bare = log_axis(alt.X, "kept_share", None, *shown, labels=False)
+    labelled = log_axis(alt.X, "kept_share", "kept entries of a row, d/N", *shown, labels=True)
 
     def curve(x: alt.X, y: alt.Y) -> list[Any]:
         line = chart(means).mark_line(color=BLUE, strokeWidth=1.6).encode(x=x, y=y)
@@ -142,15 +141,8 @@ def _price(step: int, label: str, seconds: float | None) -> dict[str, Any]:
 def _prices_panel(rows: Rows, last: int) -> Any:
     lowest = min(-12, math.floor(math.log10(min(row["drawn_s"] for row in rows))))
     top = _TOP_DECADE + 1
-    y = axis(
-        alt.Y,
-        "drawn_s",
-        "price of one solve (modelled s)",
-        (10.0**lowest, 10.0**top),
-        "log",
-        values=[10.0**k for k in range(lowest, top) if k % 3 == 0],
-        format=".0e",
-    )
+    ends, ticks = (10.0**lowest, 10.0**top), [10.0**k for k in range(lowest, top) if k % 3 == 0]
+    y = log_axis(alt.Y, "drawn_s", "price of one solve (modelled s)", ends, ticks, ".0e")
     x = alt.X(
         "step:Q",
         title=None,

@@ -5,20 +5,10 @@ from collections.abc import Mapping
 
 import altair as alt
 
-from paper.artifact import ArtifactTable, Experiment, Finding, PaperContext, table
+from paper import text_runs as text
+from paper.artifact import ArtifactTable, Experiment, Finding, table
 from paper.panels import Series, chart
-from paper.text_runs import (
-    FULL_TEXT,
-    MODELS,
-    QUICK_TEXT,
-    ModelRuns,
-    TextSetup,
-    averaged_losses,
-    last_loss,
-    run_checks,
-    text_runs,
-    text_settings,
-)
+from paper.text_runs import ModelRuns
 from qnewton.report import Picture
 from qnewton.report.style import BLACK, GREEN, PLOT_WIDTH, PURPLE, Look, themed
 from qnewton.workloads.transformer import Architecture
@@ -29,10 +19,6 @@ PAPER_SAVING = {"bert": 0.75, "mistral": 0.67}
 _LOOKS = (Look("Newton", GREEN), Look("SGD", BLACK, (6, 3)), Look("Adam", PURPLE, (2, 2)))
 
 Runs = Mapping[Architecture, ModelRuns]
-
-
-def _run(context: PaperContext, setup: TextSetup) -> Runs:
-    return {model: text_runs(context, model, setup) for model in MODELS}
 
 
 def _steps_table(runs: Runs) -> ArtifactTable:
@@ -61,7 +47,7 @@ def _steps_table(runs: Runs) -> ArtifactTable:
             "setting": lambda row: row[2],
             "steps to the target loss": lambda row: row[0].steps_to_target(row[3]),
             "training loss at the end": lambda row: (
-                None if math.isinf(last_loss(row[3])) else last_loss(row[3])
+                None if math.isinf(text.last_loss(row[3])) else text.last_loss(row[3])
             ),
             "test loss at the end": lambda row: _known(row[3].metrics[-1].test_loss),
             "total (measured s)": lambda row: row[3].metrics[-1].measured_seconds,
@@ -120,7 +106,7 @@ def _picture(runs: Runs) -> Picture:
         {"model": found.title, "optimizer": name, "step": step + 1, "loss": loss}
         for found in runs.values()
         for name, run in found.best.items()
-        for step, loss in enumerate(averaged_losses(run))
+        for step, loss in enumerate(text.averaged_losses(run))
     ]
     series = Series("optimizer", _LOOKS, {"title": None})
     lines = chart(rows).mark_line(strokeWidth=2)
@@ -148,12 +134,12 @@ def _picture(runs: Runs) -> Picture:
 EXPERIMENT = Experiment(
     name="fig-2",
     title="Fig. 2: training loss of BERT and Mistral on WikiText",
-    quick=QUICK_TEXT,
-    full=FULL_TEXT,
-    run=_run,
+    quick=text.QUICK_TEXT,
+    full=text.FULL_TEXT,
+    run=text.all_text_runs,
     tables=lambda runs: [_steps_table(runs)],
     pictures=lambda runs: {"fig-2": _picture(runs)},
-    checks=lambda runs: [check for found in runs.values() for check in run_checks(found)],
+    checks=lambda runs: [check for found in runs.values() for check in text.run_checks(found)],
     findings=lambda runs: [_finding(found) for found in runs.values()],
-    settings=text_settings,
+    settings=text.text_settings,
 )

@@ -4,20 +4,8 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from paper import price_crossings as prices
 from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, table
-from paper.price_crossings import (
-    ABSTRACT_CONDITION,
-    ABSTRACT_N,
-    FIXED_CONDITION,
-    FIXED_SPARSITY,
-    BreakEven,
-    Crossing,
-    N,
-    break_evens,
-    crossings,
-    lu_seconds,
-    quantum_seconds,
-)
 from paper.price_picture import PAPER_GATE, Line, machine_label, price_lines, price_picture
 from qnewton.cost import PAPER_EPSILON, load_classical, load_hardware
 from qnewton.records import Calibration, QuantumHardware
@@ -42,9 +30,9 @@ class Priced:
     machines: Sequence[QuantumHardware]
     calibrations: Sequence[Calibration]
     lines: Sequence[Line]
-    crossings: Sequence[Crossing]
-    abstract: Sequence[BreakEven]
-    one_solve: Sequence[BreakEven]
+    crossings: Sequence[prices.Crossing]
+    abstract: Sequence[prices.BreakEven]
+    one_solve: Sequence[prices.BreakEven]
     picture: Picture
 
 
@@ -54,7 +42,7 @@ def _run(context: PaperContext, setup: Sequence[str]) -> Priced:
     machines = sorted(map(load_hardware, setup), key=lambda m: -m.gate_time_s.value)
     calibrations = (context.calibration, load_classical("paper-h100"))
     lines = price_lines(machines, calibrations)
-    found, abstract = crossings(machines, calibrations), break_evens(calibrations)
+    found, abstract = prices.crossings(machines, calibrations), prices.break_evens(calibrations)
     return Priced(
         machines=machines,
         calibrations=calibrations,
@@ -71,7 +59,7 @@ def _tables(found: Priced) -> tuple[ArtifactTable, ArtifactTable]:
     return (
         table(
             "fig-5-crossings",
-            f"Fig. 5: where the prices cross, N = {N:,}",
+            f"Fig. 5: where the prices cross, N = {prices.N:,}",
             found.crossings,
             {
                 "quantum machine": lambda c: c.hardware.name,
@@ -79,8 +67,8 @@ def _tables(found: Priced) -> tuple[ArtifactTable, ArtifactTable]:
                 "gate time (s)": lambda c: c.hardware.gate_time_s.value,
                 "classical machine": lambda c: c.calibration,
                 "LU inversion (modelled s)": lambda c: c.lu_seconds,
-                f"κ of equal price at d = {FIXED_SPARSITY:,}": lambda c: c.condition_number,
-                f"d of equal price at κ = {FIXED_CONDITION:,.0f}": lambda c: c.sparsity,
+                f"κ of equal price at d = {prices.FIXED_SPARSITY:,}": lambda c: c.condition_number,
+                f"d of equal price at κ = {prices.FIXED_CONDITION:,.0f}": lambda c: c.sparsity,
                 "cheaper at every d": lambda c: c.cheaper,
             },
             "Below the κ or d of equal price the quantum solver is priced lower.",
@@ -103,10 +91,11 @@ def _tables(found: Priced) -> tuple[ArtifactTable, ArtifactTable]:
 
 
 def _checks(found: Priced) -> tuple[Check, ...]:
+    at_d, at_kappa = prices.FIXED_SPARSITY, prices.FIXED_CONDITION
     differences = [
-        abs(quantum_seconds(c.hardware, kappa, d) / c.lu_seconds - 1)
+        abs(prices.quantum_seconds(c.hardware, kappa, d) / c.lu_seconds - 1)
         for c in found.crossings
-        for kappa, d in ((c.condition_number, FIXED_SPARSITY), (FIXED_CONDITION, c.sparsity))
+        for kappa, d in ((c.condition_number, at_d), (at_kappa, c.sparsity))
         if kappa is not None and d is not None
     ]
     curves: dict[tuple[str, str], list[float]] = {}
@@ -115,7 +104,7 @@ def _checks(found: Priced) -> tuple[Check, ...]:
             curves.setdefault((row["panel"], row["line"]), []).append(row["modelled_seconds"])
     largest = max(differences, default=0.0)
     products = [abs(b.gate_time_s * b.queries / b.lu_seconds - 1) for b in found.abstract]
-    h100 = lu_seconds(load_classical("paper-h100"), N)
+    h100 = prices.lu_seconds(load_classical("paper-h100"), prices.N)
     return (
         Check(
             "at every crossing both prices agree",
@@ -160,7 +149,7 @@ def _abstract_finding(found: Priced) -> Finding:
     return Finding.judged(
         "Abstract: a dense 10⁴ × 10⁴ matrix with κ = 10⁴ may not be inverted more "
         "efficiently by a QLSA than by LU decomposition",
-        f"Modelled, d = N = {ABSTRACT_N:,}, κ = {ABSTRACT_CONDITION:,.0f}, "
+        f"Modelled, d = N = {prices.ABSTRACT_N:,}, κ = {prices.ABSTRACT_CONDITION:,.0f}, "
         f"ε = {PAPER_EPSILON:g}: one solve takes {number_text(found.one_solve[0].queries)} "
         f"expected queries, so the statement turns at a gate time of {turns}. Break-even where "
         f"more is charged: {others}.",
@@ -208,10 +197,10 @@ def _threshold_finding(found: Priced) -> Finding:
     return Finding.judged(
         "Insight 1, Fig. 5: lower κ and lower d favor the quantum solver, which is "
         "efficient below certain thresholds",
-        f"Modelled, N = {N:,}. Prices are equal at (κ with d = {FIXED_SPARSITY:,}; d with "
-        f"κ = {FIXED_CONDITION:,.0f}): {'; '.join(parts)}.",
+        f"Modelled, N = {prices.N:,}. Prices are equal at (κ with d = {prices.FIXED_SPARSITY:,}; d "
+        f"with κ = {prices.FIXED_CONDITION:,.0f}): {'; '.join(parts)}.",
         everywhere and not lacking,
-        f"for κ; at the paper's gate time and κ = {FIXED_CONDITION:,.0f} the "
+        f"for κ; at the paper's gate time and κ = {prices.FIXED_CONDITION:,.0f} the "
         f"{lacking[0].cheaper} is priced lower at every d, that of a dense matrix included"
         if everywhere and lacking
         else None,
@@ -233,10 +222,10 @@ EXPERIMENT = Experiment(
         _threshold_finding(found),
     ],
     settings=lambda _, found: {
-        "n": N,
+        "n": prices.N,
         "epsilon": PAPER_EPSILON,
-        "fixed_sparsity": FIXED_SPARSITY,
-        "fixed_condition_number": FIXED_CONDITION,
+        "fixed_sparsity": prices.FIXED_SPARSITY,
+        "fixed_condition_number": prices.FIXED_CONDITION,
         "calibrations": [calibration.name for calibration in found.calibrations],
         "hardware": [machine.name for machine in found.machines],
     },

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 
 from paper.damping_sweep import Sweep
-from paper.panels import DARK, HOLLOW, Series, axis, chart, crossed, level, share_axis
+from paper.panels import DARK, HOLLOW, Series, chart, crossed, level, log_axis, share_axis
 from paper.trials import LARGEST_EXACT
 from qnewton.report import Picture
 from qnewton.report.style import BLUE, ORANGE, PLOT_WIDTH, Look, log_ticks, themed
@@ -53,9 +53,9 @@ def damping_picture(found: Sweep, paper_damping: float, paper_cut: float) -> Pic
     )
     dash = replace(series, legend=None).dash
     low, high = setup.dampings[0] / 1.5, setup.dampings[-1] * 1.5
-    ticks = {"values": _decades(low, high), "format": "~g"}
-    bare_x = axis(alt.X, "damping", None, (low, high), "log", **ticks, labels=False)
-    x = axis(alt.X, "damping", "damping λ", (low, high), "log", **ticks, labels=True)
+    ticks = (low, high), _decades(low, high), "~g"
+    bare_x = log_axis(alt.X, "damping", None, *ticks, labels=False)
+    x = log_axis(alt.X, "damping", "damping λ", *ticks, labels=True)
 
     y = share_axis(alt.Y, "value", "test accuracy", 5)
     accuracy = {"x": bare_x, "y": y, "color": series.color}
@@ -65,8 +65,7 @@ def damping_picture(found: Sweep, paper_damping: float, paper_cut: float) -> Pic
     ]
 
     top = 2 * max(row["value"] for row in rows if row["panel"] != "accuracy")
-    kappa_ticks = {"values": _decades(0.8, 1e9), "format": "~e"}
-    y = axis(alt.Y, "value", "condition number κ", (0.8, top), "log", **kappa_ticks)
+    y = log_axis(alt.Y, "value", "condition number κ", (0.8, top), _decades(0.8, 1e9), "~e")
     condition = {"x": x, "y": y, "color": series.color}
     least = setup.dampings[0]
     at_least = [m["value"] for m in means if (m["panel"], m["damping"]) == ("first", least)]

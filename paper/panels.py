@@ -25,21 +25,29 @@ def chart(rows: Rows) -> alt.Chart:
     return alt.Chart(inline_data(rows))
 
 
-def axis(
-    channel: Any, name: str, title: str | None, domain: Sequence[float], scale: str, **ticks: Any
+def log_axis(
+    channel: Any,
+    name: str,
+    title: str | None,
+    ends: Sequence[float],
+    ticks: Sequence[float],
+    text: str,
+    **more: Any,
 ) -> Any:
-    """Return a quantitative x or y that covers ``domain`` and no more.
+    """Return a logarithmic x or y.
 
     Args:
         channel: ``alt.X`` or ``alt.Y``.
         name: Field that is shown.
         title: Title of the axis.
-        domain: Least and largest value.
-        scale: A scale of Vega-Lite: ``linear``, ``log``, ``sqrt``.
-        ticks: What :class:`altair.Axis` takes: values, format, labels…
+        ends: Least and largest value.
+        ticks: Values that are marked.
+        text: Format of their labels.
+        more: What else :class:`altair.Axis` takes.
     """
-    kind = alt.Scale(type=scale, domain=list(domain), nice=False)  # type: ignore[arg-type]
-    return channel(f"{name}:Q", title=title, scale=kind, axis=alt.Axis(**ticks))
+    scale = alt.Scale(type="log", domain=list(ends), nice=False)
+    shown = alt.Axis(values=list(ticks), format=text, **more)
+    return channel(f"{name}:Q", title=title, scale=scale, axis=shown)
 
 
 def share_axis(channel: Any, name: str, title: str, ticks: int) -> Any:

@@ -8,15 +8,8 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from paper.panels import HOLLOW, Rows, Series, axis, chart
-from paper.price_crossings import (
-    FIXED_CONDITION,
-    FIXED_SPARSITY,
-    Crossing,
-    N,
-    lu_seconds,
-    quantum_seconds,
-)
+from paper import price_crossings as prices
+from paper.panels import HOLLOW, Rows, Series, chart, log_axis
 from qnewton.records import Calibration, QuantumHardware
 from qnewton.report import Picture, style
 from qnewton.report.quantities import seconds_text
@@ -54,26 +47,26 @@ class _Panel:
     exponents: range
     values: Any
     price: Callable[[Line, float], float]
-    crossing: Callable[[Crossing], float | None]
+    crossing: Callable[[prices.Crossing], float | None]
 
 
 _PANELS = (
     _Panel(
-        f"against κ, at d = {FIXED_SPARSITY:,}",
+        f"against κ, at d = {prices.FIXED_SPARSITY:,}",
         "condition number κ",
         (10.0, 1e13),
         range(-12, 15, 2),
         np.geomspace(10.0, 1e13, POINTS),
-        lambda line, x: line.seconds(x, FIXED_SPARSITY),
+        lambda line, x: line.seconds(x, prices.FIXED_SPARSITY),
         lambda crossing: crossing.condition_number,
     ),
     _Panel(
-        f"against d, at κ = {FIXED_CONDITION:,.0f}",
+        f"against d, at κ = {prices.FIXED_CONDITION:,.0f}",
         "kept entries in a row d",
-        (1.0, float(N)),
+        (1.0, float(prices.N)),
         range(-12, 9, 2),
-        np.unique(np.geomspace(1.0, float(N), POINTS).round()),
-        lambda line, x: line.seconds(FIXED_CONDITION, x),
+        np.unique(np.geomspace(1.0, float(prices.N), POINTS).round()),
+        lambda line, x: line.seconds(prices.FIXED_CONDITION, x),
         lambda crossing: crossing.sparsity,
     ),
 )
@@ -97,9 +90,9 @@ def price_lines(
             style.VERMILLION if paper else next(colors),
             _HYPOTHETICAL if machine.hypothetical else (),
         )
-        lines.append(Line(lambda kappa, d, m=machine: quantum_seconds(m, kappa, d), look))
+        lines.append(Line(lambda kappa, d, m=machine: prices.quantum_seconds(m, kappa, d), look))
     for calibration in calibrations:
-        seconds = lu_seconds(calibration, N)
+        seconds = prices.lu_seconds(calibration, prices.N)
         label = f"LU inversion, {machine_label(calibration.name)}: {seconds_text(seconds)}"
         look = Look(label, style.BLUE if calibration.name == "paper-h100" else style.SKY)
         lines.append(Line(lambda kappa, d, s=seconds: s, look))
@@ -111,7 +104,7 @@ def machine_label(calibration: str) -> str:
     return {"local": "this machine", "paper-h100": "the paper's H100"}.get(calibration, calibration)
 
 
-def price_picture(lines: Sequence[Line], found: Sequence[Crossing]) -> Picture:
+def price_picture(lines: Sequence[Line], found: Sequence[prices.Crossing]) -> Picture:
     """Draw the lines along κ and along d, and mark the crossings that lie within."""
     rows: list[dict[str, Any]] = [
         {
@@ -139,9 +132,9 @@ def price_picture(lines: Sequence[Line], found: Sequence[Crossing]) -> Picture:
     ]
     both = alt.vconcat(*(_panel(rows, lines, panel) for panel in _PANELS), spacing=16)
     caption = (
-        f"Modelled seconds at N = {N:,}, nothing measured. Quantum: gate time × expected queries "
-        "of Jennings et al. 2023 as the paper charges them (α = d, ε = 1e-12, one gate a query; "
-        "state preparation, block-encoding and read-out free). LU inversion: C·N³. Dashed: "
+        f"Modelled seconds at N = {prices.N:,}, nothing measured. Quantum: gate time × expected "
+        "queries of Jennings et al. 2023 as the paper charges them (α = d, ε = 1e-12, one gate a "
+        "query; state preparation, block-encoding and read-out free). LU inversion: C·N³. Dashed: "
         "hypothetical machines. Circles: where prices cross. The paper gives no numbers for its "
         "Fig. 5; its setting is the red line against the dark blue one."
     )
@@ -156,24 +149,11 @@ def _panel(rows: Rows, lines: Sequence[Line], panel: _Panel) -> Any:
     }
     decades = range(0, math.ceil(math.log10(panel.ends[1])) + 1)
     many = len(decades) > 8
-    x = axis(
-        alt.X,
-        "x",
-        panel.title,
-        panel.ends,
-        "log",
-        values=[10.0**k for k in decades if not many or k % 2 == 1],
-        format=".0e" if many else ",d",
-    )
-    y = axis(
-        alt.Y,
-        "modelled_seconds",
-        "modelled time (s)",
-        (10.0 ** panel.exponents[0], 10.0 ** panel.exponents[-1]),
-        "log",
-        values=[10.0**k for k in panel.exponents if k % 4 == 0],
-        format=".0e",
-    )
+    ticks = [10.0**k for k in decades if not many or k % 2 == 1]
+    x = log_axis(alt.X, "x", panel.title, panel.ends, ticks, ".0e" if many else ",d")
+    ends = (10.0 ** panel.exponents[0], 10.0 ** panel.exponents[-1])
+    ticks = [10.0**k for k in panel.exponents if k % 4 == 0]
+    y = log_axis(alt.Y, "modelled_seconds", "modelled time (s)", ends, ticks, ".0e")
     legend = {
         "title": "dashed: machines that do not exist",
         "columns": 1,

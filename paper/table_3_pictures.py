@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 
 from paper.kept_runs import reached
-from paper.panels import HOLLOW, Series, axis, chart, level
+from paper.panels import HOLLOW, Series, chart, level, log_axis
 from paper.paper_rows import TABLE_3
 from paper.repricing import (
     BOUNDS,
@@ -47,52 +47,27 @@ def tuning_picture(shared: SharedRun) -> Picture:
         for rate, run in tuning.runs.items()
     ]
     lines = [
-        ("Newton here", len(newton.steps), style.GREEN, [1, 0], -8),
-        ("paper's SGD", TABLE_3["sgd"].steps, style.GRAY, [2, 2], -8),
-        ("paper's Newton", TABLE_3["paper"].steps, style.GRAY, [6, 3], 9),
+        ("Newton here", len(newton.steps), -8, {"color": style.GREEN, "strokeDash": [1, 0]}),
+        ("paper's SGD", TABLE_3["sgd"].steps, -8, {"color": style.GRAY, "strokeDash": [2, 2]}),
+        ("paper's Newton", TABLE_3["paper"].steps, 9, {"color": style.GRAY, "strokeDash": [6, 3]}),
     ]
     counts = [row["steps"] for row in rows] + [steps for _, steps, *_ in lines]
     rates = [row["learning_rate"] for row in rows]
     low, high = min(counts) / 1.5, max(counts) * 1.6
-    y = axis(
-        alt.Y,
-        "steps",
-        f"steps to {shared.goal} test accuracy",
-        (low, high),
-        "log",
-        values=[n for n in _leading(low, high, (1, 2, 5)) if low <= n <= high],
-        format="d",
-    )
-    x = axis(
-        alt.X,
-        "learning_rate",
-        "learning rate",
-        (min(rates) / 1.6, max(rates) * 1.6),
-        "log",
-        values=_leading(min(rates), max(rates), (1,)),
-        format="~g",
-    )
+    ticks = [n for n in _leading(low, high, (1, 2, 5)) if low <= n <= high]
+    y = log_axis(alt.Y, "steps", f"steps to {shared.goal} test accuracy", (low, high), ticks, "d")
+    ends, ticks = (min(rates) / 1.6, max(rates) * 1.6), _leading(min(rates), max(rates), (1,))
+    x = log_axis(alt.X, "learning_rate", "learning rate", ends, ticks, "~g")
     legend = {"title": None, "columns": 2, "symbolStrokeWidth": 2}
     series = Series("optimizer", list(_OPTIMIZERS.values()), legend)
     base = chart(rows).encode(x=x, y=y, color=series.color)
     marks = base.encode(shape=series.shape)
-    layers = [
-        alt.layer(
-            *level(
-                y,
-                "steps",
-                steps,
-                f"{label}: {steps:,}",
-                dy,
-                color=color,
-                strokeDash=dash,
-                strokeWidth=1.6,
-            )
-        )
-        for label, steps, color, dash, dy in lines
+    rules = [
+        level(y, "steps", steps, f"{label}: {steps:,}", dy, **look, strokeWidth=1.6)
+        for label, steps, dy, look in lines
     ]
     both = alt.layer(
-        *layers,
+        *(alt.layer(*rule) for rule in rules),
         base.mark_line(strokeWidth=1.5).transform_filter("datum.reached"),
         marks.mark_point(size=60, opacity=1).transform_filter("datum.reached"),
         marks.mark_point(size=55, strokeWidth=1.8, **HOLLOW).transform_filter("!datum.reached"),
@@ -130,15 +105,13 @@ def bounds_picture(shared: SharedRun) -> Picture:
         kappa = break_even_condition(seconds, quote.sparsity, shared.hardware, quote.epsilon)
         limits[machine.name] = math.log10(kappa)
     top = 1.08 * max(row["log10_condition"] or 0.0 for row in rows)
-    y = axis(
-        alt.Y,
-        "log10_condition",
-        "condition number κ, by estimate",
-        (0, top),
+    ticks = [k for k in (0, 1, 5, 10, 20, 50, 100, 150, 200, 300, 400) if k <= top]
+    y = alt.Y(
+        "log10_condition:Q",
+        title="condition number κ, by estimate",
         # A root, since κ itself stays near 10 and its bounds run to hundreds of decades.
-        "sqrt",
-        values=[k for k in (0, 1, 5, 10, 20, 50, 100, 150, 200, 300, 400) if k <= top],
-        labelExpr="'1e' + datum.value",
+        scale=alt.Scale(type="sqrt", domain=[0, top], nice=False),
+        axis=alt.Axis(values=ticks, labelExpr="'1e' + datum.value"),
     )
     x = alt.X(
         "step:Q",

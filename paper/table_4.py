@@ -3,20 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from paper import text_runs as text
 from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, table
 from paper.layer_pricing import StepSolves, price_layers
 from paper.paper_rows import TABLE_4, sums_table
 from paper.repricing import HERE, PAPER_H100
-from paper.text_runs import (
-    FULL_TEXT,
-    MODELS,
-    QUICK_TEXT,
-    ModelRuns,
-    TextSetup,
-    run_checks,
-    text_runs,
-    text_settings,
-)
+from paper.text_runs import ModelRuns
 from qnewton.cost import load_classical
 from qnewton.experiments.compare import NEWTON_POLICIES
 from qnewton.optimizer.representation import DENSE_LIMIT
@@ -42,10 +34,9 @@ class Priced(ModelRuns):
 Models = dict[Architecture, Priced]
 
 
-def _run(context: PaperContext, setup: TextSetup) -> Models:
+def _run(context: PaperContext, setup: text.TextSetup) -> Models:
     models = {}
-    for model in MODELS:
-        found = text_runs(context, model, setup)
+    for model, found in text.all_text_runs(context, setup).items():
         records = found.best["Newton"].steps
         prices = {
             (machine, policy): price_layers(records, policy, profile)
@@ -149,7 +140,7 @@ def _checks(found: Priced) -> tuple[Check, ...]:
     skipped = sum(record.skipped is not None for record in records)
     solved = all(block.outcome is Outcome.SOLVED for record in records for block in record.blocks)
     return (
-        *run_checks(found),
+        *text.run_checks(found),
         Check(
             f"no makespan of {found.title} is above its sum",
             all(m is None or t is None or m <= t * (1 + 1e-12) for m, t in both),
@@ -187,8 +178,8 @@ def _finding(found: Priced) -> Finding:
 EXPERIMENT = Experiment(
     name="table-4",
     title="Table IV: Mistral on WikiText, each layer scheduled by itself",
-    quick=QUICK_TEXT,
-    full=FULL_TEXT,
+    quick=text.QUICK_TEXT,
+    full=text.FULL_TEXT,
     run=_run,
     tables=lambda models: [
         *map(_table, models.values()),
@@ -205,5 +196,5 @@ EXPERIMENT = Experiment(
     },
     checks=lambda models: [check for found in models.values() for check in _checks(found)],
     findings=lambda models: [_finding(found) for found in models.values()],
-    settings=text_settings,
+    settings=text.text_settings,
 )

@@ -221,6 +221,11 @@ def text_runs(context: PaperContext, model: Architecture, setup: TextSetup) -> M
     )
 
 
+def all_text_runs(context: PaperContext, setup: TextSetup) -> dict[Architecture, ModelRuns]:
+    """Return both models' runs."""
+    return {model: text_runs(context, model, setup) for model in MODELS}
+
+
 def averaged_losses(run: Run) -> list[float]:
     """Return the training loss at every step, averaged over the last steps up to it."""
     losses = [step.loss for step in run.steps]
