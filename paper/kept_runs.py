@@ -1,7 +1,8 @@
 """Training runs that several artifacts read: trained once, then read back from their folders."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +29,19 @@ def kept_runs(
         context.progress(text(name))
         found[case] = kept_run(context, request, workload, folder / name)
     return found
+
+
+def first_order_runs(
+    context: PaperContext,
+    workload: Workload,
+    folder: Path,
+    request: TrainingRequest,
+    rates: Iterable[float],
+    text: Callable[[str], str] = str,
+) -> dict[float, Run]:
+    """Return the run of a first-order optimizer at every learning rate."""
+    grid = {rate: (f"{request.optimizer}-lr{rate:g}", replace(request, lr=rate)) for rate in rates}
+    return kept_runs(context, workload, folder, grid, text)
 
 
 def kept_run(

@@ -1,9 +1,9 @@
 """Recorded steps of many blocks, decided and priced layer by layer for the paper's policies."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from paper.repricing import total
 from qnewton.cost import load_classical, lu_inverse_quote
 from qnewton.optimizer.representation import DENSE_LIMIT
 from qnewton.records import BlockRecord, Quote, StepRecord
@@ -44,7 +44,7 @@ class StepSolves:
     @property
     def total(self) -> float | None:
         """One layer after the other."""
-        return _sum(choice.seconds for choice in self.layers)
+        return total(choice.seconds for choice in self.layers)
 
     @property
     def makespan(self) -> float | None:
@@ -58,8 +58,8 @@ class StepSolves:
             ... )).makespan
             3.0
         """
-        quantum = _sum(c.seconds for c in self.layers if c.chosen == "qsvt")
-        classical = _sum(c.seconds for c in self.layers if c.chosen != "qsvt")
+        quantum = total(c.seconds for c in self.layers if c.chosen == "qsvt")
+        classical = total(c.seconds for c in self.layers if c.chosen != "qsvt")
         return None if quantum is None or classical is None else max(quantum, classical)
 
 
@@ -80,17 +80,18 @@ def price_layers(
     Raises:
         ValueError: If a quote that the policy compares is missing.
     """
-    found = []
-    for record in records:
-        if not record.blocks:
-            continue
-        layers = tuple(
-            _choice(record.step, block, policy, classical_machine)
-            for block in record.blocks
-            if block.n <= DENSE_LIMIT
+    return tuple(
+        StepSolves(
+            step=record.step,
+            layers=tuple(
+                _choice(record.step, block, policy, classical_machine)
+                for block in record.blocks
+                if block.n <= DENSE_LIMIT
+            ),
         )
-        found.append(StepSolves(step=record.step, layers=layers))
-    return tuple(found)
+        for record in records
+        if record.blocks
+    )
 
 
 def _choice(step: int, block: BlockRecord, policy: str, machine: str | None) -> LayerChoice:
@@ -116,9 +117,3 @@ def _two(block: BlockRecord, machine: str | None) -> tuple[Quote, Quote]:
             "with a quantum machine (hardware) and blocks that may be formed"
         )
     return classical, quantum
-
-
-def _sum(parts: Iterable[float | None]) -> float | None:
-    listed = list(parts)
-    known = [part for part in listed if part is not None]
-    return math.fsum(known) if len(known) == len(listed) else None

@@ -1,7 +1,7 @@
 """Recorded Newton steps priced again: for another estimate of κ, or for the paper's machine."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from paper.artifact import Check
@@ -119,20 +119,16 @@ class StepPrice:
     seconds: float | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class PolicyPrices:
     """Every step of a run under one policy, machine and source of κ."""
 
-    policy: str
-    machine: str
-    bound: str
     steps: tuple[StepPrice, ...]
 
     @property
     def seconds(self) -> float | None:
         """Modelled seconds of all steps; ``None`` if one has none."""
-        known = [step.seconds for step in self.steps if step.seconds is not None]
-        return math.fsum(known) if len(known) == len(self.steps) else None
+        return total(step.seconds for step in self.steps)
 
     @property
     def seconds_per_step(self) -> float | None:
@@ -160,12 +156,21 @@ class PolicyPrices:
 class Prices:
     """One run priced for several policies, machines and sources of κ."""
 
-    found: tuple[PolicyPrices, ...]
+    found: Mapping[tuple[str, str, str], PolicyPrices]
 
     def of(self, policy: str, machine: str, bound: str = "determinant") -> PolicyPrices:
         """Return those of one policy on one machine."""
-        wanted = (policy, machine, bound)
-        return next(p for p in self.found if (p.policy, p.machine, p.bound) == wanted)
+        return self.found[policy, machine, bound]
+
+
+def total(parts: Iterable[float | None]) -> float | None:
+    """Return a sum; ``None`` if one of its parts is not known."""
+    known: list[float] = []
+    for part in parts:
+        if part is None:
+            return None
+        known.append(part)
+    return math.fsum(known)
 
 
 def reprice_all(run: Run) -> Prices:
@@ -173,12 +178,14 @@ def reprice_all(run: Run) -> Prices:
     assert run.config.calibration is not None
     assert run.config.hardware is not None
     return Prices(
-        tuple(
-            reprice(run.steps, policy, machine, run.config.hardware, bound)
+        {
+            (policy, machine.name, bound): reprice(
+                run.steps, policy, machine, run.config.hardware, bound
+            )
             for policy in NEWTON_POLICIES
             for machine in machines(run.config.calibration)
             for bound in BOUNDS
-        )
+        }
     )
 
 
@@ -220,7 +227,7 @@ def reprice(
                 seconds=machine.step(record, quote, facts_used),
             )
         )
-    return PolicyPrices(policy=policy, machine=machine.name, bound=bound, steps=tuple(steps))
+    return PolicyPrices(tuple(steps))
 
 
 def only_block(record: StepRecord) -> BlockRecord:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from paper.artifact import PaperContext
-from paper.kept_runs import kept_runs, other_settings, reached
+from paper.kept_runs import first_order_runs, other_settings, reached
 from qnewton.experiments.compare import CompareEvent, CompareRequest, compare
 from qnewton.records import Calibration, QuantumHardware
 from qnewton.runs import Comparison, NotARunError, Run, read_comparison, read_config, read_run
@@ -170,10 +170,7 @@ def _tune(
     runs: dict[float, Run] = {}
     wanted, widenings = sorted(grids[optimizer]), 0
     while True:
-        grid = {
-            rate: (f"{optimizer}-lr{rate:g}", dataclasses.replace(base, lr=rate)) for rate in wanted
-        }
-        runs |= kept_runs(context, workload, folder / "tuning", grid)
+        runs |= first_order_runs(context, workload, folder / "tuning", base, wanted)
         tuning = Tuning(optimizer=optimizer, runs=dict(sorted(runs.items())), target=setup.target)
         if tuning.bracketed or widenings == _MOST_WIDENINGS:
             return tuning

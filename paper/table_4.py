@@ -1,13 +1,12 @@
 """Table IV: the paper's policies on Mistral and BERT, each layer scheduled by itself."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from paper import text_runs as text
 from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, table
 from paper.layer_pricing import StepSolves, price_layers
 from paper.paper_rows import TABLE_4, sums_table
-from paper.repricing import HERE, PAPER_H100
+from paper.repricing import HERE, PAPER_H100, total
 from paper.text_runs import ModelRuns
 from qnewton.cost import load_classical
 from qnewton.experiments.compare import NEWTON_POLICIES
@@ -28,7 +27,9 @@ class Priced(ModelRuns):
     def mean(self, machine: str, policy: str) -> tuple[float | None, float | None]:
         """Return the mean seconds of a step's solves, one after the other and side by side."""
         found = self.prices[machine, policy]
-        return _mean(step.total for step in found), _mean(step.makespan for step in found)
+        sums = (total(step.total for step in found), total(step.makespan for step in found))
+        one, both = (None if s is None or not found else s / len(found) for s in sums)
+        return one, both
 
 
 Models = dict[Architecture, Priced]
@@ -45,15 +46,6 @@ def _run(context: PaperContext, setup: text.TextSetup) -> Models:
         } | {(HERE, "classical"): price_layers(records, "classical")}
         models[model] = Priced(**vars(found), prices=prices)
     return models
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    total, count = 0.0, 0
-    for value in values:
-        if value is None:
-            return None
-        total, count = total + value, count + 1
-    return total / count if count else None
 
 
 def _table(found: Priced) -> ArtifactTable:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from paper.artifact import Check, PaperContext
-from paper.kept_runs import kept_runs
+from paper.kept_runs import first_order_runs, kept_runs
 from qnewton.runs import Run
 from qnewton.training.request import TrainingRequest
 from qnewton.workloads.language import load_language_workload
@@ -172,10 +172,7 @@ def text_runs(context: PaperContext, model: Architecture, setup: TextSetup) -> M
         ),
     )
     folder = context.folder / "text" / f"{model}-{setup.name}-seed{context.seed}"
-
-    def trained(grid: Mapping[K, tuple[str, TrainingRequest]]) -> dict[K, Run]:
-        return kept_runs(context, workload, folder, grid, lambda name: f"{model}: {name}")
-
+    say = f"{model}: {{}}".format
     base = TrainingRequest(
         workload=model,
         optimizer="sgd",
@@ -184,18 +181,9 @@ def text_runs(context: PaperContext, model: Architecture, setup: TextSetup) -> M
         checkpoint_every=setup.steps,
         seed=context.seed,
     )
-    sgd = trained(
-        {
-            rate: (f"sgd-lr{rate:g}", dataclasses.replace(base, lr=rate))
-            for rate in setup.sgd_rates[model]
-        }
-    )
-    adam = trained(
-        {
-            rate: (f"adam-lr{rate:g}", dataclasses.replace(base, optimizer="adam", lr=rate))
-            for rate in setup.adam_rates
-        }
-    )
+    sgd = first_order_runs(context, workload, folder, base, setup.sgd_rates[model], say)
+    adam_base = dataclasses.replace(base, optimizer="adam")
+    adam = first_order_runs(context, workload, folder, adam_base, setup.adam_rates, say)
     base = dataclasses.replace(
         base,
         optimizer="qnewton",
@@ -207,15 +195,14 @@ def text_runs(context: PaperContext, model: Architecture, setup: TextSetup) -> M
         first_order_lr=min(sgd, key=lambda rate: last_loss(sgd[rate])),
         hardware="attosecond",
     )
-    newton = trained(
-        {
-            (damping, lr): (
-                f"newton-l{damping:g}-b{lr:g}",
-                dataclasses.replace(base, damping=damping, lr=lr),
-            )
-            for damping, lr in setup.newton[model]
-        }
-    )
+    grid = {
+        (damping, lr): (
+            f"newton-l{damping:g}-b{lr:g}",
+            dataclasses.replace(base, damping=damping, lr=lr),
+        )
+        for damping, lr in setup.newton[model]
+    }
+    newton = kept_runs(context, workload, folder, grid, say)
     return ModelRuns(
         setup=setup, model=model, sgd=sgd, adam=adam, newton=newton, notes=workload.notes
     )
