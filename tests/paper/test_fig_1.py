@@ -15,7 +15,6 @@ from paper.pruning_sweep import Setup, Sweep, pruning_sweep
 from paper.repricing import reprice_all
 from paper.shared_run import Setup as SharedSetup
 from paper.shared_run import shared_run
-from qnewton.cost import nominal_calibration
 from qnewton.operators import DenseOperator, LinearSystem
 from qnewton.records import BlockRecord, CurvatureRecord, Decision, Facts, Treatment
 from qnewton.report import save_chart
@@ -32,18 +31,6 @@ SHARED = SharedSetup(
     sgd_rates=(0.3,),
     adam_rates=(1e-2,),
 )
-
-
-@pytest.fixture(scope="module")
-def context(tmp_path_factory: pytest.TempPathFactory) -> PaperContext:
-    return PaperContext(
-        folder=tmp_path_factory.mktemp("fig-1"),
-        full=False,
-        seed=0,
-        data_dir=None,
-        calibration=nominal_calibration(),
-        progress=lambda _: None,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -7,23 +7,10 @@ import pytest
 
 from paper import fig_3
 from paper.artifact import Artifact, PaperContext
-from qnewton.cost import nominal_calibration
 from qnewton.report import save_chart
 from qnewton.runs import read_run
 
 DIGITS = dataclasses.replace(fig_3.EXPERIMENT.quick, workload="digits")
-
-
-@pytest.fixture(scope="module")
-def context(tmp_path_factory: pytest.TempPathFactory) -> PaperContext:
-    return PaperContext(
-        folder=tmp_path_factory.mktemp("fig-3"),
-        full=False,
-        seed=0,
-        data_dir=None,
-        calibration=nominal_calibration(),
-        progress=lambda _: None,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import torch
 from paper.artifact import Artifact, PaperContext
 from paper.damping_sweep import Setup, measure_point, undamped_condition
 from paper.fig_8 import EXPERIMENT
-from qnewton.cost import nominal_calibration
 from qnewton.curvature import systems
 from qnewton.report import save_chart
 from qnewton.workloads import load_workload
@@ -22,18 +21,6 @@ TINY = Setup(
     warmups=(0, 2),
     survey_every=3,
 )
-
-
-@pytest.fixture(scope="module")
-def context(tmp_path_factory: pytest.TempPathFactory) -> PaperContext:
-    return PaperContext(
-        folder=tmp_path_factory.mktemp("fig-8"),
-        full=False,
-        seed=0,
-        data_dir=None,
-        calibration=nominal_calibration(),
-        progress=lambda _: None,
-    )
 
 
 @pytest.fixture(scope="module")

