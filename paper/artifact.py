@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -172,10 +172,10 @@ class Experiment(Generic[S, R]):
     quick: S
     full: S
     run: Callable[[PaperContext, S], R]
-    tables: Callable[[R], Sequence[ArtifactTable]]
+    tables: Callable[[R], Iterable[ArtifactTable]]
     pictures: Callable[[R], Mapping[str, Picture]] = lambda _: {}
-    checks: Callable[[R], Sequence[Check]]
-    findings: Callable[[R], Sequence[Finding]]
+    checks: Callable[[R], Iterable[Check]]
+    findings: Callable[[R], Iterable[Finding]]
     settings: Callable[[PaperContext, R], Mapping[str, Any]]
 
     def make(self, context: PaperContext, setup: S | None = None) -> Artifact:

@@ -2,7 +2,7 @@
 
 import itertools
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +128,7 @@ def _alternation_table(prices: Prices) -> ArtifactTable:
     )
 
 
-def _checks(found: Sides) -> tuple[Check, ...]:
+def _checks(found: Sides) -> Iterator[Check]:
     swept, shared, prices = found.swept, found.shared, found.prices
     whole = [level for level in swept.levels if level.share == 1.0]
     apart = [
@@ -154,29 +154,27 @@ def _checks(found: Sides) -> tuple[Check, ...]:
         if quote.solver == "lu_inverse"
     ]
     here = [s.classical_seconds for s in prices.of("paper", HERE).steps]
-    return (
-        Check(
-            # Whoever is the cheapest solves each: the same step, to rounding.
-            "keeping every entry is training without pruning, to rounding",
-            bool(apart) and max(apart) <= _ROUNDING,
-            f"last losses of {len(apart)} pairs of runs differ by at most "
-            f"{max(apart, default=float('nan')):g}",
-        ),
-        Check(
-            "no step keeps more than d entries a row",
-            max(over) <= 0,
-            f"{len(over)} pruned steps, entries kept less N·d at most {max(over):,}",
-        ),
-        Check(
-            "Q-Newton's choice is the cheaper solver at every step",
-            all(right),
-            f"{sum(right)} of {len(right)} choices",
-        ),
-        Check(
-            "the prices of LU inversion are those the run recorded",
-            recorded == here,
-            f"{len(here)} steps of {shared.newton.folder.name}",
-        ),
+    yield Check(
+        # Whoever is the cheapest solves each: the same step, to rounding.
+        "keeping every entry is training without pruning, to rounding",
+        bool(apart) and max(apart) <= _ROUNDING,
+        f"last losses of {len(apart)} pairs of runs differ by at most "
+        f"{max(apart, default=float('nan')):g}",
+    )
+    yield Check(
+        "no step keeps more than d entries a row",
+        max(over) <= 0,
+        f"{len(over)} pruned steps, entries kept less N·d at most {max(over):,}",
+    )
+    yield Check(
+        "Q-Newton's choice is the cheaper solver at every step",
+        all(right),
+        f"{sum(right)} of {len(right)} choices",
+    )
+    yield Check(
+        "the prices of LU inversion are those the run recorded",
+        recorded == here,
+        f"{len(here)} steps of {shared.newton.folder.name}",
     )
 
 

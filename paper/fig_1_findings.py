@@ -2,7 +2,7 @@
 
 import itertools
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from paper.artifact import Finding
 from paper.half_mass import Effect
@@ -21,14 +21,12 @@ ACCURATE = 0.1
 """Relative error up to which a step from a pruned matrix counts as accurate."""
 
 
-def findings(swept: Sweep, shared: SharedRun, prices: Prices) -> tuple[Finding, ...]:
+def findings(swept: Sweep, shared: SharedRun, prices: Prices) -> Iterator[Finding]:
     """Return every claim of Fig. 1 beside what was found."""
-    return (
-        _decline(swept),
-        _half_mass_accuracy(swept),
-        _half_mass_step(swept),
-        _alternation(shared, prices),
-    )
+    yield _decline(swept)
+    yield _half_mass_accuracy(swept)
+    yield _half_mass_step(swept)
+    yield _alternation(shared, prices)
 
 
 def _indefinite(levels: Iterable[Level]) -> str:

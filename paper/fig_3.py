@@ -1,6 +1,6 @@
 """Fig. 3: where the time of the first Newton steps goes, measured."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -139,7 +139,7 @@ def _used(steps: Sequence[StepRecord]) -> set[str | None]:
     return {block.solver for step in steps for block in step.blocks}
 
 
-def _checks(found: Stages) -> tuple[Check, ...]:
+def _checks(found: Stages) -> Iterator[Check]:
     used = {scene: _used(run.steps) for scene, run in found.runs.items()}
     sums = [
         abs(sum(getattr(step.measured, stage) for stage in STAGES) - step.measured.total)
@@ -147,22 +147,20 @@ def _checks(found: Stages) -> tuple[Check, ...]:
         for step in run.steps
     ]
     losses = {run.steps[0].loss for run in found.runs.values()}
-    return (
-        Check(
-            "each run was solved by the solver it is about",
-            all(names == {scene.solver} for scene, names in used.items() if scene.solver),
-            ", ".join(f"{scene.name}: {sorted(map(str, names))}" for scene, names in used.items()),
-        ),
-        Check(
-            "the stages of every row add up to its total, and no stage is left out",
-            max(sums) < 1e-9 and {field.name for field in fields(StageSeconds)} == set(STAGES),
-            f"{len(sums)} rows, largest difference {max(sums):.1e} s",
-        ),
-        Check(
-            "all runs start from the same loss",
-            len(losses) == 1,
-            f"first losses {sorted(losses)}",
-        ),
+    yield Check(
+        "each run was solved by the solver it is about",
+        all(names == {scene.solver} for scene, names in used.items() if scene.solver),
+        ", ".join(f"{scene.name}: {sorted(map(str, names))}" for scene, names in used.items()),
+    )
+    yield Check(
+        "the stages of every row add up to its total, and no stage is left out",
+        max(sums) < 1e-9 and {field.name for field in fields(StageSeconds)} == set(STAGES),
+        f"{len(sums)} rows, largest difference {max(sums):.1e} s",
+    )
+    yield Check(
+        "all runs start from the same loss",
+        len(losses) == 1,
+        f"first losses {sorted(losses)}",
     )
 
 

@@ -1,7 +1,7 @@
 """Fig. 5: what both solvers cost against κ and against d, and where their prices cross."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from paper import price_crossings as prices
@@ -54,43 +54,41 @@ def _run(context: PaperContext, setup: Sequence[str]) -> Priced:
     )
 
 
-def _tables(found: Priced) -> tuple[ArtifactTable, ArtifactTable]:
+def _tables(found: Priced) -> Iterator[ArtifactTable]:
     gate = load_hardware(PAPER_GATE).gate_time_s.value
-    return (
-        table(
-            "fig-5-crossings",
-            f"Fig. 5: where the prices cross, N = {prices.N:,}",
-            found.crossings,
-            {
-                "quantum machine": lambda c: c.hardware.name,
-                "exists": lambda c: not c.hardware.hypothetical,
-                "gate time (s)": lambda c: c.hardware.gate_time_s.value,
-                "classical machine": lambda c: c.calibration,
-                "LU inversion (modelled s)": lambda c: c.lu_seconds,
-                f"κ of equal price at d = {prices.FIXED_SPARSITY:,}": lambda c: c.condition_number,
-                f"d of equal price at κ = {prices.FIXED_CONDITION:,.0f}": lambda c: c.sparsity,
-                "cheaper at every d": lambda c: c.cheaper,
-            },
-            "Below the κ or d of equal price the quantum solver is priced lower.",
-        ),
-        table(
-            "fig-5-abstract",
-            "The abstract's example: dense, N = 10⁴, κ = 10⁴, ε = 10⁻¹²",
-            found.abstract,
-            {
-                "quantum solver charged for": lambda b: b.reading,
-                "expected queries": lambda b: b.queries,
-                "classical machine": lambda b: b.calibration,
-                "LU inversion (modelled s)": lambda b: b.lu_seconds,
-                "break-even gate time (s)": lambda b: b.gate_time_s,
-                f"quantum solver at {gate:g} s a gate (modelled s)": lambda b: gate * b.queries,
-            },
-            "With gates slower than the break-even, LU inversion is priced lower.",
-        ),
+    yield table(
+        "fig-5-crossings",
+        f"Fig. 5: where the prices cross, N = {prices.N:,}",
+        found.crossings,
+        {
+            "quantum machine": lambda c: c.hardware.name,
+            "exists": lambda c: not c.hardware.hypothetical,
+            "gate time (s)": lambda c: c.hardware.gate_time_s.value,
+            "classical machine": lambda c: c.calibration,
+            "LU inversion (modelled s)": lambda c: c.lu_seconds,
+            f"κ of equal price at d = {prices.FIXED_SPARSITY:,}": lambda c: c.condition_number,
+            f"d of equal price at κ = {prices.FIXED_CONDITION:,.0f}": lambda c: c.sparsity,
+            "cheaper at every d": lambda c: c.cheaper,
+        },
+        "Below the κ or d of equal price the quantum solver is priced lower.",
+    )
+    yield table(
+        "fig-5-abstract",
+        "The abstract's example: dense, N = 10⁴, κ = 10⁴, ε = 10⁻¹²",
+        found.abstract,
+        {
+            "quantum solver charged for": lambda b: b.reading,
+            "expected queries": lambda b: b.queries,
+            "classical machine": lambda b: b.calibration,
+            "LU inversion (modelled s)": lambda b: b.lu_seconds,
+            "break-even gate time (s)": lambda b: b.gate_time_s,
+            f"quantum solver at {gate:g} s a gate (modelled s)": lambda b: gate * b.queries,
+        },
+        "With gates slower than the break-even, LU inversion is priced lower.",
     )
 
 
-def _checks(found: Priced) -> tuple[Check, ...]:
+def _checks(found: Priced) -> Iterator[Check]:
     at_d, at_kappa = prices.FIXED_SPARSITY, prices.FIXED_CONDITION
     differences = [
         abs(prices.quantum_seconds(c.hardware, kappa, d) / c.lu_seconds - 1)
@@ -105,27 +103,25 @@ def _checks(found: Priced) -> tuple[Check, ...]:
     largest = max(differences, default=0.0)
     products = [abs(b.gate_time_s * b.queries / b.lu_seconds - 1) for b in found.abstract]
     h100 = prices.lu_seconds(load_classical("paper-h100"), prices.N)
-    return (
-        Check(
-            "at every crossing both prices agree",
-            largest < 1e-6,
-            f"{len(differences)} crossings, largest difference {largest:.1e}",
-        ),
-        Check(
-            "no price falls with κ or d",
-            all(a <= b for prices in curves.values() for a, b in itertools.pairwise(prices)),
-            f"{len(found.lines)} lines against κ and against d",
-        ),
-        Check(
-            "break-even gate time × queries = LU inversion",
-            max(products) < 1e-9,
-            f"{len(products)} break-evens, largest difference {max(products):.1e}",
-        ),
-        Check(
-            "paper-h100 gives Table III's inversion",
-            abs(h100 / PAPER_LU_SECONDS - 1) < 0.01,
-            f"{h100:.3f} s modelled, 1.06 s - 0.14 s in the paper",
-        ),
+    yield Check(
+        "at every crossing both prices agree",
+        largest < 1e-6,
+        f"{len(differences)} crossings, largest difference {largest:.1e}",
+    )
+    yield Check(
+        "no price falls with κ or d",
+        all(a <= b for prices in curves.values() for a, b in itertools.pairwise(prices)),
+        f"{len(found.lines)} lines against κ and against d",
+    )
+    yield Check(
+        "break-even gate time × queries = LU inversion",
+        max(products) < 1e-9,
+        f"{len(products)} break-evens, largest difference {max(products):.1e}",
+    )
+    yield Check(
+        "paper-h100 gives Table III's inversion",
+        abs(h100 / PAPER_LU_SECONDS - 1) < 0.01,
+        f"{h100:.3f} s modelled, 1.06 s - 0.14 s in the paper",
     )
 
 

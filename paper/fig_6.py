@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -159,7 +159,7 @@ def _pictures(found: Seen) -> dict[str, Picture]:
     return pictures
 
 
-def _checks(snapshots: Sequence[Snapshot]) -> tuple[Check, ...]:
+def _checks(snapshots: Sequence[Snapshot]) -> Iterator[Check]:
     sums = [
         sum(row["rows"] for row in histogram_rows([s]) if row["p"] == mass_label(mass))
         for s in snapshots
@@ -172,36 +172,34 @@ def _checks(snapshots: Sequence[Snapshot]) -> tuple[Check, ...]:
         for s in snapshots
     )
     medians = [median for s in snapshots for median in s.medians]
-    return (
-        Check(
-            "every histogram holds every row once",
-            sums == expected,
-            f"{len(sums)} histograms of {sorted(set(expected))} rows",
-        ),
-        Check(
-            "no row needs fewer entries for more of its sum",
-            all(bool((np.diff(s.sparsity, axis=0) >= 0).all()) for s in snapshots),
-            f"{len(snapshots)} snapshots",
-        ),
-        Check(
-            "the survey's own p%-sparsity agrees on a sample of rows",
-            all(s.agrees for s in snapshots),
-            f"{sum(s.agrees for s in snapshots)} of {len(snapshots)} snapshots",
-        ),
-        Check(
-            "every κ lies in its bracket",
-            all(bracketed),
-            ", ".join(s.condition.describe() for s in snapshots),
-        ),
-        Check(
-            "the table holds the medians of the rows",
-            _sparsity_table(snapshots).column("median") == medians,
-            f"{len(medians)} medians",
-        ),
+    yield Check(
+        "every histogram holds every row once",
+        sums == expected,
+        f"{len(sums)} histograms of {sorted(set(expected))} rows",
+    )
+    yield Check(
+        "no row needs fewer entries for more of its sum",
+        all(bool((np.diff(s.sparsity, axis=0) >= 0).all()) for s in snapshots),
+        f"{len(snapshots)} snapshots",
+    )
+    yield Check(
+        "the survey's own p%-sparsity agrees on a sample of rows",
+        all(s.agrees for s in snapshots),
+        f"{sum(s.agrees for s in snapshots)} of {len(snapshots)} snapshots",
+    )
+    yield Check(
+        "every κ lies in its bracket",
+        all(bracketed),
+        ", ".join(s.condition.describe() for s in snapshots),
+    )
+    yield Check(
+        "the table holds the medians of the rows",
+        _sparsity_table(snapshots).column("median") == medians,
+        f"{len(medians)} medians",
     )
 
 
-def _findings(trainings: Sequence[Training]) -> tuple[Finding, Finding]:
+def _findings(trainings: Sequence[Training]) -> Iterator[Finding]:
     medians: dict[Regime, list[list[float]]] = {}
     conditions: dict[Regime, list[list[float]]] = {}
     sparsity_texts, condition_texts = [], []
@@ -216,20 +214,18 @@ def _findings(trainings: Sequence[Training]) -> tuple[Finding, Finding]:
         steps = _trend([s.step for s in shown], str)
         sparsity_texts.append(f"{regime.label} (steps {steps}; {_progress(shown)}): {trends}")
         condition_texts.append(f"{regime.label} (steps {steps}): {_trend(kappas, number_text)}")
-    return (
-        Finding.judged(
-            "Insight 2, Fig. 6: during training the magnitudes in the Hessian's rows become more "
-            "extreme, and the p%-sparsity falls",
-            "Median p%-sparsity of the rows of the first weight's Hessian. "
-            f"{'. '.join(sparsity_texts)}.",
-            *_fall(medians, trainings),
-        ),
-        Finding.judged(
-            "Insight 3: during training the Hessian's condition number gradually decreases",
-            "κ of H + λI, first weight's block, by Lanczos to 1%. "
-            f"{'. '.join(condition_texts)}. Without λ the block is singular at every step.",
-            *_fall(conditions, trainings),
-        ),
+    yield Finding.judged(
+        "Insight 2, Fig. 6: during training the magnitudes in the Hessian's rows become more "
+        "extreme, and the p%-sparsity falls",
+        "Median p%-sparsity of the rows of the first weight's Hessian. "
+        f"{'. '.join(sparsity_texts)}.",
+        *_fall(medians, trainings),
+    )
+    yield Finding.judged(
+        "Insight 3: during training the Hessian's condition number gradually decreases",
+        "κ of H + λI, first weight's block, by Lanczos to 1%. "
+        f"{'. '.join(condition_texts)}. Without λ the block is singular at every step.",
+        *_fall(conditions, trainings),
     )
 
 

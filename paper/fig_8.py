@@ -3,7 +3,7 @@
 import itertools
 import math
 import statistics
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from paper.artifact import ArtifactTable, Check, Experiment, Finding, table
@@ -51,7 +51,7 @@ def _table(found: Sweep) -> ArtifactTable:
     )
 
 
-def _checks(found: Sweep) -> tuple[Check, ...]:
+def _checks(found: Sweep) -> Iterator[Check]:
     points, setup = found.points, found.setup
     shifts, falls = [], []
     for series in found.series():
@@ -69,22 +69,20 @@ def _checks(found: Sweep) -> tuple[Check, ...]:
         len(p.trial.records) == p.warmup + setup.newton_steps or p.trial.diverged for p in points
     ]
     count = len(setup.dampings) * len(setup.warmups) * len(setup.seeds)
-    return (
-        Check(
-            "where A is definite, λ is all that its norm differs by at the first Newton step",
-            shift <= allowed,
-            f"norm less λ spreads by at most {shift:.1e} of the norm ({allowed:g} allowed)",
-        ),
-        Check(
-            "where A is definite, κ falls as λ grows",
-            ratio <= 1.0 + allowed,
-            f"{len(falls)} neighboring pairs, largest ratio {ratio:.4f}",
-        ),
-        Check(
-            "every run took all its steps or is marked as diverged",
-            all(ended) and len(points) == count,
-            f"{sum(ended)} of {count} runs, {sum(p.trial.diverged for p in points)} diverged",
-        ),
+    yield Check(
+        "where A is definite, λ is all that its norm differs by at the first Newton step",
+        shift <= allowed,
+        f"norm less λ spreads by at most {shift:.1e} of the norm ({allowed:g} allowed)",
+    )
+    yield Check(
+        "where A is definite, κ falls as λ grows",
+        ratio <= 1.0 + allowed,
+        f"{len(falls)} neighboring pairs, largest ratio {ratio:.4f}",
+    )
+    yield Check(
+        "every run took all its steps or is marked as diverged",
+        all(ended) and len(points) == count,
+        f"{sum(ended)} of {count} runs, {sum(p.trial.diverged for p in points)} diverged",
     )
 
 

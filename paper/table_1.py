@@ -1,5 +1,6 @@
 """Table I: how many parameters the three networks have, counted from their configurations."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -101,51 +102,49 @@ def _headless(bert: Transformer) -> int:
     return count(parts) - count(parts, "head") + bert.hidden * (bert.hidden + 1)
 
 
-def _tables(networks: dict[str, Network]) -> tuple[ArtifactTable, ...]:
-    return (
-        table(
-            "table-1",
-            "Table I: the networks' parameters",
-            networks.values(),
-            {
-                "architecture": lambda net: net.name,
-                "hidden dimension": lambda net: net.hidden,
-                "layers": lambda net: net.layers,
-                "parameters (paper)": lambda net: PAPER[net.name],
-                "parameters (counted)": lambda net: net.total,
-                "as printed": lambda net: printed(net.total),
-                "outside the layers (%)": lambda net: net.outside,
-            },
-            "BERT: 30,522 words, 512 positions; Mistral: 32,000 words, 4 heads, 1 key-value head; "
-            "both: MLP width 256. The DNN is this project's own workload mnist.",
-        ),
-        table(
-            "table-1-breakdown",
-            "Table I, tensor by tensor",
-            [(net.name, part) for net in networks.values() for part in net.parts],
-            {
-                "architecture": lambda row: row[0],
-                "group": lambda row: row[1].group,
-                "part": lambda row: row[1].name,
-                "formula": lambda row: row[1].formula,
-                "parameters each": lambda row: row[1].each,
-                "times": lambda row: row[1].times,
-                "total": lambda row: row[1].total,
-            },
-            "h hidden dimension, f MLP width, V words, P positions.",
-        ),
-        table(
-            "table-1-conventions",
-            "Table I under other ways of counting",
-            [(net.name, *way) for net in networks.values() for way in net.ways.items()],
-            {
-                "architecture": lambda row: row[0],
-                "counted": lambda row: row[1],
-                "parameters": lambda row: row[2],
-                "as printed": lambda row: printed(row[2]),
-                "the paper's figure": lambda row: printed(row[2]) == PAPER[row[0]],
-            },
-        ),
+def _tables(networks: dict[str, Network]) -> Iterator[ArtifactTable]:
+    yield table(
+        "table-1",
+        "Table I: the networks' parameters",
+        networks.values(),
+        {
+            "architecture": lambda net: net.name,
+            "hidden dimension": lambda net: net.hidden,
+            "layers": lambda net: net.layers,
+            "parameters (paper)": lambda net: PAPER[net.name],
+            "parameters (counted)": lambda net: net.total,
+            "as printed": lambda net: printed(net.total),
+            "outside the layers (%)": lambda net: net.outside,
+        },
+        "BERT: 30,522 words, 512 positions; Mistral: 32,000 words, 4 heads, 1 key-value head; "
+        "both: MLP width 256. The DNN is this project's own workload mnist.",
+    )
+    yield table(
+        "table-1-breakdown",
+        "Table I, tensor by tensor",
+        [(net.name, part) for net in networks.values() for part in net.parts],
+        {
+            "architecture": lambda row: row[0],
+            "group": lambda row: row[1].group,
+            "part": lambda row: row[1].name,
+            "formula": lambda row: row[1].formula,
+            "parameters each": lambda row: row[1].each,
+            "times": lambda row: row[1].times,
+            "total": lambda row: row[1].total,
+        },
+        "h hidden dimension, f MLP width, V words, P positions.",
+    )
+    yield table(
+        "table-1-conventions",
+        "Table I under other ways of counting",
+        [(net.name, *way) for net in networks.values() for way in net.ways.items()],
+        {
+            "architecture": lambda row: row[0],
+            "counted": lambda row: row[1],
+            "parameters": lambda row: row[2],
+            "as printed": lambda row: printed(row[2]),
+            "the paper's figure": lambda row: printed(row[2]) == PAPER[row[0]],
+        },
     )
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from paper.artifact import ArtifactTable, Check, Experiment, PaperContext, table
@@ -149,7 +150,7 @@ def _tuning_table(found: Priced) -> ArtifactTable:
     )
 
 
-def _checks(found: Priced) -> tuple[Check, ...]:
+def _checks(found: Priced) -> Iterator[Check]:
     newton, main = found.newton, _main_table(found)
     rows = {row.method: row for row in found.comparison.rows}
     apart = [
@@ -164,32 +165,30 @@ def _checks(found: Priced) -> tuple[Check, ...]:
         if per_step is not None and total
     ]
     accuracy = newton.metrics[-1].test_accuracy
-    return (
-        Check(
-            "the Newton rows have the steps and the accuracy of their run folder",
-            all(
-                (rows[method].steps, rows[method].test_accuracy) == (len(newton.steps), accuracy)
-                for method in _METHODS.values()
-            ),
-            f"{len(newton.steps)} steps, {share_text(accuracy)}, in {newton.folder.name}",
+    yield Check(
+        "the Newton rows have the steps and the accuracy of their run folder",
+        all(
+            (rows[method].steps, rows[method].test_accuracy) == (len(newton.steps), accuracy)
+            for method in _METHODS.values()
         ),
-        Check(
-            "pricing the recorded steps again gives the comparison's modelled totals",
-            max(apart) < 1e-9,
-            f"largest relative difference {max(apart):.1e}",
-        ),
-        Check(
-            "steps times modelled seconds a step is the modelled total",
-            max(products, default=0.0) < 1e-9,
-            f"{len(products)} pairs, largest relative difference {max(products, default=0.0):.1e}",
-        ),
-        Check(
-            "tuned SGD and the comparison's SGD are the same run",
-            (rows["sgd"].learning_rate, rows["sgd"].steps) == (sgd.best_rate, len(sgd.best.steps)),
-            f"learning rate {sgd.best_rate:g}, {len(sgd.best.steps)} and {rows['sgd'].steps} steps",
-        ),
-        recorded_prices_check(newton.steps, found.hardware),
+        f"{len(newton.steps)} steps, {share_text(accuracy)}, in {newton.folder.name}",
     )
+    yield Check(
+        "pricing the recorded steps again gives the comparison's modelled totals",
+        max(apart) < 1e-9,
+        f"largest relative difference {max(apart):.1e}",
+    )
+    yield Check(
+        "steps times modelled seconds a step is the modelled total",
+        max(products, default=0.0) < 1e-9,
+        f"{len(products)} pairs, largest relative difference {max(products, default=0.0):.1e}",
+    )
+    yield Check(
+        "tuned SGD and the comparison's SGD are the same run",
+        (rows["sgd"].learning_rate, rows["sgd"].steps) == (sgd.best_rate, len(sgd.best.steps)),
+        f"learning rate {sgd.best_rate:g}, {len(sgd.best.steps)} and {rows['sgd'].steps} steps",
+    )
+    yield recorded_prices_check(newton.steps, found.hardware)
 
 
 def relative_difference(mine: float | None, theirs: float | None) -> float:

@@ -6,7 +6,7 @@ weights and the same batches, and every one is tuned over a stated grid.
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -226,22 +226,20 @@ def last_loss(run: Run) -> float:
     return averaged_losses(run)[-1]
 
 
-def run_checks(found: ModelRuns) -> tuple[Check, ...]:
+def run_checks(found: ModelRuns) -> Iterator[Check]:
     """Return what must hold of one model's runs."""
     grids = (found.sgd, found.adam, found.newton)
     first = {run.steps[0].loss for grid in grids for run in grid.values()}
     reaches = found.steps_to_target(found.best["SGD"])
-    return (
-        Check(
-            f"every {found.title} run begins at the same loss of the same batch",
-            max(first) - min(first) <= 1e-4 * max(first),
-            f"from {min(first):.6f} to {max(first):.6f}",
-        ),
-        Check(
-            f"the best SGD of {found.title} reaches its own last loss",
-            reaches is not None,
-            f"after {reaches} of {found.setup.steps} steps",
-        ),
+    yield Check(
+        f"every {found.title} run begins at the same loss of the same batch",
+        max(first) - min(first) <= 1e-4 * max(first),
+        f"from {min(first):.6f} to {max(first):.6f}",
+    )
+    yield Check(
+        f"the best SGD of {found.title} reaches its own last loss",
+        reaches is not None,
+        f"after {reaches} of {found.setup.steps} steps",
     )
 
 

@@ -128,7 +128,7 @@ def test_a_decline_above_the_threshold_contradicts_the_paper(
             for level in swept.levels
         )
         changed = dataclasses.replace(swept, levels=levels)
-        return findings(changed, shared, prices)[0].verdict
+        return next(iter(findings(changed, shared, prices))).verdict
 
     assert verdict(0.0) == "holds"
     assert verdict(0.05) == "does not hold"

@@ -135,7 +135,7 @@ def test_a_system_that_cannot_be_solved_ends_the_training(digits: Workload, pape
     ].caption
     assert "Training ended early: at step 0" in caption
     # One look says nothing about a trend.
-    assert fig_6._findings([training])[0].verdict == "does not hold"
+    assert next(iter(fig_6._findings([training]))).verdict == "does not hold"
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(digits: Workload) -> None:
