@@ -17,13 +17,14 @@ from qnewton.solvers.classical import (
     relative_residual,
     residual_vector,
 )
+from tests.cases import draw, geometric, with_spectrum
 
 
 @settings(deadline=None, max_examples=40)
 @given(n=st.integers(1, 40), kappa=st.floats(1.0, 1e3), seed=st.integers(0, 2**16))
-def test_cg_meets_its_tolerance_within_the_textbook_bound(n, kappa, seed, cases):
-    matrix = cases.rotated(cases.spread(n, kappa), seed, torch.float64)
-    solution = conjugate_gradients(DenseOperator(matrix), cases.vector(n, seed), tolerance=1e-6)
+def test_cg_meets_its_tolerance_within_the_textbook_bound(n, kappa, seed):
+    matrix = with_spectrum(geometric(n, kappa), seed)
+    solution = conjugate_gradients(DenseOperator(matrix), draw(n, seed=seed), tolerance=1e-6)
     assert solution.solved
     assert solution.stats.residual is not None
     assert solution.stats.residual <= 1e-6
@@ -32,14 +33,14 @@ def test_cg_meets_its_tolerance_within_the_textbook_bound(n, kappa, seed, cases)
     assert solution.stats.products <= bound
 
 
-def test_cg_is_exact_after_as_many_products_as_distinct_eigenvalues(cases):
-    matrix = cases.rotated([1.0, 1.0, 1.0, 2.0, 2.0, 5.0, 5.0, 5.0], 0, torch.float64)
-    solution = conjugate_gradients(DenseOperator(matrix), cases.vector(8, 0), tolerance=1e-10)
+def test_cg_is_exact_after_as_many_products_as_distinct_eigenvalues():
+    matrix = with_spectrum([1.0, 1.0, 1.0, 2.0, 2.0, 5.0, 5.0, 5.0], 0)
+    solution = conjugate_gradients(DenseOperator(matrix), draw(8, seed=0), tolerance=1e-10)
     assert solution.stats.products == 3
 
 
-def test_cg_counts_exactly_the_products_it_makes(cases):
-    matrix = cases.rotated(cases.spread(20, 50.0), 0, torch.float64)
+def test_cg_counts_exactly_the_products_it_makes():
+    matrix = with_spectrum(geometric(20, 50.0), 0)
     calls = 0
 
     def multiply(v):
@@ -48,25 +49,25 @@ def test_cg_counts_exactly_the_products_it_makes(cases):
         return matrix @ v
 
     operator = MatrixFreeOperator(20, multiply, dtype=torch.float64)
-    solution = conjugate_gradients(operator, cases.vector(20, 1))
+    solution = conjugate_gradients(operator, draw(20, seed=1))
     # One more product checks the residual.
     assert calls == solution.stats.products + 1
 
 
-def test_cg_stops_at_its_budget_and_keeps_the_last_iterate(cases):
-    matrix = cases.rotated(cases.spread(50, 1e4), 0, torch.float64)
-    solution = conjugate_gradients(DenseOperator(matrix), cases.vector(50, 1), max_products=7)
+def test_cg_stops_at_its_budget_and_keeps_the_last_iterate():
+    matrix = with_spectrum(geometric(50, 1e4), 0)
+    solution = conjugate_gradients(DenseOperator(matrix), draw(50, seed=1), max_products=7)
     assert solution.describe() == "not converged in 7 products"
     assert solution.stats.products == 7
     assert solution.direction is not None
     assert solution.stats.residual == pytest.approx(
-        relative_residual(matrix, solution.direction, cases.vector(50, 1))
+        relative_residual(matrix, solution.direction, draw(50, seed=1))
     )
 
 
-def test_cg_finds_one_hidden_negative_eigenvalue(cases):
-    matrix = cases.rotated([*([1.0] * 30), 2.0, -1e-3], 0, torch.float64)
-    solution = conjugate_gradients(DenseOperator(matrix), cases.vector(32, 0))
+def test_cg_finds_one_hidden_negative_eigenvalue():
+    matrix = with_spectrum([*([1.0] * 30), 2.0, -1e-3], 0)
+    solution = conjugate_gradients(DenseOperator(matrix), draw(32, seed=0))
     assert solution.outcome is Outcome.NOT_DEFINITE
     assert solution.direction is None
 
@@ -88,10 +89,10 @@ def test_cg_reports_products_that_are_not_finite():
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-22, 1.0, 1e30])
 @pytest.mark.parametrize("solver", ["lu_inverse", "lu", "cholesky", "cg", "qsvt"])
-def test_the_scale_of_the_gradient_does_not_matter_in_float32(solver, scale, cases):
+def test_the_scale_of_the_gradient_does_not_matter_in_float32(solver, scale):
     # Squares of 1e-30 vanish in float32, squares of 1e30 overflow.
-    matrix = cases.rotated(cases.spread(12, 10.0), 0, torch.float32)
-    rhs = cases.vector(12, 1, torch.float32) * scale
+    matrix = with_spectrum(geometric(12, 10.0), 0, torch.float32)
+    rhs = draw(12, seed=1, dtype=torch.float32) * scale
     solution = solve((matrix, rhs), solver)
     assert solution.solved
     assert solution.direction is not None
@@ -100,10 +101,10 @@ def test_the_scale_of_the_gradient_does_not_matter_in_float32(solver, scale, cas
 
 
 @pytest.mark.parametrize("kind", ["cholesky", "lu", "lu_inverse"])
-def test_refinement_in_float32_reaches_what_the_dtype_can_hold(kind, cases):
+def test_refinement_in_float32_reaches_what_the_dtype_can_hold(kind):
     # At κ = 1e5 a plain float32 solve loses 3 of 7 digits; refined, x is right to about 1e-6.
-    matrix = cases.rotated(cases.spread(60, 1e5), 0, torch.float32)
-    rhs = cases.vector(60, 1, torch.float32)
+    matrix = with_spectrum(geometric(60, 1e5), 0, torch.float32)
+    rhs = draw(60, seed=1, dtype=torch.float32)
     truth = torch.linalg.solve(matrix.double(), rhs.double())
     solution = factorize(matrix, kind).solve(rhs)
     assert solution.direction is not None
@@ -111,14 +112,14 @@ def test_refinement_in_float32_reaches_what_the_dtype_can_hold(kind, cases):
     assert (solution.direction.double() - truth).norm() <= 1e-4 * truth.norm()
 
 
-def test_no_refinement_is_spent_on_a_good_solution(cases):
-    matrix = cases.rotated(cases.spread(60, 10.0), 0, torch.float64)
-    assert factorize(matrix).solve(cases.vector(60, 1)).stats.refinements == 0
+def test_no_refinement_is_spent_on_a_good_solution():
+    matrix = with_spectrum(geometric(60, 10.0), 0)
+    assert factorize(matrix).solve(draw(60, seed=1)).stats.refinements == 0
 
 
-def test_the_residual_is_accumulated_in_float64_whatever_the_block(cases, monkeypatch):
-    matrix = cases.rotated(cases.spread(30, 10.0), 0, torch.float32)
-    x, rhs = cases.vector(30, 1, torch.float32), cases.vector(30, 2, torch.float32)
+def test_the_residual_is_accumulated_in_float64_whatever_the_block(monkeypatch):
+    matrix = with_spectrum(geometric(30, 10.0), 0, torch.float32)
+    x, rhs = draw(30, seed=1, dtype=torch.float32), draw(30, seed=2, dtype=torch.float32)
     exact = rhs.double() - matrix.double() @ x.double()
     monkeypatch.setattr(
         refinement, "_PANEL_ENTRIES", {"cpu": 100, "cuda": 100}

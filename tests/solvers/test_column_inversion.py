@@ -10,12 +10,13 @@ from qnewton.solvers.quantum import (
     emulate,
     invert_by_columns,
 )
+from tests.cases import draw, geometric, with_spectrum
 
 
 @pytest.mark.parametrize("indefinite", [False, True])
-def test_the_inverse_and_both_prices(indefinite, cases):
-    matrix = cases.rotated(cases.spread(12, 9.0, indefinite=indefinite), 0, torch.float64)
-    rhs = cases.vector(12, 1)
+def test_the_inverse_and_both_prices(indefinite):
+    matrix = with_spectrum(geometric(12, 9.0, indefinite=indefinite), 0)
+    rhs = draw(12, seed=1)
     asked: list[int] = []
     found = invert_by_columns(matrix, rhs, epsilon=1e-9, on_column=asked.append)
     assert asked == list(range(12))
@@ -29,9 +30,9 @@ def test_the_inverse_and_both_prices(indefinite, cases):
     assert found.queries_read is None
 
 
-def test_shots_are_paid_for_every_column(cases):
-    matrix = cases.rotated(cases.spread(8, 4.0), 0, torch.float64)
-    rhs = cases.vector(8, 1)
+def test_shots_are_paid_for_every_column():
+    matrix = with_spectrum(geometric(8, 4.0), 0)
+    rhs = draw(8, seed=1)
     readout = Readout(shots=20_000)
     found = invert_by_columns(matrix, rhs, readout=readout)
     assert found.shots == 8 * 20_000
@@ -45,11 +46,11 @@ def test_shots_are_paid_for_every_column(cases):
 
 @pytest.mark.parametrize("algorithm", ["qsvt", "hhl", "dalzell"])
 @pytest.mark.parametrize("mode", ["products", "eigen", "krylov"])
-def test_a_prepared_solver_gives_what_one_made_anew_does(cases, algorithm, mode):
-    matrix = cases.rotated(cases.spread(10, 5.0, indefinite=True), 0, torch.float64)
+def test_a_prepared_solver_gives_what_one_made_anew_does(algorithm, mode):
+    matrix = with_spectrum(geometric(10, 5.0, indefinite=True), 0)
     emulator = Emulator(matrix, algorithm, 1e-3, mode=mode)
     for seed in (1, 2):
-        rhs = cases.vector(10, seed)
+        rhs = draw(10, seed=seed)
         alone = emulate(matrix, rhs, algorithm, 1e-3, mode=mode)
         again = emulator.solve(rhs)
         assert torch.equal(again.direction, alone.direction)
@@ -61,7 +62,7 @@ def test_a_prepared_solver_gives_what_one_made_anew_does(cases, algorithm, mode)
         )
 
 
-def test_the_polynomial_is_evaluated_once_for_all_columns(cases, monkeypatch):
+def test_the_polynomial_is_evaluated_once_for_all_columns(monkeypatch):
     calls: list[int] = []
     evaluate = InversePolynomial.evaluate
 
@@ -70,6 +71,6 @@ def test_the_polynomial_is_evaluated_once_for_all_columns(cases, monkeypatch):
         return evaluate(self, x)
 
     monkeypatch.setattr(InversePolynomial, "evaluate", counted)
-    matrix = cases.rotated(cases.spread(12, 9.0), 0, torch.float64)
-    invert_by_columns(matrix, cases.vector(12, 1), epsilon=1e-6, mode="eigen")
+    matrix = with_spectrum(geometric(12, 9.0), 0)
+    invert_by_columns(matrix, draw(12, seed=1), epsilon=1e-6, mode="eigen")
     assert calls == [12]

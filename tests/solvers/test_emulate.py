@@ -14,6 +14,7 @@ from qnewton.solvers import solve
 from qnewton.solvers.quantum import Clock, SystemRefused, emulate, inverse_polynomial
 from qnewton.solvers.quantum import promise as promises
 from qnewton.solvers.quantum.polynomials import closed_form
+from tests.cases import draw, geometric, with_spectrum
 
 
 def by_eigendecomposition(matrix, rhs, solution):
@@ -39,10 +40,10 @@ def by_eigendecomposition(matrix, rhs, solution):
     seed=st.integers(0, 2**16),
 )
 def test_products_equal_the_eigendecomposition_and_solve_the_system(
-    n, kappa, indefinite, log_epsilon, scale, seed, cases
+    n, kappa, indefinite, log_epsilon, scale, seed
 ):
-    eigenvalues = scale * cases.spread(n, kappa, indefinite=indefinite, seed=seed)
-    matrix, rhs = cases.rotated(eigenvalues, seed, torch.float64), cases.vector(n, seed + 1)
+    eigenvalues = scale * geometric(n, kappa, indefinite=indefinite, seed=seed)
+    matrix, rhs = with_spectrum(eigenvalues, seed), draw(n, seed=seed + 1)
     solution = emulate(matrix, rhs, epsilon=10**log_epsilon)
 
     direction, probability = by_eigendecomposition(matrix, rhs, solution)
@@ -66,9 +67,9 @@ def test_products_equal_the_eigendecomposition_and_solve_the_system(
 
 
 @pytest.mark.parametrize("indefinite", [False, True])
-def test_a_large_degree(indefinite, cases):
-    matrix = cases.rotated(cases.spread(40, 3e3, indefinite=indefinite), 1, torch.float64)
-    rhs = cases.vector(40, 2)
+def test_a_large_degree(indefinite):
+    matrix = with_spectrum(geometric(40, 3e3, indefinite=indefinite), 1)
+    rhs = draw(40, seed=2)
     solution = emulate(matrix, rhs, epsilon=1e-6)
     assert solution.degree > 60_000
     direction, probability = by_eigendecomposition(matrix, rhs, solution)
@@ -78,8 +79,8 @@ def test_a_large_degree(indefinite, cases):
     assert solution.success_probability == pytest.approx(probability, rel=1e-8)
 
 
-def test_counts_and_scales_fit_together(cases):
-    matrix, rhs = cases.rotated(cases.spread(10, 20.0), 0, torch.float64), cases.vector(10, 1)
+def test_counts_and_scales_fit_together():
+    matrix, rhs = with_spectrum(geometric(10, 20.0), 0), draw(10, seed=1)
     solution = emulate(matrix, rhs, epsilon=1e-3)
     assert solution.queries == solution.degree
     assert solution.expected_queries == solution.queries / solution.success_probability
@@ -98,8 +99,8 @@ def test_counts_and_scales_fit_together(cases):
         assert getattr(stats, name) == getattr(solution, name)
 
 
-def test_a_larger_alpha_costs_degree_and_probability_but_keeps_the_direction(cases):
-    matrix, rhs = cases.rotated(cases.spread(10, 20.0), 0, torch.float64), cases.vector(10, 1)
+def test_a_larger_alpha_costs_degree_and_probability_but_keeps_the_direction():
+    matrix, rhs = with_spectrum(geometric(10, 20.0), 0), draw(10, seed=1)
     tight, loose = emulate(matrix, rhs), emulate(matrix, rhs, alpha=4.0)
     assert loose.kappa == pytest.approx(4 * tight.kappa)
     assert loose.degree > 4 * tight.degree * 0.99
@@ -109,10 +110,10 @@ def test_a_larger_alpha_costs_degree_and_probability_but_keeps_the_direction(cas
 
 @settings(deadline=None, max_examples=30)
 @given(n=st.integers(3, 20), shortfall=st.floats(2.0, 10.0), seed=st.integers(0, 2**16))
-def test_a_broken_promise_is_reported_and_shows(n, shortfall, seed, cases):
+def test_a_broken_promise_is_reported_and_shows(n, shortfall, seed):
     kappa = 50.0
-    matrix = cases.rotated(cases.spread(n, kappa, indefinite=True, seed=seed), seed, torch.float64)
-    rhs = cases.vector(n, seed + 1)
+    matrix = with_spectrum(geometric(n, kappa, indefinite=True, seed=seed), seed)
+    rhs = draw(n, seed=seed + 1)
     epsilon = 1e-4
     solution = emulate(matrix, rhs, epsilon=epsilon, kappa=kappa / shortfall)
     assert solution.promise_held is False
@@ -127,8 +128,8 @@ def test_a_broken_promise_is_reported_and_shows(n, shortfall, seed, cases):
     np.testing.assert_allclose(solution.direction.numpy(), output, atol=1e-9, rtol=1e-8)
 
 
-def test_a_certified_promise_spares_the_eigenvalues(cases, monkeypatch):
-    matrix, rhs = cases.rotated(cases.spread(10, 20.0), 0, torch.float64), cases.vector(10, 1)
+def test_a_certified_promise_spares_the_eigenvalues(monkeypatch):
+    matrix, rhs = with_spectrum(geometric(10, 20.0), 0), draw(10, seed=1)
     measured = emulate(matrix, rhs)
     monkeypatch.setattr(torch.linalg, "eigvalsh", None)
     given_both = emulate(matrix, rhs, alpha=measured.alpha, kappa=measured.kappa)
@@ -143,9 +144,9 @@ def test_a_certified_promise_spares_the_eigenvalues(cases, monkeypatch):
     kappa=st.floats(2.0, 100.0),
     seed=st.integers(0, 2**16),
 )
-def test_the_certificate_and_the_eigenvalues_agree(indefinite, alpha, kappa, seed, cases):
-    eigenvalues = cases.spread(8, 20.0, indefinite=indefinite, seed=seed)
-    matrix, rhs = cases.rotated(eigenvalues, seed, torch.float64), cases.vector(8, seed)
+def test_the_certificate_and_the_eigenvalues_agree(indefinite, alpha, kappa, seed):
+    eigenvalues = geometric(8, 20.0, indefinite=indefinite, seed=seed)
+    matrix, rhs = with_spectrum(eigenvalues, seed), draw(8, seed=seed)
     solutions = [
         emulate(matrix, rhs, epsilon=0.1, alpha=alpha, kappa=kappa, mode=mode)
         for mode in ("products", "eigen")
@@ -153,8 +154,8 @@ def test_the_certificate_and_the_eigenvalues_agree(indefinite, alpha, kappa, see
     assert {s.promise_held for s in solutions} == {kappa >= 20.0 * alpha}
 
 
-def test_a_broken_promise_through_solve(cases):
-    matrix, rhs = cases.rotated(cases.spread(10, 50.0), 0, torch.float64), cases.vector(10, 1)
+def test_a_broken_promise_through_solve():
+    matrix, rhs = with_spectrum(geometric(10, 50.0), 0), draw(10, seed=1)
     solution = solve((matrix, rhs), "qsvt", kappa=5.0)
     assert solution.describe().startswith("promise broken, residual")
     assert solution.outcome is Outcome.PROMISE_BROKEN
@@ -162,8 +163,8 @@ def test_a_broken_promise_through_solve(cases):
     assert solution.stats.quantum.promise_held is False
 
 
-def test_the_solver_is_held_to_its_own_epsilon(cases):
-    matrix, rhs = cases.rotated(cases.spread(10, 50.0), 0, torch.float64), cases.vector(10, 1)
+def test_the_solver_is_held_to_its_own_epsilon():
+    matrix, rhs = with_spectrum(geometric(10, 50.0), 0), draw(10, seed=1)
     rough, fine = (solve((matrix, rhs), "qsvt", epsilon=e) for e in (0.1, 1e-10))
     assert rough.solved
     assert fine.solved
@@ -173,9 +174,9 @@ def test_the_solver_is_held_to_its_own_epsilon(cases):
     assert fine.stats.residual <= 1e-10
 
 
-def test_float32_runs_in_float64_inside(cases):
-    matrix = cases.rotated(cases.spread(30, 500.0), 0, torch.float32)
-    rhs = cases.vector(30, 1, torch.float32)
+def test_float32_runs_in_float64_inside():
+    matrix = with_spectrum(geometric(30, 500.0), 0, torch.float32)
+    rhs = draw(30, seed=1, dtype=torch.float32)
     single, double = emulate(matrix, rhs), emulate(matrix.double(), rhs.double())
     assert single.direction.dtype == torch.float32
     assert single.state.dtype == torch.float64
@@ -183,13 +184,13 @@ def test_float32_runs_in_float64_inside(cases):
     torch.testing.assert_close(single.state, double.state, rtol=0, atol=1e-12)
 
 
-def test_no_classical_solve_hides_behind_the_quantum_name(cases, monkeypatch):
+def test_no_classical_solve_hides_behind_the_quantum_name(monkeypatch):
     def forbidden(*_, **__):
         raise AssertionError("a classical solve was called")
 
     for name in ("solve", "solve_ex", "inv", "inv_ex", "lu_factor_ex", "cholesky_ex", "lstsq"):
         monkeypatch.setattr(torch.linalg, name, forbidden)
-    matrix, rhs = cases.rotated(cases.spread(10, 20.0), 0, torch.float64), cases.vector(10, 1)
+    matrix, rhs = with_spectrum(geometric(10, 20.0), 0), draw(10, seed=1)
     coarse, fine = emulate(matrix, rhs, epsilon=0.3), emulate(matrix, rhs, epsilon=1e-8)
     # The coarse direction has the polynomial's own error: it is no exact solution renamed.
     assert float((coarse.direction - fine.direction).norm() / fine.direction.norm()) > 1e-5
@@ -202,9 +203,9 @@ class TestAboveTheExactLimit:
     def _lower_the_limit(self, monkeypatch):
         monkeypatch.setattr(promises, "EXACT_LIMIT", 8)
 
-    def test_alpha_and_kappa_are_estimated_and_the_promise_stays_unknown(self, cases):
-        matrix = cases.rotated(cases.spread(80, 40.0, indefinite=True), 0, torch.float64)
-        rhs = cases.vector(80, 1)
+    def test_alpha_and_kappa_are_estimated_and_the_promise_stays_unknown(self):
+        matrix = with_spectrum(geometric(80, 40.0, indefinite=True), 0)
+        rhs = draw(80, seed=1)
         solution = emulate(matrix, rhs, epsilon=1e-6)
         assert solution.promise_held is None
         assert solution.error_bound is not None
@@ -214,20 +215,20 @@ class TestAboveTheExactLimit:
         assert float((solution.direction - truth).norm() / truth.norm()) <= 1e-6
 
     @pytest.mark.parametrize("alpha", [0.9, 0.99, 1e-5])
-    def test_an_alpha_below_the_norm_is_caught_by_the_growth(self, alpha, cases):
-        matrix = cases.rotated(cases.spread(30, 40.0), 0, torch.float64)
+    def test_an_alpha_below_the_norm_is_caught_by_the_growth(self, alpha):
+        matrix = with_spectrum(geometric(30, 40.0), 0)
         with pytest.raises(SystemRefused, match=f"alpha={alpha:g} is below ‖A‖₂ ≥ 1"):
-            emulate(matrix, cases.vector(30, 1), alpha=alpha, kappa=60.0)
+            emulate(matrix, draw(30, seed=1), alpha=alpha, kappa=60.0)
 
-    def test_a_float64_matrix_free_operator_is_never_formed(self, cases):
-        matrix = cases.rotated(cases.spread(30, 40.0), 0, torch.float64)
+    def test_a_float64_matrix_free_operator_is_never_formed(self):
+        matrix = with_spectrum(geometric(30, 40.0), 0)
 
         class Jealous(MatrixFreeOperator):
             def dense(self):
                 raise AssertionError("the entries were asked for")
 
         operator = Jealous(30, lambda v: matrix @ v, dtype=torch.float64)
-        rhs = cases.vector(30, 1)
+        rhs = draw(30, seed=1)
         lazy = emulate(operator, rhs, alpha=1.01, kappa=41.0)
         torch.testing.assert_close(
             lazy.direction, emulate(matrix, rhs, alpha=1.01, kappa=41.0).direction
@@ -244,17 +245,17 @@ class TestAboveTheExactLimit:
             emulate(torch.zeros(30, 30), torch.ones(30))
 
 
-def test_an_alpha_below_the_norm_is_refused_at_once(cases):
-    matrix = cases.rotated([3.0, -2.0, 1.0], 0, torch.float64)
+def test_an_alpha_below_the_norm_is_refused_at_once():
+    matrix = with_spectrum([3.0, -2.0, 1.0], 0)
     with pytest.raises(SystemRefused, match=r"alpha=2.9 is below ‖A‖₂ = 3"):
-        emulate(matrix, cases.vector(3, 1), alpha=2.9)
-    refused = solve((matrix, cases.vector(3, 1)), "qsvt", alpha=2.9)
+        emulate(matrix, draw(3, seed=1), alpha=2.9)
+    refused = solve((matrix, draw(3, seed=1)), "qsvt", alpha=2.9)
     assert refused.outcome is Outcome.ALPHA_TOO_SMALL
     assert refused.describe() == "alpha below the norm"
 
 
-def test_a_degree_beyond_the_limit_is_an_outcome(cases):
-    matrix, rhs = torch.diag(torch.tensor([1.0, 1e-9]).double()), cases.vector(2, 0)
+def test_a_degree_beyond_the_limit_is_an_outcome():
+    matrix, rhs = torch.diag(torch.tensor([1.0, 1e-9]).double()), draw(2, seed=0)
     with pytest.raises(SystemRefused, match="above the limit of 1,000,000; add damping"):
         emulate(matrix, rhs)
     refused = solve((matrix, rhs), "qsvt")

@@ -19,6 +19,7 @@ from qnewton.records import Treatment
 from qnewton.solvers import RUNNERS, factorize, solve
 from qnewton.solvers.classical import relative_residual, solve_absolute
 from qnewton.solvers.quantum import Clock, Readout, SystemRefused, emulate, measure, scaled_along
+from tests.cases import draw, with_spectrum
 
 N = 12
 # Powers of two around the places where squares, and where products of three, leave the range;
@@ -34,11 +35,11 @@ def direction(solution):
     return solution.direction
 
 
-def system(solver, dtype, cases, up=0, down=0):
+def system(solver, dtype, up=0, down=0):
     """Return the system of the solver's kind, A times 2^up and b times 2^down."""
     values = torch.logspace(0.0, -1.4, N, dtype=torch.float64)
-    matrix = cases.rotated(values, seed=1, dtype=dtype)
-    rhs = scaled(cases.vector(N, seed=2, dtype=dtype), down)
+    matrix = with_spectrum(values, seed=1, dtype=dtype)
+    rhs = scaled(draw(N, seed=2, dtype=dtype), down)
     if solver == "woodbury":
         factor = torch.linalg.cholesky(matrix.double()).to(dtype)
         far = DenseFactor(scaled(factor, up // 2))
@@ -49,13 +50,13 @@ def system(solver, dtype, cases, up=0, down=0):
 
 @pytest.mark.parametrize("dtype", ENDS, ids=str)
 @pytest.mark.parametrize("solver", RUNNERS)
-def test_every_solver_gives_the_same_digits_at_both_ends_of_the_range(solver, dtype, cases):
-    middle = solve(system(solver, dtype, cases), solver)
+def test_every_solver_gives_the_same_digits_at_both_ends_of_the_range(solver, dtype):
+    middle = solve(system(solver, dtype), solver)
     assert middle.solved
     limits = torch.finfo(dtype)
     for up in ENDS[dtype]:
         for down in ENDS[dtype]:
-            found = solve(system(solver, dtype, cases, up, down), solver)
+            found = solve(system(solver, dtype, up, down), solver)
             expected = scaled(direction(middle), down - up)
             size = float(expected.abs().max())
             if not math.isfinite(size):
@@ -75,8 +76,8 @@ def test_every_solver_gives_the_same_digits_at_both_ends_of_the_range(solver, dt
 
 @pytest.mark.parametrize("dtype", ENDS, ids=str)
 @pytest.mark.parametrize("solver", ["cg", "sparse_cg", "minres", "qsvt"])
-def test_operators_known_by_products_and_by_their_nonzero_entries(solver, dtype, cases):
-    middle = system(solver, dtype, cases)
+def test_operators_known_by_products_and_by_their_nonzero_entries(solver, dtype):
+    middle = system(solver, dtype)
     truth = solve(middle, "lu").direction
     for up in ENDS[dtype]:
         entries = scaled(middle.operator.dense(), up)
@@ -90,8 +91,8 @@ def test_operators_known_by_products_and_by_their_nonzero_entries(solver, dtype,
 
 @pytest.mark.parametrize("solver", ["sparse_lu", "ldl", "lu", "cholesky", "lu_inverse"])
 @pytest.mark.parametrize("dtype", ENDS, ids=str)
-def test_one_factorization_serves_right_hand_sides_of_any_size(solver, dtype, cases):
-    middle = system(solver, dtype, cases)
+def test_one_factorization_serves_right_hand_sides_of_any_size(solver, dtype):
+    middle = system(solver, dtype)
     expected = direction(solve(middle, solver))
     for up in (ENDS[dtype][0], ENDS[dtype][-1]):
         factors = factorize(scaled(middle.operator.dense(), up), solver)
@@ -103,8 +104,8 @@ def test_one_factorization_serves_right_hand_sides_of_any_size(solver, dtype, ca
 
 @pytest.mark.parametrize("dtype", ENDS, ids=str)
 @pytest.mark.parametrize("solver", ["cg", "minres", "pcg_diagonal", "sparse_cg"])
-def test_a_first_guess_keeps_its_worth_at_both_ends(solver, dtype, cases):
-    middle = system(solver, dtype, cases)
+def test_a_first_guess_keeps_its_worth_at_both_ends(solver, dtype):
+    middle = system(solver, dtype)
     near = direction(solve(middle, solver, tolerance=1e-2))
     helped = solve(middle, solver, start=near)
     for up in ENDS[dtype]:
@@ -112,7 +113,7 @@ def test_a_first_guess_keeps_its_worth_at_both_ends(solver, dtype, cases):
             start = scaled(near, down - up)
             if not torch.isfinite(start).all() or float(start.abs().max()) < 1e-30:
                 continue
-            far = system(solver, dtype, cases, up, down)
+            far = system(solver, dtype, up, down)
             found = solve(far, solver, start=start)
             assert found.solved
             assert torch.equal(direction(found), scaled(direction(helped), down - up))
@@ -120,11 +121,11 @@ def test_a_first_guess_keeps_its_worth_at_both_ends(solver, dtype, cases):
 
 
 @pytest.mark.parametrize("solver", ["cg", "minres"])
-def test_a_first_guess_from_another_world_is_no_guess(solver, cases):
-    far = system(solver, torch.float64, cases, -700, -700)
+def test_a_first_guess_from_another_world_is_no_guess(solver):
+    far = system(solver, torch.float64, -700, -700)
     start = torch.full((N,), 1e300, dtype=torch.float64)
     found = solve(far, solver, start=scaled(start, 20))
-    middle = solve(system(solver, torch.float64, cases), solver)
+    middle = solve(system(solver, torch.float64), solver)
     torch.testing.assert_close(found.direction, middle.direction, rtol=1e-5, atol=1e-6)
 
 
@@ -151,18 +152,18 @@ def test_one_unknown_beside_zeros_and_below_the_normal_numbers(solver, value):
 
 
 @pytest.mark.parametrize("solver", [s for s in RUNNERS if s not in ("woodbury", "pcg_nystrom")])
-def test_nobody_claims_to_have_solved_what_is_singular_at_the_ends(solver, cases):
+def test_nobody_claims_to_have_solved_what_is_singular_at_the_ends(solver):
     values = torch.tensor([0.0, 0.0, *(1.0 + i / N for i in range(N - 2))])
     for up in (-800, 800):
-        matrix = scaled(cases.rotated(values, seed=3, dtype=torch.float64), up)
-        found = solve((matrix, scaled(cases.vector(N, seed=4), up)), solver)
+        matrix = scaled(with_spectrum(values, seed=3, dtype=torch.float64), up)
+        found = solve((matrix, scaled(draw(N, seed=4), up)), solver)
         assert not found.solved
 
 
 @pytest.mark.parametrize("dtype", ENDS, ids=str)
-def test_the_absolute_hessian_at_both_ends(dtype, cases):
+def test_the_absolute_hessian_at_both_ends(dtype):
     values = torch.linspace(-1.0, 2.0, N, dtype=torch.float64)
-    matrix, rhs = cases.rotated(values, seed=5, dtype=dtype), cases.vector(N, 6, dtype)
+    matrix, rhs = with_spectrum(values, seed=5, dtype=dtype), draw(N, seed=6, dtype=dtype)
     treatment = Treatment(damping=0.01)
     middle = solve_absolute(DenseOperator(matrix, treatment), rhs)
     for up in ENDS[dtype]:
@@ -181,10 +182,10 @@ def test_the_absolute_hessian_at_both_ends(dtype, cases):
 @pytest.mark.parametrize("dtype", ENDS, ids=str)
 @pytest.mark.parametrize("mode", ["products", "eigen", "krylov"])
 @pytest.mark.parametrize("algorithm", ["qsvt", "dalzell", "hhl"])
-def test_every_emulated_algorithm_at_both_ends(algorithm, mode, dtype, cases):
+def test_every_emulated_algorithm_at_both_ends(algorithm, mode, dtype):
     values = torch.linspace(0.3, 1.0, N, dtype=torch.float64)
     values[3] *= -1.0
-    matrix, rhs = cases.rotated(values, seed=7, dtype=dtype), cases.vector(N, 8, dtype)
+    matrix, rhs = with_spectrum(values, seed=7, dtype=dtype), draw(N, seed=8, dtype=dtype)
     clock = Clock(qubits=4) if algorithm == "hhl" else None
     asked = {"algorithm": algorithm, "mode": mode, "epsilon": 1e-3, "clock": clock}
     for readout in (None, Readout(shots=10**5)):
@@ -197,8 +198,8 @@ def test_every_emulated_algorithm_at_both_ends(algorithm, mode, dtype, cases):
             assert found.success_probability == pytest.approx(middle.success_probability)
 
 
-def test_what_an_emulation_is_given_is_in_the_matrix_s_own_units(cases):
-    matrix, rhs = cases.rotated(torch.linspace(0.4, 1.0, N), 9, torch.float64), cases.vector(N, 10)
+def test_what_an_emulation_is_given_is_in_the_matrix_s_own_units():
+    matrix, rhs = with_spectrum(torch.linspace(0.4, 1.0, N), 9), draw(N, seed=10)
     far, b = scaled(matrix, 700), scaled(rhs, -300)
     length = float(torch.linalg.solve(matrix, rhs).norm())
     middle = emulate(matrix, rhs, "dalzell", alpha=1.5, kappa=5.0, norm=length)
@@ -214,8 +215,8 @@ def test_what_an_emulation_is_given_is_in_the_matrix_s_own_units(cases):
         emulate(far, b, alpha=0.5 * 2.0**600 * 2.0**100, kappa=5.0)
 
 
-def test_an_emulated_solution_that_its_dtype_cannot_hold_is_refused(cases):
-    matrix, rhs = torch.eye(N, dtype=torch.float32), cases.vector(N, 0, torch.float32)
+def test_an_emulated_solution_that_its_dtype_cannot_hold_is_refused():
+    matrix, rhs = torch.eye(N, dtype=torch.float32), draw(N, seed=0, dtype=torch.float32)
     for up, down, word in ((-90, 100, "overflows"), (100, -90, "underflows")):
         with pytest.raises(SystemRefused, match="the solution") as refusal:
             emulate(scaled(matrix, up), scaled(rhs, down))
@@ -223,9 +224,9 @@ def test_an_emulated_solution_that_its_dtype_cannot_hold_is_refused(cases):
 
 
 @pytest.mark.parametrize("up", [-900, -512, 0, 512, 900])
-def test_step_length_and_read_out_of_vectors_of_any_size(up, cases):
-    matrix, rhs = cases.rotated(torch.linspace(0.5, 1.0, N), 1, torch.float64), cases.vector(N, 2)
-    along = cases.vector(N, 3)
+def test_step_length_and_read_out_of_vectors_of_any_size(up):
+    matrix, rhs = with_spectrum(torch.linspace(0.5, 1.0, N), 1), draw(N, seed=2)
+    along = draw(N, seed=3)
     middle = scaled_along(DenseOperator(matrix), along, rhs)
     for length in (-800, 0, 800):
         far = DenseOperator(scaled(matrix, up))
@@ -236,10 +237,10 @@ def test_step_length_and_read_out_of_vectors_of_any_size(up, cases):
     assert torch.equal(measure(scaled(state, up), readout).vector, measure(state, readout).vector)
 
 
-def test_a_large_matrix_free_system_is_brought_into_range_by_one_product(monkeypatch, cases):
+def test_a_large_matrix_free_system_is_brought_into_range_by_one_product(monkeypatch):
     monkeypatch.setattr("qnewton.solvers.quantum.promise.EXACT_LIMIT", 4)
     values = torch.linspace(0.5, 1.0, N, dtype=torch.float64)
-    matrix, rhs = cases.rotated(values, 1, torch.float64), cases.vector(N, 2)
+    matrix, rhs = with_spectrum(values, 1), draw(N, seed=2)
     expected = torch.linalg.solve(matrix, rhs)
     for up in (-900, 0, 900):
         far = scaled(matrix, up)

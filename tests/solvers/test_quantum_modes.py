@@ -14,6 +14,7 @@ from qnewton.cost.queries import dalzell_2024
 from qnewton.solvers.quantum import Clock, cks_degree, cks_polynomial, emulate
 from qnewton.solvers.quantum.dalzell import KernelFilter, dalzell
 from qnewton.solvers.quantum.promise import Promise
+from tests.cases import draw, geometric, with_spectrum
 
 RESOLVED = 1e-9
 
@@ -33,9 +34,9 @@ def close(one, other, tolerance=RESOLVED):
     family=st.sampled_from(["optimal", "cks"]),
     seed=st.integers(0, 2**16),
 )
-def test_qsvt_three_ways(n, kappa, indefinite, log_epsilon, family, seed, cases):
-    eigenvalues = cases.spread(n, kappa, indefinite=indefinite, seed=seed)
-    matrix, rhs = cases.rotated(eigenvalues, seed, torch.float64), cases.vector(n, seed + 1)
+def test_qsvt_three_ways(n, kappa, indefinite, log_epsilon, family, seed):
+    eigenvalues = geometric(n, kappa, indefinite=indefinite, seed=seed)
+    matrix, rhs = with_spectrum(eigenvalues, seed), draw(n, seed=seed + 1)
     eigen, products, krylov = (
         emulate(matrix, rhs, epsilon=10**log_epsilon, mode=mode, polynomial=family)
         for mode in ("eigen", "products", "krylov")
@@ -48,27 +49,27 @@ def test_qsvt_three_ways(n, kappa, indefinite, log_epsilon, family, seed, cases)
 
 @pytest.mark.parametrize("n", [512, 2048])
 @pytest.mark.parametrize("indefinite", [False, True])
-def test_resolved_within_a_quarter_of_n(n, indefinite, cases):
+def test_resolved_within_a_quarter_of_n(n, indefinite):
     values = np.linspace(1 / 8, 1.0, n)
     if indefinite:
         values[::3] *= -1
     # A Householder reflection turns the basis: QR at this size takes longer than the test.
-    v = cases.vector(n, 3)
+    v = draw(n, seed=3)
     v /= v.norm()
     turn = torch.eye(n, dtype=torch.float64) - 2 * torch.outer(v, v)
     matrix = turn @ torch.diag(torch.from_numpy(values)) @ turn
-    matrix, rhs = (matrix + matrix.mT) / 2, cases.vector(n, 1)
+    matrix, rhs = (matrix + matrix.mT) / 2, draw(n, seed=1)
     krylov, eigen = (emulate(matrix, rhs, epsilon=1e-4, mode=m) for m in ("krylov", "eigen"))
     assert krylov.resolved
     assert krylov.products <= n / 4 + 1
     assert close(krylov, eigen)
 
 
-def test_an_unresolved_ripple_is_said_and_is_a_solution_within_the_promise(cases, monkeypatch):
+def test_an_unresolved_ripple_is_said_and_is_a_solution_within_the_promise(monkeypatch):
     monkeypatch.setattr("qnewton.solvers.quantum.krylov.MAX_PRODUCTS", 100)
     n, kappa, epsilon = 600, 8.0, 1e-2
-    matrix = cases.rotated(torch.linspace(1 / kappa, 1.0, n).double(), 0, torch.float64)
-    rhs = cases.vector(n, 1)
+    matrix = with_spectrum(torch.linspace(1 / kappa, 1.0, n).double(), 0)
+    rhs = draw(n, seed=1)
     # A loose promise: degree 6,000, of which 100 products see nothing.
     krylov, eigen = (
         emulate(matrix, rhs, epsilon=epsilon, kappa=600.0, mode=m) for m in ("krylov", "eigen")
@@ -90,12 +91,10 @@ def test_an_unresolved_ripple_is_said_and_is_a_solution_within_the_promise(cases
     known=st.booleans(),
     seed=st.integers(0, 2**16),
 )
-def test_dalzell_three_ways_and_within_epsilon(
-    n, kappa, indefinite, log_epsilon, known, seed, cases
-):
+def test_dalzell_three_ways_and_within_epsilon(n, kappa, indefinite, log_epsilon, known, seed):
     epsilon = 10**log_epsilon
-    eigenvalues = cases.spread(n, kappa, indefinite=indefinite, seed=seed)
-    matrix, rhs = cases.rotated(eigenvalues, seed, torch.float64), cases.vector(n, seed + 1)
+    eigenvalues = geometric(n, kappa, indefinite=indefinite, seed=seed)
+    matrix, rhs = with_spectrum(eigenvalues, seed), draw(n, seed=seed + 1)
     truth = torch.linalg.solve(matrix, rhs)
     norm = float(truth.norm()) if known else None
     eigen, products, krylov = (
@@ -112,11 +111,11 @@ def test_dalzell_three_ways_and_within_epsilon(
     )
 
 
-def test_dalzell_against_matrices_written_out(cases):
+def test_dalzell_against_matrices_written_out():
     """G, its singular vectors and K, each as the paper writes it."""
     n, epsilon = 12, 1e-2
-    matrix = cases.rotated(cases.spread(n, 20.0, indefinite=True), 0, torch.float64)
-    rhs = cases.vector(n, 1)
+    matrix = with_spectrum(geometric(n, 20.0, indefinite=True), 0)
+    rhs = draw(n, seed=1)
     output = emulate(matrix, rhs, "dalzell", epsilon, norm=1.3 * float(rhs.norm()))
     a = matrix.numpy() / output.alpha
     b = np.append(rhs.numpy() / np.linalg.norm(rhs.numpy()), 1.0) / math.sqrt(2)
@@ -139,9 +138,9 @@ def test_dalzell_against_matrices_written_out(cases):
 
 
 @pytest.mark.parametrize("off", [0.5, 1.0, 2.0])
-def test_success_falls_as_predicted_when_the_norm_guess_is_off(off, cases):
-    matrix = cases.rotated(cases.spread(40, 50.0), 0, torch.float64)
-    rhs, epsilon = cases.vector(40, 1), 1e-3
+def test_success_falls_as_predicted_when_the_norm_guess_is_off(off):
+    matrix = with_spectrum(geometric(40, 50.0), 0)
+    rhs, epsilon = draw(40, seed=1), 1e-3
     norm = float(torch.linalg.solve(matrix, rhs).norm())
     output = emulate(matrix, rhs, "dalzell", epsilon, norm=off * norm)
     predicted = (2 * off / (1 + off**2)) ** 2
@@ -151,9 +150,9 @@ def test_success_falls_as_predicted_when_the_norm_guess_is_off(off, cases):
     assert predicted == pytest.approx(1.0 if off == 1.0 else 0.64)
 
 
-def test_an_unknown_norm_costs_attempts(cases):
-    matrix = cases.rotated(cases.spread(20, 30.0), 0, torch.float64)
-    rhs = cases.vector(20, 1)
+def test_an_unknown_norm_costs_attempts():
+    matrix = with_spectrum(geometric(20, 30.0), 0)
+    rhs = draw(20, seed=1)
     truth = torch.linalg.solve(matrix, rhs)
     unknown = emulate(matrix, rhs, "dalzell", 1e-3)
     known = emulate(matrix, rhs, "dalzell", 1e-3, norm=float(truth.norm()))
@@ -164,10 +163,10 @@ def test_an_unknown_norm_costs_attempts(cases):
 
 
 @pytest.mark.parametrize("mode", ["eigen", "products", "krylov"])
-def test_only_a_reflection_that_succeeded_is_projected(cases, mode):
+def test_only_a_reflection_that_succeeded_is_projected(mode):
     """Expected queries are 2ℓ of every attempt and 2ℓ' of those that got so far, over p."""
-    matrix = cases.rotated(cases.spread(12, 30.0, indefinite=True, seed=3), 0, torch.float64)
-    rhs = cases.vector(12, 1)
+    matrix = with_spectrum(geometric(12, 30.0, indefinite=True, seed=3), 0)
+    rhs = draw(12, seed=1)
     found = emulate(matrix, rhs, "dalzell", 1e-3, alpha=1.0, kappa=30.0, mode=mode)
     solver = dalzell(Promise(alpha=1.0, kappa=30.0, held=True), 1e-3, None, float(rhs.norm()))
     assert solver.projection is not None
@@ -214,9 +213,9 @@ def test_expected_queries_with_an_unknown_norm_stay_below_the_proven_bound(kappa
     window=st.sampled_from(["uniform", "sine"]),
     seed=st.integers(0, 2**16),
 )
-def test_hhl_three_ways(n, indefinite, qubits, window, seed, cases):
-    eigenvalues = cases.spread(n, 6.0, indefinite=indefinite, seed=seed)
-    matrix, rhs = cases.rotated(eigenvalues, seed, torch.float64), cases.vector(n, seed + 1)
+def test_hhl_three_ways(n, indefinite, qubits, window, seed):
+    eigenvalues = geometric(n, 6.0, indefinite=indefinite, seed=seed)
+    matrix, rhs = with_spectrum(eigenvalues, seed), draw(n, seed=seed + 1)
     clock = Clock(qubits=qubits, window=window)
     eigen, products, krylov = (
         emulate(matrix, rhs, "hhl", 0.1, clock=clock, mode=mode)
@@ -227,11 +226,11 @@ def test_hhl_three_ways(n, indefinite, qubits, window, seed, cases):
     assert close(krylov, eigen)
 
 
-def test_hhl_against_the_circuit_s_state_vector(cases):
+def test_hhl_against_the_circuit_s_state_vector():
     """Clock ⊗ system ⊗ ancilla, gate by gate, in the order of the paper."""
     n, qubits = 4, 4
-    matrix = cases.rotated([0.9, 0.5, -0.4, 0.3], 0, torch.float64)
-    rhs = cases.vector(n, 1)
+    matrix = with_spectrum([0.9, 0.5, -0.4, 0.3], 0)
+    rhs = draw(n, seed=1)
     time, rotation, size = 2.5, 0.15, 2**qubits
     clock = Clock(qubits=qubits, time=time, rotation=rotation)
     output = emulate(matrix, rhs, "hhl", 0.1, clock=clock)
@@ -253,9 +252,9 @@ def test_hhl_against_the_circuit_s_state_vector(cases):
     np.testing.assert_allclose(output.state.numpy(), y.real / np.linalg.norm(y), atol=1e-12)
 
 
-def test_hhl_approaches_the_solution_with_its_clock(cases):
-    matrix = cases.rotated(cases.spread(10, 5.0, indefinite=True), 0, torch.float64)
-    rhs = cases.vector(10, 1)
+def test_hhl_approaches_the_solution_with_its_clock():
+    matrix = with_spectrum(geometric(10, 5.0, indefinite=True), 0)
+    rhs = draw(10, seed=1)
     truth = torch.linalg.solve(matrix, rhs)
     errors, queries = [], []
     for qubits in (6, 9, 12):

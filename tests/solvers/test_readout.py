@@ -13,6 +13,7 @@ from scipy import stats
 from qnewton.operators import DenseOperator
 from qnewton.solvers.quantum import Readout, emulate, measure, scaled_along
 from qnewton.solvers.quantum.readout import Method
+from tests.cases import draw, geometric, with_spectrum
 
 
 def unit(n, seed):
@@ -79,10 +80,10 @@ def test_tests_a_component_are_binomial(method: Method, overlap):
     assert np.std(zeros) > 0
 
 
-def test_a_swap_test_flips_signs_and_the_others_do_not(cases):
+def test_a_swap_test_flips_signs_and_the_others_do_not():
     """The paper's read-out sees |⟨a|b⟩|² alone: half of a step's entries come out reversed."""
-    matrix = cases.rotated(cases.spread(30, 4.0), 0, torch.float64)
-    rhs = cases.vector(30, 1)
+    matrix = with_spectrum(geometric(30, 4.0), 0)
+    rhs = draw(30, seed=1)
     shots = 30 * 10**7
     exact = emulate(matrix, rhs).direction
     expected: tuple[tuple[Method, bool], ...]
@@ -104,9 +105,9 @@ def test_a_swap_test_flips_signs_and_the_others_do_not(cases):
 
 @settings(deadline=None, max_examples=50)
 @given(n=st.integers(1, 20), indefinite=st.booleans(), seed=st.integers(0, 2**16))
-def test_length_and_sign_of_a_step(n, indefinite, seed, cases):
-    matrix = cases.rotated(cases.spread(n, 5.0, indefinite=indefinite), seed, torch.float64)
-    operator, rhs, v = DenseOperator(matrix), cases.vector(n, seed + 1), cases.vector(n, seed + 2)
+def test_length_and_sign_of_a_step(n, indefinite, seed):
+    matrix = with_spectrum(geometric(n, 5.0, indefinite=indefinite), seed)
+    operator, rhs, v = DenseOperator(matrix), draw(n, seed=seed + 1), draw(n, seed=seed + 2)
     definite = bool((torch.linalg.eigvalsh(matrix) > 0).all())
     kappa = 5.0 if definite else None
     step = scaled_along(operator, v, rhs, kappa)
@@ -147,10 +148,10 @@ def test_the_step_does_not_explode_as_the_curvature_along_it_vanishes(bend, scal
 
 @settings(deadline=None, max_examples=60)
 @given(n=st.integers(2, 20), log_kappa=st.floats(0.0, 8.0), seed=st.integers(0, 2**16))
-def test_the_minimiser_is_never_refused_where_a_is_definite(n, log_kappa, seed, cases):
+def test_the_minimiser_is_never_refused_where_a_is_definite(n, log_kappa, seed):
     kappa = 10**log_kappa
-    values = cases.spread(n, kappa)
-    v, rhs = cases.vector(n, seed), cases.vector(n, seed + 1)
+    values = geometric(n, kappa)
+    v, rhs = draw(n, seed=seed), draw(n, seed=seed + 1)
     if seed % 2:
         # Kantorovich's own worst case: the ends of the spectrum, weighed so that they balance.
         v = torch.zeros(n, dtype=torch.float64)
@@ -163,19 +164,19 @@ def test_the_minimiser_is_never_refused_where_a_is_definite(n, log_kappa, seed, 
 
 
 @pytest.mark.parametrize("algorithm", ["qsvt", "dalzell"])
-def test_a_read_out_direction_of_an_indefinite_system_has_a_bounded_step(cases, algorithm):
+def test_a_read_out_direction_of_an_indefinite_system_has_a_bounded_step(algorithm):
     """Directions read with few shots are far off, and some of them hardly bend at all."""
     values = torch.tensor([1.0, -1.0, 0.9, -0.9, 0.5, -0.5], dtype=torch.float64)
     for seed in range(40):
-        matrix, rhs = cases.rotated(values, seed, torch.float64), cases.vector(6, seed)
+        matrix, rhs = with_spectrum(values, seed), draw(6, seed=seed)
         read = Readout(shots=30, seed=seed)
         direction = emulate(matrix, rhs, algorithm, 0.1, readout=read).direction
         assert float((matrix @ direction - rhs).norm()) <= float(rhs.norm()) * (1 + 1e-9)
 
 
-def test_an_exact_direction_is_scaled_to_the_solution(cases):
-    matrix = cases.rotated(cases.spread(10, 9.0, indefinite=True), 0, torch.float64)
-    rhs = cases.vector(10, 1)
+def test_an_exact_direction_is_scaled_to_the_solution():
+    matrix = with_spectrum(geometric(10, 9.0, indefinite=True), 0)
+    rhs = draw(10, seed=1)
     truth = torch.linalg.solve(matrix, rhs)
     torch.testing.assert_close(scaled_along(DenseOperator(matrix), -truth / 7, rhs), truth)
 

@@ -9,6 +9,7 @@ from qnewton.operators import DenseOperator, LinearSystem, MatrixFreeOperator
 from qnewton.records import Outcome
 from qnewton.solvers import RUNNERS, SolveOptions, factorize, solve
 from qnewton.solvers.classical import relative_residual
+from tests.cases import draw, with_spectrum
 
 N = 24
 DTYPES = (torch.float32, torch.float64)
@@ -49,13 +50,13 @@ KINDS = (
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("solver", ANY_MATRIX)
-def test_outcome_and_direction(solver, kind, dtype, cases):
-    rhs = cases.vector(N, seed=1, dtype=dtype)
+def test_outcome_and_direction(solver, kind, dtype):
+    rhs = draw(N, seed=1, dtype=dtype)
     if kind.eigenvalues is None:
         matrix = torch.eye(N, dtype=dtype)
         matrix[2, 1] = matrix[1, 2] = torch.nan
     else:
-        matrix = cases.rotated(kind.eigenvalues, seed=2, dtype=dtype)
+        matrix = with_spectrum(kind.eigenvalues, seed=2, dtype=dtype)
     solution = solve((matrix, rhs), solver)
 
     expected = kind.expected.get(solver, Outcome.SOLVED)
@@ -86,12 +87,10 @@ def test_outcome_and_direction(solver, kind, dtype, cases):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("solver", ANY_MATRIX)
-def test_a_singular_matrix_is_never_solved_for_a_right_hand_side_outside_its_range(
-    solver, dtype, cases
-):
+def test_a_singular_matrix_is_never_solved_for_a_right_hand_side_outside_its_range(solver, dtype):
     eigenvalues = (0.0, 0.0, *(1.0 + i / N for i in range(N - 2)))
-    matrix = cases.rotated(eigenvalues, seed=3, dtype=dtype)
-    solution = solve((matrix, cases.vector(N, seed=4, dtype=dtype)), solver)
+    matrix = with_spectrum(eigenvalues, seed=3, dtype=dtype)
+    solution = solve((matrix, draw(N, seed=4, dtype=dtype)), solver)
     assert not solution.solved
     assert solution.outcome
 
@@ -140,9 +139,9 @@ def test_one_unknown(solver):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("solver", ANY_MATRIX)
-def test_a_matrix_free_operator_gives_the_same_direction(solver, dtype, cases):
-    matrix = cases.rotated(_geometric(30.0), seed=5, dtype=dtype)
-    rhs = cases.vector(N, seed=6, dtype=dtype)
+def test_a_matrix_free_operator_gives_the_same_direction(solver, dtype):
+    matrix = with_spectrum(_geometric(30.0), seed=5, dtype=dtype)
+    rhs = draw(N, seed=6, dtype=dtype)
     free = MatrixFreeOperator(N, lambda v: matrix @ v, dtype=dtype)
     dense, lazy = solve((matrix, rhs), solver), solve(LinearSystem(free, rhs), solver)
     assert dense.solved
@@ -153,17 +152,17 @@ def test_a_matrix_free_operator_gives_the_same_direction(solver, dtype, cases):
 
 
 @pytest.mark.parametrize("solver", ANY_MATRIX)
-def test_inputs_are_left_alone(solver, cases):
-    matrix = cases.rotated(_geometric(30.0), seed=5, dtype=torch.float64)
-    rhs = cases.vector(N, seed=6)
+def test_inputs_are_left_alone(solver):
+    matrix = with_spectrum(_geometric(30.0), seed=5, dtype=torch.float64)
+    rhs = draw(N, seed=6)
     before = matrix.clone(), rhs.clone()
     solve((matrix, rhs), solver)
     assert torch.equal(matrix, before[0])
     assert torch.equal(rhs, before[1])
 
 
-def test_only_the_quantum_solver_reports_quantum_figures(cases):
-    matrix, rhs = cases.rotated([1.0, 0.5], 0, torch.float64), cases.vector(2, 0)
+def test_only_the_quantum_solver_reports_quantum_figures():
+    matrix, rhs = with_spectrum([1.0, 0.5], 0), draw(2, seed=0)
     for solver in ANY_MATRIX:
         quantum = solve((matrix, rhs), solver).stats.quantum
         assert (quantum is not None) == (solver == "qsvt")
@@ -209,12 +208,12 @@ def test_options_default_to_what_solve_defaults_to():
 
 
 @pytest.mark.parametrize("kind", ["cholesky", "lu", "lu_inverse"])
-def test_factorize_once_solve_many(kind, cases):
-    matrix = cases.rotated(_geometric(30.0), seed=5, dtype=torch.float64)
+def test_factorize_once_solve_many(kind):
+    matrix = with_spectrum(_geometric(30.0), seed=5, dtype=torch.float64)
     factors = factorize(matrix, kind)
     assert factors.outcome is Outcome.FACTORIZED
     for seed in range(3):
-        rhs = cases.vector(N, seed)
+        rhs = draw(N, seed=seed)
         solution = factors.solve(rhs)
         assert solution.solved
         assert solution.direction is not None

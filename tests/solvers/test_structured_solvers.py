@@ -10,6 +10,7 @@ from qnewton.operators import DenseFactor, DenseOperator, LowRankOperator, Spars
 from qnewton.records import Outcome, Treatment
 from qnewton.solvers import factorize, solve
 from qnewton.solvers.classical import sparse
+from tests.cases import draw, geometric, with_spectrum
 
 QUICK = settings(deadline=None, max_examples=30)
 
@@ -98,9 +99,9 @@ def test_sparse_solvers_refuse_entries_that_are_not_finite():
 
 
 @pytest.mark.parametrize("solver", ["cg", "sparse_cg", "pcg_diagonal", "minres"])
-def test_a_krylov_solver_started_at_the_solution_spends_one_product(solver, cases):
-    matrix = cases.rotated(cases.spread(40, 100.0), 1, torch.float64)
-    rhs = cases.vector(40, 2)
+def test_a_krylov_solver_started_at_the_solution_spends_one_product(solver):
+    matrix = with_spectrum(geometric(40, 100.0), 1)
+    rhs = draw(40, seed=2)
     cold = solve((matrix, rhs), solver)
     warm = solve((matrix, rhs), solver, start=cold.direction)
     assert warm.solved
@@ -113,17 +114,17 @@ def test_a_start_that_does_not_fit_is_a_value_error():
 
 
 @pytest.mark.parametrize("solver", ["cg", "minres"])
-def test_the_condition_number_seen_is_a_close_lower_bound(solver, cases):
-    matrix = cases.rotated(cases.spread(60, 50.0), 1, torch.float64)
-    seen = solve((matrix, cases.vector(60, 2)), solver, tolerance=1e-10).stats.condition
+def test_the_condition_number_seen_is_a_close_lower_bound(solver):
+    matrix = with_spectrum(geometric(60, 50.0), 1)
+    seen = solve((matrix, draw(60, seed=2)), solver, tolerance=1e-10).stats.condition
     assert seen is not None
     assert seen.value is not None
     assert 45.0 < seen.value <= 50.0 * (1 + 1e-9)
 
 
-def test_minres_sees_the_condition_number_and_the_sign_of_an_indefinite_matrix(cases):
-    matrix = cases.rotated(cases.spread(60, 20.0, indefinite=True), 1, torch.float64)
-    stats = solve((matrix, cases.vector(60, 2)), "minres", tolerance=1e-10).stats
+def test_minres_sees_the_condition_number_and_the_sign_of_an_indefinite_matrix():
+    matrix = with_spectrum(geometric(60, 20.0, indefinite=True), 1)
+    stats = solve((matrix, draw(60, seed=2)), "minres", tolerance=1e-10).stats
     assert stats.condition is not None
     assert stats.condition.value == pytest.approx(20.0, rel=0.1)
     assert stats.definiteness == "indefinite"
@@ -145,10 +146,10 @@ def test_what_a_solve_proves_of_definiteness(solver, sign, found):
     assert stats.definiteness == found
 
 
-def test_nystrom_needs_damping_on_record_and_saves_products(cases):
+def test_nystrom_needs_damping_on_record_and_saves_products():
     values = torch.cat([torch.linspace(10, 1000, 40), torch.zeros(160)]).double() + 0.1
-    matrix = cases.rotated(values, 3, torch.float64)
-    rhs = cases.vector(200, 4)
+    matrix = with_spectrum(values, 3)
+    rhs = draw(200, seed=4)
     refused = solve((matrix, rhs), "pcg_nystrom")
     assert refused.outcome is Outcome.NO_PRECONDITIONER
     assert refused.describe().startswith("no preconditioner: shift is 0")

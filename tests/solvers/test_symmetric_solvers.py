@@ -18,6 +18,7 @@ from qnewton.solvers.classical import (
     conjugate_gradients,
     minimum_residual,
 )
+from tests.cases import draw, geometric, with_spectrum
 
 SIZES = st.integers(1, 40)
 SEEDS = st.integers(0, 2**16)
@@ -25,9 +26,9 @@ SEEDS = st.integers(0, 2**16)
 
 @settings(deadline=None, max_examples=40)
 @given(n=SIZES, seed=SEEDS)
-def test_inertia_counts_the_signs_of_the_eigenvalues(n, seed, cases):
-    values = cases.spread(n, 1e3, indefinite=True, seed=seed)
-    factors = LDLFactorization(DenseOperator(cases.rotated(values, seed, torch.float64)))
+def test_inertia_counts_the_signs_of_the_eigenvalues(n, seed):
+    values = geometric(n, 1e3, indefinite=True, seed=seed)
+    factors = LDLFactorization(DenseOperator(with_spectrum(values, seed)))
     inertia = factors.inertia()
     assert (inertia.positive, inertia.negative, inertia.zero) == (
         int((values > 0).sum()),
@@ -55,9 +56,9 @@ def test_a_singular_matrix_is_reported_and_has_no_inertia():
 
 @settings(deadline=None, max_examples=40)
 @given(n=SIZES, kappa=st.floats(1.0, 300.0), seed=SEEDS)
-def test_minres_solves_indefinite_systems_within_its_bound(n, kappa, seed, cases):
-    matrix = cases.rotated(cases.spread(n, kappa, indefinite=True, seed=seed), seed, torch.float64)
-    solution = minimum_residual(DenseOperator(matrix), cases.vector(n, seed + 1), tolerance=1e-6)
+def test_minres_solves_indefinite_systems_within_its_bound(n, kappa, seed):
+    matrix = with_spectrum(geometric(n, kappa, indefinite=True, seed=seed), seed)
+    solution = minimum_residual(DenseOperator(matrix), draw(n, seed=seed + 1), tolerance=1e-6)
     assert solution.solved
     assert solution.stats.residual is not None
     assert solution.stats.residual <= 1e-6
@@ -66,9 +67,9 @@ def test_minres_solves_indefinite_systems_within_its_bound(n, kappa, seed, cases
     assert solution.stats.products <= 2 * math.log(2 / 5e-7) / rate + 3
 
 
-def test_minres_residuals_never_grow_and_are_the_true_ones(cases):
-    matrix = cases.rotated(cases.spread(30, 50.0, indefinite=True), 3, torch.float64)
-    rhs = cases.vector(30, 4)
+def test_minres_residuals_never_grow_and_are_the_true_ones():
+    matrix = with_spectrum(geometric(30, 50.0, indefinite=True), 3)
+    rhs = draw(30, seed=4)
     process, before = MinimumResidual(DenseOperator(matrix), rhs), math.inf
     while not process.finished and process.residual > 1e-8:
         process.advance()
@@ -80,9 +81,9 @@ def test_minres_residuals_never_grow_and_are_the_true_ones(cases):
 
 @settings(deadline=None, max_examples=30)
 @given(n=st.integers(2, 30), seed=SEEDS)
-def test_negative_curvature_is_met_as_soon_as_a_residual_has_it(n, seed, cases):
-    matrix = cases.rotated(cases.spread(n, 20.0, indefinite=True, seed=seed), seed, torch.float64)
-    rhs = cases.vector(n, seed + 1)
+def test_negative_curvature_is_met_as_soon_as_a_residual_has_it(n, seed):
+    matrix = with_spectrum(geometric(n, 20.0, indefinite=True, seed=seed), seed)
+    rhs = draw(n, seed=seed + 1)
     process = MinimumResidual(DenseOperator(matrix), rhs)
     while not process.finished and process.residual > 1e-6:
         residual = rhs - matrix @ process.x
@@ -110,15 +111,15 @@ def test_sparse_factors_of_a_chain_stay_sparse():
         _ = singular.fill
 
 
-def test_minres_counts_its_products_and_stops_at_its_budget(cases):
-    matrix, calls = cases.rotated(cases.spread(40, 1e4), 0, torch.float64), []
+def test_minres_counts_its_products_and_stops_at_its_budget():
+    matrix, calls = with_spectrum(geometric(40, 1e4), 0), []
 
     def multiply(v):
         calls.append(v)
         return matrix @ v
 
     operator = MatrixFreeOperator(40, multiply, dtype=torch.float64)
-    solution = minimum_residual(operator, cases.vector(40, 1), max_products=5)
+    solution = minimum_residual(operator, draw(40, seed=1), max_products=5)
     assert solution.describe() == "not converged in 5 products"
     assert solution.stats.products == 5
     assert len(calls) == 7  # two more check the residual, before and after trying to refine
@@ -131,9 +132,9 @@ def test_minres_reports_what_it_cannot_solve():
     assert minimum_residual(broken, torch.ones(2)).outcome is Outcome.NOT_FINITE
 
 
-def test_a_start_near_the_solution_saves_products(cases):
-    matrix = cases.rotated(cases.spread(60, 1e3), 0, torch.float64)
-    rhs = cases.vector(60, 1)
+def test_a_start_near_the_solution_saves_products():
+    matrix = with_spectrum(geometric(60, 1e3), 0)
+    rhs = draw(60, seed=1)
     exact = torch.linalg.solve(matrix, rhs)
     operator = DenseOperator(matrix)
     cold = conjugate_gradients(operator, rhs)
@@ -144,11 +145,11 @@ def test_a_start_near_the_solution_saves_products(cases):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_nystrom_removes_the_leading_eigenvalues(dtype, cases):
+def test_nystrom_removes_the_leading_eigenvalues(dtype):
     leading = torch.logspace(4, 2, 10, dtype=torch.float64)
     values = torch.cat([leading, torch.linspace(0.0, 0.5, 90, dtype=torch.float64)])
-    operator = DenseOperator(cases.rotated(values + 1.0, 0, dtype))
-    rhs = cases.vector(100, 1, dtype)
+    operator = DenseOperator(with_spectrum(values + 1.0, 0, dtype))
+    rhs = draw(100, seed=1, dtype=dtype)
     inverse = NystromPreconditioner(operator, shift=1.0, rank=20)
     plain = conjugate_gradients(operator, rhs)
     helped = conjugate_gradients(operator, rhs, preconditioner=inverse)
@@ -163,9 +164,9 @@ def test_nystrom_removes_the_leading_eigenvalues(dtype, cases):
 
 @settings(deadline=None, max_examples=20)
 @given(n=st.integers(2, 30), seed=SEEDS)
-def test_preconditioned_gradients_reach_the_same_solution(n, seed, cases):
-    matrix = cases.rotated(cases.spread(n, 100.0), seed, torch.float64)
-    rhs, operator = cases.vector(n, seed + 1), DenseOperator(matrix)
+def test_preconditioned_gradients_reach_the_same_solution(n, seed):
+    matrix = with_spectrum(geometric(n, 100.0), seed)
+    rhs, operator = draw(n, seed=seed + 1), DenseOperator(matrix)
     exact = torch.linalg.solve(matrix, rhs)
     for inverse in (
         DiagonalPreconditioner(operator),
@@ -177,7 +178,7 @@ def test_preconditioned_gradients_reach_the_same_solution(n, seed, cases):
         assert torch.allclose(solution.direction, exact, rtol=1e-6, atol=1e-7)
 
 
-def test_preconditioners_refuse_what_they_cannot_help(cases):
+def test_preconditioners_refuse_what_they_cannot_help():
     indefinite = DenseOperator(torch.diag(torch.tensor([1.0, -1.0, 2.0])))
     with pytest.raises(ValueError, match="smallest diagonal entry is -1"):
         DiagonalPreconditioner(indefinite)
