@@ -45,8 +45,8 @@ run: $(VENV)/.base ## train on real digits, print the comparison table, write pi
 test: $(VENV)/.dev ## run the whole test suite
 	$(BIN)/python -m pytest -n auto
 
-test-fast: $(VENV)/.dev ## run the tests of every room that are not marked slow (under a minute)
-	$(BIN)/python -m pytest -n auto -m "not slow" tests
+test-fast: $(VENV)/.dev ## run the tests of every room that are quick, and all doctests (under a minute)
+	$(BIN)/python -m pytest -n auto -m "not slow" tests src
 
 coverage: $(VENV)/.dev ## run the whole test suite, and print the lines and branches that it runs
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered

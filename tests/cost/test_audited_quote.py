@@ -73,6 +73,7 @@ def _audited(system: dict, audit: Audit, scale: float) -> float | None:
     return quote.seconds
 
 
+@pytest.mark.slow
 def test_ten_thousand_random_systems_have_a_price_that_never_falls_as_they_get_harder():
     random_ = random.Random(8)
     refused = 0

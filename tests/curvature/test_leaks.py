@@ -62,6 +62,7 @@ def alive() -> tuple[int, int]:
     )
 
 
+@pytest.mark.slow
 @every_kind
 @pytest.mark.parametrize("network", ["linear", "normalised"])
 @pytest.mark.parametrize("samples", [3, 40])

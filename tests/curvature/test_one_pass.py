@@ -82,6 +82,7 @@ def test_every_block_is_that_of_a_loop_over_samples(blocks, norm):
         assert system.curvature.route == "sample-space"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["bert", "mistral"])
 def test_the_papers_architectures_equal_a_loop(architecture):
     pytest.importorskip("transformers")

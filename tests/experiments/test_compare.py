@@ -23,6 +23,7 @@ def request(**training) -> CompareRequest:
     )
 
 
+@pytest.mark.slow
 def test_a_comparison_has_the_paper_s_rows_and_its_records_agree_with_them(tmp_path) -> None:
     folder = tmp_path / "compare"
     table = compare(request(), folder, DIGITS, CALIBRATION)
@@ -49,6 +50,7 @@ def test_a_comparison_has_the_paper_s_rows_and_its_records_agree_with_them(tmp_p
         assert check["relative_difference"] < 1e-3
 
 
+@pytest.mark.slow
 def test_a_warmup_that_depends_on_prices_trains_every_policy_itself(tmp_path) -> None:
     table = compare(request(warmup="auto"), tmp_path / "compare", DIGITS, CALIBRATION)
     newton = [row for row in table.rows if row.method != "sgd"]

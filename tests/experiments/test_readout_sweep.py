@@ -11,6 +11,7 @@ from qnewton.training.request import TrainingRequest, read_methods
 from qnewton.workloads import load_workload
 
 
+@pytest.mark.slow
 def test_noise_shows_in_angles_and_accuracy() -> None:
     request = SweepRequest(
         training=TrainingRequest(steps=2, blocks="tensor"),

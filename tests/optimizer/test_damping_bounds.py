@@ -53,6 +53,7 @@ def _hahn1() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return data[:, 1], data[:, 0], table[:, :2].mT, table[:, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (NIST / "Hahn1.dat").exists(), reason="NIST's reference data is not here")
 @pytest.mark.parametrize("start", [0, 1])
 def test_hahn1_reaches_its_certified_parameters(start: int) -> None:

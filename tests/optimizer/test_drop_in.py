@@ -254,6 +254,7 @@ def test_a_closure_that_runs_in_float16_is_refused() -> None:
     assert torch.equal(problem.flat(), before)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_is_refused_with_the_way_out() -> None:
     problem = Problem(dtype=torch.float32)
     compiled = torch.compile(problem.net, backend="aot_eager")

@@ -84,6 +84,7 @@ def test_what_reads_entries_is_refused_before_anything_is_allocated(settings, sa
     assert "a matrix of 36 TB" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_ten_million_parameters_allocate_no_dense_block():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(1000, 3000), nn.ReLU(), nn.Linear(3000, 2300), nn.ReLU())

@@ -148,6 +148,7 @@ def test_errors(info: Any) -> None:
             build(params, **case.optimizer_error_input.kwargs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contiguous", [True, False])
 @pytest.mark.parametrize("scheduled", [False, True])
 @each_setting

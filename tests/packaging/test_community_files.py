@@ -1,5 +1,6 @@
 """Files for contributors parse, name what exists, and agree with the pinned versions."""
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,25 @@ def test_the_workflow_calls_targets_that_exist_on_the_pythons_that_are_supported
         ]
         assert python["with"]["cache"] == "pip"
         assert (ROOT / python["with"]["cache-dependency-path"]).exists()
+
+
+def _is_slow(node: ast.AST) -> bool:
+    return "pytest.mark.slow" in ast.unparse(node)
+
+
+def test_the_fast_lane_touches_every_room() -> None:
+    rooms = {path.name for path in (ROOT / "src/qnewton").iterdir() if path.is_dir()}
+    for room in sorted(rooms & {path.name for path in (ROOT / "tests").iterdir()}):
+        quick = 0
+        for path in (ROOT / "tests" / room).rglob("test_*.py"):
+            body = ast.parse(path.read_text(encoding="utf-8")).body
+            if not any(isinstance(node, ast.Assign) and _is_slow(node) for node in body):
+                tests = [node for node in body if isinstance(node, ast.FunctionDef)]
+                quick += sum(
+                    node.name.startswith("test_") and not any(map(_is_slow, node.decorator_list))
+                    for node in tests
+                )
+        assert quick >= 3, room
 
 
 def test_pre_commit_runs_the_ruff_that_the_constraints_pin() -> None:

@@ -112,6 +112,7 @@ def test_an_installed_package_says_in_one_line_where_the_paper_s_experiments_are
     assert "clone" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["qnewton", "paper"])
 def test_a_checkout_runs_the_paper_s_experiments(module: str, tmp_path: Path) -> None:
     words = ["paper"] if module == "qnewton" else []

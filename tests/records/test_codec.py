@@ -82,6 +82,7 @@ def step_records(draw: st.DrawFn) -> StepRecord:
     )
 
 
+@pytest.mark.slow
 @given(step_records())
 @settings(deadline=None, max_examples=50)
 def test_a_record_comes_back_equal(record: StepRecord) -> None:

@@ -56,6 +56,7 @@ def page_of(folder: Path) -> tuple[Text, str]:
     return Text(html), html
 
 
+@pytest.mark.slow
 def test_a_run(newton_run: Run) -> None:
     text, html = page_of(newton_run.folder)
     shown = "\n".join(text.words)

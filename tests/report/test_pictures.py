@@ -102,6 +102,7 @@ def test_a_run_without_steps_cannot_be_drawn(
         loss_curves([Curve(replace(newton_run, steps=()), "sgd", "SGD")])
 
 
+@pytest.mark.slow
 def test_long_runs_are_drawn_whole(newton_run: Run) -> None:
     first = newton_run.steps[0]
     steps = tuple(replace(first, step=step) for step in range(6000))

@@ -109,6 +109,7 @@ def run_in_child(folder: Path, dies_at: int) -> bool:
     return status == 0
 
 
+@pytest.mark.slow
 def test_killed_at_each_system_call_in_turn(tmp_path: Path) -> None:
     toy_training(tmp_path / "whole", STEPS)
     expected = contents(tmp_path / "whole")

@@ -44,7 +44,9 @@ def test_shots_are_paid_for_every_column():
         assert float((direction - exact).norm() / exact.norm()) < 0.05
 
 
-@pytest.mark.parametrize("algorithm", ["qsvt", "hhl", "dalzell"])
+@pytest.mark.parametrize(
+    "algorithm", ["qsvt", pytest.param("hhl", marks=pytest.mark.slow), "dalzell"]
+)
 @pytest.mark.parametrize("mode", ["products", "eigen", "krylov"])
 def test_a_prepared_solver_gives_what_one_made_anew_does(algorithm, mode):
     matrix = with_spectrum(geometric(10, 5.0, indefinite=True), 0)

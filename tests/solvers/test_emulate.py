@@ -30,6 +30,7 @@ def by_eigendecomposition(matrix, rhs, solution):
     return image * float(rhs.double().norm()) / solution.alpha, probability
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=120)
 @given(
     n=st.integers(2, 60),

@@ -81,6 +81,7 @@ def test_the_sup_norm_agrees_with_its_asymptote():
         assert inverse_polynomial(kappa, epsilon).sup_norm == pytest.approx(asymptote, rel=0.07)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kappa", "epsilon"), [(2e3, 1e-6), (1e4, 1e-3), (4e4, 1e-6)])
 def test_stable_to_degree_976_000(kappa, epsilon):
     polynomial = inverse_polynomial(kappa, epsilon)

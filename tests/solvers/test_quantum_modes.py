@@ -25,6 +25,7 @@ def close(one, other, tolerance=RESOLVED):
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     n=st.integers(2, 300),
@@ -47,6 +48,7 @@ def test_qsvt_three_ways(n, kappa, indefinite, log_epsilon, family, seed):
     assert close(krylov, eigen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [512, 2048])
 @pytest.mark.parametrize("indefinite", [False, True])
 def test_resolved_within_a_quarter_of_n(n, indefinite):
@@ -284,6 +286,7 @@ def test_cks_error_and_sup_norm_on_a_fine_grid(kappa, epsilon):
         assert polynomial.sup_norm == pytest.approx(0.638 * math.sqrt(b), rel=2e-3)
 
 
+@pytest.mark.slow
 def test_cks_stays_stable_near_the_largest_degree():
     polynomial = cks_polynomial(1.6e4, 1e-6)
     assert 900_000 < polynomial.degree <= 1_000_000

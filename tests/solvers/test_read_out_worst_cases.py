@@ -39,6 +39,7 @@ def _squared_error(mean: float, tie: float) -> float:
     return float(poisson.pmf(counts, mean) @ (more * right + fewer * wrong + even * tied))
 
 
+@pytest.mark.slow
 def test_the_bound_on_the_mean_squared_error_is_that_of_its_worst_component():
     means = np.concatenate([np.geomspace(1e-4, 0.5, 40), np.linspace(0.5, 6, 221), [10, 40, 200]])
     most = max(4 * _squared_error(float(mean), math.nan) for mean in means)
@@ -48,6 +49,7 @@ def test_the_bound_on_the_mean_squared_error_is_that_of_its_worst_component():
     assert 4 * _squared_error(400.0, math.nan) == pytest.approx(1.0, rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_tie_read_as_plus_is_why_negative_vectors_took_three_times_the_shots():
     for tie, constant in ((0.0, 1.919), (0.5, 3.829), (1.0, 5.764)):
         most = max(4 * _squared_error(float(mean), tie) for mean in np.linspace(0.8, 2.0, 121))

@@ -45,6 +45,7 @@ def test_lanczos_meets_its_tolerance_inside_its_bracket(name, dtype, seed):
     assert 0 < estimate.products <= 300
 
 
+@pytest.mark.slow
 def test_lanczos_does_not_stop_before_an_interior_eigenvalue_shows():
     # A Ritz pair beside zero converges 100 products before a nearer one appears.
     u = torch.linspace(0, 1, 1500, dtype=torch.float64)

@@ -138,6 +138,7 @@ def test_without_data_or_loader_the_error_says_what_to_do(monkeypatch, tmp_path)
         load_workload("mnist", seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "mnist").is_dir(), reason="MNIST is not on this machine")
 def test_the_real_files_pass_their_checksums() -> None:
     workload = load_workload("mnist", seed=0, data_dir=SHARED)
