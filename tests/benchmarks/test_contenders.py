@@ -24,6 +24,7 @@ def problem() -> Problem:
     return random_mlp(inputs=6, hidden=4, batch=32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", contenders.MODES)
 @pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr")
 def test_torch_func_equals_ours(problem: Problem, mode: contenders.Mode) -> None:

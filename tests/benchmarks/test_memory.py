@@ -9,6 +9,9 @@ import pytest
 
 from benchmarks.harness import peak_bytes
 
+# Memory is measured in processes of their own.
+pytestmark = pytest.mark.slow
+
 MB = 1 << 20
 # The interpreter's own growth during a run.
 SLACK = 4 * MB

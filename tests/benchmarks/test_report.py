@@ -79,6 +79,7 @@ def test_an_unknown_name_is_a_bad_request(capsys: pytest.CaptureFixture[str]) ->
     assert "there is no benchmark 'no_such'; choose from" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_machine_comes_with_its_rates() -> None:
     machine = describe_machine()
     assert machine["gemm_gflops"] > 0

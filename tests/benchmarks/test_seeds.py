@@ -31,6 +31,7 @@ def test_a_run_repeats_to_the_bit() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_killed_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
     log, said = tmp_path / "seeds.jsonl", []
     report = seeds.measure(said.append, seeds=1, steps=3, log=log)

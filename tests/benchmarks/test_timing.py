@@ -18,6 +18,7 @@ def refuse() -> None:
     raise RuntimeError("no batching rule\nsecond line")
 
 
+@pytest.mark.slow
 def test_each_warms_up_once_and_then_all_take_turns() -> None:
     order: list[str] = []
     found = interleave(

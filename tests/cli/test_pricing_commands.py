@@ -8,6 +8,9 @@ import pytest
 import scipy.io
 import scipy.sparse
 
+# Each command is a process of its own, which loads torch.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def matrix():

@@ -17,6 +17,9 @@ from qnewton.cost import calibration_path
 from qnewton.optimizer import describe_machine
 from qnewton.runs import latest_checkpoint, read_run
 
+# Each test trains, most of them in processes of their own.
+pytestmark = pytest.mark.slow
+
 
 def parameters_of(folder: Path) -> dict[str, torch.Tensor]:
     import io

@@ -20,6 +20,9 @@ from qnewton.records import BlockRecord, CurvatureRecord, Decision, Facts, Treat
 from qnewton.report import save_chart
 from qnewton.treatment import mass_sparsity, prune
 
+# The sweep that the module's tests read takes seconds.
+pytestmark = pytest.mark.slow
+
 TINY = Setup(name="tiny", workload="digits", shares=(0.1, 1.0), seeds=(0,), steps=3, probe_every=3)
 SHARED = SharedSetup(
     name="tiny",

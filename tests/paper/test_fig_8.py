@@ -12,6 +12,9 @@ from qnewton.curvature import systems
 from qnewton.report import save_chart
 from qnewton.workloads import load_workload
 
+# The trainings that the module's tests read take seconds.
+pytestmark = pytest.mark.slow
+
 TINY = Setup(
     name="tiny",
     workload="digits",
