@@ -1,8 +1,9 @@
 """Matrices, systems and models that the tests of several rooms use, the same at every call."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,12 +62,12 @@ def low_rank(
 
 
 def mlp(
-    *sizes: int,
-    activation: type[nn.Module] = nn.Tanh,
+    sizes: Sequence[int],
+    activation: Callable[[], nn.Module] = nn.ReLU,
     bias: bool = True,
     dtype: torch.dtype = torch.float64,
     seed: int = 0,
-) -> nn.Sequential:
+) -> Any:  # nn.Sequential, whose items pyright takes for any module
     """Return linear layers of these widths, an activation between them, Gaussian weights."""
     modules: list[nn.Module] = []
     for index, (inputs, outputs) in enumerate(pairwise(sizes)):
@@ -78,6 +79,15 @@ def mlp(
         for parameter in net.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=dtype) / 2)
     return net
+
+
+def classification(
+    samples: int, inputs: int, classes: int, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor]:
+    """Return Gaussian inputs, [samples, inputs], and random classes."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(samples, inputs, generator=generator, dtype=dtype)
+    return x, torch.randint(0, classes, (samples,), generator=generator)
 
 
 def flat(model: nn.Module) -> Tensor:

@@ -1,6 +1,8 @@
 """Slow and certain answers to compare with: they share no code with the library."""
 
+import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +33,7 @@ def hessian(loss: Callable[[], Tensor], parameters: Sequence[Tensor]) -> Tensor:
     return torch.stack(rows).detach()
 
 
-def func_hessian(model: nn.Module, loss: Callable[[Callable[..., Tensor]], Tensor]) -> Tensor:
+def func_hessian(model: nn.Module, loss: Callable[[Any], Tensor]) -> Tensor:
     """Return the Hessian of ``loss(forward)`` in the trainable parameters, by torch.func."""
     trainable = {k: p.detach() for k, p in model.named_parameters() if p.requires_grad}
     frozen = {k: p.detach() for k, p in model.named_parameters() if not p.requires_grad}
@@ -52,6 +54,32 @@ def func_hessian(model: nn.Module, loss: Callable[[Callable[..., Tensor]], Tenso
 
     flat = torch.cat([p.flatten() for p in trainable.values()])
     return torch.func.hessian(of_flat)(flat)
+
+
+def gauss_newton(model: nn.Module, loss: Callable[[Tensor], Tensor], *inputs: Tensor) -> Tensor:
+    """Return Jᵀ (∂²L/∂f²) J with the whole ∂²L/∂f², whatever interacts in it, by torch.func."""
+    values = {k: p.detach() for k, p in model.named_parameters()}
+    sizes = [p.numel() for p in values.values()]
+
+    def output(flat: Tensor) -> Tensor:
+        pieces = zip(values.items(), flat.split(sizes), strict=True)
+        named = {k: piece.view(p.shape) for (k, p), piece in pieces}
+        return torch.func.functional_call(model, named, inputs)
+
+    flat = torch.cat([p.flatten() for p in values.values()])
+    f = output(flat)
+    jacobian = torch.func.jacrev(output)(flat).reshape(f.numel(), -1)
+    outer = torch.func.hessian(loss)(f).reshape(f.numel(), f.numel())
+    return jacobian.mT @ outer @ jacobian
+
+
+def sample_gradients(
+    model: nn.Module, loss: Callable[[Tensor, int], Tensor], inputs: Tensor
+) -> Tensor:
+    """Return [g_1 … g_n]/√n, the gradient of each sample's own loss, one run of the model each."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    columns = [gradient(loss(model(inputs[i : i + 1]), i), parameters) for i in range(len(inputs))]
+    return torch.stack(columns, 1) / math.sqrt(len(inputs))
 
 
 def newton_step(loss: Callable[[], Tensor], parameters: Sequence[Tensor], damping: float) -> Tensor:

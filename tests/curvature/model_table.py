@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
+from tests.cases import draw
+
 Losses = Callable[[Tensor], Tensor]
 
 
@@ -38,11 +40,6 @@ class Model:
     @property
     def parameters(self) -> list[Tensor]:
         return [p for p in self.module.parameters() if p.requires_grad]
-
-
-def draw(*shape: int, seed: int = 1) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
 def labels(n: int, classes: int) -> Tensor:

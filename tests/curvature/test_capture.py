@@ -6,12 +6,13 @@ import torch
 from torch import nn
 
 from qnewton.curvature import Curvature, systems
+from tests.cases import classification, mlp
 
 
 @pytest.fixture
-def problem(mlp, data):
+def problem():
     net = mlp((4, 3, 2))
-    x, y = data(8, 4, 2)
+    x, y = classification(8, 4, 2)
     return net, lambda: nn.functional.cross_entropy(net(x), y)
 
 
@@ -59,7 +60,7 @@ def test_a_closure_that_only_returns_the_loss_overwrites_old_gradients(problem, 
     assert all(p.grad is not None and not p.grad.requires_grad for p in net.parameters())
 
 
-def test_several_backward_calls_add_up(problem, func_hessian):
+def test_several_backward_calls_add_up(problem):
     net, loss = problem
     x = torch.linspace(-1, 1, 12, dtype=torch.float64).view(3, 4)
 
@@ -266,17 +267,17 @@ def test_batch_and_flops_come_from_the_linear_layers(problem):
     assert evaluation.forward_backward_flops == 6 * 8 * (4 * 3 + 3 * 2)
 
 
-def test_batch_and_flops_come_from_convolutions_too(data):
+def test_batch_and_flops_come_from_convolutions_too():
     net = nn.Sequential(nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(4, 2)).double()
-    x, y = data(8, 4, 2)
+    x, y = classification(8, 4, 2)
     evaluation = Curvature(net).evaluate(lambda: nn.functional.cross_entropy(net(x[:, None]), y))
     assert evaluation.batch == 8
     assert evaluation.forward_backward_flops == 6 * 8 * (2 * 2 * 3 + 4 * 2)
 
 
-def test_work_is_counted_from_the_graph_where_layers_do_not_tell_it(data):
+def test_work_is_counted_from_the_graph_where_layers_do_not_tell_it():
     net = nn.Sequential(nn.ConvTranspose1d(1, 2, 2), nn.Flatten(), nn.Linear(10, 2)).double()
-    x, y = data(8, 4, 2)
+    x, y = classification(8, 4, 2)
     evaluation = Curvature(net).evaluate(lambda: nn.functional.cross_entropy(net(x[:, None]), y))
     assert evaluation.batch == 8
     # A transposed convolution spreads each of its outputs' places, an upper bound where its input
@@ -352,9 +353,9 @@ def test_a_non_finite_loss_is_returned(problem):
 
 
 @pytest.mark.parametrize("kind", ["hessian", "ggn", "fisher"])
-def test_micro_batches_of_one_closure_are_one_batch(mlp, data, kind):
+def test_micro_batches_of_one_closure_are_one_batch(kind):
     net = mlp((4, 3, 2)).double()
-    x, y = data(9, 4, 2)
+    x, y = classification(9, 4, 2)
     x = x.double()
 
     def whole():

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from qnewton.curvature import Curvature, systems
+from tests.oracles import func_hessian, hessian
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 
@@ -130,14 +131,6 @@ def learned_norm(training):
     return layer.train(training)
 
 
-def by_double_backward(closure, parameters):
-    """Row by row, because torch.func is wrong through an affine nn.BatchNorm in training."""
-    gradient = torch.autograd.grad(closure(), parameters, create_graph=True)
-    flat = torch.cat([g.flatten() for g in gradient])
-    rows = [torch.autograd.grad(entry, parameters, retain_graph=True) for entry in flat]
-    return torch.stack([torch.cat([r.flatten() for r in row]) for row in rows])
-
-
 NETS = {
     "relu, max pool": (lambda: stack(nn.ReLU, lambda: nn.MaxPool2d(2)), (1, 8, 8)),
     "relu in place": (
@@ -177,7 +170,7 @@ NETS = {
 
 @pytest.mark.parametrize("blocks", ["full", "layer", "tensor"])
 @pytest.mark.parametrize("name", NETS)
-def test_equals_torch_func(func_hessian, name, blocks):
+def test_equals_torch_func(name, blocks):
     build, shape = NETS[name]
     torch.manual_seed(0)
     net = build().double()
@@ -191,7 +184,7 @@ def test_equals_torch_func(func_hessian, name, blocks):
 
 @pytest.mark.parametrize("name", ["tanh, avg pool", "residual", "generator"])
 @pytest.mark.parametrize("limit", [1, 60, 1 << 21])
-def test_any_batch_of_directions_gives_the_same(func_hessian, monkeypatch, name, limit):
+def test_any_batch_of_directions_gives_the_same(monkeypatch, name, limit):
     monkeypatch.setattr("qnewton.curvature.directions._BATCH_ENTRIES", limit)
     monkeypatch.setattr("qnewton.curvature.directions._COMBINED_ENTRIES", limit)
     build, shape = NETS[name]
@@ -207,7 +200,7 @@ def test_any_batch_of_directions_gives_the_same(func_hessian, monkeypatch, name,
 
 @pytest.mark.parametrize("share", [0.0, 1e9])
 @pytest.mark.parametrize("name", NETS)
-def test_weights_and_output_entries_give_the_same(func_hessian, monkeypatch, name, share):
+def test_weights_and_output_entries_give_the_same(monkeypatch, name, share):
     """Whichever is differentiated: never output entries, or wherever samples allow them."""
     monkeypatch.setattr("qnewton.curvature.directions._UNITS_BELOW", share)
     build, shape = NETS[name]
@@ -222,7 +215,7 @@ def test_weights_and_output_entries_give_the_same(func_hessian, monkeypatch, nam
 
 
 @pytest.mark.parametrize("frozen", ["0.weight", "0.bias", "3.weight", "3.bias", "6.weight"])
-def test_frozen_parameters_have_no_rows(func_hessian, frozen):
+def test_frozen_parameters_have_no_rows(frozen):
     torch.manual_seed(0)
     net = stack(nn.Tanh, lambda: nn.AvgPool2d(2)).double()
     net.get_parameter(frozen).requires_grad_(False)
@@ -244,7 +237,7 @@ def test_batch_norm_in_training_between_convolutions(blocks):
     def closure():
         return nn.functional.cross_entropy(net(x), y)
 
-    expected = by_double_backward(closure, list(net.parameters()))
+    expected = hessian(closure, list(net.parameters()))
     assert_blocks(net, closure, expected, blocks)
 
 
@@ -261,7 +254,7 @@ class TwoTowers(nn.Module):
 
 
 @pytest.mark.parametrize("blocks", ["full", "layer", "tensor"])
-def test_samples_that_interact_across_towers_only(func_hessian, monkeypatch, blocks):
+def test_samples_that_interact_across_towers_only(monkeypatch, blocks):
     monkeypatch.setattr("qnewton.curvature.directions._UNITS_BELOW", 1e9)
     torch.manual_seed(0)
     net = TwoTowers().double()
@@ -281,7 +274,7 @@ def test_samples_that_interact_across_towers_only(func_hessian, monkeypatch, blo
         (nn.ConvTranspose1d(2, 2, 3), "0.weight is not the weight or bias of a linear or conv"),
     ],
 )
-def test_rows_of_other_convolutions_come_by_double_backward(func_hessian, layer, reason):
+def test_rows_of_other_convolutions_come_by_double_backward(layer, reason):
     torch.manual_seed(0)
     net = nn.Sequential(layer, nn.Tanh(), nn.Flatten(), nn.LazyLinear(3)).double()
     x, y = images(4, 2, 5)
@@ -307,7 +300,7 @@ def test_learned_batch_norm_between_convolutions(monkeypatch, blocks, training):
     def closure():
         return nn.functional.cross_entropy(net(x), y)
 
-    expected = by_double_backward(closure, list(net.parameters()))
+    expected = hessian(closure, list(net.parameters()))
     route = {"full": "mixed"}.get(blocks)
     assert_blocks(net, closure, expected, blocks, route)
     routes = {s.name: record(s) for s in systems(net, closure, blocks=blocks)}
@@ -323,7 +316,7 @@ def test_learned_batch_norm_between_convolutions(monkeypatch, blocks, training):
         ]
 
 
-def test_a_convolution_called_twice_or_tied_takes_the_generic_route(func_hessian):
+def test_a_convolution_called_twice_or_tied_takes_the_generic_route():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv1d(1, 1, 3, padding=1)).double()
     x, _ = images(4, 1, 5)
@@ -335,7 +328,7 @@ def test_a_convolution_called_twice_or_tied_takes_the_generic_route(func_hessian
     assert_blocks(net, lambda: loss(net), expected, "full", "generic", "ran 2 times")
 
 
-def test_an_l2_term_keeps_the_closed_form(func_hessian):
+def test_an_l2_term_keeps_the_closed_form():
     torch.manual_seed(0)
     net = stack(nn.Tanh, lambda: nn.AvgPool2d(2)).double()
     x, y = images(4, 1, 8, 8)
@@ -348,7 +341,7 @@ def test_an_l2_term_keeps_the_closed_form(func_hessian):
     assert_blocks(net, closure, expected, "layer", reason="added on its diagonal")
 
 
-def test_dropout_keeps_its_mask(func_hessian):
+def test_dropout_keeps_its_mask():
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Conv1d(1, 3, 3), nn.Tanh(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(12, 3)
@@ -408,7 +401,7 @@ def test_steps_leave_no_graph_behind(blocks):
         gc.enable()
 
 
-def test_float32_on_images_stays_float32(func_hessian):
+def test_float32_on_images_stays_float32():
     torch.manual_seed(0)
     net = stack(nn.Tanh, lambda: nn.MaxPool2d(2)).double()
     x, y = images(20, 1, 8, 8)

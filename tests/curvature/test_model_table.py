@@ -15,6 +15,7 @@ from torch import Tensor
 from benchmarks.untouched_defaults import CASES
 from qnewton.curvature import systems
 from tests.curvature.model_table import KINDS, TABLE, Losses, Model, build, draw
+from tests.oracles import difference_quotient, gradient
 
 # Share of the largest entry that an entry may be off by.
 LIMIT = 1e-6
@@ -22,29 +23,15 @@ LIMIT = 1e-6
 STEP = 2e-3
 
 
-def difference_quotient(model: Model, what: Callable[[], Tensor]) -> Tensor:
-    """Return ∂what/∂θ, [N, *what.shape], by four-point differences; all buffers are put back."""
-    rows = []
+def quotient(model: Model, what: Callable[[], Tensor]) -> Tensor:
+    """Return ∂what/∂θ, [N, *what.shape]; all buffers are put back."""
     buffers = [(b, b.clone()) for b in model.module.buffers()]
-    for parameter in model.parameters:
-        flat = parameter.detach().view(-1)
-        for index in range(flat.numel()):
-            kept, total = flat[index].clone(), 0.0
-            for share, weight in ((1, 8), (-1, -8), (2, -1), (-2, 1)):
-                flat[index] = kept + share * STEP
-                total = total + weight * what()
-                for buffer, before in buffers:
-                    buffer.copy_(before)
-            flat[index] = kept
-            rows.append(total / (12 * STEP))
-    return torch.stack(rows)
 
+    def restore() -> None:
+        for buffer, before in buffers:
+            buffer.copy_(before)
 
-def gradient(value: Tensor, parameters: list[Tensor]) -> Tensor:
-    found = torch.autograd.grad(
-        value, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
-    )
-    return torch.cat([g.flatten() for g in found]).detach()
+    return difference_quotient(what, model.parameters, STEP, restore)
 
 
 def output_hessian(losses: Losses, f: Tensor) -> Tensor:
@@ -66,13 +53,13 @@ def output_hessian(losses: Losses, f: Tensor) -> Tensor:
 def expected(model: Model, kind: str) -> Tensor:
     """Return the N × N curvature without the library."""
     if kind == "hessian":
-        found = difference_quotient(model, lambda: gradient(model.loss(), model.parameters))
+        found = quotient(model, lambda: gradient(model.loss(), model.parameters))
         return (found + found.mT) / 2
     assert model.losses is not None
     f = model.module(*model.inputs)
     if kind == "ggn":
         with torch.no_grad():
-            jacobian = difference_quotient(model, lambda: model.module(*model.inputs).flatten())
+            jacobian = quotient(model, lambda: model.module(*model.inputs).flatten())
         return jacobian @ output_hessian(model.losses, f) @ jacobian.mT
     columns = torch.stack([gradient(loss, model.parameters) for loss in model.losses(f)], 1)
     return columns @ columns.mT / columns.shape[1]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from qnewton.curvature import Curvature, systems
+from tests.cases import mlp
 
 X = torch.linspace(-1, 1, 24, dtype=torch.float64).view(6, 4)
 Y = torch.arange(6) % 2
@@ -43,7 +44,7 @@ PACKS = {
 
 @both
 @pytest.mark.parametrize("name", PACKS)
-def test_an_output_object_with_logits(mlp, kind, name):
+def test_an_output_object_with_logits(kind, name):
     net = mlp((4, 3, 2), nn.Tanh)
     pack, loss = PACKS[name]
     model = Wrapped(net, pack)
@@ -56,7 +57,7 @@ def test_an_output_object_with_logits(mlp, kind, name):
 
 
 @both
-def test_the_closure_may_overwrite_an_output_tensor(mlp, kind):
+def test_the_closure_may_overwrite_an_output_tensor(kind):
     net = mlp((4, 3, 2), nn.Tanh)
 
     def closure():
@@ -70,7 +71,7 @@ def test_the_closure_may_overwrite_an_output_tensor(mlp, kind):
 
 
 @both
-def test_calls_without_gradients_do_not_count(mlp, kind):
+def test_calls_without_gradients_do_not_count(kind):
     net = mlp((4, 3, 2), nn.Tanh)
 
     def closure():
@@ -84,7 +85,7 @@ def test_calls_without_gradients_do_not_count(mlp, kind):
 
 
 @both
-def test_a_closure_that_calls_backward_and_a_model_in_a_model(mlp, kind):
+def test_a_closure_that_calls_backward_and_a_model_in_a_model(kind):
     net = mlp((4, 3, 2), nn.Tanh)
     whole = nn.Sequential(net)
 
@@ -119,7 +120,7 @@ def overwritten(out):
     ],
     ids=["tuple", "no logits", "in place", "unused"],
 )
-def test_an_output_that_cannot_be_used_is_refused(mlp, kind, pack, loss, says):
+def test_an_output_that_cannot_be_used_is_refused(kind, pack, loss, says):
     model = Wrapped(mlp((4, 3, 2), nn.Tanh), pack)
 
     def closure():
@@ -133,7 +134,7 @@ def test_an_output_that_cannot_be_used_is_refused(mlp, kind, pack, loss, says):
 
 
 @both
-def test_two_calls_or_none_are_refused(mlp, kind):
+def test_two_calls_or_none_are_refused(kind):
     net = mlp((4, 3, 2), nn.Tanh)
     with pytest.raises(ValueError, match="called the model 2 times, limit 1; concatenate"):
         systems(net, lambda: (net(X) - net(X + 1)).square().mean(), kind=kind)
@@ -148,7 +149,7 @@ def test_parameters_alone_are_not_enough(kind):
 
 
 @both
-def test_hooks_are_gone_and_graphs_released(mlp, kind):
+def test_hooks_are_gone_and_graphs_released(kind):
     net = mlp((4, 3, 2), nn.Tanh)
     curvature = Curvature(net, kind)
     evaluation = curvature.evaluate(lambda: cross_entropy(net(X), Y))
@@ -161,7 +162,7 @@ def test_hooks_are_gone_and_graphs_released(mlp, kind):
 
 
 @both
-def test_a_loss_in_lower_precision_than_the_model(mlp, kind):
+def test_a_loss_in_lower_precision_than_the_model(kind):
     """As transformers computes its losses: logits are cast to float32 whatever the model is."""
     net = mlp((20, 8, 2), nn.Tanh)
     x = torch.linspace(-1, 1, 60, dtype=torch.float64).view(3, 20).sin()

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from qnewton.curvature import systems
+from tests.cases import classification, mlp
+from tests.oracles import func_hessian
 
 SIZES = (4, 3, 2)
 
@@ -56,9 +58,9 @@ SUMS = (mixed_decay, every_entry_its_own, towards_another_point, averaged_with_t
 
 
 @pytest.mark.parametrize("combine", [*SUMS, lasso])
-def test_sums_over_entries_keep_the_closed_form(mlp, data, func_hessian, combine):
+def test_sums_over_entries_keep_the_closed_form(combine):
     net = mlp(SIZES, nn.Tanh)
-    x, y = data(8, 4, 2)
+    x, y = classification(8, 4, 2)
     expected = func_hessian(net, lambda f: combine(cross_entropy(f(x), y), [*f.values.values()]))
     reason = "" if combine is lasso else "added on its diagonal"
     closure = lambda: combine(cross_entropy(net(x), y), [*net.parameters()])  # noqa: E731
@@ -102,18 +104,18 @@ ENTANGLED = (
 
 
 @pytest.mark.parametrize("combine", ENTANGLED)
-def test_anything_else_takes_double_backward(mlp, data, func_hessian, combine):
+def test_anything_else_takes_double_backward(combine):
     net = mlp(SIZES, nn.Tanh)
-    x, y = data(8, 4, 2)
+    x, y = classification(8, 4, 2)
     expected = func_hessian(net, lambda f: combine(cross_entropy(f(x), y), [*f.values.values()]))
     closure = lambda: combine(cross_entropy(net(x), y), [*net.parameters()])  # noqa: E731
     compare(net, closure, expected, "mixed", "0.weight enters the loss in")
 
 
-def test_a_small_entangled_term_is_not_lost_in_the_rounding(mlp, data):
+def test_a_small_entangled_term_is_not_lost_in_the_rounding():
     """Beside the data's curvature it is far below the probe's limit; seen alone it is not."""
     net = mlp(SIZES, nn.Tanh, dtype=torch.float32)
-    x, y = data(8, 4, 2, dtype=torch.float32)
+    x, y = classification(8, 4, 2, dtype=torch.float32)
 
     def closure():
         return cross_entropy(net(x), y) + 1e-9 * net[0].weight.square().sum().square()
@@ -123,9 +125,9 @@ def test_a_small_entangled_term_is_not_lost_in_the_rounding(mlp, data):
     assert system.curvature.route == "mixed"
 
 
-def test_decay_of_a_layer_that_ran_twice_is_no_excuse(mlp, data, func_hessian):
+def test_decay_of_a_layer_that_ran_twice_is_no_excuse():
     net = mlp((3, 3), nn.Tanh)
-    x, _ = data(8, 3, 2)
+    x, _ = classification(8, 3, 2)
 
     def loss(f, values):
         return f(f(x).tanh()).square().mean() + sum(v.square().sum() for v in values)
@@ -134,11 +136,11 @@ def test_decay_of_a_layer_that_ran_twice_is_no_excuse(mlp, data, func_hessian):
     compare(net, lambda: loss(net, net.parameters()), expected, "generic", "ran 2 times")
 
 
-def test_decay_around_a_normalization(data):
+def test_decay_around_a_normalization():
     torch.manual_seed(0)
     norm = nn.BatchNorm1d(3, track_running_stats=False)
     net = nn.Sequential(nn.Linear(4, 3), norm, nn.Tanh(), nn.Linear(3, 2)).double()
-    x, y = data(8, 4, 2)
+    x, y = classification(8, 4, 2)
 
     def penalty():
         return 0.5 * torch.stack([p.square().sum() for p in net.parameters()]).sum()
@@ -148,9 +150,9 @@ def test_decay_around_a_normalization(data):
     compare(net, lambda: cross_entropy(net(x), y) + penalty(), expected, "mixed", "6 rows")
 
 
-def test_a_term_that_comes_and_goes(mlp, data, func_hessian):
+def test_a_term_that_comes_and_goes():
     net = mlp(SIZES, nn.Tanh)
-    x, y = data(8, 4, 2)
+    x, y = classification(8, 4, 2)
     for combine, route in ((mixed_decay, "closed-form"), (fourth_power, "mixed")) * 2:
         expected = func_hessian(
             net, lambda f, c=combine: c(cross_entropy(f(x), y), [*f.values.values()])
@@ -159,9 +161,9 @@ def test_a_term_that_comes_and_goes(mlp, data, func_hessian):
         compare(net, closure, expected, route, "")
 
 
-def test_a_backward_of_its_own(mlp, data):
+def test_a_backward_of_its_own():
     net = mlp(SIZES, nn.Tanh)
-    x, y = data(8, 4, 2)
+    x, y = classification(8, 4, 2)
     fit = lambda: cross_entropy(net(x), y)  # noqa: E731
     [plain] = systems(net, fit, blocks="full")
     expected = plain.operator.dense() + 2 * torch.eye(plain.n, dtype=torch.float64)
@@ -177,7 +179,7 @@ def test_a_backward_of_its_own(mlp, data):
     compare(net, closure, expected, "closed-form", "added on its diagonal")
 
 
-def test_convolutions_with_decay(data):
+def test_convolutions_with_decay():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 2, 2), nn.Tanh(), nn.Flatten(), nn.Linear(8, 2)).double()
     x = torch.randn(5, 1, 3, 3, dtype=torch.float64)

@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 from qnewton.curvature import Curvature, systems
+from tests.cases import classification, mlp
+from tests.oracles import func_hessian
 
 
 def record(system):
@@ -35,9 +37,9 @@ every_partition = pytest.mark.parametrize("blocks", ["full", "layer", "tensor"])
 
 @every_partition
 @pytest.mark.parametrize("coefficient", [1e-1, 1e-12])
-def test_l2_term_in_the_closure(mlp, data, func_hessian, blocks, coefficient):
+def test_l2_term_in_the_closure(blocks, coefficient):
     net = mlp((4, 3, 2), nn.Tanh)
-    x, y = data(8, 4, 2)
+    x, y = classification(8, 4, 2)
 
     def loss(forward, values):
         penalty = sum(value.square().sum() for value in values)
@@ -49,9 +51,9 @@ def test_l2_term_in_the_closure(mlp, data, func_hessian, blocks, coefficient):
 
 
 @every_partition
-def test_module_called_twice(mlp, data, func_hessian, blocks):
+def test_module_called_twice(blocks):
     net = mlp((3, 3), nn.Tanh)
-    x, _ = data(8, 3, 2)
+    x, _ = classification(8, 3, 2)
 
     def loss(forward):
         return forward(torch.tanh(forward(x))).square().mean()
@@ -62,11 +64,11 @@ def test_module_called_twice(mlp, data, func_hessian, blocks):
 
 @every_partition
 @pytest.mark.parametrize("affine", [True, False])
-def test_batch_norm_in_training(data, func_hessian, blocks, affine):
+def test_batch_norm_in_training(blocks, affine):
     torch.manual_seed(0)
     norm = nn.BatchNorm1d(3, affine=affine, track_running_stats=False)
     net = nn.Sequential(nn.Linear(4, 3), norm, nn.Tanh(), nn.Linear(3, 2)).double()
-    x, y = data(8, 4, 2)
+    x, y = classification(8, 4, 2)
 
     def loss(forward):
         return nn.functional.cross_entropy(forward(x), y)
@@ -92,20 +94,20 @@ def test_batch_norm_in_training(data, func_hessian, blocks, affine):
         assert "1.weight is not the weight or bias of a linear or" in routes["1"].reason
 
 
-def test_batch_norm_in_evaluation_is_elementwise(data):
+def test_batch_norm_in_evaluation_is_elementwise():
     torch.manual_seed(0)
     norm = nn.BatchNorm1d(3, affine=False)
     net = nn.Sequential(nn.Linear(4, 3), norm, nn.Tanh(), nn.Linear(3, 2)).double().eval()
-    x, y = data(8, 4, 2)
+    x, y = classification(8, 4, 2)
     [system] = systems(net, lambda: nn.functional.cross_entropy(net(x), y), blocks="full")
     assert record(system).route == "closed-form"
 
 
 @every_partition
-def test_dropout(data, blocks):
+def test_dropout(blocks):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Dropout(0.5), nn.Linear(6, 2)).double()
-    x, y = data(8, 4, 2)
+    x, y = classification(8, 4, 2)
 
     def loss():
         torch.manual_seed(3)
@@ -128,9 +130,9 @@ def test_dropout(data, blocks):
 
 
 @every_partition
-def test_contrastive_loss(mlp, data, func_hessian, blocks):
+def test_contrastive_loss(blocks):
     net = mlp((4, 3, 2), nn.Tanh)
-    x, _ = data(6, 4, 2)
+    x, _ = classification(6, 4, 2)
 
     def loss(forward):
         z = forward(x)
@@ -145,9 +147,9 @@ def test_contrastive_loss(mlp, data, func_hessian, blocks):
 
 
 @every_partition
-def test_physics_residual(mlp, data, func_hessian, blocks):
+def test_physics_residual(blocks):
     net = mlp((1, 4, 1), nn.Tanh)
-    x, _ = data(5, 1, 2)
+    x, _ = classification(5, 1, 2)
 
     def taped():
         points = x.clone().requires_grad_()
@@ -165,9 +167,9 @@ def test_physics_residual(mlp, data, func_hessian, blocks):
 
 
 @every_partition
-def test_physics_residual_through_torch_func(mlp, data, func_hessian, blocks):
+def test_physics_residual_through_torch_func(blocks):
     net = mlp((1, 4, 1), nn.Tanh)
-    x, _ = data(5, 1, 2)
+    x, _ = classification(5, 1, 2)
 
     def taped():
         slope = torch.func.vmap(torch.func.grad(lambda point: net(point).sum()))(x)
@@ -194,10 +196,10 @@ class Pooled(nn.Module):
 
 @every_partition
 @pytest.mark.parametrize("flatten", [True, False])
-def test_pooled_sequences(data, func_hessian, blocks, flatten):
+def test_pooled_sequences(blocks, flatten):
     torch.manual_seed(0)
     net = Pooled(flatten).double()
-    x, y = data(12, 4, 2)
+    x, y = classification(12, 4, 2)
     x, y = x.view(4, 3, 4), y[:4]
 
     def loss(forward):
@@ -217,10 +219,10 @@ class Tied(nn.Module):
 
 
 @every_partition
-def test_tied_weights(data, blocks):
+def test_tied_weights(blocks):
     torch.manual_seed(0)
     net = Tied().double()
-    x, _ = data(8, 3, 2)
+    x, _ = classification(8, 3, 2)
     sizes = [9, 3, 3]
 
     def of_flat(flat):
@@ -243,9 +245,9 @@ def test_tied_weights(data, blocks):
 
 
 @every_partition
-def test_parameter_used_outside_its_module(mlp, data, func_hessian, blocks):
+def test_parameter_used_outside_its_module(blocks):
     net = mlp((3, 3, 3), nn.Tanh)
-    x, _ = data(8, 3, 2)
+    x, _ = classification(8, 3, 2)
 
     def loss(forward, weight):
         return (forward(x) @ weight).square().mean()
@@ -262,9 +264,9 @@ def test_parameter_used_outside_its_module(mlp, data, func_hessian, blocks):
         assert ("0.weight enters the loss in 2 places" in record(system).reason) == twice
 
 
-def test_a_layer_that_did_not_run_has_zero_rows(mlp, data):
+def test_a_layer_that_did_not_run_has_zero_rows():
     net = nn.ModuleList([mlp((3, 2)), nn.Linear(2, 2).double()])
-    x, _ = data(5, 3, 2)
+    x, _ = classification(5, 3, 2)
     closure = lambda: net[0](x).square().mean()  # noqa: E731
     used, unused = systems(net, closure, blocks="layer")
     assert used.operator.dense().any()
@@ -273,10 +275,10 @@ def test_a_layer_that_did_not_run_has_zero_rows(mlp, data):
     assert not (unused.operator @ torch.ones(6, dtype=torch.float64)).any()
 
 
-def test_the_probe_looks_at_every_step(mlp, data):
+def test_the_probe_looks_at_every_step():
     """A term that switches on without changing the graph must not go unnoticed."""
     net = mlp((4, 3, 2), nn.Tanh)
-    x, y = data(6, 4, 2)
+    x, y = classification(6, 4, 2)
     weight = torch.zeros((), dtype=torch.float64)
 
     def closure():
@@ -292,19 +294,19 @@ def test_the_probe_looks_at_every_step(mlp, data):
     assert interact == [False, True, False]
 
 
-def test_very_wide_layers_go_matrix_free(mlp, data, monkeypatch):
+def test_very_wide_layers_go_matrix_free(monkeypatch):
     monkeypatch.setattr("qnewton.curvature.hessian._MAX_ENTRIES", 10)
     net = mlp((4, 3, 2), nn.Tanh)
-    x, y = data(6, 4, 2)
+    x, y = classification(6, 4, 2)
     [system] = systems(net, lambda: nn.functional.cross_entropy(net(x), y), blocks="full")
     assert record(system).route == "generic"
     assert "limit 10" in record(system).reason
 
 
-def test_hooks_of_the_user_are_seen(mlp, data, func_hessian):
+def test_hooks_of_the_user_are_seen():
     net = mlp((4, 3, 2), nn.Tanh)
     net[0].register_forward_hook(lambda module, args, output: output * output.sum(0))
-    x, y = data(6, 4, 2)
+    x, y = classification(6, 4, 2)
 
     def loss(forward):
         return nn.functional.cross_entropy(forward(x), y)
@@ -313,20 +315,20 @@ def test_hooks_of_the_user_are_seen(mlp, data, func_hessian):
     assert_blocks(net, lambda: loss(net), expected, "full", "closed-form", "samples interact")
 
 
-def test_subclasses_of_linear_are_not_trusted(data):
+def test_subclasses_of_linear_are_not_trusted():
     class Doubled(nn.Linear):
         def forward(self, input):
             return 2 * super().forward(input)
 
     net = Doubled(3, 2).double()
-    x, y = data(6, 3, 2)
+    x, y = classification(6, 3, 2)
     [system] = systems(net, lambda: nn.functional.cross_entropy(net(x), y), blocks="full")
     assert record(system).route == "generic"
 
 
-def test_bfloat16_autocast_takes_the_generic_route(mlp, data):
+def test_bfloat16_autocast_takes_the_generic_route():
     net = mlp((4, 3, 2), nn.Tanh, dtype=torch.float32)
-    x, y = data(16, 4, 2, dtype=torch.float32)
+    x, y = classification(16, 4, 2, dtype=torch.float32)
 
     def closure():
         with torch.autocast("cpu", dtype=torch.bfloat16):
