@@ -8,8 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from qnewton import Classical, QNewton
+from qnewton.cost import nominal_calibration
 from qnewton.operators import DenseFactor, LowRankOperator
 from qnewton.records import Treatment
+
+NOMINAL = nominal_calibration()
 
 
 def draw(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -93,3 +97,8 @@ def classification(
 def flat(model: nn.Module) -> Tensor:
     """Return a copy of all parameters as one vector."""
     return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+
+
+def newton(params: Any, **settings: Any) -> QNewton:
+    """Return an optimizer that prices by nominal rates, whatever calibration this machine has."""
+    return QNewton(params, classical=Classical(calibration=NOMINAL), **settings)

@@ -12,15 +12,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
-from qnewton import Classical, QNewton
-from qnewton.cost import nominal_calibration
+from qnewton import QNewton
+from tests.cases import flat, newton
 
 DTYPES = [torch.float32, torch.float64]
 EVEN, UNEVEN = [12, 12, 12], [6, 18, 12]
-
-
-def build(params: Any, **settings: Any) -> QNewton:
-    return QNewton(params, classical=Classical(calibration=nominal_calibration()), **settings)
 
 
 def make(dtype: torch.dtype = torch.float64) -> nn.Module:
@@ -34,14 +30,10 @@ def data(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
     return x, torch.randint(0, 3, (36,), generator=generator)
 
 
-def flat(model: nn.Module) -> Tensor:
-    return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
-
-
 def whole_batch(steps: int = 3, **settings: Any) -> tuple[nn.Module, QNewton]:
     """Return what a plain loop with one closure over the whole batch ends with."""
     net, (x, y) = make(), data()
-    optimizer = build(net, **settings)
+    optimizer = newton(net, **settings)
     for _ in range(steps):
         optimizer.step(lambda: cross_entropy(net(x), y))
     return net, optimizer
@@ -85,7 +77,7 @@ def test_a_closure_that_adds_to_earlier_micro_batches_is_refused_before_anything
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3)).to(dtype)
     x, y = data(dtype)
-    optimizer = build(net if given == "module" else net.parameters(), **settings)
+    optimizer = newton(net if given == "module" else net.parameters(), **settings)
     optimizer.zero_grad(set_to_none=none)
     parts = list(zip(x.split(EVEN), y.split(EVEN), strict=True))
     for a, b in parts[:-1]:
@@ -115,7 +107,7 @@ def test_a_closure_that_adds_to_earlier_micro_batches_is_refused_before_anything
 
 def test_gradients_of_the_last_step_that_nobody_clears_are_refused() -> None:
     net, (x, y) = make(), data()
-    optimizer = build(net)
+    optimizer = newton(net)
 
     def closure() -> Tensor:
         loss = cross_entropy(net(x), y)
@@ -128,7 +120,7 @@ def test_gradients_of_the_last_step_that_nobody_clears_are_refused() -> None:
     for set_to_none in (True, False):
         optimizer.zero_grad(set_to_none)
         optimizer.step(closure)
-    attached = build(net)
+    attached = newton(net)
     attached.zero_grad()
     loss_of = attached.repeatable(lambda: cross_entropy(net(x), y))
     loss_of().backward()
@@ -144,7 +136,7 @@ def test_micro_batches_inside_the_closure_are_the_whole_batch(
     settings: dict[str, Any], sizes: list[int]
 ) -> None:
     net, (x, y) = make(), data()
-    optimizer = build(net, **settings)
+    optimizer = newton(net, **settings)
 
     def closure() -> float:
         optimizer.zero_grad()
@@ -167,7 +159,7 @@ def test_micro_batches_before_the_step_are_repeated(
     settings: dict[str, Any], sizes: list[int], bare: bool
 ) -> None:
     net, (x, y) = make(), data()
-    optimizer = build(net, **settings)
+    optimizer = newton(net, **settings)
     loss_of = optimizer.repeatable(lambda a, b: cross_entropy(net(a), b))
     for _ in range(3):
         optimizer.zero_grad()
@@ -193,7 +185,7 @@ def test_linear_regression_in_four_micro_batches_reaches_its_optimum() -> None:
     x = torch.randn(40, 3, generator=generator, dtype=torch.float64)
     y = x @ torch.tensor([[1.0], [-2.0], [0.5]], dtype=torch.float64) + 0.3
     net = nn.Linear(3, 1).double()
-    optimizer = build(net, damping=0.0)
+    optimizer = newton(net, damping=0.0)
     loss_of = optimizer.repeatable(lambda a, b: mse_loss(net(a), b))
     parts = list(zip(x.chunk(4), y.chunk(4), strict=True))
     for a, b in parts[:-1]:
@@ -210,7 +202,7 @@ def test_linear_regression_in_four_micro_batches_reaches_its_optimum() -> None:
 
 def test_passes_whose_gradients_were_cleared_do_not_count() -> None:
     net, (x, y) = make(), data()
-    optimizer = build(net)
+    optimizer = newton(net)
     loss_of = optimizer.repeatable(lambda a, b: cross_entropy(net(a), b))
     loss_of(x[:5], y[:5]).backward()
     optimizer.zero_grad()
@@ -223,7 +215,7 @@ def test_passes_whose_gradients_were_cleared_do_not_count() -> None:
 
 def test_a_closure_that_clears_begins_anew_beside_an_attachment() -> None:
     net, (x, y) = make(), data()
-    optimizer = build(net)
+    optimizer = newton(net)
     loss_of = optimizer.repeatable(lambda a, b: cross_entropy(net(a), b))
     loss_of(x[:5], y[:5]).backward()
 
@@ -239,7 +231,7 @@ def test_a_closure_that_clears_begins_anew_beside_an_attachment() -> None:
 
 def test_a_closure_whose_own_pass_is_not_watched_is_refused_beside_earlier_ones() -> None:
     net, (x, y) = make(), data()
-    optimizer = build(net)
+    optimizer = newton(net)
     loss_of = optimizer.repeatable(lambda a, b: cross_entropy(net(a), b))
     loss_of(x[:5], y[:5]).backward()
     before = [p.grad.clone() for p in net.parameters() if p.grad is not None]
@@ -276,7 +268,7 @@ def test_accelerate_accumulates(how: str) -> None:
     accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
     accelerate.state.GradientState._reset_state()
     model = Classifier()
-    optimizer = build(model)
+    optimizer = newton(model)
     accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=3)
     prepared, prepared_optimizer = accelerator.prepare(model, optimizer)
     if how == "attach":
@@ -340,8 +332,8 @@ def fit(params_of: Callable[[Any], Any], tmp_path: Path, **options: Any) -> tupl
 @pytest.mark.parametrize(
     "params_of",
     [
-        lambda module: build(module, damping="auto"),
-        lambda module: build(module.net.parameters(), model=module, blocks="full"),
+        lambda module: newton(module, damping="auto"),
+        lambda module: newton(module.net.parameters(), model=module, blocks="full"),
     ],
     ids=["itself", "parameters"],
 )
@@ -349,7 +341,7 @@ def test_lightning_accumulates(params_of: Callable[[Any], Any], tmp_path: Path) 
     module, optimizer = fit(params_of, tmp_path, accumulate_grad_batches=3)
     # The reference has no Gauss-Newton matrix either: training_step never calls the module.
     net, (x, y) = make(), data()
-    reference = build(net.parameters(), blocks="full")
+    reference = newton(net.parameters(), blocks="full")
     for _ in range(3):
         reference.step(lambda: cross_entropy(net(x), y))
     check(module, optimizer, (net, reference))
@@ -359,9 +351,9 @@ def test_lightning_accumulates(params_of: Callable[[Any], Any], tmp_path: Path) 
 @pytest.mark.slow
 def test_lightning_accumulates_with_clipping_and_a_short_last_window(tmp_path: Path) -> None:
     options = {"accumulate_grad_batches": 2, "gradient_clip_val": 0.05}
-    module, optimizer = fit(lambda m: build(m), tmp_path, **options)
+    module, optimizer = fit(lambda m: newton(m), tmp_path, **options)
     net, (x, y) = make(), data()
-    reference = build(net.parameters(), blocks="full")
+    reference = newton(net.parameters(), blocks="full")
 
     def closure(parts: list[tuple[Tensor, Tensor]]) -> float:
         reference.zero_grad()
@@ -383,12 +375,12 @@ def test_lightning_accumulates_with_clipping_and_a_short_last_window(tmp_path: P
 @pytest.mark.slow
 def test_lightning_without_the_module_is_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"under Lightning QNewton\(self\)"):
-        fit(lambda m: build(m.parameters()), tmp_path, accumulate_grad_batches=3)
+        fit(lambda m: newton(m.parameters()), tmp_path, accumulate_grad_batches=3)
 
 
 @pytest.mark.slow
 def test_a_lightning_module_stays_its_own(tmp_path: Path) -> None:
-    module, optimizer = fit(lambda m: build(m), tmp_path)
+    module, optimizer = fit(lambda m: newton(m), tmp_path)
     assert optimizer._attachment is not None
     assert not optimizer._attachment.has_passes
     module.log = lambda *_, **__: None  # outside of a trainer's control flow
@@ -399,5 +391,5 @@ def test_a_lightning_module_stays_its_own(tmp_path: Path) -> None:
     mine, its = module.training_step((x, y), 0), copied.training_step((x, y), 0)
     assert mine.item() != its.item()
     assert copied.seen == module.seen
-    build(module)  # another optimizer takes over
+    newton(module)  # another optimizer takes over
     assert not optimizer._attachment.has_passes

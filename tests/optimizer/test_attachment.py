@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from qnewton import Classical, QNewton
 from qnewton.cost import nominal_calibration
+from tests.cases import flat
 
 CLASSICAL = Classical(calibration=nominal_calibration())
 
@@ -48,10 +49,6 @@ def closure_of(model: Classifier, x: Tensor, labels: Tensor) -> Callable[[], Ten
 
 def build(model: nn.Module, **settings: Any) -> QNewton:
     return QNewton(model, blocks="full", classical=CLASSICAL, **settings)
-
-
-def flat(model: nn.Module) -> Tensor:
-    return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
 
 
 @pytest.mark.parametrize("middle", [(), (nn.Dropout(0.5),), (nn.BatchNorm1d(6),)])

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from qnewton import Classical, Damping, QNewton
 from qnewton.cost import nominal_calibration
 from qnewton.curvature import Kind
+from tests.cases import flat
 
 CLASSICAL = Classical(calibration=nominal_calibration())
 
@@ -21,10 +22,6 @@ def make_problem(samples: int = 20):
     x = torch.randn(samples, 4, generator=generator, dtype=torch.float64)
     y = torch.randint(0, 3, (samples,), generator=generator)
     return model, x, y
-
-
-def flat(model: nn.Module) -> Tensor:
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
 def jacobian(model: nn.Module, x: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from qnewton import Classical, Damping, QNewton
+from qnewton import Classical, Damping
 from qnewton.cost import nominal_calibration
+from tests.cases import newton
 
 CLASSICAL = Classical(calibration=nominal_calibration())
 
@@ -32,10 +33,6 @@ class Problem:
         return nn.utils.parameters_to_vector(self.net.parameters()).detach().clone()
 
 
-def build(params: Any, **settings: Any) -> QNewton:
-    return QNewton(params, classical=CLASSICAL, **settings)
-
-
 def close(found: Tensor, expected: Tensor) -> bool:
     # The same float64 system, of condition below 100, formed and solved in two ways.
     return torch.allclose(found, expected, rtol=0, atol=1e-10)
@@ -46,8 +43,8 @@ def close(found: Tensor, expected: Tensor) -> bool:
 def test_maximizing_is_minimizing_the_negative(settings: dict[str, Any], warmup: int) -> None:
     up, down = Problem(), Problem()
     chosen = {"damping": 3.0, "warmup": warmup} | settings
-    climber = build(up.net, maximize=True, **chosen)
-    descender = build(down.net, **chosen)
+    climber = newton(up.net, maximize=True, **chosen)
+    descender = newton(down.net, **chosen)
     for _ in range(2):
         climber.step(up.loss)
         descender.step(lambda: -down.loss())
@@ -61,7 +58,7 @@ def test_maximizing_is_minimizing_the_negative(settings: dict[str, Any], warmup:
 
 def test_maximize_is_a_setting_of_a_group() -> None:
     x, y = (nn.Parameter(torch.tensor([2.0], dtype=torch.float64)) for _ in range(2))
-    optimizer = build([{"params": [x]}, {"params": [y], "maximize": True}], damping=0.0)
+    optimizer = newton([{"params": [x]}, {"params": [y], "maximize": True}], damping=0.0)
     optimizer.step(lambda: ((x - 1) ** 2 - (y + 3) ** 2).sum())
     assert (x.item(), y.item()) == (1.0, -3.0)
 
@@ -69,7 +66,7 @@ def test_maximize_is_a_setting_of_a_group() -> None:
 def test_groups_of_a_module_keep_their_settings_and_its_closed_form() -> None:
     problem, twin = Problem(), Problem()
     first, last = problem.first.parameters(), problem.last.parameters()
-    optimizer = build(
+    optimizer = newton(
         [
             {"params": list(first), "damping": 2.0, "prune": 4},
             {"params": list(last), "lr": 0.5},
@@ -82,7 +79,7 @@ def test_groups_of_a_module_keep_their_settings_and_its_closed_form() -> None:
     assert [block.curvature.route for block in blocks] == ["closed-form", "closed-form"]
     assert [block.treatment.damping for block in blocks] == [2.0, 1.0]
     assert [block.treatment.max_per_row for block in blocks] == [4, None]
-    build(twin.net, damping=1.0, blocks="layer").step(twin.loss)
+    newton(twin.net, damping=1.0, blocks="layer").step(twin.loss)
     start = Problem()
     moved = problem.last.weight - start.last.weight
     full = twin.last.weight - start.last.weight
@@ -92,7 +89,7 @@ def test_groups_of_a_module_keep_their_settings_and_its_closed_form() -> None:
 def test_parameters_of_a_module_that_no_group_holds_stay_as_they_are() -> None:
     problem = Problem()
     before = problem.first.weight.detach().clone()
-    optimizer = build(problem.last.parameters(), model=problem.net, blocks="layer")
+    optimizer = newton(problem.last.parameters(), model=problem.net, blocks="layer")
     optimizer.step(problem.loss)
     assert [block.name for block in optimizer.records[-1].blocks] == ["2"]
     assert torch.equal(problem.first.weight, before)
@@ -100,19 +97,19 @@ def test_parameters_of_a_module_that_no_group_holds_stay_as_they_are() -> None:
 
 def test_a_cap_above_a_small_block_keeps_all_of_it() -> None:
     problem, twin = Problem(), Problem()
-    build(problem.net, prune=1000).step(problem.loss)
-    build(twin.net).step(twin.loss)
+    newton(problem.net, prune=1000).step(problem.loss)
+    newton(twin.net).step(twin.loss)
     assert close(problem.flat(), twin.flat())
 
 
 def test_a_group_added_later_is_trained() -> None:
     problem, twin = Problem(), Problem()
-    optimizer = build(problem.first.parameters(), model=problem.net, damping=1.0)
+    optimizer = newton(problem.first.parameters(), model=problem.net, damping=1.0)
     optimizer.step(problem.loss)
     problem.net.load_state_dict(twin.net.state_dict())
     optimizer.add_param_group({"params": problem.last.parameters()})
     optimizer.step(problem.loss)
-    build(twin.net, damping=1.0).step(twin.loss)
+    newton(twin.net, damping=1.0).step(twin.loss)
     assert close(problem.flat(), twin.flat())
     assert set(optimizer.state) == set(problem.net.parameters())
 
@@ -128,7 +125,7 @@ def test_a_group_added_later_is_trained() -> None:
 )
 def test_a_bad_group_is_refused_and_not_kept(group: dict[str, Any], says: str) -> None:
     problem = Problem()
-    optimizer = build(problem.first.parameters())
+    optimizer = newton(problem.first.parameters())
     with pytest.raises(ValueError, match=says):
         optimizer.add_param_group({"params": problem.last.parameters(), **group})
     assert len(optimizer.param_groups) == 1
@@ -137,13 +134,13 @@ def test_a_bad_group_is_refused_and_not_kept(group: dict[str, Any], says: str) -
 
 def test_parameters_outside_the_module_are_refused() -> None:
     with pytest.raises(ValueError, match="not in the module QNewton was built for"):
-        build([nn.Parameter(torch.zeros(2))], model=nn.Linear(2, 2))
+        newton([nn.Parameter(torch.zeros(2))], model=nn.Linear(2, 2))
 
 
 def test_frozen_parameters_wait_until_they_are_unfrozen() -> None:
     problem, twin = Problem(), Problem()
     problem.first.requires_grad_(False)
-    optimizer = build(problem.net, damping=1.0)
+    optimizer = newton(problem.net, damping=1.0)
     before = problem.first.weight.clone()
     optimizer.step(problem.loss)
     assert torch.equal(problem.first.weight, before)
@@ -151,14 +148,14 @@ def test_frozen_parameters_wait_until_they_are_unfrozen() -> None:
     problem.net.load_state_dict(twin.net.state_dict())
     problem.net.requires_grad_(True)
     optimizer.step(problem.loss)
-    build(twin.net, damping=1.0).step(twin.loss)
+    newton(twin.net, damping=1.0).step(twin.loss)
     assert close(problem.flat(), twin.flat())
 
 
 @pytest.mark.parametrize("set_to_none", [True, False])
 def test_zero_grad_clears(set_to_none: bool) -> None:
     problem = Problem()
-    optimizer = build(problem.net)
+    optimizer = newton(problem.net)
     optimizer.step(problem.loss)
     optimizer.zero_grad(set_to_none=set_to_none)
     gradients = [parameter.grad for parameter in problem.net.parameters()]
@@ -167,7 +164,7 @@ def test_zero_grad_clears(set_to_none: bool) -> None:
 
 def test_a_step_returns_the_loss_without_its_graph() -> None:
     problem = Problem()
-    optimizer = build(problem.net)
+    optimizer = newton(problem.net)
     expected = problem.loss().item()
     loss = optimizer.step(problem.loss)
     assert loss.item() == expected
@@ -184,7 +181,7 @@ def test_a_step_returns_the_loss_without_its_graph() -> None:
 
 def test_copies_and_pickles_go_on_alike() -> None:
     problem = Problem()
-    optimizer = build(problem.net, warmup=2)
+    optimizer = newton(problem.net, warmup=2)
     optimizer.register_stage_hook(lambda step, stage: None)
     optimizer.step(problem.loss)
     copies = [copy.deepcopy((problem, optimizer)), pickle.loads(pickle.dumps((problem, optimizer)))]
@@ -202,7 +199,7 @@ def test_a_distributed_checkpoint_reads_and_restores_it(stepped: bool) -> None:
     from torch.distributed.checkpoint import state_dict as checkpoint
 
     problem, twin = Problem(), Problem()
-    optimizer = build(problem.net, warmup=1)
+    optimizer = newton(problem.net, warmup=1)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*without a closure")  # it steps bare, at lr 0
         if stepped:
@@ -210,7 +207,7 @@ def test_a_distributed_checkpoint_reads_and_restores_it(stepped: bool) -> None:
         before = problem.flat()
         saved = checkpoint.get_optimizer_state_dict(problem.net, optimizer)
         assert torch.equal(problem.flat(), before)
-        again = build(twin.net, warmup=1)
+        again = newton(twin.net, warmup=1)
         checkpoint.set_optimizer_state_dict(twin.net, again, saved)
     assert again.counters == optimizer.counters
     again.step(twin.loss)
@@ -219,7 +216,7 @@ def test_a_distributed_checkpoint_reads_and_restores_it(stepped: bool) -> None:
 
 def test_an_update_that_overflows_changes_nothing() -> None:
     parameter = nn.Parameter(torch.tensor([3.3e38]))  # the largest float32 is 3.40e38
-    optimizer = build([parameter], warmup=9)
+    optimizer = newton([parameter], warmup=9)
     for rate, skipped in ((1e36, None), (3e38, "the update is not finite")):
         optimizer.param_groups[0]["first_order_lr"] = rate
         optimizer.step(lambda: -0.1 * parameter.sum())
@@ -232,7 +229,7 @@ def test_an_update_that_overflows_changes_nothing() -> None:
 
 def test_gradients_scaled_for_float16_are_refused() -> None:
     problem = Problem(dtype=torch.float32)
-    optimizer = build(problem.net)
+    optimizer = newton(problem.net)
     scaler = torch.amp.GradScaler("cpu")
     scaler.scale(problem.loss()).backward()
     with pytest.raises(ValueError, match=r"float16: .*; autocast to torch\.bfloat16"):
@@ -250,7 +247,7 @@ def test_a_closure_that_runs_in_float16_is_refused() -> None:
             return problem.loss()
 
     with pytest.raises(ValueError, match=r"does not train in float16"):
-        build(problem.net).step(closure)
+        newton(problem.net).step(closure)
     assert torch.equal(problem.flat(), before)
 
 
@@ -259,8 +256,9 @@ def test_a_compiled_model_is_refused_with_the_way_out() -> None:
     problem = Problem(dtype=torch.float32)
     compiled = torch.compile(problem.net, backend="aot_eager")
     before = problem.flat()
+    optimizer = newton(problem.net)
     with pytest.raises(ValueError, match=r"differentiated twice .*without torch\.compile"):
-        build(problem.net).step(lambda: nn.functional.cross_entropy(compiled(problem.x), problem.y))
+        optimizer.step(lambda: nn.functional.cross_entropy(compiled(problem.x), problem.y))
     assert torch.equal(problem.flat(), before)
 
 
@@ -288,4 +286,4 @@ def test_sharded_parameters_are_refused(version: int) -> None:
 
         fully_shard(net, mesh=init_device_mesh("cpu", (1,)))
     with pytest.raises(ValueError, match="FSDP and tensor parallelism shard; use Distributed"):
-        build(net)
+        newton(net)

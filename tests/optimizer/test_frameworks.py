@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from qnewton import Classical, QNewton
-from qnewton.cost import nominal_calibration
+from qnewton import QNewton
+from tests.cases import flat, newton
 
 STEPS = 4
 CLIP = 0.2
@@ -30,19 +30,11 @@ def make_data() -> TensorDataset:
     )
 
 
-def build(params: Any, **settings: Any) -> QNewton:
-    return QNewton(params, classical=Classical(calibration=nominal_calibration()), **settings)
-
-
-def flat(model: nn.Module) -> Tensor:
-    return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
-
-
 @pytest.fixture
 def plain() -> tuple[Tensor, list[float]]:
     """Return the parameters and losses of a plain loop: clipped, its rate decaying."""
     net, (inputs, targets) = make_net(), make_data().tensors
-    optimizer = build(net)
+    optimizer = newton(net)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
 
     def closure() -> Tensor:
@@ -81,7 +73,7 @@ def test_lightning(plain: tuple[Tensor, list[float]], tmp_path: Path) -> None:
             return nn.functional.cross_entropy(self.net(inputs), targets)
 
         def configure_optimizers(self) -> Any:
-            optimizer = build(self)
+            optimizer = newton(self)
             scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
             return [optimizer], [scheduler]
 
@@ -127,7 +119,7 @@ def test_the_trainer_of_transformers(plain: tuple[Tensor, list[float]], tmp_path
             return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
 
     model = Model()
-    optimizer = build(model)
+    optimizer = newton(model)
     optimizer.attach(model, lambda output: output["loss"])
     trainer = transformers.Trainer(
         model,
@@ -175,7 +167,7 @@ def test_accelerate(plain: tuple[Tensor, list[float]], precision: str) -> None:
     accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = accelerate.Accelerator(cpu=True, mixed_precision=precision)
     net = make_net()
-    optimizer = build(net)
+    optimizer = newton(net)
     model, prepared, loader, scheduler = accelerator.prepare(
         net,
         optimizer,
@@ -239,7 +231,7 @@ def smoothed_trainer(model: nn.Module, optimizer: QNewton, folder: Path, **optio
 @pytest.mark.slow
 def test_label_smoothing_of_the_trainer_is_refused_with_the_way_out(tmp_path: Path) -> None:
     model = tiny_bert()
-    optimizer = build(model)
+    optimizer = newton(model)
     optimizer.attach(model, lambda output: output.loss)
     before = flat(model)
     with pytest.raises(ValueError, match=r"label_smoothing_factor.*compute_loss = .*repeatable"):
@@ -251,7 +243,7 @@ def test_label_smoothing_of_the_trainer_is_refused_with_the_way_out(tmp_path: Pa
 @pytest.mark.parametrize("clip", [0.0, 0.1])
 def test_label_smoothing_of_the_trainer(tmp_path: Path, clip: float) -> None:
     model, twin = tiny_bert(), tiny_bert()
-    optimizer, reference = build(model), build(twin)
+    optimizer, reference = newton(model), newton(twin)
     trainer = smoothed_trainer(model, optimizer, tmp_path, max_grad_norm=clip)
     trainer.compute_loss = optimizer.repeatable(trainer.compute_loss)
     trainer.train()

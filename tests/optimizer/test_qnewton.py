@@ -13,6 +13,8 @@ from qnewton import Classical, Damping, QNewton
 from qnewton.cost import nominal_calibration
 from qnewton.curvature import Partition
 from qnewton.optimizer import Warmup
+from tests.cases import flat
+from tests.oracles import newton_step
 
 CLASSICAL = Classical(calibration=nominal_calibration())
 
@@ -30,25 +32,10 @@ def make_problem(seed: int = 0, dtype: torch.dtype = torch.float64):
     return model, loss
 
 
-def flat(model: nn.Module) -> torch.Tensor:
-    return torch.cat([p.detach().reshape(-1) for p in model.parameters()]).clone()
-
-
-def exact_step(model: nn.Module, loss, damping: float) -> torch.Tensor:
-    """The damped Newton step by automatic differentiation and a dense solve."""
-    parameters = list(model.parameters())
-    gradient = torch.autograd.grad(loss(), parameters, create_graph=True)
-    g = torch.cat([piece.reshape(-1) for piece in gradient])
-    rows = [torch.autograd.grad(g[i], parameters, retain_graph=True) for i in range(len(g))]
-    hessian = torch.stack([torch.cat([piece.reshape(-1) for piece in row]) for row in rows])
-    damped = hessian + damping * torch.eye(len(g), dtype=g.dtype)
-    return -torch.linalg.solve(damped, g.detach())
-
-
 @pytest.mark.parametrize("calls_backward", [True, False])
 def test_a_step_is_the_damped_newton_step(calls_backward: bool) -> None:
     model, loss = make_problem()
-    expected = flat(model) + exact_step(model, loss, damping=0.5)
+    expected = flat(model) + newton_step(loss, [*model.parameters()], damping=0.5)
     optimizer = QNewton(model, damping=0.5, blocks="full", classical=CLASSICAL)
 
     def closure() -> torch.Tensor:
@@ -74,7 +61,7 @@ def test_a_step_is_the_damped_newton_step(calls_backward: bool) -> None:
 
 def test_a_detached_loss_after_backward_is_enough() -> None:
     model, loss = make_problem()
-    expected = flat(model) + exact_step(model, loss, damping=1.0)
+    expected = flat(model) + newton_step(loss, [*model.parameters()], damping=1.0)
     optimizer = QNewton(model, damping=1.0, blocks="full", classical=CLASSICAL)
 
     def closure() -> torch.Tensor:
@@ -99,7 +86,7 @@ def test_parameters_alone_take_the_generic_path_to_the_same_step() -> None:
 
 def test_clipped_gradients_are_the_right_hand_side() -> None:
     model, loss = make_problem()
-    step = exact_step(model, loss, damping=1.0)
+    step = newton_step(loss, [*model.parameters()], damping=1.0)
     start = flat(model)
     optimizer = QNewton(model, damping=1.0, blocks="full", classical=CLASSICAL)
 
@@ -132,7 +119,7 @@ def test_infinite_damping_is_gradient_descent() -> None:
 @pytest.mark.parametrize("policy", ["classical", "classical-only", "quantum-only", "paper"])
 def test_every_policy_takes_the_same_step(policy: str) -> None:
     model, loss = make_problem()
-    expected = flat(model) + exact_step(model, loss, damping=1.0)
+    expected = flat(model) + newton_step(loss, [*model.parameters()], damping=1.0)
     hardware = None if policy.startswith("classical") else "attosecond"
     optimizer = QNewton(
         model,

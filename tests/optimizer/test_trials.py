@@ -18,15 +18,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from qnewton import QNewton
 from qnewton.optimizer.numerical import LinAlgError, is_numerical
+from tests.cases import flat
 
 DTYPES = [torch.float32, torch.float64]
-
-
-def flat(model: nn.Module) -> Tensor:
-    return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
-
-
-# Errors
 
 
 def cosh(w: Tensor) -> Tensor:
