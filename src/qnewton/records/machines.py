@@ -1,7 +1,7 @@
 """Machines as data: quantum hardware profiles and classical calibrations."""
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -129,6 +129,10 @@ class Calibration:
     def memo(self) -> dict[Any, Any]:
         """What was computed from it alone, kept by who did; no part of its value."""
         return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what was computed: a memo may hold prices, which cannot be pickled."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def drift(self, solver: str) -> Drift | None:
         """Return what earlier runs found of a solver's price, or ``None`` if none ran it."""
