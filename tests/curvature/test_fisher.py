@@ -14,22 +14,13 @@ from torch.nn.functional import cross_entropy
 
 from qnewton.curvature import Curvature, systems
 from qnewton.operators import KhatriRaoFactor, LowRankOperator
+from tests.cases import draw, labels, mlp
+from tests.oracles import sample_gradients
 
 # Sums of at most some hundred products of numbers near one, in float64.
 assert_exact = partial(torch.testing.assert_close, rtol=1e-10, atol=1e-12)
 
 SampleLoss = Callable[[Tensor, int], Tensor]
-
-
-def loop(model: nn.Module, loss: SampleLoss, inputs: Tensor) -> Tensor:
-    """Return [g_1 … g_n]/√n, the gradient of every sample's own loss, one run of the model each."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    columns = []
-    for i in range(len(inputs)):
-        value = loss(model(inputs[i : i + 1]), i)
-        found = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
-        columns.append(torch.cat([g.flatten() for g in found]))
-    return torch.stack(columns, 1) / math.sqrt(len(inputs))
 
 
 def check(
@@ -46,7 +37,7 @@ def check(
         outputs = model(inputs)
         return torch.stack([loss(outputs[i : i + 1], i) for i in range(len(inputs))]).mean()
 
-    columns, start, found_routes = loop(model, loss, inputs), 0, set()
+    columns, start, found_routes = sample_gradients(model, loss, inputs), 0, set()
     for system in systems(model, mean, kind="fisher", blocks=blocks):  # type: ignore[arg-type]
         expected = columns[start : start + system.n]
         operator, record = system.operator, system.curvature
@@ -72,15 +63,6 @@ def check(
     assert found_routes == routes
 
 
-def draw(*shape: int, seed: int = 1) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-def classes(*shape: int, n: int = 3) -> Tensor:
-    return torch.randint(0, n, shape, generator=torch.Generator().manual_seed(2))
-
-
 def softmax(targets: Tensor) -> SampleLoss:
     return lambda f, i: cross_entropy(f, targets[i : i + 1])
 
@@ -88,9 +70,9 @@ def softmax(targets: Tensor) -> SampleLoss:
 @pytest.mark.parametrize("blocks", ["full", "layer", "tensor"])
 @pytest.mark.parametrize("activation", [nn.ReLU, lambda: nn.ReLU(inplace=True), nn.Tanh])
 @pytest.mark.parametrize("samples", [2, 30])
-def test_networks_of_linear_layers(mlp, activation, blocks, samples):
+def test_networks_of_linear_layers(activation, blocks, samples):
     net = mlp((5, 4, 3, 3), activation)
-    check(net, softmax(classes(samples)), draw(samples, 5), {"sample-space"}, blocks)
+    check(net, softmax(labels(samples)), draw(samples, 5), {"sample-space"}, blocks)
 
 
 class Pooled(nn.Module):
@@ -106,12 +88,12 @@ class Pooled(nn.Module):
 def test_positions_of_a_sequence_add_up(blocks):
     torch.manual_seed(0)
     net = Pooled().double()
-    check(net, softmax(classes(6)), draw(6, 5, 4), {"sample-space"}, blocks)
+    check(net, softmax(labels(6)), draw(6, 5, 4), {"sample-space"}, blocks)
 
 
 @pytest.mark.parametrize("shape", [(6, 3, 4), (6, 2, 2, 4)])
-def test_a_sample_of_tokens_is_the_sequence(mlp, shape):
-    net, targets = mlp((4, 5, 3), nn.Tanh), classes(*shape[:-1])
+def test_a_sample_of_tokens_is_the_sequence(shape):
+    net, targets = mlp((4, 5, 3), nn.Tanh), labels(*shape[:-1])
 
     def loss(f, i):
         return cross_entropy(f.movedim(-1, 1), targets[i : i + 1])
@@ -133,7 +115,7 @@ def test_convolutions(bias, blocks):
     ).double()
     x = draw(7, 2, 6, 5)
     net(x)
-    check(net, softmax(classes(7)), x, {"sample-space"}, blocks)
+    check(net, softmax(labels(7)), x, {"sample-space"}, blocks)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +132,7 @@ def test_other_convolutions_take_a_pass_a_sample(convolution):
     x = draw(7, 2, 6)
     net(x)
     reason = "0.weight is not used by linear or convolution layers alone"
-    check(net, softmax(classes(7)), x, {"generic"}, reason=reason)
+    check(net, softmax(labels(7)), x, {"generic"}, reason=reason)
 
 
 def test_other_parameters_take_a_pass_a_sample():
@@ -159,9 +141,9 @@ def test_other_parameters_take_a_pass_a_sample():
         nn.Embedding(6, 4), nn.LayerNorm(4), nn.Flatten(), nn.Linear(8, 3), nn.BatchNorm1d(3)
     )
     net = net.double().eval()
-    tokens = classes(40, 2, n=6)  # more samples than one batch of passes
-    check(net, softmax(classes(40)), tokens, {"generic"}, reason="0.weight is not used")
-    check(net, softmax(classes(40)), tokens, {"generic", "sample-space"}, "layer")
+    tokens = labels(40, 2, classes=6)  # more samples than one batch of passes
+    check(net, softmax(labels(40)), tokens, {"generic"}, reason="0.weight is not used")
+    check(net, softmax(labels(40)), tokens, {"generic", "sample-space"}, "layer")
 
 
 def test_samples_that_interact_in_the_network_take_a_pass_each():
@@ -169,7 +151,7 @@ def test_samples_that_interact_in_the_network_take_a_pass_each():
     torch.manual_seed(0)
     norm = nn.BatchNorm1d(3, track_running_stats=False)
     net = nn.Sequential(nn.Linear(4, 3), norm, nn.Tanh(), nn.Linear(3, 3)).double()
-    x, y = draw(6, 4), classes(6)
+    x, y = draw(6, 4), labels(6)
     found = systems(net, lambda: cross_entropy(net(x), y), kind="fisher", blocks="layer")
     routes = [s.curvature.route for s in found if s.curvature is not None]
     assert routes == ["generic", "generic", "sample-space"]
@@ -183,7 +165,7 @@ def test_samples_that_interact_in_the_network_take_a_pass_each():
         start += system.n
 
 
-def test_samples_that_interact_in_the_loss_have_no_gradients_of_their_own(mlp):
+def test_samples_that_interact_in_the_loss_have_no_gradients_of_their_own():
     net, x = mlp((4, 3, 2), nn.Tanh), draw(6, 4)
 
     def pairs():
@@ -207,17 +189,17 @@ def test_weights_used_twice_add_up(tied):
             return last(torch.tanh(self.encode(x)))
 
     torch.manual_seed(0)
-    check(Net().double(), softmax(classes(6)), draw(6, 3), {"sample-space"})
+    check(Net().double(), softmax(labels(6)), draw(6, 3), {"sample-space"})
 
 
-def test_one_number_a_sample(mlp):
+def test_one_number_a_sample():
     net = mlp((4, 3, 1), nn.Tanh)
     model = nn.Sequential(net, nn.Flatten(0))
     check(model, lambda f, i: (f - i).square().sum(), draw(6, 4), {"sample-space"})
 
 
-def test_a_sum_of_losses_scales_like_its_curvature(mlp):
-    net, x, y = mlp((4, 3, 3), nn.Tanh), draw(6, 4), classes(6)
+def test_a_sum_of_losses_scales_like_its_curvature():
+    net, x, y = mlp((4, 3, 3), nn.Tanh), draw(6, 4), labels(6)
 
     def fisher(reduction):
         curvature = Curvature(net, "fisher", "full", reduction)
@@ -232,8 +214,8 @@ def test_a_sum_of_losses_scales_like_its_curvature(mlp):
         Curvature(net, "fisher", reduction="max")  # type: ignore[arg-type]
 
 
-def test_the_right_hand_side_is_the_gradient_the_closure_left(mlp):
-    net, x, y = mlp((4, 3, 3), nn.Tanh), draw(6, 4), classes(6)
+def test_the_right_hand_side_is_the_gradient_the_closure_left():
+    net, x, y = mlp((4, 3, 3), nn.Tanh), draw(6, 4), labels(6)
 
     def clipped():
         net.zero_grad()
@@ -244,12 +226,12 @@ def test_the_right_hand_side_is_the_gradient_the_closure_left(mlp):
 
     [system] = systems(net, clipped, kind="fisher", blocks="full")
     assert float(system.rhs.norm()) == pytest.approx(1e-3, rel=1e-2)
-    expected = loop(net, softmax(y), x)
+    expected = sample_gradients(net, softmax(y), x)
     torch.testing.assert_close(system.operator.dense(), expected @ expected.mT)
 
 
-def test_a_penalty_is_left_out_and_said(mlp):
-    net, x, y = mlp((4, 3, 3), nn.Tanh), draw(6, 4), classes(6)
+def test_a_penalty_is_left_out_and_said():
+    net, x, y = mlp((4, 3, 3), nn.Tanh), draw(6, 4), labels(6)
 
     def decayed():
         return cross_entropy(net(x), y) + 0.1 * net[2].weight.square().sum()
@@ -257,13 +239,13 @@ def test_a_penalty_is_left_out_and_said(mlp):
     [system] = systems(net, decayed, kind="fisher", blocks="full")
     assert system.curvature is not None
     assert "left out: how the loss itself depends on 2.weight" in system.curvature.reason
-    expected = loop(net, softmax(y), x)
+    expected = sample_gradients(net, softmax(y), x)
     torch.testing.assert_close(system.operator.dense(), expected @ expected.mT)
 
 
-def test_float32_stays_float32_and_close_to_float64(mlp):
-    net, x, y = mlp((6, 5, 3), nn.Tanh), draw(20, 6), classes(20)
-    expected = loop(net, softmax(y), x)
+def test_float32_stays_float32_and_close_to_float64():
+    net, x, y = mlp((6, 5, 3), nn.Tanh), draw(20, 6), labels(20)
+    expected = sample_gradients(net, softmax(y), x)
     net.float()
     [system] = systems(net, lambda: cross_entropy(net(x.float()), y), kind="fisher", blocks="full")
     matrix = system.operator.dense()
@@ -290,14 +272,14 @@ class Once(nn.Module):
         return OnceRelu.apply(x)
 
 
-def test_a_network_that_differentiates_once_is_enough(mlp):
+def test_a_network_that_differentiates_once_is_enough():
     net = mlp((4, 3, 3), Once)
-    check(net, softmax(classes(6)), draw(6, 4), {"sample-space"})
+    check(net, softmax(labels(6)), draw(6, 4), {"sample-space"})
     with pytest.raises(ValueError, match="cannot be differentiated twice"):
-        systems(net, lambda: cross_entropy(net(draw(6, 4)), classes(6)))
+        systems(net, lambda: cross_entropy(net(draw(6, 4)), labels(6)))
 
 
-def test_parameters_that_did_not_run_have_zero_rows(mlp):
+def test_parameters_that_did_not_run_have_zero_rows():
     net = nn.ModuleDict({"used": mlp((3, 2)), "idle": nn.Linear(2, 2).double()})
     net.forward = lambda x: net["used"](x)  # type: ignore[method-assign]
     x = draw(5, 3)
@@ -312,7 +294,7 @@ def test_parameters_that_did_not_run_have_zero_rows(mlp):
 def test_columns_beyond_the_memory_limit_are_refused_with_the_way_out(monkeypatch):
     monkeypatch.setattr("qnewton.curvature.columns._MAX_ENTRIES", 100)
     net = nn.Sequential(nn.Embedding(6, 4), nn.Flatten(), nn.Linear(8, 3)).double()
-    x, y = classes(10, 2, n=6), classes(10)
+    x, y = labels(10, 2, classes=6), labels(10)
     with pytest.raises(ValueError, match=r"0.weight need 2.4e\+02 entries, limit 1e\+02; use a"):
         systems(net, lambda: cross_entropy(net(x), y), kind="fisher")
 
@@ -347,10 +329,10 @@ def test_pieces_of_the_workspace_add_up(monkeypatch):
     torch.testing.assert_close(factor.row_squares(), squares)
 
 
-def test_a_vector_a_sample_takes_no_memory_of_columns(mlp):
+def test_a_vector_a_sample_takes_no_memory_of_columns():
     """n·(in + out) numbers a layer, not N·n: 512·(300 + 40) against 512·12,000."""
     net, x = mlp((300, 40, 3), nn.Tanh), draw(512, 300)
-    y = classes(512)
+    y = labels(512)
     [first, _] = systems(net, lambda: cross_entropy(net(x), y), kind="fisher", blocks="layer")
     operator = first.operator
     assert isinstance(operator, LowRankOperator)

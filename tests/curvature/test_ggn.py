@@ -11,27 +11,12 @@ from torch.nn.functional import cross_entropy
 
 from qnewton.curvature import Kind, systems
 from qnewton.operators import LowRankOperator
+from tests.cases import draw, labels, mlp
+from tests.oracles import gauss_newton
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 
 Loss = Callable[[Tensor], Tensor]
-
-
-def func_ggn(model: nn.Module, loss: Loss, *inputs: Tensor) -> Tensor:
-    """Return Jᵀ H J with the whole ∂²L/∂f², whatever interacts in it."""
-    values = {k: p.detach() for k, p in model.named_parameters()}
-    sizes = [p.numel() for p in values.values()]
-
-    def output(flat: Tensor) -> Tensor:
-        pieces = zip(values.items(), flat.split(sizes), strict=True)
-        named = {k: piece.view(p.shape) for (k, p), piece in pieces}
-        return torch.func.functional_call(model, named, inputs)
-
-    flat = torch.cat([p.flatten() for p in values.values()])
-    f = output(flat)
-    jacobian = torch.func.jacrev(output)(flat).reshape(f.numel(), -1)
-    hessian = torch.func.hessian(loss)(f).reshape(f.numel(), f.numel())
-    return jacobian.mT @ hessian @ jacobian
 
 
 def check(
@@ -43,7 +28,7 @@ def check(
     reason: str = "",
 ) -> None:
     """Compare every block, its entries and its products, with the oracle."""
-    expected, start, found_routes = func_ggn(model, loss, *inputs), 0, set()
+    expected, start, found_routes = gauss_newton(model, loss, *inputs), 0, set()
     scale = float(expected.abs().max())
     for system in systems(model, lambda: loss(model(*inputs)), kind="ggn", blocks=blocks):  # type: ignore[arg-type]
         inside = slice(start, start + system.n)
@@ -64,15 +49,6 @@ def check(
     assert found_routes == routes
 
 
-def draw(*shape: int, seed: int = 1) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-def classes(*shape: int, n: int = 3) -> Tensor:
-    return torch.randint(0, n, shape, generator=torch.Generator().manual_seed(2))
-
-
 def squares(targets: Tensor) -> Loss:
     return lambda f: (f - targets).square().mean()
 
@@ -84,9 +60,9 @@ def softmax(targets: Tensor, reduction: str = "mean") -> Loss:
 @pytest.mark.parametrize("blocks", ["full", "layer", "tensor"])
 @pytest.mark.parametrize("activation", [nn.ReLU, lambda: nn.ReLU(inplace=True), nn.Tanh])
 @pytest.mark.parametrize("samples", [2, 30])
-def test_networks_of_linear_layers(mlp, activation, blocks, samples):
+def test_networks_of_linear_layers(activation, blocks, samples):
     net = mlp((5, 4, 3, 3), activation)
-    x, y = draw(samples, 5), classes(samples)
+    x, y = draw(samples, 5), labels(samples)
     if samples == 30:
         routes = {"closed-form"}
     else:  # 2 samples of rank 2 against as few as 3 parameters
@@ -128,7 +104,7 @@ def test_convolutions(samples, blocks):
     ).double()
     many = {"jacobian"} if blocks == "full" else {"jacobian", "closed-form"}
     routes = {"sample-space"} if samples == 2 else many
-    check(net, softmax(classes(samples)), draw(samples, 2, 6, 5), routes=routes, blocks=blocks)
+    check(net, softmax(labels(samples)), draw(samples, 2, 6, 5), routes=routes, blocks=blocks)
 
 
 def test_layers_that_are_no_products_take_a_pass_a_column_or_a_product():
@@ -139,19 +115,19 @@ def test_layers_that_are_no_products_take_a_pass_a_column_or_a_product():
             nn.Embedding(6, 4), nn.LayerNorm(4), nn.Flatten(), nn.Linear(8, 3)
         ).double()
 
-    few, many = classes(3, 2, n=6), classes(40, 2, n=6)
-    check(net(), softmax(classes(3)), few, routes={"sample-space"})
+    few, many = labels(3, 2, classes=6), labels(40, 2, classes=6)
+    check(net(), softmax(labels(3)), few, routes={"sample-space"})
     reason = "0.weight is not used by linear or convolution layers alone"
-    check(net(), softmax(classes(40)), many, routes={"generic"}, reason=reason)
+    check(net(), softmax(labels(40)), many, routes={"generic"}, reason=reason)
 
 
 def test_batch_norm_in_evaluation():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Tanh(), nn.Linear(3, 3))
     net = net.double().eval()
-    check(net, softmax(classes(20)), draw(20, 4), routes={"generic"}, reason="1.weight is not")
+    check(net, softmax(labels(20)), draw(20, 4), routes={"generic"}, reason="1.weight is not")
     routes = {"closed-form", "generic"}
-    check(net, softmax(classes(20)), draw(20, 4), routes=routes, blocks="layer")
+    check(net, softmax(labels(20)), draw(20, 4), routes=routes, blocks="layer")
 
 
 class Normalise(nn.Module):
@@ -163,14 +139,14 @@ class Normalise(nn.Module):
 def test_samples_that_interact_in_the_network(samples):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 3), Normalise(), nn.Tanh(), nn.Linear(3, 3)).double()
-    loss, x = softmax(classes(samples)), draw(samples, 4)
+    loss, x = softmax(labels(samples)), draw(samples, 4)
     check(net, loss, x, routes={"generic"}, reason="is off by")
     # The layer after the normalisation sees every sample for itself.
     after = "closed-form" if samples == 20 else "sample-space"
     check(net, loss, x, routes={"generic", after}, blocks="layer")
 
 
-def test_samples_that_interact_in_the_loss(mlp):
+def test_samples_that_interact_in_the_loss():
     net, x = mlp((4, 3, 2), nn.Tanh), draw(6, 4)
     target = torch.arange(6).roll(1)
     reason = "samples or positions interact in the loss"
@@ -179,7 +155,7 @@ def test_samples_that_interact_in_the_loss(mlp):
 
 
 @pytest.mark.parametrize("samples", [2, 20])
-def test_losses_that_are_not_convex_in_the_output(mlp, samples):
+def test_losses_that_are_not_convex_in_the_output(samples):
     def loss(f):
         return (f.square() - 1).square().mean()
 
@@ -193,8 +169,8 @@ def test_losses_that_are_not_convex_in_the_output(mlp, samples):
 
 
 @pytest.mark.parametrize("samples", [2, 8])
-def test_tokens_that_a_network_treats_one_by_one_are_samples_of_their_own(mlp, samples):
-    net, targets = mlp((4, 5, 3), nn.Tanh), classes(samples, 3)
+def test_tokens_that_a_network_treats_one_by_one_are_samples_of_their_own(samples):
+    net, targets = mlp((4, 5, 3), nn.Tanh), labels(samples, 3)
     routes = {"sample-space"} if samples == 2 else {"closed-form"}
     check(net, lambda f: cross_entropy(f.mT, targets), draw(samples, 3, 4), routes=routes)
 
@@ -215,7 +191,7 @@ class Mixing(nn.Module):
 @pytest.mark.parametrize("blocks", ["full", "layer"])
 def test_tokens_that_attend_to_each_other(samples, blocks):
     torch.manual_seed(0)
-    net, targets = Mixing().double(), classes(samples, 2)
+    net, targets = Mixing().double(), labels(samples, 2)
     if samples == 2:
         routes = {"sample-space"}
     else:
@@ -243,14 +219,14 @@ class Pooled(nn.Module):
 def test_pooled_sequences(samples):
     torch.manual_seed(0)
     routes = {"sample-space"} if samples == 2 else {"jacobian"}
-    check(Pooled().double(), softmax(classes(samples)), draw(samples, 5, 4), routes=routes)
+    check(Pooled().double(), softmax(labels(samples)), draw(samples, 5, 4), routes=routes)
 
 
 def test_the_classes_of_images_are_their_second_dimension():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 4, 2), nn.Tanh(), nn.Conv2d(4, 3, 1)).double()
-    check(net, softmax(classes(1, 2, 2)), draw(1, 1, 3, 3), routes={"sample-space"})
-    check(net, softmax(classes(5, 2, 2)), draw(5, 1, 3, 3), routes={"jacobian"})
+    check(net, softmax(labels(1, 2, 2)), draw(1, 1, 3, 3), routes={"sample-space"})
+    check(net, softmax(labels(5, 2, 2)), draw(5, 1, 3, 3), routes={"jacobian"})
 
 
 class Tied(nn.Module):
@@ -277,7 +253,7 @@ class Twice(nn.Module):
 def test_weights_used_twice_add_up(network, samples):
     torch.manual_seed(0)
     routes = {"sample-space"} if samples == 2 else {"jacobian"}
-    check(network().double(), softmax(classes(samples)), draw(samples, 3), routes=routes)
+    check(network().double(), softmax(labels(samples)), draw(samples, 3), routes=routes)
 
 
 def test_a_weight_used_outside_its_layer():
@@ -293,12 +269,12 @@ def test_a_weight_used_outside_its_layer():
             return self.b(torch.tanh(self.a(x))) @ self.a.weight
 
     torch.manual_seed(0)
-    check(Net().double(), softmax(classes(20)), draw(20, 3), routes={"generic"}, reason="a.weight")
-    check(Net().double(), softmax(classes(2)), draw(2, 3), routes={"sample-space"})
+    check(Net().double(), softmax(labels(20)), draw(20, 3), routes={"generic"}, reason="a.weight")
+    check(Net().double(), softmax(labels(2)), draw(2, 3), routes={"sample-space"})
 
 
 @pytest.mark.parametrize("shape", [(6,), (), (6, 1)])
-def test_one_number_a_sample_or_one_in_all(mlp, shape):
+def test_one_number_a_sample_or_one_in_all(shape):
     net = mlp((4, 3, 1), nn.Tanh)
 
     class Shaped(nn.Module):
@@ -312,11 +288,11 @@ def test_one_number_a_sample_or_one_in_all(mlp, shape):
     check(Shaped(), lambda f: f.exp().sum(), draw(6, 4), routes={"sample-space"})
 
 
-def test_a_loss_linear_in_the_output_has_no_gauss_newton_matrix(mlp):
+def test_a_loss_linear_in_the_output_has_no_gauss_newton_matrix():
     check(mlp((4, 3, 2), nn.Tanh), lambda f: f.sum(), draw(6, 4), routes={"sample-space"})
 
 
-def test_layers_that_did_not_run_and_frozen_ones(mlp):
+def test_layers_that_did_not_run_and_frozen_ones():
     used = mlp((3, 2, 2))
     net = nn.ModuleDict({"used": used, "idle": nn.Linear(2, 2).double()})
     net.forward = lambda x: used(x)  # type: ignore[method-assign]
@@ -327,8 +303,8 @@ def test_layers_that_did_not_run_and_frozen_ones(mlp):
     assert not found[2].operator.dense().any()
 
 
-def test_what_the_loss_does_with_parameters_itself_is_left_out_and_said(mlp):
-    net, x, y = mlp((4, 3, 3), nn.Tanh), draw(20, 4), classes(20)
+def test_what_the_loss_does_with_parameters_itself_is_left_out_and_said():
+    net, x, y = mlp((4, 3, 3), nn.Tanh), draw(20, 4), labels(20)
 
     def decayed():
         return cross_entropy(net(x), y) + 0.1 * net[0].weight.square().sum()
@@ -337,14 +313,14 @@ def test_what_the_loss_does_with_parameters_itself_is_left_out_and_said(mlp):
     assert system.curvature is not None
     assert system.curvature.route == "closed-form"
     assert "left out: how the loss itself depends on 0.weight" in system.curvature.reason
-    expected = func_ggn(net, softmax(y), x)
+    expected = gauss_newton(net, softmax(y), x)
     assert (system.operator.dense() - expected).abs().max() <= 1e-12
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.LeakyReLU, nn.Identity])
-def test_equals_the_hessian_of_a_layer_behind_a_piecewise_linear_path(mlp, activation):
+def test_equals_the_hessian_of_a_layer_behind_a_piecewise_linear_path(activation):
     """FORMULAS 3: the loss convex, the path from the layer to the output piecewise linear."""
-    net, x, y = mlp((4, 3, 3, 2), activation), draw(20, 4), classes(20, n=2)
+    net, x, y = mlp((4, 3, 3, 2), activation), draw(20, 4), labels(20, classes=2)
 
     def blocks(kind: Kind):
         return systems(net, lambda: cross_entropy(net(x), y), kind=kind, blocks="layer")
@@ -354,10 +330,10 @@ def test_equals_the_hessian_of_a_layer_behind_a_piecewise_linear_path(mlp, activ
         assert torch.linalg.eigvalsh(approximate.operator.dense())[0] > -1e-12
 
 
-def test_the_step_in_sample_space(mlp):
+def test_the_step_in_sample_space():
     """FORMULAS 3: (G + λI)⁻¹g = Jᵀ(nλI + H J Jᵀ)⁻¹r, and Woodbury with the Gram matrix."""
     n, damping = 3, 0.1
-    net, x, y = mlp((6, 8, 3), nn.Tanh), draw(n, 6), classes(n)
+    net, x, y = mlp((6, 8, 3), nn.Tanh), draw(n, 6), labels(n)
     [system] = systems(net, lambda: cross_entropy(net(x), y), kind="ggn", blocks="full")
     operator = system.operator
     assert isinstance(operator, LowRankOperator)
@@ -380,9 +356,9 @@ def test_the_step_in_sample_space(mlp):
 
 
 @pytest.mark.parametrize("samples", [3, 60])
-def test_float32_stays_float32_and_close_to_float64(mlp, samples):
-    net, x, y = mlp((6, 5, 4), nn.Tanh), draw(samples, 6), classes(samples, n=4)
-    expected = func_ggn(net, softmax(y), x)
+def test_float32_stays_float32_and_close_to_float64(samples):
+    net, x, y = mlp((6, 5, 4), nn.Tanh), draw(samples, 6), labels(samples, classes=4)
+    expected = gauss_newton(net, softmax(y), x)
     net.float()
     [system] = systems(net, lambda: cross_entropy(net(x.float()), y), kind="ggn", blocks="full")
     matrix = system.operator.dense()
@@ -391,8 +367,8 @@ def test_float32_stays_float32_and_close_to_float64(mlp, samples):
     assert (matrix - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_bfloat16_autocast_comes_out_right(mlp):
-    net, x, y = mlp((4, 6, 3), nn.Tanh, dtype=torch.float32), draw(64, 4).float(), classes(64)
+def test_bfloat16_autocast_comes_out_right():
+    net, x, y = mlp((4, 6, 3), nn.Tanh, dtype=torch.float32), draw(64, 4).float(), labels(64)
 
     def closure():
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -418,7 +394,7 @@ class FlatSlope(torch.autograd.Function):
         return gradients[0] * (ctx.saved_tensors[0] > 0)
 
 
-def test_a_network_that_differentiates_once_has_a_factor_but_no_products(mlp):
+def test_a_network_that_differentiates_once_has_a_factor_but_no_products():
     first, last = mlp((4, 3)), mlp((3, 3))
     net = nn.Sequential(first, last)
     net.forward = lambda x: last(FlatSlope.apply(first(x)))  # type: ignore[method-assign]
@@ -426,27 +402,27 @@ def test_a_network_that_differentiates_once_has_a_factor_but_no_products(mlp):
     reference.load_state_dict(
         dict(zip(reference.state_dict(), net.state_dict().values(), strict=True))
     )
-    x, y = draw(2, 4), classes(2)
+    x, y = draw(2, 4), labels(2)
     [system] = systems(net, lambda: cross_entropy(net(x), y), kind="ggn", blocks="full")
-    torch.testing.assert_close(system.operator.dense(), func_ggn(reference, softmax(y), x))
-    x, y = draw(30, 4), classes(30)
+    torch.testing.assert_close(system.operator.dense(), gauss_newton(reference, softmax(y), x))
+    x, y = draw(30, 4), labels(30)
     with pytest.raises(ValueError, match="cannot be differentiated twice"):
         systems(net, lambda: cross_entropy(net(x), y), kind="ggn", blocks="full")
 
 
-def test_limits_of_memory_lead_to_products(mlp, monkeypatch):
-    net, x, y = mlp((4, 3, 2), nn.Tanh), draw(6, 4), classes(6, n=2)
+def test_limits_of_memory_lead_to_products(monkeypatch):
+    net, x, y = mlp((4, 3, 2), nn.Tanh), draw(6, 4), labels(6, classes=2)
     monkeypatch.setattr("qnewton.curvature.columns._MAX_ENTRIES", 10)
     check(net, softmax(y), x, routes={"generic"}, reason="limit 10")
     monkeypatch.setattr("qnewton.curvature.output_loss._MAX_SECOND", 10)
     check(net, softmax(y), x, routes={"generic"}, reason="of all samples needs 24 entries")
 
 
-def test_the_record_prices_every_route(mlp):
+def test_the_record_prices_every_route():
     net = mlp((6, 5, 4), nn.Tanh)
 
     def record(samples: int):
-        loss = softmax(classes(samples, n=4))
+        loss = softmax(labels(samples, classes=4))
         x = draw(samples, 6)
         [system] = systems(net, lambda: loss(net(x)), kind="ggn", blocks="full")
         assert system.curvature is not None
@@ -460,6 +436,6 @@ def test_the_record_prices_every_route(mlp):
     assert few.forming_flops == 3 * (sum(own) + 2 * 30 * 20)
     assert many.forming_flops == 40 * (sum(own) + 2 * 30 * 20)
     pooled, x = Pooled().double(), draw(2, 5, 4)
-    [system] = systems(pooled, lambda: softmax(classes(2))(pooled(x)), kind="ggn", blocks="full")
+    [system] = systems(pooled, lambda: softmax(labels(2))(pooled(x)), kind="ggn", blocks="full")
     assert system.curvature is not None
     assert system.curvature.forming_flops == 27**2 * 4

@@ -8,6 +8,8 @@ from torch import nn
 
 from qnewton.curvature import Curvature, systems
 from qnewton.curvature import entries as products_module
+from tests.cases import classification, mlp
+from tests.oracles import func_hessian
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 
@@ -44,9 +46,9 @@ def cross_entropy(x, y, reduction="mean"):
 @pytest.mark.parametrize(
     "activation", [nn.ReLU, lambda: nn.ReLU(inplace=True), nn.Tanh, nn.GELU, nn.Identity]
 )
-def test_equals_torch_func(mlp, data, func_hessian, activation, bias, reduction):
+def test_equals_torch_func(activation, bias, reduction):
     net = mlp((5, 4, 3, 3), activation, bias)
-    loss = cross_entropy(*data(11, 5, 3), reduction=reduction)
+    loss = cross_entropy(*classification(11, 5, 3), reduction=reduction)
     expected = func_hessian(net, loss)
     [system] = systems(net, lambda: loss(net), blocks="full")
     assert system.curvature is not None
@@ -55,9 +57,9 @@ def test_equals_torch_func(mlp, data, func_hessian, activation, bias, reduction)
 
 
 @pytest.mark.parametrize("blocks", ["layer", "tensor"])
-def test_blocks_are_the_diagonal_of_the_whole(mlp, data, func_hessian, blocks):
+def test_blocks_are_the_diagonal_of_the_whole(blocks):
     net = mlp((5, 4, 3), nn.Tanh)
-    loss = cross_entropy(*data(9, 5, 3))
+    loss = cross_entropy(*classification(9, 5, 3))
     expected, start = func_hessian(net, loss), 0
     for system in systems(net, lambda: loss(net), blocks=blocks):
         inside = slice(start, start + system.n)
@@ -69,10 +71,10 @@ def test_blocks_are_the_diagonal_of_the_whole(mlp, data, func_hessian, blocks):
 
 
 @pytest.mark.parametrize("blocks", ["full", "layer", "tensor"])
-def test_branches_and_any_order_of_registration(data, func_hessian, blocks):
+def test_branches_and_any_order_of_registration(blocks):
     torch.manual_seed(0)
     net = Residual().double()
-    loss = cross_entropy(*data(7, 4, 2))
+    loss = cross_entropy(*classification(7, 4, 2))
     expected, start = func_hessian(net, loss), 0
     for system in systems(net, lambda: loss(net), blocks=blocks):
         inside = slice(start, start + system.n)
@@ -83,10 +85,10 @@ def test_branches_and_any_order_of_registration(data, func_hessian, blocks):
 
 
 @pytest.mark.parametrize("frozen", ["0.weight", "0.bias", "2.weight", "2.bias"])
-def test_frozen_parameters_have_no_rows(mlp, data, func_hessian, frozen):
+def test_frozen_parameters_have_no_rows(frozen):
     net = mlp((4, 3, 3, 2), nn.Tanh)
     net.get_parameter(frozen).requires_grad_(False)
-    loss = cross_entropy(*data(7, 4, 2))
+    loss = cross_entropy(*classification(7, 4, 2))
     [system] = systems(net, lambda: loss(net), blocks="full")
     assert system.curvature is not None
     assert system.curvature.route == "closed-form"
@@ -95,14 +97,14 @@ def test_frozen_parameters_have_no_rows(mlp, data, func_hessian, frozen):
 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_wide_layers_and_small_workspaces(mlp, data, func_hessian, monkeypatch, activation, dtype):
+def test_wide_layers_and_small_workspaces(monkeypatch, activation, dtype):
     # Small limits send a small network down every path that a large one takes.
     monkeypatch.setattr(products_module, "_WIDE", 7)
     monkeypatch.setattr(products_module, "_PANEL", 3)
     monkeypatch.setattr("qnewton.curvature.layered.WORKSPACE_ENTRIES", 100)
     monkeypatch.setattr("qnewton.curvature.layers._BATCH_ENTRIES", 300)
     net = mlp((8, 5, 4, 3), activation)
-    x, y = data(20, 8, 3)
+    x, y = classification(20, 8, 3)
     expected = func_hessian(net, cross_entropy(x, y)).to(dtype)
     net.to(dtype)
     loss = cross_entropy(x.to(dtype), y)
@@ -110,9 +112,9 @@ def test_wide_layers_and_small_workspaces(mlp, data, func_hessian, monkeypatch, 
     assert_equal_hessian(system.operator.dense(), expected)
 
 
-def test_a_really_wide_layer_agrees_with_double_backward(mlp, data):
+def test_a_really_wide_layer_agrees_with_double_backward():
     net = mlp((260, 2, 2), nn.ReLU)
-    loss = cross_entropy(*data(40, 260, 2))
+    loss = cross_entropy(*classification(40, 260, 2))
     [system] = systems(net, lambda: loss(net), blocks="full")
     assert system.curvature is not None
     assert system.curvature.route == "closed-form"
@@ -149,9 +151,9 @@ def test_products_and_entries_agree_with_double_backward(sizes, samples, seed):
     torch.testing.assert_close(system.operator @ vectors, expected @ vectors)
 
 
-def test_float32_stays_float32_and_bitwise_symmetric(mlp, data):
+def test_float32_stays_float32_and_bitwise_symmetric():
     net = mlp((20, 8, 5), nn.GELU, dtype=torch.float32)
-    loss = cross_entropy(*data(50, 20, 5, dtype=torch.float32))
+    loss = cross_entropy(*classification(50, 20, 5, dtype=torch.float32))
     [system] = systems(net, lambda: loss(net), blocks="full")
     matrix = system.operator.dense()
     assert matrix.dtype == system.operator.dtype == torch.float32
@@ -159,18 +161,18 @@ def test_float32_stays_float32_and_bitwise_symmetric(mlp, data):
     assert system.operator.dense() is matrix
 
 
-def test_a_loss_linear_in_the_output_keeps_only_what_activations_bend(mlp, data, func_hessian):
-    x, _ = data(6, 4, 2)
+def test_a_loss_linear_in_the_output_keeps_only_what_activations_bend():
+    x, _ = classification(6, 4, 2)
     net = mlp((4, 3, 2), nn.Tanh)
     [system] = systems(net, lambda: net(x).sum(), blocks="full")
     assert_equal_hessian(system.operator.dense(), func_hessian(net, lambda f: f(x).sum()))
 
 
-def test_dead_units_give_a_zero_block(mlp, data):
+def test_dead_units_give_a_zero_block():
     net = mlp((4, 3, 2), nn.ReLU)
     with torch.no_grad():
         net[0].bias.fill_(-100.0)
-    loss = cross_entropy(*data(6, 4, 2))
+    loss = cross_entropy(*classification(6, 4, 2))
     first, last = systems(net, lambda: loss(net), blocks="layer")
     assert not first.operator.dense().any()
     assert first.curvature is not None
@@ -178,17 +180,17 @@ def test_dead_units_give_a_zero_block(mlp, data):
     assert last.operator.dense().any()
 
 
-def test_forming_one_block_forms_no_other(mlp, data):
+def test_forming_one_block_forms_no_other():
     net = mlp((6, 5, 4), nn.Tanh)
-    loss = cross_entropy(*data(6, 6, 4))
+    loss = cross_entropy(*classification(6, 6, 4))
     first, last = systems(net, lambda: loss(net), blocks="layer")
     assert first.operator.dense().shape == (35, 35)
     assert last.operator._entries is None  # type: ignore[attr-defined]
 
 
-def test_the_record_says_what_forming_costs(mlp, data):
+def test_the_record_says_what_forming_costs():
     net = mlp((6, 5, 4), nn.Tanh)
-    loss = cross_entropy(*data(10, 6, 4))
+    loss = cross_entropy(*classification(10, 6, 4))
     curvature = Curvature(net, blocks="layer")
     [first, last] = curvature.systems(curvature.evaluate(lambda: loss(net)))
     assert first.curvature is not None

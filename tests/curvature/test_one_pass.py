@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 from qnewton.curvature import Curvature
 from qnewton.curvature.fisher import OnePassFisher
 from qnewton.operators import KhatriRaoFactor, LowRankOperator
+from tests.oracles import gradient
 
 SAMPLES, LENGTH, WORDS = 5, 7, 11
 
@@ -58,11 +59,8 @@ def mean_loss(model, inputs, targets):
 
 def loop(model, inputs, targets, parameters):
     """Return F of ``parameters`` from one backward pass a sample."""
-    columns = []
-    for i in range(len(inputs)):
-        loss = mean_loss(model, inputs[i : i + 1], targets[i : i + 1])
-        columns.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)]))
-    columns = torch.stack(columns, dim=1)
+    samples = zip(inputs.split(1), targets.split(1), strict=True)
+    columns = torch.stack([gradient(mean_loss(model, *s), parameters) for s in samples], dim=1)
     return columns @ columns.mT / len(inputs)
 
 
