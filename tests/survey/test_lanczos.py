@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnewton.operators import DenseOperator
-from qnewton.survey.lanczos import Lanczos
-from qnewton.survey.ritz import extreme_singular_values, ritz_ends, ritz_values, spectrum_bounds
+from qnewton.operators.lanczos import Lanczos
+from qnewton.operators.ritz import extreme_singular_values, ritz_ends, ritz_values
+from qnewton.survey.bounds import spectrum_bounds
 from tests.cases import with_spectrum
 
 

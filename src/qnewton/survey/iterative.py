@@ -4,17 +4,11 @@ import math
 from dataclasses import dataclass, replace
 
 from qnewton.operators import RangedOperator, SymmetricOperator
+from qnewton.operators.lanczos import Lanczos, Tridiagonal
+from qnewton.operators.ritz import RitzEnds, extreme_singular_values, ritz_ends
 from qnewton.operators.scaling import shifted_number
 from qnewton.records import Definiteness, Estimate
-from qnewton.survey.lanczos import Lanczos
-from qnewton.survey.ritz import (
-    RitzEnds,
-    SpectrumBounds,
-    extreme_singular_values,
-    ritz_ends,
-    spectrum_bounds,
-)
-from qnewton.survey.tridiagonal import Tridiagonal
+from qnewton.survey.bounds import SpectrumBounds, spectrum_bounds
 
 _FIRST_CHECK = 4
 _CHANCE = "with probability 1 - 1e-6 over the random start"

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import DenseOperator, RangedOperator, SymmetricOperator
+from qnewton.operators.lanczos import Lanczos
+from qnewton.operators.ritz import ritz_vectors
 from qnewton.operators.scaling import into_range, shifted_number
-from qnewton.survey.lanczos import Lanczos
 
 PRODUCTS = 40
 """Enough for the sign of a lowest eigenvalue that is not tiny beside the norm."""
@@ -68,19 +69,16 @@ def lowest_pair(operator: SymmetricOperator, seed: int, max_products: int = PROD
         return _decomposed(operator, seed)
     ranged = RangedOperator(operator)
     process = Lanczos(ranged, seed)
-    while process.products < min(max_products, operator.n) and not process.exhausted:
-        process.advance()
+    process.advance_to(min(max_products, operator.n))
     found = process.tridiagonal()
-    k = found.products
-    off = np.diag(found.betas[: k - 1], 1)
-    values, vectors = np.linalg.eigh(np.diag(found.alphas) + off + off.T)
+    values, vectors = ritz_vectors(found)
     ritz = process.combination(torch.from_numpy(vectors[:, 0]))
     return LowestPair(
         value=shifted_number(float(values[0]), ranged.exponent),
         vector=(ritz / ritz.norm()).to(operator.dtype),
         norm=shifted_number(float(np.abs(values).max()), ranged.exponent),
         negative=bool(values[0] < -_ROUNDINGS * found.rounding),
-        products=k,
+        products=found.products,
     )
 
 

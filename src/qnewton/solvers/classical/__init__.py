@@ -2,10 +2,14 @@
 
 from qnewton.solvers.classical.absolute import solve_absolute
 from qnewton.solvers.classical.cg import conjugate_gradients
-from qnewton.solvers.classical.cholesky import CholeskyFactorization
-from qnewton.solvers.classical.factorization import Factorization
-from qnewton.solvers.classical.ldl import Inertia, LDLFactorization
-from qnewton.solvers.classical.lu import LUFactorization, LUInverse
+from qnewton.solvers.classical.factorization import (
+    CholeskyFactorization,
+    Factorization,
+    Inertia,
+    LDLFactorization,
+    LUFactorization,
+    LUInverse,
+)
 from qnewton.solvers.classical.minres import MinimumResidual, NegativeCurvature, minimum_residual
 from qnewton.solvers.classical.preconditioner import (
     DiagonalPreconditioner,

@@ -1,19 +1,18 @@
 """Conjugate gradients: positive definite systems through products alone."""
 
 import math
-from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from qnewton.operators import RangedOperator, SymmetricOperator
-from qnewton.operators.scaling import into_range
+from qnewton.operators.ritz import condition_seen_by_cg
+from qnewton.operators.scaling import excess, largest, scaled
 from qnewton.records import Outcome
-from qnewton.solvers.classical.first_guess import FirstGuess
-from qnewton.solvers.classical.preconditioner import Preconditioner, RangedPreconditioner
-from qnewton.solvers.classical.refinement import put_back, refined_solution
-from qnewton.solvers.classical.ritz import condition_seen_by_cg
-from qnewton.solvers.solution import Solution, SolveStats
+from qnewton.solvers.classical.krylov import Rounds, solve_in_rounds
+from qnewton.solvers.classical.preconditioner import Preconditioner
+from qnewton.solvers.solution import Solution
 
 
 def conjugate_gradients(
@@ -53,76 +52,44 @@ def conjugate_gradients(
         >>> solution.direction, solution.stats.products
         (tensor([0.5000, 0.5000, 0.5000]), 1)
     """
-    if not torch.isfinite(rhs).all():
-        return Solution(None, Outcome.NOT_FINITE, SolveStats(solver="cg"))
-    # A and b are solved with where their norms are safe, and x is put back.
-    ranged, (near, down) = RangedOperator(operator), into_range(rhs)
-    target = tolerance * float(near.double().norm())
-    guess = None if start is None else FirstGuess(ranged, start, down)
-    safe = None if preconditioner is None else RangedPreconditioner(preconditioner)
-    descent = _Descent(ranged, target, max_products, safe, guess)
-    solution = refined_solution("cg", ranged, near, descent.run, tolerance, Outcome.NOT_FINITE)
-    # Half of the dtype's digits are enough where more products do not help, not where they ran out.
-    missed = (solution.stats.residual or 0.0) > tolerance
-    if descent.failure is not None and missed and solution.direction is not None:
-        indefinite = descent.failure is Outcome.NOT_DEFINITE
-        direction = None if indefinite else solution.direction
-        detail = "" if indefinite else f"in {max_products} products"
-        solution = Solution(direction, descent.failure, solution.stats, detail)
-    solution = put_back(solution, ranged, near, down - ranged.exponent)
-    seen = condition_seen_by_cg(descent.steps, descent.ratios)
-    stats = replace(
-        solution.stats,
-        products=descent.products + ranged.probes,
-        condition=seen,
-        definiteness="indefinite" if descent.failure is Outcome.NOT_DEFINITE else None,
-    )
-    return replace(solution, stats=stats)
+
+    def make(ranged: RangedOperator, target: float, most: int) -> _Descent:
+        return _Descent(ranged, target, most, preconditioner)
+
+    return solve_in_rounds(make, operator, rhs, tolerance, max_products, start)
 
 
-class _Descent:
-    """Conjugate gradients, as often as refinement asks, within one budget."""
+class _Descent(Rounds):
+    """Conjugate gradients, preconditioned where there is something to precondition with."""
+
+    solver: ClassVar[str] = "cg"
 
     def __init__(
         self,
-        operator: SymmetricOperator,
+        operator: RangedOperator,
         target: float,
         max_products: int,
         preconditioner: Preconditioner | None,
-        start: FirstGuess | None,
     ) -> None:
-        self.operator = operator
-        self.target = target
-        self.max_products = max_products
-        self.preconditioner = preconditioner
-        self.start = start
-        self.products = 0
-        self.failure: Outcome | None = None
-        self.steps: list[float] = []  # of the first round, for the spectrum they tell of
-        self.ratios: list[float] = []
+        super().__init__(operator, target, max_products)
+        self._preconditioner = preconditioner
+        self._exponent: int | None = None
 
     def run(self, rhs: Tensor) -> Tensor:
-        """Return x with ‖rhs - A·x‖ ≤ target/2, or the last iterate with ``failure`` set.
-
-        Half the target, since the true residual is a little larger than the recursive one. A
-        product that is not finite gives an x that is not finite.
-        """
-        guess, self.start = self.start, None  # only the first round has a guess to start from
-        first = None
-        if guess is not None:
-            self.products += 1
-            first, rhs = guess.left_of(rhs)
+        """Return x; a product that is not finite gives an x that is not finite."""
         x = torch.zeros_like(rhs)
         scale = float(rhs.double().norm())
         if scale == 0.0:
-            return x if first is None else first
+            return x
         r = rhs / scale  # a gradient's norm may be too small to square
         z = self._precondition(r)
         p, squared = z.clone(), 1.0
         # Memory for all rounds: fresh pages cost more than the arithmetic on large vectors.
         work, wide = torch.empty_like(r), r.double()
         inner = squared if z is r else _dot(r, z, work)
-        steps, ratios = ([], []) if self.steps else (self.steps, self.ratios)
+        steps: list[float] = []
+        ratios: list[float] = []
+        # Half the target, since the true residual is a little larger than the recursive one.
         while self.failure is None and math.sqrt(squared) * scale > self.target / 2:
             if self.products == self.max_products:
                 self.failure = Outcome.NOT_CONVERGED
@@ -131,9 +98,10 @@ class _Descent:
             self.products += 1
             curvature = _dot(p, product, work)
             if not math.isfinite(curvature):
-                return torch.full_like(x, math.nan)
+                x = torch.full_like(x, math.nan)
+                break
             if curvature <= 0.0:
-                self.failure = Outcome.NOT_DEFINITE
+                self.failure, self.definiteness = Outcome.NOT_DEFINITE, "indefinite"
                 break
             step = inner / curvature
             x.add_(p, alpha=step)
@@ -145,11 +113,18 @@ class _Descent:
             steps.append(step)
             ratios.append(inner / previous)
             p.mul_(ratios[-1]).add_(z)
-        x = x * scale
-        return x if first is None else first + x
+        if self.seen is None:
+            self.seen = condition_seen_by_cg(steps, ratios)
+        return x * scale
 
     def _precondition(self, r: Tensor) -> Tensor:
-        return r if self.preconditioner is None else self.preconditioner(r)
+        """Return 2^-e·M⁻¹·r with the e that the first one shows: any multiple of M⁻¹ does."""
+        if self._preconditioner is None:
+            return r
+        found = self._preconditioner(r)
+        if self._exponent is None:
+            self._exponent = excess(largest(found), found.dtype)
+        return scaled(found, -self._exponent)
 
 
 def _dot(left: Tensor, right: Tensor, work: Tensor) -> float:

@@ -1,18 +1,17 @@
 """MINRES: symmetric systems of any signature through products alone, and where they curve down."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from qnewton.operators import RangedOperator, SymmetricOperator
-from qnewton.operators.scaling import into_range
-from qnewton.records import Estimate, Outcome
-from qnewton.solvers.classical.first_guess import FirstGuess
-from qnewton.solvers.classical.refinement import put_back, refined_solution
-from qnewton.solvers.classical.ritz import condition_seen_by_minres
-from qnewton.solvers.solution import Solution, SolveStats
+from qnewton.operators import SymmetricOperator
+from qnewton.operators.ritz import condition_seen_by_minres
+from qnewton.records import Outcome
+from qnewton.solvers.classical.krylov import Rounds, solve_in_rounds
+from qnewton.solvers.solution import Solution
 
 # β_k of a Krylov space that is complete, against the norm seen: rounding of float64 vectors.
 _EXHAUSTED = 1e-14
@@ -64,64 +63,25 @@ def minimum_residual(
         >>> minimum_residual(DenseOperator(matrix), torch.ones(3)).direction
         tensor([ 0.5000, -1.0000,  0.2500])
     """
-    if not torch.isfinite(rhs).all():
-        return Solution(None, Outcome.NOT_FINITE, SolveStats(solver="minres"))
-    # A and b are solved with where their norms are safe, and x is put back.
-    ranged, (near, down) = RangedOperator(operator), into_range(rhs)
-    guess = None if start is None else FirstGuess(ranged, start, down)
-    rounds = _Rounds(ranged, tolerance * float(near.double().norm()), max_products, guess)
-    solution = refined_solution("minres", ranged, near, rounds.run, tolerance, Outcome.NOT_FINITE)
-    missed = (solution.stats.residual or 0.0) > tolerance
-    if rounds.exhausted and missed and solution.direction is not None:
-        detail = f"in {max_products} products"
-        solution = Solution(solution.direction, Outcome.NOT_CONVERGED, solution.stats, detail)
-    solution = put_back(solution, ranged, near, down - ranged.exponent)
-    stats = replace(
-        solution.stats,
-        products=rounds.products + ranged.probes,
-        condition=rounds.seen,
-        definiteness="indefinite" if rounds.negative else None,
-    )
-    return replace(solution, stats=stats)
+    return solve_in_rounds(_Minres, operator, rhs, tolerance, max_products, start)
 
 
-class _Rounds:
-    """MINRES, as often as refinement asks, within one budget."""
-
-    def __init__(
-        self,
-        operator: SymmetricOperator,
-        target: float,
-        max_products: int,
-        start: FirstGuess | None,
-    ) -> None:
-        self.operator = operator
-        self.target = target
-        self.left = max_products
-        self.products = 0
-        self.exhausted = False
-        self.start = start
-        self.seen: Estimate | None = None
-        self.negative = False
+class _Minres(Rounds):
+    solver: ClassVar[str] = "minres"
 
     def run(self, rhs: Tensor) -> Tensor:
-        guess, self.start = self.start, None  # only the first round has a guess to start from
-        first = None
-        if guess is not None:
-            self.products += 1
-            first, rhs = guess.left_of(rhs)
+        """Return x by one run of MINRES, which starts anew in every round."""
         process = MinimumResidual(self.operator, rhs)
         while process.residual > self.target / 2 and not process.finished:
-            if self.left == self.products:
-                self.exhausted = True
+            if self.max_products == self.products:
+                self.failure = Outcome.NOT_CONVERGED
                 break
             process.advance()
             self.products += 1
         if self.seen is None:
-            self.negative = process.negative is not None
+            self.definiteness = "indefinite" if process.negative is not None else None
             self.seen = condition_seen_by_minres(process.alphas, process.betas)
-        x = process.x.to(rhs.dtype)
-        return x if first is None else first + x
+        return process.x.to(rhs.dtype)
 
 
 class MinimumResidual:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import RangedOperator, SymmetricOperator
-from qnewton.operators.scaling import excess, into_range, largest, scaled, shifted_number
+from qnewton.operators.scaling import into_range, shifted_number
 
 
 class Preconditioner(Protocol):
@@ -21,26 +21,6 @@ class Preconditioner(Protocol):
     def __call__(self, vector: Tensor) -> Tensor:
         """Return M⁻¹·v for v of shape [N]."""
         ...
-
-
-class RangedPreconditioner:
-    """2^-e·M⁻¹ with the e that its first application shows: any multiple of M⁻¹ does as well.
-
-    Args:
-        base: M⁻¹.
-    """
-
-    def __init__(self, base: Preconditioner) -> None:
-        self._base = base
-        self.products = base.products
-        self._exponent: int | None = None
-
-    def __call__(self, vector: Tensor) -> Tensor:
-        """Return 2^-e·M⁻¹·v."""
-        found = self._base(vector)
-        if self._exponent is None:
-            self._exponent = excess(largest(found), found.dtype)
-        return scaled(found, -self._exponent)
 
 
 class DiagonalPreconditioner:

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from qnewton.operators import LowRankOperator, SymmetricOperator
 from qnewton.records import Outcome
-from qnewton.solvers.classical.cholesky import solve_by_factor
-from qnewton.solvers.classical.factorization import Factorization
+from qnewton.solvers.classical.factorization import Factorization, solve_by_factor
 
 # The first split leaves λ/(λ + σ²) of b's part along a singular vector of U, the second its square.
 _SPLITS = 2

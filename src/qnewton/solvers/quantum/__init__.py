@@ -5,7 +5,7 @@ from qnewton.solvers.quantum.cks import cks_degree, cks_polynomial
 from qnewton.solvers.quantum.column_inversion import ColumnInversion, invert_by_columns
 from qnewton.solvers.quantum.emulate import ALGORITHMS, Emulator, emulate
 from qnewton.solvers.quantum.hhl import Clock
-from qnewton.solvers.quantum.output import QuantumSolution
+from qnewton.solvers.quantum.output import QuantumSolution, scaled_along
 from qnewton.solvers.quantum.polynomials import (
     InversePolynomial,
     inverse_degree,
@@ -13,7 +13,6 @@ from qnewton.solvers.quantum.polynomials import (
 )
 from qnewton.solvers.quantum.promise import SystemRefused
 from qnewton.solvers.quantum.readout import Measurement, Readout, measure
-from qnewton.solvers.quantum.step_length import scaled_along
 
 __all__ = [
     "ALGORITHMS",

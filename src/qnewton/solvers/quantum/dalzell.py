@@ -8,13 +8,14 @@ spanned by (Ã⁻¹b̂; t). Reflecting e = (0; 1) about it moves e's upper part,
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
-from qnewton.solvers.quantum.chances import Chances
+from qnewton.solvers.quantum.algorithm import Algorithm, Chances
 from qnewton.solvers.quantum.polynomials import Array
 from qnewton.solvers.quantum.promise import Promise
 
@@ -93,7 +94,7 @@ class _Square:
 
 
 @dataclass(frozen=True)
-class Dalzell:
+class Dalzell(Algorithm):
     """The shortcut solver with its norm given, or guessed on a grid when it is not.
 
     Attributes:
@@ -103,6 +104,7 @@ class Dalzell:
         alpha: α.
     """
 
+    name: ClassVar[str] = "dalzell"
     reflection: KernelFilter
     projection: KernelFilter | None
     guesses: tuple[float, ...]
@@ -110,8 +112,16 @@ class Dalzell:
 
     @property
     def queries(self) -> int:
-        """Calls to U_A in one attempt, two to a degree; each brings two calls to U_b."""
+        """Calls to U_A in one attempt, two to a degree."""
         return 2 * self.reflection.degree + self._projected
+
+    @property
+    def state_preparations(self) -> int:
+        """Calls to U_b in one attempt: each call to U_A brings two."""
+        return 2 * self.queries
+
+    def solution(self, image: Tensor, length: float) -> None:
+        """Return nothing: a reflection about the kernel does not tell the solution's length."""
 
     def expected_queries(self, chances: Chances) -> float:
         """Return the calls to U_A until success: only outcomes of the reflection are projected."""

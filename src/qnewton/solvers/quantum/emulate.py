@@ -19,17 +19,17 @@ from qnewton.operators.scaling import excess, largest, norm_ratio, scaled, shift
 from qnewton.records import Outcome
 from qnewton.solvers.options import Mode
 from qnewton.solvers.quantum import promise as promises
+from qnewton.solvers.quantum.algorithm import Algorithm, Applied
 from qnewton.solvers.quantum.amplification import amplified_queries
-from qnewton.solvers.quantum.dalzell import Dalzell, dalzell
-from qnewton.solvers.quantum.hhl import HHL, Clock, hhl
+from qnewton.solvers.quantum.dalzell import dalzell
+from qnewton.solvers.quantum.hhl import Clock, hhl
 from qnewton.solvers.quantum.inputs import check_rhs, float64_entries, near_rhs
-from qnewton.solvers.quantum.modes import Applied, Eigenbasis, apply
-from qnewton.solvers.quantum.output import QuantumSolution
+from qnewton.solvers.quantum.modes import Eigenbasis, apply
+from qnewton.solvers.quantum.output import QuantumSolution, scaled_along
 from qnewton.solvers.quantum.polynomials import inverse_degree
 from qnewton.solvers.quantum.promise import Promise, SystemRefused
-from qnewton.solvers.quantum.qsvt import QSVT, Family, qsvt
+from qnewton.solvers.quantum.qsvt import Family, qsvt
 from qnewton.solvers.quantum.readout import Readout, measure
-from qnewton.solvers.quantum.step_length import scaled_along
 
 ALGORITHMS = ("qsvt", "dalzell", "hhl")
 
@@ -99,17 +99,8 @@ def emulate(
         >>> emulate(matrix, torch.tensor([3.0, -2.0]), "dalzell", norm=2**0.5).direction
         tensor([1., 1.])
     """
-    emulator = Emulator(
-        matrix,
-        algorithm,
-        epsilon,
-        alpha,
-        kappa,
-        mode=mode,
-        polynomial=polynomial,
-        clock=clock,
-        for_rhs=rhs,
-    )
+    asked = {"mode": mode, "polynomial": polynomial, "clock": clock}
+    emulator = Emulator(matrix, algorithm, epsilon, alpha, kappa, for_rhs=rhs, **asked)
     return emulator.solve(rhs, readout, norm)
 
 
@@ -175,12 +166,15 @@ class Emulator:
             self._promise, self._basis = _prepared(
                 self._working, alpha, kappa, mode, operator.dtype
             )
-            self._solver: QSVT | HHL | None = None  # Dalzell's is one for every right-hand side
+            self._solver: Algorithm | None = None  # Dalzell's is one for every right-hand side
             if algorithm == "qsvt":
                 self._solver = qsvt(self._promise, epsilon, polynomial)
             elif algorithm == "hhl":
                 clock = (clock or Clock()).in_units(self._exponent)
                 self._solver = hhl(self._promise, epsilon, clock)
+            if self._basis is not None and self._solver is not None:
+                factors = self._solver.at_eigenvalues(self._basis.values)
+                self._basis = replace(self._basis, factors=factors)
 
     def solve(
         self, rhs: Tensor, readout: Readout | None = None, norm: float | None = None
@@ -202,20 +196,55 @@ class Emulator:
         if norm is not None:
             norm = shifted_number(norm, self._exponent - down)
         solver = self._solver or dalzell(promise, epsilon, norm, length)
-        start = near / length
         with self._units():
-            found = apply(
-                solver, self._working, start, self._mode, self._basis, epsilon, promise.alpha
-            )
-            solution = _solution(
-                self._working, near, length, solver, promise, epsilon, found, readout
-            )
+            found = apply(solver, self._working, near / length, self._mode, self._basis, epsilon)
+            solution = self._solution(solver, found, near, readout)
+        move, dtype = down - self._exponent, self._operator.dtype
         return replace(
             solution,
-            direction=_put_back(
-                solution.direction, down - self._exponent, self._operator.dtype, epsilon
-            ),
+            direction=_put_back(solution.direction, move, dtype, epsilon),
             alpha=shifted_number(solution.alpha, self._exponent),
+        )
+
+    def _solution(
+        self, solver: Algorithm, found: Applied, rhs: Tensor, readout: Readout | None
+    ) -> QuantumSolution:
+        """Return what the output state and its reading amount to, for the scaled A and b."""
+        promise = self._promise
+        # |P|/max|P| ≤ 1 bounds p; rounding alone can put it a few ulps above.
+        probability = min(1.0, found.chances.success)
+        if not probability > 0.0:
+            message = "the output state has length zero; no attempt can succeed"
+            raise SystemRefused(Outcome.NO_SUCCESS, message)
+        state = found.image / found.image.norm()
+        measurement = None if readout is None else measure(state, readout)
+        direction, along = solver.solution(found.image, float(rhs.norm())), state
+        if measurement is not None:
+            direction, along = None, measurement.vector
+        if direction is None:
+            # What is known to be indefinite has no minimum along a line.
+            bound = None if promise.definite is False else promise.kappa
+            direction = scaled_along(self._working, along, rhs, bound)
+        expected = solver.expected_queries(replace(found.chances, success=probability))
+        return QuantumSolution(
+            direction=direction,
+            state=state,
+            success_probability=probability,
+            queries=solver.queries,
+            state_preparations=solver.state_preparations,
+            expected_queries=expected,
+            amplified_queries=min(expected, amplified_queries(solver.queries, probability)),
+            degree=solver.queries,
+            alpha=promise.alpha,
+            kappa=promise.kappa,
+            epsilon=self._epsilon,
+            error_bound=None if promise.held is False else solver.error_bound,
+            promise_held=promise.held,
+            resolved=found.resolved,
+            algorithm=solver.name,
+            mode=found.mode,
+            products=found.products,
+            measurement=measurement,
         )
 
     @contextmanager
@@ -299,64 +328,3 @@ def _prepared(
         values = torch.linalg.eigvalsh(working.dense())
         promise = promises.exact_promise(values, alpha, kappa, dtype)
     return promise, None
-
-
-def _solution(
-    working: SymmetricOperator,
-    rhs: Tensor,
-    length: float,
-    solver: QSVT | Dalzell | HHL,
-    promise: Promise,
-    epsilon: float,
-    found: Applied,
-    readout: Readout | None,
-) -> QuantumSolution:
-    # |P|/max|P| ≤ 1 bounds p; rounding alone can put it a few ulps above.
-    probability = min(1.0, found.chances.success)
-    chances = replace(found.chances, success=probability)
-    if not probability > 0.0:
-        raise SystemRefused(
-            Outcome.NO_SUCCESS, "the output state has length zero; no attempt can succeed"
-        )
-    state = found.image / found.image.norm()
-    error_bound = None
-    # What is known to be indefinite has no minimum along a line.
-    bound = None if promise.definite is False else promise.kappa
-    if isinstance(solver, QSVT):
-        degree = solver.polynomial.degree
-        if promise.held is not False:
-            error_bound = solver.polynomial.error_bound
-        direction = found.image * (length * solver.polynomial.sup_norm / promise.alpha)
-        preparations = 1
-        algorithm = "qsvt"
-    elif isinstance(solver, HHL):
-        degree, preparations, algorithm = solver.queries, 1, "hhl"
-        direction = found.image * (length / solver.rotation)
-    else:
-        degree, preparations, algorithm = solver.queries, 2 * solver.queries, "dalzell"
-        direction = scaled_along(working, state, rhs, bound)
-    expected = solver.expected_queries(chances)
-    solution = QuantumSolution(
-        direction=direction,
-        state=state,
-        success_probability=probability,
-        queries=solver.queries,
-        state_preparations=preparations,
-        expected_queries=expected,
-        amplified_queries=min(expected, amplified_queries(solver.queries, probability)),
-        degree=degree,
-        alpha=promise.alpha,
-        kappa=promise.kappa,
-        epsilon=epsilon,
-        error_bound=error_bound,
-        promise_held=promise.held,
-        resolved=found.resolved,
-        algorithm=algorithm,
-        mode=found.mode,
-        products=found.products,
-    )
-    if readout is None:
-        return solution
-    measurement = measure(state, readout)
-    direction = scaled_along(working, measurement.vector, rhs, bound)
-    return replace(solution, direction=direction, measurement=measurement)

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from qnewton.operators import SymmetricOperator
 from qnewton.operators.scaling import shifted_number
 from qnewton.records import Outcome
-from qnewton.solvers.quantum.chances import Chances
+from qnewton.solvers.quantum.algorithm import Chances, FunctionOfA
 from qnewton.solvers.quantum.polynomials import Array
 from qnewton.solvers.quantum.promise import Promise, SystemRefused
 
@@ -55,7 +55,7 @@ class Clock:
 
 
 @dataclass(frozen=True, eq=False)
-class HHL:
+class HHL(FunctionOfA):
     """HHL with every parameter set.
 
     Attributes:
@@ -67,6 +67,7 @@ class HHL:
         epsilon: Error allowed to the simulated evolutions together.
     """
 
+    name: ClassVar[str] = "hhl"
     size: int
     time: float
     rotation: float
@@ -98,14 +99,13 @@ class HHL:
             found[first : first + chunk] = (np.abs(clock) ** 2) @ f
         return found
 
-    def coefficients(self, values: Array, weights: Array) -> tuple[Array, Chances]:
-        """Return y's coefficients in a basis where A is diagonal, and ‖y‖²."""
-        y = self.factors(values) * weights
-        return y, Chances(float(y @ y))
+    @property
+    def krylov_degree(self) -> None:
+        """None: y is no polynomial in A."""
 
-    def expected_queries(self, chances: Chances) -> float:
-        """Return the calls to U_A until success."""
-        return self.queries / chances.success
+    def solution(self, image: Tensor, length: float) -> Tensor:
+        """Return y with the length that the rotation gives it."""
+        return image * (length / self.rotation)
 
     def harmonics(self) -> NDArray[np.complex128]:
         """Return c_s, s = 0 … M-1, with h(λ) = c_0 + 2 Re Σ_{s≥1} c_s e^{isλt}."""
@@ -114,8 +114,10 @@ class HHL:
         correlation = np.fft.ifft(np.abs(padded) ** 2).real[: self.size]
         return transform * correlation / self.size
 
-    def by_products(self, operator: SymmetricOperator, start: Tensor) -> tuple[Tensor, int]:
-        """Return y and the products spent: every evolution e^{isAt}, s < M, by Jacobi-Anger.
+    def by_products(
+        self, operator: SymmetricOperator, start: Tensor
+    ) -> tuple[Tensor, Chances, int]:
+        """Return y, ‖y‖² and the products spent: every evolution e^{isAt}, s < M, by Jacobi-Anger.
 
         cos and sin of sAt applied to b̂ follow from the last by the addition theorems.
         """
@@ -144,7 +146,7 @@ class HHL:
         for s in range(1, self.size):
             real, imaginary = evolve(real, imaginary)
             image = image + 2.0 * (float(c[s].real) * real - float(c[s].imag) * imaginary)
-        return image, products
+        return image, Chances(float(image @ image)), products
 
     @property
     def queries(self) -> int:

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.fft import dct
-from scipy.linalg import eigh_tridiagonal
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
+from qnewton.operators.lanczos import Lanczos
+from qnewton.operators.ritz import ritz_vectors
 from qnewton.records import Outcome
-from qnewton.solvers.quantum.chances import Chances
+from qnewton.solvers.quantum.algorithm import Applied, Chances, Function
 from qnewton.solvers.quantum.polynomials import Array
 from qnewton.solvers.quantum.promise import SystemRefused
-from qnewton.survey.lanczos import Lanczos
 
 RESOLUTION = 1e-10
 """Distance from the output state, relative to its length, that counts as having it."""
@@ -30,26 +30,6 @@ MAX_PRODUCTS = 1024
 _FIRST = 8
 _GROWTH = 1.15
 _WIDEN = 0.01
-
-Function = Callable[[Array], Array]
-
-
-@dataclass(frozen=True, kw_only=True)
-class KrylovResult:
-    """What a Krylov space gave.
-
-    Attributes:
-        image: f(A)b̂, shape [N], float64.
-        chances: What the algorithm said of its success.
-        resolved: Whether ``image`` is f(A)b̂ to ``RESOLUTION``; otherwise only what the
-            iteration settled on.
-        products: Products with A.
-    """
-
-    image: Tensor
-    chances: Chances
-    resolved: bool
-    products: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +55,7 @@ class KrylovRequest:
     too_large: Callable[[float], SystemRefused]
 
 
-def by_krylov(operator: SymmetricOperator, start: Tensor, request: KrylovRequest) -> KrylovResult:
+def by_krylov(operator: SymmetricOperator, start: Tensor, request: KrylovRequest) -> Applied:
     """Return y from the Krylov space of A and b̂, grown until y is resolved or has settled.
 
     ``resolved`` means one of: the space is exhausted; it exceeds the degree; polynomials of
@@ -97,8 +77,12 @@ def by_krylov(operator: SymmetricOperator, start: Tensor, request: KrylovRequest
     seen: list[tuple[int, Array]] = []
     checkpoint = min(_FIRST, most)
     while True:
-        _advance(process, checkpoint)
-        values, vectors = _ritz(process)
+        try:
+            process.advance_to(checkpoint)
+        except ValueError as error:
+            message = f"the matrix is not finite: {error}"
+            raise SystemRefused(Outcome.NOT_FINITE, message) from error
+        values, vectors = ritz_vectors(process.tridiagonal())
         if max(abs(values[0]), abs(values[-1])) > request.limit:
             raise request.too_large(max(abs(values[0]), abs(values[-1])))
         coefficients, chances = request.coefficients(values, vectors[0])
@@ -116,33 +100,15 @@ def by_krylov(operator: SymmetricOperator, start: Tensor, request: KrylovRequest
         hopeless = needed is not None and needed > most and most < operator.n
         enough = hopeless and moved is not None and moved <= request.epsilon * size / 2
         if exact or settled or enough or k >= most:
-            image = process.combination(_tensor(local))
-            return KrylovResult(
-                image=image,
-                chances=chances,
-                resolved=exact or settled,
-                products=k,
+            image = process.combination(torch.as_tensor(local, dtype=torch.float64))
+            resolved = exact or settled
+            return Applied(
+                image=image, chances=chances, products=k, mode="krylov", resolved=resolved
             )
         seen.append((k, local))
         checkpoint = min(max(k + 4, round(k * _GROWTH)), most)
         if needed is not None and k < needed < checkpoint:
             checkpoint = needed
-
-
-def _advance(process: Lanczos, products: int) -> None:
-    try:
-        while process.products < products and not process.exhausted:
-            process.advance()
-    except ValueError as error:
-        raise SystemRefused(Outcome.NOT_FINITE, f"the matrix is not finite: {error}") from error
-
-
-def _ritz(process: Lanczos) -> tuple[Array, Array]:
-    tridiagonal = process.tridiagonal()
-    if tridiagonal.products == 1:
-        return tridiagonal.alphas, np.ones((1, 1))
-    values, vectors = eigh_tridiagonal(tridiagonal.alphas, tridiagonal.betas[:-1])
-    return np.asarray(values), np.asarray(vectors)
 
 
 def _moved(local: Array, seen: list[tuple[int, Array]], k: int) -> float | None:
@@ -176,7 +142,3 @@ def _needed(function: Function, values: Array, request: KrylovRequest, accuracy:
     noise = 3e-16 * float(np.abs(samples).max()) * count
     beyond = np.flatnonzero(tails > max(accuracy, noise))
     return int(beyond[-1]) + 1 if len(beyond) else 0
-
-
-def _tensor(values: Array) -> Tensor:
-    return torch.as_tensor(values, dtype=torch.float64)

@@ -1,9 +1,12 @@
-"""What an emulated quantum linear solver leaves."""
+"""What an emulated quantum linear solver leaves, and the length of what was read of it."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, fields
 
 from torch import Tensor
 
+from qnewton.operators import RangedOperator, SymmetricOperator
+from qnewton.operators.scaling import into_range, largest, scaled
 from qnewton.records import QuantumStats
 from qnewton.solvers.options import Mode
 from qnewton.solvers.quantum.readout import Measurement
@@ -62,18 +65,68 @@ class QuantumSolution:
 
     def stats(self) -> QuantumStats:
         """Return the figures a step record keeps."""
-        measured = self.measurement
-        return QuantumStats(
-            algorithm=self.algorithm,
-            success_probability=self.success_probability,
-            queries=self.queries,
-            expected_queries=self.expected_queries,
-            degree=self.degree,
-            alpha=self.alpha,
-            kappa=self.kappa,
-            epsilon=self.epsilon,
-            promise_held=self.promise_held,
-            resolved=self.resolved,
-            readout=None if measured is None else measured.method,
-            shots=None if measured is None else measured.shots,
-        )
+        ours = {field.name for field in fields(self)}
+        shared = {f.name: getattr(self, f.name) for f in fields(QuantumStats) if f.name in ours}
+        if self.measurement is None:
+            return QuantumStats(**shared)
+        return QuantumStats(**shared, readout=self.measurement.method, shots=self.measurement.shots)
+
+
+def scaled_along(
+    operator: SymmetricOperator, direction: Tensor, rhs: Tensor, kappa: float | None = None
+) -> Tensor:
+    """Return s·v with the best safe s for A·x = b along v.
+
+    If vᵀAv > 0, s₁ = vᵀb/(vᵀAv) minimises the quadratic model ½xᵀAx - bᵀx along v. It is taken if
+    its residual is at most L·‖b‖; otherwise s₂ = (Av)ᵀb/‖Av‖², the least residual, never above ‖b‖.
+    If A is definite, Kantorovich gives vᵀAv ≥ ‖v‖‖Av‖·2√κ/(κ+1), so that the residual of s₁ is at
+    most L = 1 + (κ+1)/(2√κ) times ‖b‖: s₁ is never refused there. If A is indefinite, vᵀAv may be
+    as small as you like, and s₁ as large: L bounds the step, ‖A·s₁v‖ ≤ (L+1)·‖b‖.
+
+    Args:
+        operator: A.
+        direction: v, any length but 0, shape [N].
+        rhs: b, shape [N].
+        kappa: A bound on A's condition number, where A may be definite; ``None`` where it is not
+            known, or A is indefinite: then L = 1, no worse than no step.
+
+    Returns:
+        The scaled vector in v's dtype; 0 if A·v is 0.
+
+    Cost: one classical product, no shots.
+
+    Reference: FORMULAS 22; Kantorovich 1948, in the form of Strang 1960.
+
+    Example:
+        >>> import torch
+        >>> from qnewton.operators import DenseOperator
+        >>> identity = DenseOperator(2 * torch.eye(2).double())
+        >>> b = torch.tensor([4.0, 0.0]).double()
+        >>> scaled_along(identity, -b, b)
+        tensor([2., 0.], dtype=torch.float64)
+        >>> saddle = DenseOperator(torch.diag(torch.tensor([1.0, -1.0])).double())
+        >>> scaled_along(saddle, torch.tensor([1.0, 0.999]).double(), b)
+        tensor([2.0020, 2.0000], dtype=torch.float64)
+    """
+    # The length of v is nobody's; with those of A and b its squares could leave the range.
+    vector = direction.double()
+    vector = scaled(vector, -math.frexp(largest(vector))[1])
+    ranged, (b, down) = RangedOperator(operator), into_range(rhs.double())
+    image = (ranged @ vector.to(operator.dtype)).double()
+    best = _best_length(vector, image, b, kappa)
+    return scaled(vector * best, down - ranged.exponent).to(direction.dtype)
+
+
+def _best_length(v: Tensor, av: Tensor, b: Tensor, kappa: float | None) -> float:
+    curvature, square = float(v @ av), float(av @ av)
+    if not 0.0 < square < math.inf:
+        return 0.0
+    length = float(av @ b) / square
+    if curvature > 0.0:
+        minimiser = float(v @ b) / curvature
+        limit = 1.0 if kappa is None else 1.0 + (kappa + 1.0) / (2.0 * math.sqrt(kappa))
+        residual = float((b - minimiser * av).norm())
+        # A few roundings: at L = 1 an exact step of A = cI has residual 0, not ‖b‖.
+        if residual <= limit * float(b.norm()) * (1.0 + 1e-12):
+            length = minimiser
+    return length

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
+from qnewton.operators.lanczos import Lanczos
+from qnewton.operators.ritz import ritz_ends, ritz_values
 from qnewton.records import Outcome
 from qnewton.survey import condition_number
-from qnewton.survey.lanczos import Lanczos
-from qnewton.survey.ritz import ritz_ends, ritz_values
 
 EXACT_LIMIT = 2048
 """Largest N whose eigenvalues are computed to check the promise: two seconds on 2 cores."""

@@ -1,7 +1,7 @@
 """What QSVT outputs: the inverse polynomial of A/α applied to the right-hand side."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from qnewton.operators import DenseOperator, SymmetricOperator
 from qnewton.records import Outcome
 from qnewton.solvers.quantum import promise as promises
-from qnewton.solvers.quantum.chances import Chances
+from qnewton.solvers.quantum.algorithm import Chances, FunctionOfA
 from qnewton.solvers.quantum.cks import cks_degree, cks_polynomial
 from qnewton.solvers.quantum.polynomials import (
     MAX_DEGREE,
@@ -27,25 +27,22 @@ _CHECK_EVERY = 64
 
 
 @dataclass(frozen=True)
-class QSVT:
-    """y = P(A/α)b̂ / max|P|.
+class QSVT(FunctionOfA):
+    """y = P(A/α)b̂ / max|P|: as many queries as P has degrees, and one call to U_b."""
 
-    Attributes:
-        polynomial: P.
-        alpha: α.
-    """
-
+    name: ClassVar[str] = "qsvt"
     polynomial: InversePolynomial
     alpha: float
 
     @property
     def queries(self) -> int:
-        """Calls to U_A of one attempt: the degree. U_b is called once."""
+        """Calls to U_A of one attempt: the degree."""
         return self.polynomial.degree
 
-    def expected_queries(self, chances: Chances) -> float:
-        """Return the calls to U_A until success."""
-        return self.queries / chances.success
+    @property
+    def error_bound(self) -> float:
+        """The polynomial's."""
+        return self.polynomial.error_bound
 
     def factors(self, values: Array) -> Array:
         """Return P(λ/α)/max|P| by the closed form."""
@@ -58,25 +55,27 @@ class QSVT:
         x = np.maximum(x, 1e-8 / self.polynomial.kappa)
         return self.polynomial.at(x) / x / self.polynomial.sup_norm
 
-    def coefficients(self, values: Array, weights: Array) -> tuple[Array, Chances]:
-        """Return y's coefficients in a basis where A is diagonal, and ‖y‖²."""
-        y = self.factors(values) * weights
-        return y, Chances(float(y @ y))
-
     def coefficients_of_squares(self, squares: Array, weights: Array) -> tuple[Array, Chances]:
         """Return those of h(A²/α²)b̂ in a basis where A² is diagonal, and ‖y‖²."""
         h = self.factors_of_squares(squares) * weights
         return h, Chances(float((np.maximum(squares, 0.0) / self.alpha**2) @ h**2))
 
-    def by_clenshaw(self, values: Tensor) -> Tensor:
+    def at_eigenvalues(self, values: Tensor) -> Tensor:
         """Return P(λ/α)/max|P| from P's own coefficients, never the closed form."""
         factors = self.polynomial.evaluate((values / self.alpha).cpu().numpy())
         return torch.as_tensor(factors, device=values.device) / self.polynomial.sup_norm
 
-    def by_products(self, operator: SymmetricOperator, start: Tensor) -> tuple[Tensor, int]:
-        """Return y and the products spent: one a query."""
+    def by_products(
+        self, operator: SymmetricOperator, start: Tensor
+    ) -> tuple[Tensor, Chances, int]:
+        """Return y, ‖y‖², and the products spent: one a query."""
         image = _apply_by_products(operator, self.alpha, start, self.polynomial)
-        return image / self.polynomial.sup_norm, self.polynomial.degree
+        image = image / self.polynomial.sup_norm
+        return image, Chances(float(image @ image)), self.polynomial.degree
+
+    def solution(self, image: Tensor, length: float) -> Tensor:
+        """Return y with the length that the normalisation gives it."""
+        return image * (length * self.polynomial.sup_norm / self.alpha)
 
 
 def qsvt(promise: Promise, epsilon: float, family: Family = "optimal") -> QSVT:

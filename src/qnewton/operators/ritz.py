@@ -1,15 +1,14 @@
-"""What a Lanczos tridiagonal tells about the spectrum of A, and what it guarantees."""
+"""What a Lanczos tridiagonal tells about the spectrum of A: Ritz pairs, singular values, κ."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eig_banded, eigh_tridiagonal
 
-from qnewton.survey.tridiagonal import Tridiagonal, Vector
-
-FAILURE_PROBABILITY = 1e-6
-"""Chance, over the random start, that a probabilistic end of a bracket is wrong."""
+from qnewton.operators.lanczos import Tridiagonal, Vector
+from qnewton.records import Estimate
 
 
 @dataclass(frozen=True)
@@ -94,10 +93,21 @@ def ritz_ends(tridiagonal: Tridiagonal) -> RitzEnds:
 
 def ritz_values(tridiagonal: Tridiagonal) -> Vector:
     """Return all k Ritz values, ascending: O(k²)."""
+    return _eigenvalues(tridiagonal.alphas, tridiagonal.betas[:-1])
+
+
+def _eigenvalues(diagonal: Vector, off: Vector) -> Vector:
+    if len(diagonal) == 1:
+        return diagonal
+    return np.asarray(eigh_tridiagonal(diagonal, off, eigvals_only=True))
+
+
+def ritz_vectors(tridiagonal: Tridiagonal) -> tuple[Vector, Vector]:
+    """Return all k Ritz values, ascending, and their vectors in the basis as columns: O(k³)."""
     if tridiagonal.products == 1:
-        return tridiagonal.alphas
-    values = eigh_tridiagonal(tridiagonal.alphas, tridiagonal.betas[:-1], eigvals_only=True)
-    return np.asarray(values)
+        return tridiagonal.alphas, np.ones((1, 1))
+    values, vectors = eigh_tridiagonal(tridiagonal.alphas, tridiagonal.betas[:-1])
+    return np.asarray(values), np.asarray(vectors)
 
 
 def _pairs(tridiagonal: Tridiagonal, first: int, last: int) -> list[RitzPair]:
@@ -135,91 +145,75 @@ def extreme_singular_values(tridiagonal: Tridiagonal) -> tuple[float, float]:
     return largest, max(smallest, 0.0)
 
 
-@dataclass(frozen=True)
-class SpectrumBounds:
-    """Bounds that hold with probability 1 - 1e-6 over the start; ``None`` where there is none.
+def condition_seen_by_cg(steps: Sequence[float], ratios: Sequence[float]) -> Estimate | None:
+    """Return θ_max/θ_min of the tridiagonal that conjugate gradients leaves.
 
-    Attributes:
-        lowest: No eigenvalue is below it.
-        highest: No eigenvalue is above it.
-        smallest: Every |λ| is at least this; ``None`` if zero cannot be excluded.
+    T_jj = 1/α_j + β_{j-1}/α_{j-1}, T_j,j+1 = √β_j/α_j. Ritz values lie inside the spectrum of a
+    definite matrix, so the quotient is a lower bound in exact arithmetic; started at b, it shows
+    the eigenvalues that matter to this right-hand side.
+
+    Args:
+        steps: The step lengths α_1 … α_k, positive.
+        ratios: The β_1 … β_k (or one fewer).
+
+    Returns:
+        The estimate, its products the k of the run; ``None`` without a step.
+
+    Cost: O(k²), the eigenvalues of T.
+
+    Reference: Saad, Iterative Methods, 2nd ed., section 6.7.3.
+
+    Example:
+        >>> condition_seen_by_cg([0.5], []).value
+        1.0
     """
+    k = len(steps)
+    if k == 0:
+        return None
+    alphas, betas = np.array(steps), np.array(ratios[: k - 1])
+    diagonal = 1.0 / alphas
+    diagonal[1:] += betas / alphas[:-1]
+    off = np.sqrt(betas) / alphas[:-1]
+    if not (np.isfinite(diagonal).all() and np.isfinite(off).all()):
+        return None
+    values = _eigenvalues(diagonal, off)
+    return _estimate("cg", k, float(values[-1]), float(values[0]))
 
-    lowest: float
-    highest: float
-    smallest: float | None
 
+def condition_seen_by_minres(diagonal: Sequence[float], off: Sequence[float]) -> Estimate | None:
+    """Return σ_1/σ_k of the (k+1) × k tridiagonal of MINRES, a lower bound on max|λ|/min|λ|.
 
-def spectrum_bounds(tridiagonal: Tridiagonal) -> SpectrumBounds:
-    """Bound the spectrum of A by its Lanczos polynomial.
+    Args:
+        diagonal: α_1 … α_k.
+        off: β_1 … β_k, below the diagonal.
 
-    With p_k the characteristic polynomial of T_k, p_k(A) v_1 = β_1⋯β_k v_{k+1}; hence
-    |p_k(λ)|·|uᵀv_1| ≤ β_1⋯β_k for every eigenpair (λ, u). A given u meets a uniformly random v_1
-    with |uᵀv_1| ≥ t but for a probability of at most t√(2n/π), so the eigenvalues next to and
-    farthest from zero all lie where |p_k| ≤ β_1⋯β_k/t. Products are taken as exact up to
-    ``rounding``, by which the bounds are widened.
+    Returns:
+        The estimate, its products the k of the run; ``None`` without a step.
 
-    Reference: van Dorsselaer, Hochstenbach, van der Vorst, SIAM J. Matrix Anal. Appl. 22 (2000)
-    837, for the ends of the spectrum; the same inequality serves around zero.
+    Cost: O(k²), the two singular values.
+
+    Reference: Paige and Saunders, SIAM J. Numer. Anal. 12 (1975) 617.
+
+    Example:
+        >>> round(condition_seen_by_minres([3.0], [4.0]).value, 12)
+        1.0
     """
-    values = ritz_values(tridiagonal)
-    first, last = float(values[0]), float(values[-1])
-    rounding = tridiagonal.rounding
-    if tridiagonal.complete:
-        # There is no chance in a complete basis.
-        smallest = float(np.abs(values).min()) - rounding
-        return SpectrumBounds(first - rounding, last + rounding, smallest if smallest > 0 else None)
-    # Four eigenvectors share the failure probability: both ends, and both neighbours of zero.
-    overlap = FAILURE_PROBABILITY / 4.0 / math.sqrt(2.0 * tridiagonal.n / math.pi)
-    floor = max(tridiagonal.ulp, np.finfo(np.float64).tiny)
-    ceiling = float(np.log(np.maximum(tridiagonal.betas, floor)).sum()) - math.log(overlap)
-    excluded = _Excluded(values, ceiling)
-    lowest = excluded.beyond(first, -1.0) - rounding
-    highest = excluded.beyond(last, 1.0) + rounding
-    smallest = 0.0
-    if first > 0.0:
-        smallest = lowest
-    elif last < 0.0:
-        smallest = -highest
-    elif excluded.at(np.zeros(1))[0]:
-        # Between two Ritz values log|p_k| is concave, so the excluded points are one interval.
-        right = excluded.edge(0.0, float(values[values > 0.0][0]))
-        left = excluded.edge(0.0, float(values[values < 0.0][-1]))
-        smallest = min(right, -left) - rounding
-    return SpectrumBounds(lowest, highest, smallest if smallest > 0.0 else None)
+    k = len(diagonal)
+    if k == 0 or not np.isfinite([*diagonal, *off]).all():
+        return None
+    seen = Tridiagonal(np.array(diagonal), np.array(off), n=k, epsilon=0.0)
+    return _estimate("minres", k, *extreme_singular_values(seen))
 
 
-@dataclass(frozen=True, eq=False)
-class _Excluded:
-    """The points where |p_k| is too large for an eigenvalue. Many are tried at once.
-
-    Attributes:
-        values: The Ritz values, the zeros of p_k.
-        ceiling: log|p_k| above it excludes.
-    """
-
-    values: Vector
-    ceiling: float
-
-    def at(self, points: Vector) -> Vector:
-        """Return which of the points are excluded."""
-        distances = np.abs(self.values - points[:, None])
-        with np.errstate(divide="ignore"):
-            return np.log(distances).sum(axis=1) > self.ceiling
-
-    def beyond(self, end: float, direction: float) -> float:
-        """Return an excluded point near ``end``, looking outwards, where |p_k| only grows."""
-        # From below the last place of the norm to where |p_k| exceeds any product of norms.
-        norm = max(float(np.abs(self.values).max()), 1e-280)
-        steps = norm * 2.0 ** np.arange(-75.0, 65.0)
-        step = steps[int(np.argmax(self.at(end + direction * steps)))]
-        return self.edge(end + direction * float(step), end)
-
-    def edge(self, inside: float, outside: float) -> float:
-        """Return the excluded point next to the boundary between the two, to 2⁻³⁰ of its place."""
-        fractions = np.linspace(0.0, 1.0, 33)
-        for _ in range(6):
-            points = inside + (outside - inside) * fractions
-            last = int(np.flatnonzero(self.at(points))[-1])
-            inside, outside = float(points[last]), float(points[min(last + 1, 32)])
-        return inside
+def _estimate(method: str, products: int, largest: float, smallest: float) -> Estimate | None:
+    if not smallest > 0.0 or not math.isfinite(largest / smallest):
+        return None
+    value = max(1.0, largest / smallest)
+    return Estimate(
+        value=value,
+        low=value,
+        high=None,
+        method=method,
+        products=products,
+        low_certificate=f"Ritz values of {method} from the right-hand side, exact arithmetic",
+    )
