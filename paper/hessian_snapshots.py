@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from qnewton.curvature import Curvature, Partition
-from qnewton.operators import DenseOperator, LinearSystem
+from qnewton.operators import DenseOperator, LinearSystem, OwnedOperator
 from qnewton.optimizer.update import Direction
 from qnewton.records import Estimate
 from qnewton.solvers import Solution, solve
@@ -165,9 +165,8 @@ def observe(
             if not (solving or holds_first):
                 continue
             rows = _rows(system.operator.dense(), first) if look and holds_first else None
-            system = system.with_operator(
-                damp(system.operator, regime.damping, relative=regime.relative, overwrite=True)
-            )
+            owned = OwnedOperator(system.operator.take())
+            system = system.with_operator(damp(owned, regime.damping, relative=regime.relative))
             if rows is not None:
                 found.append(
                     Snapshot(

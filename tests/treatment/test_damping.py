@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from qnewton.operators import DenseOperator, MatrixFreeOperator
+from qnewton.operators import DenseOperator, MatrixFreeOperator, OwnedOperator
 from qnewton.treatment import DampedOperator, damp, prune
 
 MATRIX = torch.tensor([[2.0, 1.0], [1.0, -4.0]])
@@ -26,11 +26,17 @@ def test_relative_damping_scales_by_the_largest_entry():
     assert (damped.treatment.damping, damped.treatment.relative_damping) == (1.0, 0.25)
 
 
-def test_overwrite_uses_the_given_storage():
+def test_owned_entries_are_taken_over_and_nobody_else_s_change():
     matrix = MATRIX.clone()
-    damped = damp(DenseOperator(matrix), 1.0, overwrite=True)
+    owned = OwnedOperator(matrix)
+    damped = damp(owned, 1.0)
     assert damped.dense().data_ptr() == matrix.data_ptr()
     assert torch.equal(matrix, torch.tensor([[3.0, 1.0], [1.0, -3.0]]))
+    with pytest.raises(ValueError, match="0 × 0 operator cannot multiply"):
+        owned @ torch.ones(2)
+    held = DenseOperator(MATRIX.clone())
+    damp(held, 1.0)
+    assert torch.equal(held.dense(), MATRIX)
 
 
 def test_matrix_free_damping_stays_lazy_and_means_the_same_matrix():

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnewton.operators import DenseOperator, MatrixFreeOperator
+from qnewton.operators import DenseOperator, MatrixFreeOperator, OwnedOperator
 from qnewton.treatment import damp, mass_sparsity, matching, prune
 from tests.cases import symmetric
 
@@ -126,12 +126,12 @@ def test_zero_matrix_stays_zero():
     assert operator.treatment.dropped_norm == 0.0
 
 
-def test_overwrite_reuses_the_storage_and_default_does_not():
+def test_owned_entries_are_pruned_in_place_and_others_are_not():
     matrix = symmetric(10, seed=4, dtype=torch.float32)
     original = matrix.clone()
     kept = prune(DenseOperator(matrix), max_per_row=3)
     assert torch.equal(matrix, original)
-    reused = prune(DenseOperator(matrix), max_per_row=3, overwrite=True)
+    reused = prune(OwnedOperator(matrix), max_per_row=3)
     assert reused.dense().data_ptr() == matrix.data_ptr()
     assert torch.equal(reused.dense(), kept.dense())
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -201,6 +202,8 @@ class HessianOperator(MatrixFreeOperator):
     Cost: a product is one of ``source`` until the entries exist, then 2N² operations.
     """
 
+    forms_anew: ClassVar[bool] = False
+
     def __init__(self, source: BlockHessian, block: Block) -> None:
         example = block.parameters[0]
         super().__init__(block.n, source.product, example.dtype, example.device)
@@ -219,6 +222,11 @@ class HessianOperator(MatrixFreeOperator):
         if self._entries is None:
             self._entries = self._source.dense()
         return self._entries
+
+    def take(self) -> Tensor:
+        """Return the entries, which then belong to the caller: they are not kept any longer."""
+        entries, self._entries = self.dense(), None
+        return entries
 
 
 @dataclass(frozen=True, eq=False)

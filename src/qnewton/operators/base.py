@@ -1,6 +1,7 @@
 """What every room means by a symmetric matrix: products at once, entries on request."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -8,7 +9,37 @@ from torch import Tensor
 from qnewton.records import Treatment
 
 
-class SymmetricOperator(ABC):
+class _Sized(Protocol):
+    @property
+    def shape(self) -> torch.Size: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+    @property
+    def device(self) -> torch.device: ...
+
+
+class HeldBy:
+    """Shape, dtype and device, which are those of the tensor or operator that something holds."""
+
+    _held_by: _Sized
+
+    @property
+    def shape(self) -> torch.Size:
+        """Return ``torch.Size([N, N])``, or of a factor ``torch.Size([N, k])``."""
+        return self._held_by.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the dtype of products and entries."""
+        return self._held_by.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of products and entries."""
+        return self._held_by.device
+
+
+class SymmetricOperator(HeldBy, ABC):
     """A real symmetric N × N matrix that can at least multiply.
 
     Products are available at once; :meth:`dense` may have to form N² entries first. The two
@@ -16,24 +47,11 @@ class SymmetricOperator(ABC):
 
     Attributes:
         treatment: What was done to the curvature this operator came from.
+        forms_anew: Whether :meth:`dense` makes a new matrix at each call.
     """
 
     treatment: Treatment = Treatment()
-
-    @property
-    @abstractmethod
-    def shape(self) -> torch.Size:
-        """Return ``torch.Size([N, N])``."""
-
-    @property
-    @abstractmethod
-    def dtype(self) -> torch.dtype:
-        """Return the dtype of products and entries."""
-
-    @property
-    @abstractmethod
-    def device(self) -> torch.device:
-        """Return the device of products and entries."""
+    forms_anew: ClassVar[bool] = False
 
     @abstractmethod
     def __matmul__(self, vector: Tensor) -> Tensor:
@@ -42,6 +60,14 @@ class SymmetricOperator(ABC):
     @abstractmethod
     def dense(self) -> Tensor:
         """Return the N × N entries, bitwise symmetric. Treat the result as read-only."""
+
+    def take(self) -> Tensor:
+        """Return entries that belong to the caller, who may overwrite them.
+
+        Cost: that of :meth:`dense`, and a copy where somebody else may hold the same entries.
+        """
+        matrix = self.dense()
+        return matrix if self.forms_anew else matrix.clone()
 
     @property
     def n(self) -> int:
@@ -55,3 +81,15 @@ class SymmetricOperator(ABC):
                 f"a {self.n} × {self.n} operator cannot multiply a tensor of shape "
                 f"{tuple(vector.shape)}; pass shape [{self.n}] or [{self.n}, k]"
             )
+
+
+class WrappedOperator(SymmetricOperator):
+    """An operator of the same dtype and device as the one it is made from, and usually its shape.
+
+    Args:
+        base: That operator; its treatment is kept.
+    """
+
+    def __init__(self, base: SymmetricOperator) -> None:
+        self.base = self._held_by = base
+        self.treatment = base.treatment

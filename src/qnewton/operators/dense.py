@@ -31,24 +31,9 @@ class DenseOperator(SymmetricOperator):
             raise ValueError(f"expected a square matrix, found shape {tuple(matrix.shape)}")
         if matrix.dtype not in (torch.float32, torch.float64):
             raise ValueError(f"expected float32 or float64 entries, found {matrix.dtype}")
-        self._matrix = matrix.detach()
+        self._held_by = self._matrix = matrix.detach()
         if treatment is not None:
             self.treatment = treatment
-
-    @property
-    def shape(self) -> torch.Size:
-        """Return ``torch.Size([N, N])``."""
-        return self._matrix.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return the dtype of the entries."""
-        return self._matrix.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Return the device of the entries."""
-        return self._matrix.device
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """Return A·v: 2N² operations a column."""
@@ -58,6 +43,26 @@ class DenseOperator(SymmetricOperator):
     def dense(self) -> Tensor:
         """Return the matrix itself, not a copy."""
         return self._matrix
+
+
+class OwnedOperator(DenseOperator):
+    """Entries that nobody else holds, which a treatment takes over in place of a copy.
+
+    Args:
+        matrix: Entries, shape [N, N], which the caller hands over.
+        treatment: What was done to reach it.
+
+    Example:
+        >>> owned = OwnedOperator(torch.eye(2))
+        >>> owned.take().diagonal().add_(1.0), owned.n
+        (tensor([2., 2.]), 0)
+    """
+
+    def take(self) -> Tensor:
+        """Return the entries themselves; the operator is then empty, and multiplies nothing."""
+        matrix = self._matrix
+        self._held_by = self._matrix = matrix.new_empty(0, 0)
+        return matrix
 
 
 def as_operator(matrix: SymmetricOperator | Tensor) -> SymmetricOperator:

@@ -6,29 +6,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from qnewton.operators.base import HeldBy
 from qnewton.operators.scaling import scaled
 
 
-class Factor(ABC):
+class Factor(HeldBy, ABC):
     """A real N × k matrix U that multiplies from both sides, and need not hold its entries.
 
     What a solver in k dimensions (Woodbury) needs is here: U·y, Uᵀ·x and UᵀU.
     """
-
-    @property
-    @abstractmethod
-    def shape(self) -> torch.Size:
-        """Return ``torch.Size([N, k])``."""
-
-    @property
-    @abstractmethod
-    def dtype(self) -> torch.dtype:
-        """Return the dtype of products and columns."""
-
-    @property
-    @abstractmethod
-    def device(self) -> torch.device:
-        """Return the device of products and columns."""
 
     @abstractmethod
     def __matmul__(self, y: Tensor) -> Tensor:
@@ -85,22 +71,7 @@ class DenseFactor(Factor):
             raise ValueError(f"a factor has shape [N, k], found {tuple(matrix.shape)}")
         if matrix.dtype not in (torch.float32, torch.float64):
             raise ValueError(f"expected float32 or float64 entries, found {matrix.dtype}")
-        self._matrix = matrix.detach()
-
-    @property
-    def shape(self) -> torch.Size:
-        """Return ``torch.Size([N, k])``."""
-        return self._matrix.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return the dtype of the entries."""
-        return self._matrix.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Return the device of the entries."""
-        return self._matrix.device
+        self._held_by = self._matrix = matrix.detach()
 
     def __matmul__(self, y: Tensor) -> Tensor:
         """Return U·y: 2Nk operations a column."""
@@ -147,22 +118,13 @@ class StackedFactor(Factor):
                 f"stacked factors need one and the same number of columns, found {sorted(widths)}"
             )
         self._factors = tuple(factors)
+        self._held_by = factors[0]
         self._sizes = [factor.shape[0] for factor in factors]
 
     @property
     def shape(self) -> torch.Size:
-        """Return ``torch.Size([N, k])``."""
+        """Return ``torch.Size([N, k])``, N that of all factors together."""
         return torch.Size((sum(self._sizes), self._factors[0].shape[1]))
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return the dtype of the factors."""
-        return self._factors[0].dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Return the device of the factors."""
-        return self._factors[0].device
 
     def __matmul__(self, y: Tensor) -> Tensor:
         """Return U·y, one product a factor."""
@@ -170,18 +132,14 @@ class StackedFactor(Factor):
 
     def project(self, x: Tensor) -> Tensor:
         """Return Uᵀ·x, one product a factor."""
-        pieces = x.split(self._sizes)
-        total = self._factors[0].project(pieces[0])
-        for factor, piece in zip(self._factors[1:], pieces[1:], strict=True):
-            total = total + factor.project(piece)
-        return total
+        pairs = zip(self._factors, x.split(self._sizes), strict=True)
+        first, *others = (factor.project(piece) for factor, piece in pairs)
+        return sum(others, start=first)
 
     def gram(self) -> Tensor:
         """Return UᵀU, the sum of the factors' own."""
-        total = self._factors[0].gram()
-        for factor in self._factors[1:]:
-            total = total + factor.gram()
-        return total
+        first, *others = self._factors
+        return sum((factor.gram() for factor in others), start=first.gram())
 
     @property
     def product_flops(self) -> float:
@@ -215,22 +173,8 @@ class ScaledFactor(Factor):
     """
 
     def __init__(self, base: Factor, exponent: int) -> None:
-        self._base, self._exponent = base, exponent
-
-    @property
-    def shape(self) -> torch.Size:
-        """Return ``torch.Size([N, k])``."""
-        return self._base.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return the dtype of the factor."""
-        return self._base.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Return the device of the factor."""
-        return self._base.device
+        self._held_by = self._base = base
+        self._exponent = exponent
 
     def __matmul__(self, y: Tensor) -> Tensor:
         """Return 2^e·U·y."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -44,6 +45,8 @@ class LowRankOperator(SymmetricOperator):
         (tensor([1.5000, 2.0000]), 1)
     """
 
+    forms_anew: ClassVar[bool] = True
+
     def __init__(
         self,
         factor: Factor,
@@ -53,7 +56,7 @@ class LowRankOperator(SymmetricOperator):
     ) -> None:
         if not shift >= 0.0:
             raise ValueError(f"shift is {shift!r}; it must be 0 or more")
-        self.factor = factor
+        self.factor = self._held_by = factor
         self.shift = shift
         self._outer = outer
         if treatment is not None:
@@ -63,16 +66,6 @@ class LowRankOperator(SymmetricOperator):
     def shape(self) -> torch.Size:
         """Return ``torch.Size([N, N])``."""
         return torch.Size((self.factor.shape[0],) * 2)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return the dtype of the factor."""
-        return self.factor.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Return the device of the factor."""
-        return self.factor.device
 
     @property
     def rank(self) -> int:

@@ -9,8 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from qnewton.operators.base import SymmetricOperator
-from qnewton.operators.wrapped import WrappedOperator
+from qnewton.operators.base import SymmetricOperator, WrappedOperator
 
 _WINDOW = {torch.float32: 32, torch.float64: 100}
 """Largest entries between 2^-w and 2^w are left as they are: squares of A² stay in range."""

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -30,30 +31,17 @@ class SparseOperator(SymmetricOperator):
         (tensor([2., 3.]), 2)
     """
 
+    forms_anew: ClassVar[bool] = True
+
     def __init__(self, matrix: Tensor, treatment: Treatment | None = None) -> None:
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"expected a square matrix, found shape {tuple(matrix.shape)}")
         with warnings.catch_warnings():
             # PyTorch calls its compressed rows a beta feature; what is used here is documented.
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-            self._rows = matrix.detach().to_sparse_csr()
+            self._held_by = self._rows = matrix.detach().to_sparse_csr()
         if treatment is not None:
             self.treatment = treatment
-
-    @property
-    def shape(self) -> torch.Size:
-        """Return ``torch.Size([N, N])``."""
-        return self._rows.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return the dtype of the entries."""
-        return self._rows.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Return the device of the entries."""
-        return self._rows.device
 
     @property
     def entries(self) -> int:
@@ -68,7 +56,7 @@ class SparseOperator(SymmetricOperator):
     def with_entries(self, values: Tensor) -> "SparseOperator":
         """Return the matrix that has these in place of its nonzero entries, by rows."""
         other = copy.copy(self)
-        other._rows = torch.sparse_csr_tensor(
+        other._held_by = other._rows = torch.sparse_csr_tensor(
             self._rows.crow_indices(), self._rows.col_indices(), values, self._rows.shape
         )
         return other

@@ -11,6 +11,7 @@ from qnewton.operators import (
     DenseOperator,
     LinearSystem,
     LowRankOperator,
+    OwnedOperator,
     SparseOperator,
     SymmetricOperator,
 )
@@ -148,7 +149,7 @@ def prepare_block(
     priced_as_held = formed and plan.routes and not chooser.needs_entries and not measure
     if formed and not routed:
         with clock.stage("curvature"):
-            curvature = DenseOperator(curvature.dense())
+            curvature = OwnedOperator(curvature.take())
             _check_finite(curvature.dense(), system.name)
     with clock.stage("treatment"):
         operator = _treat(curvature, settings)
@@ -353,18 +354,12 @@ def _by_products(policy: str, offers: tuple[Quote, ...], n: int) -> Decision:
 
 def _treat(operator: SymmetricOperator, settings: GroupSettings) -> SymmetricOperator:
     assert settings.damping != "auto"
-    # The operator was formed for this step alone, so its storage may be overwritten.
-    operator = damp(
-        operator,
-        settings.damping,
-        relative=settings.damping_scale == "max-abs",
-        overwrite=True,
-    )
+    operator = damp(operator, settings.damping, relative=settings.damping_scale == "max-abs")
     if isinstance(settings.prune, int):
         # A group's cap holds for all its blocks, and some have fewer columns.
-        return prune(operator, max_per_row=min(settings.prune, operator.n), overwrite=True)
+        return prune(operator, max_per_row=min(settings.prune, operator.n))
     if settings.prune is not None:
-        return prune(operator, mass=settings.prune, overwrite=True)
+        return prune(operator, mass=settings.prune)
     return operator
 
 

@@ -1,6 +1,7 @@
 """Curvature restricted to the parameters that may move."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ class PrincipalOperator(WrappedOperator):
 
     Cost: a product of the whole matrix each; for entries, those of the whole.
     """
+
+    forms_anew: ClassVar[bool] = True
 
     def __init__(self, base: SymmetricOperator, index: Tensor) -> None:
         super().__init__(base)

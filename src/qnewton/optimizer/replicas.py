@@ -124,7 +124,7 @@ class AveragedOperator(WrappedOperator):
     """The mean of the replicas' operators; every product is a reduction over all of them.
 
     Args:
-        base: This replica's operator; its entries, once formed, are overwritten.
+        base: This replica's operator.
         replicas: The processes.
 
     Cost: products: one reduction of N numbers each; entries: one of N².
@@ -144,7 +144,12 @@ class AveragedOperator(WrappedOperator):
     def dense(self) -> Tensor:
         """Return the N × N entries, bitwise symmetric; the same tensor at every call."""
         if self._entries is None:
-            entries = self._replicas.average_(self.base.dense().contiguous())
+            entries = self._replicas.average_(self.base.take().contiguous())
             # A reduction may add an entry and its mirror image in different orders.
             self._entries = mirror_upper_(entries)
         return self._entries
+
+    def take(self) -> Tensor:
+        """Return the entries, which then belong to the caller: they are not kept any longer."""
+        entries, self._entries = self.dense(), None
+        return entries

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from qnewton.operators import (
     DenseOperator,
     LowRankOperator,
+    OwnedOperator,
     SymmetricOperator,
     WrappedOperator,
     as_operator,
@@ -18,11 +20,7 @@ from qnewton.treatment.entries import finite_largest, largest_entry
 
 
 def damp(
-    operator: SymmetricOperator | Tensor,
-    strength: float,
-    *,
-    relative: bool = False,
-    overwrite: bool = False,
+    operator: SymmetricOperator | Tensor, strength: float, *, relative: bool = False
 ) -> SymmetricOperator:
     """Return A = H + λI, with λ = ``strength``, or ``strength``·max|H_ij| when ``relative``.
 
@@ -30,11 +28,10 @@ def damp(
     stays lazy, its products being Hv + λv, unless ``relative`` asks for its entries.
 
     Args:
-        operator: The curvature H, an operator or a symmetric tensor of shape [N, N].
+        operator: The curvature H, an operator or a symmetric tensor of shape [N, N]. The entries of
+            an :class:`~qnewton.operators.OwnedOperator` are taken over, and A owns them.
         strength: λ, or the factor ε of λ = ε·max|H_ij|; at least 0.
         relative: Scale ``strength`` by the largest entry in absolute value.
-        overwrite: Put λ on the diagonal of the given operator's own entries instead of a copy,
-            when it has any; the given operator is then A, too.
 
     Returns:
         The damped operator; its ``treatment`` records λ, added to any damping already there.
@@ -43,9 +40,9 @@ def damp(
         ValueError: If ``strength`` is negative or λ is not finite in the operator's dtype, if the
             operator is already pruned, or if ``relative`` meets an entry that is not finite.
 
-    Cost: one copy of the N² entries of a dense operator, or none with ``overwrite``; for a
-    low-rank one nothing, or with ``relative`` its diagonal, where the largest entry of a positive
-    semidefinite matrix lies; for a lazy one nothing, or with ``relative`` what its ``dense()``
+    Cost: one copy of the N² entries of a dense operator, none of an owned one; for a low-rank one
+    nothing, or with ``relative`` its diagonal, where the largest entry of a positive semidefinite
+    matrix lies; for a lazy one nothing, or with ``relative`` what its ``dense()``
     costs.
 
     Reference: Q-Newton (arXiv:2405.00252), section V-D; the relative form is its authors' code.
@@ -69,12 +66,12 @@ def damp(
     if lazy and not relative:
         _check_range(strength, operator.dtype)
         return DampedOperator(operator, strength)
-    matrix = operator.dense()
+    kind = OwnedOperator if isinstance(operator, OwnedOperator) else DenseOperator
+    matrix = operator.take()
     shift = strength * largest_entry(matrix) if relative else strength
     _check_range(shift, matrix.dtype)
-    matrix = matrix if overwrite else matrix.clone()
     matrix.diagonal().add_(shift)
-    return DenseOperator(matrix, _record(operator.treatment, shift, strength if relative else None))
+    return kind(matrix, _record(operator.treatment, shift, strength if relative else None))
 
 
 def _damp_low_rank(operator: LowRankOperator, strength: float, relative: bool) -> LowRankOperator:
@@ -92,6 +89,8 @@ class DampedOperator(WrappedOperator):
         shift: λ, at least 0.
     """
 
+    forms_anew: ClassVar[bool] = True
+
     def __init__(self, base: SymmetricOperator, shift: float) -> None:
         super().__init__(base)
         self.shift = shift
@@ -103,7 +102,8 @@ class DampedOperator(WrappedOperator):
 
     def dense(self) -> Tensor:
         """Return the entries of H with λ on the diagonal, a new matrix at each call."""
-        matrix = self.base.dense().clone()
+        matrix = self.base.dense()
+        matrix = matrix if self.base.forms_anew else matrix.clone()
         matrix.diagonal().add_(self.shift)
         return matrix
 

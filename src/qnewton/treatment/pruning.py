@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from qnewton.operators import DenseOperator, SymmetricOperator, as_operator
+from qnewton.operators import DenseOperator, OwnedOperator, SymmetricOperator, as_operator
 from qnewton.operators.scaling import excess, largest, scaled, shifted_number
 from qnewton.treatment.entries import largest_entry, row_blocks
 from qnewton.treatment.matching import greedy_mask
@@ -18,7 +18,6 @@ def prune(
     *,
     max_per_row: int | None = None,
     mass: float | None = None,
-    overwrite: bool = False,
 ) -> SymmetricOperator:
     """Return the operator with at most d entries in a row, chosen from the largest down.
 
@@ -32,10 +31,10 @@ def prune(
     ``treatment.dropped_norm``.
 
     Args:
-        operator: The damped curvature A, an operator or a symmetric tensor of shape [N, N].
+        operator: The damped curvature A, an operator or a symmetric tensor of shape [N, N]. The
+            entries of an :class:`~qnewton.operators.OwnedOperator` are taken over.
         max_per_row: The cap d, from 1 to N. Exactly one of this and ``mass``.
         mass: The share p of every row's absolute sum that sets the cap, in (0, 1].
-        overwrite: Zero the dropped entries in the given operator's own storage.
 
     Returns:
         A dense operator with zeros; its ``treatment`` extends that of the given one.
@@ -45,7 +44,7 @@ def prune(
             range, or an entry is not finite.
 
     Cost: that of :func:`qnewton.treatment.matching.greedy_mask`, plus one copy of the matrix
-    unless ``overwrite``; by mass, one sort of every row more.
+    unless it is owned; by mass, one sort of every row more.
 
     Reference: Q-Newton (arXiv:2405.00252), section IV-D.
 
@@ -70,14 +69,14 @@ def prune(
             f"max_per_row {max_per_row!r} is outside 1 to {n}, the entries of a row; "
             "leave pruning out to keep them all"
         )
-    matrix = operator.dense()
+    kind = OwnedOperator if isinstance(operator, OwnedOperator) else DenseOperator
+    matrix = operator.take()
     largest_entry(matrix)  # Refuses entries that are not finite: they have no order.
     if max_per_row is None:
         assert mass is not None
         max_per_row = max(1, int(mass_sparsity(matrix, mass).max()))
     mask = greedy_mask(matrix, max_per_row)
-    pruned = matrix if overwrite else torch.empty_like(matrix)
-    lowest, dropped = _apply(matrix, mask, pruned)
+    lowest, dropped = _drop_others(matrix, mask)
     # The parts dropped by two prunings share no entry, and their shares of a row multiply at worst.
     before = operator.treatment
     treatment = replace(
@@ -88,21 +87,19 @@ def prune(
         lowest_kept_mass=lowest * (before.lowest_kept_mass or 1.0),
         dropped_norm=math.hypot(dropped, before.dropped_norm or 0.0),
     )
-    return DenseOperator(pruned, treatment)
+    return kind(matrix, treatment)
 
 
-def _apply(matrix: Tensor, mask: Tensor, out: Tensor) -> tuple[float, float]:
-    """Write the kept entries to ``out``; return the lowest kept row mass and the dropped norm."""
+def _drop_others(matrix: Tensor, mask: Tensor) -> tuple[float, float]:
+    """Zero what the mask does not keep; return the lowest kept row mass and the dropped norm."""
     lowest, dropped = 1.0, 0.0
     exponent = excess(largest(matrix), torch.float64)
-    for rows, keep, target in zip(
-        row_blocks(matrix), row_blocks(mask), row_blocks(out), strict=True
-    ):
+    for rows, keep in zip(row_blocks(matrix), row_blocks(mask), strict=True):
         size = scaled(rows.abs().to(torch.float64), -exponent)
         totals = size.sum(dim=1)
         kept = (size * keep).sum(dim=1)
         shares = kept[totals > 0] / totals[totals > 0]
         lowest = min(lowest, float(shares.min())) if shares.numel() else lowest
         dropped += float(size.masked_fill_(keep, 0.0).square_().sum())
-        target.copy_(rows).masked_fill_(~keep, 0.0)
+        rows.masked_fill_(~keep, 0.0)
     return lowest, shifted_number(math.sqrt(dropped), exponent)
