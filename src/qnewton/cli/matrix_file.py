@@ -150,7 +150,7 @@ def _determinant(matrix: Any) -> Estimate:
     from scipy.sparse.linalg import splu
 
     from qnewton.operators.scaling import into_range
-    from qnewton.survey.determinant import Factorization, determinant_bound_from
+    from qnewton.survey.determinant import Pivots
 
     rows, n = matrix.compressed, matrix.n
     values, _ = into_range(rows.values())  # κ has no unit, and squares keep their digits
@@ -161,14 +161,14 @@ def _determinant(matrix: Any) -> Estimate:
         pivots = splu(columns, permc_spec="MMD_AT_PLUS_A").U.diagonal()
     except RuntimeError:
         pivots = numpy.zeros(n)  # SuperLU raises for an exactly singular matrix
-    found = Factorization(
-        log_pivots=torch.from_numpy(numpy.abs(pivots)).log(),
+    found = Pivots(
+        logs=torch.from_numpy(numpy.abs(pivots)).log(),
         rounding=8.0 * n * torch.finfo(torch.float64).eps,
         definite=False,
         certificate=None,
         refusal="a sparse LU factorisation tells no signs",
     )
-    return determinant_bound_from(float(values.square().sum()), found)
+    return found.determinant_bound(float(values.square().sum()))
 
 
 def largest_eigenvalues(matrix: Any, seed: int) -> tuple[tuple[float, ...], int]:

@@ -7,9 +7,8 @@ from torch import Tensor
 from qnewton.operators import SymmetricOperator, as_operator
 from qnewton.operators.scaling import into_range
 from qnewton.records import Estimate
-from qnewton.survey.determinant import determinant_bound, factorize, trace_bound
-from qnewton.survey.iterative import SpectrumSummary, lanczos_summary
-from qnewton.survey.to_tolerance import exact_summary, summary_to_tolerance
+from qnewton.survey.determinant import factorize
+from qnewton.survey.spectrum import spectrum_summary
 from qnewton.treatment import largest_entry
 
 Method = Literal["lanczos", "determinant", "trace", "exact"]
@@ -77,47 +76,9 @@ def condition_number(
         raise ValueError(f"unknown method {method!r}; choose from {', '.join(get_args(Method))}")
     operator = as_operator(operator)
     if method in ("lanczos", "exact"):
-        return spectrum_summary(
-            operator,
-            method,
-            tolerance,
-            seed=seed,
-            max_products=max_products,
-            positive_definite=positive_definite,
-        ).condition
+        known = {"max_products": max_products, "positive_definite": positive_definite}
+        return spectrum_summary(operator, method, tolerance, seed=seed, **known).condition
     matrix = operator.dense()
     largest_entry(matrix)  # Refuses entries that are not finite.
     matrix, _ = into_range(matrix)  # κ has no unit, and squares keep their digits
-    factorization = factorize(matrix, positive_definite)
-    bound = determinant_bound if method == "determinant" else trace_bound
-    return bound(matrix, factorization)
-
-
-def spectrum_summary(
-    operator: SymmetricOperator,
-    method: str,
-    tolerance: float = 0.01,
-    *,
-    seed: int = 0,
-    max_products: int | None = None,
-    positive_definite: bool | None = None,
-) -> SpectrumSummary:
-    """Return κ with the norm and the definiteness found on the way, by ``lanczos`` or ``exact``.
-
-    Arguments and errors as for :func:`condition_number`.
-    """
-    if not 0.0 < tolerance < 1.0:
-        raise ValueError(f"tolerance {tolerance!r} is outside (0, 1); 0.01 is one percent")
-    if max_products is not None and max_products < 1:
-        raise ValueError(f"max_products {max_products!r} must be at least 1")
-    if method == "exact":
-        return exact_summary(operator.dense())
-    if max_products is None:
-        return summary_to_tolerance(operator, tolerance, seed, positive_definite)
-    return lanczos_summary(
-        operator,
-        tolerance=tolerance,
-        seed=seed,
-        max_products=max_products,
-        positive_definite=positive_definite,
-    )
+    return factorize(matrix, positive_definite).bound(matrix, method)

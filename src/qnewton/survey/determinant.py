@@ -15,25 +15,75 @@ _LOG_MAX = math.log(torch.finfo(torch.float64).max)
 
 
 @dataclass(frozen=True)
-class Factorization:
+class Pivots:
     """The pivots of one factorisation of A, enough for both bounds.
 
     Attributes:
-        log_pivots: Natural logarithms of the N pivots, float64; their sum is log|det A|.
+        logs: Natural logarithms of the N pivots, float64; their sum is log|det A|.
         rounding: Allowance for the rounding of their sum, 8N ulp; at κ ≈ 1 it is what counts.
         definite: Whether Cholesky ran to its end, or a caller knew A positive definite.
         certificate: What guarantees that A is positive definite; ``None`` if nothing does.
         refusal: Why A is not taken for positive definite; ``None`` if it is.
     """
 
-    log_pivots: Tensor
+    logs: Tensor
     rounding: float
     definite: bool
     certificate: str | None
     refusal: str | None
 
+    def determinant_bound(self, square: float) -> Estimate:
+        """Bound κ of any nonsingular A with ‖A‖_F² = ``square`` by κ ≤ √((1+x)/(1-x)), x = √(1-y).
 
-def factorize(matrix: Tensor, positive_definite: bool | None) -> Factorization:
+        y = (N/‖A‖_F²)^N det(A)².
+
+        Reference: Merikoski, Urpala, Virtanen, Tam, Uhlig, Linear Algebra Appl. 254 (1997) 107;
+        Q-Newton (arXiv:2405.00252), section IV-C.
+        """
+        log_y = -math.inf if square == 0.0 else 2.0 * self._against(square / len(self.logs), 0.5)
+        if log_y == -math.inf:
+            nothing = "none: det A = 0 in floating point, so the bound is infinite"
+            return _bound("determinant", None, nothing)
+        log_y = min(log_y, 0.0) - self.rounding
+        # √((1+x)/(1-x)) with 1-x = y/(1+x).
+        log_bound = _log_one_plus_root(log_y) - log_y / 2.0
+        certificate = "determinant and Frobenius norm (Merikoski et al. 1997)"
+        return _bound("determinant", log_bound, certificate)
+
+    def trace_bound(self, trace: float) -> Estimate:
+        """Bound κ of a positive definite A with tr A = ``trace`` by κ ≤ (1+x)/(1-x), x = √(1-y).
+
+        y = (N/tr A)^N det A. It is a bound, ``high``, only where definiteness is certified.
+
+        Raises:
+            ValueError: If A is not positive definite as far as the factorisation can tell.
+
+        Reference: as for :meth:`determinant_bound`.
+        """
+        if not self.definite or trace <= 0.0:
+            raise ValueError(
+                f"the trace bound needs a positive definite matrix, and {self.refusal}; use "
+                "'determinant' or 'lanczos', or a larger damping"
+            )
+        log_y = min(self._against(trace / len(self.logs), 1.0), 0.0) - self.rounding
+        certificate = self.certificate
+        if certificate is not None:
+            certificate = f"determinant and trace (Merikoski et al. 1997); {certificate}"
+        return _bound("trace", 2.0 * _log_one_plus_root(log_y) - log_y, certificate)
+
+    def bound(self, matrix: Tensor, method: str) -> Estimate:
+        """Return the ``determinant`` or the ``trace`` bound of the A they are the pivots of."""
+        if method == "trace":
+            return self.trace_bound(float(matrix.diagonal().sum(dtype=torch.float64)))
+        squares = (rows.to(torch.float64).square() for rows in row_blocks(matrix))
+        return self.determinant_bound(sum(float(square.sum()) for square in squares))
+
+    def _against(self, scale: float, power: float) -> float:
+        # Pivot by pivot: the sum of N small terms, not a difference of large ones.
+        return float((self.logs - power * math.log(scale)).sum())
+
+
+def factorize(matrix: Tensor, positive_definite: bool | None) -> Pivots:
     """Factor A by Cholesky, or by LU where that fails.
 
     Cholesky in float64 is run on A - cI with c = (N+3)u/(1-2(N+3)u)·tr A, u half an ulp. That it
@@ -64,14 +114,14 @@ def factorize(matrix: Tensor, positive_definite: bool | None) -> Factorization:
             if positive_definite:
                 certificate = certificate or "positive definite, as given"
             pivots = factor.diagonal().to(torch.float64)
-            return Factorization(2.0 * pivots.log(), rounding, True, certificate, None)
+            return Pivots(2.0 * pivots.log(), rounding, True, certificate, None)
         refusal = f"Cholesky failed at pivot {int(info)} of {n}"
         del factor  # Before LU needs as much again.
     pivots = torch.linalg.lu_factor_ex(matrix.to(dtype))[0].diagonal().to(torch.float64)
     log_pivots = pivots.abs().log()
     if positive_definite:
-        return Factorization(log_pivots, rounding, True, "positive definite, as given", None)
-    return Factorization(log_pivots, rounding, False, None, refusal)
+        return Pivots(log_pivots, rounding, True, "positive definite, as given", None)
+    return Pivots(log_pivots, rounding, False, None, refusal)
 
 
 def _shifted(matrix: Tensor) -> Tensor:
@@ -83,72 +133,14 @@ def _shifted(matrix: Tensor) -> Tensor:
     return shifted
 
 
-def determinant_bound(matrix: Tensor, factorization: Factorization) -> Estimate:
-    """Bound κ of any nonsingular A by κ ≤ √((1+x)/(1-x)), x = √(1-y).
-
-    y = (N/‖A‖_F²)^N det(A)².
-
-    Reference: Merikoski, Urpala, Virtanen, Tam, Uhlig, Linear Algebra Appl. 254 (1997) 107;
-    Q-Newton (arXiv:2405.00252), section IV-C.
-    """
-    square = sum(float(rows.to(torch.float64).square().sum()) for rows in row_blocks(matrix))
-    return determinant_bound_from(square, factorization)
-
-
-def determinant_bound_from(square: float, factorization: Factorization) -> Estimate:
-    """Return :func:`determinant_bound` of a matrix whose ‖A‖_F² is ``square``."""
-    n = len(factorization.log_pivots)
-    if square == 0.0:
-        return _singular("determinant")
-    # Pivot by pivot against the scale: the sum of N small terms, not a difference of large ones.
-    log_y = 2.0 * float((factorization.log_pivots - 0.5 * math.log(square / n)).sum())
-    if log_y == -math.inf:
-        return _singular("determinant")
-    log_y = min(log_y, 0.0) - factorization.rounding
-    # √((1+x)/(1-x)) with 1-x = y/(1+x).
-    log_bound = _log_one_plus_root(log_y) - log_y / 2.0
-    return _bound(
-        "determinant", log_bound, "determinant and Frobenius norm (Merikoski et al. 1997)"
-    )
-
-
-def trace_bound(matrix: Tensor, factorization: Factorization) -> Estimate:
-    """Bound κ of a positive definite A by κ ≤ (1+x)/(1-x), x = √(1-y).
-
-    y = (N/tr A)^N det A. It is a bound, ``high``, only where definiteness is certified.
-
-    Raises:
-        ValueError: If A is not positive definite as far as the factorisation can tell.
-
-    Reference: as for :func:`determinant_bound`.
-    """
-    return trace_bound_from(float(matrix.diagonal().sum(dtype=torch.float64)), factorization)
-
-
-def trace_bound_from(trace: float, factorization: Factorization) -> Estimate:
-    """Return :func:`trace_bound` of a matrix whose trace is ``trace``."""
-    if not factorization.definite or trace <= 0.0:
-        raise ValueError(
-            f"the trace bound needs a positive definite matrix, and {factorization.refusal}; "
-            "use 'determinant' or 'lanczos', or a larger damping"
-        )
-    log_y = float(
-        (factorization.log_pivots - math.log(trace / len(factorization.log_pivots))).sum()
-    )
-    log_y = min(log_y, 0.0) - factorization.rounding
-    log_bound = 2.0 * _log_one_plus_root(log_y) - log_y
-    certificate = factorization.certificate
-    if certificate is not None:
-        certificate = f"determinant and trace (Merikoski et al. 1997); {certificate}"
-    return _bound("trace", log_bound, certificate)
-
-
 def _log_one_plus_root(log_y: float) -> float:
     return math.log1p(math.sqrt(-math.expm1(log_y)))
 
 
-def _bound(method: str, log_bound: float, certificate: str | None) -> Estimate:
-    value = math.exp(log_bound) if log_bound < _LOG_MAX else None
+def _bound(method: str, log_bound: float | None, certificate: str | None) -> Estimate:
+    value = None
+    if log_bound is not None and log_bound < _LOG_MAX:
+        value = math.exp(log_bound)
     return Estimate(
         value=value,
         low=1.0,
@@ -158,16 +150,4 @@ def _bound(method: str, log_bound: float, certificate: str | None) -> Estimate:
         log_value=log_bound,
         low_certificate="κ ≥ 1 for every matrix",
         high_certificate=certificate,
-    )
-
-
-def _singular(method: str) -> Estimate:
-    return Estimate(
-        value=None,
-        low=1.0,
-        high=None,
-        method=method,
-        products=0,
-        low_certificate="κ ≥ 1 for every matrix",
-        high_certificate="none: det A = 0 in floating point, so the bound is infinite",
     )

@@ -10,9 +10,9 @@ from torch import Tensor
 from qnewton.operators import DenseOperator, SymmetricOperator, as_operator
 from qnewton.operators.scaling import excess, into_range, scaled, shifted_number
 from qnewton.records import Definiteness, Estimate, Facts
-from qnewton.survey.condition import spectrum_summary
-from qnewton.survey.determinant import determinant_bound, factorize, trace_bound
+from qnewton.survey.determinant import factorize
 from qnewton.survey.iterative import SpectrumSummary
+from qnewton.survey.spectrum import spectrum_summary
 from qnewton.treatment import largest_entry, row_blocks
 
 _BOUNDS = ("determinant", "trace")
@@ -156,17 +156,16 @@ def _measure_bounds(
     matrix: Tensor, wanted: Sequence[str], definiteness: Definiteness | None
 ) -> _Bounds:
     known = {"positive": True, "indefinite": False, None: None}[definiteness]
-    factorization = factorize(matrix, known)
-    if definiteness is None and factorization.certificate is not None:
+    pivots = factorize(matrix, known)
+    if definiteness is None and pivots.certificate is not None:
         definiteness = "positive"
     estimates: list[Estimate] = []
     notes: list[str] = []
     for method in wanted:
-        if method == "trace" and factorization.refusal is not None:
-            notes.append(f"trace: refused, {factorization.refusal}")
+        if method == "trace" and pivots.refusal is not None:
+            notes.append(f"trace: refused, {pivots.refusal}")
             continue
-        bound = determinant_bound if method == "determinant" else trace_bound
-        estimate = bound(matrix, factorization)
+        estimate = pivots.bound(matrix, method)
         estimates.append(estimate)
         if estimate.value is None and estimate.log_value is None:
             notes.append(f"{method}: det A = 0 in floating point, so the bound is infinite")

@@ -7,11 +7,7 @@ import torch
 from qnewton.operators import LowRankOperator
 from qnewton.operators.scaling import shifted_number
 from qnewton.records import Estimate, Facts
-from qnewton.survey.determinant import (
-    Factorization,
-    determinant_bound_from,
-    trace_bound_from,
-)
+from qnewton.survey.determinant import Pivots
 
 
 def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Facts:
@@ -50,7 +46,7 @@ def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Fact
     high, low = float(values.max()), float(values.min())
     certificate = "the smallest eigenvalue of U Uᵀ + λI is at least λ"
     rounding = 8.0 * n * torch.finfo(torch.float64).eps
-    factorization = Factorization(values.log(), rounding, True, certificate, None)
+    pivots = Pivots(values.log(), rounding, True, certificate, None)
     square = float(values.square().sum())
     nonzero = int((near.factor.row_squares() > 0).sum())
     return Facts(
@@ -58,10 +54,7 @@ def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Fact
         condition=Estimate(
             value=high / low, low=high / low, high=high / low, method="exact", products=0
         ),
-        bounds=(
-            determinant_bound_from(square, factorization),
-            trace_bound_from(float(values.sum()), factorization),
-        ),
+        bounds=(pivots.determinant_bound(square), pivots.trace_bound(float(values.sum()))),
         row_sparsity=max(nonzero, 1),
         max_abs=_grown(near.largest(), exponent),
         norm=_grown(high, exponent),

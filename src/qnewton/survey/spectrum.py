@@ -18,28 +18,38 @@ from qnewton.treatment import largest_entry
 _ROUNDINGS = 4.0
 
 
-def summary_to_tolerance(
+def spectrum_summary(
     operator: SymmetricOperator,
-    tolerance: float,
-    seed: int,
-    positive_definite: bool | None,
+    method: str,
+    tolerance: float = 0.01,
+    *,
+    seed: int = 0,
+    max_products: int | None = None,
+    positive_definite: bool | None = None,
 ) -> SpectrumSummary:
-    """Return κ to the tolerance, spending what that takes.
+    """Return κ with the norm and the definiteness found on the way, by ``lanczos`` or ``exact``.
 
-    Lanczos runs until its bracket is as narrow as the tolerance. Where the entries are held and it
-    would cost more than all their eigenvalues, those are computed. Where they are not it runs up to
+    Arguments and errors are those of :func:`condition_number`. Without ``max_products`` Lanczos
+    runs until its bracket is as narrow as the tolerance. Where the entries are held and it would
+    cost more than all their eigenvalues, those are computed. Where they are not it runs up to
     :func:`~qnewton.survey.budget.most_products` at most; the value is then the error estimates'
     word, or ``None``, and the bracket holds.
     """
-    held = _held(operator) and operator.n <= MOST_FORMED
+    if not 0.0 < tolerance < 1.0:
+        raise ValueError(f"tolerance {tolerance!r} is outside (0, 1); 0.01 is one percent")
+    if max_products is not None and max_products < 1:
+        raise ValueError(f"max_products {max_products!r} must be at least 1")
+    if method == "exact":
+        return exact_summary(operator.dense())
+    held = max_products is None and _held(operator) and operator.n <= MOST_FORMED
     limit = cheaper_products(operator.n) if held else most_products(operator.n)
     found = lanczos_summary(
         operator,
         tolerance=tolerance,
         seed=seed,
-        max_products=limit,
+        max_products=limit if max_products is None else max_products,
         positive_definite=positive_definite,
-        bracketed=True,
+        bracketed=max_products is None,
     )
     met = found.condition.value is not None and is_narrow(found.condition, tolerance)
     if met or not held:
@@ -65,32 +75,23 @@ def exact_summary(matrix: Tensor) -> SpectrumSummary:
     norm, smallest = float(sizes.max()), float(sizes.min())
     n = matrix.shape[0]
     rounding = min(float(n), _ROUNDINGS * math.sqrt(n)) * torch.finfo(torch.float64).eps * norm
-    definiteness: Definiteness | None = None
-    if values[0] > rounding:
-        definiteness = "positive"
-    elif values[0] < -rounding:
+    definiteness: Definiteness | None = "positive" if values[0] > rounding else None
+    if values[0] < -rounding:
         definiteness = "indefinite"
-    if smallest <= rounding:
-        low = norm / (smallest + rounding) if norm > 0.0 else 1.0
+    value = None if smallest <= rounding else norm / smallest
+    if value is None:
+        low = max(norm / (smallest + rounding), 1.0) if norm > 0.0 else 1.0
         certificate = "all eigenvalues; the smallest |λ| is zero to the rounding of float64"
-        condition = Estimate(
-            value=None,
-            low=max(low, 1.0),
-            high=None,
-            method="exact",
-            products=0,
-            low_certificate=certificate,
-        )
     else:
-        value = norm / smallest
+        low = value
         certificate = f"all eigenvalues in float64, relative error {rounding / smallest:.1g}"
-        condition = Estimate(
-            value=value,
-            low=value,
-            high=value,
-            method="exact",
-            products=0,
-            low_certificate=certificate,
-            high_certificate=certificate,
-        )
+    condition = Estimate(
+        value=value,
+        low=low,
+        high=value,
+        method="exact",
+        products=0,
+        low_certificate=certificate,
+        high_certificate=None if value is None else certificate,
+    )
     return SpectrumSummary(condition, shifted_number(norm, exponent), definiteness)
