@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
 import torch
@@ -29,7 +30,7 @@ from qnewton.solvers.classical import (
     sparse_conjugate_gradients,
 )
 from qnewton.solvers.options import Mode, SolveOptions
-from qnewton.solvers.quantum import Readout, SystemRefused, emulate
+from qnewton.solvers.quantum import Emulator, Readout, SystemRefused
 from qnewton.solvers.solution import Solution, SolveStats
 
 Runner = Callable[[SymmetricOperator, Tensor, SolveOptions], Solution]
@@ -38,18 +39,10 @@ Runner = Callable[[SymmetricOperator, Tensor, SolveOptions], Solution]
 NYSTROM_RANK = 64
 """Eigenpairs that ``pcg_nystrom`` sketches; its products count as any others."""
 
+_DENSE = (LUInverse, LUFactorization, CholeskyFactorization, LDLFactorization)
+
 FACTORIZATIONS: Mapping[str, type[Factorization]] = MappingProxyType(
-    {
-        kind.solver: kind
-        for kind in (
-            LUInverse,
-            LUFactorization,
-            CholeskyFactorization,
-            LDLFactorization,
-            SparseLUFactorization,
-            WoodburyFactorization,
-        )
-    }
+    {kind.solver: kind for kind in (*_DENSE, SparseLUFactorization, WoodburyFactorization)}
 )
 
 
@@ -169,30 +162,13 @@ def _operator(matrix: SymmetricOperator | Tensor) -> SymmetricOperator:
 
 
 def _by_factorization(kind: type[Factorization]) -> Runner:
-    def run(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
-        return kind(operator).solve(rhs, options.tolerance)
-
-    return run
+    return lambda operator, rhs, options: kind(operator).solve(rhs, options.tolerance)
 
 
-def _cg(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
-    return conjugate_gradients(
+def _by_products(run: Callable[..., Solution]) -> Runner:
+    return lambda operator, rhs, options: run(
         operator, rhs, options.tolerance, options.max_products, start=options.start
     )
-
-
-def _sparse_cg(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
-    return sparse_conjugate_gradients(
-        operator, rhs, options.tolerance, options.max_products, options.start
-    )
-
-
-def _minres(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
-    return minimum_residual(operator, rhs, options.tolerance, options.max_products, options.start)
-
-
-def _diagonal(operator: SymmetricOperator) -> Preconditioner:
-    return DiagonalPreconditioner(operator)
 
 
 def _nystrom(operator: SymmetricOperator) -> Preconditioner:
@@ -207,9 +183,8 @@ def _preconditioned(name: str, build: Callable[[SymmetricOperator], Precondition
         except ValueError as refusal:
             stats = SolveStats(solver=name)
             return Solution(None, Outcome.NO_PRECONDITIONER, stats, str(refusal))
-        solution = conjugate_gradients(
-            operator, rhs, options.tolerance, options.max_products, preconditioner, options.start
-        )
+        helped = partial(conjugate_gradients, preconditioner=preconditioner)
+        solution = _by_products(helped)(operator, rhs, options)
         products = solution.stats.products + preconditioner.products
         return replace(solution, stats=replace(solution.stats, solver=name, products=products))
 
@@ -219,16 +194,10 @@ def _preconditioned(name: str, build: Callable[[SymmetricOperator], Precondition
 def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
     epsilon = options.tolerance if options.epsilon is None else options.epsilon
     try:
-        output = emulate(
-            operator,
-            rhs,
-            "qsvt",
-            epsilon,
-            options.alpha,
-            options.kappa,
-            readout=options.readout,
-            mode=options.mode,
+        emulator = Emulator(
+            operator, "qsvt", epsilon, options.alpha, options.kappa, mode=options.mode, for_rhs=rhs
         )
+        output = emulator.solve(rhs, options.readout)
     except SystemRefused as refusal:
         return Solution(None, refusal.outcome, SolveStats(solver="qsvt"), refusal.detail)
     residual = relative_residual(operator, output.direction, rhs)
@@ -246,11 +215,11 @@ def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> So
 RUNNERS: Mapping[str, Runner] = MappingProxyType(
     {
         **{name: _by_factorization(kind) for name, kind in FACTORIZATIONS.items()},
-        "cg": _cg,
-        "sparse_cg": _sparse_cg,
-        "pcg_diagonal": _preconditioned("pcg_diagonal", _diagonal),
+        "cg": _by_products(conjugate_gradients),
+        "sparse_cg": _by_products(sparse_conjugate_gradients),
+        "pcg_diagonal": _preconditioned("pcg_diagonal", DiagonalPreconditioner),
         "pcg_nystrom": _preconditioned("pcg_nystrom", _nystrom),
-        "minres": _minres,
+        "minres": _by_products(minimum_residual),
         "qsvt": _qsvt,
     }
 )

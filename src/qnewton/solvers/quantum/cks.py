@@ -6,7 +6,12 @@ from dataclasses import replace
 import numpy as np
 from scipy.fft import dct
 
-from qnewton.solvers.quantum.polynomials import MAX_DEGREE, Array, InversePolynomial
+from qnewton.solvers.quantum.polynomials import (
+    Array,
+    InversePolynomial,
+    refuse_degree,
+    refuse_range,
+)
 
 _OVERSAMPLING = 16
 
@@ -53,11 +58,7 @@ def cks_polynomial(kappa: float, epsilon: float) -> InversePolynomial:
         (237, True)
     """
     b, d = _sizes(kappa, epsilon)
-    if 2 * d + 1 > MAX_DEGREE:
-        raise ValueError(
-            f"kappa={kappa:.6g} at epsilon={epsilon:.3g} needs degree {2 * d + 1:,}, above the "
-            f"limit of {MAX_DEGREE:,}; lower kappa (more damping) or raise epsilon"
-        )
+    refuse_degree(2 * d + 1, kappa, epsilon)
     signs = np.where(np.arange(d + 1) % 2 == 0, 4.0, -4.0)
     coefficients = signs * _binomial_tails(b, d + 1)
     coefficients.setflags(write=False)
@@ -77,10 +78,7 @@ def cks_polynomial(kappa: float, epsilon: float) -> InversePolynomial:
 
 
 def _sizes(kappa: float, epsilon: float) -> tuple[int, int]:
-    if not (1.0 <= kappa < math.inf):
-        raise ValueError(f"kappa is {kappa}; it must be a finite number of at least 1")
-    if not (0.0 < epsilon < 1.0):
-        raise ValueError(f"epsilon is {epsilon}; it must lie strictly between 0 and 1")
+    refuse_range(kappa, epsilon)
     b = math.ceil(kappa**2 * math.log(kappa / epsilon))
     return b, min(math.floor(math.sqrt(b * math.log(4.0 * b / epsilon))), b - 1)
 

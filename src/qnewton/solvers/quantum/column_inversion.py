@@ -9,6 +9,7 @@ from torch import Tensor
 from qnewton.operators import DenseOperator, SymmetricOperator
 from qnewton.solvers.options import Mode
 from qnewton.solvers.quantum.emulate import Emulator
+from qnewton.solvers.quantum.output import QuantumSolution
 from qnewton.solvers.quantum.readout import Readout
 
 
@@ -83,7 +84,7 @@ def invert_by_columns(
     operator = matrix if isinstance(matrix, SymmetricOperator) else DenseOperator(matrix)
     emulator = Emulator(operator, "qsvt", epsilon, alpha, kappa, mode=mode, for_rhs=rhs)
     single = emulator.solve(rhs, readout)
-    columns, queries, shots, queries_read = [], 0.0, 0, 0.0
+    columns, queries, read = [], 0.0, []
     for index in range(operator.n):
         on_column(index)
         unit = torch.zeros(operator.n, dtype=operator.dtype, device=operator.device)
@@ -92,22 +93,26 @@ def invert_by_columns(
         column = emulator.solve(unit, drawn)
         columns.append(column.direction)
         queries += column.expected_queries
-        if column.measurement is not None:
-            shots += column.measurement.shots
-            queries_read += column.measurement.shots * column.expected_queries
+        read.append(_read(column))
     inverse = torch.stack(columns, dim=1)
     inverse = (inverse + inverse.mT) / 2
-    measured = single.measurement
+    single_shots, single_queries_read = _read(single)
     return ColumnInversion(
         inverse=inverse,
         direction=inverse @ rhs.to(inverse.dtype),
         queries=queries,
-        shots=None if readout is None else shots,
-        queries_read=None if readout is None else queries_read,
+        shots=None if readout is None else sum(shots or 0 for shots, _ in read),
+        queries_read=None if readout is None else sum(calls or 0.0 for _, calls in read),
         single=single.direction,
         single_queries=single.expected_queries,
-        single_shots=None if measured is None else measured.shots,
-        single_queries_read=(
-            None if measured is None else measured.shots * single.expected_queries
-        ),
+        single_shots=single_shots,
+        single_queries_read=single_queries_read,
     )
+
+
+def _read(solution: QuantumSolution) -> tuple[int | None, float | None]:
+    """Return the states read of a solution, and the calls to U_A that they take."""
+    if solution.measurement is None:
+        return None, None
+    shots = solution.measurement.shots
+    return shots, shots * solution.expected_queries

@@ -72,25 +72,23 @@ class KernelFilter:
         return 2.0 * (term + start) / (top + 1.0) - start
 
 
-class _Square:
-    """v ↦ GᵀG·v, with t; without one, for G = (I - b̂b̂ᵀ)Ã. Two products with A each."""
+def _square(
+    operator: SymmetricOperator, alpha: float, start: Tensor, t: float | None
+) -> Callable[[Tensor], Tensor]:
+    """Return v ↦ GᵀG·v, with t; without one, for G = (I - b̂b̂ᵀ)Ã. Two products with A each."""
 
-    def __init__(
-        self, operator: SymmetricOperator, alpha: float, start: Tensor, t: float | None
-    ) -> None:
-        self._operator, self._alpha, self._t = operator, alpha, t
-        if t is not None:
-            start = torch.cat([start, start.new_ones(1)]) / math.sqrt(2.0)
-        self._start = start
+    def multiply(vector: Tensor) -> Tensor:
+        if t is None:
+            return (operator @ vector) / alpha
+        return torch.cat([(operator @ vector[:-1]) / alpha, vector[-1:] / t])
 
-    def __call__(self, vector: Tensor) -> Tensor:
-        image = self._scaled(vector)
-        return self._scaled(image - self._start * torch.dot(self._start, image))
+    b = start if t is None else torch.cat([start, start.new_ones(1)]) / math.sqrt(2.0)
 
-    def _scaled(self, vector: Tensor) -> Tensor:
-        if self._t is None:
-            return (self._operator @ vector) / self._alpha
-        return torch.cat([(self._operator @ vector[:-1]) / self._alpha, vector[-1:] / self._t])
+    def square(vector: Tensor) -> Tensor:
+        image = multiply(vector)
+        return multiply(image - b * torch.dot(b, image))
+
+    return square
 
 
 @dataclass(frozen=True)
@@ -160,10 +158,10 @@ class Dalzell(Algorithm):
         last[-1] = 1.0
         outcomes, reflected = [], []
         for t in self.guesses:
-            y = self.reflection.apply(_Square(operator, self.alpha, start, t), last)[:-1]
+            y = self.reflection.apply(_square(operator, self.alpha, start, t), last)[:-1]
             reflected.append(y)
             if self.projection is not None:
-                y = (self.projection.apply(_Square(operator, self.alpha, start, None), y) + y) / 2
+                y = (self.projection.apply(_square(operator, self.alpha, start, None), y) + y) / 2
             outcomes.append(y)
         image, chances = _likeliest(outcomes, reflected)
         return image, chances, self.queries * len(self.guesses)

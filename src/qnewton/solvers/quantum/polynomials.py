@@ -141,11 +141,7 @@ def inverse_polynomial(kappa: float, epsilon: float) -> InversePolynomial:
         (93, True)
     """
     degree = inverse_degree(kappa, epsilon)
-    if degree > MAX_DEGREE:
-        raise ValueError(
-            f"kappa={kappa:.6g} at epsilon={epsilon:.3g} needs degree {degree:,}, above the limit "
-            f"of {MAX_DEGREE:,}; lower kappa (more damping) or raise epsilon"
-        )
+    refuse_degree(degree, kappa, epsilon)
     n = (degree + 1) // 2
     if n == 1:
         # P(x) = κx, where the closed form of κ = 1 would be 0/0.
@@ -184,6 +180,15 @@ def inverse_degree(kappa: float, epsilon: float) -> int:
         >>> inverse_degree(1e3, 1e-2)
         11513
     """
+    refuse_range(kappa, epsilon)
+    if kappa - 1.0 <= epsilon:
+        return 1
+    n = math.ceil(math.log((kappa + 1.0) / epsilon) / _log_ratio(kappa))
+    return 2 * max(n, 2) - 1
+
+
+def refuse_range(kappa: float, epsilon: float) -> None:
+    """Raise ``ValueError`` for a κ or an ε that no inverse polynomial is for."""
     if not (1.0 <= kappa < math.inf):
         raise ValueError(
             f"kappa is {kappa}; it must be a finite number of at least 1, since it is "
@@ -191,10 +196,15 @@ def inverse_degree(kappa: float, epsilon: float) -> int:
         )
     if not (0.0 < epsilon < 1.0):
         raise ValueError(f"epsilon is {epsilon}; it must lie strictly between 0 and 1")
-    if kappa - 1.0 <= epsilon:
-        return 1
-    n = math.ceil(math.log((kappa + 1.0) / epsilon) / _log_ratio(kappa))
-    return 2 * max(n, 2) - 1
+
+
+def refuse_degree(degree: int, kappa: float, epsilon: float) -> None:
+    """Raise ``ValueError`` for a degree above ``MAX_DEGREE``."""
+    if degree > MAX_DEGREE:
+        raise ValueError(
+            f"kappa={kappa:.6g} at epsilon={epsilon:.3g} needs degree {degree:,}, above the limit "
+            f"of {MAX_DEGREE:,}; lower kappa (more damping) or raise epsilon"
+        )
 
 
 def closed_form(x: ArrayLike, kappa: float, n: int) -> Array:
