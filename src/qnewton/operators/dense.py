@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators.base import SymmetricOperator
+from qnewton.operators.scaling import largest
 from qnewton.records import Treatment
 
 _TILE = 512
@@ -80,22 +81,20 @@ def as_operator(matrix: SymmetricOperator | Tensor) -> SymmetricOperator:
     operator = DenseOperator(matrix)
     if matrix.numel() == 0:
         raise ValueError("the matrix is empty; a system needs at least one unknown")
-    # A NaN shows in both extremes.
-    lowest, highest = operator.dense().aminmax()
-    largest = max(-float(lowest), float(highest))
-    if not math.isfinite(largest):
+    size = largest(operator.dense())
+    if not math.isfinite(size):
         raise ValueError("the matrix has entries that are not finite")
     tolerance = 1e-5 if matrix.dtype == torch.float32 else 1e-10
-    asymmetry = _asymmetry(operator.dense())
-    if asymmetry > tolerance * max(largest, torch.finfo(matrix.dtype).tiny):
+    difference = asymmetry(operator.dense())
+    if difference > tolerance * max(size, torch.finfo(matrix.dtype).tiny):
         raise ValueError(
-            f"the matrix is not symmetric: |A_ij - A_ji| reaches {asymmetry:.3g} where max|A| is "
-            f"{largest:.3g}; pass (A + A.T) / 2 if only its symmetric part is meant"
+            f"the matrix is not symmetric: |A_ij - A_ji| reaches {difference:.3g} where max|A| is "
+            f"{size:.3g}; pass (A + A.T) / 2 if only its symmetric part is meant"
         )
     return operator
 
 
-def _asymmetry(matrix: Tensor) -> float:
+def asymmetry(matrix: Tensor) -> float:
     """Return max|A_ij - A_ji|."""
     n = matrix.shape[0]
     worst = 0.0
@@ -104,6 +103,5 @@ def _asymmetry(matrix: Tensor) -> float:
         for left in range(top, n, _TILE):
             upper = matrix[top : top + _TILE, left : left + _TILE]
             lower = matrix[left : left + _TILE, top : top + _TILE]
-            lowest, highest = (upper - lower.mT).aminmax()
-            worst = max(worst, -float(lowest), float(highest))
+            worst = max(worst, largest(upper - lower.mT))
     return worst

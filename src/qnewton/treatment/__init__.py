@@ -1,8 +1,7 @@
 """What is done to a curvature before it is solved: A = prune(H + λI)."""
 
 from qnewton.treatment.damping import DampedOperator, damp
-from qnewton.treatment.entries import largest_entry, row_blocks
+from qnewton.treatment.entries import largest_entry, mass_sparsity, row_blocks
 from qnewton.treatment.pruning import prune
-from qnewton.treatment.sparsity import mass_sparsity
 
 __all__ = ["DampedOperator", "damp", "largest_entry", "mass_sparsity", "prune", "row_blocks"]

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from qnewton.operators import DenseOperator, OwnedOperator, SymmetricOperator, as_operator
 from qnewton.operators.scaling import excess, largest, scaled, shifted_number
-from qnewton.treatment.entries import largest_entry, row_blocks
+from qnewton.treatment.entries import largest_entry, mass_sparsity, row_blocks
 from qnewton.treatment.matching import greedy_mask
-from qnewton.treatment.sparsity import mass_sparsity
 
 
 def prune(

@@ -245,6 +245,8 @@ class Emulator:
             mode=found.mode,
             products=found.products,
             measurement=measurement,
+            readout=None if measurement is None else measurement.method,
+            shots=None if measurement is None else measurement.shots,
         )
 
     @contextmanager

@@ -7,11 +7,10 @@ from scipy.linalg import blas
 from torch import Tensor
 
 from qnewton.operators import DenseOperator, SymmetricOperator, as_operator
+from qnewton.operators.dense import asymmetry
 from qnewton.operators.scaling import into_range
 from qnewton.records import Outcome
 from qnewton.solvers.quantum.promise import SystemRefused
-
-_TILE = 512
 
 (_symv,) = blas.get_blas_funcs(("symv",), dtype="float64")
 
@@ -48,22 +47,12 @@ def float64_entries(operator: SymmetricOperator) -> tuple[DenseOperator, int]:
     if not torch.isfinite(entries.sum()) and not torch.isfinite(entries).all():
         raise SystemRefused(Outcome.NOT_FINITE, "the matrix has entries that are not finite")
     as_operator(entries)  # refuses what is not symmetric
-    mirrored = _mirrored(entries)
+    mirrored = asymmetry(entries) == 0.0
     entries, exponent = into_range(entries.double())
     # Averaging takes two more matrices, and ours are bitwise symmetric as they come.
     if not mirrored:
         entries = (entries + entries.mT) / 2
     return half_read(DenseOperator(entries)), exponent
-
-
-def _mirrored(entries: Tensor) -> bool:
-    """Return whether every entry equals its mirror, tile by tile: strided reads stay in cache."""
-    for row in range(0, len(entries), _TILE):
-        for column in range(0, row + 1, _TILE):
-            tile = entries[row : row + _TILE, column : column + _TILE]
-            if not torch.equal(tile, entries[column : column + _TILE, row : row + _TILE].mT):
-                return False
-    return True
 
 
 class HalfReadOperator(DenseOperator):
