@@ -3,10 +3,15 @@
 import pytest
 import torch
 
+from qnewton.curvature import systems
 from qnewton.operators import (
+    DenseFactor,
     DenseOperator,
     LinearSystem,
+    LowRankOperator,
     MatrixFreeOperator,
+    NegatedOperator,
+    OwnedOperator,
     SparseOperator,
     as_operator,
 )
@@ -70,3 +75,31 @@ def test_a_sparse_matrix_drops_exact_zeros() -> None:
     assert SparseOperator(MATRIX).entries == 7
     with pytest.raises(ValueError, match="expected a square matrix"):
         SparseOperator(torch.ones(2, 3))
+
+
+def test_entries_that_are_taken_belong_to_who_takes_them() -> None:
+    matrix = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
+    held = DenseOperator(matrix.clone())
+    lazy = MatrixFreeOperator(2, lambda v: matrix @ v)
+    low = LowRankOperator(DenseFactor(torch.ones(2, 1)), shift=1.0)
+    for operator in (
+        held,
+        lazy,
+        low,
+        NegatedOperator(NegatedOperator(held)),
+        SparseOperator(matrix),
+    ):
+        operator.take().zero_()
+        assert torch.equal(operator.dense(), matrix), type(operator)
+    owned = OwnedOperator(matrix)
+    assert owned.take().data_ptr() == matrix.data_ptr()
+    assert (owned.n, owned.dense().numel()) == (0, 0)
+
+
+def test_a_hessian_whose_entries_were_taken_and_overwritten_is_the_same_hessian() -> None:
+    weight = torch.nn.Parameter(torch.tensor([1.0, 2.0], dtype=torch.float64))
+    [system] = systems([weight], lambda: (weight**4).sum(), blocks="full")
+    truth = torch.diag(torch.tensor([12.0, 48.0], dtype=torch.float64))
+    system.operator.take().zero_()
+    assert torch.allclose(system.operator @ torch.ones(2, dtype=torch.float64), truth.sum(1))
+    assert torch.allclose(system.operator.dense(), truth)

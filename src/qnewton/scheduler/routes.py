@@ -19,7 +19,7 @@ from qnewton.records import (
     Outcome,
     Representation,
 )
-from qnewton.survey.envelope import envelope
+from qnewton.survey import envelope
 
 # A residual above this tells nothing of where it will go.
 _PROGRESS = 0.5

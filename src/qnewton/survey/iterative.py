@@ -8,7 +8,7 @@ from qnewton.operators.lanczos import Lanczos, Tridiagonal
 from qnewton.operators.ritz import RitzEnds, extreme_singular_values, ritz_ends
 from qnewton.operators.scaling import shifted_number
 from qnewton.records import Definiteness, Estimate
-from qnewton.survey.bounds import SpectrumBounds, spectrum_bounds
+from qnewton.survey.bounds import spectrum_bounds
 
 _FIRST_CHECK = 4
 _CHANCE = "with probability 1 - 1e-6 over the random start"
@@ -69,7 +69,8 @@ def lanczos_summary(
         if met_at is None:
             continue
         if bracketed:
-            done = _narrow(process.tridiagonal(), positive_definite, tolerance)
+            so_far = _summarize(process.tridiagonal(), True, positive_definite)
+            done = is_narrow(so_far.condition, tolerance)
         else:
             done = spectrum_bounds(process.tridiagonal()).smallest is not None or k >= 2 * met_at
         if done:
@@ -77,10 +78,6 @@ def lanczos_summary(
     met = met_at is not None or process.exhausted
     found = _summarize(process.tridiagonal(), met, positive_definite)
     return replace(found, norm=shifted_number(found.norm, ranged.exponent))
-
-
-def _narrow(tridiagonal: Tridiagonal, positive_definite: bool | None, tolerance: float) -> bool:
-    return is_narrow(_summarize(tridiagonal, True, positive_definite).condition, tolerance)
 
 
 def is_narrow(condition: Estimate, tolerance: float) -> bool:
@@ -123,7 +120,11 @@ def _summarize(
     tridiagonal: Tridiagonal, met: bool, positive_definite: bool | None
 ) -> SpectrumSummary:
     ends, bounds = ritz_ends(tridiagonal), spectrum_bounds(tridiagonal)
-    definiteness = _definiteness(tridiagonal, ends, bounds, positive_definite)
+    definiteness: Definiteness | None = None
+    if ends.lowest.value < -tridiagonal.rounding:
+        definiteness = "indefinite"
+    elif positive_definite or bounds.lowest > 0.0:
+        definiteness = "positive"
     norm = abs(ends.farthest.value)
     low, low_certificate = _low(tridiagonal, ends, definiteness, positive_definite)
     # Below the rounding of the products an eigenvalue cannot be told from zero.
@@ -150,17 +151,6 @@ def _summarize(
         high_certificate=high_certificate,
     )
     return SpectrumSummary(condition, norm, definiteness, budget_ended=not met)
-
-
-def _definiteness(
-    tridiagonal: Tridiagonal,
-    ends: RitzEnds,
-    bounds: SpectrumBounds,
-    positive_definite: bool | None,
-) -> Definiteness | None:
-    if ends.lowest.value < -tridiagonal.rounding:
-        return "indefinite"
-    return "positive" if positive_definite or bounds.lowest > 0.0 else None
 
 
 def _low(

@@ -269,7 +269,10 @@ def _sup_norm(kappa: float, n: int) -> float:
     """Return max |P| over [-1, 1]: a grid in the gap and over the ripples, then refined."""
     gap = np.linspace(0.0, 1.0 / kappa, 2049)[1:]
     # Beyond the gap |P| ≤ 1/x + ε, so only its low end can compete with the peak inside.
-    ripples = np.sqrt(1.0 / kappa**2 + (1.0 - 1.0 / kappa**2) * np.sin(_phases(n)) ** 2)
+    # ψ/2 over the first 64 ripples of L, 32 points each, and at x = 1.
+    last = min(math.pi / 2, 64 * math.pi / (2 * n))
+    phases = np.append(np.linspace(0.0, last, 2049)[1:], math.pi / 2)
+    ripples = np.sqrt(1.0 / kappa**2 + (1.0 - 1.0 / kappa**2) * np.sin(phases) ** 2)
     points = np.concatenate([gap, ripples])
     values = closed_form(points, kappa, n)
     best = int(np.argmax(values))
@@ -283,9 +286,3 @@ def _sup_norm(kappa: float, n: int) -> float:
         options={"xatol": 1e-12 * high},
     )
     return max(float(values[best]), -float(refined.fun))
-
-
-def _phases(n: int) -> Array:
-    """Return ψ/2 over the first 64 ripples of L, 32 points each, and at x = 1."""
-    last = min(math.pi / 2, 64 * math.pi / (2 * n))
-    return np.append(np.linspace(0.0, last, 2049)[1:], math.pi / 2)
