@@ -58,10 +58,8 @@ class Tridiagonal:
 
     @property
     def rounding(self) -> float:
-        """Allowance for the rounding of a product with a unit vector: 4 + √N/8 ulp of the norm.
-
-        Three times the largest error of float32 products seen: 0.047·√N ulp, N up to 8,000.
-        """
+        """Allowance for the rounding of a product with a unit vector: 4 + √N/8 ulp of the norm."""
+        # Three times the largest error of float32 products seen: 0.047·√N ulp, N up to 8,000.
         return (4.0 + math.sqrt(self.n) / 8.0) * self.ulp
 
 
@@ -141,11 +139,7 @@ class Lanczos:
             self.advance()
 
     def advance(self) -> None:
-        """Add one basis vector: one product and 4Nk operations, 8Nk where one pass is too few.
-
-        Raises:
-            ValueError: If the product is not finite.
-        """
+        """Add one basis vector: one product and 4Nk operations, 8Nk where one pass is too few."""
         k = self.products
         if k + 1 == self._basis.shape[0]:
             # Blocks, because most runs end long before N vectors.

@@ -56,10 +56,8 @@ def is_once_differentiable(node: Node) -> bool:
 
 
 def inside_a_function() -> bool:
-    """Return whether the forward of a ``torch.autograd.Function`` runs: its backward is its own.
-
-    It disables both modes of differentiation where ``no_grad`` disables the backward one.
-    """
+    """Return whether the forward of a ``torch.autograd.Function`` runs: its backward is its own."""
+    # It disables both modes of differentiation where ``no_grad`` disables the backward one.
     return not torch._C._is_fwd_grad_enabled()
 
 

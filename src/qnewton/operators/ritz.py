@@ -31,11 +31,9 @@ class RitzPair:
         return math.hypot(self.value, self.residual)
 
     def converged(self, tolerance: float) -> bool:
-        """Return whether min(r, r²/gap) ≤ tolerance·|θ|.
-
-        The error r²/gap is the Kato-Temple bound where the gap is one of the spectrum; between
-        Ritz values it is an estimate.
-        """
+        """Return whether min(r, r²/gap) ≤ tolerance·|θ|."""
+        # The error r²/gap is the Kato-Temple bound where the gap is one of the spectrum; between
+        # Ritz values it is an estimate.
         error = self.residual
         if self.gap > 0.0:
             error = min(error, error**2 / self.gap)
@@ -63,10 +61,8 @@ class RitzEnds:
         return max(self.lowest, self.highest, key=lambda pair: abs(pair.value))
 
     def converged(self, tolerance: float) -> bool:
-        """Return whether both ends of |A| look good to ``tolerance``, a quarter of it each.
-
-        Half would do if the error estimates were bounds.
-        """
+        """Return whether both ends of |A| look good to ``tolerance``, a quarter of it each."""
+        # Half would do if the error estimates were bounds.
         return self.farthest.converged(tolerance / 4) and self.nearest.converged(tolerance / 4)
 
     @property
@@ -125,11 +121,9 @@ def _pairs(tridiagonal: Tridiagonal, first: int, last: int) -> list[RitzPair]:
 
 
 def extreme_singular_values(tridiagonal: Tridiagonal) -> tuple[float, float]:
-    """Return σ_1 and σ_k of the (k+1) × k tridiagonal [T_k; β_k e_kᵀ]: O(k²).
-
-    They are the largest and smallest ‖Ay‖ over unit vectors y of the Krylov space, so that
-    σ_max(A) ≥ σ_1 and σ_min(A) ≤ σ_k for any symmetric A.
-    """
+    """Return σ_1 and σ_k of the (k+1) × k tridiagonal [T_k; β_k e_kᵀ]: O(k²)."""
+    # They are the largest and smallest ‖Ay‖ over unit vectors y of the Krylov space, so that
+    # σ_max(A) ≥ σ_1 and σ_min(A) ≤ σ_k for any symmetric A.
     k = tridiagonal.products
     # Eigenvalues ±σ_i and 0 of [[0, T], [Tᵀ, 0]], its rows and columns shuffled into a band of
     # three, which keeps the small ones as accurate as the large: row i of T goes to 2i, column i

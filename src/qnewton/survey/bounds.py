@@ -28,17 +28,14 @@ class SpectrumBounds:
 
 
 def spectrum_bounds(tridiagonal: Tridiagonal) -> SpectrumBounds:
-    """Bound the spectrum of A by its Lanczos polynomial.
-
-    With p_k the characteristic polynomial of T_k, p_k(A) v_1 = β_1⋯β_k v_{k+1}; hence
-    |p_k(λ)|·|uᵀv_1| ≤ β_1⋯β_k for every eigenpair (λ, u). A given u meets a uniformly random v_1
-    with |uᵀv_1| ≥ t but for a probability of at most t√(2n/π), so the eigenvalues next to and
-    farthest from zero all lie where |p_k| ≤ β_1⋯β_k/t. Products are taken as exact up to
-    ``rounding``, by which the bounds are widened.
-
-    Reference: van Dorsselaer, Hochstenbach, van der Vorst, SIAM J. Matrix Anal. Appl. 22 (2000)
-    837, for the ends of the spectrum; the same inequality serves around zero.
-    """
+    """Bound the spectrum of A by its Lanczos polynomial."""
+    # With p_k the characteristic polynomial of T_k, p_k(A) v_1 = β_1⋯β_k v_{k+1}; hence
+    # |p_k(λ)|·|uᵀv_1| ≤ β_1⋯β_k for every eigenpair (λ, u). A given u meets a uniformly random v_1
+    # with |uᵀv_1| ≥ t but for a probability of at most t√(2n/π), so the eigenvalues next to and
+    # farthest from zero all lie where |p_k| ≤ β_1⋯β_k/t. Products are taken as exact up to
+    # ``rounding``, by which the bounds are widened.
+    # Reference: van Dorsselaer, Hochstenbach, van der Vorst, SIAM J. Matrix Anal. Appl. 22 (2000)
+    # 837, for the ends of the spectrum; the same inequality serves around zero.
     values = ritz_values(tridiagonal)
     first, last = float(values[0]), float(values[-1])
     rounding = tridiagonal.rounding

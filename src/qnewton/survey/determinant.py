@@ -51,15 +51,9 @@ class Pivots:
         return _bound("determinant", log_bound, certificate)
 
     def trace_bound(self, trace: float) -> Estimate:
-        """Bound κ of a positive definite A with tr A = ``trace`` by κ ≤ (1+x)/(1-x), x = √(1-y).
-
-        y = (N/tr A)^N det A. It is a bound, ``high``, only where definiteness is certified.
-
-        Raises:
-            ValueError: If A is not positive definite as far as the factorisation can tell.
-
-        Reference: as for :meth:`determinant_bound`.
-        """
+        """Bound κ of a positive definite A with tr A = ``trace`` by κ ≤ (1+x)/(1-x), x = √(1-y)."""
+        # y = (N/tr A)^N det A. It is a bound, ``high``, only where definiteness is certified.
+        # Reference: as for :meth:`determinant_bound`.
         if not self.definite or trace <= 0.0:
             raise ValueError(
                 f"the trace bound needs a positive definite matrix, and {self.refusal}; use "

@@ -27,14 +27,12 @@ def spectrum_summary(
     max_products: int | None = None,
     positive_definite: bool | None = None,
 ) -> SpectrumSummary:
-    """Return κ with the norm and the definiteness found on the way, by ``lanczos`` or ``exact``.
-
-    Arguments and errors are those of :func:`condition_number`. Without ``max_products`` Lanczos
-    runs until its bracket is as narrow as the tolerance. Where the entries are held and it would
-    cost more than all their eigenvalues, those are computed. Where they are not it runs up to
-    :func:`~qnewton.survey.budget.most_products` at most; the value is then the error estimates'
-    word, or ``None``, and the bracket holds.
-    """
+    """Return κ with the norm and the definiteness found on the way, by ``lanczos`` or ``exact``."""
+    # Arguments and errors are those of :func:`condition_number`. Without ``max_products`` Lanczos
+    # runs until its bracket is as narrow as the tolerance. Where the entries are held and it would
+    # cost more than all their eigenvalues, those are computed. Where they are not it runs up to
+    # :func:`~qnewton.survey.budget.most_products` at most; the value is then the error estimates'
+    # word, or ``None``, and the bracket holds.
     if not 0.0 < tolerance < 1.0:
         raise ValueError(f"tolerance {tolerance!r} is outside (0, 1); 0.01 is one percent")
     if max_products is not None and max_products < 1:

@@ -32,11 +32,7 @@ def largest_entry(matrix: Tensor) -> float:
 
 
 def finite_largest(size: float) -> float:
-    """Return ``size`` = max|A_ij|, which is finite only if every entry is.
-
-    Raises:
-        ValueError: If it is not finite.
-    """
+    """Return ``size`` = max|A_ij|, which is finite only if every entry is."""
     if not math.isfinite(size):
         raise ValueError("the matrix has entries that are not finite; skip this step or block")
     return size

@@ -82,11 +82,9 @@ def solve_in_rounds(
 def _left_by(
     operator: RangedOperator, start: Tensor, rhs: Tensor, exponent: int
 ) -> tuple[Tensor | None, Tensor]:
-    """Return y = 2^(e-f)·start and what it leaves of ``rhs`` = 2^-f·b, for 2^-e·A: one product.
-
-    A y that the dtype cannot hold, or beside which b is rounding, is no guess: ``None``, and all
-    of ``rhs`` is left.
-    """
+    """Return y = 2^(e-f)·start and what it leaves of ``rhs`` = 2^-f·b, for 2^-e·A: one product."""
+    # A y that the dtype cannot hold, or beside which b is rounding, is no guess: ``None``, and all
+    # of ``rhs`` is left.
     near, size = into_range(start)
     image = operator @ near
     move = operator.exponent - exponent

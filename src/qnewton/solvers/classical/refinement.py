@@ -102,16 +102,7 @@ def refined_solution(
     tolerance: float,
     diverged: Outcome,
 ) -> Solution:
-    """Return the solution built from an approximate inverse, refined where that pays.
-
-    Args:
-        solver: Name for the statistics.
-        matrix: A, entries or operator.
-        rhs: b, shape [N], its largest entry in the range of ``operators.scaling``.
-        correct: Maps r of shape [N] to an approximation of A⁻¹r in the same dtype.
-        tolerance: Largest residual that counts as solved.
-        diverged: Outcome to report when ``correct`` gives something that is not finite.
-    """
+    """Return the solution built from an approximate inverse, refined where that pays."""
     x = correct(rhs)
     if not torch.isfinite(x).all():
         return Solution(None, diverged, SolveStats(solver=solver))
@@ -135,18 +126,7 @@ def refined_solution(
 def put_back(
     solution: Solution, matrix: SymmetricOperator | Tensor, rhs: Tensor, exponent: int
 ) -> Solution:
-    """Return the solution x·2^exponent of a system from the x of the one that was solved for it.
-
-    Args:
-        solution: That of A·x = b, scaled by powers of two into the range where norms are safe.
-        matrix: Its A.
-        rhs: Its b.
-        exponent: What b was divided by, less what A was.
-
-    Returns:
-        The same with x scaled back. Where the dtype cannot hold that, the outcome is ``OVERFLOW``,
-        with no x, or ``UNDERFLOW``.
-    """
+    """Return the solution x·2^exponent of a system from the x of the one that was solved for it."""
     x = solution.direction
     if x is None or exponent == 0:
         return solution

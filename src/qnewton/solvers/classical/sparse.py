@@ -78,10 +78,8 @@ class SparseLUFactorization(Factorization):
 
 
 def _ordering(columns: csc_matrix) -> str:
-    """Return SuperLU's name of the ordering: COLAMD where a column is dense by its own measure.
-
-    An arrow of N = 8,192 takes it 1 ms, minimum degree 40; without dense columns it fills more.
-    """
+    """Return SuperLU's name of the ordering: COLAMD where a column is dense by its own measure."""
+    # An arrow of N = 8,192 takes it 1 ms, minimum degree 40; without dense columns it fills more.
     lengths = np.diff(columns.indptr)
     longest = int(lengths.max(initial=0))
     dense = max(_DENSE_AT_LEAST, _DENSE_ROOTS * len(lengths) ** 0.5)

@@ -84,11 +84,9 @@ def _sizes(kappa: float, epsilon: float) -> tuple[int, int]:
 
 
 def _binomial_tails(b: int, count: int) -> Array:
-    """Return 2^{-2b} Σ_{i>j} C(2b, b+i) for j = 0 … count - 1.
-
-    From ratios of neighbours, summed from the far end: nothing cancels. Ratios give the terms up
-    to one factor, which the sum over all i, which is 1, fixes.
-    """
+    """Return 2^{-2b} Σ_{i>j} C(2b, b+i) for j = 0 … count - 1."""
+    # From ratios of neighbours, summed from the far end: nothing cancels. Ratios give the terms up
+    # to one factor, which the sum over all i, which is 1, fixes.
     # exp(-i²/b) underflows at i = √(745 b); terms beyond could not change a bit.
     last = min(b, math.ceil(math.sqrt(750.0 * b)))
     i = np.arange(1, last + 1, dtype=np.float64)

@@ -131,14 +131,8 @@ class Dalzell(Algorithm):
         return 0 if self.projection is None else 2 * self.projection.degree
 
     def coefficients(self, values: Array, weights: Array) -> tuple[Array, Chances]:
-        """Return y's coefficients at the likeliest t, and the chances over all t.
-
-        Args:
-            values: Diagonal of A in some orthonormal basis, shape [k].
-            weights: b̂ in that basis, shape [k].
-
-        Cost: a decomposition of order k + 1 for every t.
-        """
+        """Return y's coefficients at the likeliest t, and the chances over all t."""
+        # Cost: a decomposition of order k + 1 for every t.
         scaled = values / self.alpha
         outcomes = []
         for t in self.guesses:
@@ -168,18 +162,8 @@ class Dalzell(Algorithm):
 
 
 def dalzell(promise: Promise, epsilon: float, norm: float | None, length: float) -> Dalzell:
-    """Return the solver for a norm that is known, guessed, or unknown.
-
-    Args:
-        promise: α and κ_be.
-        epsilon: Trace error allowed at the right norm, and throughout ½ ≤ r ≤ 2.
-        norm: ‖A⁻¹b‖, or a guess such as the last step's; moved into the range that the promise
-            leaves, [‖b‖/α, κ_be‖b‖/α]. ``None``: t is drawn from a geometric grid of
-            ⌈ln κ_be⌉ + 1 values and the outcome projected.
-        length: ‖b‖.
-
-    Reference: Dalzell, arXiv:2406.12086 (as transcribed); FORMULAS 15, 25.
-    """
+    """Return the solver for a norm that is known, guessed, or unknown."""
+    # Reference: Dalzell, arXiv:2406.12086 (as transcribed); FORMULAS 15, 25.
     kappa = max(promise.kappa, 1.0 + 1e-9)
     if norm is not None:
         if not (0.0 < norm < math.inf):

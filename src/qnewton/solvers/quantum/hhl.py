@@ -83,13 +83,10 @@ class HHL(FunctionOfA):
         return np.clip(f, -1.0, 1.0)
 
     def factors(self, values: Array) -> Array:
-        """Return h(λ) = Σ_k f_k w_k(λ): the clock's distribution at φ = λt/2π.
-
-        w_k is |M^{-1/2} Σ_τ a_τ e^{2πiτ(φ - k/M)}|², for the uniform window
-        [sin(πMδ)/(M sin πδ)]² with δ = φ - k/M.
-
-        Cost: M log M operations a value.
-        """
+        """Return h(λ) = Σ_k f_k w_k(λ): the clock's distribution at φ = λt/2π."""
+        # w_k is |M^{-1/2} Σ_τ a_τ e^{2πiτ(φ - k/M)}|², for the uniform window [sin(πMδ)/(M sin
+        # πδ)]² with δ = φ - k/M.
+        # Cost: M log M operations a value.
         f, tau = self.rotations(), np.arange(self.size)
         found = np.empty_like(values)
         chunk = max(1, _CHUNK // self.size)
@@ -150,11 +147,9 @@ class HHL(FunctionOfA):
 
     @property
     def queries(self) -> int:
-        """Calls to U_A: m controlled evolutions of 2^j·t, and the same again to undo them.
-
-        An evolution of time τ is a Jacobi-Anger series of R terms, R the least with a tail below
-        its share of ε, at two queries a term (Low and Chuang, arXiv:1606.02685).
-        """
+        """Calls to U_A: m controlled evolutions of 2^j·t, and the same again to undo them."""
+        # An evolution of time τ is a Jacobi-Anger series of R terms, R the least with a tail below
+        # its share of ε, at two queries a term (Low and Chuang, arXiv:1606.02685).
         qubits = self.size.bit_length() - 1
         share = self.epsilon / (2 * qubits)
         lengths = (self.alpha * self.time * 2.0**j for j in range(qubits))
@@ -162,12 +157,7 @@ class HHL(FunctionOfA):
 
 
 def hhl(promise: Promise, epsilon: float, clock: Clock) -> HHL:
-    """Return HHL with the parameters that were left open set.
-
-    Raises:
-        ValueError: If the clock's own parameters are out of range.
-        SystemRefused: If κ_be/ε needs a clock beyond ``MAX_CLOCK_QUBITS``.
-    """
+    """Return HHL with the parameters that were left open set."""
     time = 0.9 * math.pi / promise.alpha if clock.time is None else clock.time
     if not (0.0 < time * promise.alpha < math.pi):
         raise ValueError(

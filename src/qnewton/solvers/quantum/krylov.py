@@ -56,22 +56,11 @@ class KrylovRequest:
 
 
 def by_krylov(operator: SymmetricOperator, start: Tensor, request: KrylovRequest) -> Applied:
-    """Return y from the Krylov space of A and b̂, grown until y is resolved or has settled.
-
-    ``resolved`` means one of: the space is exhausted; it exceeds the degree; polynomials of
-    degree k follow f on the spectrum to ``RESOLUTION``, by the Chebyshev series of f on the Ritz
-    interval widened by 1%; or y has not moved by more over the last half of the products.
-
-    Args:
-        operator: A in float64.
-        start: b̂, unit length.
-        request: What to apply.
-
-    Raises:
-        SystemRefused: If a product is not finite, or the spectrum exceeds the limit.
-
-    Cost: k products and 4Nk² operations for the reorthogonalised basis.
-    """
+    """Return y from the Krylov space of A and b̂, grown until y is resolved or has settled."""
+    # ``resolved`` means one of: the space is exhausted; it exceeds the degree; polynomials of
+    # degree k follow f on the spectrum to ``RESOLUTION``, by the Chebyshev series of f on the Ritz
+    # interval widened by 1%; or y has not moved by more over the last half of the products.
+    # Cost: k products and 4Nk² operations for the reorthogonalised basis.
     process = Lanczos(operator, start=start)
     most = min(MAX_PRODUCTS, operator.n)
     seen: list[tuple[int, Array]] = []
@@ -123,11 +112,9 @@ def _moved(local: Array, seen: list[tuple[int, Array]], k: int) -> float | None:
 
 
 def _needed(function: Function, values: Array, request: KrylovRequest, accuracy: float) -> int:
-    """Return the k from which ‖y_k - f(A)b̂‖ ≤ 2 min_{deg q < k} max |f - q| is below accuracy.
-
-    The minimum is at most the tail of f's Chebyshev series on an interval that holds the
-    spectrum; the Ritz values' own interval, widened, stands for it.
-    """
+    """Return the k from which ‖y_k - f(A)b̂‖ ≤ 2 min_{deg q < k} max |f - q| is below accuracy."""
+    # The minimum is at most the tail of f's Chebyshev series on an interval that holds the
+    # spectrum; the Ritz values' own interval, widened, stands for it.
     low, high = float(values[0]), float(values[-1])
     margin = _WIDEN * (high - low) + 1e-14 * request.limit
     low, high = max(low - margin, -request.limit), min(high + margin, request.limit)

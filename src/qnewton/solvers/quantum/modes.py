@@ -87,10 +87,8 @@ def _by_krylov(
 def _by_krylov_of_the_square(
     solver: QSVT, operator: SymmetricOperator, start: Tensor, epsilon: float, limit: float
 ) -> Applied:
-    """Return y = (A/α)·h(A²/α²)b̂: Ritz values of A itself would enter the gap around 0.
-
-    There |P| is as large as κ_be, and nothing converges before about κ_be products.
-    """
+    """Return y = (A/α)·h(A²/α²)b̂: Ritz values of A itself would enter the gap around 0."""
+    # There |P| is as large as κ_be, and nothing converges before about κ_be products.
     square = MatrixFreeOperator(
         operator.n, lambda v: operator @ (operator @ v), torch.float64, start.device
     )
@@ -109,11 +107,9 @@ def _by_krylov_of_the_square(
 
 
 def _indefinite(operator: SymmetricOperator, start: Tensor) -> bool:
-    """Return whether Ritz values of both signs turn up in a few products.
-
-    Where the only eigenvalues of one sign are seen later, the iteration on A takes longer but is
-    as right: ``resolved`` is judged on the spectrum seen.
-    """
+    """Return whether Ritz values of both signs turn up in a few products."""
+    # Where the only eigenvalues of one sign are seen later, the iteration on A takes longer but is
+    # as right: ``resolved`` is judged on the spectrum seen.
     process = Lanczos(operator, start=start)
     process.advance_to(min(_SIGN_STEPS, operator.n))
     values = ritz_values(process.tridiagonal())

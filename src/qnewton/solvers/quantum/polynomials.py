@@ -208,24 +208,12 @@ def refuse_degree(degree: int, kappa: float, epsilon: float) -> None:
 
 
 def closed_form(x: ArrayLike, kappa: float, n: int) -> Array:
-    """Return the optimal P(x) of degree 2n - 1, n ≥ 2, without its coefficients.
-
-    With e^t = (κ+1)/(κ-1), L(z₀) = (-1)ⁿ e^{nt}(1 - e^{-2t})/2. For |x| ≤ 1/κ write
-    z = -cosh s and d = t - s; then 1 - L(z)/L(z₀) is
-    1 - e^{-nd} + (e^{-nd-2t}(e^d - 1) - e^{-n(2t-d)}(1 - e^{-d}))/(1 - e^{-2t}): no term
-    overflows, and d ∝ x² is found without subtracting s from t. Beyond, z = -cos ψ and L(z)
-    oscillates.
-
-    Args:
-        x: Points in [-1, 1], any shape.
-        kappa: κ > 1.
-        n: Half the degree, rounded up.
-
-    Returns:
-        float64 array of x's shape, to a few ulps.
-
-    Reference: FORMULAS 17; derived here from L's definition.
-    """
+    """Return the optimal P(x) of degree 2n - 1, n ≥ 2, without its coefficients."""
+    # With e^t = (κ+1)/(κ-1), L(z₀) = (-1)ⁿ e^{nt}(1 - e^{-2t})/2. For |x| ≤ 1/κ write z = -cosh s
+    # and d = t - s; then 1 - L(z)/L(z₀) is 1 - e^{-nd} + (e^{-nd-2t}(e^d - 1) - e^{-n(2t-d)}(1 -
+    # e^{-d}))/(1 - e^{-2t}): no term overflows, and d ∝ x² is found without subtracting s from t.
+    # Beyond, z = -cos ψ and L(z) oscillates.
+    # Reference: FORMULAS 17; derived here from L's definition.
     points = np.asarray(x, dtype=np.float64)
     return _closed_form(points, np.sqrt((1.0 - points) * (1.0 + points)), kappa, n)
 

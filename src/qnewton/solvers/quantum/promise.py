@@ -50,19 +50,10 @@ class Promise:
 
 
 def certified_promise(entries: Tensor, alpha: float, kappa: float) -> Promise | None:
-    """Return the promise if two Cholesky factorisations certify it, else ``None``.
-
-    A - (α/κ)I and αI - A both positive definite say α/κ ≤ λ_min and λ_max ≤ α, for a fifth of
-    the time the eigenvalues take. ``None`` says nothing: A may be indefinite, or the promise
-    broken.
-
-    Args:
-        entries: A, float64, shape [N, N].
-        alpha: α.
-        kappa: κ_be.
-
-    Cost: 2N³/3 operations. The factors are thrown away; no system is solved with them.
-    """
+    """Return the promise if two Cholesky factorisations certify it, else ``None``."""
+    # A - (α/κ)I and αI - A both positive definite say α/κ ≤ λ_min and λ_max ≤ α, for a fifth of the
+    # time the eigenvalues take. ``None`` says nothing: A may be indefinite, or the promise broken.
+    # Cost: 2N³/3 operations. The factors are thrown away; no system is solved with them.
     for sign, shift in ((1.0, -alpha / kappa * (1.0 - _SLACK)), (-1.0, alpha * (1.0 + 1e-13))):
         shifted = sign * entries
         shifted.diagonal().add_(shift)
@@ -115,21 +106,10 @@ def exact_promise(
 def estimated_promise(
     operator: SymmetricOperator, alpha: float | None, kappa: float | None
 ) -> Promise:
-    """Return the promise of a matrix too large for its eigenvalues, from Lanczos estimates.
-
-    ‖A‖₂ and κ are estimated to 1% and raised by as much; neither is certified, so ``held``
-    stays unknown.
-
-    Args:
-        operator: A in float64.
-        alpha: α as given, or ``None`` for the estimated ‖A‖₂ raised by 1%.
-        kappa: κ_be as given, or ``None`` for the estimated one.
-
-    Raises:
-        SystemRefused: If A is zero, or its condition number came out unbounded.
-
-    Cost: tens of products for α, as many as ``condition_number`` needs for κ.
-    """
+    """Return the promise of a matrix too large for its eigenvalues, from Lanczos estimates."""
+    # ‖A‖₂ and κ are estimated to 1% and raised by as much; neither is certified, so ``held`` stays
+    # unknown.
+    # Cost: tens of products for α, as many as ``condition_number`` needs for κ.
     if alpha is not None and kappa is not None:
         return Promise(alpha=alpha, kappa=kappa, held=None)
     norm = norm_from_below(operator, accuracy=_ESTIMATE_SLACK / 10)
@@ -168,18 +148,8 @@ def _refuse_zero(norm: float) -> None:
 def norm_from_below(
     operator: SymmetricOperator, steps: int = 60, accuracy: float | None = None
 ) -> float:
-    """Return the largest Ritz value in absolute terms: close to ‖A‖₂, never above it.
-
-    Args:
-        operator: A in float64.
-        steps: Lanczos steps, from a fixed random start so that results repeat.
-        accuracy: Relative error at which to stop earlier, as far as the iteration can tell.
-
-    Raises:
-        SystemRefused: If a product is not finite.
-
-    Cost: at most ``steps`` products, and as many vectors kept.
-    """
+    """Return the largest Ritz value in absolute terms: close to ‖A‖₂, never above it."""
+    # Cost: at most ``steps`` products, and as many vectors kept.
     process = Lanczos(operator, seed=0)
     try:
         while process.products < steps and not process.exhausted:

@@ -79,16 +79,7 @@ class QSVT(FunctionOfA):
 
 
 def qsvt(promise: Promise, epsilon: float, family: Family = "optimal") -> QSVT:
-    """Return the solver for a promise.
-
-    Args:
-        promise: α and κ_be.
-        epsilon: Error of the polynomial.
-        family: ``optimal`` (Sünderhauf) or ``cks`` (Childs, Kothari, Somma).
-
-    Raises:
-        SystemRefused: If the degree exceeds ``MAX_DEGREE``.
-    """
+    """Return the solver for a promise."""
     degrees = {"optimal": inverse_degree, "cks": cks_degree}
     degree = degrees[family](promise.kappa, epsilon)
     if degree > MAX_DEGREE:
@@ -106,12 +97,10 @@ def qsvt(promise: Promise, epsilon: float, family: Family = "optimal") -> QSVT:
 def _apply_by_products(
     operator: SymmetricOperator, alpha: float, start: Tensor, polynomial: InversePolynomial
 ) -> Tensor:
-    """Return P(A/α)·start through T_{k+1} = 2(A/α)T_k - T_{k-1}: ``degree`` products.
-
-    P ripples by ε with slope up to degree²·ε at ±1, so one ulp of A already moves the output by
-    about 1e-16·degree²·ε there: 1e-8 at degree 8,113 and ε = 0.3, for a start without any
-    component on the small eigenvalues; 1e-13 at degree 10⁵ for ordinary ones.
-    """
+    """Return P(A/α)·start through T_{k+1} = 2(A/α)T_k - T_{k-1}: ``degree`` products."""
+    # P ripples by ε with slope up to degree²·ε at ±1, so one ulp of A already moves the output by
+    # about 1e-16·degree²·ε there: 1e-8 at degree 8,113 and ε = 0.3, for a start without any
+    # component on the small eigenvalues; 1e-13 at degree 10⁵ for ordinary ones.
     entries = operator.dense() if type(operator) is DenseOperator else None
 
     def following(term: Tensor, before: Tensor) -> Tensor:
