@@ -67,6 +67,7 @@ def check(net: nn.Module, optimizer: QNewton, reference: tuple[nn.Module, QNewto
 # Plain loops
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("none", [True, False])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("settings", [{}, {"damping": 0.1}, {"warmup": 3}])
@@ -130,6 +131,7 @@ def test_gradients_of_the_last_step_that_nobody_clears_are_refused() -> None:
         attached.step()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [EVEN, UNEVEN])
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_micro_batches_inside_the_closure_are_the_whole_batch(
@@ -152,6 +154,7 @@ def test_micro_batches_inside_the_closure_are_the_whole_batch(
     check(net, optimizer, whole_batch(**settings))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bare", [True, False])
 @pytest.mark.parametrize("sizes", [EVEN, UNEVEN])
 @pytest.mark.parametrize("settings", SETTINGS)

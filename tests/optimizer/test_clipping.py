@@ -41,6 +41,7 @@ class Quadratic:
         return mse_loss(found, self.y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["closure", "attach"])
 @pytest.mark.parametrize("blocks", ["full", "layer", "tensor"])
 @pytest.mark.parametrize("clip", [by_norm(1e-3), by_norm(0.5), by_value(1.0), by_norm(1e9)])

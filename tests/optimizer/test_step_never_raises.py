@@ -75,6 +75,7 @@ def test_an_infinite_curvature_leaves_a_damped_gradient_step(
         assert record.step_norm <= record.damping.radius * (1 + 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_plain_training_never_raises_whatever_the_unit_of_the_loss(
@@ -89,6 +90,7 @@ def test_plain_training_never_raises_whatever_the_unit_of_the_loss(
     assert all(record.damping is not None for record in optimizer.records)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_logistic_regression_on_unscaled_features_in_float32(seed: int) -> None:
     torch.manual_seed(seed)

@@ -437,6 +437,7 @@ MIDDLES: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calls", [1, 2])
 @pytest.mark.parametrize("given", ["module", "parameters"])
 @pytest.mark.parametrize("dtype", DTYPES)

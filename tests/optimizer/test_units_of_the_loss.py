@@ -18,6 +18,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize(
     ("dtype", "scale"), [(d, s) for d, scales in SCALES.items() for s in scales], ids=str

@@ -41,6 +41,7 @@ def test_equals_the_literal_procedure_ties_included(case):
     assert torch.equal(matching.greedy_mask(matrix, d), literal_mask(matrix, d))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decimals", [None, 1, 0])
 @pytest.mark.parametrize("d", [1, 3, 20, 57])
 @pytest.mark.parametrize("kind", ["uniform", "scaled rows", "rank one", "block"])
