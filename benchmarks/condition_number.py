@@ -93,7 +93,7 @@ def _block(strength: float, say: Say) -> Found:
 def _elsewhere(case: KnownSpectrum, say: Say) -> Found:
     operator = DenseOperator(case.matrix)
     budget = thrifty_products(operator.n)
-    estimate = survey(operator, max_products=budget).condition
+    estimate = survey(operator, max_products=budget).spectrum.condition
     assert estimate is not None
     # The method that the survey chose, without the survey's other facts.
     method = "exact" if estimate.method == "exact" else "lanczos"

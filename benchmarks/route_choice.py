@@ -32,11 +32,12 @@ from qnewton.experiments.calibrate import calibrate
 from qnewton.operators import LinearSystem
 from qnewton.optimizer.blocks import PreparedBlock, solve_block
 from qnewton.optimizer.clock import StageClock
-from qnewton.records import BlockRecord, Calibration, CurvatureRecord, EarlierFacts, Facts, Quote
+from qnewton.records import BlockRecord, Calibration, CurvatureRecord, Earlier, Facts, Quote
+from qnewton.scheduler.history import facts_left
+from qnewton.scheduler.planned import planned_facts
 from qnewton.scheduler.policy import decide
 from qnewton.scheduler.portfolio import run_solver
 from qnewton.scheduler.pricing import candidates, price_routes
-from qnewton.scheduler.routes import facts_left, planned_facts
 
 TOLERANCE = 1e-6
 MEDIAN_LOSS, LATE_LOSS, SHORT_S, SHORT_LOSS_S, TOTAL = 0.05, 0.25, 1e-3, 5e-4, 1.1
@@ -141,7 +142,7 @@ def _time(case: Case, calibration: Calibration, seed: int) -> tuple[Found, dict[
     )
 
 
-def _scheduled(system: LinearSystem, market: Market, earlier: EarlierFacts | None) -> BlockRecord:
+def _scheduled(system: LinearSystem, market: Market, earlier: Earlier | None) -> BlockRecord:
     """Price, decide and solve.
 
     Raises:

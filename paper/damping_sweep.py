@@ -10,7 +10,7 @@ from paper.artifact import PaperContext
 from paper.trials import LARGEST_EXACT, Trial, run_trial, sweep
 from qnewton.curvature import systems
 from qnewton.operators import LinearSystem
-from qnewton.records import BlockRecord, Facts
+from qnewton.records import BlockRecord, Facts, Spectrum
 from qnewton.survey import survey
 from qnewton.survey.spectrum import spectrum_summary
 from qnewton.training.request import TrainingRequest
@@ -85,10 +85,9 @@ class Point:
 
     def _condition(self, step: int) -> float | None:
         facts = self.facts.get(step)
-        if facts is None or facts.condition is None:
-            return None
+        condition = None if facts is None else facts.spectrum.condition
         # What Lanczos has not settled is known from below.
-        return facts.condition.value or facts.condition.low
+        return None if condition is None else condition.value or condition.low
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,12 +157,8 @@ def _facts(system: LinearSystem) -> Facts:
         return survey(system.operator, condition="exact")
     # Near zero damping A has eigenvalues so close to zero that Lanczos would go on to N products.
     found = spectrum_summary(system.operator, "lanczos", max_products=MOST_PRODUCTS)
-    return Facts(
-        n=system.n,
-        condition=found.condition,
-        norm=found.norm,
-        definiteness=found.definiteness,
-    )
+    spectrum = Spectrum(condition=found.condition, norm=found.norm, definiteness=found.definiteness)
+    return Facts(n=system.n, spectrum=spectrum)
 
 
 def undamped_condition(context: PaperContext, setup: Setup) -> Facts | None:

@@ -68,7 +68,7 @@ def _effects_table(swept: Sweep) -> ArtifactTable:
         return None if kept is None else kept / effect.n**2
 
     def kappa(facts: Facts) -> float | None:
-        return None if facts.condition is None else facts.condition.value
+        return None if facts.spectrum.condition is None else facts.spectrum.condition.value
 
     return table(
         "fig-1-half-mass",
@@ -82,8 +82,8 @@ def _effects_table(swept: Sweep) -> ArtifactTable:
             "lowest kept share of a row's mass": lambda effect: effect.treatment.lowest_kept_mass,
             "κ of A": lambda effect: kappa(effect.exact),
             "κ of the pruned A": lambda effect: kappa(effect.pruned),
-            "A": lambda effect: effect.exact.definiteness,
-            "pruned A": lambda effect: effect.pruned.definiteness,
+            "A": lambda effect: effect.exact.spectrum.definiteness,
+            "pruned A": lambda effect: effect.pruned.spectrum.definiteness,
             "angle between the steps (degrees)": lambda effect: effect.angle_degrees,
             "length of the pruned step over the exact one": lambda effect: effect.length_ratio,
             "relative error of the pruned step": lambda effect: effect.relative_error,

@@ -103,9 +103,9 @@ def _half_mass_step(swept: Sweep) -> Finding:
     angles, errors = known(lambda e: e.angle_degrees), known(lambda e: e.relative_error)
     shares = known(lambda e: e.decrease_share)
     masses = known(lambda e: e.treatment.lowest_kept_mass)
-    exact = known(lambda e: e.exact.condition and e.exact.condition.value)
-    pruned = known(lambda e: e.pruned.condition and e.pruned.condition.value)
-    certified = sum(effect.pruned.definiteness == "positive" for effect in effects)
+    exact = known(lambda e: e.exact.spectrum.condition and e.exact.spectrum.condition.value)
+    pruned = known(lambda e: e.pruned.spectrum.condition and e.pruned.spectrum.condition.value)
+    certified = sum(effect.pruned.spectrum.definiteness == "positive" for effect in effects)
     return Finding.judged(
         "IV-C: selecting half of each row's absolute value maintains the accuracy of the "
         "inverse, particularly when κ is small",

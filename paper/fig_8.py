@@ -42,8 +42,10 @@ def _table(found: Sweep) -> ArtifactTable:
             "steps skipped": lambda p: p.trial.skipped_steps,
             "κ at the first Newton step": lambda p: p.first_condition,
             "median κ later": lambda p: p.later_condition,
-            "definiteness at the first Newton step": lambda p: _first(p, lambda f: f.definiteness),
-            "norm of A at the first Newton step": lambda p: _first(p, lambda f: f.norm),
+            "definiteness at the first Newton step": lambda p: _first(
+                p, lambda f: f.spectrum.definiteness
+            ),
+            "norm of A at the first Newton step": lambda p: _first(p, lambda f: f.spectrum.norm),
         },
         "A run whose loss exceeds 100 times its first is given up as diverged; the accuracy "
         "is the one it had then. κ by Lanczos is a lower bound where it did not settle. "
@@ -55,8 +57,10 @@ def _checks(found: Sweep) -> Iterator[Check]:
     points, setup = found.points, found.setup
     shifts, falls = [], []
     for series in found.series():
-        known = [p for p in series if 0 in p.facts and p.facts[0].definiteness == "positive"]
-        norms = [(norm, p.damping) for p in known if (norm := p.facts[0].norm) is not None]
+        known = [
+            p for p in series if 0 in p.facts and p.facts[0].spectrum.definiteness == "positive"
+        ]
+        norms = [(norm, p.damping) for p in known if (norm := p.facts[0].spectrum.norm) is not None]
         largest = [norm - damping for norm, damping in norms]
         # κ and norm are exact to rounding from eigenvalues, and to 1% from Lanczos.
         if len(largest) > 1:
@@ -129,11 +133,11 @@ def _diverging(runs: dict[float, list[Point]]) -> str:
 
 
 def _undamped_text(undamped: Facts | None) -> str:
-    if undamped is None or undamped.condition is None:
+    if undamped is None or undamped.spectrum.condition is None:
         return ""
-    if undamped.condition.value is None:
+    if undamped.spectrum.condition.value is None:
         return ", and without damping H is singular to rounding"
-    return f"; without damping κ = {number_text(undamped.condition.value)}"
+    return f"; without damping κ = {number_text(undamped.spectrum.condition.value)}"
 
 
 def _range(values: Collection[float]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from paper.repricing import total
 from qnewton.cost import load_classical, lu_inverse_quote
 from qnewton.optimizer.representation import DENSE_LIMIT
-from qnewton.records import BlockRecord, Quote, StepRecord
+from qnewton.records import BlockRecord, Formed, Quote, StepRecord
 from qnewton.scheduler.policy import decide
 
 
@@ -109,7 +109,7 @@ def _two(block: BlockRecord, machine: str | None) -> tuple[Quote, Quote]:
     classical, quantum = (block.decision.quote(name) for name in ("lu_inverse", "qsvt"))
     if machine is not None:
         # Algorithm 2 prices the inversion of entries that are there.
-        facts = replace(block.facts, representation="formed")
+        facts = replace(block.facts, held=Formed())
         classical = lu_inverse_quote(load_classical(machine), facts)
     if classical is None or quantum is None:
         raise ValueError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qnewton.cost import PAPER_EPSILON, break_even_gate_time, lu_inverse_quote, paper_quote
 from qnewton.cost.queries import JENNINGS_MIN_KAPPA, jennings_2023
-from qnewton.records import Calibration, Estimate, Facts, QuantumHardware
+from qnewton.records import Calibration, Estimate, Facts, QuantumHardware, Spectrum
 
 N = 12_544
 """Unknowns of the paper's Fig. 5: the DNN's first weight."""
@@ -52,7 +52,9 @@ def quantum_seconds(hardware: QuantumHardware, condition_number: float, sparsity
     )
 
     def price(d: int) -> float:
-        quote = paper_quote(Facts(n=N, bounds=(bound,), row_sparsity=d), hardware)
+        quote = paper_quote(
+            Facts(n=N, spectrum=Spectrum(bounds=(bound,), row_sparsity=d)), hardware
+        )
         assert quote.seconds is not None
         return quote.seconds
 

@@ -18,7 +18,6 @@ from qnewton.experiments.compare import NEWTON_POLICIES
 from qnewton.records import (
     BlockRecord,
     Calibration,
-    Estimate,
     QuantumHardware,
     Quote,
     StepRecord,
@@ -249,17 +248,19 @@ def quantum_quote(block: BlockRecord, hardware: QuantumHardware, bound: str) -> 
     """Price the quantum solver as the paper does, with κ from any estimate of the block's."""
     recorded = block.decision.quote("qsvt")
     assert recorded is not None
-    assert recorded.epsilon is not None
-    facts = block.facts
-    if bound == "lanczos" and facts.condition is not None:
-        facts = replace(facts, bounds=(*facts.bounds, facts.condition))
-    return paper_quote(facts, hardware, epsilon=recorded.epsilon, bound=bound)
+    assert recorded.quantum is not None
+    assert recorded.quantum.epsilon is not None
+    facts, spectrum = block.facts, block.facts.spectrum
+    if bound == "lanczos" and spectrum.condition is not None:
+        spectrum = replace(spectrum, bounds=(*spectrum.bounds, spectrum.condition))
+        facts = replace(facts, spectrum=spectrum)
+    return paper_quote(facts, hardware, epsilon=recorded.quantum.epsilon, bound=bound)
 
 
 def log_condition(block: BlockRecord, bound: str) -> float | None:
     """Return ln κ by an estimate of the block's, which may overflow as κ itself."""
-    facts = block.facts
-    estimate: Estimate | None = facts.condition if bound == "lanczos" else facts.bound(bound)
+    spectrum = block.facts.spectrum
+    estimate = spectrum.condition if bound == "lanczos" else spectrum.bound(bound)
     if estimate is None:
         return None
     return math.log(estimate.value) if estimate.value is not None else estimate.log_value

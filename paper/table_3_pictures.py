@@ -96,13 +96,15 @@ def bounds_picture(shared: SharedRun) -> Picture:
     block = only_block(newton.steps[0])
     quote = block.decision.quote("qsvt")
     assert quote is not None
-    assert quote.epsilon is not None
-    assert quote.sparsity is not None
+    assert quote.quantum is not None
+    epsilon, d = quote.quantum.epsilon, quote.quantum.sparsity
+    assert epsilon is not None
+    assert d is not None
     limits = {}
     for machine in machines(shared.calibration):
         seconds = machine.invert(block).seconds
         assert seconds is not None
-        kappa = break_even_condition(seconds, quote.sparsity, shared.hardware, quote.epsilon)
+        kappa = break_even_condition(seconds, d, shared.hardware, epsilon)
         limits[machine.name] = math.log10(kappa)
     top = 1.08 * max(row["log10_condition"] or 0.0 for row in rows)
     ticks = [k for k in (0, 1, 5, 10, 20, 50, 100, 150, 200, 300, 400) if k <= top]
@@ -137,7 +139,7 @@ def bounds_picture(shared: SharedRun) -> Picture:
         f"{block.curvature.batch:,}, seed {config.seed}, {shared.setup.name} run): to "
         "1% by Lanczos, and bounded as the paper does. Dashed, break-even: the κ up to which "
         f"the quantum solver is priced below LU inversion (modelled; {shared.machine_text}, d = "
-        f"{quote.sparsity:,}) with this machine's calibration and with {PAPER_H100}."
+        f"{d:,}) with this machine's calibration and with {PAPER_H100}."
     )
     both = both.properties(width=width, height=_BOUNDS_HEIGHT)
     return Picture(themed(both), rows, caption)

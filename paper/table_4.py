@@ -91,7 +91,8 @@ def _layers_table(found: Priced) -> ArtifactTable:
     chosen = {c.layer: c.chosen for c in found.prices[HERE, "paper"][-1].layers}
 
     def kappa(block: BlockRecord) -> float | None:
-        return None if block.facts.condition is None else block.facts.condition.value
+        condition = block.facts.spectrum.condition
+        return None if condition is None else condition.value
 
     return table(
         "table-4-layers",

@@ -20,7 +20,7 @@ import pytest
 
 from qnewton.cli import main
 from qnewton.experiments.replay import own_settings, replay
-from qnewton.records import StepRecord
+from qnewton.records import SCHEMA_VERSION, Sparse, StepRecord
 from qnewton.runs import read_run
 
 GOLDEN = Path(__file__).parent / "golden" / "release_0_1"
@@ -36,6 +36,43 @@ def test_the_old_schema_is_read() -> None:
         for block in (block for record in run.steps for block in record.blocks):
             assert block.attempts[-1].outcome == "solved"
             assert block.decision.quote(block.decision.chosen) is not None
+
+
+def test_what_the_old_schema_had_side_by_side_is_told_apart() -> None:
+    first = json.loads((GOLDEN / "hybrid" / "steps.jsonl").open().readline())
+    for old, block in zip(
+        first["blocks"], read_run(GOLDEN / "hybrid").steps[0].blocks, strict=True
+    ):
+        facts, spectrum = old["facts"], block.facts.spectrum
+        assert facts["representation"] == block.facts.held.KIND
+        assert spectrum.condition is not None
+        assert spectrum.condition.value == facts["condition"]["value"]
+        assert (spectrum.norm, spectrum.row_sparsity) == (facts["norm"], facts["row_sparsity"])
+        assert (spectrum.frobenius, spectrum.max_abs) == (facts["frobenius"], facts["max_abs"])
+        assert [bound.method for bound in spectrum.bounds] == ["determinant", "trace"]
+        for written, quote in zip(old["decision"]["quotes"], block.decision.quotes, strict=True):
+            assert quote.condition_number == written["condition_number"]
+            if quote.quantum is None:
+                assert (quote.machine, quote.tolerance) == ("classical", written["epsilon"])
+            else:
+                assert quote.name == written["algorithm"]
+                assert quote.quantum.epsilon == written["epsilon"]
+                assert quote.quantum.t_count == written["t_count"]
+
+
+def test_what_earlier_solves_left_is_read_from_the_old_schema() -> None:
+    for name in RUNS:
+        lines = [json.loads(line) for line in (GOLDEN / name / "steps.jsonl").open()]
+        for line, record in zip(lines, read_run(GOLDEN / name).steps, strict=True):
+            for old, block in zip(line["blocks"], record.blocks, strict=True):
+                written, earlier = old["facts"]["earlier"], block.facts.earlier
+                assert (written is None) == (earlier is None)
+                if earlier is not None:
+                    assert earlier.cg.products == written["cg_products"]
+                    assert earlier.minres.unfinished == written["minres_unfinished"]
+                    assert earlier.definiteness == written["definiteness"]
+                if isinstance(block.facts.held, Sparse):
+                    assert block.facts.held.entries == old["facts"]["entries"]
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -59,6 +96,9 @@ def test_an_old_run_resumes_from_its_checkpoint(
     assert main(["train", "--resume", name]) == 0
     after = read_run(tmp_path / name)
     assert len(after.steps) == len(before.steps)
+    lines = [json.loads(line) for line in (tmp_path / name / "steps.jsonl").open()]
+    # The steps after the checkpoint were taken, and written, anew.
+    assert {line["schema"] for line in lines} == {1, SCHEMA_VERSION}
     for ours, theirs in zip(after.steps, before.steps, strict=True):
         # Another processor rounds float32 products in another order.
         assert ours.loss == pytest.approx(theirs.loss, rel=1e-3)

@@ -50,9 +50,9 @@ classical = {
     q.solver: q.seconds for q in decision.quotes if q.machine == "classical"
 }
 
-print(f"N = {facts.n:,}, d = {facts.row_sparsity:,}")
-print(f"κ = {facts.condition.describe()}, ", end="")
-print(f"bounded by {facts.bound('determinant').describe()}")
+print(f"N = {facts.n:,}, d = {facts.spectrum.row_sparsity:,}")
+print(f"κ = {facts.spectrum.condition.describe()}, ", end="")
+print(f"bounded by {facts.spectrum.bound('determinant').describe()}")
 print(f"decision: {decision.reason}")
 
 # %%
@@ -138,7 +138,8 @@ names = base.mark_text(align="right", dx=-9, dy=-3, fontSize=11).encode(
 # read-out and error correction stay free in every row, as in the paper: none of these prices says
 # that a machine with that gate time would be faster.
 
-measured = replace(facts, bounds=(replace(facts.condition, method="measured"),))
+bounds = (replace(facts.spectrum.condition, method="measured"),)
+measured = replace(facts, spectrum=replace(facts.spectrum, bounds=bounds))
 print("κ priced             against       break-even gate time")
 for label, count in (
     ("determinant bound", expected),

@@ -30,7 +30,7 @@ def test_a_matrix_is_surveyed_priced_and_emulated(qnewton, tmp_path, matrix, end
     assert code == 0, error
     found = json.loads(output)
     eigenvalues = np.linalg.eigvalsh(matrix)
-    assert found["facts"]["condition"]["value"] == pytest.approx(
+    assert found["facts"]["spectrum"]["condition"]["value"] == pytest.approx(
         eigenvalues[-1] / eigenvalues[0], rel=1e-6
     )
     assert found["emulated"]["refused"] is None
@@ -59,9 +59,9 @@ def test_a_sparse_file_is_held_by_its_entries_and_has_sparse_rivals(
     code, output, error = qnewton("price", "--matrix", str(path), "--json", "--dtype", "float64")
     assert code == 0, error
     found = json.loads(output)
-    facts = found["facts"]
-    assert facts["representation"] == "sparse"
-    assert facts["entries"] == matrix.nnz == scipy.sparse.csr_array(matrix).nnz
+    held, facts = found["facts"]["held"], found["facts"]["spectrum"]
+    assert held["kind"] == "sparse"
+    assert held["entries"] == matrix.nnz == scipy.sparse.csr_array(matrix).nnz
     assert facts["row_sparsity"] == 5
     sizes = abs(np.linalg.eigvalsh(matrix.toarray()))
     assert facts["condition"]["value"] == pytest.approx(sizes.max() / sizes.min(), rel=0.02)
@@ -87,8 +87,8 @@ def test_a_sparse_file_too_large_to_write_out_never_is(qnewton, tmp_path):
     code, output, error = qnewton(*words)
     assert code == 0, error
     found = json.loads(output)
-    assert found["facts"]["condition"]["value"] == pytest.approx(12 / 4, rel=0.02)
-    assert found["facts"]["bounds"][0]["method"] == "determinant"
+    assert found["facts"]["spectrum"]["condition"]["value"] == pytest.approx(12 / 4, rel=0.02)
+    assert found["facts"]["spectrum"]["bounds"][0]["method"] == "determinant"
     seconds = {q["solver"]: q["seconds"] for q in found["quotes"] if q["machine"] == "classical"}
     assert 0 < seconds["sparse_cg"] < 0.1
     assert "above 4,096" in found["emulated"]["refused"]
@@ -213,7 +213,7 @@ def _found(qnewton, *words: str) -> dict[str, Any]:
 def test_an_ordinary_dense_matrix_has_its_condition_number_and_prices(qnewton):
     np.save("A.npy", _dense(520, 1e3))
     found = _found(qnewton)
-    assert found["facts"]["condition"]["value"] == pytest.approx(1e3, rel=0.01)
+    assert found["facts"]["spectrum"]["condition"]["value"] == pytest.approx(1e3, rel=0.01)
     assert any(quote["seconds"] for quote in found["audited"])
     assert found["emulated"]["figures"]["kappa_be"] == pytest.approx(1e3, rel=0.01)
     assert found["emulated"]["figures"]["promise_held"]
@@ -222,9 +222,9 @@ def test_an_ordinary_dense_matrix_has_its_condition_number_and_prices(qnewton):
 def test_a_given_condition_number_prices_the_matrix_without_measuring_it(qnewton):
     np.save("A.npy", _dense(300, 50.0))
     found, measured = _found(qnewton, "--kappa", "500"), _found(qnewton)
-    condition = found["facts"]["condition"]
+    condition = found["facts"]["spectrum"]["condition"]
     assert (condition["value"], condition["method"], condition["products"]) == (500.0, "given", 0)
-    assert found["facts"]["norm"] == pytest.approx(1.0)
+    assert found["facts"]["spectrum"]["norm"] == pytest.approx(1.0)
     assert found["emulated"]["figures"]["kappa_be"] == 500.0
 
     def cheapest(one):
@@ -236,7 +236,7 @@ def test_a_given_condition_number_prices_the_matrix_without_measuring_it(qnewton
 def test_a_budget_too_small_leaves_the_eigenvalues_that_the_emulation_computes(qnewton):
     np.save("A.npy", _dense(300, 1e4))
     found = _found(qnewton, "--max-products", "20")
-    condition = found["facts"]["condition"]
+    condition = found["facts"]["spectrum"]["condition"]
     assert condition["value"] == pytest.approx(1e4, rel=1e-6)
     assert (condition["method"], condition["products"]) == ("exact", 20)
     assert any(quote["seconds"] for quote in found["audited"])

@@ -23,7 +23,17 @@ from qnewton.cost.block_encoding import (
 from qnewton.cost.error_correction import error_corrected
 from qnewton.cost.queries import QUERY_SETS, jennings_2023
 from qnewton.cost.readout import shots
-from qnewton.records import Estimate, Facts, Figure, QuantumHardware
+from qnewton.records import (
+    Estimate,
+    Facts,
+    Figure,
+    Formed,
+    FormingWork,
+    Held,
+    Products,
+    QuantumHardware,
+    Spectrum,
+)
 
 CALIBRATION = nominal_calibration()
 NS_E3 = load_hardware("qubit_gate_ns_e3")
@@ -31,9 +41,10 @@ CLOSED = Audit(error_correction="closed-form")
 SYSTEMS = 10_000
 
 
-def _facts(n: int, kappa: float, d: int | None, **others) -> Facts:
+def _facts(n: int, kappa: float, d: int | None, held: Held | None = None, **norms) -> Facts:
     given = Estimate(value=kappa, low=kappa, high=kappa, method="given", products=0)
-    return Facts(n=n, condition=given, bounds=(given,), row_sparsity=d, **others)
+    spectrum = Spectrum(condition=given, bounds=(given,), row_sparsity=d, **norms)
+    return Facts(n=n, held=held or Formed(), spectrum=spectrum)
 
 
 def _machine(scale: float) -> QuantumHardware:
@@ -68,8 +79,9 @@ def _audited(system: dict, audit: Audit, scale: float) -> float | None:
     assert 0 < quote.seconds < math.inf
     assert all(term.seconds >= 0 for term in quote.terms)
     assert quote.seconds == math.fsum(term.seconds for term in quote.terms)
-    assert quote.t_count is not None
-    assert quote.t_count > 0
+    assert quote.quantum is not None
+    assert quote.quantum.t_count is not None
+    assert quote.quantum.t_count > 0
     return quote.seconds
 
 
@@ -133,7 +145,8 @@ def test_the_worked_value_of_the_formula_sheet_at_every_stage(method):
     audit = Audit(query_set="warm-start", epsilon=1e-2, error_correction=method)
     quote = audited_quote(CALIBRATION, _facts(12_544, 1e4 / 64, 64), NS_E3, audit)
     assert quote.seconds is not None
-    assert quote.t_count is not None
+    assert quote.quantum is not None
+    assert quote.quantum.t_count is not None
     assert quote.query_count is not None
     states = shots(12_544, 0.1).states
     terms = {term.name: term.seconds for term in quote.terms}
@@ -142,7 +155,7 @@ def test_the_worked_value_of_the_formula_sheet_at_every_stage(method):
     for found, said in (
         (quote.query_count.queries, 5.6e4),
         (state_preparation(12_544, 1e-2).toffoli, 2_800),
-        (quote.t_count / states / 4, 2.2e9),
+        (quote.quantum.t_count / states / 4, 2.2e9),
         (one_state, 86_400),
         (quote.seconds, 2_000 * year),
     ):
@@ -241,7 +254,7 @@ def test_known_norms_replace_the_bounds_on_alpha():
 
 
 def test_entries_that_are_not_there_are_formed_first():
-    lazy = _facts(1000, 50.0, 40, representation="products", forming_flops=1e9, product_flops=1e6)
+    lazy = _facts(1000, 50.0, 40, held=Products(product_flops=1e6, forming=FormingWork(flops=1e9)))
     terms = [term.name for term in audited_quote(CALIBRATION, lazy, NS_E3, CLOSED).terms]
     assert terms[:2] == ["forming", "tables"]
 

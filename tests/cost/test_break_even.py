@@ -97,8 +97,8 @@ def test_on_the_maps_equal_prices_are_white_and_the_picture_says_what_red_is():
 def test_deflation_lowers_the_condition_number_and_is_taken_only_where_it_pays():
     facts = kappa_facts(4096, 1e6, 4096)
     rest = deflated_facts(facts, [1e4, 100.0, 10.0], 2)
-    assert rest.condition is not None
-    assert rest.condition.value == pytest.approx(1e3)
+    assert rest.spectrum.condition is not None
+    assert rest.spectrum.condition.value == pytest.approx(1e3)
     split = deflation_quote(
         HERE.calibration, facts, HERE.hardware, [1e4, 100.0, 10.0], 40, HERE.audit
     )

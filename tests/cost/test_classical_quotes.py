@@ -21,7 +21,21 @@ from qnewton.cost import (
     woodbury_quote,
 )
 from qnewton.cost.parts import FORMING
-from qnewton.records import Calibration, Drift, EarlierFacts, Estimate, Facts, KernelFit
+from qnewton.records import (
+    Calibration,
+    Drift,
+    Earlier,
+    Estimate,
+    Facts,
+    Formed,
+    FormingWork,
+    KernelFit,
+    KrylovHistory,
+    LowRank,
+    Products,
+    Sparse,
+    Spectrum,
+)
 
 QUICK = settings(deadline=None, max_examples=100)
 NOMINAL = nominal_calibration()
@@ -37,7 +51,7 @@ def estimate(value, log_value=None):
 
 def facts(n=1482, kappa: float | None = 10.0, definiteness=None):
     condition = None if kappa is None else estimate(kappa)
-    return Facts(n=n, condition=condition, definiteness=definiteness)
+    return Facts(n=n, spectrum=Spectrum(condition=condition, definiteness=definiteness))
 
 
 def seconds(quote, what, **options):
@@ -137,7 +151,7 @@ def test_definiteness_is_an_assumption_until_certified():
     ],
 )
 def test_cg_refuses_a_condition_number_it_cannot_use(condition, words):
-    refused = cg_quote(NOMINAL, Facts(n=10, condition=condition))
+    refused = cg_quote(NOMINAL, Facts(n=10, spectrum=Spectrum(condition=condition)))
     assert refused.seconds is None
     assert words in str(refused.refused)
 
@@ -145,7 +159,7 @@ def test_cg_refuses_a_condition_number_it_cannot_use(condition, words):
 def test_cg_records_what_it_priced():
     quote = cg_quote(NOMINAL, facts(kappa=100.0), tolerance=1e-4)
     assert quote.condition_number == 100.0
-    assert quote.epsilon == 1e-4
+    assert quote.tolerance == 1e-4
     assert [term.name for term in quote.terms] == ["products", "vectors", "residual"]
     assert any(f"{cg_products(100.0, 1e-4)} products" in line for line in quote.assumptions)
 
@@ -192,23 +206,27 @@ def test_cg_bound_holds_for_real_runs():
 
 
 ALL_QUOTES = (*QUOTES, sparse_cg_quote, sparse_lu_quote, woodbury_quote)
-LOW_RANK = Facts(n=10_000, rank=50, representation="low-rank", forming_flops=5e9)
-BY_PRODUCTS = Facts(n=10_000, representation="products", forming_flops=1e12, product_flops=1e8)
-SPARSE = Facts(n=10_000, representation="sparse", entries=50_000, envelope=1e6)
+LOW_RANK = Facts(n=10_000, held=LowRank(columns=50, forming=FormingWork(flops=5e9)))
+WORK = FormingWork(flops=1e12)
+BY_PRODUCTS = Facts(n=10_000, held=Products(product_flops=1e8, forming=WORK))
+SPARSE = Facts(n=10_000, held=Sparse(entries=50_000, envelope=1e6))
 
 
 def names(quote):
     return [term.name for term in quote.terms]
 
 
-@pytest.mark.parametrize("facts", [LOW_RANK, BY_PRODUCTS, SPARSE], ids=lambda f: f.representation)
+@pytest.mark.parametrize("facts", [LOW_RANK, BY_PRODUCTS, SPARSE], ids=lambda f: f.held.KIND)
 def test_what_reads_entries_pays_for_forming_them_and_what_multiplies_does_not(facts):
-    known = replace(facts, earlier=EarlierFacts(step=3, cg_products=20, minres_products=22))
+    known = replace(
+        facts,
+        earlier=Earlier(step=3, cg=KrylovHistory(products=20), minres=KrylovHistory(products=22)),
+    )
     for quote in (lu_inverse_quote, lu_quote, cholesky_quote, ldl_quote):
         priced = quote(NOMINAL, known)
         assert names(priced)[0] == "forming"
-        assert priced.representation == facts.representation
-        once_formed = quote(NOMINAL, replace(known, representation="formed"))
+        assert priced.representation == facts.held.KIND
+        once_formed = quote(NOMINAL, replace(known, held=Formed()))
         assert priced.seconds is not None
         assert once_formed.seconds is not None
         assert priced.seconds > once_formed.seconds
@@ -217,24 +235,31 @@ def test_what_reads_entries_pays_for_forming_them_and_what_multiplies_does_not(f
 
 
 def test_products_of_an_earlier_step_are_priced_before_the_bound():
-    facts = Facts(n=1000, condition=estimate(1e4), earlier=EarlierFacts(step=7, cg_products=30))
+    facts = Facts(
+        n=1000,
+        spectrum=Spectrum(condition=estimate(1e4)),
+        earlier=Earlier(step=7, cg=KrylovHistory(products=30)),
+    )
     quote = cg_quote(NOMINAL, facts)
     assert "30 products, as many as step 7 took" in quote.assumptions
     assert seconds(cg_quote, facts) < seconds(cg_quote, replace(facts, earlier=None))
 
 
 def test_a_run_that_did_not_converge_is_no_price_but_a_reason():
-    earlier = EarlierFacts(step=2, cg_unfinished=100)
+    earlier = Earlier(step=2, cg=KrylovHistory(unfinished=100))
     quote = cg_quote(NOMINAL, Facts(n=1000, earlier=earlier))
     assert quote.refused == "CG had not converged after 100 products at step 2"
 
 
 def test_what_an_earlier_step_found_of_definiteness_counts_until_somebody_knows_better():
-    facts = Facts(n=100, earlier=EarlierFacts(step=4, definiteness="indefinite"))
+    facts = Facts(n=100, earlier=Earlier(step=4, definiteness="indefinite"))
     for quote in (cholesky_quote, cg_quote, sparse_cg_quote):
         assert "A is indefinite, as an earlier step found" in str(quote(NOMINAL, facts).refused)
-    assert cholesky_quote(NOMINAL, replace(facts, definiteness="positive")).refused is None
-    found = EarlierFacts(step=4, definiteness="positive")
+    assert (
+        cholesky_quote(NOMINAL, replace(facts, spectrum=Spectrum(definiteness="positive"))).refused
+        is None
+    )
+    found = Earlier(step=4, definiteness="positive")
     assumed = cholesky_quote(NOMINAL, Facts(n=100, earlier=found)).assumptions
     assert "positive definite, as an earlier step found" in assumed
 
@@ -242,16 +267,20 @@ def test_what_an_earlier_step_found_of_definiteness_counts_until_somebody_knows_
 @pytest.mark.parametrize(
     ("quote", "facts", "words"),
     [
-        (lu_quote, replace(BY_PRODUCTS, forming_flops=None), "nobody counted them"),
-        (cg_quote, replace(BY_PRODUCTS, product_flops=None), "operations of a product are unknown"),
-        (cg_quote, replace(LOW_RANK, rank=None), "rank of the factor is unknown"),
+        (lu_quote, replace(BY_PRODUCTS, held=Products(product_flops=1e8)), "nobody counted them"),
+        (
+            cg_quote,
+            replace(BY_PRODUCTS, held=Products(forming=WORK)),
+            "operations of a product are unknown",
+        ),
+        (cg_quote, replace(LOW_RANK, held=LowRank()), "rank of the factor is unknown"),
         (sparse_cg_quote, Facts(n=10), "number of nonzero entries is unknown"),
         (sparse_lu_quote, Facts(n=10), "envelope of the nonzero entries is unknown"),
         (woodbury_quote, BY_PRODUCTS, "not held as a low-rank factor"),
     ],
 )
 def test_what_nobody_knows_is_refused_with_the_reason(quote, facts, words):
-    known = replace(facts, earlier=EarlierFacts(step=0, cg_products=5))
+    known = replace(facts, earlier=Earlier(step=0, cg=KrylovHistory(products=5)))
     assert words in str(quote(NOMINAL, known).refused)
 
 
@@ -269,7 +298,11 @@ def test_a_machine_that_was_timed_before_these_kernels_still_prices():
 def test_what_earlier_runs_found_multiplies_all_but_forming_and_the_papers_price(quote, ratio):
     solver = quote.__name__.removesuffix("_quote")
     machine = replace(NOMINAL, drifts=(Drift(solver=solver, ratio=ratio, solves=9),))
-    what = LOW_RANK if solver == "woodbury" else replace(SPARSE, condition=estimate(10.0))
+    what = (
+        LOW_RANK
+        if solver == "woodbury"
+        else replace(SPARSE, spectrum=Spectrum(condition=estimate(10.0)))
+    )
     before, after = quote(NOMINAL, what), quote(machine, what)
     factor = 1.0 if solver == "lu_inverse" else ratio
     for one, other in zip(before.terms, after.terms, strict=True):

@@ -14,17 +14,23 @@ from qnewton.records import (
     CurvatureRecord,
     Decision,
     Drift,
-    EarlierFacts,
+    Earlier,
     Facts,
+    FormingWork,
+    KrylovHistory,
     MeasuredSeconds,
     Outcome,
+    Products,
     Quote,
+    Spectrum,
     StepRecord,
     Treatment,
 )
 
 FACTS = Facts(
-    n=500, representation="products", forming_flops=1e10, product_flops=1e6, definiteness="positive"
+    n=500,
+    held=Products(product_flops=1e6, forming=FormingWork(flops=1e10)),
+    spectrum=Spectrum(definiteness="positive"),
 )
 
 
@@ -86,7 +92,7 @@ def test_the_ratio_is_of_the_price_before_any_drift():
 
 
 def test_an_iterative_solver_is_priced_at_the_products_it_spent():
-    earlier = EarlierFacts(step=0, tolerance=1e-6, cg_products=10)
+    earlier = Earlier(step=0, tolerance=1e-6, cg=KrylovHistory(products=10))
     offer = cg_quote(machine(), replace(FACTS, earlier=earlier))
     run = [step(offer, 4.0 * solving_seconds(offer), products=40) for _ in range(FEWEST_SOLVES)]
     (found,) = measured_drifts(run, machine())

@@ -29,6 +29,7 @@ from qnewton.records import (
     PriceTerm,
     QuantumStats,
     Quote,
+    Spectrum,
     StepRecord,
     Treatment,
 )
@@ -74,8 +75,10 @@ def attempt(solver, outcome=Outcome.SOLVED):
 def block(name="a", attempts=("lu",), chosen="lu", **changes):
     facts = Facts(
         n=N,
-        condition=Estimate(value=9.0, low=None, high=None, method="lanczos", products=12),
-        row_sparsity=4,
+        spectrum=Spectrum(
+            condition=Estimate(value=9.0, low=None, high=None, method="lanczos", products=12),
+            row_sparsity=4,
+        ),
     )
     quotes = tuple(q(MACHINE, facts) for q in (lu_inverse_quote, lu_quote, cholesky_quote))
     values = {
@@ -228,7 +231,7 @@ def test_a_skipped_step_pays_for_what_it_did():
 def test_emulation_is_never_charged_only_the_quantum_price():
     quantum = load_hardware("photonic-ghz")
     bound = Estimate(value=100.0, low=None, high=100.0, method="determinant", products=0)
-    quote = paper_quote(Facts(n=N, bounds=(bound,), row_sparsity=4), quantum)
+    quote = paper_quote(Facts(n=N, spectrum=Spectrum(bounds=(bound,), row_sparsity=4)), quantum)
     stats = QuantumStats(
         algorithm="qsvt",
         success_probability=0.1,

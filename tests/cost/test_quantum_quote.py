@@ -16,7 +16,16 @@ from qnewton.cost import (
     paper_quote,
 )
 from qnewton.cost.queries import JENNINGS_MIN_KAPPA, jennings_2023
-from qnewton.records import Estimate, Facts, Figure, QuantumHardware, Quote, decode, encode
+from qnewton.records import (
+    Estimate,
+    Facts,
+    Figure,
+    QuantumHardware,
+    Quote,
+    Spectrum,
+    decode,
+    encode,
+)
 
 QUICK = settings(deadline=None, max_examples=200)
 ATTOSECOND = load_hardware("attosecond")
@@ -38,7 +47,7 @@ def bound(value, log_value=None, method="determinant"):
 
 
 def facts(n=1482, kappa: float | None = 100.0, d: int | None = 64, log_value=None):
-    return Facts(n=n, bounds=(bound(kappa, log_value),), row_sparsity=d)
+    return Facts(n=n, spectrum=Spectrum(bounds=(bound(kappa, log_value),), row_sparsity=d))
 
 
 systems = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n)))
@@ -54,8 +63,10 @@ def test_the_price_is_gate_time_times_expected_queries(system, kappa, epsilon, g
     assert quote.seconds == pytest.approx(gate_time * count.expected, rel=1e-12)
     assert quote.query_count == count
     assert sum(term.seconds for term in quote.terms) == quote.seconds
-    assert (quote.condition_number, quote.sparsity, quote.epsilon) == (priced_at, d, epsilon)
-    assert quote.logical_qubits == 7 + math.ceil(math.log2(n))
+    assert quote.quantum is not None
+    assert quote.condition_number == priced_at
+    assert (quote.quantum.sparsity, quote.quantum.epsilon) == (d, epsilon)
+    assert quote.quantum.logical_qubits == 7 + math.ceil(math.log2(n))
 
 
 @QUICK
@@ -102,7 +113,8 @@ def test_the_price_rises_with_precision_where_training_uses_it(system, kappa, ep
 def test_defaults_are_the_papers():
     quote = paper_quote(facts(12_544, 1e4, 1540), ATTOSECOND)
     count = jennings_2023(alpha=1540.0, kappa=1e4, epsilon=1e-12)
-    assert quote.epsilon == 1e-12
+    assert quote.quantum is not None
+    assert quote.quantum.epsilon == 1e-12
     assert quote.seconds == 1e-18 * count.expected
     assert quote.solver == "qsvt"
     assert quote.machine == "quantum"
@@ -138,15 +150,17 @@ def test_a_bound_below_the_theorem_is_priced_at_its_limit_with_a_note():
 
 def test_sparsity_can_be_given():
     assert paper_quote(facts(d=None), ATTOSECOND, sparsity=64) == paper_quote(facts(), ATTOSECOND)
-    assert paper_quote(facts(d=8), ATTOSECOND, sparsity=64).sparsity == 64
+    given = paper_quote(facts(d=8), ATTOSECOND, sparsity=64).quantum
+    assert given is not None
+    assert given.sparsity == 64
 
 
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        (Facts(n=4, row_sparsity=2), "determinant bound on κ was not surveyed"),
+        (Facts(n=4, spectrum=Spectrum(row_sparsity=2)), "determinant bound on κ was not surveyed"),
         (
-            Facts(n=4, row_sparsity=2, bounds=(bound(3.0, method="trace"),)),
+            Facts(n=4, spectrum=Spectrum(row_sparsity=2, bounds=(bound(3.0, method="trace"),))),
             "determinant bound on κ was not surveyed",
         ),
         (facts(d=None), "row sparsity of A was not surveyed"),
@@ -211,7 +225,8 @@ def test_break_even_of_an_impossible_price(seconds):
 
 
 def test_only_the_determinant_bound_is_read_unless_another_is_named():
-    both = replace(facts(), bounds=(bound(5.0, method="trace"), bound(100.0)))
+    bounds = (bound(5.0, method="trace"), bound(100.0))
+    both = replace(facts(), spectrum=replace(facts().spectrum, bounds=bounds))
     assert paper_quote(both, ATTOSECOND) == paper_quote(facts(), ATTOSECOND)
     trace = paper_quote(both, ATTOSECOND, bound="trace")
     assert trace.condition_number == 5.0
@@ -246,7 +261,9 @@ def test_a_quote_is_named_by_the_algorithm_that_it_prices(query_set, algorithm, 
 
 def test_quotes_of_older_runs_are_read_without_an_algorithm():
     quote = paper_quote(kappa_facts(100, 30.0, 4), load_hardware("photonic-ghz"), bound="given")
-    older = {key: value for key, value in encode(quote).items() if key != "algorithm"}
+    older = encode(quote)
+    del older["quantum"]["algorithm"]
     read = decode(Quote, older)
-    assert read == replace(quote, algorithm=None)
+    assert quote.quantum is not None
+    assert read == replace(quote, quantum=replace(quote.quantum, algorithm=None))
     assert read.name == "qsvt"

@@ -23,7 +23,12 @@ from qnewton.cost import (
 )
 from qnewton.cost.break_even import crossing
 from qnewton.cost.queries import hhl_2009
-from qnewton.records import Facts, Quote
+from qnewton.records import (
+    Facts,
+    Formed,
+    Quote,
+    Sparse,
+)
 
 NOMINAL = nominal_calibration()
 MACHINE = load_hardware("qubit_gate_ns_e3")
@@ -69,7 +74,7 @@ def test_the_verdict_at_a_billion_unknowns_compares_with_sparse_cg():
     advantage = here.advantage()
     assert advantage is not None
     assert advantage < 0
-    dense = replace(here, facts=replace(facts, representation="formed", entries=None))
+    dense = replace(here, facts=replace(facts, held=Formed()))
     wrong = dense.advantage()
     assert wrong is not None
     assert wrong > 0
@@ -79,18 +84,17 @@ def test_the_verdict_at_a_billion_unknowns_compares_with_sparse_cg():
 def test_few_entries_are_held_by_them_and_many_are_not(n, d):
     facts = kappa_facts(n, 10.0, d)
     sparse = d < n / 4
-    assert facts.representation == ("sparse" if sparse else "formed")
-    assert facts.entries == (n * d if sparse else None)
-    assert kappa_facts(n, 10.0, n).representation == "formed"
+    assert facts.held == (Sparse(entries=n * d) if sparse else Formed())
+    assert kappa_facts(n, 10.0, n).held == Formed()
 
 
 def test_another_sparsity_scales_the_entries_that_were_counted():
-    counted = replace(kappa_facts(1000, 10.0, 10), entries=4000, envelope=1e6)
+    counted = replace(kappa_facts(1000, 10.0, 10), held=Sparse(entries=4000, envelope=1e6))
     fewer = with_sparsity(counted, 5)
-    assert (fewer.entries, fewer.row_sparsity, fewer.envelope) == (2000, 5, None)
+    assert (fewer.held, fewer.spectrum.row_sparsity) == (Sparse(entries=2000), 5)
     assert with_sparsity(counted, 10) == counted
     full = with_sparsity(counted, 1000)
-    assert (full.representation, full.entries) == ("formed", None)
+    assert full.held == Formed()
 
 
 def test_nobody_writes_out_the_zeros_of_a_sparse_matrix():
@@ -101,17 +105,20 @@ def test_nobody_writes_out_the_zeros_of_a_sparse_matrix():
     cg = sparse_cg_quote(NOMINAL, kappa_facts(*POISSON))
     assert {term.name for term in cg.terms} == {"products", "vectors"}
     # The rest of a split keeps none of the zeros.
-    assert deflated_facts(kappa_facts(*POISSON), [8.0, 7.9], 1).representation == "formed"
+    assert deflated_facts(kappa_facts(*POISSON), [8.0, 7.9], 1).held == Formed()
 
 
 def test_the_survey_of_a_sparse_matrix_is_priced_by_its_entries():
     facts = kappa_facts(*POISSON)
-    assert facts.condition is not None
-    facts = replace(facts, condition=replace(facts.condition, products=100))
+    assert facts.spectrum.condition is not None
+    facts = replace(
+        facts,
+        spectrum=replace(facts.spectrum, condition=replace(facts.spectrum.condition, products=100)),
+    )
     assert survey_seconds("condition", facts, NOMINAL) == pytest.approx(
         100 * (1e-9 * 12_544 * 5 + 1e-5), rel=1e-12
     )
-    dense = survey_seconds("row_sparsity", replace(facts, representation="formed"), NOMINAL)
+    dense = survey_seconds("row_sparsity", replace(facts, held=Formed()), NOMINAL)
     sparse = survey_seconds("row_sparsity", facts, NOMINAL)
     assert sparse is not None
     assert dense is not None
@@ -161,7 +168,7 @@ def _crossing(kappa: int, d: int, count: str, rival: str) -> float:
             queries = hhl_2009(n=facts.n, sparsity=d, kappa=kappa, epsilon=0.01).expected
             seconds *= queries / quote.query_count.expected
         if rival == "dense":
-            facts = replace(facts, representation="formed")
+            facts = replace(facts, held=Formed())
         classical = cg_quote(NOMINAL, facts, "float64", tolerance=0.01).seconds
         assert classical is not None
         return math.log(classical / seconds)

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from qnewton import Limits, QNewton, Quantum
+from qnewton.records import Sparse
 
 
 def problem(prune: int | None = None, **settings) -> tuple[QNewton, nn.Module]:
@@ -31,7 +32,7 @@ def test_the_products_of_one_step_price_the_next():
     spent = first.attempts[0].products
     assert first.solver == "cg"
     assert second.facts.earlier is not None
-    assert second.facts.earlier.cg_products == spent
+    assert second.facts.earlier.cg.products == spent
     assert third.facts.earlier is not None
     assert third.facts.earlier.step == 1
 
@@ -61,14 +62,15 @@ def test_a_survey_is_used_again_until_it_is_old(policy: str):
     for _ in range(5):
         optimizer.step(closure_of(net))
     facts = [record.blocks[0].facts for record in optimizer.records]
-    assert [f.measured_at for f in facts] == [None, 0, 0, None, 3]
-    for later in facts[1:3]:
-        assert later.row_sparsity == facts[0].row_sparsity
-        assert [b.value for b in later.bounds] == [b.value for b in facts[0].bounds]
+    spectra = [known.spectrum for known in facts]
+    assert [found.measured_at for found in spectra] == [None, 0, 0, None, 3]
+    for known, later in zip(facts[1:3], spectra[1:3], strict=True):
+        assert later.row_sparsity == spectra[0].row_sparsity
+        assert [b.value for b in later.bounds] == [b.value for b in spectra[0].bounds]
         assert later.condition is not None
-        assert facts[0].condition is not None
-        assert later.condition.value == facts[0].condition.value
-        assert any("step 0 measured" in note for note in later.notes)
+        assert spectra[0].condition is not None
+        assert later.condition.value == spectra[0].condition.value
+        assert any("step 0 measured" in note for note in known.notes)
     for record in list(optimizer.records)[1:3]:
         quote = record.blocks[0].decision.quote("qsvt")
         assert quote is not None
@@ -90,9 +92,9 @@ def test_a_hard_pruned_block_is_held_by_its_entries():
     optimizer, net = problem(prune=5)
     optimizer.step(closure_of(net))
     block = optimizer.records[0].blocks[0]
-    assert block.facts.representation == "sparse"
-    assert block.facts.entries == block.treatment.kept_entries
-    assert block.facts.envelope is not None
+    assert isinstance(block.facts.held, Sparse)
+    assert block.facts.held.entries == block.treatment.kept_entries
+    assert block.facts.held.envelope is not None
     offered = {quote.solver for quote in block.decision.quotes}
     assert {"sparse_cg", "sparse_lu", "cholesky"} <= offered
     assert block.attempts[-1].outcome == "solved"
@@ -101,4 +103,4 @@ def test_a_hard_pruned_block_is_held_by_its_entries():
 def test_a_lightly_pruned_block_stays_dense():
     optimizer, net = problem(prune=200)
     optimizer.step(closure_of(net))
-    assert optimizer.records[0].blocks[0].facts.representation == "formed"
+    assert optimizer.records[0].blocks[0].facts.held.KIND == "formed"

@@ -71,9 +71,9 @@ def test_a_surveyed_block_keeps_its_factor_and_is_quoted_on_both_machines():
     optimizer = newton(model, quantum="attosecond")
     optimizer.step(closure)
     for block in optimizer.records[-1].blocks:
-        assert block.facts.representation == "low-rank"
-        assert block.facts.condition is not None
-        assert block.facts.bound("determinant") is not None
+        assert block.facts.held.KIND == "low-rank"
+        assert block.facts.spectrum.condition is not None
+        assert block.facts.spectrum.bound("determinant") is not None
         for solver in ("woodbury", "lu_inverse", "qsvt"):
             quote = block.decision.quote(solver)
             assert quote is not None

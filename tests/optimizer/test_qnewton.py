@@ -252,7 +252,7 @@ def test_auto_warmup_ends_when_the_solve_is_within_budget_or_at_its_limit(
         optimizer.step(loss)
     phases = [record.phase for record in optimizer.records]
     assert phases.index("newton") == newton_at
-    assert optimizer.records[0].blocks[0].facts.condition is not None
+    assert optimizer.records[0].blocks[0].facts.spectrum.condition is not None
 
 
 def test_a_survey_out_of_products_leaves_the_condition_number_unknown_and_the_step_alone() -> None:
@@ -270,8 +270,11 @@ def test_a_survey_out_of_products_leaves_the_condition_number_unknown_and_the_st
     for _ in range(2):
         optimizer.step(lambda: 0.5 * (sizes * weight**2).sum())
     surveyed, solved = (record.blocks[0] for record in optimizer.records)
-    assert surveyed.facts.condition is not None
-    assert (surveyed.facts.condition.value, surveyed.facts.condition.products) == (None, 48)
+    assert surveyed.facts.spectrum.condition is not None
+    assert (
+        surveyed.facts.spectrum.condition.value,
+        surveyed.facts.spectrum.condition.products,
+    ) == (None, 48)
     assert "48 products allowed" in " ".join(surveyed.facts.notes)
     quotes = {quote.solver: quote for quote in solved.decision.quotes}
     assert "not known, at least" in (quotes["cg"].refused or "")

@@ -128,14 +128,14 @@ def test_a_block_that_has_to_be_formed_gets_tries_and_learns_from_them_too(treat
     closure = closure_of(net)
     optimizer.step(closure)
     (first, *_) = optimizer.records[-1].blocks
-    assert first.facts.representation in ("formed", "sparse")
+    assert first.facts.held.KIND in ("formed", "sparse")
     quote = first.decision.quote("cg") or first.decision.quote("sparse_cg")
     assert quote is not None
     assert quote.basis is Basis.TRIAL
     optimizer.step(closure)
     (second, *_) = optimizer.records[-1].blocks
     assert second.facts.earlier is not None
-    assert second.facts.earlier.cg_products == first.attempts[0].products
+    assert second.facts.earlier.cg.products == first.attempts[0].products
     again = second.decision.quote(first.attempts[0].solver)
     assert again is not None
     assert again.products == first.attempts[0].products

@@ -111,7 +111,9 @@ def test_the_probe_compares_the_pruned_step_with_the_exact_one() -> None:
     assert effect.decrease_share is not None
     assert effect.decrease_share < 1.0
     exact_values = torch.linalg.eigvalsh(pruned)
-    assert effect.pruned.definiteness == ("positive" if exact_values[0] > 0 else "indefinite")
+    assert effect.pruned.spectrum.definiteness == (
+        "positive" if exact_values[0] > 0 else "indefinite"
+    )
 
 
 def test_a_decline_above_the_threshold_contradicts_the_paper(

@@ -80,9 +80,9 @@ def test_the_undamped_hessian_is_singular(
 ) -> None:
     facts = undamped_condition(context, TINY)
     assert facts is not None
-    assert facts.condition is not None
+    assert facts.spectrum.condition is not None
     # Pixels that are the same in all images leave rows of zeros.
-    assert facts.condition.value is None
+    assert facts.spectrum.condition.value is None
     assert float(first_eigenvalues.abs().min()) < 1e-12
 
 

@@ -93,12 +93,12 @@ def test_kappa_from_lanczos_is_priced_like_any_other(context: PaperContext) -> N
     found = reprice_all(run).of("quantum-only", PAPER_H100, "lanczos")
     for record, step in zip(run.steps, found.steps, strict=True):
         facts = record.blocks[0].facts
-        assert facts.condition is not None
-        assert facts.condition.value is not None
-        assert facts.row_sparsity is not None
+        assert facts.spectrum.condition is not None
+        assert facts.spectrum.condition.value is not None
+        assert facts.spectrum.row_sparsity is not None
         count = jennings_2023(
-            alpha=float(facts.row_sparsity),
-            kappa=max(facts.condition.value, math.sqrt(12)),
+            alpha=float(facts.spectrum.row_sparsity),
+            kappa=max(facts.spectrum.condition.value, math.sqrt(12)),
             epsilon=1e-12,
         )
         assert step.quantum_seconds == pytest.approx(1e-18 * count.expected, rel=1e-12)
@@ -111,7 +111,9 @@ def test_a_bound_that_overflows_leaves_the_step_to_lu_inversion(context: PaperCo
         bound = Estimate(
             value=None, low=1.0, high=None, method="determinant", products=0, log_value=993.0
         )
-        facts = dataclasses.replace(block.facts, bounds=(bound,))
+        facts = dataclasses.replace(
+            block.facts, spectrum=dataclasses.replace(block.facts.spectrum, bounds=(bound,))
+        )
         return dataclasses.replace(record, blocks=(dataclasses.replace(block, facts=facts),))
 
     records = [overflowing(record) for record in shared_run(context, TINY).newton.steps]
@@ -139,9 +141,11 @@ def test_an_overflowing_run_still_makes_its_tables_and_pictures(
         (block,) = record.blocks
         bounds = tuple(
             dataclasses.replace(bound, value=None, high=None, log_value=993.0)
-            for bound in block.facts.bounds
+            for bound in block.facts.spectrum.bounds
         )
-        facts = dataclasses.replace(block.facts, bounds=bounds)
+        facts = dataclasses.replace(
+            block.facts, spectrum=dataclasses.replace(block.facts.spectrum, bounds=bounds)
+        )
         quotes = quotes_of(facts, market)
         decision = decide(block.decision.policy, quotes)
         block = dataclasses.replace(block, facts=facts, decision=decision)

@@ -14,11 +14,17 @@ from qnewton.records import (
     Decision,
     Estimate,
     Facts,
+    Formed,
+    FormingWork,
+    LowRank,
     MeasuredSeconds,
     ModelledSeconds,
     Outcome,
     PriceTerm,
+    Products,
     Quote,
+    Sparse,
+    Spectrum,
     StepRecord,
     Treatment,
     decode,
@@ -26,6 +32,12 @@ from qnewton.records import (
 )
 
 numbers = st.floats(allow_nan=False) | st.none()
+HELD = (
+    Formed(),
+    Products(product_flops=2.0, forming=FormingWork(flops=math.inf)),
+    LowRank(columns=3),
+    Sparse(entries=5),
+)
 
 
 @st.composite
@@ -52,10 +64,13 @@ def step_records(draw: st.DrawFn) -> StepRecord:
         ),
         facts=Facts(
             n=3,
-            bounds=(
-                Estimate(value=draw(numbers), low=None, high=None, method="trace", products=0),
+            held=draw(st.sampled_from(HELD)),
+            spectrum=Spectrum(
+                bounds=(
+                    Estimate(value=draw(numbers), low=None, high=None, method="trace", products=0),
+                ),
+                norm=draw(numbers),
             ),
-            norm=draw(numbers),
         ),
         decision=Decision(chosen="lu", quotes=quotes, policy="classical", reason=draw(text)),
         attempts=(
@@ -106,7 +121,12 @@ def test_unknown_keys_are_ignored_and_missing_ones_take_their_default() -> None:
     [
         ({}, "Facts: the field n is missing"),
         ({"n": "three"}, "Facts.n: expected int"),
-        ({"n": 3, "definiteness": "maybe"}, "definiteness"),
+        ({"n": 3, "spectrum": {"definiteness": "maybe"}}, "Facts.spectrum.definiteness: 'maybe'"),
+        ({"n": 3, "held": {"kind": "dense"}}, "Facts.held: 'dense' is none of"),
+        (
+            {"n": 3, "spectrum": {"bounds": [{"value": "x"}]}},
+            r"Facts.spectrum.bounds\[0\].value: ex",
+        ),
         ({"n": 3, "notes": "one"}, "expected a list"),
         ([], "expected an object"),
     ],

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from qnewton.records import Attempt, Outcome, decode, encode
-from qnewton.records.schema_1 import outcome_of, upgraded
+from qnewton.records.schema_1 import outcome_of, step_of_schema_1
 
 # Every sentence that release 0.1.0 could write.
 SENTENCES = {
@@ -52,7 +52,7 @@ def test_attempts_of_schema_1_are_read_wherever_a_step_has_them() -> None:
     attempt = {"solver": "cg", "outcome": "residual 3e-02 above 3e-04", "products": 3}
     attempt |= {"residual": 0.03, "measured_seconds": 0.5}
     step = {"step": 1, "blocks": [{"attempts": [attempt]}], "abandoned": [{"attempts": [attempt]}]}
-    changed = upgraded(step)
+    changed = step_of_schema_1(step)
     for name in ("blocks", "abandoned"):
         found = decode(Attempt, changed[name][0]["attempts"][0])
         assert found.outcome is Outcome.RESIDUAL
@@ -61,7 +61,7 @@ def test_attempts_of_schema_1_are_read_wherever_a_step_has_them() -> None:
 
 @pytest.mark.parametrize("damaged", [None, 3, {"blocks": 3}, {"blocks": [{"attempts": [{}, 1]}]}])
 def test_damaged_data_are_left_to_the_decoder(damaged: object) -> None:
-    assert upgraded(damaged) == damaged
+    assert step_of_schema_1(damaged) == damaged
 
 
 def test_an_attempt_goes_to_json_and_back() -> None:

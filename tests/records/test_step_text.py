@@ -5,15 +5,17 @@ from dataclasses import fields, replace
 
 import pytest
 
-from qnewton.records import (
+from qnewton.records import (  # noqa: F401, the repr names them
     Attempt,
     BlockRecord,
     CurvatureRecord,
     DampingRecord,
     Decision,
     Facts,
+    Formed,
     MeasuredSeconds,
     Outcome,
+    Spectrum,
     StepRecord,
     Treatment,
 )

@@ -24,8 +24,10 @@ from qnewton.records import (
     Outcome,
     PriceTerm,
     QuantumHardware,
+    QuantumPart,
     QueryCount,
     Quote,
+    Spectrum,
     StepRecord,
     Treatment,
 )
@@ -130,11 +132,8 @@ def quantum_quote(log_kappa: float) -> Quote:
         hypothetical=True,
         terms=(PriceTerm(name="queries", seconds=1e-18 * count.expected),),
         assumptions=("one gate a query", "block-encoding and read-out are free"),
-        query_count=count,
-        logical_qubits=29,
         condition_number=kappa,
-        sparsity=alpha,
-        epsilon=1e-12,
+        quantum=QuantumPart(query_count=count, logical_qubits=29, sparsity=alpha, epsilon=1e-12),
     )
 
 
@@ -164,7 +163,7 @@ def newton_block(log_kappa: float, name: str = "full") -> BlockRecord:
         n=N,
         curvature=CurvatureRecord(kind="hessian", route="closed-form", reason="probe agrees"),
         treatment=Treatment(damping=1.0),
-        facts=Facts(n=N, condition=kappa, bounds=(bound,), row_sparsity=640),
+        facts=Facts(n=N, spectrum=Spectrum(condition=kappa, bounds=(bound,), row_sparsity=640)),
         decision=Decision(
             chosen=chosen,
             quotes=(classical, quantum),

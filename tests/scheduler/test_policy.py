@@ -23,6 +23,7 @@ from qnewton.records import (
     Figure,
     MachineKind,
     Quote,
+    Spectrum,
     decode,
     encode,
 )
@@ -45,7 +46,7 @@ def pair(classical, quantum, refused=None):
 
 def facts(n, kappa, d):
     bound = Estimate(value=kappa, low=None, high=kappa, method="determinant", products=0)
-    return Facts(n=n, condition=bound, bounds=(bound,), row_sparsity=d)
+    return Facts(n=n, spectrum=Spectrum(condition=bound, bounds=(bound,), row_sparsity=d))
 
 
 def portfolio(system, gate_time_s):

@@ -21,14 +21,20 @@ from qnewton.records import (
     CurvatureRecord,
     Decision,
     Drift,
-    EarlierFacts,
+    Earlier,
     Facts,
+    Formed,
+    FormingWork,
+    KrylovHistory,
     Outcome,
+    Products,
     Quote,
+    Sparse,
     Treatment,
 )
+from qnewton.scheduler.history import facts_left
+from qnewton.scheduler.planned import planned_facts
 from qnewton.scheduler.pricing import SHARE_OF_A_TRY, price_routes
-from qnewton.scheduler.routes import facts_left, planned_facts
 
 
 def market(calibration: Calibration | None = None) -> Market:
@@ -46,7 +52,8 @@ def by_solver(offers: tuple[Quote, ...]) -> dict[str, Quote]:
 
 
 def known_by_products(n: int, forming: float, product: float) -> Facts:
-    return Facts(n=n, representation="products", forming_flops=forming, product_flops=product)
+    held = Products(product_flops=product, forming=FormingWork(flops=forming))
+    return Facts(n=n, held=held)
 
 
 def test_only_routes_that_read_entries_pay_for_forming_them():
@@ -61,7 +68,7 @@ def test_only_routes_that_read_entries_pay_for_forming_them():
 def test_the_same_matrix_once_formed_costs_no_forming():
     facts = known_by_products(2000, forming=4e12, product=1e8)
     before = by_solver(price_routes(facts, market(), may_form=True))["cholesky"]
-    after = by_solver(price_routes(replace(facts, representation="formed"), market(), True))
+    after = by_solver(price_routes(replace(facts, held=Formed()), market(), True))
     forming = before.terms[0].seconds
     assert before.seconds == pytest.approx(forming + (after["cholesky"].seconds or 0.0))
 
@@ -89,11 +96,11 @@ def test_no_try_where_a_fifth_of_the_others_buys_no_products():
 @pytest.mark.parametrize(
     ("earlier", "says"),
     [
-        (EarlierFacts(step=3, tolerance=1e-6, cg_unfinished=40), "40 products at step 3"),
-        (EarlierFacts(step=3, definiteness="indefinite"), "indefinite, as an earlier step found"),
+        (Earlier(step=3, tolerance=1e-6, cg=KrylovHistory(unfinished=40)), "40 products at step 3"),
+        (Earlier(step=3, definiteness="indefinite"), "indefinite, as an earlier step found"),
     ],
 )
-def test_what_failed_at_the_last_step_is_not_tried_again(earlier: EarlierFacts, says: str):
+def test_what_failed_at_the_last_step_is_not_tried_again(earlier: Earlier, says: str):
     facts = replace(known_by_products(4000, 4e12, 1e8), earlier=earlier)
     offer = by_solver(price_routes(facts, market(), may_form=True))["cg"]
     assert offer.refused is not None
@@ -102,7 +109,7 @@ def test_what_failed_at_the_last_step_is_not_tried_again(earlier: EarlierFacts, 
 
 def test_products_of_the_last_step_price_the_next():
     facts = known_by_products(4000, 4e12, 1e8)
-    earlier = EarlierFacts(step=7, tolerance=1e-6, cg_products=30)
+    earlier = Earlier(step=7, tolerance=1e-6, cg=KrylovHistory(products=30))
     offer = by_solver(price_routes(replace(facts, earlier=earlier), market(), True))["cg"]
     assert offer.products == 30
     assert offer.max_products is None
@@ -112,7 +119,7 @@ def test_products_of_the_last_step_price_the_next():
 def test_a_tighter_tolerance_takes_more_products():
     facts = replace(
         known_by_products(4000, 4e12, 1e8),
-        earlier=EarlierFacts(step=7, tolerance=1e-2, cg_products=30),
+        earlier=Earlier(step=7, tolerance=1e-2, cg=KrylovHistory(products=30)),
     )
     offer = by_solver(price_routes(facts, market(), True))["cg"]
     assert offer.products is not None
@@ -138,11 +145,10 @@ def test_facts_name_the_representation():
     factor = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
     low_rank = planned_facts(system(LowRankOperator(DenseFactor(factor), 1.0)))
     sparse = planned_facts(system(SparseOperator(tridiagonal(30))))
-    assert (low_rank.representation, low_rank.rank) == ("low-rank", 3)
-    assert (sparse.representation, sparse.entries) == ("sparse", 88)
+    assert (low_rank.held.KIND, low_rank.rank) == ("low-rank", 3)
     # Every row but the first reaches one entry before its diagonal.
-    assert sparse.envelope == 1 + 29 * 4
-    assert planned_facts(system(DenseOperator(torch.eye(3)))).representation == "formed"
+    assert sparse.held == Sparse(entries=88, envelope=1 + 29 * 4)
+    assert planned_facts(system(DenseOperator(torch.eye(3)))).held == Formed()
 
 
 def test_a_factor_is_solved_by_woodbury_and_a_band_by_its_entries():
@@ -184,27 +190,31 @@ def test_facts_left_by_a_failed_try_and_the_factorisation_after_it():
         attempt("cg", Outcome.NOT_CONVERGED, 12), attempt("cholesky", Outcome.SOLVED)
     )
     left = facts_left(record, 5, 1e-6, None)
-    assert left == EarlierFacts(step=5, tolerance=1e-6, definiteness="positive", cg_unfinished=12)
+    assert left == Earlier(
+        step=5, tolerance=1e-6, definiteness="positive", cg=KrylovHistory(unfinished=12)
+    )
 
 
 def test_facts_left_by_a_solve_forget_an_earlier_failure():
-    before = EarlierFacts(step=4, tolerance=1e-6, cg_unfinished=12, minres_products=9)
+    before = Earlier(
+        step=4, tolerance=1e-6, cg=KrylovHistory(unfinished=12), minres=KrylovHistory(products=9)
+    )
     left = facts_left(solved_by(attempt("cg", Outcome.SOLVED, 20)), 5, 1e-3, before)
-    assert left.cg_products == 20
-    assert left.cg_unfinished is None
-    assert left.minres_products == 9
+    assert left.cg.products == 20
+    assert left.cg.unfinished is None
+    assert left.minres.products == 9
     assert left.tolerance == 1e-3
 
 
 def test_negative_curvature_says_nothing_of_products():
     left = facts_left(solved_by(attempt("cg", Outcome.NOT_DEFINITE, 3)), 5, 1e-6, None)
     assert left.definiteness == "indefinite"
-    assert left.cg_products is None
-    assert left.cg_unfinished is None
+    assert left.cg.products is None
+    assert left.cg.unfinished is None
 
 
 def test_an_indefinite_matrix_is_tried_with_minres_where_nobody_knows_its_products():
-    earlier = EarlierFacts(step=3, definiteness="indefinite")
+    earlier = Earlier(step=3, definiteness="indefinite")
     facts = replace(known_by_products(4000, 4e12, 1e8), earlier=earlier)
     offers = by_solver(price_routes(facts, market(), may_form=True))
     tried, others = offers["minres"], [offers[name] for name in ("lu", "ldl", "lu_inverse")]
@@ -226,13 +236,15 @@ def test_conjugate_gradients_are_tried_before_minres_while_the_signs_are_unknown
 @pytest.mark.parametrize(
     "earlier",
     [
-        EarlierFacts(step=3, tolerance=1e-6, cg_unfinished=40),
-        EarlierFacts(step=3, tolerance=1e-6, minres_unfinished=40, definiteness="indefinite"),
-        EarlierFacts(step=3, definiteness="positive"),
+        Earlier(step=3, tolerance=1e-6, cg=KrylovHistory(unfinished=40)),
+        Earlier(
+            step=3, tolerance=1e-6, minres=KrylovHistory(unfinished=40), definiteness="indefinite"
+        ),
+        Earlier(step=3, definiteness="positive"),
     ],
 )
 def test_minres_is_not_tried_where_it_would_run_out_or_the_matrix_is_definite(
-    earlier: EarlierFacts,
+    earlier: Earlier,
 ):
     facts = replace(known_by_products(4000, 4e12, 1e8), earlier=earlier)
     assert by_solver(price_routes(facts, market(), may_form=True))["minres"].seconds is None
@@ -241,19 +253,19 @@ def test_minres_is_not_tried_where_it_would_run_out_or_the_matrix_is_definite(
 def test_what_minres_spent_on_an_indefinite_matrix_is_kept():
     record = solved_by(replace(attempt("minres", Outcome.SOLVED, 30), definiteness="indefinite"))
     left = facts_left(record, 5, 1e-6, None)
-    assert (left.definiteness, left.minres_products) == ("indefinite", 30)
+    assert (left.definiteness, left.minres.products) == ("indefinite", 30)
 
 
 def test_prices_by_shape_are_those_made_anew():
     known = market(replace(nominal_calibration()))
     for earlier in (
         None,
-        EarlierFacts(step=3, tolerance=1e-6, cg_products=7, definiteness="positive"),
-        EarlierFacts(step=5, tolerance=1e-6, cg_products=9, definiteness="positive"),
-        EarlierFacts(step=6, definiteness="indefinite"),
-        EarlierFacts(step=7, definiteness="indefinite"),
+        Earlier(step=3, tolerance=1e-6, cg=KrylovHistory(products=7), definiteness="positive"),
+        Earlier(step=5, tolerance=1e-6, cg=KrylovHistory(products=9), definiteness="positive"),
+        Earlier(step=6, definiteness="indefinite"),
+        Earlier(step=7, definiteness="indefinite"),
     ):
-        facts = Facts(n=300, representation="formed", earlier=earlier)
+        facts = Facts(n=300, earlier=earlier)
         unknown = replace(known.calibration)
         assert not unknown.memo
         anew = price_routes(facts, replace(known, calibration=unknown), may_form=True)
@@ -264,7 +276,7 @@ def test_prices_by_shape_are_those_made_anew():
 def test_a_route_that_spent_twice_its_quoted_work_goes_over_to_the_next():
     # A product costs a tenth of what a factorisation with its forming does.
     facts = known_by_products(500, 2e8, 2e7)
-    earlier = EarlierFacts(step=7, tolerance=1e-6, cg_products=30)
+    earlier = Earlier(step=7, tolerance=1e-6, cg=KrylovHistory(products=30))
     offer = by_solver(price_routes(replace(facts, earlier=earlier), market(), True))["cg"]
     assert (offer.products, offer.max_products) == (30, 60)
     # Without entries there is no other route, so nothing to go over to.
@@ -274,7 +286,7 @@ def test_a_route_that_spent_twice_its_quoted_work_goes_over_to_the_next():
 
 def test_a_route_is_not_given_up_for_one_that_costs_more_than_it_has_spent():
     facts = known_by_products(500, 1e9, 1e6)
-    earlier = EarlierFacts(step=7, tolerance=1e-6, cg_products=4)
+    earlier = Earlier(step=7, tolerance=1e-6, cg=KrylovHistory(products=4))
     offers = by_solver(price_routes(replace(facts, earlier=earlier), market(), True))
     offer = offers["cg"]
     assert offer.max_products is not None
@@ -288,8 +300,8 @@ def test_a_route_is_not_given_up_for_one_that_costs_more_than_it_has_spent():
 
 def test_rows_by_double_backward_are_priced_in_batches_of_a_graph():
     def forming(rows: int, operations: int) -> float:
-        by_rows = {"forming_flops": 1e6, "forming_rows": rows, "forming_rows_flops": 1e6}
-        facts = Facts(n=500, representation="products", product_operations=operations, **by_rows)
+        work = FormingWork(flops=1e6, rows=rows, rows_flops=1e6, row_operations=operations)
+        facts = Facts(n=500, held=Products(product_operations=operations, forming=work))
         offer = by_solver(price_routes(facts, market(), True))["cholesky"]
         return next(term.seconds for term in offer.terms if term.name == "forming")
 

@@ -23,11 +23,20 @@ from qnewton.operators import (
     LowRankOperator,
     SparseOperator,
 )
-from qnewton.records import Basis, EarlierFacts, Estimate, Facts, Representation
+from qnewton.records import (
+    Basis,
+    Earlier,
+    Estimate,
+    Facts,
+    FormingWork,
+    Products,
+    Representation,
+    Spectrum,
+)
+from qnewton.scheduler.planned import planned_facts
 from qnewton.scheduler.policy import POLICIES
 from qnewton.scheduler.portfolio import run_solver
 from qnewton.scheduler.pricing import BY_PRODUCTS, price_routes
-from qnewton.scheduler.routes import planned_facts
 
 MARKET = Market(nominal_calibration(), load_hardware("attosecond"), 1e-6, 1e-6, "float64")
 COLOUR = re.compile(r"#[0-9A-F]{6}")
@@ -58,9 +67,8 @@ def test_a_row_is_whole(solver):
 def test_a_row_is_priced_and_runs(solver):
     system = system_for(solver)
     kappa = Estimate(value=10.0, low=9.0, high=11.0, method="determinant", products=0)
-    facts = dataclasses.replace(
-        planned_facts(system), condition=kappa, bounds=(kappa,), row_sparsity=8
-    )
+    spectrum = Spectrum(condition=kappa, bounds=(kappa,), row_sparsity=8)
+    facts = dataclasses.replace(planned_facts(system), spectrum=spectrum)
     assert solver.takes(facts)
     quote = solver.price(facts, MARKET)
     assert (quote.solver, quote.machine, quote.basis) == (solver.name, solver.machine, Basis.FACTS)
@@ -98,13 +106,14 @@ def test_a_block_nobody_can_price_goes_to_a_solver_that_multiplies_alone():
 
 
 def test_what_a_quote_rests_on_is_a_value_and_not_a_sentence():
-    facts = Facts(n=4000, representation="products", forming_flops=1.6e12, product_flops=1e9)
+    held = Products(product_flops=1e9, forming=FormingWork(flops=1.6e12))
+    facts = Facts(n=4000, held=held)
     market = dataclasses.replace(MARKET, hardware=None)
     by_solver = {quote.solver: quote.basis for quote in price_routes(facts, market, True)}
     assert by_solver["cg"] is Basis.TRIAL
     assert by_solver["lu_inverse"] is Basis.AS_TIMED
     assert by_solver["cholesky"] is Basis.FACTS
-    failed = dataclasses.replace(facts, earlier=EarlierFacts(step=3, failed=("cholesky",)))
+    failed = dataclasses.replace(facts, earlier=Earlier(step=3, failed=("cholesky",)))
     refused = {q.solver: q.refusal for q in price_routes(failed, market, True)}
     assert refused["cholesky"] == "missed"
     assert refused["lu"] is None

@@ -33,8 +33,8 @@ def matrix(dtype, indefinite):
 
 
 def kappa(facts):
-    assert facts.condition is not None
-    return facts.condition.value
+    assert facts.spectrum.condition is not None
+    return facts.spectrum.condition.value
 
 
 @ENDED
@@ -44,14 +44,14 @@ def test_facts_of_a_matrix_near_the_end_of_its_range(dtype, end, indefinite):
     expected = survey(middle, bounds=("determinant", "trace"))
     facts = survey(scaled(middle, end), bounds=("determinant", "trace"))
     assert kappa(facts) == pytest.approx(kappa(expected), rel=1e-6)
-    assert [b.method for b in facts.bounds] == [b.method for b in expected.bounds]
-    for found, bound in zip(facts.bounds, expected.bounds, strict=True):
+    assert [b.method for b in facts.spectrum.bounds] == [b.method for b in expected.spectrum.bounds]
+    for found, bound in zip(facts.spectrum.bounds, expected.spectrum.bounds, strict=True):
         assert found.log_value == pytest.approx(bound.log_value, rel=1e-6)
     for name in ("norm", "max_abs", "frobenius"):
-        back = math.ldexp(getattr(facts, name), -end)
-        assert back == pytest.approx(getattr(expected, name), rel=1e-6)
-    assert facts.definiteness == expected.definiteness
-    assert facts.row_sparsity == expected.row_sparsity
+        back = math.ldexp(getattr(facts.spectrum, name), -end)
+        assert back == pytest.approx(getattr(expected.spectrum, name), rel=1e-6)
+    assert facts.spectrum.definiteness == expected.spectrum.definiteness
+    assert facts.spectrum.row_sparsity == expected.spectrum.row_sparsity
 
 
 @ENDED
@@ -110,13 +110,13 @@ def test_a_low_rank_matrix_near_the_end_of_its_range(dtype, end):
     facts = survey_low_rank(far)
     assert kappa(facts) == pytest.approx(kappa(expected), rel=1e-5)
     for name in ("norm", "max_abs", "frobenius"):
-        back = math.ldexp(getattr(facts, name), -end)
-        assert back == pytest.approx(getattr(expected, name), rel=1e-5)
+        back = math.ldexp(getattr(facts.spectrum, name), -end)
+        assert back == pytest.approx(getattr(expected.spectrum, name), rel=1e-5)
 
 
 def test_a_norm_that_no_number_holds_is_not_known():
     facts = survey(torch.full((9, 9), 1.7e308, dtype=torch.float64), condition=None)
-    assert (facts.max_abs, facts.frobenius) == (1.7e308, None)
+    assert (facts.spectrum.max_abs, facts.spectrum.frobenius) == (1.7e308, None)
 
 
 def test_row_sparsity_of_rows_whose_sum_is_no_number():

@@ -19,32 +19,41 @@ def test_entries_are_measured():
     matrix[3, 7] = matrix[7, 3] = 0.0
     facts = survey(matrix, condition=None, batch=12, rank=4)
     assert (facts.n, facts.batch, facts.rank) == (30, 12, 4)
-    assert facts.row_sparsity == 30
-    assert facts.max_abs == float(matrix.abs().max())
-    assert facts.frobenius == pytest.approx(float(matrix.double().norm()), rel=1e-12)
-    assert (facts.condition, facts.norm, facts.definiteness, facts.notes) == (None, None, None, ())
+    assert facts.spectrum.row_sparsity == 30
+    assert facts.spectrum.max_abs == float(matrix.abs().max())
+    assert facts.spectrum.frobenius == pytest.approx(float(matrix.double().norm()), rel=1e-12)
+    assert (
+        facts.spectrum.condition,
+        facts.spectrum.norm,
+        facts.spectrum.definiteness,
+        facts.notes,
+    ) == (None, None, None, ())
 
 
 def test_pruned_matrix_has_the_sparsity_it_was_pruned_to():
     pruned = prune(damp(random_definite(30, 1), 1.0), max_per_row=6)
-    assert survey(pruned, condition=None).row_sparsity == 6
+    assert survey(pruned, condition=None).spectrum.row_sparsity == 6
 
 
 @pytest.mark.parametrize("method", ["lanczos", "exact"])
 def test_norm_and_definiteness_come_with_the_condition_number(method):
     matrix = random_definite(40, 2)
     facts = survey(matrix, condition=method)
-    assert facts.condition == condition_number(matrix, method)
-    assert facts.norm == pytest.approx(float(torch.linalg.matrix_norm(matrix, 2)), rel=0.01)
-    assert facts.definiteness == "positive"
-    assert survey(matrix - 2 * torch.eye(40), condition=method).definiteness == "indefinite"
+    assert facts.spectrum.condition == condition_number(matrix, method)
+    assert facts.spectrum.norm == pytest.approx(
+        float(torch.linalg.matrix_norm(matrix, 2)), rel=0.01
+    )
+    assert facts.spectrum.definiteness == "positive"
+    assert (
+        survey(matrix - 2 * torch.eye(40), condition=method).spectrum.definiteness == "indefinite"
+    )
 
 
 def test_definiteness_is_claimed_only_when_certified():
     semidefinite = torch.diag(torch.tensor([0.0, 1.0, 2.0]))
     for method in ("lanczos", "exact"):
         facts = survey(semidefinite, condition=method, bounds=("determinant", "trace"))
-        assert facts.definiteness is None
+        assert facts.spectrum.definiteness is None
         assert any("zero to rounding" in note for note in facts.notes)
         assert any("trace: refused" in note for note in facts.notes)
         assert any("determinant: det A = 0" in note for note in facts.notes)
@@ -59,9 +68,13 @@ def test_bounds_share_one_factorization(monkeypatch):
     matrix = random_definite(20, 3)
     facts = survey(matrix, condition="determinant", bounds=("determinant", "trace"))
     assert calls == ["cholesky_ex"]
-    assert facts.definiteness == "positive"
-    assert facts.condition == facts.bound("determinant") == condition_number(matrix, "determinant")
-    assert facts.bound("trace") == condition_number(matrix, "trace")
+    assert facts.spectrum.definiteness == "positive"
+    assert (
+        facts.spectrum.condition
+        == facts.spectrum.bound("determinant")
+        == condition_number(matrix, "determinant")
+    )
+    assert facts.spectrum.bound("trace") == condition_number(matrix, "trace")
     calls.clear()
     # Lanczos has already seen a negative Ritz value: no Cholesky is tried.
     survey(matrix - torch.eye(20), bounds=("determinant", "trace"))
@@ -90,8 +103,8 @@ def test_a_large_float32_matrix_is_factored_without_a_copy_before(monkeypatch):
 
 def test_a_refused_trace_bound_leaves_a_note():
     facts = survey(torch.diag(torch.tensor([1.0, -2.0])), condition="trace", bounds=("trace",))
-    assert facts.condition is None
-    assert facts.bounds == ()
+    assert facts.spectrum.condition is None
+    assert facts.spectrum.bounds == ()
     assert len(facts.notes) == 1
     assert "trace: refused" in facts.notes[0]
 
@@ -103,8 +116,12 @@ def test_matrix_free_operators_are_only_multiplied_unless_entries_are_needed():
     operator.dense = lambda: formed.append(1) or matrix
     facts = survey(operator)
     assert not formed
-    assert facts.condition is not None
-    assert (facts.row_sparsity, facts.max_abs, facts.frobenius) == (None, None, None)
+    assert facts.spectrum.condition is not None
+    assert (facts.spectrum.row_sparsity, facts.spectrum.max_abs, facts.spectrum.frobenius) == (
+        None,
+        None,
+        None,
+    )
     assert "entries not formed" in facts.notes[0]
     facts = survey(operator, bounds=("determinant",))
     assert formed == [1]
@@ -113,10 +130,10 @@ def test_matrix_free_operators_are_only_multiplied_unless_entries_are_needed():
 def test_large_float32_matrix_gets_its_certificate_from_lanczos(monkeypatch):
     monkeypatch.setattr(determinant, "_FLOAT64_ROWS", 0)
     matrix = random_definite(60, 5)
-    assert survey(matrix, condition=None, bounds=("trace",)).definiteness is None
+    assert survey(matrix, condition=None, bounds=("trace",)).spectrum.definiteness is None
     facts = survey(matrix, bounds=("trace",))
-    assert facts.definiteness == "positive"
-    bound = facts.bound("trace")
+    assert facts.spectrum.definiteness == "positive"
+    bound = facts.spectrum.bound("trace")
     assert bound is not None
     assert bound.high is not None
 

@@ -161,9 +161,9 @@ def test_an_operator_too_large_for_the_tolerance_keeps_its_bracket(monkeypatch):
 def test_a_survey_out_of_products_keeps_the_bracket_and_says_so():
     matrix = with_spectrum(torch.logspace(-4, 0, 300), 0)
     facts = survey(matrix, max_products=20)
-    assert facts.condition is not None
-    assert (facts.condition.value, facts.condition.products) == (None, 20)
-    assert facts.norm is not None
+    assert facts.spectrum.condition is not None
+    assert (facts.spectrum.condition.value, facts.spectrum.condition.products) == (None, 20)
+    assert facts.spectrum.norm is not None
     [note] = facts.notes
     assert "after the 20 products allowed" in note
     assert "max_products" in note
@@ -172,12 +172,12 @@ def test_a_survey_out_of_products_keeps_the_bracket_and_says_so():
 
 def test_small_held_matrices_are_surveyed_exactly_and_others_by_products():
     matrix = torch.diag(torch.linspace(1, 3, 256))
-    exact = survey(matrix).condition
+    exact = survey(matrix).spectrum.condition
     assert exact is not None
     assert (exact.method, exact.products) == ("exact", 0)
-    larger = survey(torch.diag(torch.linspace(1, 3, 257))).condition
+    larger = survey(torch.diag(torch.linspace(1, 3, 257))).spectrum.condition
     assert larger is not None
     assert larger.method == "lanczos"
-    lazy = survey(MatrixFreeOperator(8, DenseOperator(torch.eye(8)).__matmul__)).condition
+    lazy = survey(MatrixFreeOperator(8, DenseOperator(torch.eye(8)).__matmul__)).spectrum.condition
     assert lazy is not None
     assert lazy.method == "lanczos"

@@ -22,10 +22,10 @@ from tests.cases import low_rank
 )
 def test_facts_are_those_of_the_entries(n, k, shift, seed):
     operator = low_rank(n, k, shift, seed)
-    mine: Any = survey_low_rank(operator)
+    mine: Any = survey_low_rank(operator).spectrum
     theirs: Any = survey(
         DenseOperator(operator.dense()), condition="exact", bounds=("determinant", "trace")
-    )
+    ).spectrum
     # The smallest eigenvalue of the entries carries an absolute rounding of N ulp of the largest.
     assert mine.condition.value == pytest.approx(theirs.condition.value, rel=1e-8)
     for name in ("norm", "frobenius", "max_abs"):
@@ -42,7 +42,7 @@ def test_facts_are_those_of_the_entries(n, k, shift, seed):
 def test_rows_without_any_sample_are_not_counted():
     factor = torch.ones(5, 2).double()
     factor[3:] = 0
-    assert survey_low_rank(LowRankOperator(DenseFactor(factor), 1.0)).row_sparsity == 3
+    assert survey_low_rank(LowRankOperator(DenseFactor(factor), 1.0)).spectrum.row_sparsity == 3
 
 
 def test_without_damping_nothing_is_certain():

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from qnewton.cli.matrix_reading import read_matrix
-from qnewton.records import Estimate, Facts
+from qnewton.records import Estimate, Facts, Sparse
 
 MOST_EMULATED = 4096
 """Rows up to which a matrix is emulated: a product with it is then below 0.1 s."""
@@ -84,28 +84,33 @@ def _way(matrix: Any, measured: bool, max_products: int | None) -> dict[str, Any
 
 def _with_given(facts: Facts, kappa: float) -> Facts:
     given = Estimate(value=kappa, low=None, high=None, method="given", products=0)
-    return replace(facts, condition=given, bounds=(*facts.bounds, given))
+    spectrum = facts.spectrum
+    spectrum = replace(spectrum, condition=given, bounds=(*spectrum.bounds, given))
+    return replace(facts, spectrum=spectrum)
 
 
 def with_emulated(facts: Facts, emulated: Emulated) -> Facts:
     """Return the facts with what the emulation's eigenvalues tell, where the survey does not."""
-    condition = facts.condition
-    if emulated.norm is not None and facts.norm is None:
-        facts = replace(facts, norm=emulated.norm)
+    spectrum = facts.spectrum
+    if emulated.norm is not None and spectrum.norm is None:
+        spectrum = replace(spectrum, norm=emulated.norm)
+        facts = replace(facts, spectrum=spectrum)
+    condition = spectrum.condition
     if emulated.kappa is None or condition is None or condition.value is not None:
         return facts
     certificate = "all eigenvalues, as the emulation computed them"
+    exact = replace(
+        condition,
+        value=emulated.kappa,
+        low=emulated.kappa,
+        high=emulated.kappa,
+        method="exact",
+        low_certificate=certificate,
+        high_certificate=certificate,
+    )
     return replace(
         facts,
-        condition=replace(
-            condition,
-            value=emulated.kappa,
-            low=emulated.kappa,
-            high=emulated.kappa,
-            method="exact",
-            low_certificate=certificate,
-            high_certificate=certificate,
-        ),
+        spectrum=replace(spectrum, condition=exact),
         notes=tuple(note for note in facts.notes if not note.startswith("condition:")),
     )
 
@@ -126,18 +131,22 @@ def _survey_by_entries(matrix: Any, seed: int, measured: bool, max_products: int
         way = {"condition": "lanczos" if measured else None, "max_products": most}
         facts = survey(matrix, seed=seed, **way)
     filled = envelope(matrix)
+    bounds = facts.spectrum.bounds
     if n > MOST_EMULATED and filled <= _FACTORED:
-        facts = replace(facts, bounds=(_determinant(matrix),))
+        bounds = (_determinant(matrix),)
     rows = matrix.compressed
     values = rows.values()
-    return replace(
-        facts,
-        representation="sparse",
-        entries=matrix.entries,
-        envelope=filled,
+    spectrum = replace(
+        facts.spectrum,
+        bounds=bounds,
         row_sparsity=int(rows.crow_indices().diff().max()),
         max_abs=float(values.abs().max()) if len(values) else 0.0,
         frobenius=safe_norm(values),
+    )
+    return replace(
+        facts,
+        held=Sparse(entries=matrix.entries, envelope=filled),
+        spectrum=spectrum,
         notes=tuple(note for note in facts.notes if not note.startswith("entries not formed")),
     )
 
@@ -262,10 +271,10 @@ def _promise(facts: Facts) -> tuple[float | None, float | None]:
     """Return α = ‖A‖₂ and κ_be as the survey knows them; what it does not is left to measure."""
     import torch
 
-    condition = facts.condition
+    condition, norm = facts.spectrum.condition, facts.spectrum.norm
     if condition is None or condition.value is None:
         return None, None
-    if condition.method != "exact" or facts.norm is None:
+    if condition.method != "exact" or norm is None:
         return None, condition.value if condition.method == "given" else None
     rounding = max(facts.n, 8) * torch.finfo(torch.float64).eps
-    return facts.norm * (1.0 + rounding), condition.value * (1.0 + rounding)
+    return norm * (1.0 + rounding), condition.value * (1.0 + rounding)

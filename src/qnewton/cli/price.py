@@ -103,7 +103,8 @@ class Price(AuditOptions):
             emulated = emulate_file(matrix, facts, self.state_error, self.seed)
             facts = with_emulated(facts, emulated)
             _warn_of_unknown(facts)
-        given = facts.condition is not None and facts.condition.method == "given"
+        condition = facts.spectrum.condition
+        given = condition is not None and condition.method == "given"
         bound = "given" if given else "determinant"
         quotes = [
             *classical_quotes(calibration, facts, self.dtype, tolerance=self.tolerance),
@@ -277,7 +278,7 @@ def _check_kappa(kappa: float) -> None:
 
 
 def _warn_of_unknown(facts: Facts) -> None:
-    condition = facts.condition
+    condition = facts.spectrum.condition
     if condition is not None and condition.value is None:
         warn(
             f"κ is not known to 1% after {condition.products} products, {condition.describe()}, so "
@@ -287,20 +288,22 @@ def _warn_of_unknown(facts: Facts) -> None:
 
 def _survey_seconds(facts: Facts, calibration: Calibration, dtype: str) -> float | None:
     """Modelled seconds to measure κ and d, with as many products as the survey may take."""
-    condition = facts.condition
+    condition = facts.spectrum.condition
     if condition is None:
         return None
     if condition.method in _NOT_BY_PRODUCTS:
         products = lanczos_products(calibration, facts.n, dtype)
         if products is None:
             return None
-        facts = replace(facts, condition=replace(condition, products=products))
+        spectrum = replace(facts.spectrum, condition=replace(condition, products=products))
+        facts = replace(facts, spectrum=spectrum)
     parts = [survey_seconds(f, facts, calibration, dtype) for f in ("condition", "row_sparsity")]
     return None if None in parts else sum(part for part in parts if part is not None)
 
 
 def _survey_line(facts: Facts, seconds: float) -> str:
-    unspent = facts.condition is not None and facts.condition.method in _NOT_BY_PRODUCTS
+    condition = facts.spectrum.condition
+    unspent = condition is not None and condition.method in _NOT_BY_PRODUCTS
     return (
         f"measuring κ and d {'takes at most' if unspent else 'took'} {seconds:.3g} s of the "
         "classical machine (modelled), which a policy that decides by them pays on top"
@@ -337,13 +340,13 @@ def _through_columns(quotes: list[Quote], n: int) -> dict[str, float]:
 
 
 def _title(facts: Facts, epsilon: float) -> str:
-    condition = facts.condition
+    condition = facts.spectrum.condition
     kappa = "unknown" if condition is None else condition.describe()
     if condition is not None and condition.method == "given":
         kappa = f"{condition.value:g}"
     return (
         f"Modelled seconds to solve one system: N = {facts.n:,}, κ = {kappa}, "
-        f"d = {facts.row_sparsity or facts.n:,}, ε = {epsilon:g} in the paper's price"
+        f"d = {facts.spectrum.row_sparsity or facts.n:,}, ε = {epsilon:g} in the paper's price"
     )
 
 

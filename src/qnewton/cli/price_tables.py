@@ -58,13 +58,14 @@ def term_table(quote: Quote, hardware: QuantumHardware) -> Table:
     from qnewton.report.quantities import number_text, seconds_text, share_text
 
     assert quote.seconds is not None
-    count = quote.query_count
-    qubits = "not priced" if quote.physical_qubits is None else f"{quote.physical_qubits:,}"
+    assert quote.quantum is not None
+    run, count = quote.quantum, quote.quantum.query_count
+    qubits = "not priced" if run.physical_qubits is None else f"{run.physical_qubits:,}"
     table = Table(
         title=f"Audited price on {machine_text(quote)}: modelled, term by term",
         caption=(
             f"{'' if count is None else f'{number_text(count.expected)} queries a state'}, "
-            f"{number_text(quote.t_count)} T gates, {quote.logical_qubits:,} logical qubits, "
+            f"{number_text(run.t_count)} T gates, {run.logical_qubits:,} logical qubits, "
             f"physical qubits: {qubits}; two-qubit gate {seconds_text(hardware.gate_time_s.value)} "
             f"({hardware.gate_time_s.source}, {hardware.gate_time_s.date})"
         ),

@@ -21,7 +21,7 @@ from qnewton.cost.direct import (
     woodbury_quote,
 )
 from qnewton.cost.drift import measured_drifts, with_drifts
-from qnewton.cost.given import SPARSE_SHARE, kappa_facts, with_sparsity
+from qnewton.cost.given import SPARSE_SHARE, kappa_facts, with_condition, with_sparsity
 from qnewton.cost.hardware import (
     available_classical,
     available_hardware,
@@ -101,6 +101,7 @@ __all__ = [
     "sparse_cg_quote",
     "sparse_lu_quote",
     "survey_seconds",
+    "with_condition",
     "with_drifts",
     "with_sparsity",
     "woodbury_quote",

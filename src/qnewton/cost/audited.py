@@ -22,7 +22,16 @@ from qnewton.cost.queries import (
     query_count,
 )
 from qnewton.cost.readout import shots
-from qnewton.records import Calibration, Facts, PriceTerm, QuantumHardware, QueryCount, Quote
+from qnewton.records import (
+    Calibration,
+    Facts,
+    PriceTerm,
+    QuantumHardware,
+    QuantumPart,
+    QueryCount,
+    Quote,
+    Sparse,
+)
 
 _Gates = tuple[float, float, Sequence[tuple[str, float]], float]
 
@@ -71,9 +80,9 @@ def audited_quote(
 
     Example:
         >>> from qnewton.cost import load_hardware, nominal_calibration
-        >>> from qnewton.records import Estimate
+        >>> from qnewton.records import Estimate, Spectrum
         >>> kappa = Estimate(value=156.25, low=None, high=None, method="given", products=0)
-        >>> facts = Facts(n=12_544, condition=kappa, row_sparsity=64, product_flops=3.1e8)
+        >>> facts = Facts(n=12_544, spectrum=Spectrum(condition=kappa, row_sparsity=64))
         >>> warm = Audit(query_set="warm-start", error_correction="closed-form")
         >>> machine = load_hardware("qubit_gate_ns_e3")
         >>> quote = audited_quote(nominal_calibration(), facts, machine, warm)
@@ -81,7 +90,7 @@ def audited_quote(
         (True, ['block-encoding', 'state preparation'])
     """
     kappa, reason = _condition(facts)
-    d = facts.row_sparsity
+    d = facts.spectrum.row_sparsity
     if d is not None and not 1 <= d <= facts.n:
         raise ValueError(f"sparsity is {d!r}; it must lie between 1 and n = {facts.n}")
     try:
@@ -100,7 +109,7 @@ def audited_quote(
 
 
 def _condition(facts: Facts) -> tuple[float | None, str]:
-    estimate = facts.condition
+    estimate = facts.spectrum.condition
     if estimate is None:
         return None, "the condition number is unknown; survey it to price the quantum solver"
     if estimate.value is None or not math.isfinite(estimate.value):
@@ -111,14 +120,15 @@ def _condition(facts: Facts) -> tuple[float | None, str]:
 
 
 def _encodings(facts: Facts, kappa: float, audit: Audit) -> list[BlockEncoding]:
-    n, d, norm = facts.n, facts.row_sparsity, facts.norm
+    n, known = facts.n, facts.spectrum
+    d, norm = known.row_sparsity, known.norm
     shares = ErrorShares(audit.epsilon)
     options = {"kappa": kappa, "epsilon": shares.entries, "tables": audit.tables}
     found = []
     if d is not None:
-        largest = 1.0 if not norm or facts.max_abs is None else facts.max_abs / norm
+        largest = 1.0 if not norm or known.max_abs is None else known.max_abs / norm
         found.append(sparse_encoding(n, d, alpha=max(1.0, d * largest), **options))
-    spread = math.sqrt(n) if not norm or facts.frobenius is None else facts.frobenius / norm
+    spread = math.sqrt(n) if not norm or known.frobenius is None else known.frobenius / norm
     found.append(dense_encoding(n, alpha=max(1.0, spread), **options))
     return found
 
@@ -131,9 +141,9 @@ def _priced(
     dtype: str,
     encoding: BlockEncoding,
 ) -> Quote:
-    assert facts.condition is not None
-    assert facts.condition.value is not None
-    kappa = facts.condition.value
+    assert facts.spectrum.condition is not None
+    assert facts.spectrum.condition.value is not None
+    kappa = facts.spectrum.condition.value
     shares = ErrorShares(audit.epsilon)
     try:
         count = query_count(
@@ -146,7 +156,7 @@ def _priced(
     except OverflowError as overflow:
         return _refused(facts, hardware, audit, str(overflow))
     draft = Draft("qsvt", calibration, facts, dtype, "")
-    if facts.representation != "sparse":
+    if not isinstance(facts.held, Sparse):
         # Sparse access reads the entries that are there; no solver has to write out the zeros.
         draft.add_forming()
     if audit.table_building:
@@ -167,7 +177,6 @@ def _priced(
         return _refused(facts, hardware, audit, "the price exceeds the largest float64")
     return Quote(
         solver="qsvt",
-        algorithm=QUERY_ALGORITHMS[audit.query_set],
         machine="quantum",
         seconds=seconds,
         model=_model(audit),
@@ -175,13 +184,16 @@ def _priced(
         hypothetical=hardware.hypothetical,
         terms=terms,
         assumptions=_assumptions(facts, hardware, audit, encoding, run, states.assumption),
-        query_count=count,
-        logical_qubits=_logical_qubits(facts.n, encoding, audit),
-        physical_qubits=run.physical_qubits,
-        t_count=states.states * gates[3],
         condition_number=kappa,
-        sparsity=facts.row_sparsity,
-        epsilon=audit.epsilon,
+        quantum=QuantumPart(
+            algorithm=QUERY_ALGORITHMS[audit.query_set],
+            query_count=count,
+            logical_qubits=_logical_qubits(facts.n, encoding, audit),
+            physical_qubits=run.physical_qubits,
+            t_count=states.states * gates[3],
+            sparsity=facts.spectrum.row_sparsity,
+            epsilon=audit.epsilon,
+        ),
     )
 
 
@@ -272,12 +284,12 @@ def _assumptions(
     run: Corrected,
     readout: str,
 ) -> tuple[str, ...]:
-    notes = [*encoding.assumptions]
-    if facts.norm is None or (facts.max_abs is None and encoding.name == "sparse"):
+    notes, known = [*encoding.assumptions], facts.spectrum
+    if known.norm is None or (known.max_abs is None and encoding.name == "sparse"):
         notes.append("α from its bound, since ‖A‖₂ or the entries are not known: ‖A‖max ≤ ‖A‖₂")
-    if encoding.name == "dense" and (facts.norm is None or facts.frobenius is None):
+    if encoding.name == "dense" and (known.norm is None or known.frobenius is None):
         notes.append("‖A‖_F from its bound √N·‖A‖₂")
-    kappa = facts.condition.value if facts.condition is not None else None
+    kappa = known.condition.value if known.condition is not None else None
     if audit.query_set == "paper" and kappa is not None and kappa < JENNINGS_MIN_KAPPA:
         notes.append(f"κ = {kappa:.4g} lies below the theorem's √12 and is priced at √12 = 3.464")
     loaded = "loaded from tables" if audit.preparation == "tables" else "by one rotation a branch"
@@ -307,13 +319,15 @@ def _assumptions(
 def _refused(facts: Facts, hardware: QuantumHardware, audit: Audit, reason: str) -> Quote:
     return Quote(
         solver="qsvt",
-        algorithm=QUERY_ALGORITHMS[audit.query_set],
         machine="quantum",
         seconds=None,
         model=_model(audit),
         hardware=hardware.name,
         hypothetical=hardware.hypothetical,
         refused=reason,
-        sparsity=facts.row_sparsity,
-        epsilon=audit.epsilon,
+        quantum=QuantumPart(
+            algorithm=QUERY_ALGORITHMS[audit.query_set],
+            sparsity=facts.spectrum.row_sparsity,
+            epsilon=audit.epsilon,
+        ),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from qnewton.cost.audit import Audit
 from qnewton.cost.audited import audited_quote
-from qnewton.cost.given import with_sparsity
+from qnewton.cost.given import with_condition, with_sparsity
 from qnewton.cost.queries import JENNINGS_MAX_EPSILON, QUERY_SETS
 from qnewton.cost.solvers import classical_quotes
 from qnewton.records import Calibration, Facts, Figure, QuantumHardware, Quote
@@ -183,8 +183,8 @@ Changed = Callable[[float], Scenario]
 def _ranges(s: Scenario) -> list[tuple[str, str, float, float, float, Changed]]:
     machine, audit, facts = s.hardware, s.audit, s.facts
     gate = machine.gate_time_s.value
-    assert facts.condition is not None
-    assert facts.condition.value is not None
+    assert facts.spectrum.condition is not None
+    assert facts.spectrum.condition.value is not None
 
     def timed(factor: float, with_readout: bool) -> Scenario:
         changed: dict[str, Any] = {"gate_time_s": _scaled(machine.gate_time_s, factor)}
@@ -196,10 +196,7 @@ def _ranges(s: Scenario) -> list[tuple[str, str, float, float, float, Changed]]:
         return lambda value: replace(s, audit=replace(audit, **{name: value}))
 
     def conditioned(kappa: float) -> Scenario:
-        assert facts.condition is not None
-        return replace(
-            s, facts=replace(facts, condition=replace(facts.condition, value=max(1.0, kappa)))
-        )
+        return replace(s, facts=with_condition(facts, max(1.0, kappa)))
 
     least = _FASTEST_S / gate
     rows: list[tuple[str, str, float, float, float, Changed]] = [
@@ -214,7 +211,7 @@ def _ranges(s: Scenario) -> list[tuple[str, str, float, float, float, Changed]]:
             audited("readout_tolerance"),
         ),
         ("solver error", "", audit.epsilon, 1e-12, JENNINGS_MAX_EPSILON, audited("epsilon")),
-        ("condition number", "", facts.condition.value, 1.0, 1e12, conditioned),
+        ("condition number", "", facts.spectrum.condition.value, 1.0, 1e12, conditioned),
     ]
     if audit.readout == "none":
         del rows[2]
@@ -225,12 +222,12 @@ def _ranges(s: Scenario) -> list[tuple[str, str, float, float, float, Changed]]:
             assert machine.readout_error is not None
             now = max(machine.two_qubit_error.value, machine.readout_error.value, 1e-15)
         rows.append(("error rate", "", now, 1e-15, 9.99e-3, audited("physical_error")))
-    if facts.row_sparsity is not None and facts.n > 1:
+    if facts.spectrum.row_sparsity is not None and facts.n > 1:
 
         def sparser(d: float) -> Scenario:
             return replace(s, facts=with_sparsity(facts, min(facts.n, max(1, round(d)))))
 
-        d = float(facts.row_sparsity)
+        d = float(facts.spectrum.row_sparsity)
         rows.append(("row sparsity", "entries", d, 1.0, float(facts.n), sparser))
     return rows
 

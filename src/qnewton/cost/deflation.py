@@ -8,7 +8,7 @@ from dataclasses import replace
 from qnewton.cost.audit import DEFAULT_AUDIT, Audit
 from qnewton.cost.audited import audited_quote
 from qnewton.cost.parts import Draft
-from qnewton.records import Calibration, Facts, PriceTerm, QuantumHardware, Quote
+from qnewton.records import Calibration, Facts, Formed, PriceTerm, QuantumHardware, Quote, Sparse
 
 
 def deflated_facts(facts: Facts, largest: Sequence[float], count: int) -> Facts:
@@ -31,7 +31,7 @@ def deflated_facts(facts: Facts, largest: Sequence[float], count: int) -> Facts:
     Example:
         >>> from qnewton.cost import kappa_facts
         >>> rest = deflated_facts(kappa_facts(100, 1000.0, 4), [50.0, 5.0], 1)
-        >>> rest.condition.value, rest.row_sparsity
+        >>> rest.spectrum.condition.value, rest.spectrum.row_sparsity
         (100.0, 100)
     """
     if not 1 <= count < len(largest):
@@ -42,26 +42,26 @@ def deflated_facts(facts: Facts, largest: Sequence[float], count: int) -> Facts:
     falling = all(a >= b > 0 for a, b in itertools.pairwise(largest))
     if not falling:
         raise ValueError("largest must hold |λ| above 0 in falling order; sort them")
-    if facts.condition is None or facts.condition.value is None:
+    spectrum = facts.spectrum
+    if spectrum.condition is None or spectrum.condition.value is None:
         raise ValueError("the condition number is unknown; survey it to deflate")
-    kappa = max(1.0, facts.condition.value * largest[count] / largest[0])
+    kappa = max(1.0, spectrum.condition.value * largest[count] / largest[0])
     squares = None
-    if facts.frobenius is not None:
+    if spectrum.frobenius is not None:
         # In units of the largest eigenvalue, since its square may leave the range.
-        whole = (facts.frobenius / largest[0]) ** 2
-        rest = whole - math.fsum((value / largest[0]) ** 2 for value in largest[:count])
-        squares = max(rest, (largest[count] / largest[0]) ** 2)
-    return replace(
-        facts,
-        condition=replace(facts.condition, value=kappa, low=None, high=None),
+        whole = (spectrum.frobenius / largest[0]) ** 2
+        left = whole - math.fsum((value / largest[0]) ** 2 for value in largest[:count])
+        squares = max(left, (largest[count] / largest[0]) ** 2)
+    rest = replace(
+        spectrum,
+        condition=replace(spectrum.condition, value=kappa, low=None, high=None),
         row_sparsity=facts.n,
-        representation="formed" if facts.representation == "sparse" else facts.representation,
         norm=largest[count],
         max_abs=None,
         frobenius=None if squares is None else math.sqrt(squares) * largest[0],
-        entries=None,
-        envelope=None,
     )
+    held = Formed() if isinstance(facts.held, Formed | Sparse) else facts.held
+    return replace(facts, spectrum=rest, held=held)
 
 
 def deflation_quote(

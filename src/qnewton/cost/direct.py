@@ -5,8 +5,8 @@ or a survey does not know.
 """
 
 from qnewton.cost.kernels import cubic_work, matvec_work
-from qnewton.cost.parts import NO_RANK, Draft, definiteness_known, factor_columns
-from qnewton.records import Basis, Calibration, Facts, Quote
+from qnewton.cost.parts import NO_RANK, Draft, definiteness_known, nonzeros
+from qnewton.records import Basis, Calibration, Facts, LowRank, Quote, Sparse
 
 _SOLVES_AS_PRODUCT = (
     "the two triangular solves are priced as one matrix-vector product: both read N² entries"
@@ -126,7 +126,8 @@ def cholesky_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
 
     Example:
         >>> from qnewton.cost import nominal_calibration
-        >>> facts = Facts(n=100, definiteness="indefinite")
+        >>> from qnewton.records import Spectrum
+        >>> facts = Facts(n=100, spectrum=Spectrum(definiteness="indefinite"))
         >>> cholesky_quote(nominal_calibration(), facts).refused
         'A is indefinite; Cholesky needs a positive definite matrix'
     """
@@ -150,7 +151,7 @@ def sparse_lu_quote(calibration: Calibration, facts: Facts, dtype: str = "float3
 
     Args:
         calibration: The classical machine; needs its ``sparse_factor`` rate.
-        facts: Facts of the system; its ``envelope`` and ``entries`` are read.
+        facts: Facts of the system; the envelope of its nonzero entries is read.
         dtype: ``float32`` or ``float64``.
 
     Returns:
@@ -170,12 +171,13 @@ def sparse_lu_quote(calibration: Calibration, facts: Facts, dtype: str = "float3
     model = "Σ c_j² over the columns of the envelope, and two sparse triangular solves"
     draft = Draft("sparse_lu", calibration, facts, dtype, model)
     unknown = "the envelope of the nonzero entries is unknown"
-    if facts.representation != "sparse" and facts.envelope is not None:
+    filled = nonzeros(facts).envelope
+    if filled is not None and not isinstance(facts.held, Sparse):
         draft.add("compressing", "compress", matvec_work(facts.n))
-    draft.add("factor", "sparse_factor", facts.envelope, unknown=unknown)
+    draft.add("factor", "sparse_factor", filled, unknown=unknown)
     # A factor's columns hold √(envelope·N) entries at most (Cauchy-Schwarz); read twice.
-    filled = None if facts.envelope is None else 2 * (facts.envelope * facts.n) ** 0.5
-    draft.add("solve", "sparse_matvec", filled, calls=2, unknown=unknown)
+    read = None if filled is None else 2 * (filled * facts.n) ** 0.5
+    draft.add("solve", "sparse_matvec", read, calls=2, unknown=unknown)
     return draft.quote()
 
 
@@ -188,8 +190,7 @@ def woodbury_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
 
     Args:
         calibration: The classical machine; needs its ``gram`` rate.
-        facts: Facts of a system held as a low-rank factor: N, the rank k, ``gram_flops`` where
-            the factor has a structure of its own.
+        facts: Facts of a system held as a :class:`~qnewton.records.LowRank` factor.
         dtype: ``float32`` or ``float64`` of the factor; the small system is float64.
 
     Returns:
@@ -203,28 +204,30 @@ def woodbury_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
 
     Example:
         >>> from qnewton.cost import nominal_calibration
-        >>> facts = Facts(n=10_000, rank=50, representation="low-rank")
+        >>> from qnewton.records import LowRank
+        >>> facts = Facts(n=10_000, held=LowRank(columns=50))
         >>> [term.name for term in woodbury_quote(nominal_calibration(), facts).terms]
         ['gram', 'solve', 'factor']
     """
     model = "2k²N for UᵀU, Cholesky of k³ in float64, products with U and Uᵀ"
     draft = Draft("woodbury", calibration, facts, dtype, model)
-    if facts.representation != "low-rank":
+    held = facts.held
+    if not isinstance(held, LowRank):
         draft.refuse("A is not held as a low-rank factor")
         return draft.quote()
-    columns = factor_columns(facts)
+    columns = held.columns
     if columns is None:
         draft.refuse(NO_RANK)
         return draft.quote()
-    if facts.gram_flops is not None and draft.timed("factor_gram"):
-        draft.add("gram", "factor_gram", facts.gram_flops)
+    if held.gram_flops is not None and draft.timed("factor_gram"):
+        draft.add("gram", "factor_gram", held.gram_flops)
     else:
-        known = facts.gram_flops
+        known = held.gram_flops
         draft.add("gram", "gram", 2.0 * facts.n * columns**2 if known is None else known)
     double = Draft("woodbury", calibration, facts, "float64", model)
     double.add("factor", "cholesky", cubic_work(columns))
-    if facts.product_flops is not None:
-        products, half = _PASSES_OF_WOODBURY // 2, facts.product_flops
+    if held.product_flops is not None:
+        products, half = _PASSES_OF_WOODBURY // 2, held.product_flops
         if draft.timed("factor_product"):
             # The check of the residual is one more.
             draft.add("solve", "factor_product", (products + 1) * half, calls=products + 1)

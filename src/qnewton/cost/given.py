@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from qnewton.records import Definiteness, Estimate, Facts
+from qnewton.cost.parts import nonzeros
+from qnewton.records import Definiteness, Estimate, Facts, Formed, Sparse, Spectrum
 
 SPARSE_SHARE = 0.25
 """Share of N² entries from which a dense product is as fast as one by the entries.
@@ -27,12 +28,12 @@ def kappa_facts(
 
     Example:
         >>> facts = kappa_facts(10, 4.0, 2)
-        >>> facts.row_sparsity, facts.representation, facts.entries
-        (2, 'sparse', 20)
+        >>> facts.spectrum.row_sparsity, facts.held
+        (2, Sparse(entries=20, envelope=None))
     """
     given = Estimate(value=kappa, low=kappa, high=kappa, method="given", products=0)
-    facts = Facts(n=n, condition=given, bounds=(given,), definiteness=definiteness)
-    return with_sparsity(facts, sparsity)
+    spectrum = Spectrum(condition=given, bounds=(given,), definiteness=definiteness)
+    return with_sparsity(Facts(n=n, spectrum=spectrum), sparsity)
 
 
 def with_sparsity(facts: Facts, sparsity: int) -> Facts:
@@ -42,19 +43,35 @@ def with_sparsity(facts: Facts, sparsity: int) -> Facts:
     they were counted. What was measured of other entries, the envelope, is left out.
 
     Example:
-        >>> with_sparsity(kappa_facts(10, 4.0, 2), 10).representation
-        'formed'
+        >>> with_sparsity(kappa_facts(10, 4.0, 2), 10).held
+        Formed(entries=None, envelope=None)
     """
-    if sparsity == facts.row_sparsity and facts.representation in ("formed", "sparse"):
+    held, before = facts.held, facts.spectrum.row_sparsity
+    if sparsity == before and isinstance(held, Formed | Sparse):
         return facts
     n, entries = facts.n, facts.n * sparsity
-    if facts.entries is not None and facts.row_sparsity:
-        entries = min(entries, max(1, round(facts.entries * sparsity / facts.row_sparsity)))
-    sparse = entries < SPARSE_SHARE * n * n
+    counted = nonzeros(facts).entries
+    if counted is not None and before:
+        entries = min(entries, max(1, round(counted * sparsity / before)))
     return replace(
         facts,
-        row_sparsity=sparsity,
-        representation="sparse" if sparse else "formed",
-        entries=entries if sparse else None,
-        envelope=None,
+        spectrum=replace(facts.spectrum, row_sparsity=sparsity),
+        held=Sparse(entries=entries) if entries < SPARSE_SHARE * n * n else Formed(),
     )
+
+
+def with_condition(facts: Facts, kappa: float) -> Facts:
+    """Return facts of the same system with another condition number.
+
+    Raises:
+        ValueError: If the system has none that could be changed.
+
+    Example:
+        >>> with_condition(kappa_facts(10, 4.0, 2), 8.0).spectrum.condition.value
+        8.0
+    """
+    spectrum = facts.spectrum
+    if spectrum.condition is None:
+        raise ValueError("the condition number is unknown; survey it, or give one")
+    changed = replace(spectrum.condition, value=kappa)
+    return replace(facts, spectrum=replace(spectrum, condition=changed))

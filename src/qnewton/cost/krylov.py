@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qnewton.cost.parts import Draft, definiteness_known
-from qnewton.records import Calibration, Estimate, Facts, Quote
+from qnewton.records import Calibration, Earlier, Estimate, Facts, KrylovHistory, Quote
 
 USUAL_PRODUCTS = 32
 """Products that a damped solve to a rough residual takes, as long as nobody counted them."""
@@ -115,8 +115,8 @@ def sparse_cg_quote(
 
     Example:
         >>> from qnewton.cost import nominal_calibration
-        >>> from qnewton.records import EarlierFacts
-        >>> earlier = EarlierFacts(step=0, cg_products=5)
+        >>> from qnewton.records import Earlier, KrylovHistory
+        >>> earlier = Earlier(step=0, cg=KrylovHistory(products=5))
         >>> sparse_cg_quote(nominal_calibration(), Facts(n=10, earlier=earlier)).refused
         'the number of nonzero entries is unknown'
     """
@@ -162,14 +162,14 @@ def minres_quote(
     draft = Draft("minres", calibration, facts, dtype, model)
     definite = definiteness_known(facts)[0] == "positive"
     bound = cg_products if definite else minres_products
-    counted = _count(draft, "MINRES", "minres", bound, tolerance, products)
+    counted = _count(draft, "MINRES", _earlier(facts).minres, bound, tolerance, products)
     if counted is None:
         return draft.quote()
     draft.add_products(counted.products)
     draft.add_vectors("minres_step", counted.products)
     draft.add_residual()
     return draft.quote(
-        condition_number=counted.condition, epsilon=tolerance, products=counted.products
+        condition_number=counted.condition, tolerance=tolerance, products=counted.products
     )
 
 
@@ -186,7 +186,7 @@ def _definite_quote(
     if known == "indefinite":
         draft.refuse(f"A is indefinite{since}; CG needs a positive definite matrix")
         return draft.quote()
-    counted = _count(draft, "CG", "cg", cg_products, tolerance, products)
+    counted = _count(draft, "CG", _earlier(draft.facts).cg, cg_products, tolerance, products)
     if counted is None:
         return draft.quote()
     if known is None:
@@ -201,14 +201,14 @@ def _definite_quote(
         draft.add_vectors("cg_step", counted.products)
         draft.add_residual()
     return draft.quote(
-        condition_number=counted.condition, epsilon=tolerance, products=counted.products
+        condition_number=counted.condition, tolerance=tolerance, products=counted.products
     )
 
 
 def _count(
     draft: Draft,
     name: str,
-    field: str,
+    history: KrylovHistory,
     bound: Callable[[float, float], int],
     tolerance: float,
     products: int | None,
@@ -216,28 +216,23 @@ def _count(
     """Return the products to price, or refuse: the last step's before what κ bounds."""
     if products is not None:
         return _Counted(products, None)
-    earlier = draft.facts.earlier
-    condition = draft.facts.condition
-    if earlier is not None:
-        spent = getattr(earlier, f"{field}_products")
-        unfinished = getattr(earlier, f"{field}_unfinished")
-        if spent is not None:
-            products = _rescaled(spent, earlier.tolerance, tolerance)
-            draft.assumptions.append(f"{products} products, as many as step {earlier.step} took")
-            return _Counted(products, None)
-        expected = getattr(earlier, f"{field}_expected")
-        if unfinished is not None and expected is not None:
-            products = _rescaled(expected, earlier.tolerance, tolerance)
-            draft.assumptions.append(
-                f"{products} products, as foretold by the residual that {unfinished} reached at "
-                f"step {earlier.step}"
-            )
-            return _Counted(products, None)
-        if unfinished is not None:
-            draft.refuse(
-                f"{name} had not converged after {unfinished} products at step {earlier.step}"
-            )
-            return None
+    earlier = _earlier(draft.facts)
+    if history.products is not None:
+        products = _rescaled(history.products, earlier.tolerance, tolerance)
+        draft.assumptions.append(f"{products} products, as many as step {earlier.step} took")
+        return _Counted(products, None)
+    unfinished, expected = history.unfinished, history.expected
+    if unfinished is not None and expected is not None:
+        products = _rescaled(expected, earlier.tolerance, tolerance)
+        draft.assumptions.append(
+            f"{products} products, as foretold by the residual that {unfinished} reached at "
+            f"step {earlier.step}"
+        )
+        return _Counted(products, None)
+    if unfinished is not None:
+        draft.refuse(f"{name} had not converged after {unfinished} products at step {earlier.step}")
+        return None
+    condition = draft.facts.spectrum.condition
     value = _usable_condition(draft, name, condition)
     if value is None or condition is None:
         return None
@@ -247,6 +242,10 @@ def _count(
         f"for a residual of {tolerance:.2g}"
     )
     return _Counted(products, value)
+
+
+def _earlier(facts: Facts) -> Earlier:
+    return facts.earlier or Earlier(step=0)
 
 
 def _rescaled(products: int, reached: float | None, tolerance: float) -> int:

@@ -17,8 +17,10 @@ from qnewton.records import (
     BlockRecord,
     Calibration,
     Facts,
+    Formed,
     ModelledSeconds,
     Quote,
+    Sparse,
     StepRecord,
 )
 
@@ -110,10 +112,12 @@ def modelled_seconds(
     forward_backward = passes.seconds("forward_backward", 1.0)
     solved = (*record.abandoned, *record.blocks)
     curvature = [
-        forming_seconds(calibration, block.curvature, dtype)
+        None
+        if (work := block.curvature.forming) is None
+        else forming_seconds(calibration, work, dtype)
         for block in solved
         # Sparse ones were formed to be pruned.
-        if block.facts.representation in ("formed", "sparse")
+        if isinstance(block.facts.held, Formed | Sparse)
     ]
     curvature += [passes.preparing(block) for block in solved]
     treatment = [_treatment(block, calibration, dtype) for block in solved]
@@ -264,7 +268,7 @@ def _treatment(block: BlockRecord, calibration: Calibration, dtype: str) -> floa
 def _fact(
     fact: SurveyFact, block: BlockRecord, calibration: Calibration, dtype: str
 ) -> float | None:
-    if block.facts.measured_at is not None:
+    if block.facts.spectrum.measured_at is not None:
         return 0.0  # an earlier step paid
     return survey_seconds(fact, block.facts, calibration, dtype)
 
@@ -293,15 +297,15 @@ def survey_seconds(
     """
     if fact == "determinant":
         return price(calibration, "lu", cubic_work(facts.n), dtype)
+    entries = facts.held.entries if isinstance(facts.held, Sparse) else None
     if fact == "row_sparsity":
-        held = facts.entries if facts.representation == "sparse" else None
-        work = float(facts.n) ** 2 if held is None else float(held)
+        work = float(facts.n) ** 2 if entries is None else float(entries)
         return price(calibration, "elementwise", work, dtype)
-    condition = facts.condition
+    condition = facts.spectrum.condition
     if condition is None:
         return None
-    if facts.representation == "sparse" and facts.entries is not None:
-        work = float(condition.products) * facts.entries
+    if entries is not None:
+        work = float(condition.products) * entries
         return price(calibration, "sparse_matvec", work, dtype, calls=condition.products)
     work = matvec_work(facts.n, condition.products)
     return price(calibration, "matvec", work, dtype, calls=condition.products)

@@ -14,11 +14,15 @@ from qnewton.cost.kernels import (
 from qnewton.records import (
     Basis,
     Calibration,
-    CurvatureRecord,
     Definiteness,
     Facts,
+    Formed,
+    FormingWork,
+    LowRank,
     PriceTerm,
+    Products,
     Quote,
+    Sparse,
 )
 
 FORMING = "forming"
@@ -92,55 +96,47 @@ class Draft:
 
     def add_forming(self) -> None:
         """Add what the entries cost where they are not there yet."""
-        facts = self.facts
-        if facts.representation == "formed":
+        held = self.facts.held
+        if isinstance(held, Formed):
             return
-        if facts.representation == "sparse":
-            self.add(FORMING, "elementwise", float(facts.n) ** 2)
+        if isinstance(held, Sparse):
+            self.add(FORMING, "elementwise", float(self.facts.n) ** 2)
             return
-        unknown = "the operations that form the entries: nobody counted them"
-        if not facts.forming_rows or not self.timed("curvature_rows"):
-            self.add(FORMING, "gemm", facts.forming_flops, unknown=unknown)
+        work = held.forming
+        if work is None or not work.rows or not self.timed("curvature_rows"):
+            unknown = "the operations that form the entries: nobody counted them"
+            self.add(FORMING, "gemm", None if work is None else work.flops, unknown=unknown)
             return
-        seconds = forming_seconds(self.calibration, facts, self.dtype)
-        if seconds is None:
-            self.refuse(unknown)
-        else:
-            self.terms.append(PriceTerm(name=FORMING, seconds=seconds))
+        seconds = forming_seconds(self.calibration, work, self.dtype)
+        self.terms.append(PriceTerm(name=FORMING, seconds=seconds))
 
     def add_products(self, count: int) -> None:
         """Add ``count`` products with A as it is held."""
-        facts = self.facts
-        if facts.representation == "formed":
-            self.add("products", "matvec", matvec_work(facts.n, count), calls=count)
-        elif facts.representation == "sparse":
-            self._add_sparse_products(count)
-        elif facts.product_flops is not None:
-            calls = graph_calls(facts.product_operations, count)
-            self.add("products", self._product_kernel(), count * facts.product_flops, calls=calls)
-        elif facts.representation == "low-rank":
-            # U and Uᵀ, N·k entries each, are read as a dense matrix is.
-            columns = factor_columns(facts)
-            work = None if columns is None else 2.0 * count * facts.n * columns
-            self.add(
-                "products",
-                "matvec",
-                work,
-                calls=2 * count,
-                unknown=NO_RANK,
-            )
-        else:
-            self.refuse("the operations of a product are unknown")
-
-    def _product_kernel(self) -> str:
-        """Return the kernel of a product that is known by its operations."""
-        if self.facts.representation == "products":
-            closed = self.facts.product_operations is None and self.timed("closed_form_product")
-            return "closed_form_product" if closed else "curvature_product"
-        return "factor_product" if self.timed("factor_product") else "gemm"
+        n = self.facts.n
+        match self.facts.held:
+            case Formed():
+                self.add("products", "matvec", matvec_work(n, count), calls=count)
+            case Sparse():
+                self._add_sparse_products(count)
+            case Products(product_flops=flops, product_operations=operations):
+                closed = operations is None and self.timed("closed_form_product")
+                self.add(
+                    "products",
+                    "closed_form_product" if closed else "curvature_product",
+                    None if flops is None else count * flops,
+                    calls=graph_calls(operations, count),
+                    unknown="the operations of a product are unknown",
+                )
+            case LowRank(product_flops=float(flops)):
+                kernel = "factor_product" if self.timed("factor_product") else "gemm"
+                self.add("products", kernel, count * flops, calls=count)
+            case LowRank(columns=columns):
+                # U and Uᵀ, N·k entries each, are read as a dense matrix is.
+                work = None if columns is None else 2.0 * count * n * columns
+                self.add("products", "matvec", work, calls=2 * count, unknown=NO_RANK)
 
     def _add_sparse_products(self, count: int) -> None:
-        entries = self.facts.entries
+        entries = nonzeros(self.facts).entries
         self.add(
             "products",
             "sparse_matvec",
@@ -151,7 +147,7 @@ class Draft:
 
     def add_entry_products(self, count: int) -> None:
         """Add ``count`` products with the nonzero entries, which a formed A is searched for."""
-        if self.facts.representation != "sparse":
+        if not isinstance(self.facts.held, Sparse):
             self.add("compressing", "compress", matvec_work(self.facts.n))
         self._add_sparse_products(count)
 
@@ -166,7 +162,7 @@ class Draft:
 
     def add_residual(self) -> None:
         """Add the product that checks the residual."""
-        if self.facts.representation == "formed" and self.timed("residual"):
+        if isinstance(self.facts.held, Formed) and self.timed("residual"):
             self.add(RESIDUAL, "residual", matvec_work(self.facts.n))
             return
         before = len(self.terms)
@@ -179,7 +175,7 @@ class Draft:
         *,
         drifts: bool = True,
         condition_number: float | None = None,
-        epsilon: float | None = None,
+        tolerance: float | None = None,
         products: int | None = None,
         basis: Basis = Basis.FACTS,
     ) -> Quote:
@@ -193,7 +189,7 @@ class Draft:
                 hardware=self.calibration.name,
                 refused=self.refused,
                 basis=basis,
-                representation=self.facts.representation,
+                representation=self.facts.held.KIND,
             )
         terms, assumptions = tuple(self.terms), list(self.assumptions)
         drift = self.calibration.drift(self.solver) if drifts else None
@@ -218,53 +214,50 @@ class Draft:
             terms=terms,
             assumptions=tuple(assumptions),
             condition_number=condition_number,
-            epsilon=epsilon,
-            representation=self.facts.representation,
+            tolerance=tolerance,
+            representation=self.facts.held.KIND,
             products=products,
             basis=basis,
         )
 
 
-def forming_seconds(
-    calibration: Calibration, known: Facts | CurvatureRecord, dtype: str
-) -> float | None:
+def forming_seconds(calibration: Calibration, work: FormingWork, dtype: str) -> float:
     """Return what forming entries costs: rows by double backward, the rest in matrix products.
 
-    ``None`` where nobody counted the operations. A calibration without ``curvature_rows`` prices
-    all of them as matrix products.
+    A calibration without ``curvature_rows`` prices all of them as matrix products.
     """
-    if known.forming_flops is None:
-        return None
-    if not known.forming_rows or calibration.fit("curvature_rows", dtype) is None:
-        return price(calibration, "gemm", known.forming_flops, dtype)
-    calls = rows_calls(known.forming_rows, known.product_operations)
-    by_rows = known.forming_rows_flops
-    seconds = price(calibration, "curvature_rows", by_rows, dtype, calls=calls)
-    rest = known.forming_flops - by_rows
+    if not work.rows or calibration.fit("curvature_rows", dtype) is None:
+        return price(calibration, "gemm", work.flops, dtype)
+    calls = rows_calls(work.rows, work.row_operations)
+    seconds = price(calibration, "curvature_rows", work.rows_flops, dtype, calls=calls)
+    rest = work.flops - work.rows_flops
     return seconds + price(calibration, "gemm", rest, dtype) if rest > 0.0 else seconds
 
 
-def factor_columns(facts: Facts) -> int | None:
-    """Return the columns of the factor that a low-rank matrix is held by, if anybody knows.
+def nonzeros(facts: Facts) -> Sparse:
+    """Return what is known of the nonzero entries, whether A is held by them or not.
 
     Example:
-        >>> factor_columns(Facts(n=10, rank=3)), factor_columns(Facts(n=10, rank=10, columns=20))
-        (3, 20)
+        >>> nonzeros(Facts(n=3, held=Formed(entries=5))).entries, nonzeros(Facts(n=3)).entries
+        (5, None)
     """
-    return facts.rank if facts.columns is None else facts.columns
+    held = facts.held
+    if isinstance(held, Formed):
+        return Sparse(entries=held.entries, envelope=held.envelope)
+    return held if isinstance(held, Sparse) else Sparse()
 
 
 def definiteness_known(facts: Facts) -> tuple[Definiteness | None, str]:
     """Return what is known of A's signs, and where from: this step's survey before an earlier one.
 
     Example:
-        >>> from qnewton.records import EarlierFacts
-        >>> earlier = EarlierFacts(step=4, definiteness="indefinite")
+        >>> from qnewton.records import Earlier
+        >>> earlier = Earlier(step=4, definiteness="indefinite")
         >>> definiteness_known(Facts(n=3, earlier=earlier))
         ('indefinite', ', as an earlier step found')
     """
-    if facts.definiteness is not None:
-        return facts.definiteness, ""
+    if facts.spectrum.definiteness is not None:
+        return facts.spectrum.definiteness, ""
     if facts.earlier is not None and facts.earlier.definiteness is not None:
         return facts.earlier.definiteness, ", as an earlier step found"
     return None, ""

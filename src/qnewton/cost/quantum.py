@@ -3,7 +3,7 @@
 import math
 
 from qnewton.cost.queries import JENNINGS_MIN_KAPPA, jennings_2023, logical_qubits
-from qnewton.records import Facts, PriceTerm, QuantumHardware, QueryCount, Quote
+from qnewton.records import Facts, PriceTerm, QuantumHardware, QuantumPart, QueryCount, Quote
 
 PAPER_EPSILON = 1e-12
 """Error tolerance of the paper's prices (arXiv:2405.00252, IV-C)."""
@@ -40,7 +40,7 @@ def paper_quote(
             read.
         hardware: The quantum machine; its ``gate_time_s`` is read.
         epsilon: Error of the solution state.
-        sparsity: d to price in place of ``facts.row_sparsity``.
+        sparsity: d to price in place of ``facts.spectrum.row_sparsity``.
         bound: Method of the bound to price; the paper's is ``determinant``.
 
     Returns:
@@ -60,15 +60,15 @@ def paper_quote(
 
     Example:
         >>> from qnewton.cost import load_hardware
-        >>> from qnewton.records import Estimate
+        >>> from qnewton.records import Estimate, Spectrum
         >>> kappa = Estimate(value=100.0, low=None, high=100.0, method="determinant", products=0)
-        >>> facts = Facts(n=1482, bounds=(kappa,), row_sparsity=64)
+        >>> facts = Facts(n=1482, spectrum=Spectrum(bounds=(kappa,), row_sparsity=64))
         >>> quote = paper_quote(facts, load_hardware("photonic-ghz"), epsilon=1e-10)
-        >>> f"{quote.seconds:.6f} s, {quote.logical_qubits} logical qubits"
+        >>> f"{quote.seconds:.6f} s, {quote.quantum.logical_qubits} logical qubits"
         '0.003455 s, 18 logical qubits'
     """
     kappa, reason = _bound(facts, bound)
-    d = facts.row_sparsity if sparsity is None else sparsity
+    d = facts.spectrum.row_sparsity if sparsity is None else sparsity
     if kappa is None:
         return _refusal(hardware, reason, d, epsilon)
     if d is None:
@@ -93,7 +93,6 @@ def paper_quote(
         return _refusal(hardware, reason, d, epsilon)
     return Quote(
         solver=_SOLVER,
-        algorithm=_ALGORITHM,
         machine="quantum",
         seconds=seconds,
         model=_MODEL,
@@ -101,11 +100,14 @@ def paper_quote(
         hypothetical=hardware.hypothetical,
         terms=(PriceTerm(name="queries", seconds=seconds),),
         assumptions=tuple(assumptions),
-        query_count=count,
-        logical_qubits=logical_qubits(facts.n, MINIMAL_ANCILLAS),
         condition_number=kappa,
-        sparsity=d,
-        epsilon=epsilon,
+        quantum=QuantumPart(
+            algorithm=_ALGORITHM,
+            query_count=count,
+            logical_qubits=logical_qubits(facts.n, MINIMAL_ANCILLAS),
+            sparsity=d,
+            epsilon=epsilon,
+        ),
     )
 
 
@@ -142,7 +144,7 @@ def break_even_gate_time(classical_seconds: float, query_count: QueryCount) -> f
 def _bound(facts: Facts, method: str) -> tuple[float | None, str]:
     """Return the bound on κ that ``method`` gave, or ``None`` and why there is no usable one."""
     name = f"the {method} bound on κ"
-    bound = facts.bound(method)
+    bound = facts.spectrum.bound(method)
     if bound is None:
         return None, f"{name} was not surveyed"
     if bound.value is None or not math.isfinite(bound.value):
@@ -159,7 +161,6 @@ def _bound(facts: Facts, method: str) -> tuple[float | None, str]:
 def _refusal(hardware: QuantumHardware, reason: str, d: int | None, epsilon: float) -> Quote:
     return Quote(
         solver=_SOLVER,
-        algorithm=_ALGORITHM,
         machine="quantum",
         seconds=None,
         model=_MODEL,
@@ -167,6 +168,5 @@ def _refusal(hardware: QuantumHardware, reason: str, d: int | None, epsilon: flo
         hypothetical=hardware.hypothetical,
         assumptions=_ASSUMPTIONS,
         refused=reason,
-        sparsity=d,
-        epsilon=epsilon,
+        quantum=QuantumPart(algorithm=_ALGORITHM, sparsity=d, epsilon=epsilon),
     )

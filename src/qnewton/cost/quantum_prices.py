@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from qnewton.cost.audited import audited_quote
 from qnewton.cost.market import Market
 from qnewton.cost.quantum import paper_quote
-from qnewton.records import Facts, QuantumHardware, Quote
+from qnewton.records import Facts, QuantumHardware, QuantumPart, Quote
 from qnewton.records.registry import Registry
 
 
@@ -58,7 +58,7 @@ def quantum_quote(facts: Facts, market: Market) -> Quote:
     hardware = market.hardware
     if hardware is None:
         raise ValueError("the market has no quantum machine to price; give it a hardware")
-    if facts.row_sparsity == 0:
+    if facts.spectrum.row_sparsity == 0:
         return Quote(
             solver="qsvt",
             machine="quantum",
@@ -67,6 +67,6 @@ def quantum_quote(facts: Facts, market: Market) -> Quote:
             hardware=hardware.name,
             hypothetical=hardware.hypothetical,
             refused="A has no entry but zeros",
-            sparsity=0,
+            quantum=QuantumPart(sparsity=0),
         )
     return QUANTUM_PRICES.get(market.quantum_price).price(facts, market, hardware)

@@ -15,6 +15,7 @@ from qnewton.cost.direct import (
 )
 from qnewton.cost.krylov import cg_quote, minres_quote, sparse_cg_quote
 from qnewton.cost.market import Market
+from qnewton.cost.parts import nonzeros
 from qnewton.cost.quantum_prices import quantum_quote
 from qnewton.records import Calibration, Facts, MachineKind, Quote, Representation
 from qnewton.records.colours import BLACK, BLUE, GRAY, GREEN, PURPLE, SKY, VERMILLION
@@ -107,8 +108,8 @@ class Solver:
         if facts is None:
             return False
         # Sparse solvers may read the zeros of a formed matrix whose entries were counted.
-        counted = "sparse" in self.reads and facts.entries is not None
-        return counted or facts.representation in self.reads
+        counted = "sparse" in self.reads and nonzeros(facts).entries is not None
+        return counted or facts.held.KIND in self.reads
 
 
 _ANY: tuple[Representation, ...] = ("formed", "products", "low-rank", "sparse")

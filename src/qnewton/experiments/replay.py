@@ -270,7 +270,7 @@ def _classical(block: BlockRecord, recorded: Quote, settings: ReplaySettings) ->
         return recorded
     solver, tolerance = SOLVERS.get(recorded.solver), settings.tolerance
     if tolerance is None:
-        tolerance = _TOLERANCE if recorded.epsilon is None else recorded.epsilon
+        tolerance = _TOLERANCE if recorded.tolerance is None else recorded.tolerance
     market, facts = _market(settings, tolerance), block.facts
     if recorded.basis is Basis.TRIAL and recorded.products is not None and solver.price_of:
         return replace(
@@ -289,9 +289,8 @@ def _quantum(block: BlockRecord, policy: Policy, settings: ReplaySettings) -> Qu
     recorded = block.decision.quote("qsvt")
     epsilon = settings.epsilon
     if epsilon is None:
-        known = recorded is not None and recorded.epsilon is not None
-        epsilon = recorded.epsilon if known and recorded is not None else PAPER_EPSILON
-        assert epsilon is not None
+        part = None if recorded is None else recorded.quantum
+        epsilon = PAPER_EPSILON if part is None or part.epsilon is None else part.epsilon
     market = replace(
         _market(settings), epsilon=epsilon, quantum_price=policy.quantum_price or "paper"
     )

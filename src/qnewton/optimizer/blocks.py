@@ -26,16 +26,18 @@ from qnewton.records import (
     Calibration,
     CurvatureRecord,
     Decision,
-    EarlierFacts,
+    Earlier,
     Facts,
     Outcome,
     Quote,
     Refusal,
+    Sparse,
+    Spectrum,
 )
+from qnewton.scheduler.planned import planned_facts
 from qnewton.scheduler.policy import POLICIES, decide
 from qnewton.scheduler.portfolio import run_solver
 from qnewton.scheduler.pricing import BY_PRODUCTS, forming_pays, price_routes, quotes
-from qnewton.scheduler.routes import planned_facts
 from qnewton.scheduler.step_angle import with_angle
 from qnewton.solvers.classical import solve_absolute
 from qnewton.survey import survey, survey_low_rank
@@ -118,8 +120,8 @@ def prepare_block(
     clock: StageClock,
     formed: bool = True,
     definite: bool = False,
-    earlier: EarlierFacts | None = None,
-    surveyed: Facts | None = None,
+    earlier: Earlier | None = None,
+    surveyed: Spectrum | None = None,
 ) -> PreparedBlock:
     """Form, treat and survey one block, ask for quotes, and decide.
 
@@ -162,14 +164,7 @@ def prepare_block(
     with clock.stage("survey"):
         if routed and by_factor and isinstance(operator, LowRankOperator):
             planned = planned_facts(system, earlier)
-            facts = replace(
-                survey_low_rank(operator, batch),
-                representation=planned.representation,
-                forming_flops=planned.forming_flops,
-                product_flops=planned.product_flops,
-                gram_flops=planned.gram_flops,
-                earlier=earlier,
-            )
+            facts = replace(survey_low_rank(operator, batch), held=planned.held, earlier=earlier)
         elif measure and formed:
             facts = survey(
                 operator,
@@ -190,7 +185,7 @@ def prepare_block(
             facts = Facts(n=system.n, batch=batch, rank=rank, notes=notes)
         if surveyed is not None:
             facts = with_survey(facts, surveyed)
-    by_routes = routed or priced_as_held or facts.representation == "sparse"
+    by_routes = routed or priced_as_held or isinstance(facts.held, Sparse)
     price = price_routes if by_routes else quotes
     offers = price(facts, block_market, formed)
     if definite and not chooser.needs_entries:

@@ -1,28 +1,28 @@
 """What a block's last solve left for its next one, kept as plain numbers in the state."""
 
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from qnewton.cost.solvers import direct_solvers
-from qnewton.records import BlockRecord, Definiteness, EarlierFacts, Estimate, Facts
-from qnewton.scheduler.routes import facts_left
+from qnewton.records import (
+    BlockRecord,
+    Definiteness,
+    Earlier,
+    Estimate,
+    Facts,
+    KrylovHistory,
+    Spectrum,
+)
+from qnewton.scheduler.history import facts_left
 
 _LOOK_AGAIN = 10
 """Steps after which a try that failed, or signs that were found, are not believed any more."""
 
-_COUNTS = (
-    "cg_products",
-    "cg_unfinished",
-    "cg_expected",
-    "minres_products",
-    "minres_unfinished",
-    "minres_expected",
-)
-_FORGOTTEN = ("cg_unfinished", "cg_expected", "minres_unfinished", "minres_expected")
+_COUNTS = tuple(field.name for field in fields(KrylovHistory))
 _SIGNS: dict[int, Definiteness] = {1: "positive", -1: "indefinite"}
 
 
-def recall(counters: dict[str, Any], block: str, step: int) -> EarlierFacts | None:
+def recall(counters: dict[str, Any], block: str, step: int) -> Earlier | None:
     """Return what is known of a block, or ``None`` if nothing is.
 
     Args:
@@ -32,27 +32,31 @@ def recall(counters: dict[str, Any], block: str, step: int) -> EarlierFacts | No
 
     Example:
         >>> state = {"full.step": 3, "full.tolerance": 1e-6, "full.cg_products": 12}
-        >>> recall(state, "full", 4).cg_products, recall(state, "0", 4)
+        >>> recall(state, "full", 4).cg.products, recall(state, "0", 4)
         (12, None)
     """
     known = counters.get(f"{block}.step")
     if known is None:
         return None
-    counts: dict[str, Any] = {name: counters.get(f"{block}.{name}") for name in _COUNTS}
-    signs = _SIGNS.get(int(counters.get(f"{block}.definiteness", 0)))
-    envelope = counters.get(f"{block}.envelope")
-    failed = tuple(name for name in direct_solvers() if counters.get(f"{block}.failed.{name}"))
-    if step % _LOOK_AGAIN == 0:
-        counts |= dict.fromkeys(_FORGOTTEN)
-        signs, failed, envelope = None, (), None
-    return EarlierFacts(
+    earlier = Earlier(
         step=int(known),
         tolerance=counters.get(f"{block}.tolerance"),
-        definiteness=signs,
-        failed=failed,
-        envelope=envelope,
-        **counts,
+        cg=_history(counters, f"{block}.cg"),
+        minres=_history(counters, f"{block}.minres"),
     )
+    if step % _LOOK_AGAIN == 0:
+        cg, minres = (KrylovHistory(products=h.products) for h in (earlier.cg, earlier.minres))
+        return replace(earlier, cg=cg, minres=minres)
+    return replace(
+        earlier,
+        definiteness=_SIGNS.get(int(counters.get(f"{block}.definiteness", 0))),
+        failed=tuple(name for name in direct_solvers() if counters.get(f"{block}.failed.{name}")),
+        envelope=counters.get(f"{block}.envelope"),
+    )
+
+
+def _history(counters: dict[str, Any], family: str) -> KrylovHistory:
+    return KrylovHistory(**{name: counters.get(f"{family}_{name}") for name in _COUNTS})
 
 
 def remember(counters: dict[str, Any], record: BlockRecord, step: int, tolerance: float) -> None:
@@ -63,7 +67,8 @@ def remember(counters: dict[str, Any], record: BlockRecord, step: int, tolerance
     before = recall(counters, record.name, step)
     left = facts_left(record, step, tolerance, before)
     signs = {"positive": 1, "indefinite": -1, None: 0}[left.definiteness]
-    values: dict[str, Any] = {name: getattr(left, name) for name in _COUNTS}
+    values: dict[str, Any] = {f"cg_{name}": count for name, count in asdict(left.cg).items()}
+    values |= {f"minres_{name}": count for name, count in asdict(left.minres).items()}
     values |= {f"failed.{name}": (name in left.failed) or None for name in direct_solvers()}
     values |= {
         "envelope": left.envelope,
@@ -87,7 +92,7 @@ _ESTIMATES = ("condition", "determinant", "trace")
 _ENDS = ("value", "low", "high", "log_value", "products")
 
 
-def recall_survey(counters: dict[str, Any], block: str, newest: int) -> Facts | None:
+def recall_survey(counters: dict[str, Any], block: str, newest: int) -> Spectrum | None:
     """Return what the last survey of a block found, if it was at step ``newest`` or later.
 
     Example:
@@ -98,29 +103,29 @@ def recall_survey(counters: dict[str, Any], block: str, newest: int) -> Facts | 
     at = counters.get(f"{block}.surveyed")
     if at is None or at < newest:
         return None
-    known = {name: _estimate(counters, block, name) for name in _ESTIMATES}
-    bounds = (known["determinant"], known["trace"])
+    condition, *bounds = (_estimate(counters, block, name) for name in _ESTIMATES)
     plain: dict[str, Any] = {name: counters.get(f"{block}.{name}") for name in _PLAIN}
-    signs = _SIGNS.get(int(counters.get(f"{block}.surveyed_definiteness", 0)))
-    return Facts(
-        n=int(counters[f"{block}.n"]),
-        condition=known["condition"],
+    return Spectrum(
+        condition=condition,
         bounds=tuple(bound for bound in bounds if bound is not None),
-        definiteness=signs,
+        definiteness=_SIGNS.get(int(counters.get(f"{block}.surveyed_definiteness", 0))),
         measured_at=int(at),
-        notes=(f"κ, d and the norms are those that step {at} measured",),
         **plain,
     )
 
 
 def remember_survey(counters: dict[str, Any], record: BlockRecord, step: int) -> None:
     """Keep what a survey of a block measured at ``step``."""
-    facts, block = record.facts, record.name
-    signs = {"positive": 1, "indefinite": -1, None: 0}[facts.definiteness]
-    values: dict[str, Any] = {"surveyed": step, "n": facts.n, "surveyed_definiteness": signs}
-    values |= {name: getattr(facts, name) for name in _PLAIN}
+    found, block = record.facts.spectrum, record.name
+    signs = {"positive": 1, "indefinite": -1, None: 0}[found.definiteness]
+    values: dict[str, Any] = {
+        "surveyed": step,
+        "n": record.facts.n,
+        "surveyed_definiteness": signs,
+    }
+    values |= {name: getattr(found, name) for name in _PLAIN}
     for name in _ESTIMATES:
-        estimate = facts.condition if name == "condition" else facts.bound(name)
+        estimate = found.condition if name == "condition" else found.bound(name)
         values |= {
             f"{name}.{end}": None if estimate is None else getattr(estimate, end) for end in _ENDS
         }
@@ -128,22 +133,15 @@ def remember_survey(counters: dict[str, Any], record: BlockRecord, step: int) ->
     _store(counters, block, values)
 
 
-def with_survey(facts: Facts, surveyed: Facts) -> Facts:
+def with_survey(facts: Facts, surveyed: Spectrum) -> Facts:
     """Return this step's facts with κ, d and the norms of an earlier survey.
 
     Example:
-        >>> with_survey(Facts(n=3, batch=8), Facts(n=3, row_sparsity=2, measured_at=1)).batch
-        8
+        >>> with_survey(Facts(n=3, batch=8), Spectrum(row_sparsity=2, measured_at=1)).notes
+        ('κ, d and the norms are those that step 1 measured',)
     """
-    return replace(
-        facts,
-        condition=surveyed.condition,
-        bounds=surveyed.bounds,
-        definiteness=surveyed.definiteness,
-        measured_at=surveyed.measured_at,
-        notes=(*facts.notes, *surveyed.notes),
-        **{name: getattr(surveyed, name) for name in _PLAIN},
-    )
+    note = f"κ, d and the norms are those that step {surveyed.measured_at} measured"
+    return replace(facts, spectrum=surveyed, notes=(*facts.notes, note))
 
 
 def _estimate(counters: dict[str, Any], block: str, name: str) -> Estimate | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Generic, TypeVar, overload
 
 from qnewton.optimizer.earlier import recall, recall_survey, remember, remember_survey
-from qnewton.records import BlockRecord, EarlierFacts, Facts
+from qnewton.records import BlockRecord, Earlier, Spectrum
 from qnewton.scheduler.policy import POLICIES
 
 T = TypeVar("T")
@@ -70,11 +70,11 @@ class Memory:
         self.numbers = numbers
         self._survey_every = survey_every
 
-    def earlier(self, block: str) -> EarlierFacts | None:
+    def earlier(self, block: str) -> Earlier | None:
         """Return what the last solve of a block left."""
         return recall(self.numbers, block, self.step)
 
-    def surveyed(self, block: str) -> Facts | None:
+    def surveyed(self, block: str) -> Spectrum | None:
         """Return what a survey of a block found that is recent enough, if there is one."""
         return recall_survey(self.numbers, block, self.step - self._survey_every + 1)
 
@@ -87,7 +87,7 @@ class Memory:
             measured: Whether their facts were surveyed.
         """
         for record in blocks:
-            if measured and record.facts.measured_at is None and self._survey_every > 1:
+            if measured and record.facts.spectrum.measured_at is None and self._survey_every > 1:
                 remember_survey(self.numbers, record, self.step)
             if record.attempts and not POLICIES.get(record.decision.policy).needs_entries:
                 remember(self.numbers, record, self.step, tolerance)

@@ -90,11 +90,11 @@ class Warmup:
                 sum(price for price in prices if price is not None) <= self.budget_seconds
             )
         return all(
-            block.facts.condition is not None
-            and block.facts.condition.value is not None
-            and block.facts.condition.value < self.condition_below
-            and block.facts.row_sparsity is not None
-            and block.facts.row_sparsity < self.sparsity_below * block.n
+            block.facts.spectrum.condition is not None
+            and block.facts.spectrum.condition.value is not None
+            and block.facts.spectrum.condition.value < self.condition_below
+            and block.facts.spectrum.row_sparsity is not None
+            and block.facts.spectrum.row_sparsity < self.sparsity_below * block.n
             for block in blocks
         )
 

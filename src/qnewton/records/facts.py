@@ -1,7 +1,7 @@
 """What was measured of a system A x = -g. A fact nobody measured is ``None``."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 Definiteness = Literal["positive", "indefinite"]
 Representation = Literal["formed", "products", "low-rank", "sparse"]
@@ -49,19 +49,120 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EarlierFacts:
+class FormingWork:
+    """What forming the entries of a matrix takes that is not held by them.
+
+    Attributes:
+        flops: Operations in all.
+        rows: Rows that are differentiated by double backward, 32 in a batch.
+        rows_flops: Their share of ``flops``.
+        row_operations: Operations of the graph that one double backward passes through; ``None``
+            where there is none.
+    """
+
+    flops: float
+    rows: int = 0
+    rows_flops: float = 0.0
+    row_operations: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Formed:
+    """A matrix whose N² entries are there.
+
+    Attributes:
+        entries: How many of them are not zero; ``None`` where nobody counted.
+        envelope: That of the nonzero entries; see :class:`Sparse`.
+    """
+
+    KIND: ClassVar[Representation] = "formed"
+
+    entries: int | None = None
+    envelope: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Products:
+    """A matrix that is known by its products alone.
+
+    Attributes:
+        product_flops: Operations of one product; ``None`` where nobody counted.
+        product_operations: Operations of the graph that one product by double backward passes
+            through; ``None`` where a product takes none.
+        forming: What its entries would take; ``None`` where nobody counted.
+    """
+
+    KIND: ClassVar[Representation] = "products"
+
+    product_flops: float | None = None
+    product_operations: int | None = None
+    forming: FormingWork | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowRank:
+    """A matrix U Uᵀ + λI that is held by its factor U.
+
+    Attributes:
+        columns: Columns of U, which may exceed the rank; ``None`` where nobody knows.
+        product_flops: Operations of one product with U Uᵀ, where U has a structure of its own.
+        gram_flops: Operations of UᵀU, where U has a structure of its own.
+        forming: What the entries would take; ``None`` where nobody counted.
+    """
+
+    KIND: ClassVar[Representation] = "low-rank"
+
+    columns: int | None = None
+    product_flops: float | None = None
+    gram_flops: float | None = None
+    forming: FormingWork | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sparse:
+    """A matrix that is held by its nonzero entries.
+
+    Attributes:
+        entries: How many there are; ``None`` where nobody counted.
+        envelope: Σ c_j² over the columns of its bandwidth-reducing ordering, c_j the rows from j
+            on that reach back to column j: what a sparse factorisation costs at most.
+    """
+
+    KIND: ClassVar[Representation] = "sparse"
+
+    entries: int | None = None
+    envelope: float | None = None
+
+
+Held = Formed | Products | LowRank | Sparse
+"""How a matrix is held, with the numbers that its prices follow from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KrylovHistory:
+    """What a family of Krylov solvers did on a block at an earlier step.
+
+    Attributes:
+        products: Products it spent to the tolerance.
+        unfinished: Products it spent without reaching the tolerance.
+        expected: Products to the tolerance that its residual so far foretells.
+    """
+
+    products: int | None = None
+    unfinished: int | None = None
+    expected: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
     """What an earlier step's solve of the same block paid for, and this step may use.
 
     Attributes:
         step: The step k these facts are known from.
         tolerance: Relative residual that its products reached, or were meant to.
         definiteness: What its factorisation or Krylov solver proved.
-        cg_products: Products conjugate gradients spent to the tolerance.
-        cg_unfinished: Products they spent without reaching it.
-        cg_expected: Products to the tolerance that their residual so far foretells.
-        minres_products: Products MINRES spent to the tolerance.
-        minres_unfinished: Products it spent without reaching it.
-        minres_expected: Products to the tolerance that its residual so far foretells.
+        cg: What conjugate gradients did.
+        minres: What MINRES did.
         failed: Factorisations whose solution missed the tolerance.
         envelope: That of its entries, where it was sparse; as many entries fill about as much.
     """
@@ -69,22 +170,17 @@ class EarlierFacts:
     step: int
     tolerance: float | None = None
     definiteness: Definiteness | None = None
-    cg_products: int | None = None
-    cg_unfinished: int | None = None
-    cg_expected: int | None = None
-    minres_products: int | None = None
-    minres_unfinished: int | None = None
-    minres_expected: int | None = None
+    cg: KrylovHistory = KrylovHistory()
+    minres: KrylovHistory = KrylovHistory()
     failed: tuple[str, ...] = ()
     envelope: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What the survey found out about the treated matrix A of one block.
+class Spectrum:
+    """What a survey measured of a matrix A: its spectrum, its norms and its rows.
 
     Attributes:
-        n: Number of unknowns.
         condition: Best estimate of the condition number max|λ|/min|λ| of A.
         bounds: Upper bounds on it that some price uses (``determinant``, ``trace``).
         row_sparsity: Most nonzero entries in a row of A: the oracle sparsity d.
@@ -92,29 +188,10 @@ class Facts:
         norm: Spectral norm ‖A‖₂ (an estimate from below unless ``condition`` is exact).
         frobenius: Frobenius norm.
         definiteness: ``positive`` only when certified; ``None`` when nobody looked.
-        rank: Rank of the undamped part when the representation is low-rank.
-        columns: Columns of the factor it is held by, at least ``rank``; ``None`` for as many.
-        batch: Samples behind the curvature.
-        representation: How A is held: ``formed`` entries, ``products`` alone, a ``low-rank``
-            factor with damping, or ``sparse`` entries.
-        forming_flops: Operations that form the entries of an A without them.
-        product_flops: Operations of one product with an A known by ``products``, or by a factor
-            that has structure of its own.
-        product_operations: Operations of the graph that one product by double backward passes
-            through; ``None`` where a product takes none.
-        forming_rows: Rows that forming differentiates by double backward, 32 in a batch.
-        forming_rows_flops: Their share of ``forming_flops``.
-        gram_flops: Operations of UᵀU of a low-rank factor.
-        entries: Nonzero entries of a sparse A.
-        envelope: Σ c_j² over the columns of A's bandwidth-reducing ordering, c_j the rows
-            from j on that reach back to column j: what a sparse factorisation costs at most.
-        earlier: What an earlier step's solve left.
-        measured_at: The earlier step whose survey κ, d and the norms are from; ``None`` where this
-            step measured them, or nobody did.
-        notes: Why a fact is missing, in words.
+        measured_at: The earlier step that measured all this; ``None`` where this step did, or
+            nobody.
     """
 
-    n: int
     condition: Estimate | None = None
     bounds: tuple[Estimate, ...] = ()
     row_sparsity: int | None = None
@@ -122,25 +199,34 @@ class Facts:
     norm: float | None = None
     frobenius: float | None = None
     definiteness: Definiteness | None = None
-    rank: int | None = None
-    columns: int | None = None
-    batch: int | None = None
-    representation: Representation = "formed"
-    forming_flops: float | None = None
-    product_flops: float | None = None
-    product_operations: int | None = None
-    forming_rows: int = 0
-    forming_rows_flops: float = 0.0
-    gram_flops: float | None = None
-    entries: int | None = None
-    envelope: float | None = None
-    earlier: EarlierFacts | None = None
     measured_at: int | None = None
-    notes: tuple[str, ...] = ()
 
     def bound(self, method: str) -> Estimate | None:
         """Return the bound computed by ``method``, or ``None`` if it was not computed."""
         return next((bound for bound in self.bounds if bound.method == method), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of the treated matrix A of one block.
+
+    Attributes:
+        n: Number of unknowns.
+        held: How A is held.
+        spectrum: What a survey measured.
+        earlier: What an earlier step's solve left.
+        rank: Rank of the undamped part, where its factor tells.
+        batch: Samples behind the curvature.
+        notes: Why a fact is missing, in words.
+    """
+
+    n: int
+    held: Held = Formed()
+    spectrum: Spectrum = Spectrum()
+    earlier: Earlier | None = None
+    rank: int | None = None
+    batch: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,6 +67,30 @@ class PriceTerm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QuantumPart:
+    """What only a quantum solver's price has.
+
+    Attributes:
+        algorithm: The algorithm that was priced: ``jennings``, ``dalzell`` or ``costa``; ``None``
+            in quotes of runs before it was recorded.
+        query_count: Its queries; ``None`` when refused.
+        logical_qubits: Logical qubits.
+        physical_qubits: Physical qubits under error correction, when that is priced.
+        t_count: T gates of the whole solve, read-out included, when it is priced.
+        sparsity: The d that was priced.
+        epsilon: The error tolerance that was priced.
+    """
+
+    algorithm: str | None = None
+    query_count: QueryCount | None = None
+    logical_qubits: int | None = None
+    physical_qubits: int | None = None
+    t_count: float | None = None
+    sparsity: int | None = None
+    epsilon: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Quote:
     """What one solver would cost on one machine, or why it was refused.
 
@@ -85,19 +109,14 @@ class Quote:
         refused: Why there is no price, in words; ``None`` when there is one.
         refusal: Why, where the run and not the system's facts is the reason.
         basis: What the price rests on.
-        algorithm: The quantum algorithm that was priced: ``jennings``, ``dalzell`` or ``costa``;
-            ``None`` for a classical solver, and in quotes of runs before it was recorded.
-        query_count: The quantum solver's queries, when it is one.
-        logical_qubits: Logical qubits, when it is a quantum solver.
-        physical_qubits: Physical qubits under error correction, when that is priced.
-        t_count: T gates of the whole solve, read-out included, when it is priced.
-        condition_number: The κ that was priced, after any clamping named in ``assumptions``.
-        sparsity: The d that was priced.
-        epsilon: The error tolerance that was priced.
         representation: How the matrix was held when a classical solver was priced.
+        condition_number: The κ that was priced, after any clamping named in ``assumptions``;
+            ``None`` where the price does not follow from κ.
+        tolerance: The relative residual that was priced, when it is an iterative solver.
         products: Matrix-vector products that were priced, when it is an iterative solver.
         max_products: Where an iterative solver is only given a try: the products after which the
             next quote takes over.
+        quantum: What only a quantum solver's price has; ``None`` for a classical solver.
     """
 
     solver: str
@@ -111,17 +130,12 @@ class Quote:
     refused: str | None = None
     refusal: Refusal | None = None
     basis: Basis = Basis.FACTS
-    algorithm: str | None = None
-    query_count: QueryCount | None = None
-    logical_qubits: int | None = None
-    physical_qubits: int | None = None
-    t_count: float | None = None
-    condition_number: float | None = None
-    sparsity: int | None = None
-    epsilon: float | None = None
     representation: Representation | None = None
+    condition_number: float | None = None
+    tolerance: float | None = None
     products: int | None = None
     max_products: int | None = None
+    quantum: QuantumPart | None = None
 
     def __post_init__(self) -> None:
         if self.seconds is None or 0 <= self.seconds < math.inf:
@@ -133,7 +147,12 @@ class Quote:
     @property
     def name(self) -> str:
         """The algorithm that was priced, or the solver where that is the same."""
-        return self.solver if self.algorithm is None else self.algorithm
+        return (self.quantum and self.quantum.algorithm) or self.solver
+
+    @property
+    def query_count(self) -> QueryCount | None:
+        """The queries of a quantum price; ``None`` for a classical or a refused one."""
+        return None if self.quantum is None else self.quantum.query_count
 
 
 @dataclass(frozen=True, kw_only=True)

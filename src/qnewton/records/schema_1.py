@@ -1,6 +1,9 @@
-"""What run folders of schema 1 hold, put into the words of the present schema: data to data."""
+"""Records of schema 1 as schema 2 writes them: plain JSON types in and out.
 
-from collections.abc import Callable
+Schema 1 had all facts of a matrix side by side, all numbers of a quote, and sentences for outcomes.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from qnewton.records.outcome import Outcome
@@ -18,9 +21,82 @@ _BEGINNINGS = {
     "degree ": Outcome.DEGREE_TOO_HIGH,
     "clock of ": Outcome.CLOCK_TOO_LARGE,
 }
-
-
 _MEMBERS = {member.value: member for member in Outcome}
+_REFUSALS = {
+    "it does not see negative curvature": Refusal.BLIND,
+    "its solution missed the tolerance at step": Refusal.MISSED,
+}
+_BASES = {
+    "LU inversion as timed": Basis.AS_TIMED,
+    "a try of bounded length: nobody knows its products yet": Basis.TRIAL,
+}
+_SPECTRUM = (
+    *("condition", "bounds", "row_sparsity", "max_abs", "norm", "frobenius", "definiteness"),
+    "measured_at",
+)
+_HELD = {
+    "formed": ("entries", "envelope"),
+    "products": ("product_flops", "product_operations"),
+    "low-rank": ("columns", "product_flops", "gram_flops"),
+    "sparse": ("entries", "envelope"),
+}
+_QUANTUM = (
+    *("algorithm", "query_count", "logical_qubits", "physical_qubits", "t_count", "sparsity"),
+    "epsilon",
+)
+
+
+def _facts(facts: Any) -> Any:
+    if not isinstance(facts, dict):
+        return facts
+    kind = facts.get("representation", "formed")
+    held = {"kind": kind, **_taken(facts, _HELD.get(kind, ()))}
+    if kind == "low-rank" and held.get("columns") is None:
+        held["columns"] = facts.get("rank")
+    if kind in ("products", "low-rank") and facts.get("forming_flops") is not None:
+        held["forming"] = {
+            "flops": facts["forming_flops"],
+            "rows": facts.get("forming_rows", 0),
+            "rows_flops": facts.get("forming_rows_flops", 0.0),
+            "row_operations": facts.get("product_operations"),
+        }
+    return {
+        **_taken(facts, ("n", "rank", "batch", "notes")),
+        "held": held,
+        "spectrum": _taken(facts, _SPECTRUM),
+        "earlier": _earlier(facts.get("earlier")),
+    }
+
+
+def _earlier(earlier: Any) -> Any:
+    if not isinstance(earlier, dict):
+        return earlier
+    histories = {
+        family: {
+            name: earlier.get(f"{family}_{name}") for name in ("products", "unfinished", "expected")
+        }
+        for family in ("cg", "minres")
+    }
+    return {**earlier, **histories}
+
+
+def _quote(quote: Any) -> Any:
+    if not isinstance(quote, dict):
+        return quote
+    known: dict[str, Any] = {"basis": _BASES.get(quote.get("model", ""), Basis.FACTS)}
+    for beginning, refusal in _REFUSALS.items():
+        if str(quote.get("refused")).startswith(beginning):
+            known["refusal"] = refusal
+    if quote.get("machine") == "quantum":
+        return {**quote, **known, "quantum": _taken(quote, _QUANTUM)}
+    return {**quote, **known, "tolerance": quote.get("epsilon")}
+
+
+def _attempt(attempt: Any) -> Any:
+    if not isinstance(attempt, dict) or not isinstance(attempt.get("outcome"), str):
+        return attempt
+    outcome, detail = outcome_of(attempt["outcome"])
+    return {**attempt, "outcome": outcome, "detail": detail}
 
 
 def outcome_of(sentence: str) -> tuple[Outcome, str]:
@@ -33,52 +109,34 @@ def outcome_of(sentence: str) -> tuple[Outcome, str]:
     return Outcome.FAILED, sentence
 
 
-_BLIND = "it does not see negative curvature"
-_MISSED = "its solution missed the tolerance at step"
-_BASES = {
-    "LU inversion as timed": Basis.AS_TIMED,
-    "a try of bounded length: nobody knows its products yet": Basis.TRIAL,
-}
+def _taken(fields: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: fields[name] for name in names if name in fields}
 
 
-def upgraded(step: Any) -> Any:
-    """Return the data of a step with values for sentences; what is damaged stays as it is."""
-    for name in ("blocks", "abandoned"):
-        step = _changed(step, name, lambda blocks: _each(blocks, _block))
-    return step
+def _each(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda items: [change(item) for item in items] if isinstance(items, list) else items
 
 
-def _block(block: Any) -> Any:
-    block = _changed(block, "attempts", lambda attempts: _each(attempts, _attempt))
-    return _changed(block, "decision", lambda d: _changed(d, "quotes", lambda q: _each(q, _quote)))
+def _fields(**changes: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def change(data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return data | {name: new(data[name]) for name, new in changes.items() if name in data}
+
+    return change
 
 
-def _quote(quote: Any) -> Any:
-    if not isinstance(quote, dict):
-        return quote
-    refused, known = quote.get("refused"), {}
-    if isinstance(refused, str) and refused.startswith(_BLIND):
-        known["refusal"] = Refusal.BLIND
-    if isinstance(refused, str) and refused.startswith(_MISSED):
-        known["refusal"] = Refusal.MISSED
-    if quote.get("model") in _BASES:
-        known["basis"] = _BASES[quote["model"]]
-    return {**known, **quote}
+_BLOCK = _fields(facts=_facts, decision=_fields(quotes=_each(_quote)), attempts=_each(_attempt))
+_STEP = _fields(blocks=_each(_BLOCK), abandoned=_each(_BLOCK))
 
 
-def _attempt(attempt: Any) -> Any:
-    sentence = attempt.get("outcome") if isinstance(attempt, dict) else None
-    if not isinstance(sentence, str) or attempt.get("detail"):
-        return attempt
-    outcome, detail = outcome_of(sentence)
-    return {**attempt, "outcome": outcome, "detail": detail}
+def step_of_schema_1(step: Any) -> Any:
+    """Return a ``StepRecord`` of schema 1 as one of schema 2; what is damaged stays as it is.
 
-
-def _each(items: Any, change: Callable[[Any], Any]) -> Any:
-    return [change(item) for item in items] if isinstance(items, list) else items
-
-
-def _changed(data: Any, name: str, change: Callable[[Any], Any]) -> Any:
-    if not isinstance(data, dict) or name not in data:
-        return data
-    return {**data, name: change(data[name])}
+    Example:
+        >>> step = {"blocks": [{"facts": {"n": 3, "norm": 2.0, "representation": "sparse"}}]}
+        >>> facts = step_of_schema_1(step)["blocks"][0]["facts"]
+        >>> facts["spectrum"], facts["held"]
+        ({'norm': 2.0}, {'kind': 'sparse'})
+    """
+    return _STEP(step)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from qnewton.records.damping import DampingRecord
-from qnewton.records.facts import Definiteness, Estimate, Facts, Treatment
+from qnewton.records.facts import Definiteness, Estimate, Facts, FormingWork, Treatment
 from qnewton.records.outcome import Outcome
 from qnewton.records.quotes import Decision
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Phase = Literal["first-order", "newton"]
 
@@ -73,6 +73,18 @@ class CurvatureRecord:
     preparing_flops: float = 0.0
     preparing_calls: int = 0
     batch: int | None = None
+
+    @property
+    def forming(self) -> FormingWork | None:
+        """What forming the dense block takes; ``None`` where nobody counted."""
+        if self.forming_flops is None:
+            return None
+        return FormingWork(
+            flops=self.forming_flops,
+            rows=self.forming_rows,
+            rows_flops=self.forming_rows_flops,
+            row_operations=self.product_operations,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,13 +66,13 @@ def break_even_gate_time(block: BlockRecord) -> tuple[float | None, str | None]:
 
     Example:
         >>> from qnewton.records import (BlockRecord, CurvatureRecord, Decision, Facts,
-        ...                              QueryCount, Quote, Treatment)
+        ...                              QuantumPart, QueryCount, Quote, Treatment)
         >>> count = QueryCount(queries=4e8, success_probability=0.4, expected=1e9,
         ...                    theorem="", provenance="copy")
         >>> quotes = (Quote(solver="lu_inverse", machine="classical", seconds=0.2, model="",
         ...                 hardware="local"),
         ...           Quote(solver="qsvt", machine="quantum", seconds=1e-9, model="",
-        ...                 hardware="attosecond", query_count=count))
+        ...                 hardware="attosecond", quantum=QuantumPart(query_count=count)))
         >>> break_even_gate_time(BlockRecord(
         ...     name="full", n=1482, curvature=CurvatureRecord(kind="hessian",
         ...     route="generic", reason=""), treatment=Treatment(), facts=Facts(n=1482),

@@ -68,9 +68,9 @@ def step_table(run: Run, title: str) -> Table:
         Column("block (N)", _of_block(lambda block: f"{block.name} ({block.n:,})"), words=True),
         Column("solver used", _solver_used, words=True),
         Column("residual", _of_block(_residual)),
-        Column("κ", _of_block(lambda block: _estimate(block.facts.condition)), words=True),
+        Column("κ", _of_block(lambda block: _estimate(block.facts.spectrum.condition)), words=True),
         Column("κ bounds", _of_block(_bounds), words=True),
-        Column("d", _of_block(lambda block: str(block.facts.row_sparsity or UNKNOWN))),
+        Column("d", _of_block(lambda block: str(block.facts.spectrum.row_sparsity or UNKNOWN))),
         Column(
             "break-even\ngate time",
             _of_block(lambda block: seconds_text(break_even_gate_time(block)[0])),
@@ -173,7 +173,7 @@ def _residual(block: BlockRecord) -> str:
 
 
 def _bounds(block: BlockRecord) -> Cell:
-    return tuple(bound.describe() for bound in block.facts.bounds) or UNKNOWN
+    return tuple(bound.describe() for bound in block.facts.spectrum.bounds) or UNKNOWN
 
 
 def _solver_used(row: _Row) -> Cell:

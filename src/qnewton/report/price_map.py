@@ -8,7 +8,8 @@ from typing import Any
 
 import altair as alt
 
-from qnewton.cost import Scenario, with_sparsity
+from qnewton.cost import Scenario, with_condition, with_sparsity
+from qnewton.records import Formed
 from qnewton.report.save import Picture, inline_data
 from qnewton.report.style import BLUE, PLOT_WIDTH, VERMILLION, decade_channel, themed
 
@@ -28,9 +29,7 @@ def condition_sparsity_map(scenario: Scenario) -> Picture:
     n = scenario.facts.n
 
     def at(kappa: float, sparsity: float) -> Scenario:
-        condition = scenario.facts.condition
-        assert condition is not None
-        facts = replace(scenario.facts, condition=replace(condition, value=kappa))
+        facts = with_condition(scenario.facts, kappa)
         d = min(n, max(1, round(sparsity)))
         return replace(scenario, facts=with_sparsity(facts, d))
 
@@ -57,20 +56,10 @@ def gate_time_size_map(scenario: Scenario) -> Picture:
 
     def at(gate_time: float, size: float) -> Scenario:
         n = round(size)
-        d = scenario.facts.row_sparsity
-        facts = replace(
-            scenario.facts,
-            n=n,
-            row_sparsity=None,
-            norm=None,
-            max_abs=None,
-            frobenius=None,
-            forming_flops=None,
-            entries=None,
-            envelope=None,
-            earlier=None,
-            representation="formed",
-        )
+        spectrum = scenario.facts.spectrum
+        d = spectrum.row_sparsity
+        unitless = replace(spectrum, row_sparsity=None, norm=None, max_abs=None, frobenius=None)
+        facts = replace(scenario.facts, n=n, held=Formed(), spectrum=unitless, earlier=None)
         if d is not None:
             facts = with_sparsity(facts, min(d, n))
         readout = machine.readout_time_s
@@ -82,9 +71,9 @@ def gate_time_size_map(scenario: Scenario) -> Picture:
         return replace(scenario, facts=facts, hardware=faster)
 
     axes = (("gate_time_s", "gate time (s)", -18.0, -3.0), ("n", "unknowns N", 1.0, 8.0))
-    condition = scenario.facts.condition
+    condition = scenario.facts.spectrum.condition
     kappa = "?" if condition is None or condition.value is None else f"{condition.value:.3g}"
-    return _map(at, axes, scenario, f"κ = {kappa}, d = {scenario.facts.row_sparsity}")
+    return _map(at, axes, scenario, f"κ = {kappa}, d = {scenario.facts.spectrum.row_sparsity}")
 
 
 Axis = tuple[str, str, float, float]

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from qnewton.records import SCHEMA_VERSION, Calibration, QuantumHardware, decode, encode
-from qnewton.records.schema_1 import upgraded
+from qnewton.records import (
+    SCHEMA_VERSION,
+    Calibration,
+    QuantumHardware,
+    StepRecord,
+    decode,
+    encode,
+)
+from qnewton.records.schema_1 import step_of_schema_1
 from qnewton.runs.atomic import is_leftover, remove_leftovers, sync_folder, write_atomically
 from qnewton.runs.errors import (
     CorruptRunError,
@@ -44,7 +51,8 @@ class RunConfig:
         data: Where the workload's data came from; ``None`` in runs that did not record it.
         notes: What the workload had to do without, and what stands in for it.
         dtype: dtype of the parameters; ``None`` in runs that did not record it.
-        schema: Version of the format of the whole folder.
+        schema: Version of the format that the folder was begun with; each line of a log names its
+            own.
 
     Example:
         >>> config = RunConfig(kind="train", workload="digits", policy="paper", seed=0,
@@ -170,7 +178,7 @@ def read_config(folder: str | os.PathLike[str]) -> RunConfig:
 
 
 def parse_record(record_type: type[Record], text: str | bytes, *, where: str) -> Record:
-    """Return the record stored as JSON in ``text``.
+    """Return the record stored as JSON in ``text``, whichever schema it was written with.
 
     Raises:
         NewerSchemaError: If its ``schema`` is newer than this version knows.
@@ -189,8 +197,10 @@ def parse_record(record_type: type[Record], text: str | bytes, *, where: str) ->
             f"{SCHEMA_VERSION}; upgrade qnewton to read it"
         )
     try:
-        return decode(record_type, upgraded(data) if schema == 1 else data)
-    except ValueError as error:
+        if schema == 1 and record_type is StepRecord:
+            data = step_of_schema_1(data)
+        return decode(record_type, data)
+    except (ValueError, TypeError) as error:
         raise CorruptRunError(
             f"{where} is not a {record_type.__name__} ({error}); restore it from a copy"
         ) from error

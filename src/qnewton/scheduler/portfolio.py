@@ -30,10 +30,10 @@ def run_solver(solver: Solver, system: LinearSystem, facts: Facts, market: Marke
         options = {"max_products": market.max_products}
     else:
         options = {"epsilon": market.epsilon, "readout": _readout(system, market)}
-        condition = facts.condition
-        if facts.norm is not None and condition is not None and condition.value is not None:
+        condition, norm = facts.spectrum.condition, facts.spectrum.norm
+        if norm is not None and condition is not None and condition.value is not None:
             widen = 1.0 if condition.method == "exact" else SURVEY_MARGIN
-            options |= {"alpha": widen * facts.norm, "kappa": widen**2 * condition.value}
+            options |= {"alpha": widen * norm, "kappa": widen**2 * condition.value}
     runner = solver.name if solver.run is None else _loaded(solver.run)
     return solve(system, runner, tolerance=market.tolerance, **options)
 

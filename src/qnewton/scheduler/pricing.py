@@ -11,7 +11,8 @@ from dataclasses import replace
 from qnewton.cost import SOLVERS, Family, Market, Solver
 from qnewton.cost.krylov import USUAL_PRODUCTS
 from qnewton.cost.parts import RESIDUAL, Draft, definiteness_known
-from qnewton.records import Basis, EarlierFacts, Facts, Quote, Refusal
+from qnewton.records import Basis, Earlier, Facts, Quote, Refusal
+from qnewton.scheduler.history import krylov_history
 
 BY_PRODUCTS = "cg"
 """The solver of a block that is only multiplied with, where nobody has a price."""
@@ -61,7 +62,7 @@ def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, .
     """Return a quote of every route; where nothing tells a Krylov solver's products, of a try.
 
     Args:
-        facts: From :func:`planned_facts`, or a survey.
+        facts: From :func:`~qnewton.scheduler.planned.planned_facts`, or a survey.
         market: The machines.
         may_form: Whether entries may be formed.
 
@@ -105,7 +106,7 @@ def forming_pays(facts: Facts, market: Market, products: int) -> bool:
     """Return whether the entries of a matrix cost no more than so many products with it.
 
     Args:
-        facts: From :func:`planned_facts`.
+        facts: From :func:`~qnewton.scheduler.planned.planned_facts`.
         market: The machines; the calibration and the dtype are read.
         products: How many.
 
@@ -114,8 +115,9 @@ def forming_pays(facts: Facts, market: Market, products: int) -> bool:
     Example:
         >>> from qnewton.cost import nominal_calibration
         >>> market = Market(nominal_calibration(), None, 1e-6, 0.1, "float32")
-        >>> rows = {"forming_flops": 9e8, "forming_rows": 900, "forming_rows_flops": 9e8}
-        >>> facts = Facts(n=900, representation="products", product_flops=1e6, **rows)
+        >>> from qnewton.records import FormingWork, Products
+        >>> rows = FormingWork(flops=9e8, rows=900, rows_flops=9e8)
+        >>> facts = Facts(n=900, held=Products(product_flops=1e6, forming=rows))
         >>> forming_pays(facts, market, 40), forming_pays(facts, market, 900)
         (False, True)
     """
@@ -133,7 +135,7 @@ def _direct_quotes(found: tuple[Solver, ...], facts: Facts, market: Market) -> d
     earlier = facts.earlier
     if earlier is not None:
         # All they take from an earlier step are the signs.
-        signs = EarlierFacts(step=0, definiteness=earlier.definiteness)
+        signs = Earlier(step=0, definiteness=earlier.definiteness)
         facts = replace(facts, earlier=signs)
     memo = market.calibration.memo
     key = (facts, market.dtype, found)
@@ -157,7 +159,7 @@ def _dearer(offer: Quote, other: Quote | None) -> bool:
     return offer.seconds is not None and offer.seconds > other.seconds
 
 
-def _without_failed(offers: tuple[Quote, ...], earlier: EarlierFacts | None) -> tuple[Quote, ...]:
+def _without_failed(offers: tuple[Quote, ...], earlier: Earlier | None) -> tuple[Quote, ...]:
     """Refuse solvers that missed the tolerance at the last step, while others are left."""
     if earlier is None or not earlier.failed:
         return offers
@@ -196,7 +198,7 @@ def _as_trial(quote: Quote, said: str) -> Quote:
 
 
 def _bounded(
-    solver: Solver, offer: Quote, earlier: EarlierFacts | None, instead: float | None, most: int
+    solver: Solver, offer: Quote, earlier: Earlier | None, instead: float | None, most: int
 ) -> Quote:
     """Bound the products of a solver that was priced by earlier steps.
 
@@ -204,19 +206,19 @@ def _bounded(
     its quoted products, but as many as the next route is worth in any case: giving up sooner
     would throw away more than it saves. Without a route to go over to it has no bound.
     """
-    family = solver.family
-    if not family.iterates or earlier is None or offer.products is None:
+    if not solver.family.iterates or earlier is None:
         return offer
-    if offer.max_products is not None:
+    history = krylov_history(earlier, solver.family)
+    if offer.products is None or offer.max_products is not None:
         return offer
-    if getattr(earlier, f"{family}_products") is not None:
+    if history.products is not None:
         if instead is None or not offer.seconds:
             return offer
         each = math.fsum(t.seconds for t in offer.terms if t.name != RESIDUAL) / offer.products
         worth = math.floor(instead / each) if each > 0 else 0
         bound = max(_OVERRUN * offer.products, worth, _FEWEST)
         return offer if bound >= most else replace(offer, max_products=bound)
-    if getattr(earlier, f"{family}_expected") is None:
+    if history.expected is None:
         return offer
     return replace(offer, max_products=math.ceil(_PATIENCE * offer.products))
 
@@ -227,29 +229,19 @@ def _worth_a_try(solver: Solver, facts: Facts) -> bool:
     Where conjugate gradients ran out of products MINRES would, too: it is tried where they can
     not go. A definite matrix is theirs, an indefinite one is not.
     """
-    if facts.condition is not None:
+    if facts.spectrum.condition is not None:
         return False
-    earlier = facts.earlier
+    earlier = facts.earlier or Earlier(step=0)
+    cg, minres = earlier.cg, earlier.minres
     signs = definiteness_known(facts)[0]
-    # Where conjugate gradients do, MINRES have as many products and dearer ones.
-    by_cg = solver.family is Family.CG
-    if not by_cg and earlier is not None and earlier.cg_products is not None:
-        return signs == "indefinite"
-    if by_cg:
-        if signs == "indefinite":
-            return False
-        return earlier is None or (
-            earlier.cg_products is None
-            and earlier.cg_unfinished is None
-            and earlier.minres_unfinished is None
-        )
-    if signs == "positive":
-        return False
-    if earlier is None:
+    if solver.family is Family.CG:
+        untold = {cg.products, cg.unfinished, minres.unfinished} == {None}
+        return untold and signs != "indefinite"
+    # Where conjugate gradients do, MINRES has as many products and dearer ones.
+    if signs == "indefinite" and cg.products is not None:
         return True
-    if (earlier.minres_products, earlier.minres_unfinished) != (None, None):
-        return False
-    return signs == "indefinite" or earlier.cg_unfinished is None
+    untold = {cg.products, minres.products, minres.unfinished} == {None}
+    return untold and signs != "positive" and (signs == "indefinite" or cg.unfinished is None)
 
 
 def _a_try(solver: Solver, offer: Quote, affordable: float, facts: Facts, market: Market) -> Quote:

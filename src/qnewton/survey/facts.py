@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qnewton.operators import DenseOperator, SymmetricOperator, as_operator
 from qnewton.operators.scaling import excess, into_range, scaled, shifted_number
-from qnewton.records import Definiteness, Estimate, Facts
+from qnewton.records import Definiteness, Estimate, Facts, Spectrum
 from qnewton.survey.determinant import factorize
 from qnewton.survey.iterative import SpectrumSummary
 from qnewton.survey.spectrum import spectrum_summary
@@ -59,7 +59,8 @@ def survey(
 
     Example:
         >>> facts = survey(torch.tensor([[4.0, 1.0], [1.0, 4.0]]), bounds=("trace",))
-        >>> facts.condition.describe(), facts.row_sparsity, facts.definiteness
+        >>> found = facts.spectrum
+        >>> found.condition.describe(), found.row_sparsity, found.definiteness
         ('1.667 (exact)', 2, 'positive')
     """
     _check(condition, bounds)
@@ -67,38 +68,35 @@ def survey(
     if condition == "auto":
         held = isinstance(operator, DenseOperator) and operator.n <= _EXACT_UP_TO
         condition = "exact" if held else "lanczos"
-    facts = Facts(n=operator.n, batch=batch, rank=rank)
     wanted = tuple(dict.fromkeys((*bounds, *(m for m in (condition,) if m in _BOUNDS))))
-    needs_entries = bool(wanted) or condition == "exact"
-    if needs_entries or isinstance(operator, DenseOperator):
+    spectrum, notes = Spectrum(), []
+    if wanted or condition == "exact" or isinstance(operator, DenseOperator):
         operator = DenseOperator(operator.dense())
-        facts = _measure_entries(facts, operator.dense())
+        spectrum = _measure_entries(operator.dense())
     else:
-        note = "entries not formed: no row sparsity, largest entry or Frobenius norm"
-        facts = replace(facts, notes=(note,))
+        notes.append("entries not formed: no row sparsity, largest entry or Frobenius norm")
     if condition in ("lanczos", "exact"):
         summary = spectrum_summary(
             operator, condition, tolerance, seed=seed, max_products=max_products
         )
-        facts = replace(
-            facts,
+        spectrum = replace(
+            spectrum,
             condition=summary.condition,
             norm=_representable(summary.norm),
             definiteness=summary.definiteness,
         )
-        facts = _note_missing(facts, summary)
+        notes += _missing(summary)
     if wanted:
-        found = _measure_bounds(into_range(operator.dense())[0], wanted, facts.definiteness)
-        facts = replace(
-            facts,
+        found = _measure_bounds(into_range(operator.dense())[0], wanted, spectrum.definiteness)
+        chosen = (bound for bound in found.estimates if bound.method == condition)
+        spectrum = replace(
+            spectrum,
+            condition=next(chosen, None) if condition in _BOUNDS else spectrum.condition,
             bounds=tuple(bound for bound in found.estimates if bound.method in bounds),
             definiteness=found.definiteness,
-            notes=facts.notes + found.notes,
         )
-        if condition in _BOUNDS:
-            chosen = (bound for bound in found.estimates if bound.method == condition)
-            facts = replace(facts, condition=next(chosen, None))
-    return facts
+        notes += found.notes
+    return Facts(n=operator.n, spectrum=spectrum, rank=rank, batch=batch, notes=tuple(notes))
 
 
 def _check(condition: str | None, bounds: Sequence[str]) -> None:
@@ -111,14 +109,13 @@ def _check(condition: str | None, bounds: Sequence[str]) -> None:
             raise ValueError(f"unknown bound {bound!r}; choose from {', '.join(_BOUNDS)}")
 
 
-def _measure_entries(facts: Facts, matrix: Tensor) -> Facts:
+def _measure_entries(matrix: Tensor) -> Spectrum:
     largest = largest_entry(matrix)
     most, square, exponent = 0, 0.0, excess(largest, torch.float64)
     for rows in row_blocks(matrix):
         most = max(most, int(rows.count_nonzero(dim=1).max()))
         square += float(scaled(rows.to(torch.float64), -exponent).square().sum())
-    return replace(
-        facts,
+    return Spectrum(
         row_sparsity=most,
         max_abs=largest,
         frobenius=_representable(shifted_number(math.sqrt(square), exponent)),
@@ -130,19 +127,20 @@ def _representable(norm: float) -> float | None:
     return norm if math.isfinite(norm) else None
 
 
-def _note_missing(facts: Facts, summary: SpectrumSummary) -> Facts:
+def _missing(summary: SpectrumSummary) -> list[str]:
     condition = summary.condition
     if condition.value is not None:
-        return facts
-    note = f"condition: the smallest |λ| is zero to rounding, κ is at least {condition.low:.3g}"
-    if summary.budget_ended:
-        high = "" if condition.high is None else f" and at most {condition.high:.3g}"
-        note = (
-            f"condition: not known to the tolerance after the {condition.products} products "
-            f"allowed, κ is at least {condition.low:.3g}{high}; allow more (max_products), raise "
-            "the damping, or hold the entries (condition='exact')"
-        )
-    return replace(facts, notes=(*facts.notes, note))
+        return []
+    if not summary.budget_ended:
+        return [
+            f"condition: the smallest |λ| is zero to rounding, κ is at least {condition.low:.3g}"
+        ]
+    high = "" if condition.high is None else f" and at most {condition.high:.3g}"
+    return [
+        f"condition: not known to the tolerance after the {condition.products} products "
+        f"allowed, κ is at least {condition.low:.3g}{high}; allow more (max_products), raise "
+        "the damping, or hold the entries (condition='exact')"
+    ]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 
 from qnewton.operators import LowRankOperator
 from qnewton.operators.scaling import shifted_number
-from qnewton.records import Estimate, Facts
+from qnewton.records import Estimate, Facts, LowRank, Spectrum
 from qnewton.survey.determinant import Pivots
 
 
@@ -30,7 +30,7 @@ def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Fact
         >>> from qnewton.operators import DenseFactor
         >>> low = LowRankOperator(DenseFactor(torch.tensor([[1.0], [2.0]])), shift=0.5)
         >>> facts = survey_low_rank(low)
-        >>> facts.condition.describe(), facts.rank, facts.definiteness
+        >>> facts.spectrum.condition.describe(), facts.held.columns, facts.spectrum.definiteness
         ('11 (exact)', 1, 'positive')
     """
     if operator.shift == 0.0:
@@ -49,8 +49,7 @@ def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Fact
     pivots = Pivots(values.log(), rounding, True, certificate, None)
     square = float(values.square().sum())
     nonzero = int((near.factor.row_squares() > 0).sum())
-    return Facts(
-        n=n,
+    spectrum = Spectrum(
         condition=Estimate(
             value=high / low, low=high / low, high=high / low, method="exact", products=0
         ),
@@ -60,8 +59,12 @@ def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Fact
         norm=_grown(high, exponent),
         frobenius=_grown(math.sqrt(square), exponent),
         definiteness="positive",
+    )
+    return Facts(
+        n=n,
+        held=LowRank(columns=operator.factor.shape[1]),
+        spectrum=spectrum,
         rank=operator.rank,
-        columns=operator.factor.shape[1],
         batch=batch,
         notes=("row sparsity is an upper bound: rows of U that are not zero, entries not formed",),
     )

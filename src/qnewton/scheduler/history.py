@@ -1,0 +1,74 @@
+"""What a solve leaves for the next step of its block."""
+
+import math
+from dataclasses import replace
+
+from qnewton.cost import SOLVERS, Family
+from qnewton.records import Attempt, BlockRecord, Earlier, KrylovHistory, Outcome, Sparse
+
+# A residual above this tells nothing of where it will go.
+_PROGRESS = 0.5
+
+
+def krylov_history(earlier: Earlier, family: Family) -> KrylovHistory:
+    """Return what an iterative family of solvers did."""
+    return earlier.cg if family is Family.CG else earlier.minres
+
+
+def facts_left(record: BlockRecord, step: int, tolerance: float, before: Earlier | None) -> Earlier:
+    """Return what a block's attempts leave for its next step.
+
+    What this step did not look at is kept from ``before``; a try that failed is forgotten, like
+    everything else, only by being tried again.
+
+    Args:
+        record: The block as it was solved.
+        step: The present step.
+        tolerance: The relative residual that was asked for.
+        before: What was known until now.
+    """
+    held = record.facts.held
+    filled = held.envelope if isinstance(held, Sparse) else None
+    left = replace(before or Earlier(step=step), step=step, envelope=filled)
+    for attempt in record.attempts:
+        left = _with_attempt(left, attempt, tolerance)
+    return left
+
+
+def _with_attempt(left: Earlier, attempt: Attempt, tolerance: float) -> Earlier:
+    definiteness, solver = attempt.definiteness, SOLVERS.find(attempt.solver)
+    if attempt.outcome is Outcome.NOT_DEFINITE:
+        definiteness = "indefinite"
+    elif attempt.outcome is Outcome.SOLVED and solver is not None and solver.proves_definite:
+        definiteness = "positive"
+    if definiteness is not None:
+        left = replace(left, definiteness=definiteness)
+    if solver is None or not solver.family.iterates:
+        if attempt.outcome is not Outcome.RESIDUAL:
+            return left
+        return replace(left, failed=tuple(sorted({*left.failed, attempt.solver})))
+    by_cg = solver.family is Family.CG
+    if by_cg and definiteness == "indefinite":
+        return left
+    if attempt.outcome is Outcome.SOLVED:
+        history = KrylovHistory(products=attempt.products)
+    else:
+        # What was foretold before did not come true.
+        expected = None
+        if krylov_history(left, solver.family).expected is None:
+            expected = _foretold(attempt, tolerance)
+        history = KrylovHistory(unfinished=attempt.products, expected=expected)
+    left = replace(left, tolerance=tolerance)
+    return replace(left, cg=history) if by_cg else replace(left, minres=history)
+
+
+def _foretold(attempt: Attempt, tolerance: float) -> int | None:
+    """Return the products to the tolerance if the residual goes on falling as it did.
+
+    Conjugate gradients converge faster as they go on (van der Sluis and van der Vorst 1986), so
+    it is rather too many.
+    """
+    residual = attempt.residual
+    if residual is None or not 0.0 < residual <= _PROGRESS or not attempt.products:
+        return None
+    return math.ceil(attempt.products * math.log(2 / tolerance) / -math.log(residual))
