@@ -86,6 +86,7 @@ def test_an_old_run_replays_to_its_own_decisions_and_seconds(name: str) -> None:
     assert again.seconds == pytest.approx(sum(recorded), rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_an_old_run_resumes_from_its_checkpoint(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

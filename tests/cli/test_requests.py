@@ -64,6 +64,7 @@ def test_a_terminal_without_unicode_gets_the_same_line(qnewton, monkeypatch) -> 
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_help_teaches_every_command(qnewton) -> None:
     code, output, _ = qnewton("--help")
     assert code == 0

@@ -68,6 +68,7 @@ def test_the_nearest_of_several_crossings_is_found():
     assert crossing(advantage, 600.0, 1.1, 1e6) == pytest.approx(math.exp(2 * math.pi), rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [condition_sparsity_map, gate_time_size_map])
 def test_maps_draw_every_cell_and_say_whether_the_quantum_solver_wins(draw):
     expensive, free = draw(HERE), draw(replace(HERE, audit=FREE))

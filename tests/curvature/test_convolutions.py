@@ -168,6 +168,7 @@ NETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", ["full", "layer", "tensor"])
 @pytest.mark.parametrize("name", NETS)
 def test_equals_torch_func(name, blocks):

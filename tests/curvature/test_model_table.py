@@ -78,6 +78,7 @@ def cells() -> list[tuple[str, str]]:
     return [(n, k) for n in TABLE for k in ("hessian", "ggn", "fisher") if (n, k) not in REFUSED]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), cells())
 def test_entries_equal_finite_differences(name, kind):
     model = build(name)

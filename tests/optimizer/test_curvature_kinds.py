@@ -64,6 +64,7 @@ def test_a_step_solves_the_damped_system(kind, samples) -> None:
     assert block.facts.batch == samples
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ggn", "fisher"])
 @pytest.mark.parametrize(
     "settings",

@@ -82,6 +82,7 @@ def test_parameters_of_very_different_scale_are_all_fitted() -> None:
     assert b.detach().numpy() == pytest.approx(exact, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("at", [0, 4])
 def test_one_batch_out_of_proportion_does_not_freeze_the_damping(

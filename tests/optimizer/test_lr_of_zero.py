@@ -68,6 +68,7 @@ def coupled() -> tuple[nn.Sequential, Callable[[], Tensor]]:
     return net, lambda: mse_loss(net(inputs), targets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["hessian", "ggn", "fisher"])
 @pytest.mark.parametrize("blocks", ["full", "layer", "tensor"])
 def test_a_group_that_is_held_stays_and_the_others_take_their_own_step(

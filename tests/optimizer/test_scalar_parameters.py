@@ -63,6 +63,7 @@ def problem() -> tuple[Scaled, Tensor, Tensor]:
     return Scaled().double(), torch.randn(8, 3).double(), torch.randn(8, 2).double()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damping", ["auto", 3.0])
 @pytest.mark.parametrize("kind", ["hessian", "ggn", "fisher"])
 @pytest.mark.parametrize("blocks", ["full", "layer", "tensor"])

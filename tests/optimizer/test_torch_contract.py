@@ -139,6 +139,7 @@ def advance(schedulers: list[Any], loss: Any) -> None:
             scheduler.step()
 
 
+@pytest.mark.slow
 def test_errors(info: Any) -> None:
     for case in info.optim_error_inputs_func("cpu", torch.float32):
         params = case.optimizer_error_input.params
@@ -178,6 +179,7 @@ def test_param_group_with_lrscheduler_goes_right_direction(info: Any) -> None:
         assert problem.loss().item() < before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimensions", [0, 1, 2])
 @each_setting
 def test_tensor_lr(settings: Any, dimensions: int) -> None:
@@ -251,6 +253,7 @@ def test_optimizer_can_be_printed(settings: Any) -> None:
     assert "damping: " in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", list(itertools.product([False, True], repeat=2)))
 @each_setting
 def test_state_dict_deterministic(settings: Any, named: tuple[bool, bool]) -> None:

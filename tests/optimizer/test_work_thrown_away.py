@@ -66,6 +66,7 @@ def products_of(record: StepRecord) -> int:
     return sum(attempt.products for block in record.blocks for attempt in block.attempts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("curvature", ["ggn", "hessian"])
 @pytest.mark.parametrize("blocks", ["full", "layer"])
 def test_batch_norm_takes_no_backward_pass_a_sample_and_class(passes, curvature, blocks):

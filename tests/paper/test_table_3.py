@@ -30,6 +30,9 @@ from qnewton.runs import read_comparison
 from qnewton.scheduler.policy import decide
 from qnewton.scheduler.pricing import quotes as quotes_of
 
+# The comparison that the module's tests read takes seconds.
+pytestmark = pytest.mark.slow
+
 TINY = Setup(
     name="tiny",
     workload="digits",
@@ -53,7 +56,6 @@ def column(artifact: Artifact, table: str, heading: str) -> list:
     return [row[found.columns.index(heading)] for row in found.rows]
 
 
-@pytest.mark.slow
 def test_its_checks_pass_and_every_row_fits_its_columns(artifact: Artifact) -> None:
     assert [check.name for check in artifact.checks if not check.passed] == []
     for table in artifact.tables:
@@ -204,7 +206,6 @@ def test_runs_of_other_settings_are_refused(context: PaperContext, artifact: Art
         table_3.EXPERIMENT.make(context, dataclasses.replace(TINY, newton_steps=11))
 
 
-@pytest.mark.slow
 def test_an_unfinished_comparison_is_made_again(
     paper_context: PaperContext, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ def test_keeps_the_two_newest_by_step_not_by_name(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_every_flipped_byte_and_every_cut_is_noticed(tmp_path: Path) -> None:
     path = save(tmp_path, 7, b"\x00state\nof the run\xff")
     whole = path.read_bytes()

@@ -59,6 +59,7 @@ def flips(data: bytes, stride: int) -> Iterator[tuple[int, bytes]]:
         yield position, bytes(damaged)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stride"),
     [

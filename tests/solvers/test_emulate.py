@@ -67,6 +67,7 @@ def test_products_equal_the_eigendecomposition_and_solve_the_system(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("indefinite", [False, True])
 def test_a_large_degree(indefinite):
     matrix = with_spectrum(geometric(40, 3e3, indefinite=indefinite), 1)

@@ -48,6 +48,7 @@ def system(solver, dtype, up=0, down=0):
     return LinearSystem(DenseOperator(scaled(matrix, up), treatment), rhs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ENDS, ids=str)
 @pytest.mark.parametrize("solver", RUNNERS)
 def test_every_solver_gives_the_same_digits_at_both_ends_of_the_range(solver, dtype):

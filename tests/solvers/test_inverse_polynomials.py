@@ -48,6 +48,7 @@ def test_coefficients_evaluate_to_the_definition(kappa, epsilon):
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(log_kappa=st.floats(1e-6, 3.0), log_epsilon=st.floats(-10.0, -0.05))
 def test_the_error_stays_within_its_bound_and_the_bound_within_epsilon(log_kappa, log_epsilon):
