@@ -8,11 +8,7 @@ from qnewton.cost import cg_quote, cholesky_quote, nominal_calibration, save_cal
 from qnewton.cost.calibration_store import load_calibration
 from qnewton.cost.drift import FEWEST_SOLVES, measured_drifts, with_drifts
 from qnewton.records import (
-    Attempt,
-    BlockRecord,
     Calibration,
-    CurvatureRecord,
-    Decision,
     Drift,
     Earlier,
     Facts,
@@ -24,8 +20,8 @@ from qnewton.records import (
     Quote,
     Spectrum,
     StepRecord,
-    Treatment,
 )
+from tests import recorded
 
 FACTS = Facts(
     n=500,
@@ -37,34 +33,16 @@ FACTS = Facts(
 def step(
     offer: Quote, seconds: float, outcome: Outcome = Outcome.SOLVED, products: int = 0
 ) -> StepRecord:
-    block = BlockRecord(
-        name="full",
+    block = recorded.block(
+        chosen=offer.solver,
         n=FACTS.n,
-        curvature=CurvatureRecord(kind="hessian", route="given", reason=""),
-        treatment=Treatment(),
         facts=FACTS,
-        decision=Decision(chosen=offer.solver, quotes=(offer,), policy="classical", reason=""),
+        quotes=(offer,),
         attempts=(
-            Attempt(
-                solver=offer.solver,
-                outcome=outcome,
-                residual=None,
-                products=products,
-                measured_seconds=seconds,
-            ),
+            recorded.attempt(offer.solver, outcome, products=products, measured_seconds=seconds),
         ),
     )
-    return StepRecord(
-        step=0,
-        phase="newton",
-        loss=1.0,
-        gradient_norm=None,
-        step_norm=1.0,
-        cosine=None,
-        parameters=FACTS.n,
-        measured=MeasuredSeconds(solve=seconds),
-        blocks=(block,),
-    )
+    return recorded.step(measured=MeasuredSeconds(solve=seconds), blocks=(block,))
 
 
 def solving_seconds(offer: Quote) -> float:

@@ -15,8 +15,6 @@ from qnewton.cost import (
     paper_quote,
 )
 from qnewton.records import (
-    Attempt,
-    BlockRecord,
     Calibration,
     CurvatureRecord,
     DampingRecord,
@@ -30,9 +28,9 @@ from qnewton.records import (
     QuantumStats,
     Quote,
     Spectrum,
-    StepRecord,
     Treatment,
 )
+from tests import recorded
 
 # Rates that tell the kernels apart in a sum: exact in float64, no two alike.
 RATES = {
@@ -68,10 +66,6 @@ def seconds_of(kernel, work, calls=1):
     return RATES[kernel] * work + (0.0 if kernel == "lu_inverse" else OVERHEAD * calls)
 
 
-def attempt(solver, outcome=Outcome.SOLVED):
-    return Attempt(solver=solver, outcome=outcome, residual=0.0, products=0, measured_seconds=1.0)
-
-
 def block(name="a", attempts=("lu",), chosen="lu", **changes):
     facts = Facts(
         n=N,
@@ -82,33 +76,27 @@ def block(name="a", attempts=("lu",), chosen="lu", **changes):
     )
     quotes = tuple(q(MACHINE, facts) for q in (lu_inverse_quote, lu_quote, cholesky_quote))
     values = {
-        "name": name,
         "n": N,
         "curvature": CurvatureRecord(
             kind="hessian", route="closed-form", reason="probe", forming_flops=1024.0
         ),
         "treatment": Treatment(damping=1.0),
         "facts": facts,
-        "decision": Decision(chosen=chosen, quotes=quotes, policy="classical", reason="r"),
-        "attempts": tuple(attempt(solver) for solver in attempts),
+        "quotes": quotes,
+        "attempts": tuple(recorded.attempt(solver) for solver in attempts),
     }
-    return BlockRecord(**(values | changes))
+    return recorded.block(name, chosen, **(values | changes))
 
 
 def step(*blocks, **changes):
     values = {
-        "step": 0,
         "phase": "newton" if blocks else "first-order",
-        "loss": 2.3,
-        "gradient_norm": 1.0,
-        "step_norm": 0.1,
-        "cosine": 1.0,
         "parameters": 32,
         "measured": MeasuredSeconds(solve=99.0),
         "forward_backward_flops": 4096.0,
         "blocks": blocks,
     }
-    return StepRecord(**(values | changes))
+    return recorded.step(**(values | changes))
 
 
 def modelled(record, **arguments):
@@ -196,7 +184,7 @@ def test_one_record_priced_under_another_policy():
 
 
 def test_a_failed_solver_and_the_one_that_took_over_are_both_paid():
-    failed = (attempt("cholesky", Outcome.NOT_DEFINITE), attempt("lu"))
+    failed = (recorded.attempt("cholesky", Outcome.NOT_DEFINITE), recorded.attempt("lu"))
     both = block(chosen="cholesky", attempts=(), decision=block().decision)
     both = replace(both, attempts=failed, decision=replace(both.decision, chosen="cholesky"))
     assert [q.solver for q in own_charges(step(both))["a"]] == ["cholesky", "lu"]
@@ -244,7 +232,7 @@ def test_emulation_is_never_charged_only_the_quantum_price():
         promise_held=True,
         resolved=True,
     )
-    run = replace(attempt("qsvt"), quantum=stats)
+    run = replace(recorded.attempt("qsvt"), quantum=stats)
     decision = Decision(chosen="qsvt", quotes=(quote,), policy="quantum-only", reason="r")
     record = step(block(decision=decision, attempts=()))
     record = replace(record, blocks=(replace(record.blocks[0], attempts=(run,)),))
@@ -340,7 +328,7 @@ def test_a_solve_is_charged_the_products_it_took_and_not_those_that_were_foretol
         max_products=400,
     )
     decision = Decision(chosen="cg", quotes=(offer,), policy="classical", reason="r")
-    spent = replace(attempt("cg"), products=10)
+    spent = replace(recorded.attempt("cg"), products=10)
     solved = block(decision=decision, attempts=())
     solved = replace(solved, attempts=(spent,))
     assert modelled(step(solved)).solve == pytest.approx(2.0)

@@ -19,6 +19,7 @@ from qnewton.records import (  # noqa: F401, the repr names them
     StepRecord,
     Treatment,
 )
+from tests import recorded
 
 DAMPING = DampingRecord(
     strength=0.0132,
@@ -39,30 +40,29 @@ DAMPING = DampingRecord(
 
 
 def block(name: str, solver: str | None, damping: float = 1.0) -> BlockRecord:
-    attempt = Attempt(
-        solver=solver or "cg",
-        outcome=Outcome.SOLVED if solver else Outcome.FAILED,
+    attempt = recorded.attempt(
+        solver or "cg",
+        Outcome.SOLVED if solver else Outcome.FAILED,
         detail="" if solver else "ran out of products",
         residual=0.0123 if solver else None,
         products=3,
         measured_seconds=0.25,
     )
-    return BlockRecord(
-        name=name,
+    curvature = CurvatureRecord(kind="hessian", route="generic", reason="")
+    treatment = Treatment(damping=damping)
+    return recorded.block(
+        name,
+        solver or "cg",
         n=1482,
-        curvature=CurvatureRecord(kind="hessian", route="generic", reason=""),
-        treatment=Treatment(damping=damping),
-        facts=Facts(n=1482),
-        decision=Decision(chosen=solver or "cg", quotes=(), policy="classical", reason=""),
+        curvature=curvature,
+        treatment=treatment,
         attempts=(attempt,),
     )
 
 
-STEP = StepRecord(
-    step=12,
-    phase="newton",
+STEP = recorded.step(
+    12,
     loss=2.353171234,
-    gradient_norm=1.0,
     step_norm=0.3,
     cosine=0.6,
     parameters=1482,

@@ -41,6 +41,7 @@ from qnewton.runs import (
     read_run,
     write_comparison,
 )
+from tests import recorded
 
 N = 1482
 LU_SECONDS = 0.21
@@ -86,16 +87,10 @@ def calibration() -> Calibration:
 
 @pytest.fixture
 def config(calibration: Calibration, machines: tuple[QuantumHardware, ...]) -> RunConfig:
-    return RunConfig(
-        kind="train",
-        workload="digits",
-        policy="paper",
-        seed=0,
+    return recorded.run_config(
         options={"damping": 1.0, "blocks": "full", "curvature": "hessian", "prune": None},
         versions={"qnewton": "0.1.0", "torch": "2.13.0"},
         machine="x86_64, 2 cores, Linux 6.1",
-        threads=2,
-        created="2025-01-01T12:00:00+00:00",
         calibration=calibration,
         hardware=machines[-1],
         profiles=machines,
@@ -205,8 +200,8 @@ def newton_steps(
         growth = 6 + 44 * step / 20 if step < n_steps - 4 else 100 + 300 * (step - n_steps + 5)
         first_order = step < warmup
         records.append(
-            StepRecord(
-                step=step,
+            recorded.step(
+                step,
                 phase="first-order" if first_order else "newton",
                 loss=2.3 * math.exp(-step / 4) + 0.05,
                 gradient_norm=math.exp(-step / 5),
@@ -225,8 +220,8 @@ def newton_steps(
 def sgd_steps(n_steps: int) -> list[StepRecord]:
     rng = random.Random(1)
     return [
-        StepRecord(
-            step=step,
+        recorded.step(
+            step,
             phase="first-order",
             loss=2.3 * math.exp(-step / 25) + 0.12 + 0.02 * rng.random(),
             gradient_norm=0.5,
@@ -242,10 +237,10 @@ def sgd_steps(n_steps: int) -> list[StepRecord]:
 
 def metrics(n_steps: int, rate: float) -> list[MetricRecord]:
     return [
-        MetricRecord(
-            step=step,
+        recorded.metric(
+            step,
+            0.97 - 0.87 * math.exp(-step / rate),
             test_loss=2.3 * math.exp(-step / rate) + 0.1,
-            test_accuracy=0.97 - 0.87 * math.exp(-step / rate),
             measured_seconds=0.075 * step,
             modelled_seconds=0.2 * step,
         )

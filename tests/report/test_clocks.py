@@ -8,6 +8,7 @@ from qnewton.cost import nominal_calibration
 from qnewton.records import KernelFit, MeasuredSeconds, ModelledSeconds, StepRecord
 from qnewton.report.run_summary import clock_agreement, clocks_text
 from qnewton.runs import RunConfig
+from tests import recorded
 
 MACHINE = "a machine of the tests, 2 threads"
 
@@ -21,29 +22,12 @@ def config(policy: str = "classical", timed: bool = True, machine: str = MACHINE
         samples=((1.0, 1.0), (2.0, 2.0)) if timed else (),
     )
     calibration = replace(nominal_calibration(), machine=MACHINE, fits=(fit,))
-    return RunConfig(
-        kind="train",
-        workload="digits",
-        policy=policy,
-        seed=0,
-        options={},
-        versions={},
-        machine=machine,
-        threads=2,
-        created="2026-11-28T00:00:00",
-        calibration=calibration,
-    )
+    return recorded.run_config(policy=policy, machine=machine, calibration=calibration)
 
 
 def step(number: int, measured: float, modelled: float | None) -> StepRecord:
-    return StepRecord(
-        step=number,
-        phase="newton",
-        loss=1.0,
-        gradient_norm=1.0,
-        step_norm=1.0,
-        cosine=1.0,
-        parameters=4,
+    return recorded.step(
+        number,
         measured=MeasuredSeconds(solve=measured, update=0.1),
         modelled=None if modelled is None else ModelledSeconds(solve=modelled, update=0.1),
     )

@@ -8,52 +8,29 @@ import pytest
 
 from qnewton.records import MeasuredSeconds, MetricRecord, StepRecord
 from qnewton.runs import RunConfig
+from tests import recorded
 
 
 @pytest.fixture
 def config() -> RunConfig:
-    return RunConfig(
-        kind="train",
-        workload="digits",
-        policy="paper",
+    return recorded.run_config(
         seed=3,
         options={"damping": 1.0, "blocks": "full", "rates": [0.1, 0.3], "hardware": None},
         versions={"qnewton": "0.1.0"},
-        machine="2 cores",
-        threads=2,
-        created="2025-01-01T00:00:00+00:00",
     )
 
 
 @pytest.fixture
 def step_record() -> Callable[..., StepRecord]:
     def make(step: int, loss: float = 1.0) -> StepRecord:
-        return StepRecord(
-            step=step,
-            phase="newton",
-            loss=loss,
-            gradient_norm=0.5,
-            step_norm=0.25,
-            cosine=0.9,
-            parameters=1482,
-            measured=MeasuredSeconds(solve=0.25),
-        )
+        return recorded.step(step, loss=loss, parameters=1482, measured=MeasuredSeconds(solve=0.25))
 
     return make
 
 
 @pytest.fixture
 def metric_record() -> Callable[..., MetricRecord]:
-    def make(step: int, accuracy: float = 0.5) -> MetricRecord:
-        return MetricRecord(
-            step=step,
-            test_loss=1.0,
-            test_accuracy=accuracy,
-            measured_seconds=0.1,
-            modelled_seconds=None,
-        )
-
-    return make
+    return recorded.metric
 
 
 @pytest.fixture

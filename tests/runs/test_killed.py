@@ -12,19 +12,16 @@ from typing import Any
 
 import pytest
 
-from qnewton.records import MeasuredSeconds, MetricRecord, StepRecord
-from qnewton.runs import RunConfig, RunWriter, latest_checkpoint, read_run
+from qnewton.runs import RunWriter, latest_checkpoint, read_run
 from qnewton.runs.errors import NotARunError
+from tests import recorded
 
 STEPS = 12
 
 
 def toy_training(folder: Path, n_steps: int) -> None:
     """Train a linear congruential generator: any lost or repeated step changes every later one."""
-    config = RunConfig(
-        kind="train", workload="toy", policy="none", seed=0, options={}, versions={},
-        machine="test", threads=1, created="2025-01-01",
-    )  # fmt: skip
+    config = recorded.run_config(workload="toy", policy="none")
     checkpoint = None
     try:
         checkpoint, _ = latest_checkpoint(folder)
@@ -35,19 +32,9 @@ def toy_training(folder: Path, n_steps: int) -> None:
     with writer:
         for step in range(0 if checkpoint is None else checkpoint.step + 1, n_steps):
             state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
-            writer.append_step(
-                StepRecord(
-                    step=step, phase="newton", loss=state / 2**64, gradient_norm=None,
-                    step_norm=0.0, cosine=None, parameters=1, measured=MeasuredSeconds(),
-                )
-            )  # fmt: skip
+            writer.append_step(recorded.step(step, loss=state / 2**64))
             if step % 2:
-                writer.append_metric(
-                    MetricRecord(
-                        step=step + 1, test_loss=state / 2**64, test_accuracy=0.0,
-                        measured_seconds=0.0, modelled_seconds=None,
-                    )
-                )  # fmt: skip
+                writer.append_metric(recorded.metric(step + 1, test_loss=state / 2**64))
             if step % 3 == 2:
                 writer.save_checkpoint(step, str(state).encode())
 
