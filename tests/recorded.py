@@ -7,10 +7,13 @@ from qnewton.records import (
     BlockRecord,
     CurvatureRecord,
     Decision,
+    Estimate,
     Facts,
+    Figure,
     MeasuredSeconds,
     MetricRecord,
     Outcome,
+    QuantumHardware,
     StepRecord,
     Treatment,
 )
@@ -71,3 +74,21 @@ def run_config(**changes: Any) -> RunConfig:
         "created": "2025-01-01T00:00:00+00:00",
     }
     return RunConfig(**(values | changes))
+
+
+def estimate(value: float | None, method: str = "lanczos", **changes: Any) -> Estimate:
+    """Return an estimate of κ without a bracket."""
+    values = {"low": None, "high": None, "products": 0}
+    return Estimate(value=value, method=method, **(values | changes))
+
+
+def bound(value: float | None, log_value: float | None = None, **changes: Any) -> Estimate:
+    """Return an upper bound of κ, from the determinant unless another method is named."""
+    values = {"method": "determinant", "high": value, "log_value": log_value}
+    return estimate(value, **(values | changes))
+
+
+def machine(gate_time_s: float, name: str = "m", hypothetical: bool = False) -> QuantumHardware:
+    """Return a quantum machine of which nothing but the gate time is known."""
+    figure = Figure(value=gate_time_s, source="a test", date="2026-01-01")
+    return QuantumHardware(name=name, title=name, hypothetical=hypothetical, gate_time_s=figure)

@@ -24,7 +24,6 @@ from qnewton.cost.error_correction import error_corrected
 from qnewton.cost.queries import QUERY_SETS, jennings_2023
 from qnewton.cost.readout import shots
 from qnewton.records import (
-    Estimate,
     Facts,
     Figure,
     Formed,
@@ -34,6 +33,7 @@ from qnewton.records import (
     QuantumHardware,
     Spectrum,
 )
+from tests.recorded import estimate
 
 CALIBRATION = nominal_calibration()
 NS_E3 = load_hardware("qubit_gate_ns_e3")
@@ -42,7 +42,7 @@ SYSTEMS = 10_000
 
 
 def _facts(n: int, kappa: float, d: int | None, held: Held | None = None, **norms) -> Facts:
-    given = Estimate(value=kappa, low=kappa, high=kappa, method="given", products=0)
+    given = estimate(kappa, "given", low=kappa, high=kappa)
     spectrum = Spectrum(condition=given, bounds=(given,), row_sparsity=d, **norms)
     return Facts(n=n, held=held or Formed(), spectrum=spectrum)
 

@@ -25,7 +25,6 @@ from qnewton.records import (
     Calibration,
     Drift,
     Earlier,
-    Estimate,
     Facts,
     Formed,
     FormingWork,
@@ -36,17 +35,12 @@ from qnewton.records import (
     Sparse,
     Spectrum,
 )
+from tests.recorded import estimate
 
 QUICK = settings(deadline=None, max_examples=100)
 NOMINAL = nominal_calibration()
 PAPER = load_classical("paper-h100")
 QUOTES = (lu_inverse_quote, lu_quote, cholesky_quote, ldl_quote, cg_quote, minres_quote)
-
-
-def estimate(value, log_value=None):
-    return Estimate(
-        value=value, low=None, high=None, method="lanczos", products=40, log_value=log_value
-    )
 
 
 def facts(n=1482, kappa: float | None = 10.0, definiteness=None):

@@ -17,37 +17,26 @@ from qnewton.cost import (
 )
 from qnewton.cost.queries import JENNINGS_MIN_KAPPA, jennings_2023
 from qnewton.records import (
-    Estimate,
     Facts,
-    Figure,
-    QuantumHardware,
     Quote,
     Spectrum,
     decode,
     encode,
 )
+from tests.recorded import bound, machine
 
 QUICK = settings(deadline=None, max_examples=200)
 ATTOSECOND = load_hardware("attosecond")
 
 
-def machine(gate_time_s, hypothetical=False):
-    return QuantumHardware(
-        name="m",
-        title="m",
-        hypothetical=hypothetical,
-        gate_time_s=Figure(value=gate_time_s, source="s", date="2026-01-01"),
-    )
-
-
-def bound(value, log_value=None, method="determinant"):
-    return Estimate(
-        value=value, low=None, high=value, method=method, products=0, log_value=log_value
-    )
-
-
 def facts(n=1482, kappa: float | None = 100.0, d: int | None = 64, log_value=None):
-    return Facts(n=n, spectrum=Spectrum(bounds=(bound(kappa, log_value),), row_sparsity=d))
+    return Facts(
+        n=n,
+        spectrum=Spectrum(
+            bounds=(bound(kappa, log_value),),
+            row_sparsity=d,
+        ),
+    )
 
 
 systems = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n)))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnewton.records import Figure, QuantumHardware, StepRecord
+from qnewton.records import QuantumHardware, StepRecord
 from qnewton.report import Curve, break_even, break_even_points, loss_curves, save_chart
 from qnewton.report.break_even import NO_PRICE, OFF_AXIS, break_even_gate_time
 from qnewton.report.layer_map import UNSOLVED, LayerCell, layer_map, layers_of_run
@@ -20,6 +20,7 @@ from qnewton.report.save import Picture
 from qnewton.report.stage_breakdown import stage_breakdown
 from qnewton.report.style import STAGES, method_look, solver_look
 from qnewton.runs import Run, RunStorageError
+from tests.recorded import machine
 
 
 def values(spec: Any, field: str) -> list[Any]:
@@ -151,13 +152,6 @@ def test_break_even_with_no_finite_price_at_all(
         save_chart(picture, tmp_path, "refused")
 
 
-def _machine(name: str, gate_time: float, *, hypothetical: bool = False) -> QuantumHardware:
-    figure = Figure(value=gate_time, source="test", date="2025")
-    return QuantumHardware(name=name, title="", hypothetical=hypothetical, gate_time_s=figure)
-
-
-# One machine; none near another; some too close for their labels; two at one gate time; and more
-# than the picture's usual height has room for.
 @pytest.mark.parametrize(
     "gate_times",
     [
@@ -172,7 +166,7 @@ def _machine(name: str, gate_time: float, *, hypothetical: bool = False) -> Quan
 def test_a_leader_joins_each_label_of_the_break_even_picture_to_its_own_line(
     newton_run: Run, gate_times: tuple[float, ...]
 ) -> None:
-    machines = [_machine(f"m{k}", time) for k, time in enumerate(gate_times)]
+    machines = [machine(time, f"m{k}") for k, time in enumerate(gate_times)]
     spec = break_even(newton_run, machines).chart.to_dict()
     lines, leaders, labels = (
         layer
@@ -232,7 +226,7 @@ def test_labels_with_room_stay_at_their_lines_and_too_many_are_refused() -> None
 
 
 def test_machines_that_do_not_exist_are_dashed_and_the_picture_says_so(newton_run: Run) -> None:
-    both = [_machine("real", 1e-6), _machine("dream", 1e-15, hypothetical=True)]
+    both = [machine(1e-6, "real"), machine(1e-15, "dream", hypothetical=True)]
     spec = break_even(newton_run, both).chart.to_dict()
     lines = next(layer for layer in _layers(spec) if "strokeDash" in layer["encoding"])
     dash = lines["encoding"]["strokeDash"]

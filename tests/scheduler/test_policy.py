@@ -18,7 +18,6 @@ from qnewton.cost import (
 )
 from qnewton.records import (
     Decision,
-    Estimate,
     Facts,
     Figure,
     MachineKind,
@@ -28,6 +27,7 @@ from qnewton.records import (
     encode,
 )
 from qnewton.scheduler.policy import POLICIES, decide, needs_survey
+from tests.recorded import bound
 
 QUICK = settings(deadline=None, max_examples=100)
 MACHINE = nominal_calibration()
@@ -45,8 +45,8 @@ def pair(classical, quantum, refused=None):
 
 
 def facts(n, kappa, d):
-    bound = Estimate(value=kappa, low=None, high=kappa, method="determinant", products=0)
-    return Facts(n=n, spectrum=Spectrum(condition=bound, bounds=(bound,), row_sparsity=d))
+    found = bound(kappa)
+    return Facts(n=n, spectrum=Spectrum(condition=found, bounds=(found,), row_sparsity=d))
 
 
 def portfolio(system, gate_time_s):
