@@ -26,13 +26,7 @@ _LOOKS = {
 def estimator_picture(
     found: Sequence[Measurement], repeats: Repeats, paper_ms: Mapping[int, float]
 ) -> Picture:
-    """Draw times above, decimal digits off below.
-
-    Args:
-        found: What was measured.
-        repeats: Runs by N: of the estimators at the first κ, and of everything else.
-        paper_ms: The paper's milliseconds by N.
-    """
+    """Draw times above, decimal digits off below; the paper's milliseconds by N beside them."""
     kappas = tuple(dict.fromkeys(m.condition_number for m in found))
     sizes = tuple(dict.fromkeys(m.n for m in found))
 

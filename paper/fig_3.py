@@ -92,21 +92,22 @@ class Stages:
 def _run(context: PaperContext, setup: Setup) -> Stages:
     """Train the first steps with each solver."""
     workload = load_workload(setup.workload, context.seed, context.data_dir)
-    requests = {
-        scene: TrainingRequest(
-            workload=setup.workload,
-            policy=scene.policy,
-            hardware=scene.hardware,
-            steps=steps,
-            seed=context.seed,
+    grid = {
+        scene: (
+            scene.name,
+            TrainingRequest(
+                workload=setup.workload,
+                policy=scene.policy,
+                hardware=scene.hardware,
+                steps=steps,
+                seed=context.seed,
+            ),
         )
         for scene, steps in zip(SCENES, setup.steps, strict=True)
     }
     folder = context.folder / "fig-3" / f"{setup.name}-seed{context.seed}"
-    labels = {scene.name: scene.label for scene in SCENES}
-    grid = {scene: (scene.name, request) for scene, request in requests.items()}
-    say = "first steps with {}".format
-    return Stages(setup, kept_runs(context, workload, folder, grid, lambda name: say(labels[name])))
+    texts = {scene.name: f"first steps with {scene.label}" for scene in SCENES}
+    return Stages(setup, kept_runs(context, workload, folder, grid, texts.__getitem__))
 
 
 def _table(found: Stages) -> ArtifactTable:

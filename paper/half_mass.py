@@ -45,15 +45,7 @@ class Effect:
 
 
 class HalfMassProbe:
-    """A solution hook that prunes sampled systems and solves them again.
-
-    Args:
-        seed: Seed of the run, for the record.
-        every: Steps from one sample to the next.
-
-    Attributes:
-        effects: What was found, one entry a sampled system.
-    """
+    """A solution hook that prunes every so many steps' system, solves it again, keeps effects."""
 
     def __init__(self, seed: int, every: int) -> None:
         self._seed = seed

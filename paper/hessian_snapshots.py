@@ -95,7 +95,7 @@ class Snapshot:
         return [float(np.median(counts)) for counts in self.sparsity]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Training:
     """What was seen of one training.
 
@@ -149,12 +149,9 @@ def observe(
         look = step in steps and not (step == 0 and start is not None)
         solving = regime.optimizer == "newton" and step < steps[-1]
         evaluation = curvature.evaluate(closure, curvature=look or solving)
-        if not math.isfinite(float(evaluation.loss)):
-            return Training(
-                regime=regime,
-                snapshots=tuple(found),
-                ended=f"at step {step} the loss is {float(evaluation.loss)}",
-            )
+        loss = float(evaluation.loss)
+        if not math.isfinite(loss):
+            return Training(regime, tuple(found), f"at step {step} the loss is {loss}")
         if step == 0 and start is not None:
             found.append(dataclasses.replace(start, regime=regime))
         directions = []
@@ -172,7 +169,7 @@ def observe(
                     Snapshot(
                         regime=regime,
                         step=step,
-                        loss=float(evaluation.loss),
+                        loss=loss,
                         test_accuracy=workload.evaluate(model)[1],
                         active_share=_active_share(model, inputs),
                         **rows,
@@ -183,16 +180,13 @@ def observe(
             if solving:
                 solution = _solve(system)
                 if solution.direction is None or not solution.solved:
-                    return Training(
-                        regime=regime,
-                        snapshots=tuple(found),
-                        ended=f"at step {step} no solver solves the system ({solution.describe()})",
-                    )
+                    why = f"at step {step} no solver solves the system ({solution.describe()})"
+                    return Training(regime, tuple(found), why)
                 directions.append((system.parameters, solution.direction))
         evaluation.release()
         if step < steps[-1]:
             _move(model, regime, directions)
-    return Training(regime=regime, snapshots=tuple(found))
+    return Training(regime, tuple(found))
 
 
 def row_sparsities(matrix: Tensor, masses: Sequence[float]) -> Counts:

@@ -51,11 +51,7 @@ def kept_run(
     folder: Path,
     on_step: Callable[[Progress], None] = lambda _: None,
 ) -> Run:
-    """Return the training run in ``folder``, trained now unless it is there and whole.
-
-    Raises:
-        ValueError: If the folder holds a run of other options.
-    """
+    """Return the training run in ``folder``, trained now unless it is there and whole."""
     session = prepare(request, workload, context.calibration)
     if folder.exists():
         run = read_run(folder)

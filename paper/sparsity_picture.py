@@ -58,12 +58,7 @@ def histogram_rows(snapshots: Sequence[Snapshot]) -> list[dict[str, Any]]:
 
 
 def sparsity_picture(snapshots: Sequence[Snapshot], caption: str) -> Picture:
-    """Draw one panel a step, the first on top, with the medians marked.
-
-    Args:
-        snapshots: Of one training, ascending in steps.
-        caption: What was run.
-    """
+    """Draw one panel per step of one training, the first on top, with the medians marked."""
     rows = histogram_rows(snapshots)
     panels = [_panel(rows, snapshot, snapshot is snapshots[-1]) for snapshot in snapshots]
     stacked = alt.vconcat(*panels, spacing=8).resolve_scale(color="shared", x="shared")
