@@ -2,12 +2,50 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from qnewton import cost
 from qnewton.cli.output import PROGRESS, RESULTS, print_json, warn
 from qnewton.records import Calibration, encode
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassicalOptions:
+    """The classical machine that prices are made for.
+
+    Attributes:
+        calibration: Its constants: local (what qnewton calibrate stored last), nominal, or a
+            profile's name or TOML file, such as paper-h100. What is measured stays this machine's.
+    """
+
+    calibration: str | None = None
+
+    def chosen(self) -> Calibration | None:
+        """Return the constants that are named; ``None`` where none are."""
+        match self.calibration:
+            case None:
+                return None
+            case "local":
+                return cost.latest_calibration() or cost.nominal_calibration()
+            case "nominal":
+                return cost.nominal_calibration()
+            case name:
+                return cost.load_classical(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolverOptions(ClassicalOptions):
+    """The classical machine that prices are made for, and how exactly its solvers solve.
+
+    Attributes:
+        tolerance: Relative residual of the iterative classical solvers.
+        dtype: Precision of the classical solvers.
+    """
+
+    tolerance: float | None = None
+    dtype: Literal["float32", "float64"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +70,12 @@ class Calibrate:
         """Measure or load the calibration, and show it."""
         if self.drift is not None and self.force:
             raise ValueError("--force measures anew and --drift corrects; give one of them")
-        if self.drift is not None:
-            calibration = keep_drifts(self.drift)
-        else:
-            calibration = load_or_calibrate(force=self.force)
+        drift, force = self.drift, self.force
+        calibration = load_or_calibrate(force=force) if drift is None else keep_drifts(drift)
         if self.json:
             print_json(encode(calibration))
             return
-        RESULTS.print(_table(calibration))
-        for drift in calibration.drifts:
-            RESULTS.print(
-                f"{drift.solver}: {drift.solves} solves of training runs took {drift.ratio:.2f}× "
-                "their price, which prices now include",
-                highlight=False,
-            )
+        _show(calibration)
 
 
 def load_or_calibrate(*, force: bool = False) -> Calibration:
@@ -53,11 +83,10 @@ def load_or_calibrate(*, force: bool = False) -> Calibration:
 
     Where the cache folder cannot be written the calibration is used all the same, with a warning.
     """
-    from qnewton.cost import calibration_path, load_calibration, save_calibration
     from qnewton.optimizer import describe_machine
 
     machine = describe_machine()
-    stored = None if force else load_calibration(machine)
+    stored = None if force else cost.load_calibration(machine)
     if stored is not None:
         return stored
     from qnewton.experiments.calibrate import calibrate, timings
@@ -72,14 +101,14 @@ def load_or_calibrate(*, force: bool = False) -> Calibration:
             )
         )
     try:
-        path = save_calibration(measured)
+        path = cost.save_calibration(measured)
     except OSError as error:
         warn(
-            f"the calibration could not be stored in {calibration_path(machine).parent} "
+            f"the calibration could not be stored in {cost.calibration_path(machine).parent} "
             f"({error.strerror}); set QNEWTON_CACHE to a folder that can be written"
         )
     else:
-        PROGRESS.print(f"calibrated this machine, stored in {path}", highlight=False)
+        PROGRESS.print(f"calibrated this machine, stored in {path}")
     return measured
 
 
@@ -90,12 +119,11 @@ def keep_drifts(folder: Path) -> Calibration:
         ValueError: If the folder is no run, this machine has no calibration, or the run's prices
             rest on another.
     """
-    from qnewton.cost import load_calibration, measured_drifts, save_calibration, with_drifts
     from qnewton.optimizer import describe_machine
     from qnewton.runs import read_run
 
     run, machine = read_run(folder), describe_machine()
-    stored = load_calibration(machine)
+    stored = cost.load_calibration(machine)
     if stored is None:
         raise ValueError("this machine has no calibration to correct; run `qnewton calibrate`")
     priced = run.config.calibration
@@ -104,34 +132,18 @@ def keep_drifts(folder: Path) -> Calibration:
             f"--drift {folder}: its prices do not rest on the calibration stored for {machine!r}; "
             "train again with that, and take the new run"
         )
-    corrected = with_drifts(stored, measured_drifts(run.steps, priced))
-    save_calibration(corrected)
+    corrected = cost.with_drifts(stored, cost.measured_drifts(run.steps, priced))
+    cost.save_calibration(corrected)
     return corrected
 
 
-def _table(calibration: Calibration) -> Table:
-    table = Table(
-        title=f"Calibration of this machine, {calibration.date}",
-        caption=f"{calibration.machine}\n{calibration.source}\nseconds = overhead + rate · work, "
-        "and prices follow the timings themselves",
-    )
-    for heading, side in (
-        ("kernel", "left"),
-        ("dtype", "left"),
-        ("unit of work", "left"),
-        ("rate (s a unit)", "right"),
-        ("overhead (s)", "right"),
-        ("median error of the fit", "right"),
-    ):
-        table.add_column(heading, justify=side)  # type: ignore[arg-type]
-    for fit in calibration.fits:
-        error = "" if fit.median_error is None else f"{fit.median_error:.0%}"
-        table.add_row(
-            fit.kernel,
-            fit.dtype,
-            fit.work,
-            f"{fit.seconds_per_unit:.3g}",
-            f"{fit.overhead_s:.2g}",
-            error,
+def _show(calibration: Calibration) -> None:
+    from qnewton.report.page_tables import calibration_table
+
+    RESULTS.print(calibration_table(calibration).rich())
+    RESULTS.print("Prices are overhead + rate · work, and follow the timings themselves.")
+    for drift in calibration.drifts:
+        RESULTS.print(
+            f"{drift.solver}: {drift.solves} solves of training runs took {drift.ratio:.2f}× "
+            "their price, which prices now include"
         )
-    return table

@@ -1,33 +1,19 @@
 """``qnewton compare``: the paper's comparison on one workload."""
 
-from __future__ import annotations
+from dataclasses import dataclass, field
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import tyro
-
-from qnewton.cli.calibrate import load_or_calibrate
-from qnewton.cli.folders import new_run_folder
+from qnewton.cli.calibrate import ClassicalOptions, load_or_calibrate
+from qnewton.cli.folders import FolderOptions
 from qnewton.cli.output import RESULTS, print_json
 from qnewton.cli.progress import TrainingProgress
-from qnewton.training.request import (
-    NewtonOptions,
-    TrainingRequest,
-    at_least_one,
-    options_of,
-)
-
-if TYPE_CHECKING:
-    from qnewton.experiments.compare import CompareEvent
+from qnewton.training import request
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compare(NewtonOptions):
+class Compare:
     """Train SGD and Newton to one target and price Newton's steps for every policy.
 
-    Prints the paper's table (SGD, classical-only, quantum-only, Q-Newton): steps, seconds a step
+    Prints the paper's table (SGD, classical-only, quantum-only, Q-Newton): steps, seconds per step
     and in total, measured and modelled seconds in columns of their own. The run folder also gets
     pictures (PNG, SVG, CSV) and report.html. The target is the workload's unless one is given.
 
@@ -35,32 +21,28 @@ class Compare(NewtonOptions):
     qnewton compare digits --calibration nominal
 
     Attributes:
-        steps: Newton steps at most.
-        max_sgd_steps: SGD steps at most, at each learning rate.
+        max_sgd_steps: The most SGD steps, at each learning rate.
         sgd_learning_rates: Learning rates SGD is tuned over; the default is the workload's grid.
         agreement_every: Newton steps between checks that the charged solvers agree.
-        calibration: Classical machine that prices are of, in place of this one: nominal, a
-            profile's name or a TOML file. What is measured stays this machine's.
-        out: New folder; the default is runs/WORKLOAD-compare-DATE-TIME.
-        data_dir: Local data folder, for workloads that need one (else QNEWTON_DATA).
         json: Print the table as one JSON object.
     """
 
-    workload: tyro.conf.Positional[str] = "digits"
-    steps: int = 100
+    training: request.RunOptions = field(default=request.RunOptions(steps=100))
+    newton: request.NewtonOptions
+    damping: request.DampingOptions
+    warmup: request.WarmupOptions
+    limits: request.LimitOptions
+    quantum: request.MachineOptions
+    classical: ClassicalOptions
+    folders: FolderOptions
     max_sgd_steps: int = 1500
     sgd_learning_rates: tuple[float, ...] | None = None
     agreement_every: int = 10
-    calibration: str | None = None
-    out: Path | None = None
-    data_dir: Path | None = None
     json: bool = False
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("max_sgd_steps", "agreement_every"):
-            at_least_one(self, name)
-        if self.damping == "auto":
+        request.check_counts(self, "max_sgd_steps", "agreement_every")
+        if self.damping.damping == "auto":
             raise ValueError(
                 "--damping is 'auto'; a comparison prices the same systems for every policy, with "
                 "a λ that is a number: give one, or train with 'auto' by qnewton train"
@@ -68,36 +50,25 @@ class Compare(NewtonOptions):
 
     def run(self) -> None:
         """Run the comparison, write its page, and print its table."""
-        training = options_of(self, TrainingRequest)
         # Loaded after the options are checked: torch takes seconds that a wrong word need not.
-        from qnewton.cli.price import chosen_calibration
         from qnewton.experiments.compare import CompareRequest, compare
         from qnewton.report import comparison_table, write_pictures, write_report
         from qnewton.runs import read_config
         from qnewton.workloads import load_workload
 
-        request = CompareRequest(
-            training=training,
+        asked = CompareRequest(
+            training=request.request_of(self),
             sgd_learning_rates=self.sgd_learning_rates,
             max_sgd_steps=self.max_sgd_steps,
             agreement_every=self.agreement_every,
         )
-        folder = self.out or new_run_folder(f"{self.workload}-compare")
-        workload = load_workload(self.workload, self.seed, self.data_dir)
-        calibration = (
-            load_or_calibrate()
-            if self.calibration is None
-            else chosen_calibration(self.calibration)
-        )
-        with TrainingProgress(quiet=self.json) as progress:
-
-            def on_event(event: CompareEvent) -> None:
-                progress.start(event.label, event.steps)
-                if event.progress is not None:
-                    progress.on_step(event.progress)
-
+        name = self.training.workload
+        folder = self.folders.new_folder(f"{name}-compare")
+        workload = load_workload(name, self.training.seed, self.folders.data_dir)
+        calibration = self.classical.chosen() or load_or_calibrate()
+        with TrainingProgress(quiet=self.json) as shown:
             comparison = compare(
-                request, folder, workload, calibration, on_event, progress.on_stage
+                asked, folder, workload, calibration, shown.on_event, shown.on_stage
             )
         report = write_report(folder)
         write_pictures(folder)
@@ -105,4 +76,4 @@ class Compare(NewtonOptions):
             print_json(comparison.summary())
             return
         RESULTS.print(comparison_table(comparison, read_config(folder)))
-        RESULTS.print(f"run folder {folder}, page {report}", highlight=False)
+        RESULTS.print(f"run folder {folder}, page {report}")

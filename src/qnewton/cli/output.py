@@ -8,10 +8,10 @@ from rich.console import Console
 
 from qnewton.records import encode
 
-RESULTS = Console()
+RESULTS = Console(highlight=False)
 """Tables and results."""
 
-PROGRESS = Console(stderr=True)
+PROGRESS = Console(stderr=True, highlight=False)
 """Progress and warnings, so that ``--json`` leaves standard output to the one object."""
 
 
@@ -26,4 +26,10 @@ def print_json(value: Any) -> None:
 
 def warn(message: str) -> None:
     """Print one line of warning."""
-    PROGRESS.print(f"[yellow]warning:[/] {message}", highlight=False)
+    PROGRESS.print(f"[yellow]warning:[/] {message}")
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise ``ValueError`` with the message unless it holds."""
+    if not holds:
+        raise ValueError(message)

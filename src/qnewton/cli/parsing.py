@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Protocol, Union
 
@@ -69,5 +70,7 @@ def _one_line(box: str, arguments: Sequence[str], commands: Mapping[str, Any]) -
             paragraphs[-1].append(text)
     said = [" ".join(paragraph) for paragraph in paragraphs if paragraph]
     message = said[0 if "│" in box else 1 :][:1] or ["the command line was not understood"]
+    # tyro names the class that raised; people know options alone.
+    text = re.sub(r"^Error parsing \S+: ", "", message[0])
     known = f"qnewton {arguments[0]}" if arguments and arguments[0] in commands else "qnewton"
-    return f"{message[0]}; see {known} --help"
+    return f"{text}; see {known} --help"

@@ -1,32 +1,159 @@
-"""Tables of prices: every quote, one quote's terms, and what flips the choice."""
+"""What ``qnewton price`` found, as one JSON object and as tables and lines."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
+from rich.console import RenderableType
 
-from qnewton.cost import Flip, cheapest
-from qnewton.records import Calibration, QuantumHardware, Quote
+from qnewton.cost import Flip, Scenario, break_even_gate_time, cheapest
+from qnewton.records import Calibration, Facts, Quote, encode
+
+if TYPE_CHECKING:
+    from qnewton.cli.matrix_file import Emulated
 
 
-def quote_table(title: str, quotes: Sequence[Quote], calibration: Calibration) -> Table:
-    """Return every quote, with the assumptions of all of them below."""
-    notes = dict.fromkeys(note for quote in quotes for note in quote.assumptions)
-    table = Table(
-        title=title,
-        caption=(
-            f"classical machine: {calibration.machine} ({calibration.source})\nassumptions:\n"
-            + "\n".join(f"• {note}" for note in notes)
-        ),
-        caption_justify="left",
-    )
-    table.add_column("solver")
-    table.add_column("machine")
-    table.add_column("modelled seconds", justify="right")
-    table.add_column("model")
-    for quote in quotes:
-        seconds = "refused" if quote.seconds is None else f"{quote.seconds:.3g}"
-        table.add_row(quote.name, machine_text(quote), seconds, quote.refused or quote.model)
-    return table
+@dataclass(frozen=True, kw_only=True)
+class Priced:
+    """What one system costs.
+
+    Attributes:
+        facts: The system.
+        epsilon: Error tolerance in the paper's price.
+        calibration: The classical machine.
+        quotes: Of every classical solver, and the paper's price on every quantum machine.
+        audited: The audited price on every quantum machine.
+        survey_s: Modelled seconds of measuring κ and d; ``None`` where nobody knows.
+        most_of_survey: Whether those are the most it may take, and not what it took.
+        scenario: The system on the cheapest quantum machine; ``None`` where a price is missing.
+        flips: What would flip the choice there.
+        split: The price of a hybrid split; ``None`` without a matrix.
+        emulated: What the emulated solver gave; ``None`` without a matrix.
+        pictures: Files that were drawn.
+    """
+
+    facts: Facts
+    epsilon: float
+    calibration: Calibration
+    quotes: Sequence[Quote]
+    audited: Sequence[Quote]
+    survey_s: float | None
+    most_of_survey: bool
+    scenario: Scenario | None
+    flips: Sequence[Flip]
+    split: Quote | None
+    emulated: "Emulated | None"
+    pictures: Sequence[Path]
+
+    @property
+    def gate_times(self) -> dict[str, float]:
+        """Gate time below which the paper's price is lower, against each classical solver."""
+        count = next((q.query_count for q in self.quotes if q.query_count is not None), None)
+        if count is None:
+            return {}
+        return {
+            quote.name: break_even_gate_time(quote.seconds, count)
+            for quote in _ordered(self.quotes)
+            if quote.machine == "classical" and quote.seconds
+        }
+
+    @property
+    def columns(self) -> dict[str, float]:
+        """Seconds of N solves, one per column of the inverse, on each quantum machine."""
+        return {
+            machine_text(quote): self.facts.n * quote.seconds
+            for quote in self.quotes
+            if quote.machine == "quantum" and quote.seconds is not None
+        }
+
+    def plain(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return {
+            "facts": encode(self.facts),
+            "calibration": self.calibration.name,
+            "quotes": encode(_ordered(self.quotes)),
+            "audited": encode(_ordered(self.audited)),
+            "survey_s": self.survey_s,
+            "deflated": None if self.split is None else encode(self.split),
+            "through_columns_s": self.columns,
+            "break_even_gate_time_s": self.gate_times,
+            "break_even": {
+                "hardware": None if self.scenario is None else self.scenario.hardware.name,
+                "flips": encode(self.flips),
+            },
+            "emulated": None if self.emulated is None else encode(self.emulated.shown()),
+            "pictures": [str(path) for path in self.pictures],
+        }
+
+    def shown(self) -> list[RenderableType]:
+        """Return the tables and lines that a terminal shows, in order."""
+        shown: list[RenderableType | None] = [
+            self._quote_table(),
+            *(
+                f"on {machine}, the inverse column by column (the paper's Eq. 1), "
+                f"{self.facts.n:,} solves at the paper's price of one: {seconds:.3g} s (modelled)"
+                for machine, seconds in self.columns.items()
+            ),
+            *(
+                f"at the paper's price, the quantum solver costs less than {solver} below a gate "
+                f"time of {seconds:.3g} s"
+                for solver, seconds in self.gate_times.items()
+            ),
+            self._survey_line(),
+            _verdict(self.quotes, self.audited),
+        ]
+        if self.scenario is not None:
+            name = self.scenario.hardware.name
+            chosen = next(quote for quote in self.audited if quote.hardware == name)
+            shown += [
+                _term_table(chosen, self.scenario),
+                f"what would flip the choice on {name}, one at a time:",
+                *_flip_lines(self.flips),
+                None if self.split is None else _deflation_line(self.split, chosen),
+            ]
+        shown.append(None if self.emulated is None else _emulated_line(self.emulated))
+        shown += [f"picture {path}" for path in self.pictures]
+        return [part for part in shown if part is not None]
+
+    def _quote_table(self) -> RenderableType:
+        """Return every quote, with the assumptions of all of them below."""
+        # Not at the top: the report room loads its pictures' library.
+        from qnewton.report.table import Column, table_of
+
+        facts, quotes = self.facts, _ordered([*self.quotes, *self.audited])
+        condition = facts.condition
+        kappa = "unknown" if condition is None else condition.describe()
+        if condition is not None and condition.method == "given":
+            kappa = f"{condition.value:g}"
+        columns: tuple[Column[Quote], ...] = (
+            Column("solver", lambda quote: quote.name, words=True),
+            Column("machine", machine_text, words=True),
+            Column(
+                "modelled seconds",
+                lambda quote: "refused" if quote.seconds is None else f"{quote.seconds:.3g}",
+            ),
+            Column("model", lambda quote: quote.refused or quote.model, words=True),
+        )
+        title = (
+            f"Modelled seconds to solve one system: N = {facts.n:,}, κ = {kappa}, "
+            f"d = {facts.row_sparsity or facts.n:,}, ε = {self.epsilon:g} in the paper's price"
+        )
+        notes = dict.fromkeys(note for quote in quotes for note in quote.assumptions)
+        note = (
+            f"classical machine: {self.calibration.machine} ({self.calibration.source})\n"
+            "assumptions:\n" + "\n".join(f"• {note}" for note in notes)
+        )
+        return table_of(title, columns, quotes, note).rich()
+
+    def _survey_line(self) -> str | None:
+        if self.survey_s is None:
+            return None
+        return (
+            f"measuring κ and d {'takes at most' if self.most_of_survey else 'took'} "
+            f"{self.survey_s:.3g} s of the classical machine (modelled), which a policy that "
+            "decides by them pays on top"
+        )
 
 
 def machine_text(quote: Quote) -> str:
@@ -34,7 +161,11 @@ def machine_text(quote: Quote) -> str:
     return f"{quote.hardware} (hypothetical)" if quote.hypothetical else quote.hardware
 
 
-def verdict_line(quotes: Sequence[Quote], audited: Sequence[Quote]) -> str | None:
+def _ordered(quotes: Iterable[Quote]) -> list[Quote]:
+    return sorted(quotes, key=lambda q: (q.seconds is None, q.seconds or 0.0, q.hardware))
+
+
+def _verdict(quotes: Sequence[Quote], audited: Sequence[Quote]) -> str | None:
     """Return who wins: the cheapest classical price of this system, as held, or the audited one.
 
     ``None`` where either side has no price.
@@ -52,37 +183,33 @@ def verdict_line(quotes: Sequence[Quote], audited: Sequence[Quote]) -> str | Non
     )
 
 
-def term_table(quote: Quote, hardware: QuantumHardware) -> Table:
+def _term_table(quote: Quote, scenario: Scenario) -> RenderableType:
     """Return the terms of an audited price: what each adds to those before it."""
-    # Not at the top: the report room loads its pictures' library.
     from qnewton.report.quantities import number_text, seconds_text, share_text
+    from qnewton.report.table import Column, table_of
 
     assert quote.seconds is not None
-    assert quote.quantum is not None
-    run, count = quote.quantum, quote.quantum.query_count
-    qubits = "not priced" if run.physical_qubits is None else f"{run.physical_qubits:,}"
-    table = Table(
-        title=f"Audited price on {machine_text(quote)}: modelled, term by term",
-        caption=(
-            f"{'' if count is None else f'{number_text(count.expected)} queries a state'}, "
-            f"{number_text(run.t_count)} T gates, {run.logical_qubits:,} logical qubits, "
-            f"physical qubits: {qubits}; two-qubit gate {seconds_text(hardware.gate_time_s.value)} "
-            f"({hardware.gate_time_s.source}, {hardware.gate_time_s.date})"
-        ),
-        caption_justify="left",
+    whole, gate = quote.seconds, scenario.hardware.gate_time_s
+    count = quote.query_count
+    qubits = "not priced" if quote.physical_qubits is None else f"{quote.physical_qubits:,}"
+    note = (
+        f"{'' if count is None else f'{number_text(count.expected)} queries per state'}, "
+        f"{number_text(quote.t_count)} T gates, {quote.logical_qubits:,} logical qubits, "
+        f"physical qubits: {qubits}; two-qubit gate {seconds_text(gate.value)} "
+        f"({gate.source}, {gate.date})"
     )
-    table.add_column("term")
-    table.add_column("modelled seconds it adds", justify="right")
-    table.add_column("", justify="right")
-    table.add_column("share", justify="right")
-    for term in (*quote.terms,):
-        share = share_text(term.seconds / quote.seconds)
-        table.add_row(term.name, f"{term.seconds:.3g}", seconds_text(term.seconds), share)
-    table.add_row("sum", f"{quote.seconds:.3g}", seconds_text(quote.seconds), "")
-    return table
+    columns: tuple[Column[tuple[str, float, str]], ...] = (
+        Column("term", lambda term: term[0], words=True),
+        Column("modelled seconds it adds", lambda term: f"{term[1]:.3g}"),
+        Column("", lambda term: seconds_text(term[1])),
+        Column("share", lambda term: term[2]),
+    )
+    terms = [(term.name, term.seconds, share_text(term.seconds / whole)) for term in quote.terms]
+    title = f"Audited price on {machine_text(quote)}: modelled, term by term"
+    return table_of(title, columns, [*terms, ("sum", whole, "")], note).rich()
 
 
-def deflation_line(split: Quote, whole: Quote) -> str:
+def _deflation_line(split: Quote, whole: Quote) -> str:
     """Return what taking the largest eigenpairs out classically would save."""
     on = f"on {machine_text(whole)}"
     if split.seconds is None or whole.seconds is None:
@@ -95,10 +222,22 @@ def deflation_line(split: Quote, whole: Quote) -> str:
     )
 
 
-def flip_lines(flips: Iterable[Flip]) -> list[str]:
-    """Return one line an assumption; its last says so where nothing flips the choice."""
-    flips = list(flips)
+def _flip_lines(flips: Sequence[Flip]) -> list[str]:
+    """Return one line per assumption; its last says so where nothing flips the choice."""
     lines = [f"  {'→' if flip.flips else '·'} {flip.said}" for flip in flips]
     if not any(flip.flips for flip in flips if flip.assumption != "classical competitor"):
         lines.append("  nothing flips it: no single assumption does, within its whole range")
     return lines
+
+
+def _emulated_line(emulated: "Emulated") -> str:
+    if emulated.refused is not None:
+        return f"not emulated: {emulated.refused}"
+    words = ", ".join(
+        f"{name.replace('_', ' ')} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in emulated.figures.items()
+    )
+    return (
+        "emulated on a random right-hand side, with a block-encoding at α = ‖A‖₂ (the audited "
+        f"price takes the α of its tables): {words}"
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -13,6 +12,7 @@ from qnewton.cli.output import PROGRESS
 
 if TYPE_CHECKING:
     # Only named here, so that `qnewton price` need not load torch.
+    from qnewton.experiments.compare import CompareEvent
     from qnewton.training.loop import Progress
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -24,20 +24,12 @@ class TrainingProgress:
 
     Args:
         steps: Steps of the run; ``None`` when a resumed run knows better.
-        label: Which run it is.
         quiet: Show nothing.
         every: Print a line about every so many-th step instead of one every few seconds.
     """
 
-    def __init__(
-        self,
-        steps: int | None = None,
-        label: str = "training",
-        *,
-        quiet: bool,
-        every: int | None = None,
-    ) -> None:
-        self._label = label
+    def __init__(self, steps: int | None = None, *, quiet: bool, every: int | None = None) -> None:
+        self._label = "training"
         self._quiet = quiet
         self._every = every
         self._live = RichProgress(
@@ -48,7 +40,7 @@ class TrainingProgress:
             console=PROGRESS,
             disable=quiet or not PROGRESS.is_terminal,
         )
-        self._task = self._live.add_task("", total=steps, label=label)
+        self._task = self._live.add_task("", total=steps, label=self._label)
         self._next_line = time.monotonic()
         self._accuracy: float | None = None
         self._text = ""
@@ -57,19 +49,17 @@ class TrainingProgress:
         self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def start(self, label: str, steps: int) -> None:
-        """Begin another run of the same command."""
+    def on_event(self, event: CompareEvent) -> None:
+        """Show a step of one of the runs of a comparison, or that another run begins."""
+        label, steps = event.label, event.steps
         if label != self._label or self._live.tasks[self._task].total != steps:
             self._label, self._accuracy, self._text = label, None, ""
             self._live.reset(self._task, total=steps, label=label)
+        if event.progress is not None:
+            self.on_step(event.progress)
 
     def on_stage(self, step: int, stage: str) -> None:
         """Show that a stage of a step begins, for steps that take seconds."""
@@ -98,11 +88,9 @@ class TrainingProgress:
         if self._every is None:
             self._print_line(record.step, self._text)
         elif not self._quiet and record.step % self._every == 0:
-            PROGRESS.print(
-                f"{self._label}, {record}", highlight=False, markup=False, soft_wrap=True
-            )
+            PROGRESS.print(f"{self._label}, {record}", markup=False, soft_wrap=True)
 
     def _print_line(self, step: int, text: str) -> None:
         if not self._quiet and not PROGRESS.is_terminal and time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-            PROGRESS.print(f"{self._label}, step {step + 1}: {text}", highlight=False)
+            PROGRESS.print(f"{self._label}, step {step + 1}: {text}")

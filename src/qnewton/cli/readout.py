@@ -1,12 +1,11 @@
 """``qnewton readout``: what shots and polynomial error do to training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import tyro
-from rich.table import Table
-
+from qnewton.cli.folders import FolderOptions
 from qnewton.cli.output import PROGRESS, RESULTS, print_json
+from qnewton.training import request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,70 +19,65 @@ class Readout:
     Examples: qnewton readout digits; qnewton readout digits --methods swap --shots 1000000
 
     Attributes:
-        workload: What to train.
         methods: Read-outs to sweep over shots: amplitude, hadamard, swap.
         shots: Shots of every read-out.
         epsilons: Errors of the polynomial, read ideally.
-        steps: Steps of every run.
-        damping: The λ of H + λI.
-        out: Folder for pictures and numbers.
-        seed: Draws the split, the weights, the batches and the outcomes.
-        data_dir: Local data folder, for workloads that need one (else QNEWTON_DATA).
         json: Print one JSON object with every run.
     """
 
-    workload: tyro.conf.Positional[str] = "digits"
+    training: request.WorkloadOptions = field(default=request.WorkloadOptions(steps=15))
+    damping: request.DampingOptions = field(default=request.DampingOptions(damping=1.0))
     methods: tuple[str, ...] = ("amplitude", "swap")
     shots: tuple[int, ...] = (2_000, 10_000, 50_000, 250_000, 10_000_000)
     epsilons: tuple[float, ...] = (0.2, 0.1, 1e-2, 1e-4)
-    steps: int = 15
-    damping: float = 1.0
-    out: Path = Path("readout-results")
-    seed: int = 0
-    data_dir: Path | None = None
+    folders: FolderOptions = field(default=FolderOptions(out=Path("readout-results")))
     json: bool = False
 
     def run(self) -> None:
         """Make every run, write the pictures, and print the table."""
         from qnewton.cost import nominal_calibration
-        from qnewton.experiments.readout_sweep import SweepRequest, sweep_readout, sweep_rows
+        from qnewton.experiments.readout_sweep import (
+            SweepPoint,
+            SweepRequest,
+            sweep_readout,
+            sweep_rows,
+        )
         from qnewton.report import save_chart
+        from qnewton.report.quantities import UNKNOWN, number_text
         from qnewton.report.readout_curves import accuracy_against
-        from qnewton.training.request import TrainingRequest, read_methods
+        from qnewton.report.table import Column, table_of
         from qnewton.workloads import load_workload
 
-        request = SweepRequest(
-            training=TrainingRequest(
-                workload=self.workload, steps=self.steps, seed=self.seed, damping=self.damping
-            ),
-            methods=read_methods(self.methods),
+        asked = SweepRequest(
+            training=request.request_of(self),
+            methods=request.read_methods(self.methods),
             shots=self.shots,
             epsilons=self.epsilons,
         )
-        workload = load_workload(self.workload, self.seed, self.data_dir)
+        name, steps = self.training.workload, self.training.steps
+        folder = self.folders.new_folder(name)
+        workload = load_workload(name, self.training.seed, self.folders.data_dir)
         # Nothing is decided by a price, so no machine needs to be calibrated for it.
         with PROGRESS.status("starting") as status:
-            points = sweep_readout(request, workload, nominal_calibration(), status.update)
+            points = sweep_readout(asked, workload, nominal_calibration(), status.update)
         rows, files = sweep_rows(points), []
         for swept in ("shots", "epsilon"):
             if any(row["swept"] == swept for row in rows):
-                picture = accuracy_against(swept, rows, self.workload, self.steps)
-                files += save_chart(picture, self.out, f"accuracy-against-{swept}")
+                picture = accuracy_against(swept, rows, name, steps)
+                files += save_chart(picture, folder, f"accuracy-against-{swept}")
         if self.json:
             print_json({"runs": rows, "files": [str(file) for file in files]})
             return
-        table = Table(title=f"{self.workload}, {self.steps} steps of the emulated QSVT")
-        for heading in ("read-out", "shots", "ε", "accuracy", "angle", "p", "queries"):
-            table.add_column(heading)
-        for p in points:
-            table.add_row(
-                p.readout,
-                "–" if p.shots is None else f"{p.shots:,}",
-                f"{p.epsilon:g}",
-                f"{p.test_accuracy:.1%}",
-                "–" if p.median_angle is None else f"{p.median_angle:.2g}",
-                "–" if p.success_probability is None else f"{p.success_probability:.2g}",
-                f"{p.queries:.1e}",
-            )
-        RESULTS.print(table)
-        RESULTS.print(f"written into {self.out}", highlight=False)
+        columns: tuple[Column[SweepPoint], ...] = (
+            Column("read-out", lambda p: p.readout, words=True),
+            Column("shots", lambda p: UNKNOWN if p.shots is None else f"{p.shots:,}"),
+            Column("ε", lambda p: f"{p.epsilon:g}"),
+            Column("accuracy", lambda p: f"{p.test_accuracy:.1%}"),
+            Column("angle", lambda p: number_text(p.median_angle)),
+            Column("p", lambda p: number_text(p.success_probability)),
+            Column("queries", lambda p: f"{p.queries:.1e}"),
+        )
+        RESULTS.print(
+            table_of(f"{name}, {steps} steps of the emulated QSVT", columns, points).rich()
+        )
+        RESULTS.print(f"written into {folder}")

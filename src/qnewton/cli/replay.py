@@ -5,14 +5,44 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from rich.table import Table
 
-from qnewton.cli.auditing import AuditOverrides
+from qnewton.cli.auditing import AuditOptions
+from qnewton.cli.calibrate import SolverOptions
 from qnewton.cli.output import RESULTS, print_json, warn
+from qnewton.cost import load_hardware
+from qnewton.experiments.replay import (
+    Replayed,
+    ReplaySettings,
+    own_settings,
+    quantum_price,
+    replay,
+)
+from qnewton.runs import Run, read_run
+from qnewton.scheduler.policy import POLICIES
+
+_NOTE = (
+    "quantum price: the paper's is gate time × queries, with everything else free; the audited one "
+    "has every term. Rows with different ones do not compare."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replay(AuditOverrides):
+class OtherMachine:
+    """What replaces the run's quantum machine.
+
+    Attributes:
+        hardware: The quantum machine: a profile's name or a TOML file.
+        epsilon: Error tolerance of the quantum solver in the paper's price.
+        qpus: QPUs that share a step's blocks under policy hybrid.
+    """
+
+    hardware: str | None = None
+    epsilon: float | None = None
+    qpus: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
     """Price every recorded step of a run again, for each policy; nothing is trained or solved.
 
     Without options the run's own machines and tolerances hold, and its own decisions come out.
@@ -23,73 +53,27 @@ class Replay(AuditOverrides):
     Attributes:
         folder: Folder that train wrote, or one method's of a comparison.
         policy: One policy; the default is every policy that can be priced.
-        hardware: Quantum machine, a profile's name or a TOML file, in place of the run's.
-        calibration: Classical machine in place of the run's: local, nominal, a profile's name or
-            a TOML file.
-        epsilon: Error tolerance of the quantum solver in the paper's price.
-        tolerance: Relative residual of the iterative classical solvers.
-        solvers: The classical portfolio, by name; the default is the recorded one.
-        qpus: QPUs that share a step's blocks under policy hybrid; the default is the run's.
-        dtype: Precision to price at, float32 or float64; the default is the run's.
+        solvers: The classical solvers that are offered, by name; the default is the recorded ones.
         json: Print one JSON object.
     """
 
     folder: tyro.conf.Positional[Path]
     policy: str | None = None
-    hardware: str | None = None
-    calibration: str | None = None
-    epsilon: float | None = None
-    tolerance: float | None = None
     solvers: tuple[str, ...] = ()
-    qpus: int | None = None
-    dtype: str | None = None
+    classical: SolverOptions
+    quantum: OtherMachine
+    price: AuditOptions
     json: bool = False
 
     def run(self) -> None:
         """Print the comparison."""
-        from qnewton.cli.price import chosen_calibration
-        from qnewton.cost import load_hardware
-        from qnewton.experiments.replay import Replayed, own_settings, quantum_price, replay
-        from qnewton.runs import read_run
-        from qnewton.scheduler.policy import POLICIES
-
-        if self.dtype not in (None, "float32", "float64"):
-            raise ValueError(f"--dtype is {self.dtype!r}; it must be float32 or float64")
         run = read_run(self.folder)
         for warning in run.warnings:
             warn(warning)
-        own = own_settings(run)
-        settings = replace(
-            own,
-            epsilon=self.epsilon,
-            tolerance=self.tolerance,
-            solvers=self.solvers or None,
-            audit=self.over(own.audit),
-            dtype=self.dtype or own.dtype,
-            n_qpus=own.n_qpus if self.qpus is None else self.qpus,
-            keep_classical=(self.calibration, self.tolerance, self.dtype) == (None, None, None),
-        )
-        if self.hardware is not None:
-            settings = replace(settings, hardware=load_hardware(self.hardware))
-        if self.calibration is not None:
-            settings = replace(settings, calibration=chosen_calibration(self.calibration))
-        rows = []
-        for policy in POLICIES.names if self.policy is None else (self.policy,):
-            try:
-                rows.append(replay(run.steps, policy, settings))
-            except ValueError as refusal:
-                if self.policy is not None:
-                    raise
-                rows.append(
-                    Replayed(
-                        policy=policy,
-                        quantum_price=quantum_price(policy),
-                        refusal=str(refusal),
-                    )
-                )
-        machine = "none" if settings.hardware is None else settings.hardware.name
-        if settings.hardware is not None and settings.hardware.hypothetical:
-            machine += " (hypothetical)"
+        settings = self._settings(own_settings(run))
+        rows = self._rows(run, settings)
+        machine = settings.hardware
+        hypothetical = machine is not None and machine.hypothetical
         if self.json:
             print_json(
                 {
@@ -97,9 +81,8 @@ class Replay(AuditOverrides):
                     "policy": run.config.policy,
                     "steps": len(run.steps),
                     "calibration": settings.calibration.name,
-                    "hardware": None if settings.hardware is None else settings.hardware.name,
-                    "hypothetical": settings.hardware is not None
-                    and settings.hardware.hypothetical,
+                    "hardware": None if machine is None else machine.name,
+                    "hypothetical": hypothetical,
                     "rows": [_row(row) for row in rows],
                 }
             )
@@ -107,12 +90,42 @@ class Replay(AuditOverrides):
         title = (
             f"{self.folder}: {len(run.steps):,} recorded steps (policy {run.config.policy}) "
             f"priced again, modelled seconds\nclassical machine {settings.calibration.name}, "
-            f"quantum machine {machine}"
+            f"quantum machine {'none' if machine is None else machine.name}"
+            f"{' (hypothetical)' if hypothetical else ''}"
         )
-        RESULTS.print(_table(title, rows))
+        _show(title, rows)
+
+    def _settings(self, own: ReplaySettings) -> ReplaySettings:
+        """Return the run's own settings with every option that is given."""
+        classical, quantum = self.classical, self.quantum
+        return replace(
+            own,
+            calibration=classical.chosen() or own.calibration,
+            hardware=load_hardware(quantum.hardware) if quantum.hardware else own.hardware,
+            epsilon=quantum.epsilon,
+            tolerance=classical.tolerance,
+            solvers=self.solvers or None,
+            audit=self.price.over(own.audit),
+            dtype=classical.dtype or own.dtype,
+            n_qpus=own.n_qpus if quantum.qpus is None else quantum.qpus,
+            keep_classical=classical == SolverOptions(),
+        )
+
+    def _rows(self, run: Run, settings: ReplaySettings) -> list[Replayed]:
+        """Price the run for every policy; one that cannot be priced is a row that says why."""
+        if self.policy is not None:
+            return [replay(run.steps, self.policy, settings)]
+        rows = []
+        for policy in POLICIES.names:
+            try:
+                rows.append(replay(run.steps, policy, settings))
+            except ValueError as refusal:
+                price = quantum_price(policy)
+                rows.append(Replayed(policy=policy, quantum_price=price, refusal=str(refusal)))
+        return rows
 
 
-def _row(row: Any) -> dict[str, Any]:
+def _row(row: Replayed) -> dict[str, Any]:
     return {
         "policy": row.policy,
         "quantum_price": row.quantum_price,
@@ -127,31 +140,33 @@ def _row(row: Any) -> dict[str, Any]:
     }
 
 
-def _table(title: str, rows: list[Any]) -> Table:
-    table = Table(
-        title=title,
-        caption="quantum price: the paper's is gate time × queries, with everything else free; the "
-        "audited one has every term. Rows with different ones do not compare.",
-        caption_justify="left",
+def _show(title: str, rows: list[Replayed]) -> None:
+    from qnewton.report.table import Column, table_of
+
+    columns: tuple[Column[Replayed], ...] = (
+        Column("policy", lambda row: row.policy, words=True),
+        Column("quantum price", lambda row: row.quantum_price or "none", words=True),
+        Column("modelled seconds", _seconds),
+        Column("quantum wins", _won),
+        Column("solvers", _solvers, words=True),
+        Column("changed", lambda row: "" if row.refusal is not None else str(row.changed)),
     )
-    for heading, side in (
-        ("policy", "left"),
-        ("quantum price", "left"),
-        ("modelled seconds", "right"),
-        ("quantum wins", "right"),
-        ("solvers", "left"),
-        ("changed", "right"),
-    ):
-        table.add_column(heading, justify=side)  # type: ignore[arg-type]
-    for row in rows:
-        price = row.quantum_price or "none"
-        if row.refusal is not None:
-            table.add_row(row.policy, price, "refused", "", row.refusal, "")
-            continue
-        seconds = "unknown" if row.seconds is None else f"{row.seconds:.4g}"
-        if row.unpriced_steps:
-            seconds += f" ({row.unpriced_steps} steps without a price)"
-        won = "–" if row.share_won is None else f"{100 * row.share_won:.1f}% of steps"
-        solvers = ", ".join(f"{name} {count}" for name, count in row.decisions.items())
-        table.add_row(row.policy, price, seconds, won, solvers, str(row.changed))
-    return table
+    RESULTS.print(table_of(title, columns, rows, _NOTE).rich())
+
+
+def _seconds(row: Replayed) -> str:
+    if row.refusal is not None:
+        return "refused"
+    seconds = "unknown" if row.seconds is None else f"{row.seconds:.4g}"
+    missing = f" ({row.unpriced_steps} steps without a price)" if row.unpriced_steps else ""
+    return seconds + missing
+
+
+def _won(row: Replayed) -> str:
+    if row.refusal is not None:
+        return ""
+    return "–" if row.share_won is None else f"{100 * row.share_won:.1f}% of steps"
+
+
+def _solvers(row: Replayed) -> str:
+    return row.refusal or ", ".join(f"{name} {count}" for name, count in row.decisions.items())

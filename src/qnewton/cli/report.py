@@ -29,4 +29,4 @@ class Report:
         if self.json:
             print_json({"page": str(page)})
         else:
-            RESULTS.print(f"page {page}", highlight=False)
+            RESULTS.print(f"page {page}")

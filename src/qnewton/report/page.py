@@ -25,10 +25,10 @@ from qnewton.report.pictures import (
 )
 from qnewton.report.quantities import UNKNOWN, number_text, seconds_text, share_text
 from qnewton.report.quantum_solves import quantum_table
-from qnewton.report.run_summary import clocks_text, coverage_text, quantum_text, rescaling_text
+from qnewton.report.run_summary import summary_texts
 from qnewton.report.style import method_look, solver_look
-from qnewton.report.table import Table
-from qnewton.report.tables import COMPARISON_HEADERS, NOT_REACHED, comparison_cells
+from qnewton.report.table import Column, Table, table_of
+from qnewton.report.tables import COMPARISON_COLUMNS, NOT_REACHED
 from qnewton.runs import (
     Comparison,
     Run,
@@ -87,12 +87,11 @@ def _run_page(run: Run) -> str:
 def _comparison_page(config: RunConfig, comparison: Comparison, folder: Path) -> str:
     curves = curves_of(comparison, folder)
     runs = [curve.run for curve in curves]
-    table = Table(
+    table = table_of(
         f"Steps and time to {100 * comparison.target:g}% test accuracy",
-        (*COMPARISON_HEADERS, "note"),
-        [(*comparison_cells(row), row.note or "") for row in comparison.rows],
+        (*COMPARISON_COLUMNS, Column("note", lambda row: row.note or "", words=True)),
+        comparison.rows,
         note="" if all(row.reached for row in comparison.rows) else f"{NOT_REACHED}.",
-        text_columns=frozenset({0, len(COMPARISON_HEADERS)}),
     )
     priced = priced_curve(curves)
     tables = [] if priced is None else [step_table(priced.run, f"Steps of {priced.label}")]
@@ -123,12 +122,6 @@ def _run_tiles(run: Run) -> list[tuple[str, str]]:
     decisions = [
         f"{solver_look(solver).label} {count}" for solver, count in run.decisions().items()
     ]
-    told = [
-        ("Newton's share", coverage_text(run.steps)),
-        ("layers", rescaling_text(run.steps)),
-        ("clocks", clocks_text(run.config, run.steps)),
-        ("quantum solver", quantum_text(run.steps)),
-    ]
     return [
         ("steps", str(len(run.steps))),
         ("last loss", number_text(run.steps[-1].loss if run.steps else None)),
@@ -136,7 +129,7 @@ def _run_tiles(run: Run) -> list[tuple[str, str]]:
         ("measured total", seconds_text(sum(step.measured.total for step in run.steps))),
         ("modelled total", seconds_text(sum(modelled) if whole else None)),
         ("solvers chosen", ", ".join(decisions) or UNKNOWN),
-        *((title, text) for title, text in told if text is not None),
+        *summary_texts(run.config, run.steps).items(),
     ]
 
 

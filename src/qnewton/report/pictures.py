@@ -10,7 +10,7 @@ from qnewton.report.quantum_solves import quantum_solves
 from qnewton.report.save import Picture, save_chart
 from qnewton.report.stage_breakdown import stage_breakdown
 from qnewton.report.style import method_look
-from qnewton.report.tables import comparison_cells
+from qnewton.report.tables import method_text
 from qnewton.runs import Comparison, Run, read_comparison, read_config, read_run
 from qnewton.scheduler.policy import POLICIES
 
@@ -55,7 +55,7 @@ def curves_of(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Cu
     curves = []
     for name in dict.fromkeys(row.run for row in comparison.rows):
         rows = [row for row in comparison.rows if row.run == name]
-        label = comparison_cells(rows[0])[0]
+        label = method_text(rows[0])
         if len(rows) > 1:
             label = f"Newton: {', '.join(row.label for row in rows)}"
         # Q-Newton stands for the methods that share its steps.

@@ -171,6 +171,17 @@ def clocks_text(config: RunConfig, steps: Sequence[StepRecord]) -> str | None:
     )
 
 
+def summary_texts(config: RunConfig, steps: Sequence[StepRecord]) -> dict[str, str]:
+    """Return what a run came to, by topic; topics that it has nothing to say of are left out."""
+    texts = {
+        "Newton's share": coverage_text(steps),
+        "layers": rescaling_text(steps),
+        "clocks": clocks_text(config, steps),
+        "quantum solver": quantum_text(steps),
+    }
+    return {topic: text for topic, text in texts.items() if text is not None}
+
+
 def coverage_text(steps: Sequence[StepRecord]) -> str | None:
     """Return which share of the parameters had a Newton system, and which blocks had none.
 

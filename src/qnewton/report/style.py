@@ -3,9 +3,12 @@
 Solvers and policies bring theirs. Dash and shape repeat what color says, for print in gray.
 """
 
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import altair as alt
@@ -26,9 +29,6 @@ from qnewton.scheduler.policy import POLICIES
 
 # With its axis and the labels in its margin a picture is then about 450 px, half a page, wide.
 PLOT_WIDTH = 335
-# vl-convert carries the first of these: a picture is the same on a machine without fonts. It
-# has no superscript minus, so axes say 1e−18 where the page says 10⁻¹⁸.
-_FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 
 
 @dataclass(frozen=True)
@@ -140,52 +140,20 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [tick for tick in ticks if low <= tick <= high]
 
 
+@cache
+def _theme() -> dict[str, Any]:
+    """Return the look of axes, legends and titles, and the gallery's colors."""
+    return json.loads(files("qnewton.report").joinpath("templates/theme.json").read_text())
+
+
 def themed(chart: Any) -> Any:
     """Return a finished top-level chart in the project's look.
 
+    Its font is the first that vl-convert carries, so that a picture is the same on a machine
+    without fonts; it has no superscript minus, so axes say 1e−18 where the page says 10⁻¹⁸.
     The look travels inside the chart: no global theme is registered, and a user's own charts
     stay as they are.
     """
-    config: dict[str, Any] = {
-        "background": "white",
-        "font": _FONT,
-        "axis": {
-            "labelFontSize": 12,
-            "titleFontSize": 13,
-            "titleFontWeight": "normal",
-            "gridColor": "#E6E6E6",
-            "domainColor": "#666666",
-            "tickColor": "#666666",
-            "labelColor": "#222222",
-            "titleColor": "#222222",
-            "labelFlush": False,
-        },
-        "legend": {
-            "labelFontSize": 12,
-            "titleFontSize": 12,
-            "titleFontWeight": "normal",
-            "labelLimit": 420,
-            "titleLimit": 420,
-            "orient": "bottom",
-            "symbolSize": 90,
-            "symbolStrokeWidth": 2,
-            "columnPadding": 16,
-        },
-        "title": {
-            "fontSize": 13,
-            "fontWeight": "normal",
-            "color": "#222222",
-            "anchor": "start",
-            "frame": "group",
-            "offset": 10,
-        },
-        "text": {"fontSize": 12, "color": "#222222"},
-        "line": {"strokeWidth": 2},
-        "point": {"size": 55, "filled": True},
-        "view": {"stroke": "transparent"},
-        # For charts that name no colors, those of the gallery.
-        "range": {"category": [BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, BLACK]},
-    }
     themed_chart = chart.copy(deep=False)
-    themed_chart.config = alt.Config.from_dict(config)
+    themed_chart.config = alt.Config.from_dict(_theme())
     return themed_chart

@@ -13,39 +13,28 @@ from qnewton.report.clocks import (
     modelled_text,
 )
 from qnewton.report.quantities import seconds_text, share_text
+from qnewton.report.table import Column
 from qnewton.runs import Comparison, ComparisonRow, RunConfig
 
-# The line breaks keep the table within 80 columns; a page shows them as spaces.
-COMPARISON_HEADERS = (
-    "method",
-    "steps",
-    "test\naccuracy",
-    f"{MEASURED_HEADER}\ntotal",
-    f"{MODELLED_HEADER}\ntotal",
-    f"{MODELLED_HEADER}\nper step",
-    "solved by\nquantum",
-)
-_METHOD_WIDTH = 15
 NOT_REACHED = "> before a number of steps: the target was not reached within them"
+_METHOD_WIDTH = 15
 
 
-def comparison_cells(row: ComparisonRow, mark: str = "") -> tuple[str, ...]:
-    """Return one row of the comparison as text, under ``COMPARISON_HEADERS``.
+def method_text(row: ComparisonRow) -> str:
+    """Return the method of a row, with the learning rate that was chosen for it."""
+    return row.label if row.learning_rate is None else f"{row.label}, lr {row.learning_rate:g}"
 
-    Args:
-        row: The row.
-        mark: Footnote mark behind the method's name.
-    """
-    rate = "" if row.learning_rate is None else f", lr {row.learning_rate:g}"
-    return (
-        f"{row.label}{rate}{mark}",
-        f"{row.steps}" if row.reached else f"> {row.steps}",
-        share_text(row.test_accuracy),
-        seconds_text(row.measured_seconds),
-        seconds_text(row.modelled_seconds),
-        seconds_text(row.modelled_seconds_per_step),
-        share_text(row.quantum_share),
-    )
+
+# The line breaks keep the table within 80 columns; a page shows them as spaces.
+COMPARISON_COLUMNS: tuple[Column[ComparisonRow], ...] = (
+    Column("method", method_text, words=True),
+    Column("steps", lambda row: f"{row.steps}" if row.reached else f"> {row.steps}"),
+    Column("test\naccuracy", lambda row: share_text(row.test_accuracy)),
+    Column(f"{MEASURED_HEADER}\ntotal", lambda row: seconds_text(row.measured_seconds)),
+    Column(f"{MODELLED_HEADER}\ntotal", lambda row: seconds_text(row.modelled_seconds)),
+    Column(f"{MODELLED_HEADER}\nper step", lambda row: seconds_text(row.modelled_seconds_per_step)),
+    Column("solved by\nquantum", lambda row: share_text(row.quantum_share)),
+)
 
 
 def comparison_table(
@@ -70,18 +59,22 @@ def comparison_table(
         padding=0,
     )
     marks = _marks(comparison)
-    rows = [comparison_cells(row, marks.get(row.note, "")) for row in comparison.rows]
-    for number, header in enumerate(COMPARISON_HEADERS):
+    rows = [[str(c.cell(row)) for c in COMPARISON_COLUMNS] for row in comparison.rows]
+    for cells, row in zip(rows, comparison.rows, strict=True):
+        cells[0] += marks.get(row.note, "")
+    for number, column in enumerate(COMPARISON_COLUMNS):
         # As wide as its longest word and no wider: rich would break the names of methods instead.
         words = [word for cells in rows for word in cells[number].split()]
         table.add_column(
-            header,
-            justify="right" if number else "left",
+            column.header,
+            justify="left" if column.words else "right",
             overflow="fold",
-            width=max(0 if number else _METHOD_WIDTH, *map(len, (*words, *header.split("\n")))),
+            width=max(
+                0 if number else _METHOD_WIDTH, *map(len, (*words, *column.header.split("\n")))
+            ),
         )
     for cells in rows:
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*map(Text, cells))
     return table
 
 

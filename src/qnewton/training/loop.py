@@ -1,14 +1,15 @@
 """The training loop, to be read from top to bottom."""
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from qnewton.records import MetricRecord, StepRecord
 from qnewton.runs import RunConfig, RunWriter
-from qnewton.training.checkpoint import save_checkpoint
 from qnewton.training.request import TrainingRequest
 from qnewton.training.steppers import Stepper
 from qnewton.workloads import Workload
@@ -23,6 +24,24 @@ class Session:
     workload: Workload
     model: nn.Module
     stepper: Stepper
+
+    def state(self) -> bytes:
+        """Return model, optimizer and random state: what a resumed run goes on from."""
+        buffer = io.BytesIO()
+        parts = {
+            "model": self.model.state_dict(),
+            "optimizer": self.stepper.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        torch.save(parts, buffer)
+        return buffer.getvalue()
+
+    def restore(self, data: bytes) -> None:
+        """Go back to a :meth:`state`; only plain tensors are unpickled."""
+        parts = torch.load(io.BytesIO(data), weights_only=True)
+        self.model.load_state_dict(parts["model"])
+        self.stepper.optimizer.load_state_dict(parts["optimizer"])
+        torch.set_rng_state(parts["random"])
 
 
 @dataclass(frozen=True)
@@ -102,7 +121,7 @@ def train(
             if metric is not None:
                 writer.append_metric(metric)
             if ended or done % request.checkpoint_every == 0:
-                save_checkpoint(writer, done, model, session.stepper)
+                writer.save_checkpoint(done, session.state())
         on_step(Progress(record, metric, measured, modelled))
     return TrainingResult(tuple(records), tuple(metrics), reached)
 

@@ -1,9 +1,15 @@
-"""What one training run is asked to do: the options of ``qnewton train``, checked on creation."""
+"""What one training run is asked to do: options in groups, each checked on creation.
+
+The groups are those of :class:`qnewton.QNewton`'s arguments. The command line reads them one by
+one; a :class:`TrainingRequest` holds them all, and is what a run folder records.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
+
+from tyro.conf import Positional
 
 from qnewton.cost import DEFAULT_AUDIT, Audit
 from qnewton.scheduler.policy import POLICIES
@@ -14,84 +20,161 @@ ReadoutName = Literal["ideal", "amplitude", "hadamard", "swap"]
 DEFAULT_HARDWARE = "attosecond"
 
 
+class Options:
+    """A group of options that belong to a training request."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class NewtonOptions:
-    """What is trained and how Newton's steps are made, whoever solves them.
+class WorkloadOptions(Options):
+    """What is trained, and how long.
 
     Attributes:
         workload: What to train.
-        target: Stop at this test accuracy (0 to 1).
-        lr: Length of a step; the default is the workload's for Newton, 0.1 for sgd, 0.001 for
-            adam; 1 where the damping sets itself.
-        batch_size: Samples a step; the default is the workload's.
-        curvature: The matrix of Newton's system: the exact hessian, the generalised Gauss-Newton
-            matrix (ggn), or the empirical fisher. The default is the workload's: hessian, but
-            fisher for language models.
-        blocks: Parameters that share a Newton system: all (full), a layer, or a tensor; the
-            default is the workload's: full, but layer for language models.
-        damping: The λ of H + λI; the default is the workload's: 1, but 0.01 for language models.
-            Or auto, which sets λ and the length of every step by what the loss did, as QNewton
-            does where nothing is set.
-        relative_damping: Read damping as a share of the largest entry: λ = damping·max|H|.
-        max_newton: Unknowns of the largest block with a Newton system; larger ones take
-            first-order steps. The default is no limit.
-        rescale: Put the layers' directions together by the Fisher matrix between layers, so that
-            layers that lower the same losses do not overshoot; the default is the workload's: off,
-            but on for mistral. Needs curvature fisher.
-        prune_count: Keep at most this many entries a row, symmetrically.
-        prune_mass: Keep about this share (0 to 1) of every row's absolute sum, symmetrically.
-        warmup: First-order steps before Newton starts: a count; auto, until the chosen solve is
-            priced within a second; or paper, until κ and d are low.
-        first_order_lr: Learning rate of those steps.
-        hardware: Quantum machine to price on: a profile's name or a TOML file. Where a quantum
-            machine is needed and none is named, it is the hypothetical attosecond one.
-        epsilon: Error tolerance the quantum solver is priced and emulated at.
-        seed: Draws the split, the weights and the batches.
+        steps: The most steps that are taken.
+        seed: The split, the weights and the batches are drawn from it.
     """
 
-    workload: str = "digits"
-    target: float | None = None
-    lr: float | None = None
-    batch_size: int | None = None
-    curvature: Literal["hessian", "ggn", "fisher"] | None = None
-    blocks: Literal["full", "layer", "tensor"] | None = None
-    damping: float | Literal["auto"] | None = None
-    relative_damping: bool = False
-    max_newton: int | None = None
-    rescale: bool | None = None
-    prune_count: int | None = None
-    prune_mass: float | None = None
-    warmup: str = "0"
-    first_order_lr: float = 0.1
-    hardware: str | None = None
-    epsilon: float = 1e-12
+    workload: Positional[str] = "digits"
+    steps: int = 40
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "prune_count", "max_newton"):
-            at_least_one(self, name)
-        for name in ("damping", "first_order_lr", "lr"):
-            value = getattr(self, name)
-            if value in (None, "auto"):
-                continue
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{_flag(name)} is {value}; it must be finite and 0 or more")
-        for name in ("target", "prune_mass", "epsilon"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < 1:
-                raise ValueError(f"{_flag(name)} is {value}; it must lie between 0 and 1")
-        if self.damping == "auto" and self.relative_damping:
-            raise ValueError("--relative-damping needs a --damping that is a number, not 'auto'")
-        if self.prune_count is not None and self.prune_mass is not None:
-            raise ValueError("--prune-count and --prune-mass exclude each other; give one")
+        check_counts(self, "steps")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"--seed is {self.seed}; it must lie between 0 and {2**31 - 1}")
-        self.warmup_value  # noqa: B018  # raises on a malformed one
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(WorkloadOptions):
+    """What is trained, how long, and in which steps.
+
+    Attributes:
+        target: Test accuracy (0 to 1) at which the training stops.
+        lr: Length of a step. The default is the workload's for Newton, 0.1 for sgd and 0.001 for
+            adam; it is 1 where the damping sets itself.
+        batch_size: Samples per step; the default is the workload's.
+    """
+
+    target: float | None = None
+    lr: float | None = None
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_counts(self, "batch_size")
+        _check_shares(self, "target")
+        _check_finite(self, "lr")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodOptions(Options):
+    """Who takes the steps, and who chooses the solver.
+
+    Attributes:
+        optimizer: qnewton, or a first-order optimizer to compare it with.
+        policy: Who chooses the solver: classical takes the cheapest that runs here; paper weighs
+            LU inversion against the quantum price of the paper's Algorithm 2; hybrid takes the
+            cheapest of all by audited price; classical-only and quantum-only have no choice.
+        checkpoint_every: Steps from one checkpoint to the next.
+    """
+
+    optimizer: OptimizerName = "qnewton"
+    policy: str = "classical"
+    checkpoint_every: int = 10
+
+    def __post_init__(self) -> None:
+        check_counts(self, "checkpoint_every")
+        if self.policy not in POLICIES:
+            raise ValueError(f"--policy is {self.policy!r}; choose {', '.join(POLICIES.names)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewtonOptions(Options):
+    """How Newton's systems are made.
+
+    Attributes:
+        curvature: The matrix of Newton's system: the exact hessian, the generalised Gauss-Newton
+            matrix (ggn), or the empirical fisher. The default is the workload's: hessian, but
+            fisher for language models.
+        blocks: The parameters that share one system: all of them (full), those of a layer, or
+            those of a tensor. The default is the workload's: full, but layer for language models.
+        rescale: Whether the layers' directions are put together by the Fisher matrix between
+            layers, so that layers that lower the same losses do not overshoot. The default is the
+            workload's: off, but on for mistral. It needs curvature fisher.
+        prune_count: Keep at most this many entries per row, symmetrically.
+        prune_mass: Keep about this share (0 to 1) of every row's absolute sum, symmetrically.
+    """
+
+    curvature: Literal["hessian", "ggn", "fisher"] | None = None
+    blocks: Literal["full", "layer", "tensor"] | None = None
+    rescale: bool | None = None
+    prune_count: int | None = None
+    prune_mass: float | None = None
+
+    def __post_init__(self) -> None:
+        check_counts(self, "prune_count")
+        _check_shares(self, "prune_mass")
+        if self.prune_count is not None and self.prune_mass is not None:
+            raise ValueError("--prune-count and --prune-mass exclude each other; give one")
 
     @property
     def prune(self) -> int | float | None:
         """Pruning as ``QNewton`` takes it: a count, a mass, or nothing."""
         return self.prune_mass if self.prune_count is None else self.prune_count
+
+
+@dataclass(frozen=True, kw_only=True)
+class DampingOptions(Options):
+    """The λ that is added to the diagonal.
+
+    Attributes:
+        damping: The λ of H + λI. The default is the workload's: 1, but 0.01 for language models.
+            With auto, λ and the length of every step are set by what the loss did, as QNewton
+            does where nothing is set.
+        relative_damping: Read damping as a share of the largest entry: λ = damping·max|H|.
+    """
+
+    damping: float | Literal["auto"] | None = None
+    relative_damping: bool = False
+
+    def __post_init__(self) -> None:
+        if self.damping != "auto":
+            _check_finite(self, "damping")
+        elif self.relative_damping:
+            raise ValueError("--relative-damping needs a --damping that is a number, not 'auto'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitOptions(Options):
+    """The sizes up to which a block gets a Newton system.
+
+    Attributes:
+        max_newton: Unknowns of the largest block with a Newton system. Larger blocks take
+            first-order steps. The default is no limit.
+    """
+
+    max_newton: int | None = None
+
+    def __post_init__(self) -> None:
+        check_counts(self, "max_newton")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmupOptions(Options):
+    """The first-order steps before Newton's.
+
+    Attributes:
+        warmup: How many first-order steps come before Newton's: a count; with auto, until the
+            chosen solve is priced within a second; with paper, until κ and d are low.
+        first_order_lr: Learning rate of first-order steps.
+    """
+
+    warmup: str = "0"
+    first_order_lr: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check_finite(self, "first_order_lr")
+        self.warmup_value  # noqa: B018  # raises on a malformed one
 
     @property
     def warmup_value(self) -> int | str:
@@ -106,54 +189,91 @@ class NewtonOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingRequest(NewtonOptions):
-    """Options of one training run.
+class MachineOptions(Options):
+    """The quantum machine that prices are made for.
 
     Attributes:
-        optimizer: qnewton, or a first-order optimizer to compare with.
-        policy: Who chooses the solver: classical (cheapest that runs here), paper (LU inversion
-            against the quantum price of the paper's Algorithm 2), hybrid (cheapest of all by
-            audited price), classical-only, quantum-only.
-        readout: How the quantum solver's state is read: ideal, without shots; amplitude, counts
-            and then signs; hadamard, one test a component; swap, the same without signs.
-        shots: Shots of every read-out, all together.
-        readout_tolerance: Instead of shots, the error (0 to 1) that they are chosen for.
-        audit: What the audited price of policy hybrid assumes.
-        qpus: QPUs that under policy hybrid share a step's blocks with the classical machine.
-        steps: Steps to take.
-        survey_every: Newton steps from one measurement of κ and d to the next, where a quantum
-            price needs them.
-        checkpoint_every: Steps between checkpoints.
+        hardware: The quantum machine: a profile's name or a TOML file. Where a training run needs
+            one and none is named, it is the hypothetical attosecond machine.
+        epsilon: Error tolerance at which the quantum solver is priced and emulated.
     """
 
-    optimizer: OptimizerName = "qnewton"
-    policy: str = "classical"
+    hardware: str | None = None
+    epsilon: float = 1e-12
+
+    def __post_init__(self) -> None:
+        _check_shares(self, "epsilon")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantumOptions(MachineOptions):
+    """The quantum machine, and what is asked of it.
+
+    Attributes:
+        readout: How the quantum solver's state is read: ideal needs no shots; amplitude counts
+            and then finds the signs; hadamard makes one test per component; swap does the same
+            without signs.
+        shots: Shots of every read-out, all together.
+        readout_tolerance: In place of shots, the error (0 to 1) that they are chosen for.
+        qpus: QPUs that under policy hybrid share a step's blocks with the classical machine.
+        survey_every: Newton steps from one measurement of κ and d to the next, where a quantum
+            price needs them.
+    """
+
     readout: ReadoutName = "ideal"
     shots: int | None = None
     readout_tolerance: float | None = None
-    audit: Audit = DEFAULT_AUDIT
     qpus: int = 1
-    steps: int = 40
     survey_every: int = 1
-    checkpoint_every: int = 10
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("steps", "survey_every", "checkpoint_every", "qpus"):
-            at_least_one(self, name)
-        if self.policy not in POLICIES:
-            raise ValueError(f"--policy is {self.policy!r}; choose {', '.join(POLICIES.names)}")
+        check_counts(self, "qpus", "survey_every", "shots")
         given = [name for name in ("shots", "readout_tolerance") if getattr(self, name) is not None]
-        if len(given) != (0 if self.readout == "ideal" else 1):
+        if self.readout == "ideal" and given:
             raise ValueError(
-                f"--readout {self.readout} goes with "
-                + (
-                    f"no shots, but {_flag(given[0])} is given; choose amplitude, hadamard or swap"
-                    if self.readout == "ideal"
-                    else "either --shots or --readout-tolerance; give one"
-                )
+                f"--readout ideal goes with no shots, but {_flag(given[0])} is given; choose "
+                "amplitude, hadamard or swap"
             )
-        at_least_one(self, "shots")
+        if self.readout != "ideal" and len(given) != 1:
+            raise ValueError(
+                f"--readout {self.readout} goes with either --shots or --readout-tolerance; "
+                "give one"
+            )
+
+
+_GROUPS = (
+    RunOptions,
+    NewtonOptions,
+    DampingOptions,
+    LimitOptions,
+    WarmupOptions,
+    QuantumOptions,
+    MethodOptions,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRequest(
+    MethodOptions,
+    QuantumOptions,
+    WarmupOptions,
+    LimitOptions,
+    DampingOptions,
+    NewtonOptions,
+    RunOptions,
+):
+    """All options of one training run, each under the name it has on the command line.
+
+    Attributes:
+        audit: What the audited price of policy hybrid assumes.
+    """
+
+    audit: Audit = DEFAULT_AUDIT
+
+    def __post_init__(self) -> None:
+        for group in _GROUPS:
+            group.__post_init__(self)
 
     @property
     def quantum_hardware(self) -> str | None:
@@ -176,21 +296,31 @@ def read_methods(names: Sequence[str]) -> tuple[ReadoutName, ...]:
     return tuple(known[name] for name in names)
 
 
-Options = TypeVar("Options", bound=NewtonOptions)
+def request_of(command: object, **more: Any) -> TrainingRequest:
+    """Return the request with the groups of options that a command holds, defaults elsewhere."""
+    groups = [value for value in vars(command).values() if isinstance(value, Options)]
+    options = {f.name: getattr(group, f.name) for group in groups for f in fields(group)}  # type: ignore[arg-type]
+    return TrainingRequest(**options, **more)
 
 
-def options_of(source: NewtonOptions, kind: type[Options]) -> Options:
-    """Return the options of ``kind`` that ``source``, which has more fields, carries."""
-    return kind(
-        **{f.name: getattr(source, f.name) for f in fields(kind) if hasattr(source, f.name)}
-    )
+def check_counts(options: object, *names: str) -> None:
+    """Raise ``ValueError`` if one of the named counts is given and below 1."""
+    _check(options, names, lambda value: value >= 1, "be at least 1")
 
 
-def at_least_one(options: object, name: str) -> None:
-    """Raise ``ValueError`` if the count ``name`` is given and below 1."""
-    value = getattr(options, name)
-    if value is not None and value < 1:
-        raise ValueError(f"{_flag(name)} is {value}; it must be at least 1")
+def _check_shares(options: object, *names: str) -> None:
+    _check(options, names, lambda value: 0 < value < 1, "lie between 0 and 1")
+
+
+def _check_finite(options: object, *names: str) -> None:
+    _check(options, names, lambda value: 0 <= value < math.inf, "be finite and 0 or more")
+
+
+def _check(options: object, names: Iterable[str], holds: Callable[[Any], bool], must: str) -> None:
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and not holds(value):
+            raise ValueError(f"{_flag(name)} is {value}; it must {must}")
 
 
 def _flag(name: str) -> str:

@@ -34,7 +34,6 @@ from qnewton.runs import (
     read_run,
 )
 from qnewton.solvers.quantum import Readout
-from qnewton.training.checkpoint import load_checkpoint
 from qnewton.training.loop import Progress, Session, TrainingResult, train
 from qnewton.training.request import TrainingRequest
 from qnewton.training.steppers import FirstOrderStepper, NewtonStepper, Stepper
@@ -166,7 +165,7 @@ def resume(
     with RunWriter.resume(folder, checkpoint) as writer:
         past = None
         if checkpoint is not None:
-            load_checkpoint(checkpoint.data, session.model, session.stepper)
+            session.restore(checkpoint.data)
             past = _past(read_run(folder), request.target)
         return session, _train(session, writer, past, on_step, on_stage)
 

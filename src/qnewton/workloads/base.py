@@ -1,6 +1,7 @@
 """A workload: data, model, loss and target, and how it is evaluated."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -91,17 +92,38 @@ class Workload:
                 yield self.train_inputs[chosen], self.train_targets[chosen]
             step = (epoch + 1) * per_epoch
 
-    @torch.no_grad()
     def evaluate(self, model: nn.Module) -> tuple[float, float]:
         """Return (mean loss, accuracy) over the whole test split, leaving the mode unchanged."""
-        was_training = model.training
-        model.eval()
-        outputs = model(self.test_inputs)
-        model.train(was_training)
+        with evaluating(model):
+            outputs = model(self.test_inputs)
         loss = float(self.loss(outputs, self.test_targets))
         accuracy = float((outputs.argmax(dim=1) == self.test_targets).double().mean())
         return loss, accuracy
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Hold a model in evaluation mode, without gradients."""
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        yield
+    model.train(was_training)
+
+
 def _generator(seed: int, epoch: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed << 32) + epoch)
+
+
+def standardise(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both splits with the training split's mean removed and deviation divided out.
+
+    A feature that never varies in the training split is only centred.
+
+    Args:
+        train: Shape [n_train, features].
+        test: Shape [n_test, features].
+    """
+    mean, deviation = train.mean(dim=0), train.std(dim=0)
+    scale = deviation.where(deviation > 0, 1.0)
+    return (train - mean) / scale, (test - mean) / scale

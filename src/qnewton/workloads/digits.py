@@ -6,9 +6,8 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from qnewton.workloads.base import Workload
+from qnewton.workloads.base import Workload, standardise
 from qnewton.workloads.mlp import build_mlp
-from qnewton.workloads.standardise import standardise
 
 TEST_SAMPLES = 360
 

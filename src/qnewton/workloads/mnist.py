@@ -1,7 +1,6 @@
 """MNIST, from a local folder of IDX files or the Hugging Face Hub."""
 
 import hashlib
-import os
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +10,10 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
 from qnewton.runs import cache_folder, write_atomically
-from qnewton.workloads.base import Workload
+from qnewton.workloads.base import Workload, standardise
 from qnewton.workloads.idx import encode_idx, read_idx
 from qnewton.workloads.mlp import build_mlp
-from qnewton.workloads.standardise import standardise
+from qnewton.workloads.sources import data_folder, hub_dataset
 
 MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -48,24 +47,17 @@ def load_mnist_workload(data_dir: Path | None) -> Workload:
         recognition, Proc. IEEE 86 (1998) 2278-2324.
     """
     arrays, source = _arrays(data_dir)
-    images = {
-        split: torch.from_numpy(
-            arrays[f"{split}-images-idx3-ubyte"].reshape(-1, 784).astype(np.float32)
-        )
-        for split in ("train", "t10k")
-    }
-    labels = {
-        split: torch.from_numpy(arrays[f"{split}-labels-idx1-ubyte"].astype(np.int64))
-        for split in ("train", "t10k")
-    }
-    train_inputs, test_inputs = standardise(images["train"], images["t10k"])
+    train, train_targets, test, test_targets = (torch.tensor(arrays[name]) for name in MD5)
+    train_inputs, test_inputs = standardise(
+        train.flatten(1).to(torch.float32), test.flatten(1).to(torch.float32)
+    )
     return Workload(
         name="mnist",
         title="MNIST (70,000 images of 28×28), ReLU network 784-16-16-10",
         train_inputs=train_inputs,
-        train_targets=labels["train"],
+        train_targets=train_targets.long(),
         test_inputs=test_inputs,
-        test_targets=labels["t10k"],
+        test_targets=test_targets.long(),
         build_model=partial(build_mlp, (784, 16, 16, 10)),
         loss=cross_entropy,
         target_accuracy=0.90,
@@ -78,8 +70,7 @@ def load_mnist_workload(data_dir: Path | None) -> Workload:
 
 
 def _arrays(data_dir: Path | None) -> tuple[Arrays, str]:
-    if data_dir is None and os.environ.get("QNEWTON_DATA"):
-        data_dir = Path(os.environ["QNEWTON_DATA"])
+    data_dir = data_folder(data_dir)
     if data_dir is not None:
         return _from_folder(data_dir), f"local IDX files in {data_dir.name}"
     cache = cache_folder() / "mnist"
@@ -95,9 +86,9 @@ def _from_folder(folder: Path) -> Arrays:
 
 
 def _file(folder: Path, name: str) -> Path:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.exists():
-            return path
+    found = next((p for p in (folder / name, folder / f"{name}.gz") if p.exists()), None)
+    if found is not None:
+        return found
     raise ValueError(
         f"no {name} or {name}.gz in {folder}; point --data-dir or QNEWTON_DATA at a folder with "
         "MNIST's four IDX files, or at none to fetch them from the Hugging Face Hub"
@@ -106,21 +97,7 @@ def _file(folder: Path, name: str) -> Path:
 
 def _fetch_from_hub(cache: Path) -> None:
     """Fetch MNIST from the Hub and keep it as the IDX files it was made from."""
-    try:
-        from datasets import load_dataset  # pyright: ignore[reportMissingImports]  # extra
-    except ImportError:
-        raise ValueError(
-            "workload 'mnist' needs data: pass --data-dir (or QNEWTON_DATA) with MNIST's IDX "
-            "files, or install the Hub's loader with pip install 'qnewton[text]' pillow"
-        ) from None
-    try:
-        splits = load_dataset(HUB_DATASET, revision=HUB_REVISION)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"MNIST could not be fetched from the Hugging Face Hub ({reason}); pass --data-dir "
-            "with MNIST's IDX files"
-        ) from error
+    splits = hub_dataset("MNIST", "its four IDX files", HUB_DATASET, revision=HUB_REVISION)
     for split, stem in (("train", "train"), ("test", "t10k")):
         data = splits[split]
         images = np.stack([np.asarray(image, np.uint8) for image in data["image"]])

@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qnewton.workloads.sources import fetching, needing_library
 from qnewton.workloads.tokens import Encode
-
-INSTALL = "pip install 'qnewton[text]'"
 
 _EMBEDDINGS = ("word_embeddings.weight", "embed_tokens.weight")
 _WORD_START = "\u2581"
@@ -52,22 +51,15 @@ def fetch_from_hub(repository: str) -> Path:
     Raises:
         ValueError: If the Hub's client is missing or the Hub cannot be reached.
     """
-    try:
+    with needing_library("fetching a model"):
         from huggingface_hub import (  # pyright: ignore[reportMissingImports]  # extra
             snapshot_download,
         )
-    except ImportError:
-        raise ValueError(f"the Hugging Face Hub's client is missing; {INSTALL}") from None
-    try:
+    with fetching(repository):
         wanted = ["tokenizer.json", "tokenizer.model", "model.safetensors.index.json"]
         folder = Path(snapshot_download(repository, allow_patterns=wanted))
-        shard = _shard(folder)[0].name
+        shard = _shard(folder).name
         return Path(snapshot_download(repository, allow_patterns=[*wanted, shard]))
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{repository} could not be fetched from the Hugging Face Hub ({reason})"
-        ) from error
 
 
 def package_folder(module: str, inside: str) -> Path | None:
@@ -86,14 +78,15 @@ def load_vocabulary(path: Path) -> Vocabulary:
     """
     raw = path.read_bytes()
     identity = f"{path.name} {hashlib.sha256(raw).hexdigest()}"
-    try:
-        if path.suffix == ".json":
-            return _word_pieces(raw.decode(), identity)
-        return _sentence_pieces(raw, identity)
-    except ImportError as error:
-        raise ValueError(f"reading {path.name} needs {error.name}; {INSTALL}") from None
-    except Exception as error:  # neither library has an error class of its own
-        raise ValueError(f"{path} is no tokenizer ({error}); replace it by a fresh copy") from error
+    read = _word_pieces if path.suffix == ".json" else _sentence_pieces
+    with needing_library(f"reading {path.name}"):
+        try:
+            return read(raw, identity)
+        except ImportError:
+            raise
+        except Exception as error:  # neither library has an error class of its own
+            fault = f"{path} is no tokenizer ({error}); replace it by a fresh copy"
+            raise ValueError(fault) from error
 
 
 def vocabulary_file(folder: Path) -> Path:
@@ -114,11 +107,9 @@ def load_embeddings(folder: Path) -> Tensor:
     Raises:
         ValueError: If there are none, or the reader is not installed.
     """
-    try:
+    with needing_library("reading embeddings"):
         from safetensors import safe_open  # pyright: ignore[reportMissingImports]  # extra
-    except ImportError:
-        raise ValueError(f"reading embeddings needs safetensors; {INSTALL}") from None
-    path, _ = _shard(folder)
+    path = _shard(folder)
     with safe_open(path, "pt") as tensors:
         name = next((key for key in tensors.keys() if key.endswith(_EMBEDDINGS)), None)  # noqa: SIM118
         if name is None:
@@ -185,24 +176,25 @@ def borrowed_embeddings(vocabulary: Vocabulary, other: Vocabulary, embeddings: T
     return torch.stack(rows)
 
 
-def _shard(folder: Path) -> tuple[Path, str | None]:
+def _shard(folder: Path) -> Path:
+    """Return the file of a model folder that holds the word embeddings."""
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         path = folder / "model.safetensors"
         if not path.is_file() and not folder.is_dir():
             raise ValueError(f"{folder} does not exist; name the folder of a model")
-        return path, None
+        return path
     weights: dict[str, Any] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
     name = next((key for key in weights if key.endswith(_EMBEDDINGS)), None)
     if name is None:
         raise ValueError(f"{index} names no word embeddings; give the folder of another model")
-    return folder / weights[name], name
+    return folder / weights[name]
 
 
-def _word_pieces(text: str, identity: str) -> Vocabulary:
+def _word_pieces(raw: bytes, identity: str) -> Vocabulary:
     from tokenizers import Tokenizer  # pyright: ignore[reportMissingImports]  # extra
 
-    tokenizer: Any = Tokenizer.from_str(text)
+    tokenizer: Any = Tokenizer.from_str(raw.decode())
     # Sentence models store a truncation of their own.
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -210,10 +202,10 @@ def _word_pieces(text: str, identity: str) -> Vocabulary:
     names = ("[CLS]", "[SEP]", "[MASK]", "[UNK]", "<s>", "</s>")
     specials = {n: t for n in names if (t := tokenizer.token_to_id(n)) is not None}
     return Vocabulary(
-        encode=lambda text: tokenizer.encode(text, add_special_tokens=False).ids,
-        pieces=pieces,
-        identity=identity,
-        specials=specials,
+        lambda text: tokenizer.encode(text, add_special_tokens=False).ids,
+        pieces,
+        identity,
+        specials,
     )
 
 

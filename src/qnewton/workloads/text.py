@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from qnewton.workloads.base import Workload
+from qnewton.workloads.base import Workload, evaluating
 
 IGNORED = -100
 """Target of a position that no loss is taken at."""
@@ -49,9 +49,7 @@ class Masking:
         targets = windows.masked_fill(~told, IGNORED)
         fate = torch.rand(n, length, generator=generator)
         drawn = torch.randint(self.vocabulary, windows.shape, generator=generator)
-        inputs = torch.where(
-            told & (fate < 0.8), torch.full_like(windows, self.mask_token), windows
-        )
+        inputs = windows.masked_fill(told & (fate < 0.8), self.mask_token)
         return torch.where(told & (fate >= 0.9), drawn, inputs), targets
 
 
@@ -82,26 +80,21 @@ class TextWorkload(Workload):
                 yield self.masking.apply(inputs, generator)
             step += 1
 
-    @torch.no_grad()
     def evaluate(self, model: nn.Module) -> tuple[float, float]:
         """Return (mean loss, accuracy) over the positions asked for in the test split."""
-        was_training = model.training
-        model.eval()
         loss, right, asked = 0.0, 0, 0
         pieces = zip(
             self.test_inputs.split(_EVALUATED_AT_ONCE),
             self.test_targets.split(_EVALUATED_AT_ONCE),
             strict=True,
         )
-        for inputs, targets in pieces:
-            outputs = model(inputs)
-            counted = targets != IGNORED
-            known = targets[counted]
-            logits = outputs[counted]
-            loss += float(cross_entropy(logits, known, reduction="sum"))
-            right += int((logits.argmax(1) == known).sum())
-            asked += len(known)
-        model.train(was_training)
+        with evaluating(model):
+            for inputs, targets in pieces:
+                counted = targets != IGNORED
+                known, logits = targets[counted], model(inputs)[counted]
+                loss += float(cross_entropy(logits, known, reduction="sum"))
+                right += int((logits.argmax(1) == known).sum())
+                asked += len(known)
         return loss / asked, right / asked
 
 

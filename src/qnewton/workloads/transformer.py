@@ -5,7 +5,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from qnewton.workloads.pretrained import INSTALL
+from qnewton.workloads.sources import needing_library
 
 Architecture = Literal["bert", "mistral"]
 
@@ -47,16 +47,15 @@ def build_transformer(
     Raises:
         ValueError: If ``transformers`` is not installed.
     """
-    try:
+    with needing_library(f"workload {architecture!r}"):
         import transformers as hub  # pyright: ignore[reportMissingImports]  # extra
-    except ImportError:
-        raise ValueError(f"workload {architecture!r} needs transformers; {INSTALL}") from None
     shape: dict[str, Any] = {
         "vocab_size": embeddings.shape[0],
         "hidden_size": HIDDEN,
         "num_hidden_layers": LAYERS,
         "num_attention_heads": HEADS,
         "intermediate_size": INTERMEDIATE,
+        "max_position_embeddings": max(512, length),
         # Its double backward exists, which the other kernels' on the CPU does not.
         "attn_implementation": "eager",
     }
@@ -64,21 +63,14 @@ def build_transformer(
         torch.manual_seed(seed)
         if architecture == "bert":
             config = hub.BertConfig(
-                **shape,
-                max_position_embeddings=max(512, length),
-                hidden_dropout_prob=0.0,
-                attention_probs_dropout_prob=0.0,
+                **shape, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
             )
             model: Any = hub.BertForMaskedLM(config)
             tables: nn.Module = model.bert.embeddings
             frozen = [p for n, p in tables.named_parameters() if "embeddings.weight" in n]
         else:
             config = hub.MistralConfig(
-                **shape,
-                num_key_value_heads=1,
-                max_position_embeddings=max(512, length),
-                sliding_window=None,
-                use_cache=False,
+                **shape, num_key_value_heads=1, sliding_window=None, use_cache=False
             )
             model = hub.MistralForCausalLM(config)
             frozen = list(model.get_input_embeddings().parameters())

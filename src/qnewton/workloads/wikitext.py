@@ -1,8 +1,9 @@
 """WikiText-2 and WikiText-103, from a local folder of text files or the Hugging Face Hub."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from qnewton.workloads.sources import data_folder, hub_dataset
 
 DATASETS = ("wikitext-2", "wikitext-103")
 HUB_DATASET = "Salesforce/wikitext"
@@ -47,8 +48,7 @@ def load_wikitext(name: str, data_dir: Path | None) -> Text:
     """
     if name not in DATASETS:
         raise ValueError(f"unknown corpus {name!r}; choose {' or '.join(DATASETS)}")
-    if data_dir is None and os.environ.get("QNEWTON_DATA"):
-        data_dir = Path(os.environ["QNEWTON_DATA"])
+    data_dir = data_folder(data_dir)
     return _from_hub(name, HUB_DATASET) if data_dir is None else _from_folder(name, data_dir)
 
 
@@ -93,20 +93,6 @@ def _read(path: Path) -> str:
 
 def _from_hub(name: str, repository: str) -> Text:
     """Return a corpus from a dataset repository, by name or as a local folder of its layout."""
-    try:
-        from datasets import load_dataset  # pyright: ignore[reportMissingImports]  # extra
-    except ImportError:
-        raise ValueError(
-            f"{name} is needed: pass --data-dir (or QNEWTON_DATA) with a folder {name}, or install "
-            "the Hub's loader with pip install 'qnewton[text]'"
-        ) from None
-    try:
-        splits = load_dataset(repository, f"{name}-v1")
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"{name} could not be fetched from the Hugging Face Hub ({reason}); pass --data-dir "
-            f"with a folder {name}"
-        ) from error
+    splits = hub_dataset(name, f"a folder {name}", repository, f"{name}-v1")
     train, test = ("".join(splits[split]["text"]) for split in ("train", "test"))
     return Text(train, test, f"Hugging Face Hub, {repository}, {name}-v1")
