@@ -41,12 +41,12 @@ def read_matrix(path: Path) -> Any:
 
 def _operator(found: Any) -> Any:
     import numpy
-    import scipy.sparse
     import torch
+    from scipy.sparse import csr_array, issparse
 
     from qnewton.operators import DenseOperator
 
-    sparse = scipy.sparse.issparse(found)
+    sparse = issparse(found)
     if not sparse:
         found = numpy.asarray(found)
     if found.ndim != 2 or found.shape[0] != found.shape[1] or not found.shape[0]:
@@ -59,25 +59,17 @@ def _operator(found: Any) -> Any:
         raise ValueError("it holds a number that is not finite")
     if not values.any():
         raise ValueError("all its entries are zero, so no system with it has a solution")
-    n = found.shape[0]
     if sparse:
-        rows = scipy.sparse.csr_array(found)
-        rows.eliminate_zeros()
-    elif numpy.count_nonzero(found) < SPARSE_SHARE * n * n:
-        rows = scipy.sparse.csr_array(found)
-    else:
-        rows = None
-    if rows is not None and rows.nnz < SPARSE_SHARE * n * n:
-        _check_symmetric(abs(rows - rows.T).max(), abs(rows).max())
-        return _by_entries((rows + rows.T) / 2)
-    entries = found if rows is None else rows.toarray()
-    _check_symmetric(abs(entries - entries.T).max(), abs(entries).max())
-    return DenseOperator(torch.from_numpy((entries + entries.T) / 2))
-
-
-def _check_symmetric(skew: float, largest: float) -> None:
+        found = csr_array(found)
+        found.eliminate_zeros()
+    few = (found.nnz if sparse else numpy.count_nonzero(found)) < SPARSE_SHARE * found.shape[0] ** 2
+    if few != sparse:
+        found = csr_array(found) if few else found.toarray()
+    skew, largest = abs(found - found.T).max(), abs(found).max()
     if skew > _SYMMETRY * largest:
         raise ValueError(f"it is not symmetric: A - Aᵀ has an entry of {skew:.3g}")
+    symmetric = (found + found.T) / 2
+    return _by_entries(symmetric) if few else DenseOperator(torch.from_numpy(symmetric))
 
 
 def _by_entries(rows: Any) -> Any:

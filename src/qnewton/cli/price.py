@@ -1,6 +1,6 @@
 """``qnewton price``: what a system, given by numbers or by its matrix, costs on every solver."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,8 @@ from qnewton.cli.auditing import AuditOptions
 from qnewton.cli.calibrate import SolverOptions
 from qnewton.cli.output import RESULTS, print_json, require, warn
 from qnewton.cli.price_tables import Priced
-from qnewton.records import Calibration, Facts, Quote
+from qnewton.records import Facts, Quote
 from qnewton.training.request import MachineOptions, check_counts
-
-# Ways to κ that no classical machine is charged for: the most that products may cost is said then.
-_NOT_BY_PRODUCTS = ("given", "exact")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,37 +130,35 @@ class Price:
             emulated = emulate_file(matrix, facts, audit.epsilon, self.system.seed)
             facts = with_emulated(facts, emulated)
             _warn_of_unknown(facts)
-        given = facts.condition is not None and facts.condition.method == "given"
+        condition = facts.spectrum.condition
+        given = condition is not None and condition.method == "given"
         bound = "given" if given else "determinant"
         quotes = [
             *cost.classical_quotes(calibration, facts, dtype, tolerance=tolerance),
             *(cost.paper_quote(facts, m, epsilon=epsilon, bound=bound) for m in machines),
         ]
         audited = [cost.audited_quote(calibration, facts, m, audit, dtype) for m in machines]
-        scenarios = [
-            cost.Scenario(
+        best, scenario = cost.cheapest(audited), None
+        if best is not None:
+            scenario = cost.Scenario(
                 facts=facts,
                 calibration=calibration,
-                hardware=machine,
+                hardware=next(m for m in machines if m.name == best.hardware),
                 audit=audit,
                 dtype=dtype,
                 tolerance=tolerance,
             )
-            for machine in machines
-        ]
-        scenario = _cheapest(scenarios, audited)
+            scenario = None if scenario.advantage() is None else scenario
         if matrix is not None and scenario is not None:
             split = _split(scenario, matrix, self.system.seed)
         return Priced(
             facts=facts,
             epsilon=epsilon,
             calibration=calibration,
+            dtype=dtype,
             quotes=quotes,
             audited=audited,
-            survey_s=_survey_seconds(facts, calibration, dtype),
-            most_of_survey=_unspent(facts),
             scenario=scenario,
-            flips=() if scenario is None else cost.break_even(scenario),
             split=split,
             emulated=emulated,
             pictures=() if scenario is None else tuple(self._draw(scenario)),
@@ -180,14 +175,6 @@ class Price:
             for name, draw in maps.items()
             for path in save_chart(draw(scenario), self.pictures, name)
         ]
-
-
-def _cheapest(scenarios: list[cost.Scenario], audited: list[Quote]) -> cost.Scenario | None:
-    """Return the scenario of the cheapest audited machine; ``None`` where a price is missing."""
-    pairs = zip(audited, scenarios, strict=True)
-    priced = [(quote.seconds, scenario) for quote, scenario in pairs if quote.seconds is not None]
-    _, scenario = min(priced, key=lambda pair: pair[0], default=(None, None))
-    return None if scenario is None or scenario.advantage() is None else scenario
 
 
 def _split(scenario: cost.Scenario, matrix: Any, seed: int) -> Quote | None:
@@ -209,28 +196,9 @@ def _split(scenario: cost.Scenario, matrix: Any, seed: int) -> Quote | None:
 
 
 def _warn_of_unknown(facts: Facts) -> None:
-    condition = facts.condition
+    condition = facts.spectrum.condition
     if condition is not None and condition.value is None:
         warn(
             f"κ is not known to 1% after {condition.products} products, {condition.describe()}, so "
             "prices that need it are missing: give --kappa, or a larger --max-products"
         )
-
-
-def _unspent(facts: Facts) -> bool:
-    return facts.condition is not None and facts.condition.method in _NOT_BY_PRODUCTS
-
-
-def _survey_seconds(facts: Facts, calibration: Calibration, dtype: str) -> float | None:
-    """Modelled seconds to measure κ and d, with as many products as the survey may take."""
-    if facts.condition is None:
-        return None
-    if _unspent(facts):
-        products = cost.lanczos_products(calibration, facts.n, dtype)
-        if products is None:
-            return None
-        facts = replace(facts, condition=replace(facts.condition, products=products))
-    parts = [
-        cost.survey_seconds(f, facts, calibration, dtype) for f in ("condition", "row_sparsity")
-    ]
-    return None if None in parts else sum(part for part in parts if part is not None)

@@ -1,17 +1,29 @@
 """What ``qnewton price`` found, as one JSON object and as tables and lines."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
-from qnewton.cost import Flip, Scenario, break_even_gate_time, cheapest
+from qnewton.cost import (
+    Flip,
+    Scenario,
+    break_even,
+    break_even_gate_time,
+    cheapest,
+    lanczos_products,
+    survey_seconds,
+)
 from qnewton.records import Calibration, Facts, Quote, encode
 
 if TYPE_CHECKING:
     from qnewton.cli.matrix_file import Emulated
+
+# Ways to κ that no classical machine is charged for: the most that products may cost is said then.
+_NOT_BY_PRODUCTS = ("given", "exact")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +34,10 @@ class Priced:
         facts: The system.
         epsilon: Error tolerance in the paper's price.
         calibration: The classical machine.
+        dtype: Precision of its solvers.
         quotes: Of every classical solver, and the paper's price on every quantum machine.
         audited: The audited price on every quantum machine.
-        survey_s: Modelled seconds of measuring κ and d; ``None`` where nobody knows.
-        most_of_survey: Whether those are the most it may take, and not what it took.
         scenario: The system on the cheapest quantum machine; ``None`` where a price is missing.
-        flips: What would flip the choice there.
         split: The price of a hybrid split; ``None`` without a matrix.
         emulated: What the emulated solver gave; ``None`` without a matrix.
         pictures: Files that were drawn.
@@ -36,12 +46,10 @@ class Priced:
     facts: Facts
     epsilon: float
     calibration: Calibration
+    dtype: str
     quotes: Sequence[Quote]
     audited: Sequence[Quote]
-    survey_s: float | None
-    most_of_survey: bool
     scenario: Scenario | None
-    flips: Sequence[Flip]
     split: Quote | None
     emulated: "Emulated | None"
     pictures: Sequence[Path]
@@ -66,6 +74,30 @@ class Priced:
             for quote in self.quotes
             if quote.machine == "quantum" and quote.seconds is not None
         }
+
+    @cached_property
+    def flips(self) -> tuple[Flip, ...]:
+        """What would flip the choice on the cheapest quantum machine."""
+        return () if self.scenario is None else break_even(self.scenario)
+
+    @property
+    def survey_s(self) -> float | None:
+        """Modelled seconds to measure κ and d, with as many products as the survey may take."""
+        condition = self.facts.spectrum.condition
+        if condition is None:
+            return None
+        facts = self.facts
+        if condition.method in _NOT_BY_PRODUCTS:
+            products = lanczos_products(self.calibration, facts.n, self.dtype)
+            if products is None:
+                return None
+            spectrum = replace(facts.spectrum, condition=replace(condition, products=products))
+            facts = replace(facts, spectrum=spectrum)
+        parts = [
+            survey_seconds(fact, facts, self.calibration, self.dtype)
+            for fact in ("condition", "row_sparsity")
+        ]
+        return None if None in parts else sum(part for part in parts if part is not None)
 
     def plain(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -122,7 +154,7 @@ class Priced:
         from qnewton.report.table import Column, table_of
 
         facts, quotes = self.facts, _ordered([*self.quotes, *self.audited])
-        condition = facts.condition
+        condition = facts.spectrum.condition
         kappa = "unknown" if condition is None else condition.describe()
         if condition is not None and condition.method == "given":
             kappa = f"{condition.value:g}"
@@ -136,8 +168,8 @@ class Priced:
             Column("model", lambda quote: quote.refused or quote.model, words=True),
         )
         title = (
-            f"Modelled seconds to solve one system: N = {facts.n:,}, κ = {kappa}, "
-            f"d = {facts.row_sparsity or facts.n:,}, ε = {self.epsilon:g} in the paper's price"
+            f"Modelled seconds to solve one system: N = {facts.n:,}, κ = {kappa}, d = "
+            f"{facts.spectrum.row_sparsity or facts.n:,}, ε = {self.epsilon:g} in the paper's price"
         )
         notes = dict.fromkeys(note for quote in quotes for note in quote.assumptions)
         note = (
@@ -147,12 +179,13 @@ class Priced:
         return table_of(title, columns, quotes, note).rich()
 
     def _survey_line(self) -> str | None:
-        if self.survey_s is None:
+        seconds, condition = self.survey_s, self.facts.spectrum.condition
+        if seconds is None or condition is None:
             return None
+        took = "takes at most" if condition.method in _NOT_BY_PRODUCTS else "took"
         return (
-            f"measuring κ and d {'takes at most' if self.most_of_survey else 'took'} "
-            f"{self.survey_s:.3g} s of the classical machine (modelled), which a policy that "
-            "decides by them pays on top"
+            f"measuring κ and d {took} {seconds:.3g} s of the classical machine (modelled), which "
+            "a policy that decides by them pays on top"
         )
 
 
@@ -189,12 +222,13 @@ def _term_table(quote: Quote, scenario: Scenario) -> RenderableType:
     from qnewton.report.table import Column, table_of
 
     assert quote.seconds is not None
-    whole, gate = quote.seconds, scenario.hardware.gate_time_s
-    count = quote.query_count
-    qubits = "not priced" if quote.physical_qubits is None else f"{quote.physical_qubits:,}"
+    assert quote.quantum is not None
+    whole, gate, run = quote.seconds, scenario.hardware.gate_time_s, quote.quantum
+    count = run.query_count
+    qubits = "not priced" if run.physical_qubits is None else f"{run.physical_qubits:,}"
     note = (
         f"{'' if count is None else f'{number_text(count.expected)} queries per state'}, "
-        f"{number_text(quote.t_count)} T gates, {quote.logical_qubits:,} logical qubits, "
+        f"{number_text(run.t_count)} T gates, {run.logical_qubits:,} logical qubits, "
         f"physical qubits: {qubits}; two-qubit gate {seconds_text(gate.value)} "
         f"({gate.source}, {gate.date})"
     )

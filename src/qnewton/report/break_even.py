@@ -135,9 +135,22 @@ def break_even(
             "--hardware NAME"
         )
     lowest, highest = _decades(points, hardware)
-    rows = [_row(point, lowest) for point in points]
+    marks = [_mark(point, lowest) for point in points]
+    rows = [
+        {
+            "step": point.step,
+            "block": point.block,
+            "solver chosen": point.chosen,
+            "break_even_s": point.gate_time_s,
+            "reason": point.reason,
+            "mark": look.label,
+            "drawn_at_s": height,
+        }
+        for point, (look, height) in zip(points, marks, strict=True)
+    ]
     policy = policy or run.config.policy
-    looks = _looks(points, rows)
+    solvers, used = [solver_look(point.chosen) for point in points], {look for look, _ in marks}
+    looks = [look for look in dict.fromkeys((*solvers, OFF_AXIS, NO_PRICE)) if look in used]
     labels = [look.label for look in looks]
     legend = alt.Legend(title=f"solver chosen (policy {policy})", columns=2)
     y = decade_channel(alt.Y, "drawn_at_s", "break-even gate time (s)", lowest, highest)
@@ -191,29 +204,14 @@ def _decades(points: Sequence[BreakEven], hardware: Sequence[QuantumHardware]) -
     return lowest, max(math.ceil(math.log10(max(values))) + 1, lowest + 3)
 
 
-def _row(point: BreakEven, lowest: int) -> dict[str, Any]:
+def _mark(point: BreakEven, lowest: int) -> tuple[Look, float]:
+    """Return how a point looks and how high it is drawn, at the edge where it has no height."""
     edge = 10.0 ** (lowest + 0.4)
     if point.gate_time_s is None:
-        mark, height = NO_PRICE.label, edge
-    elif point.gate_time_s < 10.0 ** (lowest + 1):
-        mark, height = OFF_AXIS.label, edge
-    else:
-        mark, height = solver_look(point.chosen).label, point.gate_time_s
-    return {
-        "step": point.step,
-        "block": point.block,
-        "solver chosen": point.chosen,
-        "break_even_s": point.gate_time_s,
-        "reason": point.reason,
-        "mark": mark,
-        "drawn_at_s": height,
-    }
-
-
-def _looks(points: Sequence[BreakEven], rows: Sequence[dict[str, Any]]) -> list[Look]:
-    used = {row["mark"] for row in rows}
-    solvers = dict.fromkeys(solver_look(point.chosen) for point in points)
-    return [look for look in (*solvers, OFF_AXIS, NO_PRICE) if look.label in used]
+        return NO_PRICE, edge
+    if point.gate_time_s < 10.0 ** (lowest + 1):
+        return OFF_AXIS, edge
+    return solver_look(point.chosen), point.gate_time_s
 
 
 def _machine_lines(
@@ -244,8 +242,9 @@ def _machine_lines(
 def _caption(policy: str, points: Sequence[BreakEven], rows: Sequence[dict[str, Any]]) -> str:
     caption = (
         "Modelled seconds of LU inversion over the expected queries of the quantum solver, one "
-        "point a solve: at points above its line a machine is priced faster than LU inversion, at "
-        f"points below it slower. Color and shape show the solver that the policy {policy} chose."
+        "point per solve: at points above its line a machine is priced faster than LU inversion, "
+        f"at points below it slower. Color and shape show the solver that the policy {policy} "
+        "chose."
     )
     if any(row["mark"] == OFF_AXIS.label for row in rows):
         caption += " Arrows at the lower edge have their break-even below the axis."

@@ -37,7 +37,7 @@ class LayerCell:
 
 
 def layer_map(cells: Sequence[LayerCell], caption: str) -> Picture:
-    """Draw layers against steps, the solver as color; one map a panel.
+    """Draw layers against steps, the solver as color; one map per panel.
 
     Args:
         cells: In the order of layers and steps.

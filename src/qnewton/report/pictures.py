@@ -58,9 +58,8 @@ def curves_of(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Cu
         label = method_text(rows[0])
         if len(rows) > 1:
             label = f"Newton: {', '.join(row.label for row in rows)}"
-        # Q-Newton stands for the methods that share its steps.
-        method = next((row.method for row in rows if row.method == "q-newton"), rows[0].method)
-        curves.append(Curve(read_run(Path(folder) / name), method, label))
+        # The last one, Q-Newton, stands for the methods that share its steps.
+        curves.append(Curve(read_run(Path(folder) / name), rows[-1].method, label))
     return curves
 
 

@@ -19,7 +19,7 @@ _QUANTITIES = ["success probability", "queries until success", "angle to the exa
 def quantum_solves(run: Run) -> Picture | None:
     """Draw success probability, expected queries and angle by step; ``None`` if no solve has any.
 
-    Of several systems a step, the smallest probability, the sum of the queries and the largest
+    Of the systems of a step, the smallest probability, the sum of the queries and the largest
     angle count.
     """
     rows: list[dict[str, Any]] = []

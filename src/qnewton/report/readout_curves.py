@@ -20,7 +20,7 @@ def accuracy_against(
 
     Args:
         swept: ``shots`` or ``epsilon``.
-        rows: One mapping a run, with ``swept``, ``readout``, ``shots``, ``epsilon`` and
+        rows: One mapping per run, with ``swept``, ``readout``, ``shots``, ``epsilon`` and
             ``test_accuracy``.
         workload: What was trained.
         steps: Steps of every run.

@@ -22,7 +22,7 @@ class Picture:
 
     Attributes:
         chart: The chart, in the project's look.
-        rows: What it shows, one mapping a point, all with the same keys.
+        rows: What it shows, one mapping per point, all with the same keys.
         caption: One to three sentences.
     """
 

@@ -61,7 +61,7 @@ class Comparison:
         target: Test accuracy to reach.
         seed: Seed of every run.
         run: Folder of the comparison.
-        rows: One row a method.
+        rows: One row per method.
         schema: Version of the format.
     """
 

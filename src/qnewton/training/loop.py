@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from qnewton.records import MetricRecord, StepRecord
-from qnewton.runs import RunConfig, RunWriter
+from qnewton.runs import Run, RunConfig, RunWriter
 from qnewton.training.request import TrainingRequest
 from qnewton.training.steppers import Stepper
 from qnewton.workloads import Workload
@@ -64,16 +64,16 @@ class TrainingResult:
         reached: Steps at the first evaluation that met the target; ``None`` if none did.
     """
 
-    records: tuple[StepRecord, ...] = ()
-    metrics: tuple[MetricRecord, ...] = ()
-    reached: int | None = None
+    records: tuple[StepRecord, ...]
+    metrics: tuple[MetricRecord, ...]
+    reached: int | None
 
 
 def train(
     session: Session,
     *,
     writer: RunWriter | None = None,
-    past: TrainingResult | None = None,
+    past: Run | None = None,
     on_step: Callable[[Progress], None] = lambda _: None,
     stop: Callable[[Sequence[StepRecord]], bool] = lambda _: False,
 ) -> TrainingResult:
@@ -85,13 +85,14 @@ def train(
     Args:
         session: What is trained; its model is moved in place.
         writer: Where records and checkpoints go; ``None`` keeps them in memory alone.
-        past: What an interrupted run already recorded; its steps count.
+        past: What an interrupted run already recorded; its steps count, too.
         on_step: Told of every step.
         stop: Given all records after every step; the training ends where it returns true.
     """
     request, workload, model = session.request, session.workload, session.model
-    past = past or TrainingResult()
-    records, metrics, reached = list(past.records), list(past.metrics), past.reached
+    records = [] if past is None else list(past.steps)
+    metrics = [] if past is None else list(past.metrics)
+    reached = next((m.step for m in metrics if _met(request, m.test_accuracy)), None)
     measured, modelled = 0.0, 0.0
     for record in records:
         measured, modelled = _clocks(measured, modelled, record)
@@ -114,7 +115,7 @@ def train(
                 modelled_seconds=modelled,
             )
             metrics.append(metric)
-            if request.target is not None and accuracy >= request.target:
+            if _met(request, accuracy):
                 reached, ended = done, True
         if writer is not None:
             writer.append_step(record)
@@ -124,6 +125,10 @@ def train(
                 writer.save_checkpoint(done, session.state())
         on_step(Progress(record, metric, measured, modelled))
     return TrainingResult(tuple(records), tuple(metrics), reached)
+
+
+def _met(request: TrainingRequest, accuracy: float) -> bool:
+    return request.target is not None and accuracy >= request.target
 
 
 def _loss(workload: Workload, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:

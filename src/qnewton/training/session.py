@@ -25,7 +25,6 @@ from qnewton.optimizer import (
 )
 from qnewton.records import Calibration, QuantumHardware, decode
 from qnewton.runs import (
-    Run,
     RunConfig,
     RunWriter,
     check_config,
@@ -125,8 +124,9 @@ def begin(
         RunExistsError: If the folder already holds something.
         RunStorageError: If the folder cannot be written.
     """
+    session.stepper.on_stage(on_stage)
     with RunWriter.create(folder, session.config) as writer:
-        return _train(session, writer, None, on_step, on_stage)
+        return train(session, writer=writer, on_step=on_step)
 
 
 def resume(
@@ -162,12 +162,13 @@ def resume(
     checkpoint, warnings = latest_checkpoint(folder)
     for warning in warnings:
         on_warning(warning)
+    session.stepper.on_stage(on_stage)
     with RunWriter.resume(folder, checkpoint) as writer:
         past = None
         if checkpoint is not None:
             session.restore(checkpoint.data)
-            past = _past(read_run(folder), request.target)
-        return session, _train(session, writer, past, on_step, on_stage)
+            past = read_run(folder)
+        return session, train(session, writer=writer, past=past, on_step=on_step)
 
 
 def _session(request: TrainingRequest, config: RunConfig, workload: Workload) -> Session:
@@ -224,22 +225,3 @@ def _readout(request: TrainingRequest) -> Readout | None:
     if request.readout == "ideal":
         return None
     return Readout(method=request.readout, shots=request.shots, tolerance=request.readout_tolerance)
-
-
-def _past(run: Run, target: float | None) -> TrainingResult:
-    reached = next(
-        (m.step for m in run.metrics if target is not None and m.test_accuracy >= target), None
-    )
-    return TrainingResult(run.steps, run.metrics, reached)
-
-
-def _train(
-    session: Session,
-    writer: RunWriter,
-    past: TrainingResult | None,
-    on_step: Callable[[Progress], None],
-    on_stage: StageHook,
-) -> TrainingResult:
-    if isinstance(session.stepper, NewtonStepper):
-        session.stepper.optimizer.register_stage_hook(on_stage)
-    return train(session, writer=writer, past=past, on_step=on_step)

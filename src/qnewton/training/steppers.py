@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from qnewton.cost import modelled_seconds
-from qnewton.optimizer import QNewton
+from qnewton.optimizer import QNewton, StageHook
 from qnewton.optimizer.clock import StageClock
 from qnewton.records import Calibration, StepRecord
 
@@ -27,6 +27,10 @@ class Stepper(Protocol):
         """Take step ``number`` with a closure that returns the live loss."""
         ...
 
+    def on_stage(self, hook: StageHook) -> None:
+        """Have ``hook`` told when a stage of a Newton step begins."""
+        ...
+
 
 class NewtonStepper:
     """Steps with QNewton, which leaves its own records."""
@@ -38,6 +42,10 @@ class NewtonStepper:
         """Take one QNewton step and return its record; the optimizer numbers its own steps."""
         self.optimizer.step(closure)
         return self.optimizer.records[-1]
+
+    def on_stage(self, hook: StageHook) -> None:
+        """Have ``hook`` told when a stage begins."""
+        self.optimizer.register_stage_hook(hook)
 
 
 class FirstOrderStepper:
@@ -53,6 +61,9 @@ class FirstOrderStepper:
         self.optimizer = optimizer
         self._model = model
         self._calibration = calibration
+
+    def on_stage(self, hook: StageHook) -> None:
+        """Do nothing: a first-order step is too short to tell its stages."""
 
     def step(self, closure: Callable[[], Tensor], number: int) -> StepRecord:
         """Take one step; a loss or gradient that is not finite changes nothing."""

@@ -41,7 +41,7 @@ class Workload:
         build_model: Makes the untrained model from a seed, without touching the global generator.
         loss: Maps (outputs, targets) to the mean loss.
         target_accuracy: Test accuracy a comparison trains to.
-        batch_size: Samples a step; ``None`` trains on the whole training split.
+        batch_size: Samples per step; ``None`` trains on the whole training split.
         evaluate_every: Steps between evaluations of the whole test split.
         newton_lr: Length β of a Newton step at the damping of ``newton``.
         sgd_learning_rates: The grid a comparison tunes SGD over.
@@ -75,7 +75,7 @@ class Workload:
     def batches(self, seed: int, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batch of every step from ``first_step`` on, without end.
 
-        Batches are cut from one shuffle an epoch, each epoch's shuffle drawn from its own
+        Batches are cut from one shuffle per epoch, each epoch's shuffle drawn from its own
         generator, so that step k's batch depends on seed and k alone and a resumed run sees
         exactly what the uninterrupted one would have.
         """

@@ -113,7 +113,7 @@ def load_language_workload(
         )
     return TextWorkload(
         name=architecture if corpus == "wikitext-2" else f"{architecture}-{corpus}",
-        title=f"{corpus}, {_TITLES[architecture]}, {length} tokens a sequence",
+        title=f"{corpus}, {_TITLES[architecture]}, {length} tokens per sequence",
         train_inputs=train_inputs,
         train_targets=train_targets,
         test_inputs=test_inputs,

@@ -32,7 +32,7 @@ def tokens_of(text: str, encode: Encode, identity: str, folder: Path | None = No
         identity: Says which tokenizer it is, contents included.
         folder: Where entries are kept; ``None`` for ``tokens`` in the cache folder.
 
-    Cost: a pass over the text; 4 bytes a token on disk.
+    Cost: a pass over the text; 4 bytes per token on disk.
 
     Example:
         >>> import tempfile
