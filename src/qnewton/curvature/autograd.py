@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
 import torch
@@ -130,9 +130,9 @@ def grad(
     output: Tensor | Sequence[GradientEdge],
     inputs: Sequence[Tensor] | Sequence[GradientEdge],
     cotangent: Tensor | Sequence[Tensor] | None = None,
-    create_graph: bool = False,
+    live: bool = False,
 ) -> Gradients:
-    """Return the gradients of ``output``, one backward pass; its graph is kept.
+    """Return the gradients of ``output``, with a graph if ``live``; that of ``output`` is kept.
 
     Raises:
         ValueError: If the graph cannot be differentiated.
@@ -140,12 +140,7 @@ def grad(
     with torch.enable_grad():
         try:
             return torch.autograd.grad(
-                output,
-                inputs,
-                cotangent,
-                retain_graph=True,
-                create_graph=create_graph,
-                allow_unused=True,
+                output, inputs, cotangent, retain_graph=True, create_graph=live, allow_unused=True
             )
         except RuntimeError as error:
             raise not_twice_differentiable(error, _behind(output)) from error
@@ -174,7 +169,7 @@ def grad_with_graph(
         >>> torch.autograd.grad(slope, x)
         (tensor(2.),)
     """
-    gradients = grad(output, inputs, cotangent, create_graph=True)
+    gradients = grad(output, inputs, cotangent, live=True)
     # PyTorch puts a node named Error behind a once_differentiable backward, then skips it
     # on the way to leaves it does not lead to: the curvature would silently lack a term.
     reached = [gradient.grad_fn for gradient in gradients if gradient is not None]
@@ -229,12 +224,12 @@ def flat_rows(gradients: Gradients, parameters: Sequence[Tensor], like: Tensor) 
     )
 
 
-def leaf_uses(outputs: Sequence[Tensor], stop: Tensor | None = None) -> Counter[int]:
+def leaf_uses(outputs: Sequence[Tensor], stop: Collection[Node | None] = ()) -> Counter[int]:
     """Count the edges of the graph that end in each leaf tensor, by the tensor's id.
 
     Args:
         outputs: Differentiable tensors.
-        stop: The walk does not go past this tensor.
+        stop: The walk does not go past these nodes.
 
     Example:
         >>> x = torch.ones(2, requires_grad=True)
@@ -250,12 +245,28 @@ def leaf_counts(nodes: Iterable[Node]) -> Counter[int]:
     return Counter(id(tensor) for tensor in found if tensor is not None)
 
 
-def graph_nodes(roots: Iterable[Node | None], stop: Tensor | None = None) -> Iterator[Node]:
+def nodes_to(root: Tensor, targets: Collection[Node | None]) -> set[Node]:
+    """Return the nodes from which a target is reached, not past other targets."""
+    parents: dict[Node | None, list[Node]] = {}
+    for node in graph_nodes([root.grad_fn], targets):
+        for following, _ in node.next_functions:
+            parents.setdefault(following, []).append(node)
+    found: set[Node] = set()
+    waiting = [node for target in targets for node in parents.get(target, ())]
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += parents.get(node, ())
+    return found
+
+
+def graph_nodes(roots: Iterable[Node | None], stop: Collection[Node | None] = ()) -> Iterator[Node]:
     """Yield ``roots`` and every node of the graph behind them once, leaves included.
 
     Args:
         roots: The ``grad_fn`` of differentiable tensors, say.
-        stop: Its node and what lies behind that alone are left out.
+        stop: These nodes and what lies behind them alone are left out.
 
     Example:
         >>> x = torch.ones(2, requires_grad=True)
@@ -263,7 +274,7 @@ def graph_nodes(roots: Iterable[Node | None], stop: Tensor | None = None) -> Ite
         ['SumBackward0', 'ExpBackward0', 'torch::autograd::AccumulateGrad']
     """
     waiting = list(roots)
-    seen: set[Node | None] = {None, None if stop is None else stop.grad_fn}
+    seen: set[Node | None] = {None, *stop}
     while waiting:
         node = waiting.pop()
         if node is None or node in seen:

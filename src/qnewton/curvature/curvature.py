@@ -93,7 +93,14 @@ class Curvature:
         load_batching()
         self.kind: Kind = kind
         self._reduction: Reduction | None = reduction
-        self._model = self._observed(model, convex_too)
+        module = model if isinstance(model, nn.Module) else None
+        if module is None and kind != "hessian":
+            raise ValueError(
+                f"kind={kind!r} needs the module, whose output it differentiates at; pass it in "
+                "place of parameters, or use kind='hessian'"
+            )
+        # Whose output is to be recorded, if the kind needs one.
+        self._model = module if kind != "hessian" or convex_too else None
         found = partition(model, blocks, parameters)
         self.blocks: tuple[Block, ...] = tuple(
             block for block in found if max_newton is None or block.n <= max_newton
@@ -108,16 +115,16 @@ class Curvature:
         self._verification = Verification(
             [name for block in found for name in block.names],
             self.parameters,
-            model if isinstance(model, nn.Module) else None,
+            module,
         )
         self.alike: Alike | None = None
-        self._layers = layers_of(model) if isinstance(model, nn.Module) else []
+        self._layers = layers_of(module) if module is not None else []
         self._max_dense = max_dense
         self._closure_seen = False
         self._loops = False
         self._one_pass: OnePassFisher | None = None
-        if kind == "fisher" and isinstance(model, nn.Module):
-            one_pass = OnePassFisher(model, self.blocks)
+        if kind == "fisher" and module is not None:
+            one_pass = OnePassFisher(module, self.blocks)
             self._one_pass = one_pass if one_pass.possible else None
 
     def watches(self, curvature: bool) -> bool:
@@ -252,17 +259,6 @@ class Curvature:
             example.dtype,
             example.device,
         )
-
-    def _observed(self, model: nn.Module | Iterable[Tensor], convex_too: bool) -> nn.Module | None:
-        """Return the module whose output is to be recorded, if the kind needs one."""
-        if self.kind == "hessian":
-            return model if convex_too and isinstance(model, nn.Module) else None
-        if not isinstance(model, nn.Module):
-            raise ValueError(
-                f"kind={self.kind!r} needs the module, whose output it differentiates at; pass "
-                "it in place of parameters, or use kind='hessian'"
-            )
-        return model
 
     def _operators(
         self, evaluation: Evaluation, root: Tensor, kind: Kind, memory: RouteMemory | None

@@ -1,8 +1,7 @@
 """Rows of the Hessian by differentiating δ along directions in the weights of layers."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from qnewton.curvature.autograd import batched_grad
 from qnewton.curvature.layers import Adjoints, LayerCall, Place
-from qnewton.curvature.routes import LIMIT, difference, random_like
+from qnewton.curvature.routes import LIMIT, SourceCost, difference, random_like
 from qnewton.operators.symmetric import mirror_upper_
 
 # Entries of the largest activation times the directions in a batch: what one operation reads and
@@ -45,7 +44,7 @@ Seeds = list[tuple[Tensor, Tensor]]
 Found = dict[int, Moved]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Directions:
     """Second derivatives of a loss along directions in the weights of layers on patches.
 
@@ -71,14 +70,8 @@ class Directions:
 
     calls: Sequence[LayerCall]
     adjoints: Adjoints
-
-    @cached_property
-    def _patches(self) -> dict[int, Tensor]:
-        return {}
-
-    @cached_property
-    def _spread(self) -> dict[int, Tensor]:
-        return {}
+    _patches: dict[int, Tensor] = field(default_factory=dict, init=False)
+    _spread: dict[int, Tensor] = field(default_factory=dict, init=False)
 
     def along(
         self, directions: Mapping[int, tuple[Tensor, Tensor | None]], targets: Sequence[int]
@@ -207,15 +200,6 @@ class Directions:
         )
 
 
-@dataclass(frozen=True)
-class RowsWork:
-    """What the rows of one layer take: operations, passes through activations, and their share."""
-
-    flops: float
-    passes: int
-    passes_flops: float
-
-
 @dataclass(frozen=True, eq=False)
 class LayerRows:
     """The rows and columns of one layer on patches: its own block, and those with other layers.
@@ -255,7 +239,7 @@ class LayerRows:
         return self.independent and not self._before and fewer
 
     @property
-    def work(self) -> RowsWork:
+    def cost(self) -> SourceCost:
         """What :meth:`fill` takes in matrix products and passes."""
         call, calls = self._call, self.directions.calls
         count = sum(part.stop - part.start for part in self.places[self.layer].parts)
@@ -271,7 +255,7 @@ class LayerRows:
                 per_row += 2 * late.input.numel() * late.outputs * late.offsets
         passed = calls if self._before else calls[self.layer + 1 :]
         through = float(passes * sum(4 * m.output.numel() * m.inputs for m in passed))
-        return RowsWork(count * per_row + through, passes, through)
+        return SourceCost(count * per_row + through, None, None, passes, through)
 
     def fill(self, matrix: Tensor) -> None:
         """Write the rows and columns into the Hessian of a block, bitwise symmetric.
@@ -316,32 +300,27 @@ class LayerRows:
         """Yield rows, and what single weights as directions change."""
         call, place = self._call, self.places[self.layer]
         patches = self.directions.patches(self.layer)
-        before = self._before and call.input.requires_grad
+        before, ones = self._before and call.input.requires_grad, patches.new_ones(())
         step = self._together(before)
         for part in place.parts:
             is_weight = part is place.weight
             width = call.inputs if is_weight else 1
             for start in range(part.start, part.stop, step):
                 stop = min(start + step, part.stop)
-                chosen = [divmod(row - part.start, width) for row in range(start, stop)]
-                moved = patches.new_zeros((len(chosen), call.samples, call.outputs, call.positions))
-                for k, (unit, entry) in enumerate(chosen):
-                    moved[k, :, unit] = patches[:, :, entry] if is_weight else 1.0
+                at = torch.arange(start - part.start, stop - part.start)
+                k, unit, entry = at - at[0], at // width, at % width
+                moved = patches.new_zeros((len(at), call.samples, call.outputs, call.positions))
+                moved[k, :, unit] = patches[:, :, entry].permute(2, 0, 1) if is_weight else ones
                 seeds = [self.directions.at_output(self.layer, moved)]
                 if before and is_weight:
-                    turned = self._turned(chosen)
+                    spread = self.directions.spread(self.layer)
+                    size = (len(at), call.samples, call.channels, spread.shape[1])
+                    channel, offset = entry // call.offsets, entry % call.offsets
+                    turned = spread.new_zeros(size)  # the gradient in the input of δ·(U V)
+                    turned[k, :, channel] = spread[:, :, unit, offset].permute(2, 0, 1)
                     seeds.append(self.directions.at_input(self.layer, turned))
-                first = chosen[0][0] if is_weight else 0
+                first = int(unit[0]) if is_weight else 0
                 yield slice(start, stop), self._from_unit(self._differentiate(seeds), first)
-
-    def _turned(self, chosen: Sequence[tuple[int, int]]) -> Tensor:
-        """Return the gradient in the input of δ·(U V), V single weights (unit, patch entry)."""
-        call, spread = self._call, self.directions.spread(self.layer)
-        turned = spread.new_zeros((len(chosen), call.samples, call.channels, spread.shape[1]))
-        for k, (unit, entry) in enumerate(chosen):
-            channel, offset = divmod(entry, call.offsets)
-            turned[k, :, channel] = spread[:, :, unit, offset]
-        return turned
 
     def _units(self) -> Iterator[tuple[slice, Found]]:
         """Yield rows, and what output entries change, combined by patches."""

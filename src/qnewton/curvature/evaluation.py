@@ -149,14 +149,8 @@ def evaluate(
     with torch.enable_grad(), ExitStack() as until_backward, ExitStack() as stack:
         watch = until_backward if recorder.through_backward else stack
         watch.enter_context(recorder.watching())
-        backward = stack.enter_context(
-            BackwardRecorder(
-                parameters,
-                keep_graph=curvature,
-                accumulates=accumulates,
-                mark=lambda: (len(recorder.calls), len(recorder.outputs)),
-            )
-        )
+        backward = BackwardRecorder(parameters, curvature, accumulates, recorder)
+        stack.enter_context(backward)
         returned = closure()
         stack.close()
         loss = _scalar(returned)

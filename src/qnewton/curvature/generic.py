@@ -47,6 +47,12 @@ class CurvatureProducts(ABC):
     def rows(self, of: Sequence[Tensor], at: Sequence[Tensor], vectors: Tensor) -> Tensor:
         """Return V H for the rows of parameters ``of`` and the columns of parameters ``at``."""
 
+    def entries(self, of: Sequence[Tensor], at: Sequence[Tensor], rows: range) -> Tensor:
+        """Return some of the rows of parameters ``of``, at the columns of parameters ``at``."""
+        units = of[0].detach().new_zeros((len(rows), sum(p.numel() for p in of)))
+        units[:, rows.start : rows.stop].fill_diagonal_(1.0)
+        return self.rows(of, at, units)
+
     def products(self, parameters: Sequence[Tensor], vectors: Tensor) -> Tensor:
         """Return V H for the diagonal block H of ``parameters`` and V of shape [K, n]."""
         return self.rows(parameters, parameters, vectors)
@@ -268,10 +274,9 @@ class GenericHessian(BlockHessian):
         for start, stop in _batches(ends, CHUNK):
             first, last = bisect_right(ends, start), bisect_left(ends, stop)
             begin = ends[first] - sizes[first]
-            units = matrix.new_zeros((stop - start, ends[last] - begin))
-            units[:, start - begin : stop - begin].fill_diagonal_(1.0)
             of, at = self.parameters[first : last + 1], self.parameters[first:]
-            matrix[start:stop, begin:] = self.graph.rows(of, at, units)
+            rows = range(start - begin, stop - begin)
+            matrix[start:stop, begin:] = self.graph.entries(of, at, rows)
         return mirror_upper_(matrix)
 
 
@@ -353,11 +358,9 @@ class MixedHessian(BlockHessian):
         for parameter, part in zip(self.rest, self._parts, strict=True):
             count = part.stop - part.start
             for start in range(0, count, CHUNK):
-                stop = min(start + CHUNK, count)
-                units = matrix.new_zeros((stop - start, count))
-                units[:, start:stop].fill_diagonal_(1.0)
-                rows = self.graph.rows([parameter], self.parameters, units)
-                matrix[part.start + start : part.start + stop] = rows
+                rows = range(start, min(start + CHUNK, count))
+                entries = self.graph.entries([parameter], self.parameters, rows)
+                matrix[part.start + start : part.start + rows.stop] = entries
             mirror_upper_(matrix[part, part])
             for others in (slice(0, part.start), slice(part.stop, len(matrix))):
                 matrix[others, part] = matrix[part, others].mT

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -76,19 +75,6 @@ def hessian_operators(
     return operators
 
 
-@dataclass(frozen=True)
-class ClosedForm:
-    """What is known in closed form of a block; a random product has yet to confirm it.
-
-    Attributes:
-        source: Computes the entries of the parameters covered, all but its ``rest``.
-        reason: Why the rest has none; empty if all have.
-    """
-
-    source: LayeredHessian
-    reason: str
-
-
 class _Builder:
     """What the blocks of one evaluation share, and what was spent on them."""
 
@@ -101,9 +87,9 @@ class _Builder:
         # The gradient's own graph takes one pass.
         self.spent = Spent(self._work.flops, self._work.flops, calls=1)
 
-    def forms(self, blocks: Sequence[Block]) -> dict[str, ClosedForm | Refused]:
+    def forms(self, blocks: Sequence[Block]) -> dict[str, LayeredHessian | Refused]:
         """Return the closed form of each block that did not reject it before, by its name."""
-        found: dict[str, ClosedForm | Refused] = {}
+        found: dict[str, LayeredHessian | Refused] = {}
         by_sample, by_directions = [], []
         for block in blocks:
             before = self._rejected(block, _BY_SAMPLE)
@@ -119,7 +105,7 @@ class _Builder:
                 found |= {block.name: form for block, form in zip(chosen, forms, strict=True)}
         return found
 
-    def source(self, block: Block, form: ClosedForm | Refused) -> tuple[BlockHessian, str]:
+    def source(self, block: Block, form: LayeredHessian | Refused) -> tuple[BlockHessian, str]:
         """Return the cheapest computation of a block that is right, and why it is that one."""
         generic = GenericHessian(self._graph, block.parameters, self._work)
         if isinstance(form, Refused):
@@ -129,24 +115,27 @@ class _Builder:
         reason = verdict.reason if isinstance(verdict, Refused) else verdict
         if interact is not None:
             reason = f"samples interact, as step {interact} found; by directions {reason}"
-        elif isinstance(verdict, Refused) and form.source.assumes_independence:
+        elif isinstance(verdict, Refused) and form.per_sample:
             self._reject(block, verdict, _BY_SAMPLE)
             [again] = self._closed_forms([block], per_sample=False)
-            if isinstance(again, ClosedForm):
+            if isinstance(again, LayeredHessian):
                 form, verdict = again, self._probed(again)
                 if not isinstance(verdict, Refused):
                     reason = f"samples interact; by directions in the weights {verdict}"
         if isinstance(verdict, Refused):
             self._reject(block, verdict, _BY_SAMPLE, _BY_DIRECTIONS)
             return generic, reason
-        if form.source.adds_diagonal:
+        if form.diagonal is not None:
             reason += "; terms of parameters alone (weight decay) are added on its diagonal"
-        rest = form.source.rest
+        rest = form.rest
         if not rest:
-            return form.source, reason
+            return form, reason
         count = sum(parameter.numel() for parameter in rest)
-        mixed = MixedHessian(form.source, self._graph, block.parameters, rest, self._work)
-        return mixed, f"{form.reason}: {count} rows by double backward; of the others {reason}"
+        mixed = MixedHessian(form, self._graph, block.parameters, tuple(rest), self._work)
+        return (
+            mixed,
+            f"{next(iter(rest.values()))}: {count} rows by double backward; of the others {reason}",
+        )
 
     def _rejected(self, block: Block, route: str) -> int | None:
         return self._memory.rejected(block.name, "hessian", route)
@@ -158,10 +147,10 @@ class _Builder:
 
     def _closed_forms(
         self, blocks: Sequence[Block], per_sample: bool
-    ) -> list[ClosedForm | Refused]:
+    ) -> list[LayeredHessian | Refused]:
         calls = self._evaluation.calls
         forms = _closed_forms(self._root, calls, blocks, per_sample)
-        if any(isinstance(form, ClosedForm) for form in forms):
+        if any(isinstance(form, LayeredHessian) for form in forms):
             # δ's derivatives are a backward pass through activations for every output of a layer,
             # those of its input, where another layer is before it, one for every input.
             rows = sum(call.outputs for call in calls) if per_sample else 2
@@ -169,16 +158,16 @@ class _Builder:
             self.spent.backward(rows, 2 * len(calls))
         return forms
 
-    def _probed(self, form: ClosedForm) -> str | Refused:
+    def _probed(self, form: LayeredHessian) -> str | Refused:
         one = self._graph.passes * self._work.flops
-        self.spent.flops += one + (form.source.cost.product_flops or 0.0)
+        self.spent.flops += one + (form.cost.product_flops or 0.0)
         self.spent.calls += 1
-        return form.source.compared(self._graph)
+        return form.compared(self._graph)
 
 
 def _closed_forms(
     root: Tensor, calls: Sequence[LayerCall], blocks: Sequence[Block], per_sample: bool
-) -> list[ClosedForm | Refused]:
+) -> list[LayeredHessian | Refused]:
     """Return what has a closed form of each block.
 
     Args:
@@ -197,43 +186,51 @@ def _closed_forms(
     """
     # What forbids all of it whatever the loss looks like, such as a second pass through every
     # layer, is cheaper to find than what enters the loss beside them.
-    owners: dict[int, list[LayerCall]] = {}
-    for call in calls:
+    owners: dict[int, list[int]] = {}
+    for index, call in enumerate(calls):
         for parameter in {call.layer.weight, call.layer.bias}:
-            owners.setdefault(id(parameter), []).append(call)
-    refused = [_without_closed_form(Counter(), owners, block) for block in blocks]
+            owners.setdefault(id(parameter), []).append(index)
+    refused = [_without_closed_form(Counter(), calls, owners, block) for block in blocks]
     if all(len(known) == len(b.parameters) for b, known in zip(blocks, refused, strict=True)):
         return [_first(known) for known in refused]
-    terms = _terms_beside_layers(root, calls, blocks)
-    refused = [_without_closed_form(terms.elsewhere, owners, block) for block in blocks]
+    terms = ParameterTerms({}, leaf_uses([root]))
+    parameters = [parameter for block in blocks for parameter in block.parameters]
+    if any(terms.elsewhere[id(parameter)] > 1 for parameter in parameters):
+        terms = parameter_terms(root, calls, parameters)
+    refused = [_without_closed_form(terms.elsewhere, calls, owners, block) for block in blocks]
     within = [
-        _calls_of(calls, [p for p in block.parameters if p not in known])
+        sorted({owners[id(p)][0] for p in block.parameters if p not in known})
         for block, known in zip(blocks, refused, strict=True)
     ]
-    used = {index: call for layers in within for index, call in layers.items()}
-    single = _one_vector_a_sample(used) if per_sample else {}
+    used = sorted({index for layers in within for index in layers})
+    # Linear layers whose rows are samples. Samples are what the fewest rows stand for: where rows
+    # outnumber them (tokens of a flattened sequence, say), rows may interact.
+    samples = min((calls[index].samples for index in used), default=0)
+    single = {
+        index: call
+        for index, call in ((index, calls[index]) for index in used if per_sample)
+        if isinstance(call.layer, nn.Linear) and call.output.ndim == 2 and call.samples == samples
+    }
     patched = [index for index in used if index not in single]
-    too_large = _too_large([*single.values()], [*used.values()] if patched else [])
+    held = [calls[index] for index in used] if patched else []
+    too_large = _too_large([*single.values()], held)
     if not used or too_large is not None:
         return [_first(known, too_large) for known in refused]
     slopes = adjoints(root, calls, received=bool(patched))
     cross = any(sum(index in single for index in layers) > 1 for layers in within)
     factors = layer_factors(single, slopes.deltas, cross)
     directions = Directions(calls, slopes) if patched else None
-    independent = directions is not None and per_sample and directions.independent(patched, [*used])
+    independent = directions is not None and per_sample and directions.independent(patched, used)
     return [
-        ClosedForm(
-            LayeredHessian(
-                factors,
-                # For their sizes: after the evaluation is released nothing may keep its graph.
-                {index: call.detached() for index, call in layers.items()},
-                block.parameters,
-                directions,
-                independent,
-                tuple(known),
-                terms.diagonals,
-            ),
-            _first(known).reason,
+        LayeredHessian(
+            factors,
+            # For their sizes: after the evaluation is released nothing may keep its graph.
+            {index: calls[index].detached() for index in layers},
+            block.parameters,
+            directions,
+            independent,
+            {parameter: refusal.reason for parameter, refusal in known.items()},
+            terms.diagonals,
         )
         if layers
         else _first(known)
@@ -247,7 +244,10 @@ def _first(known: Mapping[Tensor, Refused], otherwise: Refused | None = None) ->
 
 
 def _without_closed_form(
-    uses: Counter[int], owners: Mapping[int, Sequence[LayerCall]], block: Block
+    uses: Counter[int],
+    calls: Sequence[LayerCall],
+    owners: Mapping[int, Sequence[int]],
+    block: Block,
 ) -> dict[Tensor, Refused]:
     """Return which parameters have no closed form, whatever a product says, and why.
 
@@ -257,7 +257,7 @@ def _without_closed_form(
     """
 
     def refusal(parameter: Tensor, name: str) -> str | None:
-        passes = owners.get(id(parameter), ())
+        passes = [calls[index] for index in owners.get(id(parameter), ())]
         layers = len({id(call.layer) for call in passes})
         if not passes:
             return f"{name} is not the weight or bias of a linear or convolution layer that ran"
@@ -276,40 +276,6 @@ def _without_closed_form(
         parameter: Refused(reason)
         for parameter, name in zip(block.parameters, block.names, strict=True)
         if (reason := refusal(parameter, name)) is not None
-    }
-
-
-def _terms_beside_layers(
-    root: Tensor, calls: Sequence[LayerCall], blocks: Sequence[Block]
-) -> ParameterTerms:
-    uses = leaf_uses([root])
-    parameters = [parameter for block in blocks for parameter in block.parameters]
-    if all(uses[id(parameter)] <= 1 for parameter in parameters):
-        return ParameterTerms({}, uses)
-    return parameter_terms(root, calls, parameters)
-
-
-def _calls_of(calls: Sequence[LayerCall], parameters: Sequence[Tensor]) -> dict[int, LayerCall]:
-    """Return the passes, by index, through layers that own some of the parameters."""
-    inside = set(map(id, parameters))
-    return {
-        index: call
-        for index, call in enumerate(calls)
-        if id(call.layer.weight) in inside or id(call.layer.bias) in inside
-    }
-
-
-def _one_vector_a_sample(calls: Mapping[int, LayerCall]) -> dict[int, LayerCall]:
-    """Return the linear layers whose rows are samples.
-
-    Samples are what the fewest rows stand for: where rows outnumber them (tokens of a flattened
-    sequence, say), rows may interact.
-    """
-    samples = min((call.samples for call in calls.values()), default=0)
-    return {
-        index: call
-        for index, call in calls.items()
-        if isinstance(call.layer, nn.Linear) and call.output.ndim == 2 and call.samples == samples
     }
 
 

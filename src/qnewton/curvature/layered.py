@@ -38,7 +38,7 @@ class LayeredHessian(BlockHessian):
         parameters: The block's parameters in order; each a weight or bias of one of the layers.
         directions: Derivatives along directions in the weights of all layers.
         independent: Whether samples are known not to interact.
-        rest: Parameters whose rows and columns are left as they come.
+        rest: Parameters whose rows and columns are left as they come, and why each is.
         diagonals: Second derivatives of terms of parameters alone (weight decay), by the id of
             the parameter, to be added on the diagonal.
 
@@ -50,17 +50,18 @@ class LayeredHessian(BlockHessian):
     parameters: Sequence[Tensor]
     directions: Directions | None = None
     independent: bool = False
-    rest: Sequence[Tensor] = ()
+    rest: Mapping[Tensor, str] = field(default_factory=dict)
     diagonals: Mapping[int, Tensor] = field(default_factory=dict)
 
     route = "closed-form"
 
     @cached_property
     def _places(self) -> dict[int, Place]:
-        return places(self.calls, self.parameters, self.rest)
+        return places(self.calls, self.parameters, tuple(self.rest))
 
     @cached_property
-    def _per_sample(self) -> list[int]:
+    def per_sample(self) -> list[int]:
+        """Layers whose entries are wrong if samples interact and only a product would tell."""
         return [m for m in self._places if m in self.factors.inputs]
 
     @cached_property
@@ -77,14 +78,14 @@ class LayeredHessian(BlockHessian):
                 self.directions,
                 m,
                 self._places,
-                sorted([*self._per_sample, *(late for late in self._on_patches if late > m)]),
+                sorted([*self.per_sample, *(late for late in self._on_patches if late > m)]),
                 self.independent,
             )
             for m in self._on_patches
         ]
 
     @cached_property
-    def _diagonal(self) -> Tensor | None:
+    def diagonal(self) -> Tensor | None:
         """The diagonal that is added, zero where nothing is known; ``None`` if all of it is."""
         rest = set(map(id, self.rest))
         parts = zip(self.parameters, unknowns(self.parameters), strict=True)
@@ -103,20 +104,10 @@ class LayeredHessian(BlockHessian):
         return diagonal
 
     @property
-    def adds_diagonal(self) -> bool:
-        """Whether a term of parameters alone has a second derivative here."""
-        return self._diagonal is not None
-
-    @property
-    def assumes_independence(self) -> bool:
-        """Whether entries are wrong if samples interact and nothing but the probe would tell."""
-        return bool(self._per_sample)
-
-    @property
     def cost(self) -> SourceCost:
         """Operations to leading order, zeros not skipped."""
         flops, product, weights = 0.0, 0.0, []
-        for m in self._per_sample:
+        for m in self.per_sample:
             place, call = self._places[m], self.calls[m]
             n, inputs, outputs = call.samples, call.inputs, call.outputs
             product += 6.0 * n * inputs * outputs + 2.0 * n * outputs**2
@@ -128,24 +119,22 @@ class LayeredHessian(BlockHessian):
         for early, late in combinations(weights, 2):
             sizes = (early.inputs, early.outputs, late.inputs, late.outputs)
             flops += 2.0 * late.samples * math.prod(sizes)
-        for m, late in combinations(self._per_sample, 2):
+        for m, late in combinations(self.per_sample, 2):
             call, outputs = self.calls[late], self.calls[m].outputs
             product += 4.0 * call.samples * outputs * (call.outputs + call.inputs)
             product += 2.0 * call.samples * call.inputs * call.outputs
         operations = None
         if self.directions is not None and self._on_patches:
-            passes = 2 if self._per_sample else 1
+            passes = 2 if self.per_sample else 1
             layers = self.directions.calls
             operations = passes * _OPERATIONS_OF_LAYER * len(layers)
             product += passes * sum(8.0 * call.output.numel() * call.inputs for call in layers)
-        works = [rows.work for rows in self._rows]
-        return SourceCost(
-            forming_flops=flops + sum(work.flops for work in works),
-            product_flops=product,
-            product_operations=operations,
-            forming_rows=sum(work.passes for work in works),
-            forming_rows_flops=sum(work.passes_flops for work in works),
-        )
+        rows, through = 0, 0.0
+        for cost in (rows.cost for rows in self._rows):
+            flops += cost.forming_flops
+            rows += cost.forming_rows
+            through += cost.forming_rows_flops
+        return SourceCost(flops, product, operations, rows, through)
 
     def compared(self, graph: CurvatureProducts) -> str | Refused:
         """Compare H·v with automatic differentiation, v random on what is covered.
@@ -177,16 +166,16 @@ class LayeredHessian(BlockHessian):
         """
         moves = {m: self._move(vector, m) for m in self._places}
         result = torch.zeros_like(vector)
-        if self._diagonal is not None:
-            result += self._diagonal * vector
-        if self._per_sample:
-            self._add_per_sample(result, {m: moves[m] for m in self._per_sample})
+        if self.diagonal is not None:
+            result += self.diagonal * vector
+        if self.per_sample:
+            self._add_per_sample(result, {m: moves[m] for m in self.per_sample})
         if self.directions is not None and self._on_patches:
             # What layers on patches cause everywhere, and what the others cause at them.
             patched = {m: moves[m] for m in self._on_patches}
             self._add_rows(result, self.directions.along(patched, list(self._places)))
-            if self._per_sample:
-                others = {m: moves[m] for m in self._per_sample}
+            if self.per_sample:
+                others = {m: moves[m] for m in self.per_sample}
                 self._add_rows(result, self.directions.along(others, self._on_patches))
         return result
 
@@ -224,18 +213,10 @@ class LayeredHessian(BlockHessian):
             if jacobian is not None:
                 inside[late] += _forward(jacobian, pushed[early])
                 through[early] += _backward(jacobian, f.deltas[late] @ moves[late][0])
-        for m in pushed:
-            through[m] += _forward(f.second[m, m], pushed[m])
-        self._add_rows(
-            result,
-            {
-                m: (
-                    (through[m].mT @ f.inputs[m] + f.deltas[m].mT @ inside[m]).flatten(),
-                    through[m].sum(0),
-                )
-                for m in pushed
-            },
-        )
+        for m, own in pushed.items():
+            moved = through[m] + _forward(f.second[m, m], own)
+            weight = moved.mT @ f.inputs[m] + f.deltas[m].mT @ inside[m]
+            self._add_rows(result, {m: (weight.flatten(), moved.sum(0))})
 
     def dense(self) -> Tensor:
         """Return the N × N entries, bitwise symmetric.
@@ -246,16 +227,16 @@ class LayeredHessian(BlockHessian):
         """
         n = sum(parameter.numel() for parameter in self.parameters)
         matrix = self.parameters[0].detach().new_empty((n, n))
-        if self._per_sample:
+        if self.per_sample:
             workspace = matrix.new_empty(WORKSPACE_ENTRIES)
-            for early in self._per_sample:
+            for early in self.per_sample:
                 self._fill_own(matrix, early, workspace)
-            for early, late in combinations(self._per_sample, 2):
+            for early, late in combinations(self.per_sample, 2):
                 self._fill_cross(matrix, early, late, workspace)
         for rows in self._rows:
             rows.fill(matrix)
-        if self._diagonal is not None:
-            matrix.diagonal().add_(self._diagonal)
+        if self.diagonal is not None:
+            matrix.diagonal().add_(self.diagonal)
         return matrix
 
     def _fill_own(self, matrix: Tensor, layer: int, workspace: Tensor) -> None:

@@ -278,7 +278,7 @@ def adjoints(root: Tensor, calls: Sequence[LayerCall], received: bool) -> Adjoin
     """Differentiate ``root`` in the outputs, and if asked the inputs, of ``calls``; one pass."""
     outputs = [call.output for call in calls]
     inputs = [call.input for call in calls if received and call.input.requires_grad]
-    found = grad(root, [*outputs, *inputs], create_graph=True)
+    found = grad(root, [*outputs, *inputs], live=True)
     deltas = (torch.zeros_like(s) if d is None else d for s, d in zip(outputs, found, strict=False))
     known = {id(x): gradient for x, gradient in zip(inputs, found[len(outputs) :], strict=True)}
     return Adjoints(tuple(deltas), tuple(known.get(id(call.input)) for call in calls))

@@ -90,7 +90,7 @@ def past_output(root: Tensor, output: Tensor, blocks: Sequence[Block]) -> str:
 
     Cost: one walk over the graph's nodes between loss and output.
     """
-    uses = leaf_uses([root], stop=output)
+    uses = leaf_uses([root], stop=[output.grad_fn])
     for block in blocks:
         for name, parameter in zip(block.names, block.parameters, strict=True):
             if uses[id(parameter)]:

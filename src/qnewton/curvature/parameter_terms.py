@@ -16,6 +16,7 @@ from qnewton.curvature.autograd import (
     graph_nodes,
     leaf_counts,
     leaf_uses,
+    nodes_to,
 )
 from qnewton.curvature.layers import LayerCall
 from qnewton.curvature.routes import LIMIT, difference, random_like
@@ -60,7 +61,7 @@ def parameter_terms(
     """
     outputs = [call.output for call in calls]
     inside = {output.grad_fn for output in outputs}
-    around = _around(root, inside)
+    around = nodes_to(root, inside)
     added, refused = _added(root, around, inside)
     diagonals = _diagonals(added, parameters)
     # What the network, or anything that is not simply added, has a use for as well counts.
@@ -70,24 +71,6 @@ def parameter_terms(
         if id(parameter) not in diagonals:
             elsewhere[id(parameter)] = everywhere[id(parameter)]
     return ParameterTerms(diagonals, elsewhere)
-
-
-def _around(root: Tensor, inside: set[Node | None]) -> set[Node]:
-    """Return the nodes from which a layer's output is reached, down to those outputs."""
-    reaches: dict[Node, bool] = {}
-    waiting: list[tuple[Node | None, bool]] = [(root.grad_fn, False)]
-    while waiting:
-        node, seen_below = waiting.pop()
-        if node is None or node in inside or (node in reaches and not seen_below):
-            continue
-        following = [other for other, _ in node.next_functions]
-        if seen_below:
-            reaches[node] = any(o in inside or reaches.get(o, False) for o in following if o)
-        else:
-            reaches[node] = False
-            waiting.append((node, True))
-            waiting.extend((other, False) for other in following)
-    return {node for node, does in reaches.items() if does}
 
 
 def _added(
@@ -105,7 +88,7 @@ def _added(
     if not edges:
         return [], []
     added, refused = [], []
-    for edge, factor in zip(edges, grad(root, edges, create_graph=True), strict=True):
+    for edge, factor in zip(edges, grad(root, edges, live=True), strict=True):
         if factor is None or factor.requires_grad:
             refused.append(edge.node)
         else:

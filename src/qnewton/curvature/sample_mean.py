@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node
 
-from qnewton.curvature.autograd import graph_nodes
+from qnewton.curvature.autograd import graph_nodes, nodes_to
 from qnewton.curvature.output_loss import OutputLoss
 from qnewton.curvature.routes import random_like
 from qnewton.operators.private_torch import Saved, saved
@@ -145,7 +145,8 @@ def _reached(root: Tensor, output: Tensor, gradient: Tensor) -> Tensor:
 
 def _reductions(root: Tensor, output: Tensor) -> Iterator[_Reduced]:
     """Yield the first operations from the loss downwards that take more than one number in."""
-    ahead = _nodes_to(root, output)
+    end = output.grad_fn
+    ahead: set[Node | None] = {end, *nodes_to(root, [end])}
     waiting: list[tuple[Node | None, float, tuple[float, ...]]] = [(root.grad_fn, 1.0, ())]
     seen: set[Node] = set()
     while waiting:
@@ -159,10 +160,10 @@ def _reductions(root: Tensor, output: Tensor) -> Iterator[_Reduced]:
         for edge, slope in zip(edges, slopes, strict=True):
             if slope is None:
                 continue
-            if slope.numel() == 1 and edge.node is not output.grad_fn:
+            if slope.numel() == 1 and edge.node is not end:
                 waiting.append((edge.node, float(slope), divisors))
             else:
-                inner = tuple(n for n in graph_nodes([edge.node], output) if n in ahead)
+                inner = tuple(n for n in graph_nodes([edge.node], [end]) if n in ahead)
                 yield _Reduced(node, factor, divisors, slope.numel(), inner)
 
 
@@ -174,24 +175,6 @@ def _divisor(node: Any) -> tuple[float, ...]:
     if isinstance(other, Tensor):
         return (float(other.detach()),) if other.numel() == 1 else ()
     return () if other is None else (float(other),)
-
-
-def _nodes_to(root: Tensor, output: Tensor) -> set[Node | None]:
-    """Return the nodes on ways from the loss to the output, that of the output included."""
-    nodes = list(graph_nodes([root.grad_fn]))
-    parents: dict[Node, list[Node]] = {}
-    for node in nodes:
-        for following, _ in node.next_functions:
-            if following is not None:
-                parents.setdefault(following, []).append(node)
-    found: set[Node | None] = set()
-    waiting = [output.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is not None and node not in found:
-            found.add(node)
-            waiting += parents.get(node, [])
-    return found
 
 
 def _is_plain_sum(reduced: _Reduced, samples: int) -> bool:

@@ -86,7 +86,8 @@ class Verification:
             return
         nodes = list(graph_nodes([root.grad_fn]))
         operations, uses = {node.name() for node in nodes}, leaf_uses([root])
-        reached = {f"parameter {n}" for n, p in self._pairs() if uses[id(p)]}
+        pairs = zip(self._names, self._parameters, strict=True)
+        reached = {f"parameter {name}" for name, p in pairs if uses[id(p)]}
         known = self._known.get(second)
         if known is not None and (alike is not None or operations | reached <= known):
             return
@@ -115,9 +116,6 @@ class Verification:
         if refused is not None:
             raise refused
         self._known[second] = frozenset(operations | reached) | (known or frozenset())
-
-    def _pairs(self) -> list[tuple[str, Tensor]]:
-        return list(zip(self._names, self._parameters, strict=True))
 
     def _first(self, here: Rerun, operations: set[str]) -> None:
         """Refuse a parameter whose gradient ``torch.autograd.grad`` does not find."""

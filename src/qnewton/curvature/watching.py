@@ -1,6 +1,6 @@
 """Watching a closure: its calls of ``backward``, of layers, and of the model."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -45,7 +45,7 @@ class BackwardRecorder(TorchFunctionMode):
         parameters: Whose gradients to follow.
         keep_graph: Whether the graph is needed.
         accumulates: Whether the first call may add to gradients that are there.
-        mark: Counts the layers' and the model's calls up to now.
+        recorder: Records the layers' and the model's calls.
 
     Attributes:
         seen: Whether ``backward`` ran.
@@ -60,13 +60,11 @@ class BackwardRecorder(TorchFunctionMode):
         parameters: Sequence[Tensor],
         keep_graph: bool,
         accumulates: bool,
-        mark: Callable[[], tuple[int, int]],
+        recorder: "Recorder",
     ) -> None:
         super().__init__()
-        self._parameters = parameters
-        self._keep_graph = keep_graph
-        self._accumulates = accumulates
-        self._mark = mark
+        self._parameters, self._recorder = parameters, recorder
+        self._keep_graph, self._accumulates = keep_graph, accumulates
         self._marked = (0, 0)
         self.seen = False
         self.root: Tensor | None = None
@@ -115,15 +113,10 @@ class BackwardRecorder(TorchFunctionMode):
             term = loss.clone() if gradient is None else (loss * gradient.detach()).sum()
             term = term.reshape(())
             self.root = term if self.root is None else self.root + term
-        (calls, outputs), self._marked = self._marked, self._mark()
-        self.passes.append(
-            BackwardPass(
-                root=term,
-                calls=slice(calls, self._marked[0]),
-                outputs=slice(outputs, self._marked[1]),
-                frees_graph=frees_graph,
-            )
-        )
+        before = self._marked
+        self._marked = len(self._recorder.calls), len(self._recorder.outputs)
+        calls, outputs = map(slice, before, self._marked)
+        self.passes.append(BackwardPass(term, calls, outputs, frees_graph))
 
 
 @dataclass(frozen=True)
@@ -262,7 +255,6 @@ class SignalRecorder(Recorder):
             kept.
 
     Attributes:
-        output_gradient: ∂loss/∂output of the model, summed over backward calls.
         covers_all: Whether every parameter belongs to a linear, convolution or scaling layer.
 
     Cost: a reference to every kept layer's input and output gradient until the next start.
@@ -305,11 +297,15 @@ class SignalRecorder(Recorder):
     def release(self) -> None:
         """Let go of all that was recorded."""
         self.calls, self.outputs = [], []
-        self.output_gradient: Tensor | None = None
         self._ran: dict[int, list[LayerCall]] = {}
         self._signals: dict[int, Tensor] = {}
         self._normalised: dict[int, Tensor] = {}
         self._on = False
+
+    @property
+    def output_gradient(self) -> Tensor | None:
+        """∂loss/∂output of the model, summed over backward calls; ``None`` if none came back."""
+        return self._signals.get(id(self))
 
     def passes(self, parameter: Tensor) -> list[LayerCall]:
         """Return the passes through the layers that own ``parameter``."""
@@ -349,26 +345,25 @@ class SignalRecorder(Recorder):
         self.calls.append(call)
         self._ran.setdefault(id(layer), []).append(call)
 
-        def add(gradient: Tensor) -> None:
-            if self._on:
-                before = self._signals.get(id(call))
-                self._signals[id(call)] = gradient if before is None else before + gradient
-
-        output.register_hook(add)
+        self._add_up(id(call), output)
 
     def _model_ran(self, module: nn.Module, args: Any, output: Any) -> Any:
         returned = super()._model_ran(module, args, output)
         recorded = self.outputs[-1].tensor if self.outputs else None
-        if recorded is None or len(self.outputs) > 1:
-            return returned  # several calls have no one output, which is refused after the closure
+        # Several calls have no one output, which is refused after the closure.
+        if recorded is not None and len(self.outputs) == 1:
+            self._add_up(id(self), recorded)
+        return returned
+
+    def _add_up(self, key: int, tensor: Tensor) -> None:
+        """Add up what comes back to ``tensor`` while this watches."""
 
         def add(gradient: Tensor) -> None:
             if self._on:
-                before = self.output_gradient
-                self.output_gradient = gradient if before is None else before + gradient
+                before = self._signals.get(key)
+                self._signals[key] = gradient if before is None else before + gradient
 
-        recorded.register_hook(add)
-        return returned
+        tensor.register_hook(add)
 
 
 def _scales_of(model: nn.Module) -> list[nn.Module]:
