@@ -29,8 +29,9 @@ from benchmarks.harness import (
 from benchmarks.route_systems import Case, cases
 from qnewton.cost import Market, Solver
 from qnewton.experiments.calibrate import calibrate
-from qnewton.operators import LinearSystem
-from qnewton.optimizer.blocks import PreparedBlock, solve_block
+from qnewton.operators import DenseOperator, LinearSystem
+from qnewton.optimizer.attempts import solve_block
+from qnewton.optimizer.blocks import PreparedBlock, formed
 from qnewton.optimizer.clock import StageClock
 from qnewton.records import BlockRecord, Calibration, CurvatureRecord, Earlier, Facts, Quote
 from qnewton.scheduler.history import facts_left
@@ -170,7 +171,7 @@ def _prepared(system: LinearSystem, facts: Facts, offers: tuple[Quote, ...]) -> 
         decision=decide("classical", offers),
         attempts=(),
     )
-    return PreparedBlock(system, record, formed=True)
+    return PreparedBlock(system, record, may_form=True)
 
 
 def _in_the_running(system: LinearSystem, market: Market) -> list[Contender[Any]]:
@@ -211,9 +212,10 @@ class _Alone:
 
     def __call__(self) -> bool:
         # A new one at each call, so that its entries are formed again.
-        prepared = PreparedBlock(self.prepared.system, self.prepared.record, formed=True)
-        ready = prepared.for_solver(self.candidate, StageClock(prepared.system.operator.device))
-        return run_solver(self.candidate, ready, prepared.record.facts, self.market).solved
+        ready = self.prepared.system
+        if self.candidate.needs_entries and not isinstance(ready.operator, DenseOperator):
+            ready = formed(ready)
+        return run_solver(self.candidate, ready, self.prepared.record.facts, self.market).solved
 
 
 def _rows(found: list[Found], way: str) -> list[Row]:

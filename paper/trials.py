@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from paper.artifact import PaperContext
-from qnewton.optimizer.qnewton import SolutionHook
+from qnewton.optimizer.hooks import SolutionHook
 from qnewton.records import Calibration, Outcome, StepRecord, Treatment
 from qnewton.training.loop import train
 from qnewton.training.request import TrainingRequest

@@ -9,7 +9,7 @@ from torch import nn
 from qnewton import QNewton, Quantum
 from qnewton.cost import Market, load_hardware, nominal_calibration
 from qnewton.operators import DenseOperator, LinearSystem
-from qnewton.optimizer import blocks
+from qnewton.optimizer import attempts
 from qnewton.optimizer.clock import StageClock
 from qnewton.records import Facts
 from qnewton.scheduler import step_angle
@@ -110,7 +110,7 @@ def test_bad_requests(options, message):
 
 def test_the_exact_direction_beside_it_is_found_while_no_clock_runs(monkeypatch):
     running, seen = [], []
-    begin, end, compare = StageClock.begin, StageClock.end, blocks.with_angle
+    begin, end, compare = StageClock.begin, StageClock.end, attempts.with_angle
 
     def begun(clock, name):
         running.append(name)
@@ -126,7 +126,7 @@ def test_the_exact_direction_beside_it_is_found_while_no_clock_runs(monkeypatch)
 
     monkeypatch.setattr(StageClock, "begin", begun)
     monkeypatch.setattr(StageClock, "end", ended)
-    monkeypatch.setattr(blocks, "with_angle", compared)
+    monkeypatch.setattr(attempts, "with_angle", compared)
     trained(steps=2)
     assert seen == [()] * 4  # Two layers, two steps.
 
@@ -143,7 +143,7 @@ def test_a_quantum_solve_multiplies_for_itself_alone(monkeypatch):
     solution = run_solver(candidate, system, Facts(n=6), market)
     assert solution.stats.quantum is not None
     assert (minres, solution.stats.quantum.angle) == ([], None)
-    with_it = blocks.with_angle(system, solution)
+    with_it = attempts.with_angle(system, solution)
     assert len(minres) == 1
     assert with_it.stats.quantum is not None
     assert with_it.stats.quantum.angle is not None

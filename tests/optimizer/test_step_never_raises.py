@@ -13,7 +13,7 @@ from qnewton import Limits, QNewton
 from qnewton.cost import Market, Solver
 from qnewton.curvature import Kind, Partition
 from qnewton.operators import LinearSystem
-from qnewton.optimizer import blocks
+from qnewton.optimizer import attempts
 from qnewton.records import Facts, Outcome
 from qnewton.scheduler.portfolio import run_solver
 from qnewton.solvers import Solution, SolveStats
@@ -137,7 +137,7 @@ def _with_the_cheapest(
             return run(system, facts, market)
         return run_solver(solver, system, facts, market)
 
-    monkeypatch.setattr(blocks, "run_solver", replaced)
+    monkeypatch.setattr(attempts, "run_solver", replaced)
 
 
 def _raises(system: LinearSystem, facts: Facts, market: Market) -> Solution:

@@ -1,4 +1,4 @@
-"""One solver's try at a block: what it raises, and whether what it claims is so."""
+"""Solving one block: an attempt with the chosen solver, then the next quote while one fails."""
 
 import time
 from collections.abc import Callable
@@ -6,11 +6,23 @@ from dataclasses import replace
 
 import torch
 from numpy.linalg import LinAlgError
+from torch import Tensor
 
+from qnewton.cost import SOLVERS, Market, absolute_quote
 from qnewton.operators import DenseOperator, LinearSystem, LowRankOperator, SparseOperator
-from qnewton.records import Attempt, Outcome
+from qnewton.operators.scaling import into_range
+from qnewton.optimizer.blocks import PreparedBlock, formed
+from qnewton.optimizer.clock import StageClock
+from qnewton.records import Attempt, BlockRecord, Decision, Outcome
+from qnewton.scheduler.portfolio import run_solver
+from qnewton.scheduler.pricing import forming_pays
+from qnewton.scheduler.step_angle import with_angle
 from qnewton.solvers import Solution, SolveStats
-from qnewton.solvers.classical import judge, relative_residual
+from qnewton.solvers.classical import judge, relative_residual, solve_absolute
+from qnewton.survey.lowest import PRODUCTS as LOWEST_PRODUCTS
+
+ABSOLUTE_LIMIT = 1024
+"""Rows up to which an indefinite block is decomposed: a second in float64 on two cores."""
 
 
 def attempt_solve(name: str, run: Callable[[], Solution]) -> tuple[Solution, Attempt]:
@@ -56,3 +68,107 @@ def checked_claim(
         outcome, detail = judge(residual, tolerance, system.operator.dtype)
     found = {"outcome": outcome, "detail": detail}
     return replace(solution, **found), replace(attempt, residual=residual, **found)
+
+
+def solve_block(
+    prepared: PreparedBlock, market: Market, clock: StageClock
+) -> tuple[Tensor | None, BlockRecord]:
+    """Solve a block with the decision's solver, then the next quote while one fails.
+
+    Only classical candidates take over from a failed solver. Returns the direction, or ``None``
+    when all failed, and the record with every attempt.
+
+    Where the direction x has to descend, xᵀA·x = -gᵀx is looked at. Where negative
+    curvature is seen, a small formed block takes the eigenvalues by their size and a larger one
+    has no direction. An iterate of conjugate gradients that ran out of products descends, so it
+    counts.
+    """
+    system, record = prepared.system, prepared.record
+    attempts: list[Attempt] = []
+    found = entries = None
+    for name in _order(record.decision):
+        solver, offer = SOLVERS.get(name), record.decision.quote(name)
+        if solver.needs_definite and any(a.outcome is Outcome.NOT_DEFINITE for a in attempts):
+            continue
+        limit = None if offer is None else offer.max_products
+        if limit is not None and any(_ran_out(attempt) for attempt in attempts):
+            continue
+        asked = market if limit is None else replace(market, max_products=limit)
+        ready = system
+        if solver.needs_entries and not isinstance(system.operator, DenseOperator):
+            if entries is None:
+                with clock.stage("curvature"):
+                    entries = formed(system)
+            ready = entries
+        with clock.stage("solve"):
+            solution, attempt = attempt_solve(
+                name, lambda s=solver, r=ready, m=asked: run_solver(s, r, record.facts, m)
+            )
+            if solution.solved and solver.machine == "classical":
+                solution, attempt = checked_claim(solution, attempt, ready, market.tolerance)
+        # The exact direction beside a quantum one is for the record alone: no clock runs.
+        solution = with_angle(ready, solution)
+        attempts.append(replace(attempt, quantum=solution.stats.quantum))
+        x = solution.direction
+        if not prepared.descends:
+            found = x if solution.solved else None
+        elif solution.outcome is Outcome.NOT_DEFINITE or (x is not None and _climbs(x, system.rhs)):
+            attempts[-1] = replace(attempts[-1], outcome=Outcome.NOT_DEFINITE, detail="")
+            break
+        else:
+            # Only for want of products: whatever else went wrong, the iterate tells nothing.
+            out_of_products = solution.stats.products >= asked.max_products
+            usable = solution.solved or (solver.descends and limit is None and out_of_products)
+            found = x if usable else None
+        if found is not None:
+            break
+    may_decompose = prepared.descends and prepared.may_form and system.n <= ABSOLUTE_LIMIT
+    unsolved = found is None and may_decompose
+    if unsolved and (entries is not None or _forming_pays(prepared, market)):
+        with clock.stage("solve"):
+            solution, attempt = attempt_solve(
+                "absolute", lambda: solve_absolute(system.operator, system.rhs, market.tolerance)
+            )
+        attempts.append(attempt)
+        record = _with_price_of_absolute(record, system, market)
+        found = solution.direction if solution.solved else None
+    return found, replace(record, attempts=tuple(attempts))
+
+
+def _forming_pays(prepared: PreparedBlock, market: Market) -> bool:
+    """Return whether all eigenvalues of a block are worth their price.
+
+    A look for the lowest one by products, and a larger λ, turn it into descent, too: entries that
+    are not there have to cost less than those products.
+    """
+    operator = prepared.system.operator
+    dtype = str(operator.dtype).removeprefix("torch.")
+    return isinstance(operator, DenseOperator) or forming_pays(
+        prepared.record.facts, replace(market, dtype=dtype), LOWEST_PRODUCTS
+    )
+
+
+def _with_price_of_absolute(
+    record: BlockRecord, system: LinearSystem, market: Market
+) -> BlockRecord:
+    """Return the record with a quote of the solver that took over, which nobody chose."""
+    dtype = str(system.operator.dtype).removeprefix("torch.")
+    quote = absolute_quote(market.calibration, record.facts, dtype)
+    decision = record.decision
+    return replace(record, decision=replace(decision, quotes=(*decision.quotes, quote)))
+
+
+def _ran_out(attempt: Attempt) -> bool:
+    """Return whether a Krylov solver needed more products: another one would, too."""
+    return attempt.products > 0 and attempt.outcome not in (Outcome.SOLVED, Outcome.NOT_DEFINITE)
+
+
+def _climbs(direction: Tensor, rhs: Tensor) -> bool:
+    # In range, since the product of two short vectors may be no number above 0.
+    x, b = into_range(direction.double())[0], into_range(rhs.double())[0]
+    return float(x @ b) < 0.0
+
+
+def _order(decision: Decision) -> tuple[str, ...]:
+    classical = {quote.solver for quote in decision.quotes if quote.machine == "classical"}
+    return tuple(name for name in decision.order() if name == decision.chosen or name in classical)

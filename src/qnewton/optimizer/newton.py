@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 
 from qnewton.operators import LinearSystem
-from qnewton.optimizer.blocks import PreparedBlock, SurveyPlan, prepare_block, solve_block
+from qnewton.optimizer.attempts import solve_block
+from qnewton.optimizer.blocks import BlockTask, PreparedBlock, prepare_block
 from qnewton.optimizer.settings import settings_of_block
 from qnewton.optimizer.step_context import Direction, NewtonUpdate, StepContext
 from qnewton.records import BlockRecord, Outcome
@@ -70,32 +71,26 @@ def _prepared(
 ) -> Iterator[PreparedBlock]:
     """Prepare the blocks one by one; without a λ, to survey them alone."""
     memory, solves = context.memory, strength is not None
-    plan = SurveyPlan(
-        measure=not solves or context.market.hardware is not None,
-        seed=context.seed,
-        routes=context.replicas is None,
-    )
     for system in systems:
         settings = settings_of_block(system.name, system.parameters, context.settings.groups)
-        definite = settings.damping == "auto" and solves
+        descends = settings.damping == "auto" and solves
         if settings.damping == "auto":
             settings = replace(settings, damping=strength or 0.0)
         earlier = memory.earlier(system.name)
-        if definite and earlier is not None:
+        if descends and earlier is not None:
             # λ has moved since, and with it the signs, and who can reach the tolerance.
             earlier = replace(earlier, definiteness=None, failed=())
-        yield prepare_block(
+        surveyed = memory.surveyed(system.name) if solves else None
+        task = BlockTask(
             system,
             settings,
-            plan,
-            context.policy.name,
-            context.market,
-            context.clock,
-            system.n <= context.settings.max_dense,
-            definite,
-            earlier,
-            memory.surveyed(system.name) if solves else None,
+            may_form=system.n <= context.settings.max_dense,
+            measures=surveyed is None and (not solves or context.market.hardware is not None),
+            descends=descends,
+            earlier=earlier,
+            surveyed=surveyed,
         )
+        yield prepare_block(context, task)
 
 
 def _shared_out(context: StepContext, prepared: Iterator[PreparedBlock]) -> Iterator[PreparedBlock]:
@@ -128,12 +123,12 @@ def _with_solved(found: NewtonUpdate, context: StepContext, block: PreparedBlock
     if direction is not None and torch.isfinite(direction).all():
         context.hooks.tell_solution(context.step, system, record, direction)
         return found.and_block(record, Direction(system.parameters, direction, "newton"))
-    if block.definite and record.outcome is Outcome.NOT_DEFINITE:
+    if block.descends and record.outcome is Outcome.NOT_DEFINITE:
         damping = record.treatment.damping
         where = f"block {system.name!r} is not positive definite at λ = {damping:.3g}"
         return replace(found.and_block(record), indefinite=where)
     tries = ", ".join(f"{a.solver}: {a.describe()}" for a in record.attempts)
-    if block.formed:
+    if block.may_form:
         failure = f"no direction for block {system.name!r} ({tries})"
         return replace(found.and_block(record), failure=failure)
     # A block that is too large to be formed goes along -g, and its record says so.
