@@ -1,7 +1,8 @@
 """How much of PyTorch's own optimizer suite does QNewton pass, and what does not apply?
 
-Runs tests/optimizer/test_torch_contract.py, whose tests are the suite's, and prints one line a
-check: passed with how many variants, failed, or not run here and why. Exits with 1 if one failed.
+Runs test_torch_state.py and test_torch_contract.py of tests/optimizer, whose tests are the suite's,
+and prints one line per check: passed with how many variants, failed, or not run here and why. Exits
+with 1 if one failed.
 
     python benchmarks/torch_contract.py
 """
@@ -16,7 +17,8 @@ from types import ModuleType
 import pytest
 import torch
 
-CHECKS = Path(__file__).parents[1] / "tests" / "optimizer" / "test_torch_contract.py"
+_TESTS = Path(__file__).parents[1] / "tests" / "optimizer"
+CHECKS = (_TESTS / "test_torch_state.py", _TESTS / "test_torch_contract.py")
 BEYOND = "test_non_empty_state"  # the suite's last; tests below it show the refusals
 
 
@@ -30,7 +32,7 @@ class Collector:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Remember the module, for its list of what does not apply."""
-        self.module = getattr(items[0], "module", None) if items else None
+        self.module = getattr(items[-1], "module", None) if items else None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count a test once: at its call, or where its setup ended it."""
@@ -46,7 +48,7 @@ def main() -> int:
     """Run the checks and print the table."""
     collector = Collector()
     code = pytest.main(
-        [str(CHECKS), "--quiet", "--no-header", "--no-summary", "--tb=short"], [collector]
+        [*map(str, CHECKS), "--quiet", "--no-header", "--no-summary", "--tb=short"], [collector]
     )
     if collector.module is None:
         return int(code)
