@@ -1,7 +1,9 @@
 """The audited price of a quantum solve: every term on the table, every assumption in the quote."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from qnewton.cost.audit import DEFAULT_AUDIT, Audit
 from qnewton.cost.block_encoding import (
@@ -32,8 +34,6 @@ from qnewton.records import (
     Quote,
     Sparse,
 )
-
-_Gates = tuple[float, float, Sequence[tuple[str, float]], float]
 
 
 def audited_quote(
@@ -93,19 +93,16 @@ def audited_quote(
     d = facts.spectrum.row_sparsity
     if d is not None and not 1 <= d <= facts.n:
         raise ValueError(f"sparsity is {d!r}; it must lie between 1 and n = {facts.n}")
+    system = _System(calibration, facts, hardware, audit, dtype)
+    encodings = [] if kappa is None else _encodings(facts, kappa, audit)
     try:
-        priced = [
-            _priced(calibration, facts, hardware, audit, dtype, encoding)
-            for encoding in ([] if kappa is None else _encodings(facts, kappa, audit))
-        ]
+        quotes = [system.priced(encoding, kappa or 0.0) for encoding in encodings]
     except OverflowError:
-        return _refused(facts, hardware, audit, "a number of the price exceeds the largest float64")
-    offers = [quote for quote in priced if quote.seconds is not None]
-    if offers:
-        return min(offers, key=lambda quote: quote.seconds or 0.0)
-    if priced:
-        return priced[0]
-    return _refused(facts, hardware, audit, reason)
+        return system.quote(refused="a number of the price exceeds the largest float64")
+    offers = [quote for quote in quotes if quote.seconds is not None] or quotes
+    if not offers:
+        return system.quote(refused=reason)
+    return min(offers, key=lambda quote: quote.seconds or 0.0)
 
 
 def _condition(facts: Facts) -> tuple[float | None, str]:
@@ -122,8 +119,8 @@ def _condition(facts: Facts) -> tuple[float | None, str]:
 def _encodings(facts: Facts, kappa: float, audit: Audit) -> list[BlockEncoding]:
     n, known = facts.n, facts.spectrum
     d, norm = known.row_sparsity, known.norm
-    shares = ErrorShares(audit.epsilon)
-    options = {"kappa": kappa, "epsilon": shares.entries, "tables": audit.tables}
+    epsilon = ErrorShares(audit.epsilon).entries
+    options = {"kappa": kappa, "epsilon": epsilon, "tables": audit.tables}
     found = []
     if d is not None:
         largest = 1.0 if not norm or known.max_abs is None else known.max_abs / norm
@@ -133,201 +130,177 @@ def _encodings(facts: Facts, kappa: float, audit: Audit) -> list[BlockEncoding]:
     return found
 
 
-def _priced(
-    calibration: Calibration,
-    facts: Facts,
-    hardware: QuantumHardware,
-    audit: Audit,
-    dtype: str,
-    encoding: BlockEncoding,
-) -> Quote:
-    assert facts.spectrum.condition is not None
-    assert facts.spectrum.condition.value is not None
-    kappa = facts.spectrum.condition.value
-    shares = ErrorShares(audit.epsilon)
-    try:
-        count = query_count(
-            audit.query_set,
-            alpha=encoding.alpha,
-            kappa=kappa * WIDENED,
-            epsilon=shares.solver,
-            guess_factor=audit.guess_factor,
-        )
-    except OverflowError as overflow:
-        return _refused(facts, hardware, audit, str(overflow))
-    draft = Draft("qsvt", calibration, facts, dtype, "")
-    if not isinstance(facts.held, Sparse):
-        # Sparse access reads the entries that are there; no solver has to write out the zeros.
-        draft.add_forming()
-    if audit.table_building:
-        draft.add("tables", "elementwise", encoding.entries)
-    classical = list(draft.terms)
-    states = shots(facts.n, audit.readout_tolerance, audit.readout)
-    gates = _gates_a_state(facts.n, encoding, count, audit)
-    run, quantum = _quantum_terms(facts, hardware, audit, encoding, count, gates, states.states)
-    norm = Draft("qsvt", calibration, facts, dtype, "")
-    if audit.readout != "none":
-        norm.add_products(1)
-    refused = draft.refused or run.refused or norm.refused
-    if refused is not None:
-        return _refused(facts, hardware, audit, refused)
-    terms = (*classical, *quantum, *(PriceTerm(name="norm", seconds=t.seconds) for t in norm.terms))
-    seconds = math.fsum(term.seconds for term in terms)
-    if not math.isfinite(seconds):
-        return _refused(facts, hardware, audit, "the price exceeds the largest float64")
-    return Quote(
-        solver="qsvt",
-        machine="quantum",
-        seconds=seconds,
-        model=_model(audit),
-        hardware=hardware.name,
-        hypothetical=hardware.hypothetical,
-        terms=terms,
-        assumptions=_assumptions(facts, hardware, audit, encoding, run, states.assumption),
-        condition_number=kappa,
-        quantum=QuantumPart(
-            algorithm=QUERY_ALGORITHMS[audit.query_set],
-            query_count=count,
-            logical_qubits=_logical_qubits(facts.n, encoding, audit),
-            physical_qubits=run.physical_qubits,
-            t_count=states.states * gates[3],
-            sparsity=facts.spectrum.row_sparsity,
-            epsilon=audit.epsilon,
-        ),
-    )
+@dataclass(frozen=True)
+class _Circuit:
+    """What makes one state: the calls and gates of each part, and its logical qubits."""
+
+    parts: tuple[tuple[str, float, LogicalGates], ...]
+    qubits: int
+
+    def total(self, count: Callable[[LogicalGates], float]) -> float:
+        """Return what all calls need together of the gates that ``count`` counts."""
+        return math.fsum(calls * count(gates) for _, calls, gates in self.parts)
 
 
-def _quantum_terms(
-    facts: Facts,
-    hardware: QuantumHardware,
-    audit: Audit,
-    encoding: BlockEncoding,
-    count: QueryCount,
-    gates: _Gates,
-    states: float,
-) -> tuple[Corrected, list[PriceTerm]]:
-    toffoli, t_gates, parts, _ = gates
-    run = error_corrected(
-        hardware,
-        n_qubits=float(_logical_qubits(facts.n, encoding, audit)),
-        toffoli=toffoli,
-        t_gates=t_gates,
-        error_budget=audit.error_budget,
-        method=audit.error_correction,
-        physical_error=audit.physical_error,
-    )
-    if run.seconds is None:
-        return run, []
-    attempts = count.expected / count.queries
-    gate = hardware.gate_time_s.value
-    attempt = [(name, gate * cycles / attempts) for name, cycles in parts]
-    bare = math.fsum(seconds for _, seconds in attempt)
-    succeeded = gate * math.fsum(cycles for _, cycles in parts)
-    added = (
-        *attempt,
-        ("repetition", succeeded - bare),
-        ("error correction", run.seconds - succeeded),
-        ("read-out", (states - 1) * run.seconds),
-    )
-    return run, [PriceTerm(name=name, seconds=max(0.0, seconds)) for name, seconds in added]
-
-
-def _gates_a_state(n: int, encoding: BlockEncoding, count: QueryCount, audit: Audit) -> _Gates:
-    """Return Toffoli, T gates, cycles by part, and T count until one state is there."""
+def _circuit(n: int, encoding: BlockEncoding, count: QueryCount, audit: Audit) -> _Circuit:
     assert count.state_preparations is not None
-    prepared = _preparation(n, encoding, audit)
+    shares = ErrorShares(audit.epsilon)
+    # Errors in b come back amplified by up to κ_be.
+    amplified = encoding.encoded_condition
+    prepared = state_preparation(n, shares.rhs, audit.preparation, audit.tables, amplified)
     # A reflection about a ancillas, its control, and one rotation, at every query. Q/p, which holds
     # the retries of every count, is above the Q/√p that amplifies a rotation's error.
-    log_error = math.log2(ErrorShares(audit.epsilon).rotations) - math.log2(count.expected)
+    log_error = math.log2(shares.rotations) - math.log2(count.expected)
     reflected = LogicalGates(
         toffoli=2.0 * encoding.ancillas + 3, t_gates=rotation_t_gates(log_error)
     )
-    uses = (
-        ("block-encoding", count.expected, encoding.gates),
-        ("state preparation", count.state_preparations, prepared),
-        ("solver", count.expected, reflected),
-    )
-    return (
-        math.fsum(calls * gates.toffoli for _, calls, gates in uses),
-        math.fsum(calls * gates.t_gates for _, calls, gates in uses),
-        [(name, calls * gates.cycles) for name, calls, gates in uses],
-        math.fsum(calls * gates.t_count for _, calls, gates in uses),
-    )
-
-
-def _preparation(n: int, encoding: BlockEncoding, audit: Audit) -> LogicalGates:
-    """Return U_b: errors in b come back amplified by up to κ_be."""
-    return state_preparation(
-        n,
-        ErrorShares(audit.epsilon).rhs,
-        audit.preparation,
-        audit.tables,
-        amplified=encoding.encoded_condition,
-    )
-
-
-def _logical_qubits(n: int, encoding: BlockEncoding, audit: Audit) -> int:
-    prepared = _preparation(n, encoding, audit)
     workspace = max(encoding.gates.workspace, prepared.workspace)
-    return logical_qubits(n, encoding.ancillas) + math.ceil(workspace)
-
-
-def _model(audit: Audit) -> str:
-    return f"audited, {audit.query_set} queries × gates × corrected cycles × states read"
-
-
-def _assumptions(
-    facts: Facts,
-    hardware: QuantumHardware,
-    audit: Audit,
-    encoding: BlockEncoding,
-    run: Corrected,
-    readout: str,
-) -> tuple[str, ...]:
-    notes, known = [*encoding.assumptions], facts.spectrum
-    if known.norm is None or (known.max_abs is None and encoding.name == "sparse"):
-        notes.append("α from its bound, since ‖A‖₂ or the entries are not known: ‖A‖max ≤ ‖A‖₂")
-    if encoding.name == "dense" and (known.norm is None or known.frobenius is None):
-        notes.append("‖A‖_F from its bound √N·‖A‖₂")
-    kappa = known.condition.value if known.condition is not None else None
-    if audit.query_set == "paper" and kappa is not None and kappa < JENNINGS_MIN_KAPPA:
-        notes.append(f"κ = {kappa:.4g} lies below the theorem's √12 and is priced at √12 = 3.464")
-    loaded = "loaded from tables" if audit.preparation == "tables" else "by one rotation a branch"
-    notes.append(f"g is prepared {loaded}")
-    if audit.table_building:
-        notes.append("tables are written anew at every step, one pass over the kept entries")
-    else:
-        notes.append("writing the tables is free")
-    notes.append(
-        f"state error {audit.epsilon:g}: half for the solver, a sixth each for the entries of A, "
-        "for g and for rotations, each divided by what amplifies it"
-    )
-    notes += [*run.assumptions, readout]
-    if audit.readout != "none":
-        total = audit.epsilon + audit.readout_tolerance
-        notes.append(f"the vector read is within {total:g} of the exact one, all errors added")
-    if audit.readout in ("simulated", "provable"):
-        notes.append(
-            "the sign stage makes as many states as the magnitudes; its reference branch succeeds "
-            "as often as the solver"
-        )
-    if hardware.hypothetical:
-        notes.append(f"{hardware.name} is hypothetical: no such machine exists")
-    return tuple(notes)
-
-
-def _refused(facts: Facts, hardware: QuantumHardware, audit: Audit, reason: str) -> Quote:
-    return Quote(
-        solver="qsvt",
-        machine="quantum",
-        seconds=None,
-        model=_model(audit),
-        hardware=hardware.name,
-        hypothetical=hardware.hypothetical,
-        refused=reason,
-        quantum=QuantumPart(
-            algorithm=QUERY_ALGORITHMS[audit.query_set],
-            sparsity=facts.spectrum.row_sparsity,
-            epsilon=audit.epsilon,
+    return _Circuit(
+        parts=(
+            ("block-encoding", count.expected, encoding.gates),
+            ("state preparation", count.state_preparations, prepared),
+            ("solver", count.expected, reflected),
         ),
+        qubits=logical_qubits(n, encoding.ancillas) + math.ceil(workspace),
     )
+
+
+@dataclass(frozen=True)
+class _System:
+    """A system on a classical and a quantum machine: what every part of its price reads."""
+
+    calibration: Calibration
+    facts: Facts
+    hardware: QuantumHardware
+    audit: Audit
+    dtype: str
+
+    def quote(
+        self, figures: dict[str, Any] | None = None, seconds: float | None = None, **price: Any
+    ) -> Quote:
+        """Return a quote of this price, with the figures of its quantum part; both may be empty."""
+        audit, hardware = self.audit, self.hardware
+        return Quote(
+            solver="qsvt",
+            machine="quantum",
+            seconds=seconds,
+            model=f"audited, {audit.query_set} queries × gates × corrected cycles × states read",
+            hardware=hardware.name,
+            hypothetical=hardware.hypothetical,
+            quantum=QuantumPart(
+                algorithm=QUERY_ALGORITHMS[audit.query_set],
+                sparsity=self.facts.spectrum.row_sparsity,
+                epsilon=audit.epsilon,
+                **(figures or {}),
+            ),
+            **price,
+        )
+
+    def priced(self, encoding: BlockEncoding, kappa: float) -> Quote:
+        """Return the quote by one block-encoding."""
+        facts, audit = self.facts, self.audit
+        try:
+            count = query_count(
+                audit.query_set,
+                alpha=encoding.alpha,
+                kappa=kappa * WIDENED,
+                epsilon=ErrorShares(audit.epsilon).solver,
+                guess_factor=audit.guess_factor,
+            )
+        except OverflowError as overflow:
+            return self.quote(refused=str(overflow))
+        before, after = (Draft("qsvt", self.calibration, facts, self.dtype, "") for _ in range(2))
+        if not isinstance(facts.held, Sparse):
+            # Sparse access reads the entries that are there; no solver writes out the zeros.
+            before.add_forming()
+        if audit.table_building:
+            before.add("tables", "elementwise", encoding.entries)
+        if audit.readout != "none":
+            after.add_products(1)
+        states = shots(facts.n, audit.readout_tolerance, audit.readout)
+        circuit = _circuit(facts.n, encoding, count, audit)
+        run = error_corrected(
+            self.hardware,
+            n_qubits=float(circuit.qubits),
+            toffoli=circuit.total(lambda gates: gates.toffoli),
+            t_gates=circuit.total(lambda gates: gates.t_gates),
+            error_budget=audit.error_budget,
+            method=audit.error_correction,
+            physical_error=audit.physical_error,
+        )
+        refused = before.refused or run.refused or after.refused
+        if refused is not None:
+            return self.quote(refused=refused)
+        terms = (
+            *before.terms,
+            *self._quantum_terms(circuit, run, count, states.states),
+            *(PriceTerm(name="norm", seconds=term.seconds) for term in after.terms),
+        )
+        seconds = math.fsum(term.seconds for term in terms)
+        if not math.isfinite(seconds):
+            return self.quote(refused="the price exceeds the largest float64")
+        figures = {
+            "query_count": count,
+            "logical_qubits": circuit.qubits,
+            "physical_qubits": run.physical_qubits,
+            "t_count": states.states * circuit.total(lambda gates: gates.t_count),
+        }
+        said = self._assumptions(encoding, kappa, run, states.assumption)
+        return self.quote(
+            figures, seconds=seconds, terms=terms, assumptions=said, condition_number=kappa
+        )
+
+    def _quantum_terms(
+        self, circuit: _Circuit, run: Corrected, count: QueryCount, states: float
+    ) -> list[PriceTerm]:
+        assert run.seconds is not None
+        attempts = count.expected / count.queries
+        gate = self.hardware.gate_time_s.value
+        cycles = [calls * gates.cycles for _, calls, gates in circuit.parts]
+        attempt = [
+            (name, gate * spent / attempts)
+            for (name, _, _), spent in zip(circuit.parts, cycles, strict=True)
+        ]
+        succeeded = gate * math.fsum(cycles)
+        added = (
+            *attempt,
+            ("repetition", succeeded - math.fsum(seconds for _, seconds in attempt)),
+            ("error correction", run.seconds - succeeded),
+            ("read-out", (states - 1) * run.seconds),
+        )
+        return [PriceTerm(name=name, seconds=max(0.0, seconds)) for name, seconds in added]
+
+    def _assumptions(
+        self, encoding: BlockEncoding, kappa: float, run: Corrected, readout: str
+    ) -> tuple[str, ...]:
+        audit, known, notes = self.audit, self.facts.spectrum, [*encoding.assumptions]
+        if known.norm is None or (known.max_abs is None and encoding.name == "sparse"):
+            notes.append("α from its bound, since ‖A‖₂ or the entries are not known: ‖A‖max ≤ ‖A‖₂")
+        if encoding.name == "dense" and (known.norm is None or known.frobenius is None):
+            notes.append("‖A‖_F from its bound √N·‖A‖₂")
+        if audit.query_set == "paper" and kappa < JENNINGS_MIN_KAPPA:
+            notes.append(
+                f"κ = {kappa:.4g} lies below the theorem's √12 and is priced at √12 = 3.464"
+            )
+        tables = audit.preparation == "tables"
+        total = audit.epsilon + audit.readout_tolerance
+        notes += [
+            f"g is prepared {'loaded from tables' if tables else 'by one rotation a branch'}",
+            "tables are written anew at every step, one pass over the kept entries"
+            if audit.table_building
+            else "writing the tables is free",
+            f"state error {audit.epsilon:g}: half for the solver, a sixth each for the entries of "
+            "A, for g and for rotations, each divided by what amplifies it",
+            *run.assumptions,
+            readout,
+        ]
+        if audit.readout != "none":
+            notes.append(f"the vector read is within {total:g} of the exact one, all errors added")
+        if audit.readout in ("simulated", "provable"):
+            notes.append(
+                "the sign stage makes as many states as the magnitudes; its reference branch "
+                "succeeds as often as the solver"
+            )
+        if self.hardware.hypothetical:
+            notes.append(f"{self.hardware.name} is hypothetical: no such machine exists")
+        return tuple(notes)

@@ -37,9 +37,9 @@ class Corrected:
         refused: Why there is no runtime.
     """
 
-    seconds: float | None
-    physical_qubits: int | None
     method: str
+    seconds: float | None = None
+    physical_qubits: int | None = None
     code_distance: int | None = None
     assumptions: tuple[str, ...] = ()
     refused: str | None = None
@@ -103,17 +103,16 @@ def error_corrected(
             f"physical_error is {physical_error!r}; it must be above 0 and below the surface "
             f"code's threshold {THRESHOLD:g}"
         )
-    cycles = 3 * toffoli + t_gates
+    run = _Run(hardware, (n_qubits, toffoli, t_gates), error_budget, physical_error)
     if method == "perfect":
         return Corrected(
-            seconds=cycles * hardware.gate_time_s.value,
-            physical_qubits=None,
+            seconds=run.cycles * hardware.gate_time_s.value,
             method="perfect",
             assumptions=("gates never fail: no error correction, a logical cycle is one gate",),
         )
     error, refused = _physical_error(hardware, physical_error)
     if error is None:
-        return Corrected(seconds=None, physical_qubits=None, method=method, refused=refused)
+        return Corrected(method=method, refused=refused)
     notes = ()
     if physical_error is not None:
         notes = (f"override: error probabilities of {physical_error:g} in place of the machine's",)
@@ -123,70 +122,69 @@ def error_corrected(
             "error_correction is 'qdk', which is not installed; run `pip install qdk`, or use "
             "closed-form"
         )
-    fits = max(toffoli, t_gates, n_qubits) < _MOST_COUNTED
+    fits = max(run.counts) < _MOST_COUNTED
     if method != "closed-form" and fits and installed:
-        counts = (math.ceil(n_qubits), math.ceil(toffoli), math.ceil(t_gates))
-        estimated = _by_qdk(hardware, counts, error_budget, physical_error, notes)
+        estimated = _by_qdk(run, notes)
         if estimated.refused is None or method == "qdk":
             return estimated
         notes = (*notes, estimated.refused)
     elif method == "qdk":
-        return Corrected(
-            seconds=None,
-            physical_qubits=None,
-            method="qdk",
-            refused="the counts exceed what the estimator counts in; use closed-form",
-        )
+        refused = "the counts exceed what the estimator counts in; use closed-form"
+        return Corrected(method="qdk", refused=refused)
     elif method == "auto":
         why = "not installed" if not installed else "out of its range"
         notes = (*notes, f"Microsoft's estimator is {why}")
-    closed = _closed_form(
-        hardware,
-        n_qubits,
-        (toffoli, t_gates),
-        error,
-        _t_error(hardware, physical_error, error),
-        error_budget,
-        notes,
-    )
+    closed = _closed_form(run, error, notes)
     if method != "auto" or fits or not installed or closed.refused is not None:
         return closed
-    qubits, ccz, t = (min(math.ceil(c), _LAST_COUNT) for c in (n_qubits, toffoli, t_gates))
-    edge = _by_qdk(hardware, (qubits, ccz, t), error_budget, physical_error, ())
-    return _at_least(closed, edge)
+    return _at_least(closed, _by_qdk(run, ()))
 
 
-def _closed_form(
-    hardware: QuantumHardware,
-    n_qubits: float,
-    gates: tuple[float, float],
-    error: float,
-    t_error: float,
-    budget: float,
-    notes: tuple[str, ...],
-) -> Corrected:
-    assert hardware.readout_time_s is not None
-    toffoli, t_gates = gates
-    cycles = 3 * toffoli + t_gates
+@dataclass(frozen=True)
+class _Run:
+    """A circuit's qubits, Toffoli and T gates on a machine, and the chance that it may fail."""
+
+    hardware: QuantumHardware
+    counts: tuple[float, float, float]
+    budget: float
+    override: float | None
+
+    @property
+    def cycles(self) -> float:
+        """Logical cycles in sequence."""
+        return 3 * self.counts[1] + self.counts[2]
+
+    def cycle_s(self, distance: int) -> float:
+        """Return the seconds of a logical cycle at a code distance."""
+        assert self.hardware.readout_time_s is not None
+        gate, measurement = self.hardware.gate_time_s.value, self.hardware.readout_time_s.value
+        return (4 * gate + 2 * measurement) * distance
+
+    def t_error(self, error: float) -> float:
+        """Return the error of a T gate on a machine whose other gates have this one."""
+        if self.override is not None:
+            return self.override
+        return error if self.hardware.t_error is None else self.hardware.t_error.value
+
+
+def _closed_form(run: _Run, error: float, notes: tuple[str, ...]) -> Corrected:
+    (n_qubits, toffoli, t_gates), t_error = run.counts, run.t_error(error)
     if t_error > MOST_T_ERROR:
         return Corrected(
-            seconds=None,
-            physical_qubits=None,
             method="closed-form",
             refused=(
-                f"{hardware.name} has a T error of {t_error:g}; distillation needs "
+                f"{run.hardware.name} has a T error of {t_error:g}; distillation needs "
                 f"{MOST_T_ERROR:g} at most; state an override (physical_error)"
             ),
         )
     laid_out = 2 * n_qubits + math.ceil(math.sqrt(8 * n_qubits)) + 1
-    log_chances = math.log(laid_out) + math.log(max(cycles, 1.0)) - math.log(budget / 2)
+    log_chances = math.log(laid_out) + math.log(max(run.cycles, 1.0)) - math.log(run.budget / 2)
     log_need = math.log(CROSSING_PREFACTOR) + log_chances
     steps = math.ceil(log_need / (math.log(THRESHOLD) - math.log(error))) if error > 0 else 1
     distance = 2 * max(1, steps) - 1
-    cycle = (4 * hardware.gate_time_s.value + 2 * hardware.readout_time_s.value) * distance
-    factories = t_factories(4 * toffoli + t_gates, error, t_error, budget / 2)
+    factories = t_factories(4 * toffoli + t_gates, error, t_error, run.budget / 2)
     return Corrected(
-        seconds=cycles * cycle,
+        seconds=run.cycles * run.cycle_s(distance),
         physical_qubits=math.ceil(laid_out) * 2 * distance**2 + factories.physical_qubits,
         method="closed-form",
         code_distance=distance,
@@ -202,28 +200,14 @@ def _at_least(closed: Corrected, edge: Corrected) -> Corrected:
     """Return the closed form, raised to what the estimator says of the largest counts it takes."""
     if edge.seconds is None or edge.physical_qubits is None:
         return closed
-    assert closed.seconds is not None
-    assert closed.physical_qubits is not None
     return replace(
         closed,
-        seconds=max(closed.seconds, edge.seconds),
-        physical_qubits=max(closed.physical_qubits, edge.physical_qubits),
+        seconds=max(closed.seconds or 0.0, edge.seconds),
+        physical_qubits=max(closed.physical_qubits or 0, edge.physical_qubits),
     )
 
 
-def _t_error(hardware: QuantumHardware, override: float | None, error: float) -> float:
-    if override is not None:
-        return override
-    return error if hardware.t_error is None else hardware.t_error.value
-
-
-def _by_qdk(
-    hardware: QuantumHardware,
-    counts: tuple[int, int, int],
-    budget: float,
-    override: float | None,
-    notes: tuple[str, ...],
-) -> Corrected:
+def _by_qdk(run: _Run, notes: tuple[str, ...]) -> Corrected:
     # The package reports its use over the network unless told not to; prices are made offline.
     os.environ.setdefault("QDK_PYTHON_TELEMETRY", "none")
     from qdk.estimator import (  # pyright: ignore[reportMissingImports]  # an optional extra
@@ -231,15 +215,14 @@ def _by_qdk(
         LogicalCounts,
     )
 
+    hardware, override = run.hardware, run.override
     assert hardware.readout_time_s is not None
     assert hardware.two_qubit_error is not None
     assert hardware.readout_error is not None
-    n_qubits, toffoli, t_gates = counts
-    gate_s, measurement_s = hardware.gate_time_s.value, hardware.readout_time_s.value
-    shorter = min(gate_s, measurement_s)
+    n_qubits, toffoli, t_gates = (min(math.ceil(count), _LAST_COUNT) for count in run.counts)
+    times = hardware.gate_time_s.value, hardware.readout_time_s.value
     gate, measurement = (
-        f"{round(_UNITS * min(_MOST_RATIO, seconds / shorter))} ns"
-        for seconds in (gate_s, measurement_s)
+        f"{round(_UNITS * min(_MOST_RATIO, seconds / min(times)))} ns" for seconds in times
     )
     gate_error = hardware.two_qubit_error.value if override is None else override
     readout_error = hardware.readout_error.value if override is None else override
@@ -247,48 +230,33 @@ def _by_qdk(
         "qubitParams": {
             "name": hardware.name,
             "instructionSet": "GateBased",
-            "oneQubitGateTime": gate,
-            "twoQubitGateTime": gate,
-            "tGateTime": gate,
+            **dict.fromkeys(("oneQubitGateTime", "twoQubitGateTime", "tGateTime"), gate),
             "oneQubitMeasurementTime": measurement,
-            "oneQubitGateErrorRate": gate_error,
-            "twoQubitGateErrorRate": gate_error,
-            "tGateErrorRate": _t_error(hardware, override, gate_error),
+            **dict.fromkeys(("oneQubitGateErrorRate", "twoQubitGateErrorRate"), gate_error),
+            "tGateErrorRate": run.t_error(gate_error),
             "oneQubitMeasurementErrorRate": readout_error,
         },
-        "errorBudget": budget,
+        "errorBudget": run.budget,
     }
-    logical = LogicalCounts(
-        {
-            "numQubits": n_qubits,
-            "tCount": t_gates,
-            "rotationCount": 0,
-            "rotationDepth": 0,
-            "cczCount": toffoli,
-            "ccixCount": 0,
-            "measurementCount": 0,
-        }
-    )
+    unused = dict.fromkeys(("rotationCount", "rotationDepth", "ccixCount", "measurementCount"), 0)
+    counted = {"numQubits": n_qubits, "tCount": t_gates, "cczCount": toffoli}
     try:
-        result = logical.estimate(request)
+        result = LogicalCounts(counted | unused).estimate(request)
     except EstimatorError as error:
         reason = " ".join(str(error).split())
-        return Corrected(
-            seconds=None, physical_qubits=None, method="qdk", refused=f"the estimator: {reason}"
-        )
+        return Corrected(method="qdk", refused=f"the estimator: {reason}")
     physical = result["physicalCounts"]
     distance = result["logicalQubit"]["codeDistance"]
-    cycle = (4 * gate_s + 2 * measurement_s) * distance
+    as_good = "" if hardware.t_error is not None and override is None else " and as good"
     return Corrected(
-        seconds=physical["breakdown"]["logicalDepth"] * cycle,
+        seconds=physical["breakdown"]["logicalDepth"] * run.cycle_s(distance),
         physical_qubits=physical["physicalQubits"],
         method="qdk",
         code_distance=distance,
         assumptions=(
             *notes,
             "error correction by Microsoft's estimator: surface code, one-qubit gates as good and "
-            "as fast as two-qubit ones, T gates as fast"
-            + ("" if hardware.t_error is not None and override is None else " and as good"),
+            f"as fast as two-qubit ones, T gates as fast{as_good}",
         ),
     )
 
@@ -296,26 +264,22 @@ def _by_qdk(
 def _physical_error(
     hardware: QuantumHardware, override: float | None
 ) -> tuple[float | None, str | None]:
-    needed = (
-        ("readout_time_s",)
-        if override is not None
-        else (
-            "readout_time_s",
-            "two_qubit_error",
-            "readout_error",
-        )
-    )
-    missing = [name for name in needed if getattr(hardware, name) is None]
-    if missing:
+    needed = {"readout_time_s": hardware.readout_time_s}
+    if override is None:
+        needed |= {
+            "two_qubit_error": hardware.two_qubit_error,
+            "readout_error": hardware.readout_error,
+        }
+    missing = next((name for name, figure in needed.items() if figure is None), None)
+    if missing is not None:
         return None, (
-            f"profile {hardware.name} has no {missing[0]}, which error correction needs; give it, "
+            f"profile {hardware.name} has no {missing}, which error correction needs; give it, "
             "or assume perfect gates"
         )
     if override is not None:
         return override, None
-    assert hardware.two_qubit_error is not None
-    assert hardware.readout_error is not None
-    error = max(hardware.two_qubit_error.value, hardware.readout_error.value)
+    errors = (hardware.two_qubit_error, hardware.readout_error)
+    error = max(figure.value for figure in errors if figure is not None)
     if error >= THRESHOLD:
         return None, (
             f"{hardware.name} is above threshold: its error {error:g} is not below "
