@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,18 +41,13 @@ class Scenario:
 
     def prices(self) -> tuple[float | None, float | None]:
         """Return modelled seconds of the quantum and of the cheapest classical solver."""
-        offers = classical_quotes(
-            self.calibration,
-            self.facts,
-            self.dtype,
-            tolerance=self.tolerance,
-            solvers=self.solvers,
-        )
-        quantum = audited_quote(
-            self.calibration, self.facts, self.hardware, self.audit, self.dtype
-        ).seconds
-        best = cheapest(offers)
-        return quantum, None if best is None else best.seconds
+        known = (self.calibration, self.facts, self.dtype)
+        best = cheapest(classical_quotes(*known, tolerance=self.tolerance, solvers=self.solvers))
+        return self.quantum().seconds, None if best is None else best.seconds
+
+    def quantum(self) -> Quote:
+        """Return the audited quote of the quantum solver."""
+        return audited_quote(self.calibration, self.facts, self.hardware, self.audit, self.dtype)
 
     def advantage(self) -> float | None:
         """Return ln(classical/quantum): above 0 the quantum solver wins; ``None`` if unpriced."""
@@ -115,18 +110,11 @@ def break_even(scenario: Scenario) -> tuple[Flip, ...]:
         (False, True)
     """
     if scenario.advantage() is None:
-        quote = audited_quote(
-            scenario.calibration,
-            scenario.facts,
-            scenario.hardware,
-            scenario.audit,
-            scenario.dtype,
-        )
         raise ValueError(
             "break-even compares two prices, and one is missing: "
-            f"{quote.refused or 'no classical solver has one'}"
+            f"{scenario.quantum().refused or 'no classical solver has one'}"
         )
-    numeric = [_numeric(scenario, *row) for row in _ranges(scenario)]
+    numeric = [_numeric(scenario, row) for row in _ranges(scenario)]
     return (*numeric, *_named(scenario), _competitor(scenario))
 
 
@@ -178,19 +166,21 @@ def crossing(
 
 
 Changed = Callable[[float], Scenario]
+_Range = tuple[str, str, float, float, float, Changed]
+"""An assumption, its unit, its value now, the ends of its range, and the scenario at a value."""
 
 
-def _ranges(s: Scenario) -> list[tuple[str, str, float, float, float, Changed]]:
+def _ranges(s: Scenario) -> list[_Range]:
     machine, audit, facts = s.hardware, s.audit, s.facts
     gate = machine.gate_time_s.value
     assert facts.spectrum.condition is not None
     assert facts.spectrum.condition.value is not None
 
     def timed(factor: float, with_readout: bool) -> Scenario:
-        changed: dict[str, Any] = {"gate_time_s": _scaled(machine.gate_time_s, factor)}
+        faster = replace(machine, gate_time_s=_scaled(machine.gate_time_s, factor))
         if with_readout and machine.readout_time_s is not None:
-            changed["readout_time_s"] = _scaled(machine.readout_time_s, factor)
-        return replace(s, hardware=replace(machine, **changed))
+            faster = replace(faster, readout_time_s=_scaled(machine.readout_time_s, factor))
+        return replace(s, hardware=faster)
 
     def audited(name: str) -> Changed:
         return lambda value: replace(s, audit=replace(audit, **{name: value}))
@@ -198,23 +188,21 @@ def _ranges(s: Scenario) -> list[tuple[str, str, float, float, float, Changed]]:
     def conditioned(kappa: float) -> Scenario:
         return replace(s, facts=with_condition(facts, max(1.0, kappa)))
 
-    least = _FASTEST_S / gate
-    rows: list[tuple[str, str, float, float, float, Changed]] = [
+    def sparser(d: float) -> Scenario:
+        return replace(s, facts=with_sparsity(facts, min(facts.n, max(1, round(d)))))
+
+    least, kappa, d = _FASTEST_S / gate, facts.spectrum.condition.value, facts.spectrum.row_sparsity
+    rows: list[_Range] = [
         ("gate time", "s", gate, _FASTEST_S, 1.0, lambda t: timed(t / gate, False)),
         ("all machine times", "times", 1.0, least, 1e6, lambda f: timed(f, True)),
-        (
-            "read-out tolerance",
-            "",
-            audit.readout_tolerance,
-            1e-6,
-            0.999,
-            audited("readout_tolerance"),
-        ),
-        ("solver error", "", audit.epsilon, 1e-12, JENNINGS_MAX_EPSILON, audited("epsilon")),
-        ("condition number", "", facts.spectrum.condition.value, 1.0, 1e12, conditioned),
     ]
-    if audit.readout == "none":
-        del rows[2]
+    if audit.readout != "none":
+        now, changed = audit.readout_tolerance, audited("readout_tolerance")
+        rows.append(("read-out tolerance", "", now, 1e-6, 0.999, changed))
+    rows += [
+        ("solver error", "", audit.epsilon, 1e-12, JENNINGS_MAX_EPSILON, audited("epsilon")),
+        ("condition number", "", kappa, 1.0, 1e12, conditioned),
+    ]
     if audit.error_correction != "perfect":
         now = audit.physical_error
         if now is None:
@@ -222,19 +210,13 @@ def _ranges(s: Scenario) -> list[tuple[str, str, float, float, float, Changed]]:
             assert machine.readout_error is not None
             now = max(machine.two_qubit_error.value, machine.readout_error.value, 1e-15)
         rows.append(("error rate", "", now, 1e-15, 9.99e-3, audited("physical_error")))
-    if facts.spectrum.row_sparsity is not None and facts.n > 1:
-
-        def sparser(d: float) -> Scenario:
-            return replace(s, facts=with_sparsity(facts, min(facts.n, max(1, round(d)))))
-
-        d = float(facts.spectrum.row_sparsity)
-        rows.append(("row sparsity", "entries", d, 1.0, float(facts.n), sparser))
+    if d is not None and facts.n > 1:
+        rows.append(("row sparsity", "entries", float(d), 1.0, float(facts.n), sparser))
     return rows
 
 
-def _numeric(
-    s: Scenario, name: str, unit: str, now: float, low: float, high: float, changed: Changed
-) -> Flip:
+def _numeric(s: Scenario, row: _Range) -> Flip:
+    name, unit, now, low, high, changed = row
     words = f"{now:.3g} {unit}".strip()
     found = crossing(lambda v: changed(v).advantage(), now, min(low, now), max(high, now))
     winner = "classical" if (s.advantage() or 0.0) > 0 else "quantum"
@@ -253,25 +235,18 @@ def _numeric(
 
 def _named(s: Scenario) -> list[Flip]:
     audit = s.audit
-    changes: Sequence[tuple[str, str, dict[str, Any]]] = [
+    changes: list[tuple[str, str, dict[str, Any]]] = [
         ("table loading", "reads of QRAM", {"tables": "qram"}),
         ("table loading", "writing the tables free", {"table_building": False}),
         ("read-out", "none", {"readout": "none"}),
         ("read-out", "coherent tomography", {"readout": "coherent"}),
         ("error correction", "gates that never fail", {"error_correction": "perfect"}),
         *(("query count", f"{name} set", {"query_set": name}) for name in QUERY_SETS),
-        (
-            "all of these",
-            "QRAM, free tables, nothing read, perfect gates, optimistic count",
-            {
-                "tables": "qram",
-                "table_building": False,
-                "readout": "none",
-                "error_correction": "perfect",
-                "query_set": "optimistic",
-            },
-        ),
     ]
+    kindest = {"tables": "qram", "table_building": False, "readout": "none"}
+    kindest |= {"error_correction": "perfect", "query_set": "optimistic"}
+    said = "QRAM, free tables, nothing read, perfect gates, optimistic count"
+    changes.append(("all of these", said, kindest))
     now = (s.advantage() or 0.0) > 0
     flips = []
     for name, words, changed in changes:

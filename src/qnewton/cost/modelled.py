@@ -6,8 +6,8 @@ operation and block, and once a step for the whole forward-backward pass and the
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from qnewton.cost.kernels import cubic_work, graph_calls, matvec_work, price, sort_work
@@ -105,80 +105,91 @@ def modelled_seconds(
             f"no survey fact is called {sorted(unknown)[0]!r}; the facts are "
             f"{', '.join(get_args(SurveyFact))}"
         )
-    damping = record.damping
     if record.has_unpriced_work:
         return None
-    passes = _Passes(record, calibration, dtype)
-    forward_backward = passes.seconds("forward_backward", 1.0)
+    prices = _Prices(record, calibration, dtype)
     solved = (*record.abandoned, *record.blocks)
-    curvature = [
-        None
-        if (work := block.curvature.forming) is None
-        else forming_seconds(calibration, work, dtype)
-        for block in solved
-        # Sparse ones were formed to be pruned.
-        if isinstance(block.facts.held, Formed | Sparse)
-    ]
-    curvature += [passes.preparing(block) for block in solved]
-    treatment = [_treatment(block, calibration, dtype) for block in solved]
-    survey = [
-        _fact(fact, block, calibration, dtype) for block in record.blocks for fact in surveyed
-    ]
+    forward_backward = prices.passes("forward_backward", 1.0, 1.0)
+    curvature = _sum([seconds for block in solved for seconds in prices.curvature(block)])
+    treatment = math.fsum(prices.treatment(block) for block in solved)
+    survey = [prices.fact(fact, block) for block in record.blocks for fact in surveyed]
     solve = [_solve(_charges(charged, block)) for block in record.blocks if block.attempts]
     solve += [_solve(_own_charges(block)) for block in record.abandoned if block.attempts]
-    update: float | None = 0.0
-    if record.skipped is None:
-        update = price(calibration, "elementwise", record.parameters, dtype)
+    update = 0.0 if record.skipped is not None else prices.of("elementwise", record.parameters)
+    damping = record.damping
     if damping is not None and forward_backward is not None:
         update += damping.tries * forward_backward / 3
-        update += passes.products(damping.products)
-        survey.append(passes.products(damping.survey_products or 0))
-    curvature_s, survey_s, solve_s = _sum(curvature), _sum(survey), _sum(solve)
-    if forward_backward is None or curvature_s is None or survey_s is None or solve_s is None:
+        update += prices.products(damping.products)
+        survey.append(prices.products(damping.survey_products or 0))
+    surveyed_s, solve_s = _sum(survey), _sum(solve)
+    if forward_backward is None or curvature is None or surveyed_s is None or solve_s is None:
         return None
     return ModelledSeconds(
         forward_backward=forward_backward,
-        curvature=curvature_s,
-        treatment=math.fsum(treatment),
-        survey=survey_s,
+        curvature=curvature,
+        treatment=treatment,
+        survey=surveyed_s,
         solve=solve_s,
         update=update,
     )
 
 
-class _Passes:
-    """Prices passes through the graph of a step's loss."""
+@dataclass(frozen=True)
+class _Prices:
+    """What the stages of a recorded step cost on a classical machine."""
 
-    def __init__(self, record: StepRecord, calibration: Calibration, dtype: str) -> None:
-        self._flops = record.forward_backward_flops
-        self._operations = record.graph_operations
-        self._calibration = calibration
-        self._dtype = dtype
+    record: StepRecord
+    calibration: Calibration
+    dtype: str
 
-    def seconds(self, kernel: str, passes: float, count: float = 1.0) -> float | None:
-        """Return ``count`` calls of a kernel whose work is so many forward-backward passes each."""
-        if self._flops is None:
+    def of(self, kernel: str, work: float, calls: float = 1.0) -> float:
+        """Return the price of work on a kernel."""
+        return price(self.calibration, kernel, work, self.dtype, calls=calls)
+
+    def passes(self, kernel: str, each: float, count: float) -> float | None:
+        """Return ``count`` calls of a kernel, ``each`` of so many forward-backward passes."""
+        if self.record.forward_backward_flops is None:
             return None
-        flops = count * passes * self._flops
-        if self._calibration.fit(kernel, self._dtype) is None:
-            return price(self._calibration, "gemm", flops, self._dtype, calls=count)
-        calls = graph_calls(self._operations, count)
-        return price(self._calibration, kernel, flops, self._dtype, calls=calls)
+        return self._graph(kernel, count * each * self.record.forward_backward_flops, count, count)
 
     def products(self, count: int) -> float:
         """Return so many products with the curvature of all parameters."""
-        return self.seconds("curvature_product", _PASSES_OF_A_PRODUCT, count) or 0.0
+        return self.passes("curvature_product", _PASSES_OF_A_PRODUCT, count) or 0.0
 
-    def preparing(self, block: BlockRecord) -> float:
-        """Return what the route of a block took before any product or entry."""
-        known, calibration = block.curvature, self._calibration
-        if not known.preparing_calls:
+    def _graph(self, kernel: str, flops: float, passes: float, products: float = 1.0) -> float:
+        """Price passes through the graph of the loss; ``gemm`` stands for what nobody timed."""
+        if self.calibration.fit(kernel, self.dtype) is None:
+            return self.of("gemm", flops, products)
+        return self.of(kernel, flops, graph_calls(self.record.graph_operations, passes))
+
+    def curvature(self, block: BlockRecord) -> Iterator[float | None]:
+        """Give what a block's route took before any product or entry, and its forming."""
+        known = block.curvature
+        if known.preparing_calls:
+            yield self._graph("curvature_rows", known.preparing_flops, known.preparing_calls)
+        # Sparse ones were formed to be pruned.
+        if isinstance(block.facts.held, Formed | Sparse):
+            work = known.forming
+            yield None if work is None else forming_seconds(self.calibration, work, self.dtype)
+
+    def treatment(self, block: BlockRecord) -> float:
+        """Return what damping and pruning a block took."""
+        n, treatment, seconds = block.n, block.treatment, 0.0
+        if treatment.damping:
+            seconds += self.of("elementwise", n)
+        if treatment.relative_damping is not None:
+            seconds += self.of("elementwise", float(n) ** 2)
+        if treatment.mass is not None:
+            seconds += self.of("sort", n * sort_work(n))
+        if treatment.max_per_row is not None:
+            seconds += self.of("sort", sort_work(n * (n + 1) // 2))
+        return seconds
+
+    def fact(self, fact: SurveyFact, block: BlockRecord) -> float | None:
+        """Return what measuring a fact of a block took, where no earlier step paid for it."""
+        if block.facts.spectrum.measured_at is not None:
             return 0.0
-        kernel = "curvature_rows"
-        if calibration.fit(kernel, self._dtype) is None:
-            return price(calibration, "gemm", known.preparing_flops, self._dtype)
-        calls = graph_calls(self._operations, known.preparing_calls)
-        return price(calibration, kernel, known.preparing_flops, self._dtype, calls=calls)
+        return survey_seconds(fact, block.facts, self.calibration, self.dtype)
 
 
 def own_charges(record: StepRecord) -> dict[str, tuple[Quote, ...]]:
@@ -195,17 +206,15 @@ def own_charges(record: StepRecord) -> dict[str, tuple[Quote, ...]]:
 
 
 def _own_charges(block: BlockRecord) -> tuple[Quote, ...]:
-    tried = tuple(attempt.solver for attempt in block.attempts)
-    chosen = block.decision.chosen
+    chosen, attempts = block.decision.chosen, block.attempts
+    ran = bool(attempts) and attempts[0].solver == chosen
     quotes = []
-    for solver in tried if tried[:1] == (chosen,) else (chosen,):
+    for solver in [attempt.solver for attempt in attempts] if ran else [chosen]:
         quote = block.decision.quote(solver)
         if quote is None:
             raise ValueError(f"block {block.name!r}: solver {solver!r} has no quote to charge")
         quotes.append(quote)
-    if tried[:1] != (chosen,):
-        return tuple(quotes)
-    return tuple(as_run(quote, a) for quote, a in zip(quotes, block.attempts, strict=True))
+    return tuple(map(as_run, quotes, attempts)) if ran else tuple(quotes)
 
 
 def as_run(quote: Quote, attempt: Attempt) -> Quote:
@@ -251,28 +260,6 @@ def _solve(charges: Sequence[Quote]) -> float | None:
     return seconds - math.fsum(forming) + max(forming)
 
 
-def _treatment(block: BlockRecord, calibration: Calibration, dtype: str) -> float:
-    n, treatment = block.n, block.treatment
-    seconds = 0.0
-    if treatment.damping:
-        seconds += price(calibration, "elementwise", n, dtype)
-    if treatment.relative_damping is not None:
-        seconds += price(calibration, "elementwise", float(n) ** 2, dtype)
-    if treatment.mass is not None:
-        seconds += price(calibration, "sort", n * sort_work(n), dtype)
-    if treatment.max_per_row is not None:
-        seconds += price(calibration, "sort", sort_work(n * (n + 1) // 2), dtype)
-    return seconds
-
-
-def _fact(
-    fact: SurveyFact, block: BlockRecord, calibration: Calibration, dtype: str
-) -> float | None:
-    if block.facts.spectrum.measured_at is not None:
-        return 0.0  # an earlier step paid
-    return survey_seconds(fact, block.facts, calibration, dtype)
-
-
 def survey_seconds(
     fact: SurveyFact, facts: Facts, calibration: Calibration, dtype: str = "float32"
 ) -> float | None:
@@ -301,14 +288,13 @@ def survey_seconds(
     if fact == "row_sparsity":
         work = float(facts.n) ** 2 if entries is None else float(entries)
         return price(calibration, "elementwise", work, dtype)
-    condition = facts.spectrum.condition
-    if condition is None:
+    if facts.spectrum.condition is None:
         return None
+    products = facts.spectrum.condition.products
     if entries is not None:
-        work = float(condition.products) * entries
-        return price(calibration, "sparse_matvec", work, dtype, calls=condition.products)
-    work = matvec_work(facts.n, condition.products)
-    return price(calibration, "matvec", work, dtype, calls=condition.products)
+        work = float(products) * entries
+        return price(calibration, "sparse_matvec", work, dtype, calls=products)
+    return price(calibration, "matvec", matvec_work(facts.n, products), dtype, calls=products)
 
 
 def _sum(parts: Sequence[float | None]) -> float | None:
