@@ -33,7 +33,7 @@ def test_owned_entries_are_taken_over_and_nobody_else_s_change():
     assert damped.dense().data_ptr() == matrix.data_ptr()
     assert torch.equal(matrix, torch.tensor([[3.0, 1.0], [1.0, -3.0]]))
     with pytest.raises(ValueError, match="0 × 0 operator cannot multiply"):
-        owned @ torch.ones(2)
+        _ = owned @ torch.ones(2)
     held = DenseOperator(MATRIX.clone())
     damp(held, 1.0)
     assert torch.equal(held.dense(), MATRIX)

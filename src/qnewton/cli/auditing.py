@@ -6,7 +6,7 @@ from qnewton.cost import Audit
 from qnewton.cost.block_encoding import Preparation, Tables
 from qnewton.cost.error_correction import ErrorCorrection
 from qnewton.cost.queries import QuerySet
-from qnewton.cost.readout import Readout
+from qnewton.cost.readout import ReadoutModel
 
 _FIELDS = {"state_error": "epsilon", "state_readout": "readout"}
 """Options whose field of the audit has another name."""
@@ -46,7 +46,7 @@ class TrainingAudit(PriceAssumptions):
             default), by provable shots, coherently, or not at all (none).
     """
 
-    state_readout: Readout | None = None
+    state_readout: ReadoutModel | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class AuditOptions(PriceAssumptions):
         physical_error: Error probability that replaces the machine's own; every quote states it.
     """
 
-    readout: Readout | None = None
+    readout: ReadoutModel | None = None
     readout_tolerance: float | None = None
     preparation: Preparation | None = None
     physical_error: float | None = None

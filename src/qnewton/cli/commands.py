@@ -5,7 +5,7 @@ from qnewton.cli.compare import Compare
 from qnewton.cli.paper import Paper
 from qnewton.cli.parsing import Command
 from qnewton.cli.price import Price
-from qnewton.cli.readout import Readout
+from qnewton.cli.readout import ReadoutSweep
 from qnewton.cli.replay import Replay
 from qnewton.cli.report import Report
 from qnewton.cli.train import Train
@@ -17,6 +17,6 @@ COMMANDS: dict[str, type[Command]] = {
     "replay": Replay,
     "calibrate": Calibrate,
     "report": Report,
-    "readout": Readout,
+    "readout": ReadoutSweep,
     "paper": Paper,
 }

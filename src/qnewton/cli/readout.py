@@ -9,7 +9,7 @@ from qnewton.training import request
 
 
 @dataclass(frozen=True, kw_only=True)
-class Readout:
+class ReadoutSweep:
     """Train through the emulated quantum solver at many numbers of shots and errors ε.
 
     Every run starts from the same weights and takes the same number of steps with policy

@@ -7,7 +7,7 @@ from typing import get_args
 from qnewton.cost.block_encoding import Preparation, Tables
 from qnewton.cost.error_correction import ErrorCorrection
 from qnewton.cost.queries import JENNINGS_MAX_EPSILON, QUERY_SETS, QuerySet
-from qnewton.cost.readout import READOUTS, Readout
+from qnewton.cost.readout import READOUTS, ReadoutModel
 
 AUDITED_EPSILON = 1e-2
 """Error of the solution state where nothing else is asked for: read-out is coarser than that."""
@@ -34,7 +34,7 @@ class Audit:
 
     query_set: QuerySet = "rigorous"
     epsilon: float = AUDITED_EPSILON
-    readout: Readout = "simulated"
+    readout: ReadoutModel = "simulated"
     readout_tolerance: float = 0.1
     tables: Tables = "qrom"
     preparation: Preparation = "tables"

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-Readout = Literal["simulated", "provable", "coherent", "none"]
+ReadoutModel = Literal["simulated", "provable", "coherent", "none"]
 
 READOUTS: dict[str, str] = {
     "simulated": "(3 + 8/√N)·N/(2ε²) shots of two-stage tomography: 19 of 20 read-outs of the "
@@ -37,7 +37,7 @@ class Shots:
     assumption: str
 
 
-def shots(n: int, tolerance: float, readout: Readout = "simulated") -> Shots:
+def shots(n: int, tolerance: float, readout: ReadoutModel = "simulated") -> Shots:
     """Count the solution states to read a real unit vector to ℓ2 error ε, signs included.
 
     Args:

@@ -32,7 +32,7 @@ class KhatriRaoFactor(Factor):
     """
 
     def __init__(self, inputs: Tensor, signals: Tensor) -> None:
-        self._inputs = inputs
+        self._held_by = self._inputs = inputs
         self._signals = signals
 
     @property
@@ -40,16 +40,6 @@ class KhatriRaoFactor(Factor):
         """Return ``torch.Size([N, k])``, k = n·c."""
         samples, signals, _, outputs = self._signals.shape
         return torch.Size((outputs * self._inputs.shape[2], samples * signals))
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return the dtype of the vectors."""
-        return self._inputs.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Return the device of the vectors."""
-        return self._inputs.device
 
     def __matmul__(self, y: Tensor) -> Tensor:
         """Return U·y = Σ (Σ_c y d)ᵀ a."""
