@@ -12,7 +12,7 @@ from qnewton.curvature import systems
 from qnewton.operators import LinearSystem
 from qnewton.records import BlockRecord, Facts, Spectrum
 from qnewton.survey import survey
-from qnewton.survey.spectrum import spectrum_summary
+from qnewton.survey.condition import spectrum_summary
 from qnewton.training.request import TrainingRequest
 from qnewton.workloads import load_workload
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from qnewton.operators import DenseOperator, SymmetricOperator, as_operator
 from qnewton.operators.scaling import excess, into_range, scaled, shifted_number
 from qnewton.records import Definiteness, Estimate, Facts, Spectrum
+from qnewton.survey.condition import spectrum_summary
 from qnewton.survey.determinant import factorize
 from qnewton.survey.iterative import SpectrumSummary
-from qnewton.survey.spectrum import spectrum_summary
 from qnewton.treatment import largest_entry, row_blocks
 
 _BOUNDS = ("determinant", "trace")
