@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnewton.operators import DenseOperator, MatrixFreeOperator
+from qnewton.operators import DenseOperator, MatrixFreeOperator, dense
 from qnewton.records import Outcome
 from qnewton.solvers import factorize, solve
 from qnewton.solvers.classical import (
@@ -122,7 +122,7 @@ def test_the_residual_is_accumulated_in_float64_whatever_the_block(monkeypatch):
     x, rhs = draw(30, seed=1, dtype=torch.float32), draw(30, seed=2, dtype=torch.float32)
     exact = rhs.double() - matrix.double() @ x.double()
     monkeypatch.setattr(
-        refinement, "_PANEL_ENTRIES", {"cpu": 100, "cuda": 100}
+        dense, "_PANEL_ENTRIES", {"cpu": 100, "cuda": 100}
     )  # ten blocks of three rows
     torch.testing.assert_close(residual_vector(matrix, x, rhs), exact, rtol=1e-13, atol=1e-14)
     torch.testing.assert_close(

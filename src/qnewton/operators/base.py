@@ -48,10 +48,12 @@ class SymmetricOperator(HeldBy, ABC):
     Attributes:
         treatment: What was done to the curvature this operator came from.
         forms_anew: Whether :meth:`dense` makes a new matrix at each call.
+        holds_entries: Whether the entries are there, so that reading them forms nothing.
     """
 
     treatment: Treatment = Treatment()
     forms_anew: ClassVar[bool] = False
+    holds_entries: bool = False
 
     @abstractmethod
     def __matmul__(self, vector: Tensor) -> Tensor:
@@ -68,6 +70,13 @@ class SymmetricOperator(HeldBy, ABC):
         """
         matrix = self.dense()
         return matrix if self.forms_anew else matrix.clone()
+
+    def wide_product(self, vector: Tensor) -> Tensor:
+        """Return A·v in float64, for v of shape [N] in float64.
+
+        Entries that are held are multiplied in float64; others multiply in their own dtype.
+        """
+        return (self @ vector.to(self.dtype)).double()
 
     @property
     def n(self) -> int:
@@ -92,4 +101,4 @@ class WrappedOperator(SymmetricOperator):
 
     def __init__(self, base: SymmetricOperator) -> None:
         self.base = self._held_by = base
-        self.treatment = base.treatment
+        self.treatment, self.holds_entries = base.treatment, base.holds_entries

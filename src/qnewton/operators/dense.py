@@ -10,6 +10,11 @@ from qnewton.operators.scaling import largest
 from qnewton.records import Treatment
 
 _TILE = 512
+# Float64 products are made a panel of rows at a time, in memory that is used again: 4 MB stay in a
+# processor's cache, so that a residual takes little longer than a product. A copy and ``mv`` were
+# a quarter faster, or seven times slower: their threads divide a panel differently, and what one
+# core wrote the other one reads.
+_PANEL_ENTRIES = {"cpu": 1 << 19, "cuda": 1 << 24}
 
 
 class DenseOperator(SymmetricOperator):
@@ -27,6 +32,8 @@ class DenseOperator(SymmetricOperator):
         tensor([1., 2.])
     """
 
+    holds_entries: bool = True
+
     def __init__(self, matrix: Tensor, treatment: Treatment | None = None) -> None:
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"expected a square matrix, found shape {tuple(matrix.shape)}")
@@ -40,6 +47,20 @@ class DenseOperator(SymmetricOperator):
         """Return A·v: 2N² operations a column."""
         self.check_vector(vector)
         return self._matrix @ vector
+
+    def wide_product(self, vector: Tensor) -> Tensor:
+        """Return A·v in float64: of float32 entries a panel of rows at a time."""
+        matrix = self._matrix
+        if matrix.dtype == torch.float64:
+            return matrix @ vector
+        n, kind = len(matrix), matrix.device.type
+        rows = min(n, max(1, _PANEL_ENTRIES.get(kind, _PANEL_ENTRIES["cuda"]) // n))
+        panel, product = vector.new_empty(rows, n), vector.new_empty(n)
+        for start in range(0, n, rows):
+            block = matrix[start : start + rows]
+            multiplied = torch.mul(block, vector, out=panel[: len(block)])
+            torch.sum(multiplied, 1, out=product[start : start + rows])
+        return product
 
     def dense(self) -> Tensor:
         """Return the matrix itself, not a copy."""

@@ -151,6 +151,12 @@ class RangedOperator(WrappedOperator):
             self.fix(excess(largest(matrix), self.dtype))
         return scaled(matrix, -self.exponent)
 
+    def wide_product(self, vector: Tensor) -> Tensor:
+        """Return 2^-e·A·v in float64."""
+        half = self.exponent // 2
+        product = self.base.wide_product(scaled(vector, -half))
+        return scaled(product, half - self.exponent)
+
     def multiply(self, vector: Tensor) -> Tensor:
         """Return 2^-e·A·v with e as it is."""
         half = self.exponent // 2

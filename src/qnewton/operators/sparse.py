@@ -32,6 +32,7 @@ class SparseOperator(SymmetricOperator):
     """
 
     forms_anew: ClassVar[bool] = True
+    holds_entries: bool = True
 
     def __init__(self, matrix: Tensor, treatment: Treatment | None = None) -> None:
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
@@ -65,6 +66,10 @@ class SparseOperator(SymmetricOperator):
         """Return A·v: 2 operations an entry kept and column."""
         self.check_vector(vector)
         return self._rows @ vector
+
+    def wide_product(self, vector: Tensor) -> Tensor:
+        """Return A·v in float64, by entries in float64."""
+        return self._rows.double() @ vector
 
     def dense(self) -> Tensor:
         """Return the N² entries, a new matrix at each call."""

@@ -7,13 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from qnewton.operators import (
-    DenseOperator,
-    SparseOperator,
-    SymmetricOperator,
-    WrappedOperator,
-    as_operator,
-)
+from qnewton.operators import SymmetricOperator, as_operator
 from qnewton.operators.scaling import into_range, shifted_number
 from qnewton.records import Definiteness, Estimate
 from qnewton.survey.budget import MOST_FORMED, cheaper_products, most_products
@@ -119,7 +113,7 @@ def spectrum_summary(
         raise ValueError(f"max_products {max_products!r} must be at least 1")
     if method == "exact":
         return exact_summary(operator.dense())
-    held = max_products is None and _held(operator) and operator.n <= MOST_FORMED
+    held = max_products is None and operator.holds_entries and operator.n <= MOST_FORMED
     limit = cheaper_products(operator.n) if held else most_products(operator.n)
     found = lanczos_summary(
         operator,
@@ -135,13 +129,6 @@ def spectrum_summary(
     exact = exact_summary(operator.dense())
     condition = replace(exact.condition, products=found.condition.products)
     return replace(exact, condition=condition)
-
-
-def _held(operator: SymmetricOperator) -> bool:
-    """Return whether the entries are there, so that all eigenvalues are those of the same A."""
-    if isinstance(operator, WrappedOperator):
-        return _held(operator.base)
-    return isinstance(operator, DenseOperator | SparseOperator)
 
 
 def exact_summary(matrix: Tensor) -> SpectrumSummary:

@@ -22,17 +22,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from qnewton.operators import DenseOperator, RangedOperator, SparseOperator, SymmetricOperator
+from qnewton.operators import DenseOperator, SymmetricOperator
 from qnewton.operators.scaling import norm_ratio, scaled
 from qnewton.records import Outcome
 from qnewton.solvers.solution import Solution, SolveStats
 
 MAX_REFINEMENTS = 2
-# Float64 products are made a panel of rows at a time, in memory that is used again: 4 MB stay in a
-# processor's cache, so that a residual takes little longer than a product. A copy and ``mv`` were
-# a quarter faster, or seven times slower: their threads divide a panel differently, and what one
-# core wrote the other one reads.
-_PANEL_ENTRIES = {"cpu": 1 << 19, "cuda": 1 << 24}
 
 
 def residual_vector(matrix: SymmetricOperator | Tensor, x: Tensor, rhs: Tensor) -> Tensor:
@@ -46,31 +41,8 @@ def residual_vector(matrix: SymmetricOperator | Tensor, x: Tensor, rhs: Tensor) 
 
     Cost: 2N² operations, or one product.
     """
-    return rhs.double() - _wide_product(matrix, x.double())
-
-
-def _wide_product(matrix: SymmetricOperator | Tensor, x64: Tensor) -> Tensor:
-    """Return A·x in float64, for x in float64."""
-    if isinstance(matrix, RangedOperator):
-        half = matrix.exponent // 2
-        product = _wide_product(matrix.base, scaled(x64, -half))
-        return scaled(product, half - matrix.exponent)
-    if isinstance(matrix, DenseOperator):
-        matrix = matrix.dense()
-    if isinstance(matrix, SparseOperator):
-        return matrix.compressed.double() @ x64
-    if isinstance(matrix, SymmetricOperator):
-        return (matrix @ x64.to(matrix.dtype)).double()
-    if matrix.dtype == torch.float64:
-        return matrix @ x64
-    n, kind = len(matrix), matrix.device.type
-    rows = min(n, max(1, _PANEL_ENTRIES.get(kind, _PANEL_ENTRIES["cuda"]) // n))
-    panel, product = x64.new_empty(rows, n), x64.new_empty(n)
-    for start in range(0, n, rows):
-        block = matrix[start : start + rows]
-        multiplied = torch.mul(block, x64, out=panel[: len(block)])
-        torch.sum(multiplied, 1, out=product[start : start + rows])
-    return product
+    operator = matrix if isinstance(matrix, SymmetricOperator) else DenseOperator(matrix)
+    return rhs.double() - operator.wide_product(x.double())
 
 
 def relative_residual(matrix: SymmetricOperator | Tensor, x: Tensor, rhs: Tensor) -> float:
