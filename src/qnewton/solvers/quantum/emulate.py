@@ -24,8 +24,8 @@ from qnewton.solvers.quantum.amplification import amplified_queries
 from qnewton.solvers.quantum.dalzell import dalzell
 from qnewton.solvers.quantum.hhl import Clock, hhl
 from qnewton.solvers.quantum.inputs import check_rhs, float64_entries, near_rhs
-from qnewton.solvers.quantum.modes import Eigenbasis, apply
 from qnewton.solvers.quantum.output import QuantumSolution, scaled_along
+from qnewton.solvers.quantum.output_state import Eigenbasis, output_state
 from qnewton.solvers.quantum.polynomials import inverse_degree
 from qnewton.solvers.quantum.promise import Promise, SystemRefused
 from qnewton.solvers.quantum.qsvt import Family, qsvt
@@ -197,7 +197,9 @@ class Emulator:
             norm = shifted_number(norm, self._exponent - down)
         solver = self._solver or dalzell(promise, epsilon, norm, length)
         with self._units():
-            found = apply(solver, self._working, near / length, self._mode, self._basis, epsilon)
+            found = output_state(
+                solver, self._working, near / length, self._mode, self._basis, epsilon
+            )
             solution = self._solution(solver, found, near, readout)
         move, dtype = down - self._exponent, self._operator.dtype
         return replace(

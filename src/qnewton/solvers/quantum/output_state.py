@@ -35,7 +35,7 @@ class Eigenbasis:
     factors: Tensor | None = None
 
 
-def apply(
+def output_state(
     solver: Algorithm,
     operator: SymmetricOperator,
     start: Tensor,
