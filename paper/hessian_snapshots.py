@@ -161,8 +161,8 @@ def observe(
             holds_first = any(parameter is first for parameter in system.parameters)
             if not (solving or holds_first):
                 continue
-            rows = _rows(system.operator.dense(), first) if look and holds_first else None
             owned = OwnedOperator(system.operator.take())
+            rows = _rows(owned.dense(), first) if look and holds_first else None
             system = system.with_operator(damp(owned, regime.damping, relative=regime.relative))
             if rows is not None:
                 found.append(

@@ -103,3 +103,7 @@ def test_a_hessian_whose_entries_were_taken_and_overwritten_is_the_same_hessian(
     system.operator.take().zero_()
     assert torch.allclose(system.operator @ torch.ones(2, dtype=torch.float64), truth.sum(1))
     assert torch.allclose(system.operator.dense(), truth)
+    # Who was given the entries keeps them, whoever takes them next.
+    lent = DenseOperator(system.operator.dense())
+    system.operator.take().zero_()
+    assert torch.allclose(lent.dense(), truth)

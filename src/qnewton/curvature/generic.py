@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ from qnewton.curvature.autograd import (
 from qnewton.curvature.blocks import Block, unknowns
 from qnewton.curvature.output_loss import OutputLoss
 from qnewton.curvature.routes import GraphWork, SourceCost
-from qnewton.operators import MatrixFreeOperator, SymmetricOperator
+from qnewton.operators import FormedOnce, MatrixFreeOperator, SymmetricOperator
 from qnewton.operators.symmetric import mirror_upper_
 from qnewton.records import CurvatureRecord
 
@@ -198,7 +197,7 @@ class BlockHessian(ABC):
         """Return the N × N entries, bitwise symmetric."""
 
 
-class HessianOperator(MatrixFreeOperator):
+class HessianOperator(FormedOnce, MatrixFreeOperator):
     """A block of a curvature: products at once, entries formed when first asked for and kept.
 
     Args:
@@ -208,13 +207,10 @@ class HessianOperator(MatrixFreeOperator):
     Cost: a product is one of ``source`` until the entries exist, then 2N² operations.
     """
 
-    forms_anew: ClassVar[bool] = False
-
     def __init__(self, source: BlockHessian, block: Block) -> None:
         example = block.parameters[0]
         super().__init__(block.n, source.product, example.dtype, example.device)
         self._source = source
-        self._entries: Tensor | None = None
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """Return H·v for v of shape [N], or H·V for V of shape [N, K]."""
@@ -223,16 +219,9 @@ class HessianOperator(MatrixFreeOperator):
         self.check_vector(vector)
         return self._entries @ vector
 
-    def dense(self) -> Tensor:
-        """Return the N × N entries, bitwise symmetric; the same tensor at every call."""
-        if self._entries is None:
-            self._entries = self._source.dense()
-        return self._entries
-
-    def take(self) -> Tensor:
-        """Return the entries, which then belong to the caller: they are not kept any longer."""
-        entries, self._entries = self.dense(), None
-        return entries
+    def _form(self) -> Tensor:
+        """Return the N × N entries, bitwise symmetric."""
+        return self._source.dense()
 
 
 @dataclass(frozen=True, eq=False)

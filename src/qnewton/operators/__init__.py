@@ -5,6 +5,7 @@ from qnewton.operators.dense import DenseOperator, OwnedOperator, as_operator
 from qnewton.operators.factor import DenseFactor, Factor, StackedFactor
 from qnewton.operators.khatri_rao import KhatriRaoFactor
 from qnewton.operators.lazy import (
+    FormedOnce,
     MatrixFreeOperator,
     NegatedOperator,
     WeightedSumOperator,
@@ -19,6 +20,7 @@ __all__ = [
     "DenseFactor",
     "DenseOperator",
     "Factor",
+    "FormedOnce",
     "KhatriRaoFactor",
     "LinearSystem",
     "LowRankOperator",

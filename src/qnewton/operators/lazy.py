@@ -1,6 +1,7 @@
-"""Symmetric matrices known by their products: a function's, another's negative, a weighted sum."""
+"""Matrices that form entries late or never: a function's, another's negative, a weighted sum."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -53,6 +54,32 @@ class MatrixFreeOperator(SymmetricOperator):
         """Return the entries: N products, made symmetric by averaging with the mirror."""
         matrix = self @ torch.eye(self.n, dtype=self.dtype, device=self.device)
         return (matrix + matrix.mT) / 2
+
+
+class FormedOnce(SymmetricOperator):
+    """An operator that forms its entries when they are first asked for, and keeps them."""
+
+    forms_anew: ClassVar[bool] = False
+    _entries: Tensor | None = None
+    _lent: bool = False
+
+    @abstractmethod
+    def _form(self) -> Tensor:
+        """Return the N × N entries, bitwise symmetric, that nobody else holds."""
+
+    def dense(self) -> Tensor:
+        """Return the N × N entries, bitwise symmetric; the same tensor at every call."""
+        if self._entries is None:
+            self._entries = self._form()
+        self._lent = True
+        return self._entries
+
+    def take(self) -> Tensor:
+        """Return the entries and keep them no longer; a copy where somebody was given them."""
+        entries = self._form() if self._entries is None else self._entries
+        entries = entries.clone() if self._lent else entries
+        self._entries, self._lent = None, False
+        return entries
 
 
 class NegatedOperator(WrappedOperator):

@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from qnewton.curvature import Evaluation
-from qnewton.operators import LinearSystem, SymmetricOperator, WrappedOperator
+from qnewton.operators import FormedOnce, LinearSystem, SymmetricOperator, WrappedOperator
 from qnewton.operators.symmetric import mirror_upper_
 
 _AVAILABLE = dist.is_available()
@@ -120,7 +120,7 @@ class Replicas:
         return tensor.div_(self.size)
 
 
-class AveragedOperator(WrappedOperator):
+class AveragedOperator(FormedOnce, WrappedOperator):
     """The mean of the replicas' operators; every product is a reduction over all of them.
 
     Args:
@@ -133,7 +133,6 @@ class AveragedOperator(WrappedOperator):
     def __init__(self, base: SymmetricOperator, replicas: Replicas) -> None:
         super().__init__(base)
         self._replicas = replicas
-        self._entries: Tensor | None = None
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """Return A·v for v of shape [N], or A·V for V of shape [N, K]."""
@@ -141,15 +140,8 @@ class AveragedOperator(WrappedOperator):
             return self._entries @ vector
         return self._replicas.average_((self.base @ vector).contiguous())
 
-    def dense(self) -> Tensor:
-        """Return the N × N entries, bitwise symmetric; the same tensor at every call."""
-        if self._entries is None:
-            entries = self._replicas.average_(self.base.take().contiguous())
-            # A reduction may add an entry and its mirror image in different orders.
-            self._entries = mirror_upper_(entries)
-        return self._entries
-
-    def take(self) -> Tensor:
-        """Return the entries, which then belong to the caller: they are not kept any longer."""
-        entries, self._entries = self.dense(), None
-        return entries
+    def _form(self) -> Tensor:
+        """Return the mean of the entries, bitwise symmetric."""
+        entries = self._replicas.average_(self.base.take().contiguous())
+        # A reduction may add an entry and its mirror image in different orders.
+        return mirror_upper_(entries)
