@@ -1,8 +1,7 @@
 """What a treated matrix is like: condition number, sparsity, norms, definiteness."""
 
 from qnewton.survey.condition import condition_number
-from qnewton.survey.facts import survey
-from qnewton.survey.low_rank import survey_low_rank
+from qnewton.survey.facts import survey, survey_low_rank
 from qnewton.survey.sparsity import envelope, row_sparsity
 
 __all__ = ["condition_number", "envelope", "row_sparsity", "survey", "survey_low_rank"]

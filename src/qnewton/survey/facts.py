@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from qnewton.operators import DenseOperator, SymmetricOperator, as_operator
+from qnewton.operators import DenseOperator, LowRankOperator, SymmetricOperator, as_operator
 from qnewton.operators.scaling import excess, into_range, scaled, shifted_number
-from qnewton.records import Definiteness, Estimate, Facts, Spectrum
+from qnewton.records import Estimate, Facts, LowRank, Spectrum
 from qnewton.survey.condition import spectrum_summary
-from qnewton.survey.determinant import factorize
+from qnewton.survey.determinant import Pivots, factorize
 from qnewton.survey.iterative import SpectrumSummary
 from qnewton.treatment import largest_entry, row_blocks
 
@@ -87,15 +87,17 @@ def survey(
         )
         notes += _missing(summary)
     if wanted:
-        found = _measure_bounds(into_range(operator.dense())[0], wanted, spectrum.definiteness)
-        chosen = (bound for bound in found.estimates if bound.method == condition)
+        matrix, known = into_range(operator.dense())[0], spectrum.definiteness
+        pivots = factorize(matrix, {"positive": True, "indefinite": False, None: None}[known])
+        found, said = _measure_bounds(matrix, pivots, wanted)
+        certified = known is None and pivots.certificate is not None
         spectrum = replace(
             spectrum,
-            condition=next(chosen, None) if condition in _BOUNDS else spectrum.condition,
-            bounds=tuple(bound for bound in found.estimates if bound.method in bounds),
-            definiteness=found.definiteness,
+            condition=found.get(condition) if condition in _BOUNDS else spectrum.condition,
+            bounds=tuple(bound for method, bound in found.items() if method in bounds),
+            definiteness="positive" if certified else known,
         )
-        notes += found.notes
+        notes += said
     return Facts(n=operator.n, spectrum=spectrum, rank=rank, batch=batch, notes=tuple(notes))
 
 
@@ -118,13 +120,14 @@ def _measure_entries(matrix: Tensor) -> Spectrum:
     return Spectrum(
         row_sparsity=most,
         max_abs=largest,
-        frobenius=_representable(shifted_number(math.sqrt(square), exponent)),
+        frobenius=_representable(math.sqrt(square), exponent),
     )
 
 
-def _representable(norm: float) -> float | None:
-    """Return a norm, ``None`` where it is above the largest float64, which no record can hold."""
-    return norm if math.isfinite(norm) else None
+def _representable(size: float, exponent: int = 0) -> float | None:
+    """Return size·2^exponent; ``None`` above the largest float64, which no record can hold."""
+    found = shifted_number(size, exponent)
+    return found if math.isfinite(found) else None
 
 
 def _missing(summary: SpectrumSummary) -> list[str]:
@@ -143,28 +146,76 @@ def _missing(summary: SpectrumSummary) -> list[str]:
     ]
 
 
-@dataclass(frozen=True)
-class _Bounds:
-    estimates: tuple[Estimate, ...]
-    definiteness: Definiteness | None
-    notes: tuple[str, ...]
-
-
 def _measure_bounds(
-    matrix: Tensor, wanted: Sequence[str], definiteness: Definiteness | None
-) -> _Bounds:
-    known = {"positive": True, "indefinite": False, None: None}[definiteness]
-    pivots = factorize(matrix, known)
-    if definiteness is None and pivots.certificate is not None:
-        definiteness = "positive"
-    estimates: list[Estimate] = []
+    matrix: Tensor, pivots: Pivots, wanted: Sequence[str]
+) -> tuple[dict[str | None, Estimate], list[str]]:
+    found: dict[str | None, Estimate] = {}
     notes: list[str] = []
     for method in wanted:
         if method == "trace" and pivots.refusal is not None:
             notes.append(f"trace: refused, {pivots.refusal}")
             continue
-        estimate = pivots.bound(matrix, method)
-        estimates.append(estimate)
+        found[method] = estimate = pivots.bound(matrix, method)
         if estimate.value is None and estimate.log_value is None:
             notes.append(f"{method}: det A = 0 in floating point, so the bound is infinite")
-    return _Bounds(tuple(estimates), definiteness, tuple(notes))
+    return found, notes
+
+
+def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Facts:
+    """Return the facts of A = U Uᵀ + λI without forming its N² entries.
+
+    Its eigenvalues are λ + those of UᵀU, and λ itself N - k times: κ, ‖A‖₂, ‖A‖_F and det A
+    follow. Row sparsity is an upper bound: a row of U that is not zero meets every other such row.
+
+    Args:
+        operator: A, U of shape [N, k], λ > 0.
+        batch: Samples behind it.
+
+    Raises:
+        ValueError: If λ is 0, where A may be singular.
+        FloatingPointError: If U holds a number that is not finite.
+
+    Cost: UᵀU, 2Nk² operations, and the eigenvalues of a k × k matrix in float64.
+
+    Example:
+        >>> from qnewton.operators import DenseFactor
+        >>> low = LowRankOperator(DenseFactor(torch.tensor([[1.0], [2.0]])), shift=0.5)
+        >>> facts = survey_low_rank(low)
+        >>> facts.spectrum.condition.describe(), facts.held.columns, facts.spectrum.definiteness
+        ('11 (exact)', 1, 'positive')
+    """
+    if operator.shift == 0.0:
+        raise ValueError("the damping is 0: U Uᵀ may be singular; survey() forms its entries")
+    near, exponent = operator.in_range()
+    gram = near.factor.gram().double()
+    if not torch.isfinite(gram).all():
+        raise FloatingPointError("the curvature is not finite")
+    n, shift = operator.n, near.shift
+    own = torch.linalg.eigvalsh((gram + gram.mT) / 2).clamp(min=0.0)[-n:]
+    values = torch.full((n,), shift, dtype=torch.float64, device=own.device)
+    values[: len(own)] += own
+    high, low = float(values.max()), float(values.min())
+    certificate = "the smallest eigenvalue of U Uᵀ + λI is at least λ"
+    rounding = 8.0 * n * torch.finfo(torch.float64).eps
+    pivots = Pivots(values.log(), rounding, True, certificate, None)
+    square = float(values.square().sum())
+    nonzero = int((near.factor.row_squares() > 0).sum())
+    spectrum = Spectrum(
+        condition=Estimate(
+            value=high / low, low=high / low, high=high / low, method="exact", products=0
+        ),
+        bounds=(pivots.determinant_bound(square), pivots.trace_bound(float(values.sum()))),
+        row_sparsity=max(nonzero, 1),
+        max_abs=_representable(near.largest(), exponent),
+        norm=_representable(high, exponent),
+        frobenius=_representable(math.sqrt(square), exponent),
+        definiteness="positive",
+    )
+    return Facts(
+        n=n,
+        held=LowRank(columns=operator.factor.shape[1]),
+        spectrum=spectrum,
+        rank=operator.rank,
+        batch=batch,
+        notes=("row sparsity is an upper bound: rows of U that are not zero, entries not formed",),
+    )
