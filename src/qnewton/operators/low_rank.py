@@ -10,6 +10,7 @@ from torch import Tensor
 from qnewton.operators.base import SymmetricOperator
 from qnewton.operators.factor import Factor, ScaledFactor
 from qnewton.operators.scaling import excess, largest, shifted_number
+from qnewton.operators.symmetric import mirror_upper_
 from qnewton.records import Treatment
 
 # Entries of the columns that are multiplied at once, and rows of one panel of the result.
@@ -129,7 +130,4 @@ def _outer_product(factor: Factor) -> Tensor:
             # Averaging with the mirror makes every sum of these corners symmetric to the bit.
             matrix[top:bottom, top:bottom] += (corner + corner.mT) / 2
             matrix[top:bottom, bottom:].addmm_(rows, columns[bottom:].mT)
-    for top in range(0, n, _PANEL):
-        bottom = top + _PANEL
-        matrix[bottom:, top:bottom] = matrix[top:bottom, bottom:].mT
-    return matrix
+    return mirror_upper_(matrix)
