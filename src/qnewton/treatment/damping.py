@@ -60,8 +60,11 @@ def damp(
             f"the operator is already pruned to {operator.treatment.max_per_row} entries per row; "
             "damp before pruning"
         )
+    factor = strength if relative else None
     if isinstance(operator, LowRankOperator):
-        return _damp_low_rank(operator, strength, relative)
+        shift = strength * finite_largest(operator.largest()) if relative else strength
+        _check_range(shift, operator.dtype)
+        return operator.shifted(shift, _record(operator.treatment, shift, factor))
     lazy = not isinstance(operator, DenseOperator)
     if lazy and not relative:
         _check_range(strength, operator.dtype)
@@ -71,14 +74,7 @@ def damp(
     shift = strength * largest_entry(matrix) if relative else strength
     _check_range(shift, matrix.dtype)
     matrix.diagonal().add_(shift)
-    return kind(matrix, _record(operator.treatment, shift, strength if relative else None))
-
-
-def _damp_low_rank(operator: LowRankOperator, strength: float, relative: bool) -> LowRankOperator:
-    shift = strength * finite_largest(operator.largest()) if relative else strength
-    _check_range(shift, operator.dtype)
-    treatment = _record(operator.treatment, shift, strength if relative else None)
-    return operator.shifted(shift, treatment)
+    return kind(matrix, _record(operator.treatment, shift, factor))
 
 
 class DampedOperator(WrappedOperator):

@@ -13,7 +13,7 @@ that cannot fill up within the batch are kept unsorted, and only the others are 
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,29 +28,22 @@ _SLICE = 2**17
 _SAMPLES = 2**17
 
 
-@dataclass(frozen=True)
-class _Edges:
+class _Edges(NamedTuple):
     """Entries i ≤ j of a matrix, in the order of (i, j) unless sorted otherwise."""
 
     row: Tensor
     column: Tensor
     magnitude: Tensor
 
-    def __len__(self) -> int:
-        return self.row.numel()
-
-    def __getitem__(self, index: Tensor | slice) -> "_Edges":
+    def chosen(self, index: Tensor | slice) -> "_Edges":
+        """Return the edges that a mask, positions or a slice name."""
         if isinstance(index, Tensor) and index.dtype == torch.bool:
             index = index.nonzero().squeeze(1)  # Once for all three.
         return _Edges(self.row[index], self.column[index], self.magnitude[index])
 
-    @staticmethod
-    def join(parts: "list[_Edges]") -> "_Edges":
-        return _Edges(
-            torch.cat([part.row for part in parts]),
-            torch.cat([part.column for part in parts]),
-            torch.cat([part.magnitude for part in parts]),
-        )
+
+def _joined(parts: list[_Edges]) -> _Edges:
+    return _Edges(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 
 def greedy_mask(matrix: Tensor, max_per_row: int) -> Tensor:
@@ -130,15 +123,15 @@ def _fetch(
 
     for edges in _edge_blocks(matrix, open_rows, wanted):
         parts.append(edges)
-        total += len(edges)
+        total += len(edges.row)
         if total > 3 * target:
-            batch = _Edges.join(parts)
+            batch = _joined(parts)
             low = float(batch.magnitude.topk(target).values[-1])
-            batch = batch[batch.magnitude >= low]
-            strict = len(batch) > 2 * target
-            parts = [batch[batch.magnitude > low] if strict else batch]
-            total = len(parts[0])
-    return _Edges.join(parts), low, strict and low > 0.0
+            batch = batch.chosen(batch.magnitude >= low)
+            strict = len(batch.row) > 2 * target
+            parts = [batch.chosen(batch.magnitude > low) if strict else batch]
+            total = len(parts[0].row)
+    return _joined(parts), low, strict and low > 0.0
 
 
 def _edge_blocks(
@@ -163,20 +156,20 @@ def _edge_blocks(
 def _settle(edges: _Edges, capacity: Tensor, mask: Tensor) -> None:
     """Decide ``edges``, all that come next in the order, updating ``capacity`` and ``mask``."""
     edges, contested, _ = _compete(edges, capacity)
-    _keep(edges[~contested], capacity, mask)
-    edges = edges[contested]
-    edges = edges[edges.magnitude.sort(descending=True, stable=True).indices]
-    for start in range(0, len(edges), _SLICE):
-        part, contested, full = _compete(edges[slice(start, start + _SLICE)], capacity)
+    _keep(edges.chosen(~contested), capacity, mask)
+    edges = edges.chosen(contested)
+    edges = edges.chosen(edges.magnitude.sort(descending=True, stable=True).indices)
+    for start in range(0, len(edges.row), _SLICE):
+        part, contested, full = _compete(edges.chosen(slice(start, start + _SLICE)), capacity)
         kept = ~contested
         if contested.any():
-            kept[contested] = _contest(part[contested], full, capacity)
-        _keep(part[kept], capacity, mask)
+            kept[contested] = _contest(part.chosen(contested), full, capacity)
+        _keep(part.chosen(kept), capacity, mask)
 
 
 def _compete(edges: _Edges, capacity: Tensor) -> tuple[_Edges, Tensor, Tensor]:
     """Return the edges still open, which of them a row may refuse, and the rows that may."""
-    edges = edges[(capacity[edges.row] > 0) & (capacity[edges.column] > 0)]
+    edges = edges.chosen((capacity[edges.row] > 0) & (capacity[edges.column] > 0))
     off_diagonal = edges.row != edges.column
     demand = _count(edges.row, capacity) + _count(edges.column[off_diagonal], capacity)
     full = demand > capacity
@@ -185,7 +178,7 @@ def _compete(edges: _Edges, capacity: Tensor) -> tuple[_Edges, Tensor, Tensor]:
 
 def _contest(edges: _Edges, full: Tensor, capacity: Tensor) -> Tensor:
     """Return which of the ordered ``edges`` are kept, where only ``full`` rows may refuse."""
-    n_edges = len(edges)
+    n_edges = len(edges.row)
     position = torch.arange(n_edges, device=capacity.device)
     at_row = full[edges.row]
     at_column = full[edges.column] & (edges.row != edges.column)
