@@ -5,12 +5,11 @@ from qnewton.solvers.classical.cg import conjugate_gradients
 from qnewton.solvers.classical.factorization import (
     CholeskyFactorization,
     Factorization,
-    Inertia,
     LDLFactorization,
     LUFactorization,
     LUInverse,
 )
-from qnewton.solvers.classical.minres import MinimumResidual, NegativeCurvature, minimum_residual
+from qnewton.solvers.classical.minres import MinimumResidual, minimum_residual
 from qnewton.solvers.classical.preconditioner import (
     DiagonalPreconditioner,
     NystromPreconditioner,
@@ -24,12 +23,10 @@ __all__ = [
     "CholeskyFactorization",
     "DiagonalPreconditioner",
     "Factorization",
-    "Inertia",
     "LDLFactorization",
     "LUFactorization",
     "LUInverse",
     "MinimumResidual",
-    "NegativeCurvature",
     "NystromPreconditioner",
     "Preconditioner",
     "SparseLUFactorization",
