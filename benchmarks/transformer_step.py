@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.harness import Report, Row, Say, available_bytes, describe_machine, reached
 from qnewton import Limits, QNewton
-from qnewton.curvature import Curvature
+from qnewton.curvature import BlockLimits, Curvature
 from qnewton.operators import LinearSystem, LowRankOperator
 from qnewton.solvers import solve
 from qnewton.treatment import damp
@@ -110,7 +110,7 @@ def _recipe(workload: TextWorkload, n: int, say: Say) -> dict[str, float]:
     """Time one layer of N unknowns both ways, from one and the same backward pass."""
     model = workload.build_model(0)
     inputs, targets = next(workload.batches(0))
-    curvature = Curvature(model, "fisher", "layer", max_newton=MAX_NEWTON)
+    curvature = Curvature(model, "fisher", "layer", limits=BlockLimits(max_newton=MAX_NEWTON))
     systems = curvature.systems(curvature.evaluate(lambda: workload.loss(model(inputs), targets)))
     system = next(s for s in systems if s.n == n)
     operator = system.operator

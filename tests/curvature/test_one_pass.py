@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from qnewton.curvature import Curvature
+from qnewton.curvature import BlockLimits, Curvature
 from qnewton.curvature.fisher import OnePassFisher
 from qnewton.operators import KhatriRaoFactor, LowRankOperator
 from tests.oracles import gradient
@@ -90,7 +90,7 @@ def test_the_papers_architectures_equal_a_loop(architecture):
     model = build_transformer(architecture, torch.randn(WORDS + 9, 64), 8, seed=0).double()
     tokens = torch.randint(WORDS, (3, 9))
     inputs, targets = tokens[:, :-1], tokens[:, 1:]
-    curvature = Curvature(model, "fisher", "tensor", max_newton=5000)
+    curvature = Curvature(model, "fisher", "tensor", limits=BlockLimits(max_newton=5000))
     systems = curvature.systems(curvature.evaluate(lambda: token_loss(model(inputs), targets)))
     # Nothing but the MLPs' weights is above the limit.
     assert all("mlp" in b.name or "dense" in b.name for b in curvature.larger)
@@ -197,13 +197,13 @@ def test_a_block_that_cannot_fit_is_refused_with_its_bytes(monkeypatch):
 
 def test_larger_blocks_have_a_gradient_and_no_system():
     model, inputs, targets = setting()
-    curvature = Curvature(model, "fisher", "layer", max_newton=42)
+    curvature = Curvature(model, "fisher", "layer", limits=BlockLimits(max_newton=42))
     assert [block.name for block in curvature.larger] == ["head"]
     evaluation = curvature.evaluate(lambda: mean_loss(model, inputs, targets))
     assert "head" not in {system.name for system in curvature.systems(evaluation)}
     assert float(evaluation.gradient(curvature.larger[0].parameters).norm()) > 0
     with pytest.raises(ValueError, match="max_newton is 5 and the smallest block has 12"):
-        Curvature(model, "fisher", "layer", max_newton=5)
+        Curvature(model, "fisher", "layer", limits=BlockLimits(max_newton=5))
 
 
 def test_parameters_without_a_layer_leave_the_route_to_others():

@@ -13,7 +13,7 @@ every step by comparing one random product (``routes``), and recorded; what was 
 remembered.
 """
 
-from qnewton.curvature.blocks import Block, Partition, partition
+from qnewton.curvature.blocks import Block, BlockLimits, Partition, partition
 from qnewton.curvature.curvature import Curvature, Kind, systems
 from qnewton.curvature.evaluation import Evaluation
 from qnewton.curvature.generic import HessianOperator
@@ -24,6 +24,7 @@ from qnewton.curvature.sample_mean import Reduction
 
 __all__ = [
     "Block",
+    "BlockLimits",
     "Curvature",
     "Evaluation",
     "HessianOperator",

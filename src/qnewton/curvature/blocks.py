@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,23 @@ class Block:
     def n(self) -> int:
         """Number of unknowns."""
         return sum(parameter.numel() for parameter in self.parameters)
+
+
+class BlockLimits(NamedTuple):
+    """How large blocks may be, in unknowns; ``None`` for no limit.
+
+    Attributes:
+        max_dense: The largest block whose entries anyone will ask for; larger ones of kind
+            ``hessian`` prepare products alone.
+        max_newton: The largest block that gets a system.
+
+    Example:
+        >>> BlockLimits(max_newton=1000)
+        BlockLimits(max_dense=None, max_newton=1000)
+    """
+
+    max_dense: int | None = None
+    max_newton: int | None = None
 
 
 def partition(

@@ -208,8 +208,6 @@ class SampleColumns:
         With u random and w one random factor a sample, the signals of w∘u at the layers of
         ``block`` are w∘(those of u) only if no output of theirs of one sample reaches the
         network's output of another. ``None`` where that holds; :meth:`compared` has the last word.
-
-        Cost: two backward passes through activations, far fewer than the factor takes.
         """
         calls = {id(c): c for p in block.parameters for c in self._owners.get(id(p), ())}
         outputs = [call.output for call in calls.values()]

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from qnewton.curvature.autograd import load_batching
-from qnewton.curvature.blocks import Block, Partition, partition
+from qnewton.curvature.blocks import Block, BlockLimits, Partition, partition
 from qnewton.curvature.evaluation import Closure, Evaluation, evaluate, evaluate_plainly
 from qnewton.curvature.fisher import OnePassFisher, fisher_operators
 from qnewton.curvature.generic import (
@@ -48,11 +48,9 @@ class Curvature:
             ``fisher`` has to know; ``None`` to read it from the loss, as
             :func:`~qnewton.curvature.sample_mean.sample_mean` does.
         parameters: Those of a module's parameters that are trained; ``None`` for all.
-        max_dense: Rows of the largest block whose entries anyone will ask for; larger ones of
-            kind ``hessian`` prepare products alone. ``None`` for no limit.
         convex_too: Record a module's output for kind ``hessian``, too, so that :meth:`systems`
             can be asked for the ``ggn`` of the same evaluation.
-        max_newton: Rows of the largest block that gets a system; ``None`` for no limit.
+        limits: How large blocks may be that are formed, or get a system.
 
     Attributes:
         blocks: The blocks, in ``named_parameters`` order.
@@ -82,9 +80,8 @@ class Curvature:
         blocks: Partition = "layer",
         reduction: Reduction | None = None,
         parameters: Iterable[Tensor] | None = None,
-        max_dense: int | None = None,
         convex_too: bool = False,
-        max_newton: int | None = None,
+        limits: BlockLimits | None = None,
     ) -> None:
         if kind not in get_args(Kind):
             raise ValueError(f"kind={kind!r} is unknown; choose {', '.join(get_args(Kind))}")
@@ -102,6 +99,7 @@ class Curvature:
         # Whose output is to be recorded, if the kind needs one.
         self._model = module if kind != "hessian" or convex_too else None
         found = partition(model, blocks, parameters)
+        self._max_dense, max_newton = limits or BlockLimits()
         self.blocks: tuple[Block, ...] = tuple(
             block for block in found if max_newton is None or block.n <= max_newton
         )
@@ -119,7 +117,6 @@ class Curvature:
         )
         self.alike: Alike | None = None
         self._layers = layers_of(module) if module is not None else []
-        self._max_dense = max_dense
         self._closure_seen = False
         self._loops = False
         self._one_pass: OnePassFisher | None = None

@@ -76,17 +76,7 @@ class Directions:
     def along(
         self, directions: Mapping[int, tuple[Tensor, Tensor | None]], targets: Sequence[int]
     ) -> dict[int, tuple[Tensor, Tensor]]:
-        """Return H V at ``targets`` for one direction V through several layers at once.
-
-        Args:
-            directions: For each layer that moves, how its weight [out, in] and its bias [out] do.
-            targets: Layers to return the product at.
-
-        Returns:
-            For each target the product at its weight, [out·in], and at its bias, [out].
-
-        Cost: one double backward pass through activations and 4·n·T·in·out operations a layer.
-        """
+        """Return H V at ``targets`` for one direction V through several layers at once."""
         seeds: Seeds = []
         for layer, (weight, bias) in directions.items():
             call = self.calls[layer]
@@ -112,10 +102,7 @@ class Directions:
         return call.input, call.shaped(cotangent, call.input)
 
     def differentiate(self, seeds: Seeds, targets: Sequence[int]) -> Found:
-        """Return C and R of every target, in the dtype of the weights.
-
-        Cost: one double backward pass a cotangent.
-        """
+        """Return C and R of every target, in the dtype of the weights."""
         live = [(output, cotangent) for output, cotangent in seeds if output.requires_grad]
         if not live:
             return dict.fromkeys(targets, Moved(None, None))
@@ -132,11 +119,7 @@ class Directions:
         return {m: pair.each(self.calls[m].numbers) for m, pair in moved.items()}
 
     def contract(self, layer: int, moved: Moved, count: int) -> tuple[Tensor, Tensor]:
-        """Return K rows at a layer's parameters from C, of its last units, and R.
-
-        Returns:
-            Rows at the weights of those units, [K, units·in], and at their biases, [K, units].
-        """
+        """Return K rows at a layer's parameters from C, of its last units, and R."""
         call, (inner, received) = self.calls[layer], moved
         units = call.outputs if inner is None else inner.shape[2]
         weight = call.layer.weight.new_zeros((count, units, call.inputs))
@@ -171,12 +154,6 @@ class Directions:
 
         With random cotangents r, the same for every sample, and a random factor f a sample, that
         is so if and only if (almost surely) the derivatives for f·r are f times those for r.
-
-        Args:
-            layers: Layers whose δ to look at.
-            targets: Layers it may depend on.
-
-        Cost: two double backward passes through activations.
         """
 
         def factors(call: LayerCall) -> Tensor:
@@ -258,12 +235,7 @@ class LayerRows:
         return SourceCost(count * per_row + through, None, None, passes, through)
 
     def fill(self, matrix: Tensor) -> None:
-        """Write the rows and columns into the Hessian of a block, bitwise symmetric.
-
-        Cost: a double backward pass a parameter or output entry, through the activations after
-        the layer (and before it, as far as ``others`` lie there), and 2·n·T·in·out operations a
-        pair of a parameter and another layer, half for its own block.
-        """
+        """Write the rows and columns into the Hessian of a block, bitwise symmetric."""
         for rows, found in self._units() if self._by_units else self._weights():
             for m, moved in found.items():
                 weight, bias = self.directions.contract(m, moved, rows.stop - rows.start)

@@ -193,20 +193,7 @@ class OnePassFisher:
         return self.recorder.covers_all
 
     def operators(self, root: Tensor, reduction: Reduction | None) -> Operators | Refused:
-        """Return each block's operator, or why there is none from this pass.
-
-        Args:
-            root: Live root of the evaluation.
-            reduction: What the loss is of its samples' losses; ``None`` to look.
-
-        Raises:
-            ValueError: If the model was not called once, samples interact in the loss, nothing
-                tells over how many it is a mean, or a block needs more bytes than
-                :data:`MAX_BLOCK_BYTES`.
-
-        Cost: 2n·T·in·out operations a linear layer; at the first pass of some shapes one more
-        backward pass.
-        """
+        """Return each block's operator, or why there is none from this pass."""
         output, gradient = single_output(self.recorder.outputs), self.recorder.output_gradient
         if output.ndim == 0 or gradient is None:
             return Refused("the output is a number, or no gradient reached it")
@@ -285,11 +272,7 @@ def _shows_samples(call: LayerCall, lead: Any) -> bool:
 
 
 def _coupling(root: Tensor, output: Tensor) -> str:
-    """Return what is known of samples that interact in the loss.
-
-    Raises:
-        ValueError: If they do.
-    """
+    """Return what is known of samples that interact in the loss."""
     if output.numel() > _PROBED_ENTRIES:
         return (
             f"assumed, not checked: no samples interact in a loss of {output.numel():.2g} outputs"

@@ -124,13 +124,7 @@ class JacobianGraph:
         return placeholder, {id(p): w for p, w in zip(self.parameters, pulled, strict=True)}
 
     def forward(self, parameters: Sequence[Tensor], vectors: Tensor) -> Tensor:
-        """Return J v, shape [K, *f.shape], for K vectors over ``parameters``, shape [K, n].
-
-        Raises:
-            ValueError: If the network cannot be differentiated twice.
-
-        Cost: about one backward pass a vector, and once a backward pass with a graph.
-        """
+        """Return J v, shape [K, *f.shape], for K vectors over ``parameters``, shape [K, n]."""
         placeholder, pulled = self._transposed
         [found] = grad_along(pulled, parameters, [placeholder], vectors)
         if found is None:
@@ -138,10 +132,7 @@ class JacobianGraph:
         return found.to(vectors.dtype)
 
     def backward(self, parameters: Sequence[Tensor], cotangents: Tensor) -> Tensor:
-        """Return Jᵀu over ``parameters``, shape [K, n], for K cotangents, [K, *f.shape].
-
-        Cost: K backward passes.
-        """
+        """Return Jᵀu over ``parameters``, shape [K, n], for K cotangents, [K, *f.shape]."""
         found = batched_grad([self.output], parameters, [cotangents.to(self.output.dtype)])
         return flat_rows(found, parameters, cotangents)
 
@@ -252,11 +243,7 @@ class GenericHessian(BlockHessian):
         return self.graph.products(self.parameters, vector[None])[0]
 
     def dense(self) -> Tensor:
-        """Return the N × N entries, bitwise symmetric.
-
-        Cost: N products, 32 in a batch, of which those of later parameters leave out the
-        way to earlier ones; N² entries of memory beside the batch.
-        """
+        """Return the N × N entries, bitwise symmetric."""
         sizes = [parameter.numel() for parameter in self.parameters]
         ends = list(accumulate(sizes))
         matrix = self.parameters[0].new_empty((ends[-1], ends[-1]))
@@ -339,10 +326,7 @@ class MixedHessian(BlockHessian):
         return result
 
     def dense(self) -> Tensor:
-        """Return the N × N entries, bitwise symmetric.
-
-        Cost: the closed form's, and a double backward pass a remaining row, 32 in a batch.
-        """
+        """Return the N × N entries, bitwise symmetric."""
         matrix = self.closed.dense()
         for parameter, part in zip(self.rest, self._parts, strict=True):
             count = part.stop - part.start

@@ -168,22 +168,7 @@ class _Builder:
 def _closed_forms(
     root: Tensor, calls: Sequence[LayerCall], blocks: Sequence[Block], per_sample: bool
 ) -> list[LayeredHessian | Refused]:
-    """Return what has a closed form of each block.
-
-    Args:
-        root: The live loss.
-        calls: Passes through layers.
-        blocks: The blocks.
-        per_sample: Use per-sample derivatives of layers that see one vector a sample. Without,
-            all layers go by directions in their weights, which is right if samples interact.
-
-    Raises:
-        ValueError: If the loss cannot be differentiated twice.
-
-    Cost: :func:`~qnewton.curvature.layers.layer_factors`, with layers on patches two more double
-    backward passes, and :func:`~qnewton.curvature.parameter_terms.parameter_terms` if a parameter
-    enters the loss twice.
-    """
+    """Return what has a closed form of each block."""
     # What forbids all of it whatever the loss looks like, such as a second pass through every
     # layer, is cheaper to find than what enters the loss beside them.
     owners: dict[int, list[int]] = {}
@@ -280,12 +265,7 @@ def _without_closed_form(
 
 
 def _too_large(per_sample: Sequence[LayerCall], patched: Sequence[LayerCall]) -> Refused | None:
-    """Return why what the closed form holds is too large, or ``None``.
-
-    Args:
-        per_sample: Layers whose B and J are held, those between each other included.
-        patched: Layers whose patches and spread δ are held.
-    """
+    """Return why what the closed form holds is too large, or ``None``."""
     entries, before = 0, 0
     for call in per_sample:
         entries += call.samples * call.outputs * call.outputs

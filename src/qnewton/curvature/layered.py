@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement
 
 import torch
 from torch import Tensor
@@ -142,8 +142,6 @@ class LayeredHessian(BlockHessian):
         The product is a combination of the very factors or rows that the entries are made of, so
         a term that they lack shows (almost surely); double backward differentiates the whole loss
         in the parameters themselves and knows nothing of layers.
-
-        Cost: one product each way.
         """
         rest = set(map(id, self.rest))
         covered = torch.cat(
@@ -159,11 +157,7 @@ class LayeredHessian(BlockHessian):
         )
 
     def product(self, vector: Tensor) -> Tensor:
-        """Return H·v for v of shape [N] without forming H.
-
-        Cost: O(n·((Σ out)² + Σ in·out)) operations; with layers on patches, a double backward
-        pass through activations and O(n·T·in·out) a layer besides.
-        """
+        """Return H·v for v of shape [N] without forming H."""
         moves = {m: self._move(vector, m) for m in self._places}
         result = torch.zeros_like(vector)
         if self.diagonal is not None:
@@ -219,60 +213,49 @@ class LayeredHessian(BlockHessian):
             self._add_rows(result, {m: (weight.flatten(), moved.sum(0))})
 
     def dense(self) -> Tensor:
-        """Return the N × N entries, bitwise symmetric.
-
-        Cost: ``cost.forming_flops`` in matrix products, fewer where units are inactive (their exact
-        zeros are skipped), and passes through activations; N² entries of memory and a workspace
-        of some megabytes.
-        """
+        """Return the N × N entries, bitwise symmetric."""
         n = sum(parameter.numel() for parameter in self.parameters)
         matrix = self.parameters[0].detach().new_empty((n, n))
         if self.per_sample:
-            workspace = matrix.new_empty(WORKSPACE_ENTRIES)
-            for early in self.per_sample:
-                self._fill_own(matrix, early, workspace)
-            for early, late in combinations(self.per_sample, 2):
-                self._fill_cross(matrix, early, late, workspace)
+            self._fill_per_sample(matrix)
         for rows in self._rows:
             rows.fill(matrix)
         if self.diagonal is not None:
             matrix.diagonal().add_(self.diagonal)
         return matrix
 
-    def _fill_own(self, matrix: Tensor, layer: int, workspace: Tensor) -> None:
-        place, a = self._places[layer], self.factors.inputs[layer]
-        second = self.factors.second[layer, layer]
-        if place.weight is not None:
-            fill_own(matrix[place.weight, place.weight], a, second, workspace)
-        if place.bias is not None:
-            matrix[place.bias, place.bias] = second.sum(0)
-            mirror_upper_(matrix[place.bias, place.bias])
-        if place.weight is not None and place.bias is not None:
-            self._put(matrix, place.weight, place.bias, _weight_bias(a, second))
-
-    def _fill_cross(self, matrix: Tensor, early: int, late: int, workspace: Tensor) -> None:
-        f, row, column = self.factors, self._places[early], self._places[late]
-        second, jacobian = f.second[early, late], f.jacobians.get((early, late))
-        if row.weight is not None and column.weight is not None:
-            target = matrix[row.weight, column.weight]
-            turned = None if jacobian is None else (f.deltas[late], jacobian)
-            fill_cross(target, f.inputs[early], f.inputs[late], second, turned, workspace)
-            matrix[column.weight, row.weight] = target.mT
-        if row.weight is not None and column.bias is not None:
-            self._put(matrix, row.weight, column.bias, _weight_bias(f.inputs[early], second))
-        if row.bias is not None and column.weight is not None:
-            strip = _weight_bias(f.inputs[late], second.mT)
-            if jacobian is not None:
-                turned = (f.deltas[late].mT @ jacobian.flatten(1)).unflatten(1, jacobian.shape[1:])
-                strip = strip + turned.transpose(1, 2).flatten(0, 1)
-            self._put(matrix, column.weight, row.bias, strip)
-        if row.bias is not None and column.bias is not None:
-            self._put(matrix, row.bias, column.bias, second.sum(0))
-
-    @staticmethod
-    def _put(matrix: Tensor, rows: slice, columns: slice, values: Tensor) -> None:
-        matrix[rows, columns] = values
-        matrix[columns, rows] = values.mT
+    def _fill_per_sample(self, matrix: Tensor) -> None:
+        """Write the blocks between weights and biases of layers with factors."""
+        f, workspace = self.factors, matrix.new_empty(WORKSPACE_ENTRIES)
+        sides = [
+            (m, part, inputs)
+            for m, place in ((m, self._places[m]) for m in self.per_sample)
+            for part, inputs in ((place.weight, f.inputs[m]), (place.bias, None))
+            if part is not None
+        ]
+        for (early, rows, a), (m, columns, later) in combinations_with_replacement(sides, 2):
+            second, jacobian = f.second[early, m], f.jacobians.get((early, m))
+            block = matrix[rows, columns]
+            if a is not None and later is not None and early == m:
+                fill_own(block, a, second, workspace)
+                continue
+            if a is not None and later is not None:
+                turned = None if jacobian is None else (f.deltas[m], jacobian)
+                fill_cross(block, a, later, second, turned, workspace)
+            elif a is not None:
+                block.copy_(_weight_bias(a, second))
+            elif later is not None:
+                strip = _weight_bias(later, second.mT)
+                if jacobian is not None:
+                    turned = (f.deltas[m].mT @ jacobian.flatten(1)).unflatten(1, jacobian.shape[1:])
+                    strip = strip + turned.transpose(1, 2).flatten(0, 1)
+                block.copy_(strip.mT)
+            else:
+                block.copy_(second.sum(0))
+            if rows is columns:
+                mirror_upper_(block)
+            else:
+                matrix[columns, rows] = block.mT
 
 
 def _weight_bias(a: Tensor, second: Tensor) -> Tensor:

@@ -157,9 +157,6 @@ class LayerCall:
         D[n,x,q,o] = δ[n,q,t] where the patch at t reads x at offset o, else 0, so that
         Σ_t δ[n,q,t] U[n,t,(c,o)] = Σ_x D[n,x,q,o] a[n,c,x] for every input a, and
         Σ_{q,o} D[n,x,q,o] W[q,(c,o)] is the gradient in the input.
-
-        Args:
-            delta: By channel, [n, out, T].
         """
         if isinstance(self.layer, nn.Linear):
             return delta.mT.contiguous()[..., None]
@@ -171,15 +168,7 @@ class LayerCall:
         return laid.permute(0, 3, 1, 2).contiguous()
 
     def signal(self, signal: Tensor | None, lead: torch.Size, width: int) -> "LayerSignal":
-        """Return both sides of the derivative of a pass that :meth:`patch_shape` knows.
-
-        Args:
-            signal: What came back, shape [c, *output.shape]; ``None`` for nothing.
-            lead: The samples.
-            width: c.
-
-        Cost: one copy of both sides; of a convolution kernel-size copies of its input.
-        """
+        """Return both sides of the derivative of a pass that :meth:`patch_shape` knows."""
         if signal is None:
             signal = self.output.new_zeros((width, *self.output.shape))
         samples = math.prod(lead)

@@ -55,10 +55,7 @@ class OutputLoss:
         self.precision = torch.float64 if double else torch.float32
 
     def products(self, vectors: Tensor) -> Tensor:
-        """Return (∂²L/∂f²)·v for K vectors, shape [K, *f.shape].
-
-        Cost: K double backward passes through the loss.
-        """
+        """Return (∂²L/∂f²)·v for K vectors, shape [K, *f.shape]."""
         found = None
         if self._slope.requires_grad:
             cotangents = vectors.to(self._slope.dtype)
@@ -70,8 +67,6 @@ class OutputLoss:
 
         With v random and w one random factor a sample, H(w∘v) = w∘(Hv) only if H is block
         diagonal: an entry between samples i and j leaves (w_i - w_j) times itself.
-
-        Cost: two double backward passes through the loss.
         """
         output = self.output
         if output.ndim == 0 or output.shape[0] < 2:

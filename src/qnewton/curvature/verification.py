@@ -70,18 +70,7 @@ class Verification:
     def check(
         self, evaluation: Evaluation, root: Tensor, second: bool, alike: Alike | None = None
     ) -> None:
-        """Check what is new in the graph of ``root``.
-
-        Args:
-            evaluation: The loss at the present parameters.
-            root: Its live root.
-            second: Whether second derivatives of all of it are going to be used.
-            alike: The largest of a number over all processes; ``None`` for one process. Several
-                check at their first evaluation alone, so that all of them do.
-
-        Raises:
-            ValueError: If a derivative is wrong, with the layer's name.
-        """
+        """Check what is new in the graph of ``root``."""
         if evaluation.closure is None:
             return
         nodes = list(graph_nodes([root.grad_fn]))
@@ -162,11 +151,7 @@ class Verification:
         return note
 
     def _begun(self, reruns: Reruns, operations: set[str]) -> Differences | str:
-        """Return what to compare with differences, or what a record says of why nothing can be.
-
-        Raises:
-            ValueError: If first derivatives are wrong, or H is not symmetric.
-        """
+        """Return what to compare with differences, or what a record says of why nothing can be."""
         place = self._place(reruns)
         try:
             with reruns.at(place, keep_graph=True) as here:

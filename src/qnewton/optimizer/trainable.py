@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from qnewton.curvature import Curvature, Kind, Partition
+from qnewton.curvature import BlockLimits, Curvature, Kind, Partition
 from qnewton.optimizer.representation import (
     BlockPlan,
     check_plan,
@@ -75,14 +75,9 @@ class TrainableCurvature:
         if not trainable:
             return None
         limit = self._max_dense
+        limits = BlockLimits(limit, self._max_newton)
         if self.module is None:
-            curvature = Curvature(
-                trainable,
-                self._kind,
-                self._blocks,
-                max_dense=limit,
-                max_newton=self._max_newton,
-            )
+            curvature = Curvature(trainable, self._kind, self._blocks, limits=limits)
         else:
             inside = {id(parameter) for parameter in self.module.parameters()}
             if any(id(parameter) not in inside for parameter in trainable):
@@ -95,9 +90,8 @@ class TrainableCurvature:
                 self._kind,
                 self._blocks,
                 parameters=trainable,
-                max_dense=limit,
                 convex_too=self._convex_too,
-                max_newton=self._max_newton,
+                limits=limits,
             )
         self.plan = plan_blocks(curvature.blocks, limit)
         for block, planned in zip(curvature.blocks, self.plan, strict=True):
