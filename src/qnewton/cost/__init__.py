@@ -3,7 +3,7 @@
 from qnewton.cost import queries
 from qnewton.cost.audit import AUDITED_EPSILON, DEFAULT_AUDIT, Audit
 from qnewton.cost.audited import audited_quote
-from qnewton.cost.break_even import Flip, Scenario, break_even, cheapest
+from qnewton.cost.break_even import Flip, Scenario, break_even
 from qnewton.cost.calibration_store import (
     calibration_path,
     latest_calibration,
@@ -43,6 +43,7 @@ from qnewton.cost.quantum import PAPER_EPSILON, break_even_gate_time, paper_quot
 from qnewton.cost.quantum_prices import QUANTUM_PRICES, QuantumPrice
 from qnewton.cost.solvers import SOLVERS, Family, Solver, classical_quotes
 from qnewton.cost.survey_budget import lanczos_products
+from qnewton.records.quotes import cheapest
 
 __all__ = [
     "AUDITED_EPSILON",

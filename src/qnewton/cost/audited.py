@@ -34,6 +34,7 @@ from qnewton.records import (
     Quote,
     Sparse,
 )
+from qnewton.records.quotes import cheapest
 
 
 def audited_quote(
@@ -99,10 +100,7 @@ def audited_quote(
         quotes = [system.priced(encoding, kappa or 0.0) for encoding in encodings]
     except OverflowError:
         return system.quote(refused="a number of the price exceeds the largest float64")
-    offers = [quote for quote in quotes if quote.seconds is not None] or quotes
-    if not offers:
-        return system.quote(refused=reason)
-    return min(offers, key=lambda quote: quote.seconds or 0.0)
+    return cheapest(quotes) or (quotes[0] if quotes else system.quote(refused=reason))
 
 
 def _condition(facts: Facts) -> tuple[float | None, str]:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from qnewton.cost.given import with_condition, with_sparsity
 from qnewton.cost.queries import JENNINGS_MAX_EPSILON, QUERY_SETS
 from qnewton.cost.solvers import classical_quotes
 from qnewton.records import Calibration, Facts, Figure, QuantumHardware, Quote
+from qnewton.records.quotes import cheapest
 
 _POINTS = 33
 _FASTEST_S = 1e-30
@@ -55,12 +56,6 @@ class Scenario:
         if quantum is None or classical is None:
             return None
         return math.log(classical) - math.log(quantum)
-
-
-def cheapest(quotes: Iterable[Quote]) -> Quote | None:
-    """Return the priced quote of the fewest seconds; ``None`` where none has a price."""
-    priced = [quote for quote in quotes if quote.seconds is not None]
-    return min(priced, key=lambda quote: quote.seconds or 0.0, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)

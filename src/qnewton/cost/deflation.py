@@ -9,6 +9,7 @@ from qnewton.cost.audit import DEFAULT_AUDIT, Audit
 from qnewton.cost.audited import audited_quote
 from qnewton.cost.parts import Draft
 from qnewton.records import Calibration, Facts, Formed, PriceTerm, QuantumHardware, Quote, Sparse
+from qnewton.records.quotes import cheapest
 
 
 def deflated_facts(facts: Facts, largest: Sequence[float], count: int) -> Facts:
@@ -111,19 +112,7 @@ def deflation_quote(
         found.add("vectors", "elementwise", float(facts.n) * count * (products + 4))
         if quote.seconds is None or found.refused is not None:
             continue
-        added = math.fsum(term.seconds for term in found.terms)
-        terms = (*quote.terms, PriceTerm(name="deflation", seconds=added))
-        offers.append(
-            replace(
-                quote,
-                seconds=math.fsum(term.seconds for term in terms),
-                terms=terms,
-                assumptions=(
-                    *quote.assumptions,
-                    f"the {count} largest eigenpairs are found and solved classically; the rest "
-                    "is dense",
-                ),
-            )
-        )
-    priced = [quote for quote in offers if quote.seconds is not None]
-    return min(priced, key=lambda quote: quote.seconds or 0.0) if priced else offers[0]
+        terms = (*quote.terms, PriceTerm(name="deflation", seconds=found.seconds))
+        said = f"the {count} largest eigenpairs are found and solved classically; the rest is dense"
+        offers.append(quote.with_terms(terms, assumptions=(*quote.assumptions, said)))
+    return cheapest(offers) or offers[0]

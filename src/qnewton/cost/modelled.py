@@ -241,8 +241,7 @@ def as_run(quote: Quote, attempt: Attempt) -> Quote:
         term if term.name in (FORMING, RESIDUAL) else replace(term, seconds=share * term.seconds)
         for term in quote.terms
     )
-    seconds = math.fsum(term.seconds for term in terms)
-    return replace(quote, seconds=seconds, terms=terms, products=attempt.products)
+    return quote.with_terms(terms, products=attempt.products)
 
 
 def _charges(charged: Mapping[str, Sequence[Quote]], block: BlockRecord) -> Sequence[Quote]:

@@ -1,9 +1,10 @@
 """Prices, and the choice made from them. Every figure here is modelled, none is measured."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from qnewton.records.facts import Representation
 
@@ -149,10 +150,21 @@ class Quote:
         """The algorithm that was priced, or the solver where that is the same."""
         return (self.quantum and self.quantum.algorithm) or self.solver
 
+    def with_terms(self, terms: Sequence[PriceTerm], **changes: Any) -> "Quote":
+        """Return the quote at the sum of these terms, with other fields changed as told."""
+        seconds = math.fsum(term.seconds for term in terms)
+        return replace(self, seconds=seconds, terms=tuple(terms), **changes)
+
     @property
     def query_count(self) -> QueryCount | None:
         """The queries of a quantum price; ``None`` for a classical or a refused one."""
         return None if self.quantum is None else self.quantum.query_count
+
+
+def cheapest(quotes: Iterable[Quote]) -> Quote | None:
+    """Return the priced quote of the fewest seconds; ``None`` where none has a price."""
+    priced = [quote for quote in quotes if quote.seconds is not None]
+    return min(priced, key=lambda quote: quote.seconds or 0.0, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -265,13 +265,7 @@ def _a_try(solver: Solver, offer: Quote, affordable: float, facts: Facts, market
         for term in one.terms
     )
     return _as_trial(
-        replace(
-            one,
-            seconds=math.fsum(term.seconds for term in terms),
-            terms=terms,
-            products=count,
-            max_products=count,
-        ),
+        one.with_terms(terms, products=count, max_products=count),
         f"{count} products at most, half of the cheapest other route; unless they solve it the "
         "next quote takes over",
     )
