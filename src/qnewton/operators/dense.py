@@ -44,7 +44,7 @@ class DenseOperator(SymmetricOperator):
             self.treatment = treatment
 
     def __matmul__(self, vector: Tensor) -> Tensor:
-        """Return A·v: 2N² operations a column."""
+        """Return A·v: 2N² operations per column."""
         self.check_vector(vector)
         return self._matrix @ vector
 

@@ -74,11 +74,11 @@ class DenseFactor(Factor):
         self._held_by = self._matrix = matrix.detach()
 
     def __matmul__(self, y: Tensor) -> Tensor:
-        """Return U·y: 2Nk operations a column."""
+        """Return U·y: 2Nk operations per column."""
         return self._matrix @ y
 
     def project(self, x: Tensor) -> Tensor:
-        """Return Uᵀ·x: 2Nk operations a column."""
+        """Return Uᵀ·x: 2Nk operations per column."""
         return self._matrix.mT @ x
 
     def gram(self) -> Tensor:
@@ -127,11 +127,11 @@ class StackedFactor(Factor):
         return torch.Size((sum(self._sizes), self._factors[0].shape[1]))
 
     def __matmul__(self, y: Tensor) -> Tensor:
-        """Return U·y, one product a factor."""
+        """Return U·y, one product per factor."""
         return torch.cat([factor @ y for factor in self._factors])
 
     def project(self, x: Tensor) -> Tensor:
-        """Return Uᵀ·x, one product a factor."""
+        """Return Uᵀ·x, one product per factor."""
         pairs = zip(self._factors, x.split(self._sizes), strict=True)
         first, *others = (factor.project(piece) for factor, piece in pairs)
         return sum(others, start=first)

@@ -10,7 +10,7 @@ _WORKSPACE_ENTRIES = 1 << 24
 
 
 class KhatriRaoFactor(Factor):
-    """U with one column a sample i and signal c, U[:, (i,c)] = Σ_t d[i,c,t] ⊗ a[i,t].
+    """U with one column per sample i and signal c, U[:, (i,c)] = Σ_t d[i,c,t] ⊗ a[i,t].
 
     A weight of shape [out, in], flattened row-major, has N = out·in rows; t runs over the
     positions of a sample (1 for a vector, the tokens of a sequence, the pixels of an image). The

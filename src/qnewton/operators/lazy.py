@@ -44,7 +44,7 @@ class MatrixFreeOperator(SymmetricOperator):
         self._matvec = matvec
 
     def __matmul__(self, vector: Tensor) -> Tensor:
-        """Return A·v, one call of the function a column."""
+        """Return A·v, one call of the function per column."""
         self.check_vector(vector)
         if vector.ndim == 1:
             return self._matvec(vector)

@@ -21,8 +21,8 @@ class SparseOperator(SymmetricOperator):
     Raises:
         ValueError: If the matrix is not square.
 
-    Cost: one pass over the N² entries; 12 bytes an entry kept in float32. A product is 2
-    operations an entry kept. Gathering being slower than streaming, it beats the dense product
+    Cost: one pass over the N² entries; 12 bytes per kept entry in float32. A product is 2
+    operations per kept entry. Gathering being slower than streaming, it beats the dense product
     only below a tenth (N = 1,000) to a quarter (N = 4,000) of N² entries.
 
     Example:
@@ -63,7 +63,7 @@ class SparseOperator(SymmetricOperator):
         return other
 
     def __matmul__(self, vector: Tensor) -> Tensor:
-        """Return A·v: 2 operations an entry kept and column."""
+        """Return A·v: 2 operations per kept entry and column."""
         self.check_vector(vector)
         return self._rows @ vector
 

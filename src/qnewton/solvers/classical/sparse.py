@@ -116,7 +116,7 @@ def sparse_conjugate_gradients(
         The solution, with the outcomes of
         :func:`~qnewton.solvers.classical.conjugate_gradients`.
 
-    Cost: its products, 2 operations an entry kept each; one pass over N² entries to find those.
+    Cost: its products, 2 operations per kept entry each; one pass over N² entries to find those.
 
     Reference: as :func:`~qnewton.solvers.classical.conjugate_gradients`.
 

@@ -54,7 +54,7 @@ def searched_queries(queries: int, success_probability: float) -> float:
     Raises:
         ValueError: If p is outside (0, 1].
 
-    Cost: a few scalar operations a stage, log(1/p) of them and some.
+    Cost: a few scalar operations per stage, of which there are about log(1/p).
 
     Reference: Boyer, Brassard, Høyer and Tapp, quant-ph/9605034, Section 4 (Lemma 2 and
     Theorem 3); Brassard et al., quant-ph/0005055, Theorem 3.

@@ -98,7 +98,7 @@ class Dalzell(Algorithm):
     Attributes:
         reflection: The filter of the augmented system.
         projection: The filter that cleans the outcome when the norm is unknown; else ``None``.
-        guesses: t, one a run, drawn uniformly; each in [1, κ_be].
+        guesses: t, one per run, drawn uniformly; each in [1, κ_be].
         alpha: α.
     """
 
@@ -110,7 +110,7 @@ class Dalzell(Algorithm):
 
     @property
     def queries(self) -> int:
-        """Calls to U_A in one attempt, two to a degree."""
+        """Calls to U_A in one attempt, two per degree."""
         return 2 * self.reflection.degree + self._projected
 
     @property

@@ -83,7 +83,7 @@ def emulate(
             account of the entries: not finite, a zero right-hand side, a zero matrix, a singular
             one whose κ was to be measured, an α below ‖A‖₂, a κ_be beyond ``MAX_DEGREE``.
 
-    Cost: ``products``: one product a query, 2N² each; ``krylov``: tens to hundreds of products.
+    Cost: ``products``: one product per query, 2N² each; ``krylov``: tens to hundreds of products.
     Up to N = 2,048 the eigenvalues too, about 4N³/3, so that the promise is checked (two Cholesky
     factorisations where both α and κ are given and A is definite). A float32 or non-dense matrix
     is copied to float64 entries, except a float64 matrix-free one above that size.

@@ -86,7 +86,7 @@ class HHL(FunctionOfA):
         """Return h(λ) = Σ_k f_k w_k(λ): the clock's distribution at φ = λt/2π."""
         # w_k is |M^{-1/2} Σ_τ a_τ e^{2πiτ(φ - k/M)}|², for the uniform window [sin(πMδ)/(M sin
         # πδ)]² with δ = φ - k/M.
-        # Cost: M log M operations a value.
+        # Cost: M log M operations per value.
         f, tau = self.rotations(), np.arange(self.size)
         found = np.empty_like(values)
         chunk = max(1, _CHUNK // self.size)
@@ -149,7 +149,7 @@ class HHL(FunctionOfA):
     def queries(self) -> int:
         """Calls to U_A: m controlled evolutions of 2^j·t, and the same again to undo them."""
         # An evolution of time τ is a Jacobi-Anger series of R terms, R the least with a tail below
-        # its share of ε, at two queries a term (Low and Chuang, arXiv:1606.02685).
+        # its share of ε, at two queries per term (Low and Chuang, arXiv:1606.02685).
         qubits = self.size.bit_length() - 1
         share = self.epsilon / (2 * qubits)
         lengths = (self.alpha * self.time * 2.0**j for j in range(qubits))

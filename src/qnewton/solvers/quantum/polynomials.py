@@ -53,7 +53,7 @@ class InversePolynomial:
         Args:
             x: Points, any shape; rounding beyond ±1 is cut off.
 
-        Cost: a few operations a point, against ``degree`` of them.
+        Cost: a few operations per point, against ``degree`` of them.
 
         Example:
             >>> p = inverse_polynomial(kappa=10.0, epsilon=1e-3)
@@ -76,7 +76,7 @@ class InversePolynomial:
         Returns:
             float64 array of x's shape.
 
-        Cost: ``degree`` multiplications a point.
+        Cost: ``degree`` multiplications per point.
 
         Example:
             >>> float(inverse_polynomial(kappa=1.0, epsilon=1e-6).evaluate(0.25))

@@ -68,7 +68,7 @@ class QSVT(FunctionOfA):
     def by_products(
         self, operator: SymmetricOperator, start: Tensor
     ) -> tuple[Tensor, Chances, int]:
-        """Return y, ‖y‖², and the products spent: one a query."""
+        """Return y, ‖y‖², and the products spent: one per query."""
         image = _apply_by_products(operator, self.alpha, start, self.polynomial)
         image = image / self.polynomial.sup_norm
         return image, Chances(float(image @ image)), self.polynomial.degree

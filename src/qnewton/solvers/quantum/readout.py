@@ -25,8 +25,8 @@ class Readout:
 
     Attributes:
         method: ``amplitude``: magnitudes from measuring the state, then signs from interfering it
-            with them, half of the shots each. ``hadamard``: one Hadamard test a component.
-            ``swap``: one SWAP test a component, which cannot tell any sign.
+            with them, half of the shots each. ``hadamard``: one Hadamard test per component.
+            ``swap``: one SWAP test per component, which cannot tell any sign.
         shots: Shots in all; each takes a fresh state.
         tolerance: Instead of shots: the ℓ2 error aimed at, in (0, 1).
         seed: Seeds the outcomes.
@@ -97,7 +97,7 @@ def measure(state: Tensor, readout: Readout) -> Measurement:
     ``amplitude``: n/2 shots on the state give counts c_j ~ multinomial(x_j²) and magnitudes
     a_j = √(c_j/Σc); n/2 more on (|0⟩x + |1⟩a)/√2 after a Hadamard gate give outcomes (0, j) with
     probability ((x_j + a_j)/2)² and (1, j) with ((x_j - a_j)/2)²; the larger count is the sign,
-    and a component of equal counts is read as 0. With m = n/2 shots a stage, the squared error is
+    and a component of equal counts is read as 0. With m = n/2 shots per stage, the squared error is
     Σ_j e(μ_j)/m, μ_j = m·x_j², for Poisson counts; e is at most 0.698, at μ = 1.5, so that the
     mean squared error of *any* vector is at most 2.79·N/(4m): the worst is a spike over a flat
     floor of μ = 1.5. (With ties read as plus it is 5.76 where all components are negative.) That
@@ -113,10 +113,10 @@ def measure(state: Tensor, readout: Readout) -> Measurement:
         The estimate, scaled to unit length.
 
     Raises:
-        ValueError: If there are fewer shots than components for a test a component. Its subclass
+        ValueError: If there are fewer shots than components, where each is tested. Its subclass
             ``SystemRefused`` if the outcomes hold no information (all estimates zero).
 
-    Cost: N binomial draws a stage, whatever the number of shots.
+    Cost: N binomial draws per stage, whatever the number of shots.
 
     Reference: Kerenidis and Prakash, arXiv:1812.00054 (two-stage tomography); Buhrman et al.,
     quant-ph/0102001 (SWAP test); FORMULAS 21.
