@@ -161,9 +161,11 @@ def observe(
             holds_first = any(parameter is first for parameter in system.parameters)
             if not (solving or holds_first):
                 continue
-            owned = OwnedOperator(system.operator.take())
-            rows = _rows(owned.dense(), first) if look and holds_first else None
-            system = system.with_operator(damp(owned, regime.damping, relative=regime.relative))
+            operator = system.operator
+            if regime.relative:  # Its entries are needed at every step: they are formed once.
+                operator = OwnedOperator(operator.take())
+            rows = _rows(operator.dense(), first) if look and holds_first else None
+            system = system.with_operator(damp(operator, regime.damping, relative=regime.relative))
             if rows is not None:
                 found.append(
                     Snapshot(
