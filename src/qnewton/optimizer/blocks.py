@@ -17,7 +17,6 @@ from qnewton.operators import (
     SparseOperator,
     SymmetricOperator,
 )
-from qnewton.optimizer.earlier import with_survey
 from qnewton.optimizer.settings import GroupSettings
 from qnewton.optimizer.step_context import StepContext
 from qnewton.records import (
@@ -152,7 +151,9 @@ def prepare_block(context: StepContext, task: BlockTask) -> PreparedBlock:
             measured = survey_low_rank(operator, task.batch)
             facts = replace(measured, held=facts.held, earlier=task.earlier)
         if task.surveyed is not None:
-            facts = with_survey(facts, task.surveyed)
+            at = task.surveyed.measured_at
+            note = f"κ, d and the norms are those that step {at} measured"
+            facts = replace(facts, spectrum=task.surveyed, notes=(*facts.notes, note))
     price = partial(price_routes if as_held else quotes, market=market, may_form=task.may_form)
     offers = price(facts)
     if task.descends and not policy.needs_entries:

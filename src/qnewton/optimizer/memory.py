@@ -1,11 +1,24 @@
 """What steps leave for later ones: named fields over the flat numbers of the state."""
 
 from collections.abc import Iterable
+from dataclasses import asdict, fields, replace
 from typing import Any, Generic, TypeVar, overload
 
-from qnewton.optimizer.earlier import recall, recall_survey, remember, remember_survey
-from qnewton.records import BlockRecord, Earlier, Spectrum
+from qnewton.cost.solvers import direct_solvers
+from qnewton.records import BlockRecord, Definiteness, Earlier, Estimate, KrylovHistory, Spectrum
+from qnewton.scheduler.history import facts_left
 from qnewton.scheduler.policy import POLICIES
+
+_LOOK_AGAIN = 10
+"""Steps after which a try that failed, or signs that were found, are not believed any more."""
+
+_COUNTS = tuple(field.name for field in fields(KrylovHistory))
+_PLAIN = ("row_sparsity", "max_abs", "norm", "frobenius")
+_ESTIMATES = {"condition": "lanczos", "determinant": "determinant", "trace": "trace"}
+"""Estimates of a survey, each with the method that it has unless it is exact."""
+
+_ENDS = ("value", "low", "high", "log_value", "products")
+_SIGNS: dict[Definiteness | None, int] = {"positive": 1, "indefinite": -1, None: 0}
 
 T = TypeVar("T")
 
@@ -71,12 +84,54 @@ class Memory:
         self._survey_every = survey_every
 
     def earlier(self, block: str) -> Earlier | None:
-        """Return what the last solve of a block left."""
-        return recall(self.numbers, block, self.step)
+        """Return what the last solve of a block left; every tenth step forgets what did not work.
+
+        Example:
+            >>> memory = Memory({"step": 4, "full.step": 3, "full.cg_products": 12})
+            >>> memory.earlier("full").cg.products, memory.earlier("0")
+            (12, None)
+        """
+        known = self._of(block, "step")
+        if known is None:
+            return None
+        cg, minres = (
+            KrylovHistory(**{name: self._of(block, f"{family}_{name}") for name in _COUNTS})
+            for family in ("cg", "minres")
+        )
+        earlier = Earlier(step=int(known), tolerance=self._of(block, "tolerance"))
+        if self.step % _LOOK_AGAIN == 0:
+            cg, minres = (KrylovHistory(products=history.products) for history in (cg, minres))
+            return replace(earlier, cg=cg, minres=minres)
+        return replace(
+            earlier,
+            cg=cg,
+            minres=minres,
+            definiteness=self._signs(block, "definiteness"),
+            failed=tuple(name for name in direct_solvers() if self._of(block, f"failed.{name}")),
+            envelope=self._of(block, "envelope"),
+        )
 
     def surveyed(self, block: str) -> Spectrum | None:
-        """Return what a survey of a block found that is recent enough, if there is one."""
-        return recall_survey(self.numbers, block, self.step - self._survey_every + 1)
+        """Return what a survey of a block found that is recent enough, if there is one.
+
+        Example:
+            >>> numbers = {"step": 5, "full.surveyed": 4, "full.row_sparsity": 3}
+            >>> Memory(numbers, survey_every=2).surveyed("full").row_sparsity
+            3
+            >>> Memory(numbers, survey_every=1).surveyed("full")
+        """
+        at = self._of(block, "surveyed")
+        if at is None or at < self.step - self._survey_every + 1:
+            return None
+        condition, *bounds = (self._estimate(block, name) for name in _ESTIMATES)
+        plain: dict[str, Any] = {name: self._of(block, name) for name in _PLAIN}
+        return Spectrum(
+            condition=condition,
+            bounds=tuple(bound for bound in bounds if bound is not None),
+            definiteness=self._signs(block, "surveyed_definiteness"),
+            measured_at=int(at),
+            **plain,
+        )
 
     def keep(self, blocks: Iterable[BlockRecord], tolerance: float, measured: bool) -> None:
         """Keep what the blocks' surveys and solves found.
@@ -88,6 +143,57 @@ class Memory:
         """
         for record in blocks:
             if measured and record.facts.spectrum.measured_at is None and self._survey_every > 1:
-                remember_survey(self.numbers, record, self.step)
+                self._keep_survey(record)
             if record.attempts and not POLICIES.get(record.decision.policy).needs_entries:
-                remember(self.numbers, record, self.step, tolerance)
+                self._keep_solve(record, tolerance)
+
+    def _keep_solve(self, record: BlockRecord, tolerance: float) -> None:
+        left = facts_left(record, self.step, tolerance, self.earlier(record.name))
+        self._store(
+            record.name,
+            {f"cg_{name}": count for name, count in asdict(left.cg).items()}
+            | {f"minres_{name}": count for name, count in asdict(left.minres).items()}
+            | {f"failed.{name}": (name in left.failed) or None for name in direct_solvers()}
+            | {
+                "envelope": left.envelope,
+                "step": self.step,
+                "tolerance": left.tolerance,
+                "definiteness": _SIGNS[left.definiteness],
+            },
+        )
+
+    def _keep_survey(self, record: BlockRecord) -> None:
+        found = record.facts.spectrum
+        values: dict[str, Any] = {
+            "surveyed": self.step,
+            "n": record.facts.n,
+            "surveyed_definiteness": _SIGNS[found.definiteness],
+        }
+        values |= {name: getattr(found, name) for name in _PLAIN}
+        for name in _ESTIMATES:
+            estimate = found.condition if name == "condition" else found.bound(name)
+            known = {} if estimate is None else vars(estimate)
+            values |= {f"{name}.{end}": known.get(end) for end in _ENDS}
+            values[f"{name}.exact"] = known.get("method") == "exact" or None
+        self._store(record.name, values)
+
+    def _estimate(self, block: str, name: str) -> Estimate | None:
+        ends = {end: self._of(block, f"{name}.{end}") for end in _ENDS}
+        if ends["products"] is None:
+            return None
+        method = "exact" if self._of(block, f"{name}.exact") else _ESTIMATES[name]
+        return Estimate(**ends | {"products": int(ends["products"]), "method": method})
+
+    def _signs(self, block: str, name: str) -> Definiteness | None:
+        kept = int(self._of(block, name) or 0)
+        return next(signs for signs, number in _SIGNS.items() if number == kept)
+
+    def _of(self, block: str, name: str) -> Any:
+        return self.numbers.get(f"{block}.{name}")
+
+    def _store(self, block: str, values: dict[str, Any]) -> None:
+        for name, value in values.items():
+            if value is None:
+                self.numbers.pop(f"{block}.{name}", None)
+            else:
+                self.numbers[f"{block}.{name}"] = value
