@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from qnewton.cost import DEFAULT_AUDIT, Market
-from qnewton.curvature import Curvature, Kind, Partition
+from qnewton.curvature import BlockLimits, Curvature, Kind, Partition
 from qnewton.optimizer.automatic_damping import AutomaticDamping
 from qnewton.optimizer.beginning import Beginning
 from qnewton.optimizer.bookkeeping import finish
@@ -213,14 +213,9 @@ class QNewton(LoopOptimizer):
             n_qpus=quantum.n_qpus,
         )
         self.records: deque[StepRecord] = deque(maxlen=RECORDS_KEPT)
+        sizes = BlockLimits(max_dense, limits.max_newton)
         self._trainable = TrainableCurvature(
-            module,
-            curvature,
-            blocks,
-            max_dense,
-            policy,
-            convex_too=automatic,
-            max_newton=limits.max_newton,
+            module, curvature, blocks, sizes, policy, convex_too=automatic
         )
         self.max_dense = max_dense
         self._process_group = process_group

@@ -1,7 +1,6 @@
 """Which blocks are formed as dense matrices, known from shapes before anything is allocated."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qnewton.curvature import Block
@@ -32,31 +31,26 @@ class BlockPlan:
     newton: bool = True
 
 
-def plan_blocks(blocks: Sequence[Block], max_dense: int) -> tuple[BlockPlan, ...]:
-    """Return how each block is represented: dense up to ``max_dense`` rows, by products above.
+def plan_block(block: Block, max_dense: int | None) -> BlockPlan:
+    """Return how a block is represented: dense up to ``max_dense`` rows, by products above.
+
+    ``None`` for a block that is too large for a system of its own.
 
     Example:
         >>> import torch
         >>> from qnewton.curvature import partition
         >>> blocks = partition(torch.nn.Linear(300, 300), "tensor")
-        >>> [(plan.name, plan.n, plan.formed) for plan in plan_blocks(blocks, 20_000)]
+        >>> plans = [plan_block(block, 20_000) for block in blocks]
+        >>> [(plan.name, plan.n, plan.formed) for plan in plans]
         [('weight', 90000, False), ('bias', 300, True)]
     """
-    return tuple(
-        BlockPlan(
-            name=block.name,
-            n=block.n,
-            formed=block.n <= max_dense,
-            dense_bytes=block.n**2 * block.parameters[0].element_size(),
-        )
-        for block in blocks
+    return BlockPlan(
+        name=block.name,
+        n=block.n,
+        formed=max_dense is not None and block.n <= max_dense,
+        dense_bytes=block.n**2 * block.parameters[0].element_size(),
+        newton=max_dense is not None,
     )
-
-
-def first_order_plan(block: Block) -> BlockPlan:
-    """Return the plan of a block that is too large for a system of its own."""
-    size = block.n**2 * block.parameters[0].element_size()
-    return BlockPlan(block.name, block.n, formed=False, dense_bytes=size, newton=False)
 
 
 def check_plan(plan: BlockPlan, policy: str, settings: GroupSettings) -> None:

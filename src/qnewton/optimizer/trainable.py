@@ -2,57 +2,39 @@
 
 import operator
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
 from qnewton.curvature import BlockLimits, Curvature, Kind, Partition
-from qnewton.optimizer.representation import (
-    BlockPlan,
-    check_plan,
-    first_order_plan,
-    plan_blocks,
-)
+from qnewton.optimizer.representation import BlockPlan, check_plan, plan_block
 from qnewton.optimizer.settings import settings_of_block
 
 
+@dataclass(eq=False)
 class TrainableCurvature:
     """Follows the parameters as they are frozen, unfrozen and added.
 
-    Args:
+    Attributes:
         module: The module they belong to; ``None`` where only parameters are known.
         kind: The curvature.
         blocks: The partition.
-        max_dense: Rows of the largest block that is formed.
+        limits: The largest blocks that are formed, and that get a system.
         policy: The policy in force, which may need entries.
         convex_too: Whether the Gauss-Newton matrix may be asked for beside the Hessian.
-        max_newton: Rows of the largest block that gets a system.
-
-    Attributes:
-        module: The module, if known.
         plan: How each block is represented.
     """
 
-    def __init__(
-        self,
-        module: nn.Module | None,
-        kind: Kind,
-        blocks: Partition,
-        max_dense: int,
-        policy: str,
-        convex_too: bool = False,
-        max_newton: int | None = None,
-    ) -> None:
-        self.module = module
-        self._kind: Kind = kind
-        self._blocks: Partition = blocks
-        self._max_dense = max_dense
-        self._policy = policy
-        self._convex_too = convex_too
-        self._max_newton = max_newton
-        self.plan: tuple[BlockPlan, ...] = ()
-        self._known: list[Tensor] = []
-        self._curvature: Curvature | None = None
+    module: nn.Module | None
+    kind: Kind
+    blocks: Partition
+    limits: BlockLimits
+    policy: str
+    convex_too: bool
+    plan: tuple[BlockPlan, ...] = field(default=(), init=False)
+    _known: list[Tensor] = field(default_factory=list, init=False)
+    _curvature: Curvature | None = field(default=None, init=False)
 
     def of(self, groups: Sequence[dict[str, Any]]) -> Curvature | None:
         """Return the curvature of the groups' trainable parameters; ``None`` if there are none.
@@ -74,33 +56,29 @@ class TrainableCurvature:
         self.plan = ()
         if not trainable:
             return None
-        limit = self._max_dense
-        limits = BlockLimits(limit, self._max_newton)
-        if self.module is None:
-            curvature = Curvature(trainable, self._kind, self._blocks, limits=limits)
-        else:
-            inside = {id(parameter) for parameter in self.module.parameters()}
-            if any(id(parameter) not in inside for parameter in trainable):
+        if self.module is not None:
+            inside = set(map(id, self.module.parameters()))
+            if not inside.issuperset(map(id, trainable)):
                 raise ValueError(
                     "a parameter group holds parameters that are not in the module QNewton was "
                     "built for; build it from the parameter groups alone"
                 )
-            curvature = Curvature(
-                self.module,
-                self._kind,
-                self._blocks,
-                parameters=trainable,
-                convex_too=self._convex_too,
-                limits=limits,
-            )
-        self.plan = plan_blocks(curvature.blocks, limit)
+        curvature = Curvature(
+            trainable if self.module is None else self.module,
+            self.kind,
+            self.blocks,
+            parameters=None if self.module is None else trainable,
+            convex_too=self.convex_too,
+            limits=self.limits,
+        )
+        self.plan = tuple(plan_block(block, self.limits.max_dense) for block in curvature.blocks)
         for block, planned in zip(curvature.blocks, self.plan, strict=True):
             settings = settings_of_block(block.name, block.parameters, groups)
-            check_plan(planned, self._policy, settings)
-        self.plan += tuple(first_order_plan(block) for block in curvature.larger)
+            check_plan(planned, self.policy, settings)
+        self.plan += tuple(plan_block(block, None) for block in curvature.larger)
         return curvature
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy what it was built from; the curvature is built again where it is needed."""
-        origin = (self.module, self._kind, self._blocks, self._max_dense, self._policy)
-        return type(self), (*origin, self._convex_too, self._max_newton)
+        origin = (self.module, self.kind, self.blocks, self.limits, self.policy, self.convex_too)
+        return type(self), origin
