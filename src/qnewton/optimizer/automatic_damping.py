@@ -79,14 +79,14 @@ def _take(loss: LocalLoss, trial: TrialLoss) -> Taken:
     with context.clock.stage("update"):
         proposal, failure = _proposal(loss, terms, solved.found)
     proposals, spent = [proposal], solved.survey_products
-    if -proposal.predicted <= loss.rounding or loss.is_flat:
-        away, looked = _away_from_saddle(loss, terms, proposal.predicted)
+    if -proposal.candidates[0].change() <= loss.rounding or loss.is_flat:
+        away, looked = _away_from_saddle(loss, terms, proposal.candidates[0].change())
         proposals, spent = [*away, proposal], spent + looked
     loss.evaluated.evaluation.release()
     with context.clock.stage("update"):
         tries, count = _first_that_descends(loss, trial, proposals)
     proposal = tries.proposal
-    bounds = Bounds(present_floor(proposal.candidates[0], proposal.bends[0]), most)
+    bounds = Bounds(present_floor(proposal.candidates[0].step, proposal.candidates[0].bend), most)
     rule = next_rule(solved.strength, radius, _result(loss, tries), bounds)
     memory.damping, memory.radius = rule.strength, rule.radius
     met = trial.error
@@ -145,7 +145,7 @@ def _away_from_saddle(
     lowest = loss.lowest("hessian", terms.lengths.clamp(max=1.0))
     if lowest is not None and lowest.negative:
         away = eigenvector_proposal(terms, lowest)
-        if away.bends[0] / 2 < predicted:
+        if away.candidates[0].bend / 2 < predicted:
             return [away], loss.products_spent(lowest)
     memory.saddle_from = memory.step + _LOOK_AGAIN
     return [], loss.products_spent(lowest)
@@ -185,7 +185,7 @@ def _result(loss: LocalLoss, tries: Tries) -> StepResult:
         # The shortest length is so short that only rounding can have changed the loss there.
         eps = torch.finfo(loss.gradient.dtype).eps
         moves = eps * math.hypot(*(safe_norm(p.detach()) for p in loss.parameters))
-        shortest = tries.shortest * safe_norm(proposal.candidates[0])
+        shortest = tries.shortest * safe_norm(proposal.candidates[0].step)
         noise = -tries.predicted <= loss.rounding or tries.actual == 0.0 or shortest <= moves
     return StepResult(
         ratio=tries.ratio,

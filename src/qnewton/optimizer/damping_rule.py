@@ -163,65 +163,41 @@ def next_rule(
         >>> next_rule(1.0, 4.0, StepResult(ratio=0.95, step_norm=1.0, share=0.5)).strength
         0.2
     """
-    rule = _unbounded(strength, radius, result)
-    found = bounds.clamp(rule.strength)
-    if found == rule.strength:
-        return Rule(found, _finite(rule.radius), rule.reason)
-    which = "ceiling" if found < rule.strength else "floor"
-    reason = f"{rule.reason}, to its {which} of {found:.3g}"
-    return Rule(found, _finite(rule.radius), reason)
+    factor, radius, reason = _change(radius, result)
+    radius = min(max(radius, _SHORTEST), _LONGEST)
+    found = bounds.clamp(strength * factor)
+    if found != strength * factor:
+        which = "ceiling" if found < strength * factor else "floor"
+        reason = f"{reason}, to its {which} of {found:.3g}"
+    return Rule(found, radius, reason)
 
 
-def _unbounded(strength: float, radius: float, result: StepResult) -> Rule:
+def _change(radius: float, result: StepResult) -> tuple[float, float, str]:
+    """Return λ's factor, the next Δ, and why."""
     ratio, step_norm = result.ratio, result.step_norm
     if result.refused and result.noise:
-        return Rule(
-            strength, radius, "no length tried lowers the loss beyond its rounding, so λ stays"
-        )
+        return 1.0, radius, "no length tried lowers the loss beyond its rounding, so λ stays"
     if result.refused:
-        grown = strength * FAILURE_GROWTH
-        return Rule(grown, radius / GROWTH, "no length tried lowers the loss, so λ grows tenfold")
+        reason = "no length tried lowers the loss, so λ grows tenfold"
+        return FAILURE_GROWTH, radius / GROWTH, reason
     if result.unsolved:
-        return Rule(
-            strength * GROWTH, radius, "no solver has a direction at this λ, so it grows fourfold"
-        )
+        return GROWTH, radius, "no solver has a direction at this λ, so it grows fourfold"
+    if ratio is None and result.share is not None and result.share > 0.5:
+        hidden = "the change of the loss is below rounding because λ makes the step short"
+        return _UNSEEN, radius, f"{hidden}, so λ falls ×{_UNSEEN:g}"
     if ratio is None:
-        return _unseen(strength, radius, result)
+        return 1.0, radius, "the change of the loss is below rounding, so λ stays"
     if ratio < 0.25:
         factor = GROWTH if math.isfinite(ratio) else FAILURE_GROWTH
         shorter = min(radius, step_norm / 2) if step_norm > 0 else radius
-        return Rule(
-            strength * factor, shorter, f"ρ = {ratio:.2f} is below ¼, so λ grows ×{factor:g}"
-        )
+        return factor, shorter, f"ρ = {ratio:.2f} is below ¼, so λ grows ×{factor:g}"
     if ratio <= 0.75:
-        return Rule(strength, radius, f"ρ = {ratio:.2f} lies between ¼ and ¾, so λ stays")
-    longer = max(radius, _RADIUS_GROWTH * step_norm)
+        return 1.0, radius, f"ρ = {ratio:.2f} lies between ¼ and ¾, so λ stays"
+    good, longer = f"ρ = {ratio:.2f} is above ¾", max(radius, _RADIUS_GROWTH * step_norm)
     if result.clipped:
-        return Rule(
-            strength * _CLIPPED_GROWTH,
-            longer,
-            f"ρ = {ratio:.2f} is above ¾, but the step reached past Δ, so both grow twofold",
-        )
+        reason = f"{good}, but the step reached past Δ, so both grow twofold"
+        return _CLIPPED_GROWTH, longer, reason
     if result.share is not None and result.share <= ENOUGH:
-        return Rule(
-            strength,
-            longer,
-            f"ρ = {ratio:.2f} is above ¾, and λ no longer changes the step, so it stays",
-        )
+        return 1.0, longer, f"{good}, and λ no longer changes the step, so it stays"
     factor = 0.2 if ratio > 0.9 else 0.5
-    return Rule(strength * factor, longer, f"ρ = {ratio:.2f} is above ¾, so λ falls ×{factor:g}")
-
-
-def _unseen(strength: float, radius: float, result: StepResult) -> Rule:
-    if result.share is not None and result.share > 0.5:
-        return Rule(
-            strength * _UNSEEN,
-            radius,
-            "the change of the loss is below rounding because λ makes the step short, so λ falls "
-            f"×{_UNSEEN:g}",
-        )
-    return Rule(strength, radius, "the change of the loss is below rounding, so λ stays")
-
-
-def _finite(radius: float) -> float:
-    return min(max(radius, _SHORTEST), _LONGEST)
+    return factor, longer, f"{good}, so λ falls ×{factor:g}"

@@ -13,15 +13,32 @@ from qnewton.records import Origin
 from qnewton.survey.lowest import LowestPair
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A step, and what the quadratic model says of the loss along it.
+
+    Attributes:
+        step: s, shape [N].
+        slope: gᵀs.
+        bend: sᵀHs, with H undamped and unpruned; 0 where H is not finite.
+    """
+
+    step: Tensor
+    slope: float
+    bend: float
+
+    def change(self, length: float = 1.0) -> float:
+        """Return the change of the loss that the model predicts for length·s."""
+        return self.slope * length + self.bend * length**2 / 2
+
+
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
     """One step, or two in opposite directions, to be judged by the true loss.
 
     Attributes:
         origin: What it goes along.
-        candidates: The steps s, each of shape [N].
-        slopes: gᵀs of each.
-        bends: sᵀHs of each, with H undamped and unpruned; 0 where H is not finite.
+        candidates: The steps.
         clipped: Whether the trust radius shortened it.
         products: Products with H that it took.
         share: ‖λx‖/‖g‖ of the systems' solution x, if there is one.
@@ -30,19 +47,12 @@ class Proposal:
     """
 
     origin: Origin
-    candidates: list[Tensor]
-    slopes: list[float]
-    bends: list[float]
+    candidates: tuple[Candidate, ...]
     clipped: bool = False
     products: int = 0
     share: float | None = None
     certain: bool = True
     note: str | None = None
-
-    @property
-    def predicted(self) -> float:
-        """The change of the loss that the model predicts for the first candidate."""
-        return self.slopes[0] + self.bends[0] / 2
 
 
 @dataclass(frozen=True)
@@ -104,9 +114,9 @@ def newton_proposal(terms: Terms, directions: Tensor, betas: Tensor) -> Proposal
     size = safe_norm(terms.asked)
     return Proposal(
         origin="newton",
-        candidates=[step],
-        slopes=[float(quadratic.slope @ coefficients)],
-        bends=[quadratic.bend(coefficients)],
+        candidates=(
+            Candidate(step, float(quadratic.slope @ coefficients), quadratic.bend(coefficients)),
+        ),
         clipped=clipped,
         products=directions.shape[1],
         share=terms.strength * quadratic.norm(whole) / size if size > 0.0 else None,
@@ -128,7 +138,7 @@ def gradient_proposal(terms: Terms) -> Proposal:
     size = safe_norm(pull)
     if size == 0.0:
         still = torch.zeros_like(terms.gradient)
-        return Proposal(origin="gradient", candidates=[still], slopes=[0.0], bends=[0.0])
+        return Proposal(origin="gradient", candidates=(Candidate(still, 0.0, 0.0),))
     unit = pull / size
     curvature = float(unit @ (terms.model @ unit.to(terms.gradient.dtype)).double())
     certain = math.isfinite(curvature)
@@ -136,11 +146,12 @@ def gradient_proposal(terms: Terms) -> Proposal:
     length = longest * (float(unit @ asked) / damped if damped > 0.0 else math.inf)
     clipped = not length <= terms.radius
     length = terms.radius if clipped else length
+    step = (-length * unit).to(terms.gradient.dtype)
+    slope = -length * float(unit @ terms.gradient.double())
+    bend = length * curvature * length if certain else 0.0
     return Proposal(
         origin="gradient",
-        candidates=[(-length * unit).to(terms.gradient.dtype)],
-        slopes=[-length * float(unit @ terms.gradient.double())],
-        bends=[length * curvature * length if certain else 0.0],
+        candidates=(Candidate(step, slope, bend),),
         clipped=clipped,
         products=1,
         certain=certain,
@@ -161,9 +172,7 @@ def eigenvector_proposal(terms: Terms, lowest: LowestPair) -> Proposal:
     curved = terms.radius * lowest.value * terms.radius
     return Proposal(
         origin="eigenvector",
-        candidates=[along, -along],
-        slopes=[slope, -slope],
-        bends=[curved, curved],
+        candidates=(Candidate(along, slope, curved), Candidate(-along, -slope, curved)),
         note=(
             f"stationary, but the Hessian curves down ({lowest.value:.3g} against a norm of "
             f"{lowest.norm:.3g}): a step along its lowest eigenvector"

@@ -45,7 +45,7 @@ class QuadraticModel:
         directions: Tensor,
         gradient: Tensor,
         operator: SymmetricOperator,
-        asked: Tensor | None = None,
+        asked: Tensor,
     ) -> "QuadraticModel":
         """Measure the model along K directions: K products.
 
@@ -53,7 +53,7 @@ class QuadraticModel:
             directions: D·S.
             gradient: The gradient of the loss, shape [N].
             operator: H.
-            asked: What the directions were to undo, shape [N]; ``None`` for the gradient.
+            asked: What the directions were to undo, shape [N].
         """
         wide = directions.double()
         scales = wide.new_tensor([safe_norm(column) for column in wide.unbind(1)])
@@ -66,7 +66,7 @@ class QuadraticModel:
             directions=wide,
             scales=scales,
             slope=slope,
-            asked=slope if asked is None else scales * (wide.mT @ asked.double()),
+            asked=scales * (wide.mT @ asked.double()),
             curvature=(curvature + curvature.mT) / 2,
             gram=wide.mT @ wide,
         )
@@ -85,10 +85,6 @@ class QuadraticModel:
         """Return cᵀSDᵀHDSc."""
         scaled = self.scales * coefficients
         return float(scaled @ self.curvature @ scaled)
-
-    def change(self, coefficients: Tensor) -> float:
-        """Return m(D·S·c) for c of shape [K]."""
-        return float(self.slope @ coefficients) + self.bend(coefficients) / 2
 
     def norm(self, coefficients: Tensor) -> float:
         """Return ‖D·S·c‖₂."""

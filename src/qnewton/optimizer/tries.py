@@ -34,8 +34,9 @@ class Tries:
         count: Evaluations of the loss.
 
     Example:
+        >>> from qnewton.optimizer.proposals import Candidate
         >>> place, step = torch.tensor([1.0]), torch.tensor([-4.0])
-        >>> whole = Proposal(origin="newton", candidates=[step], slopes=[-8.0], bends=[0.0])
+        >>> whole = Proposal(origin="newton", candidates=(Candidate(step, -8.0, 0.0),))
         >>> tries = Tries([place], lambda: float(place**2), 1.0, whole)
         >>> tries.run(rounding=0.0)
         >>> place, tries.length
@@ -51,7 +52,7 @@ class Tries:
     ) -> None:
         self._parameters, self._loss, self._before = parameters, loss, before
         self.proposal = proposal
-        self.taken = torch.zeros_like(proposal.candidates[0])
+        self.taken = torch.zeros_like(proposal.candidates[0].step)
         self.predicted: float | None = None
         self.actual: float | None = None
         self.ratio: float | None = None
@@ -72,20 +73,21 @@ class Tries:
             raise
 
     def _try(self, base: list[Tensor], rounding: float) -> None:
-        if abs(self._change(0, 1.0)) <= rounding:
+        first = self.proposal.candidates[0]
+        if abs(first.change()) <= rounding:
             # Neither model nor loss can tell this step from none: it is taken on the model's word.
-            self.predicted = self._change(0, 1.0)
-            self._move(base, 0, 1.0)
-            self._accept(0, 1.0)
+            self.predicted = first.change()
+            self._move(base, first.step, 1.0)
+            self._accept(first.step, 1.0)
             return
         length, actual = 1.0, math.inf
         for _ in range(MOST_TRIES):
             self.shortest = length
-            for which in range(len(self.proposal.candidates)):
-                predicted = self._change(which, length)
-                if predicted >= 0.0 <= self.proposal.slopes[which]:
+            for candidate in self.proposal.candidates:
+                predicted = candidate.change(length)
+                if predicted >= 0.0 <= candidate.slope:
                     continue  # uphill at every length, which no trial can mend
-                self._move(base, which, length)
+                self._move(base, candidate.step, length)
                 actual = self._loss() - self._before
                 self.count += 1
                 ratio = actual / predicted if math.isfinite(actual) and predicted else -math.inf
@@ -94,9 +96,9 @@ class Tries:
                 self.predicted = predicted
                 self.actual = actual if math.isfinite(actual) else None
                 if predicted < 0.0 and ratio > _ENOUGH:
-                    self._accept(which, length)
+                    self._accept(candidate.step, length)
                     return
-            length *= self._shorter(actual, length) if math.isfinite(actual) else 0.25
+            length *= _shorter(first.slope * length, actual) if math.isfinite(actual) else 0.25
         self._put_back(base)
 
     def _put_back(self, base: list[Tensor]) -> None:
@@ -104,22 +106,19 @@ class Tries:
             for parameter, kept in zip(self._parameters, base, strict=True):
                 parameter.copy_(kept)
 
-    def _change(self, which: int, length: float) -> float:
-        return self.proposal.slopes[which] * length + self.proposal.bends[which] * length**2 / 2
-
-    def _shorter(self, actual: float, length: float) -> float:
-        """Return the share at which the parabola through the two losses and the slope is lowest."""
-        slope = self.proposal.slopes[0] * length
-        bottom = -slope / (2 * (actual - slope)) if actual > slope else 0.5
-        return min(max(bottom, 0.1), 0.5)
-
-    def _move(self, base: list[Tensor], which: int, length: float) -> None:
-        step = self.proposal.candidates[which].split([p.numel() for p in self._parameters])
+    def _move(self, base: list[Tensor], step: Tensor, length: float) -> None:
+        pieces = step.split([p.numel() for p in self._parameters])
         with torch.no_grad():
-            for parameter, kept, piece in zip(self._parameters, base, step, strict=True):
+            for parameter, kept, piece in zip(self._parameters, base, pieces, strict=True):
                 parameter.copy_(torch.add(kept, piece.view_as(kept), alpha=length))
 
-    def _accept(self, which: int, length: float) -> None:
-        self.taken = length * self.proposal.candidates[which]
+    def _accept(self, step: Tensor, length: float) -> None:
+        self.taken = length * step
         self.length = length
         self.step_norm = safe_norm(self.taken)
+
+
+def _shorter(slope: float, actual: float) -> float:
+    """Return the share at which the parabola through the two losses and the slope is lowest."""
+    bottom = -slope / (2 * (actual - slope)) if actual > slope else 0.5
+    return min(max(bottom, 0.1), 0.5)
