@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from paper.repricing import total
 from qnewton.cost import load_classical, lu_inverse_quote
-from qnewton.optimizer.representation import DENSE_LIMIT
+from qnewton.optimizer.block_plan import DENSE_LIMIT
 from qnewton.records import BlockRecord, Formed, Quote, StepRecord
 from qnewton.scheduler.policy import decide
 

@@ -11,7 +11,7 @@ from paper.repricing import HERE, PAPER_H100, total
 from paper.text_runs import ModelRuns
 from qnewton.cost import load_classical
 from qnewton.experiments.compare import NEWTON_POLICIES
-from qnewton.optimizer.representation import DENSE_LIMIT
+from qnewton.optimizer.block_plan import DENSE_LIMIT
 from qnewton.records import BlockRecord, Outcome
 from qnewton.report import LayerCell, Picture, layer_map
 from qnewton.workloads.transformer import Architecture

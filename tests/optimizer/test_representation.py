@@ -10,7 +10,7 @@ from torch.nn.functional import mse_loss
 
 from qnewton import Classical, Damping, Limits, QNewton, Warmup
 from qnewton.cost import nominal_calibration
-from qnewton.optimizer.representation import bytes_text
+from qnewton.optimizer.block_plan import bytes_text
 from qnewton.records import Basis
 
 

@@ -116,9 +116,10 @@ class Attachment:
         def begin(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if self.is_watching and model.training:
                 device = next(model.parameters()).device
-                again = functools.partial(_loss_of_model, model, loss_fn, args, dict(kwargs))
+                kept = dict(kwargs)
                 seen = SeenBuffers(model, self._last_buffers())
-                self._begun = ForwardPass.begin(again, device), seen
+                begun = ForwardPass.begin(lambda: loss_fn(model(*args, **kept)), device)
+                self._begun = begun, seen
 
         def end(_: nn.Module, args: Any, output: Any) -> None:
             if self.is_watching and self._begun is not None:
@@ -248,7 +249,7 @@ class Attachment:
         alone = len(weighted) == 1
         try:
             parts = [
-                (weight, curvature.evaluate(functools.partial(self._again, seen), alone=alone))
+                (weight, curvature.evaluate(self.quietly(seen.repeat), alone=alone))
                 for weight, seen in weighted
             ]
         finally:
@@ -261,10 +262,6 @@ class Attachment:
         """Return the loss of the passes seen since the last step, at the present parameters."""
         with self.paused():
             return torch.stack([w * seen.repeat() for w, seen in self._weighted()]).sum()
-
-    def _again(self, seen: ForwardPass) -> Tensor:
-        with self.paused():
-            return seen.repeat()
 
     def _weighted(self) -> list[tuple[float, ForwardPass]]:
         weighted = [(seen.weight, seen) for seen in self._passes if seen.weight is not None]
@@ -344,10 +341,6 @@ def _loss_in(returned: Any) -> Tensor:
     if isinstance(returned, Mapping):
         return returned["loss"]
     return returned[0] if isinstance(returned, tuple) else returned
-
-
-def _loss_of_model(model: nn.Module, loss_fn: LossOf, args: Any, kwargs: Any) -> Tensor:
-    return loss_fn(model(*args, **kwargs))
 
 
 def _loss_of_call(loss_of: Callable[..., Any], args: Any, kwargs: Any) -> Tensor:

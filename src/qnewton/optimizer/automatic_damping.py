@@ -10,6 +10,7 @@ from qnewton.operators.scaling import safe_norm
 from qnewton.optimizer.damped_systems import DampedSystems, joined_directions
 from qnewton.optimizer.damping_rule import Bounds, StepResult, next_rule
 from qnewton.optimizer.damping_state import begin_step, present_ceiling, present_floor
+from qnewton.optimizer.line_search import LineSearch
 from qnewton.optimizer.local_loss import LocalLoss
 from qnewton.optimizer.proposals import (
     Proposal,
@@ -19,8 +20,7 @@ from qnewton.optimizer.proposals import (
     newton_proposal,
 )
 from qnewton.optimizer.step_context import Evaluated, NewtonUpdate, StepContext, Taken
-from qnewton.optimizer.trial import TrialLoss
-from qnewton.optimizer.tries import Tries
+from qnewton.optimizer.trial_loss import TrialLoss
 from qnewton.optimizer.update import Applied
 from qnewton.records import DampingRecord
 
@@ -84,10 +84,10 @@ def _take(loss: LocalLoss, trial: TrialLoss) -> Taken:
         proposals, spent = [*away, proposal], spent + looked
     loss.evaluated.evaluation.release()
     with context.clock.stage("update"):
-        tries, count = _first_that_descends(loss, trial, proposals)
-    proposal = tries.proposal
+        search, count = _first_that_descends(loss, trial, proposals)
+    proposal = search.proposal
     bounds = Bounds(present_floor(proposal.candidates[0].step, proposal.candidates[0].bend), most)
-    rule = next_rule(solved.strength, radius, _result(loss, tries), bounds)
+    rule = next_rule(solved.strength, radius, _result(loss, search), bounds)
     memory.damping, memory.radius = rule.strength, rule.radius
     met = trial.error
     record = DampingRecord(
@@ -96,13 +96,13 @@ def _take(loss: LocalLoss, trial: TrialLoss) -> Taken:
         radius=radius,
         next_radius=rule.radius,
         curvature=solved.kind,
-        predicted=tries.predicted,
-        actual=tries.actual,
-        ratio=tries.ratio if tries.ratio is None or math.isfinite(tries.ratio) else None,
+        predicted=search.predicted,
+        actual=search.actual,
+        ratio=search.ratio if search.ratio is None or math.isfinite(search.ratio) else None,
         tries=count,
         products=proposal.products,
         survey_products=spent,
-        length=tries.length,
+        length=search.length,
         clipped=proposal.clipped,
         negative_curvature=proposal.note or solved.negative,
         reason=rule.reason
@@ -113,11 +113,11 @@ def _take(loss: LocalLoss, trial: TrialLoss) -> Taken:
         floor=bounds.floor,
         ceiling=bounds.ceiling if math.isfinite(bounds.ceiling) else None,
     )
-    if tries.length == 0.0:
+    if search.length == 0.0:
         last = "" if met is None else f"; the last error was {met}"
         skipped = f"no length tried lowers the loss{last}"
         return Taken(solved.found, skipped=skipped, damping=record)
-    applied = Applied(safe_norm(tries.taken), _cosine(tries.taken, loss.gradient), finite=True)
+    applied = Applied(safe_norm(search.taken), _cosine(search.taken, loss.gradient), finite=True)
     return Taken(solved.found, applied, damping=record)
 
 
@@ -153,43 +153,43 @@ def _away_from_saddle(
 
 def _first_that_descends(
     loss: LocalLoss, trial: TrialLoss, proposals: Sequence[Proposal]
-) -> tuple[Tries, int]:
+) -> tuple[LineSearch, int]:
     """Take the first proposal of which some length lowers the loss.
 
     Returns:
         What came of it, or of the last one; how often the loss was evaluated in all.
     """
     memory, (first, *others) = loss.context.memory, proposals
-    tries = _tried(loss, trial, first)
-    count = tries.count
+    search = _searched(loss, trial, first)
+    count = search.count
     for proposal in others:
-        if tries.length > 0.0:
+        if search.length > 0.0:
             break
         # Along an eigenvector the model promised more than there is.
         memory.saddle_from = memory.step + _LOOK_AGAIN
-        tries = _tried(loss, trial, proposal)
-        count += tries.count
-    return tries, count
+        search = _searched(loss, trial, proposal)
+        count += search.count
+    return search, count
 
 
-def _tried(loss: LocalLoss, trial: TrialLoss, proposal: Proposal) -> Tries:
-    tries = Tries(loss.parameters, lambda: loss.whole(trial()), loss.value, proposal)
-    tries.run(loss.rounding if proposal.certain else 0.0)
-    return tries
+def _searched(loss: LocalLoss, trial: TrialLoss, proposal: Proposal) -> LineSearch:
+    search = LineSearch(loss.parameters, lambda: loss.whole(trial()), loss.value, proposal)
+    search.run(loss.rounding if proposal.certain else 0.0)
+    return search
 
 
-def _result(loss: LocalLoss, tries: Tries) -> StepResult:
+def _result(loss: LocalLoss, search: LineSearch) -> StepResult:
     """Return what λ learns from a step."""
-    proposal, refused, noise = tries.proposal, tries.length == 0.0, False
-    if refused and tries.actual is not None and tries.predicted is not None:
+    proposal, refused, noise = search.proposal, search.length == 0.0, False
+    if refused and search.actual is not None and search.predicted is not None:
         # The shortest length is so short that only rounding can have changed the loss there.
         eps = torch.finfo(loss.gradient.dtype).eps
         moves = eps * math.hypot(*(safe_norm(p.detach()) for p in loss.parameters))
-        shortest = tries.shortest * safe_norm(proposal.candidates[0].step)
-        noise = -tries.predicted <= loss.rounding or tries.actual == 0.0 or shortest <= moves
+        shortest = search.shortest * safe_norm(proposal.candidates[0].step)
+        noise = -search.predicted <= loss.rounding or search.actual == 0.0 or shortest <= moves
     return StepResult(
-        ratio=tries.ratio,
-        step_norm=tries.step_norm,
+        ratio=search.ratio,
+        step_norm=search.step_norm,
         clipped=proposal.clipped,
         refused=refused,
         unsolved=proposal.origin == "gradient" and proposal.certain,

@@ -127,11 +127,11 @@ def _with_solved(found: NewtonUpdate, context: StepContext, block: PreparedBlock
         damping = record.treatment.damping
         where = f"block {system.name!r} is not positive definite at λ = {damping:.3g}"
         return replace(found.and_block(record), indefinite=where)
-    tries = ", ".join(f"{a.solver}: {a.describe()}" for a in record.attempts)
+    failed = ", ".join(f"{a.solver}: {a.describe()}" for a in record.attempts)
     if block.may_form:
-        failure = f"no direction for block {system.name!r} ({tries})"
+        failure = f"no direction for block {system.name!r} ({failed})"
         return replace(found.and_block(record), failure=failure)
     # A block that is too large to be formed goes along -g, and its record says so.
-    reason = f"no solver for a block that is not formed ({tries})"
+    reason = f"no solver for a block that is not formed ({failed})"
     record = replace(record, first_order=reason)
     return found.and_block(record, Direction(system.parameters, system.rhs, "first-order"))

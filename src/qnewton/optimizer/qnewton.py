@@ -17,7 +17,7 @@ from qnewton.cost import DEFAULT_AUDIT, Market
 from qnewton.curvature import BlockLimits, Curvature, Kind, Partition
 from qnewton.optimizer.automatic_damping import AutomaticDamping
 from qnewton.optimizer.beginning import Beginning
-from qnewton.optimizer.bookkeeping import finish
+from qnewton.optimizer.block_plan import DENSE_LIMIT, BlockPlan
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.fixed_damping import FirstOrder, FixedDamping
 from qnewton.optimizer.lightning import is_lightning_module, watch_training_step
@@ -28,10 +28,10 @@ from qnewton.optimizer.old_keywords import Options, OtherKeywords, with_old_keyw
 from qnewton.optimizer.options import Classical, Damping, Limits, Quantum
 from qnewton.optimizer.refusals import refuse_half_precision
 from qnewton.optimizer.replicas import Replicas
-from qnewton.optimizer.representation import DENSE_LIMIT, BlockPlan
 from qnewton.optimizer.rescale import check_rescaling
 from qnewton.optimizer.step_context import Evaluated, Settings, Step, StepContext
 from qnewton.optimizer.step_loss import evaluate_step
+from qnewton.optimizer.step_record import finish
 from qnewton.optimizer.trainable import TrainableCurvature
 from qnewton.optimizer.update import Gradients, descend
 from qnewton.optimizer.warmup import Warmup

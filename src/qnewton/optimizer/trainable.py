@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from qnewton.curvature import BlockLimits, Curvature, Kind, Partition
-from qnewton.optimizer.representation import BlockPlan, check_plan, plan_block
+from qnewton.optimizer.block_plan import BlockPlan, check_plan, plan_block
 from qnewton.optimizer.settings import settings_of_block
 
 

@@ -13,7 +13,7 @@ MOST_TRIES = 12
 _ENOUGH = 1e-4  # share of the predicted decrease that a length has to keep (Armijo)
 
 
-class Tries:
+class LineSearch:
     """Lengths of one or several candidate steps, shortened until the loss falls enough.
 
     Args:
@@ -37,9 +37,9 @@ class Tries:
         >>> from qnewton.optimizer.proposals import Candidate
         >>> place, step = torch.tensor([1.0]), torch.tensor([-4.0])
         >>> whole = Proposal(origin="newton", candidates=(Candidate(step, -8.0, 0.0),))
-        >>> tries = Tries([place], lambda: float(place**2), 1.0, whole)
-        >>> tries.run(rounding=0.0)
-        >>> place, tries.length
+        >>> search = LineSearch([place], lambda: float(place**2), 1.0, whole)
+        >>> search.run(rounding=0.0)
+        >>> place, search.length
         (tensor([0.]), 0.25)
     """
 
