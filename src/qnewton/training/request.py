@@ -21,7 +21,10 @@ DEFAULT_HARDWARE = "attosecond"
 
 
 class Options:
-    """A group of options that belong to a training request."""
+    """A group of options that belong to a training request; each checks its own."""
+
+    def __post_init__(self) -> None:
+        pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,7 @@ class WorkloadOptions(Options):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_counts(self, "steps")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"--seed is {self.seed}; it must lie between 0 and {2**31 - 1}")
@@ -83,6 +87,7 @@ class MethodOptions(Options):
     checkpoint_every: int = 10
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_counts(self, "checkpoint_every")
         if self.policy not in POLICIES:
             raise ValueError(f"--policy is {self.policy!r}; choose {', '.join(POLICIES.names)}")
@@ -112,6 +117,7 @@ class NewtonOptions(Options):
     prune_mass: float | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_counts(self, "prune_count")
         _check_shares(self, "prune_mass")
         if self.prune_count is not None and self.prune_mass is not None:
@@ -138,6 +144,7 @@ class DampingOptions(Options):
     relative_damping: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.damping != "auto":
             _check_finite(self, "damping")
         elif self.relative_damping:
@@ -156,6 +163,7 @@ class LimitOptions(Options):
     max_newton: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_counts(self, "max_newton")
 
 
@@ -173,6 +181,7 @@ class WarmupOptions(Options):
     first_order_lr: float = 0.1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_finite(self, "first_order_lr")
         self.warmup_value  # noqa: B018  # raises on a malformed one
 
@@ -202,6 +211,7 @@ class MachineOptions(Options):
     epsilon: float = 1e-12
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_shares(self, "epsilon")
 
 
@@ -242,17 +252,6 @@ class QuantumOptions(MachineOptions):
             )
 
 
-_GROUPS = (
-    RunOptions,
-    NewtonOptions,
-    DampingOptions,
-    LimitOptions,
-    WarmupOptions,
-    QuantumOptions,
-    MethodOptions,
-)
-
-
 @dataclass(frozen=True, kw_only=True)
 class TrainingRequest(
     MethodOptions,
@@ -270,10 +269,6 @@ class TrainingRequest(
     """
 
     audit: Audit = DEFAULT_AUDIT
-
-    def __post_init__(self) -> None:
-        for group in _GROUPS:
-            group.__post_init__(self)
 
     @property
     def quantum_hardware(self) -> str | None:

@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
@@ -71,7 +72,7 @@ class FirstOrderStepper:
         clock = StageClock(parameters[0].device)
         with clock.stage("forward_backward"):
             self.optimizer.zero_grad()
-            with LinearFlops(self._model) as flops:
+            with linear_flops(self._model) as flops:
                 loss = closure()
             loss.backward()
         before = [p.detach().clone() for p in parameters]
@@ -95,7 +96,7 @@ class FirstOrderStepper:
             step_norm=step_norm,
             cosine=inner / (step_norm * gradient_norm) if step_norm * gradient_norm else None,
             parameters=sum(p.numel() for p in parameters),
-            forward_backward_flops=flops.total,
+            forward_backward_flops=sum(flops) if flops else None,
             measured=clock.seconds(),
             skipped=skipped,
             reason=type(self.optimizer).__name__,
@@ -105,37 +106,32 @@ class FirstOrderStepper:
         )
 
 
-class LinearFlops:
-    """Counts 6·rows·in·out for every call of an ``nn.Linear`` while it is active.
+@contextmanager
+def linear_flops(model: nn.Module) -> Iterator[list[float]]:
+    """Collect 6·rows·in·out for every call of an ``nn.Linear`` while it is active.
 
-    Two operations a multiply-add, once forward and twice backward; everything that is not a
-    linear layer is left out. ``total`` is ``None`` when no linear layer was called.
+    A multiply-add is two operations, and takes place once forward and twice backward; whatever is
+    no linear layer is left out.
 
     Example:
-        >>> import torch
         >>> layer = nn.Linear(3, 2)
-        >>> with LinearFlops(layer) as flops:
+        >>> with linear_flops(layer) as flops:
         ...     _ = layer(torch.zeros(5, 3))
-        >>> flops.total
-        180.0
+        >>> flops
+        [180.0]
     """
+    flops: list[float] = []
 
-    def __init__(self, model: nn.Module) -> None:
-        self._layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
-        self.total: float | None = None
+    def count(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        flops.append(6.0 * output.numel() * inputs[0].shape[-1])
 
-    def __enter__(self) -> "LinearFlops":
-        self._handles = [layer.register_forward_hook(self._count) for layer in self._layers]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    handles = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        yield flops
+    finally:
+        for handle in handles:
             handle.remove()
-
-    def _count(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        rows = output.numel() // output.shape[-1]
-        work = 6.0 * rows * inputs[0].shape[-1] * output.shape[-1]
-        self.total = (self.total or 0.0) + work
 
 
 def _norm(tensors: list[Tensor]) -> float:
