@@ -138,7 +138,7 @@ def keep_drifts(folder: Path) -> Calibration:
 
 
 def _show(calibration: Calibration) -> None:
-    from qnewton.report.page_tables import calibration_table
+    from qnewton.report.tables import calibration_table
 
     RESULTS.print(calibration_table(calibration).rich())
     RESULTS.print("Prices are overhead + rate · work, and follow the timings themselves.")

@@ -12,19 +12,10 @@ from typing import Any
 import altair as alt
 
 from qnewton.records import BlockRecord, QuantumHardware
+from qnewton.report import style
 from qnewton.report.line_labels import LINE_HEIGHT, with_labels
 from qnewton.report.quantities import seconds_text
 from qnewton.report.save import Picture, inline_data
-from qnewton.report.style import (
-    GRAY,
-    PLOT_WIDTH,
-    Look,
-    decade_channel,
-    scale_of,
-    solver_look,
-    step_axis,
-    themed,
-)
 from qnewton.runs import Run
 from qnewton.scheduler.policy import decide
 
@@ -32,11 +23,11 @@ CLASSICAL_SOLVER = "lu_inverse"
 
 _DIAGONAL_CROSS = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"
 _ARROW_DOWN = "M-.4,-1L.4,-1L.4,0L1,0L0,1L-1,0L-.4,0Z"
-NO_PRICE = Look("no finite quantum price", "#444444", shape=_DIAGONAL_CROSS)
-OFF_AXIS = Look("break-even below the axis", GRAY, shape=_ARROW_DOWN)
+NO_PRICE = style.Look("no finite quantum price", "#444444", shape=_DIAGONAL_CROSS)
+OFF_AXIS = style.Look("break-even below the axis", style.GRAY, shape=_ARROW_DOWN)
 
 _READING = "At points above its line a machine is priced faster than LU inversion"
-_WIDTH = PLOT_WIDTH - 60
+_WIDTH = style.PLOT_WIDTH - 60
 _HEIGHT = 270
 _LABEL_ROOM = 2 * LINE_HEIGHT + 3
 _FLOOR_EXPONENT = -28
@@ -149,11 +140,14 @@ def break_even(
         for point, (look, height) in zip(points, marks, strict=True)
     ]
     policy = policy or run.config.policy
-    solvers, used = [solver_look(point.chosen) for point in points], {look for look, _ in marks}
+    solvers, used = (
+        [style.solver_look(point.chosen) for point in points],
+        {look for look, _ in marks},
+    )
     looks = [look for look in dict.fromkeys((*solvers, OFF_AXIS, NO_PRICE)) if look in used]
     labels = [look.label for look in looks]
     legend = alt.Legend(title=f"solver chosen (policy {policy})", columns=2)
-    y = decade_channel(alt.Y, "drawn_at_s", "break-even gate time (s)", lowest, highest)
+    y = style.decade_channel(alt.Y, "drawn_at_s", "break-even gate time (s)", lowest, highest)
     chart = (
         alt.Chart(inline_data(rows))
         .mark_point(size=60, filled=True, opacity=1)
@@ -162,14 +156,18 @@ def break_even(
                 "step:Q",
                 title="step",
                 scale=alt.Scale(padding=8, nice=False),
-                axis=step_axis(max(point.step for point in points)),
+                axis=style.step_axis(max(point.step for point in points)),
             ),
             y=y,
             color=alt.Color(
-                "mark:N", scale=scale_of(labels, (look.color for look in looks)), legend=legend
+                "mark:N",
+                scale=style.scale_of(labels, (look.color for look in looks)),
+                legend=legend,
             ),
             shape=alt.Shape(
-                "mark:N", scale=scale_of(labels, (look.shape for look in looks)), legend=legend
+                "mark:N",
+                scale=style.scale_of(labels, (look.shape for look in looks)),
+                legend=legend,
             ),
             tooltip=[
                 "step:Q",
@@ -185,7 +183,7 @@ def break_even(
         lines, ends = _machine_lines(hardware, (lowest, highest), height)
         chart = with_labels(alt.layer(lines, chart), ends, _WIDTH, height)
     chart = chart.properties(width=_WIDTH, height=height, title=_reading(hardware))
-    return Picture(themed(chart), rows, _caption(policy, points, rows))
+    return Picture(style.themed(chart), rows, _caption(policy, points, rows))
 
 
 def _reading(hardware: Sequence[QuantumHardware]) -> list[str]:
@@ -204,14 +202,14 @@ def _decades(points: Sequence[BreakEven], hardware: Sequence[QuantumHardware]) -
     return lowest, max(math.ceil(math.log10(max(values))) + 1, lowest + 3)
 
 
-def _mark(point: BreakEven, lowest: int) -> tuple[Look, float]:
+def _mark(point: BreakEven, lowest: int) -> tuple[style.Look, float]:
     """Return how a point looks and how high it is drawn, at the edge where it has no height."""
     edge = 10.0 ** (lowest + 0.4)
     if point.gate_time_s is None:
         return NO_PRICE, edge
     if point.gate_time_s < 10.0 ** (lowest + 1):
         return OFF_AXIS, edge
-    return solver_look(point.chosen), point.gate_time_s
+    return style.solver_look(point.chosen), point.gate_time_s
 
 
 def _machine_lines(

@@ -8,16 +8,8 @@ from typing import Any
 import altair as alt
 
 from qnewton.records import StepRecord
+from qnewton.report import style
 from qnewton.report.save import Picture, inline_data
-from qnewton.report.style import (
-    PLOT_WIDTH,
-    log_domain,
-    log_ticks,
-    method_look,
-    scale_of,
-    step_axis,
-    themed,
-)
 from qnewton.runs import Run
 
 
@@ -66,7 +58,7 @@ def loss_curves(curves: Sequence[Curve], target: float | None = None) -> Picture
     caption = "Training loss before each step's update, and accuracy on the whole test set."
     if target is not None:
         caption += f" The dashed line is the target, {100 * target:g}%."
-    return Picture(themed(chart), [*losses, *accuracies], caption)
+    return Picture(style.themed(chart), [*losses, *accuracies], caption)
 
 
 def drawable_steps(run: Run) -> list[StepRecord]:
@@ -79,7 +71,7 @@ def _row(curve: Curve, quantity: str, step: int, value: float) -> dict[str, Any]
 
 
 def _encodings(curves: Sequence[Curve]) -> dict[str, Any]:
-    looks = [method_look(curve.method) for curve in curves]
+    looks = [style.method_look(curve.method) for curve in curves]
     dashes = [list(look.dash) or [1, 0] for look in looks]
     labels = [curve.label for curve in curves]
     legend = alt.Legend(
@@ -90,9 +82,11 @@ def _encodings(curves: Sequence[Curve]) -> dict[str, Any]:
     )
     return {
         "color": alt.Color(
-            "method:N", scale=scale_of(labels, (look.color for look in looks)), legend=legend
+            "method:N", scale=style.scale_of(labels, (look.color for look in looks)), legend=legend
         ),
-        "strokeDash": alt.StrokeDash("method:N", scale=scale_of(labels, dashes), legend=legend),
+        "strokeDash": alt.StrokeDash(
+            "method:N", scale=style.scale_of(labels, dashes), legend=legend
+        ),
         "tooltip": ["method:N", "step:Q", alt.Tooltip("value:Q", format=".4g")],
     }
 
@@ -101,19 +95,19 @@ def _panel(curves: Sequence[Curve], rows: list[dict[str, Any]], x: alt.X, y: alt
     # Few values are marked one by one, since a single one would leave no line at all.
     points = alt.OverlayMarkDef(size=30) if len(rows) <= 12 * len(curves) else False
     lines = alt.Chart(inline_data(rows)).mark_line(point=points)
-    return lines.encode(x=x, y=y, **_encodings(curves)).properties(width=PLOT_WIDTH)
+    return lines.encode(x=x, y=y, **_encodings(curves)).properties(width=style.PLOT_WIDTH)
 
 
 def _loss_panel(curves: Sequence[Curve], rows: list[dict[str, Any]], last_step: int) -> Any:
     values = [row["value"] for row in rows]
-    low, high = log_domain(min(values), max(values))
+    low, high = style.log_domain(min(values), max(values))
     y = alt.Y(
         "value:Q",
         title="train loss",
         scale=alt.Scale(type="log", domain=[low, high], nice=False),
-        axis=alt.Axis(format="~g", values=log_ticks(low, high)),
+        axis=alt.Axis(format="~g", values=style.log_ticks(low, high)),
     )
-    x = alt.X("step:Q", title=None, axis=step_axis(last_step, labels=False))
+    x = alt.X("step:Q", title=None, axis=style.step_axis(last_step, labels=False))
     return _panel(curves, rows, x, y).properties(height=170)
 
 
@@ -122,7 +116,7 @@ def _accuracy_panel(
 ) -> Any:
     axis = alt.Axis(format="~%", tickCount=6)
     y = alt.Y("value:Q", title="test accuracy", scale=alt.Scale(zero=False), axis=axis)
-    x = alt.X("step:Q", title="step", axis=step_axis(last_step))
+    x = alt.X("step:Q", title="step", axis=style.step_axis(last_step))
     lines = _panel(curves, rows, x, y).properties(height=140)
     if target is None:
         return lines
@@ -130,6 +124,6 @@ def _accuracy_panel(
     rule = mark.mark_rule(strokeDash=[6, 3], color="#444444").encode(y="value:Q")
     # In the margin at the line's end, where no curve can cross it.
     label = mark.mark_text(align="left", baseline="middle", dx=5, dy=-6, lineHeight=13).encode(
-        y="value:Q", x=alt.value(PLOT_WIDTH), text="text:N"
+        y="value:Q", x=alt.value(style.PLOT_WIDTH), text="text:N"
     )
     return alt.layer(rule, lines, label)

@@ -9,14 +9,8 @@ from typing import Any
 import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from qnewton.report import tables
 from qnewton.report.clocks import measured_text, modelled_text
-from qnewton.report.page_tables import (
-    calibration_table,
-    hardware_table,
-    option_table,
-    price_table,
-    step_table,
-)
 from qnewton.report.pictures import (
     curves_of,
     pictures_of_comparison,
@@ -28,7 +22,6 @@ from qnewton.report.quantum_solves import quantum_table
 from qnewton.report.run_summary import summary_texts
 from qnewton.report.style import method_look, solver_look
 from qnewton.report.table import Column, Table, table_of
-from qnewton.report.tables import COMPARISON_COLUMNS, NOT_REACHED
 from qnewton.runs import (
     Comparison,
     Run,
@@ -69,17 +62,17 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
 
 
 def _run_page(run: Run) -> str:
-    config = run.config
-    tables = [step_table(run, "Steps")] if run.steps else []
-    quantum = quantum_table(run)
-    tables += [quantum] if quantum.rows else []
     return _render(
-        config,
-        title=f"{config.workload}, {method_look(config.policy).label}",
+        run.config,
+        title=f"{run.config.workload}, {method_look(run.config.policy).label}",
         tiles=_run_tiles(run),
         tables_first=(),
         figures=pictures_of_run(run),
-        tables=tables + _background_tables(config, [run]),
+        tables=[
+            tables.step_table(run, "Steps"),
+            quantum_table(run),
+            *_background(run.config, [run]),
+        ],
         warnings=run.warnings,
     )
 
@@ -87,33 +80,35 @@ def _run_page(run: Run) -> str:
 def _comparison_page(config: RunConfig, comparison: Comparison, folder: Path) -> str:
     curves = curves_of(comparison, folder)
     runs = [curve.run for curve in curves]
-    table = table_of(
+    compared = table_of(
         f"Steps and time to {100 * comparison.target:g}% test accuracy",
-        (*COMPARISON_COLUMNS, Column("note", lambda row: row.note or "", words=True)),
+        (*tables.COMPARISON_COLUMNS, Column("note", lambda row: row.note or "", words=True)),
         comparison.rows,
-        note="" if all(row.reached for row in comparison.rows) else f"{NOT_REACHED}.",
+        note="" if all(row.reached for row in comparison.rows) else f"{tables.NOT_REACHED}.",
     )
     priced = priced_curve(curves)
-    tables = [] if priced is None else [step_table(priced.run, f"Steps of {priced.label}")]
+    steps = [] if priced is None else [tables.step_table(priced.run, f"Steps of {priced.label}")]
     return _render(
         config,
         title=f"{comparison.workload}: methods compared",
         tiles=(),
-        tables_first=(table,),
+        tables_first=(compared,),
         figures=pictures_of_comparison(comparison, folder),
-        tables=tables + _background_tables(config, runs),
+        tables=[*steps, *_background(config, runs)],
         warnings=[warning for run in runs for warning in run.warnings],
     )
 
 
-def _background_tables(config: RunConfig, runs: Sequence[Run]) -> list[Table]:
-    tables = [price_table(runs)]
-    if config.calibration is not None:
-        tables.append(calibration_table(config.calibration))
-    machines = dict.fromkeys((config.hardware, *config.profiles))
-    tables.append(hardware_table([machine for machine in machines if machine is not None]))
-    tables.append(option_table(config))
-    return [table for table in tables if table.rows]
+def _background(config: RunConfig, runs: Sequence[Run]) -> list[Table]:
+    """Return the tables of what a page rests on: prices, machines and options."""
+    machines = [m for m in dict.fromkeys((config.hardware, *config.profiles)) if m is not None]
+    calibration = config.calibration
+    return [
+        tables.price_table(runs),
+        *([] if calibration is None else [tables.calibration_table(calibration)]),
+        tables.hardware_table(machines),
+        tables.option_table(config),
+    ]
 
 
 def _run_tiles(run: Run) -> list[tuple[str, str]]:
@@ -149,7 +144,7 @@ def _vega() -> str:
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
 
 
-def _render(config: RunConfig, **content: Any) -> str:
+def _render(config: RunConfig, tables: Sequence[Table], **content: Any) -> str:
     return (
         _environment()
         .get_template("page.html.j2")
@@ -157,6 +152,7 @@ def _render(config: RunConfig, **content: Any) -> str:
             config=config,
             clocks=(measured_text(config), modelled_text(config)),
             vega=_vega(),
+            tables=[table for table in tables if table.rows],
             **content,
         )
     )

@@ -8,15 +8,8 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from qnewton.records import MetricRecord, StepRecord
+from qnewton.runs import checkpoints
 from qnewton.runs.atomic import remove_leftovers
-from qnewton.runs.checkpoints import (
-    CHECKPOINT_FOLDER,
-    Checkpoint,
-    checkpoint_paths,
-    remove_old_checkpoints,
-    step_of,
-    write_checkpoint,
-)
 from qnewton.runs.config import (
     CONFIG_FILE,
     RunConfig,
@@ -80,7 +73,9 @@ class RunWriter:
         return cls(create_folder(folder, config), config)
 
     @classmethod
-    def resume(cls, folder: str | os.PathLike[str], checkpoint: Checkpoint | None) -> Self:
+    def resume(
+        cls, folder: str | os.PathLike[str], checkpoint: checkpoints.Checkpoint | None
+    ) -> Self:
         """Go on with a run from ``checkpoint``, as if nothing after it had happened.
 
         Later checkpoints are removed and the logs cut back to where they were when it was
@@ -136,14 +131,14 @@ class RunWriter:
         """
         for log in self._logs.values():
             log.sync()
-        checkpoint = Checkpoint(
+        checkpoint = checkpoints.Checkpoint(
             step=step,
             data=data,
             log_lengths={name: log.length for name, log in self._logs.items()},
             log_digests={name: log.digest() for name, log in self._logs.items()},
             config_digest=self._config_digest,
         )
-        return write_checkpoint(self.folder, checkpoint)
+        return checkpoints.write_checkpoint(self.folder, checkpoint)
 
     def close(self) -> None:
         """Close the logs and let another process write the run."""
@@ -155,25 +150,25 @@ class RunWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _go_back_to(self, checkpoint: Checkpoint | None) -> None:
+    def _go_back_to(self, checkpoint: checkpoints.Checkpoint | None) -> None:
         last = -1 if checkpoint is None else checkpoint.step
         lengths = {} if checkpoint is None else checkpoint.log_lengths
         if checkpoint is not None:
             self._check(checkpoint)
-        checkpoints = self.folder / CHECKPOINT_FOLDER
+        saved = self.folder / checkpoints.CHECKPOINT_FOLDER
         with storage("go on in", self.folder, resumable=True):
             remove_leftovers(self.folder)
-            if checkpoints.is_dir():
-                remove_leftovers(checkpoints)
+            if saved.is_dir():
+                remove_leftovers(saved)
             # Before the logs: a later checkpoint must not outlive the records it stands for.
-            for path in checkpoint_paths(self.folder):
-                if step_of(path) > last:
+            for path in checkpoints.checkpoint_paths(self.folder):
+                if checkpoints.step_of(path) > last:
                     path.unlink()
-            remove_old_checkpoints(self.folder)
+            checkpoints.remove_old_checkpoints(self.folder)
         for name, log in self._logs.items():
             log.cut(lengths.get(name, 0))
 
-    def _check(self, checkpoint: Checkpoint) -> None:
+    def _check(self, checkpoint: checkpoints.Checkpoint) -> None:
         """Raise unless the run is the one that the checkpoint belongs to, as far as it had come."""
         if checkpoint.config_digest not in (None, self._config_digest):
             raise CorruptRunError(

@@ -12,26 +12,9 @@ import torch
 from torch import nn
 
 import qnewton
+from qnewton import optimizer, runs
 from qnewton.cost import available_hardware, load_hardware
-from qnewton.optimizer import (
-    Classical,
-    Damping,
-    Limits,
-    QNewton,
-    Quantum,
-    StageHook,
-    Warmup,
-    describe_machine,
-)
 from qnewton.records import Calibration, QuantumHardware, decode
-from qnewton.runs import (
-    RunConfig,
-    RunWriter,
-    check_config,
-    latest_checkpoint,
-    read_config,
-    read_run,
-)
 from qnewton.solvers.quantum import Readout
 from qnewton.training.loop import Progress, Session, TrainingResult, train
 from qnewton.training.request import TrainingRequest
@@ -65,14 +48,14 @@ def prepare(request: TrainingRequest, workload: Workload, calibration: Calibrati
     request = resolved(request, workload)
     name = request.quantum_hardware
     hardware = load_hardware(name) if name is not None else None
-    config = RunConfig(
+    config = runs.RunConfig(
         kind="train",
         workload=request.workload,
         policy=request.policy if request.optimizer == "qnewton" else request.optimizer,
         seed=request.seed,
         options=dataclasses.asdict(request),
         versions=versions(),
-        machine=describe_machine(),
+        machine=optimizer.describe_machine(),
         threads=torch.get_num_threads(),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         calibration=calibration,
@@ -110,7 +93,7 @@ def begin(
     session: Session,
     folder: Path,
     on_step: Callable[[Progress], None] = lambda _: None,
-    on_stage: StageHook = lambda _step, _stage: None,
+    on_stage: optimizer.StageHook = lambda _step, _stage: None,
 ) -> TrainingResult:
     """Train a prepared session into a new run folder.
 
@@ -125,7 +108,7 @@ def begin(
         RunStorageError: If the folder cannot be written.
     """
     session.stepper.on_stage(on_stage)
-    with RunWriter.create(folder, session.config) as writer:
+    with runs.RunWriter.create(folder, session.config) as writer:
         return train(session, writer=writer, on_step=on_step)
 
 
@@ -133,7 +116,7 @@ def resume(
     folder: Path,
     data_dir: Path | None = None,
     on_step: Callable[[Progress], None] = lambda _: None,
-    on_stage: StageHook = lambda _step, _stage: None,
+    on_stage: optimizer.StageHook = lambda _step, _stage: None,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> tuple[Session, TrainingResult]:
     """Go on with an interrupted run from its last checkpoint, to the bit.
@@ -146,8 +129,8 @@ def resume(
         CorruptRunError: If what the run goes on from is not what it was; nothing is removed then.
         RunStorageError: If the folder cannot be written.
     """
-    check_config(folder)
-    config = read_config(folder)
+    runs.check_config(folder)
+    config = runs.read_config(folder)
     request = decode(TrainingRequest, config.options)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -159,19 +142,19 @@ def resume(
             )
     workload = load_workload(request.workload, request.seed, data_dir)
     session = _session(request, config, workload)
-    checkpoint, warnings = latest_checkpoint(folder)
+    checkpoint, warnings = runs.latest_checkpoint(folder)
     for warning in warnings:
         on_warning(warning)
     session.stepper.on_stage(on_stage)
-    with RunWriter.resume(folder, checkpoint) as writer:
+    with runs.RunWriter.resume(folder, checkpoint) as writer:
         past = None
         if checkpoint is not None:
             session.restore(checkpoint.data)
-            past = read_run(folder)
+            past = runs.read_run(folder)
         return session, train(session, writer=writer, past=past, on_step=on_step)
 
 
-def _session(request: TrainingRequest, config: RunConfig, workload: Workload) -> Session:
+def _session(request: TrainingRequest, config: runs.RunConfig, workload: Workload) -> Session:
     assert config.calibration is not None
     if request.batch_size is not None:
         workload = dataclasses.replace(workload, batch_size=request.batch_size)
@@ -194,15 +177,17 @@ def _stepper(
     assert request.curvature is not None
     assert request.damping is not None
     return NewtonStepper(
-        QNewton(
+        optimizer.QNewton(
             model,
             lr=request.lr,
             curvature=request.curvature,
             blocks=request.blocks,
-            damping=Damping(request.damping, "max-abs" if request.relative_damping else "absolute"),
+            damping=optimizer.Damping(
+                request.damping, "max-abs" if request.relative_damping else "absolute"
+            ),
             prune=request.prune,
             policy=request.policy,
-            quantum=Quantum(
+            quantum=optimizer.Quantum(
                 hardware,
                 epsilon=request.epsilon,
                 readout=_readout(request),
@@ -210,10 +195,10 @@ def _stepper(
                 n_qpus=request.qpus,
                 survey_every=request.survey_every,
             ),
-            classical=Classical(calibration=calibration),
-            limits=Limits(max_newton=request.max_newton),
+            classical=optimizer.Classical(calibration=calibration),
+            limits=optimizer.Limits(max_newton=request.max_newton),
             warmup=dataclasses.replace(
-                Warmup.of(request.warmup_value), first_order_lr=request.first_order_lr
+                optimizer.Warmup.of(request.warmup_value), first_order_lr=request.first_order_lr
             ),
             rescale=bool(request.rescale),
             seed=request.seed,
