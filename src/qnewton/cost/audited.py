@@ -17,8 +17,8 @@ from qnewton.cost.block_encoding import (
 from qnewton.cost.error_correction import Corrected, error_corrected
 from qnewton.cost.error_shares import WIDENED, ErrorShares
 from qnewton.cost.parts import Draft
+from qnewton.cost.quantum import hypothetical, machine_quote, raised_condition
 from qnewton.cost.queries import (
-    JENNINGS_MIN_KAPPA,
     QUERY_ALGORITHMS,
     logical_qubits,
     query_count,
@@ -173,26 +173,17 @@ class _System:
     audit: Audit
     dtype: str
 
-    def quote(
-        self, figures: dict[str, Any] | None = None, seconds: float | None = None, **price: Any
-    ) -> Quote:
+    def quote(self, figures: dict[str, Any] | None = None, **price: Any) -> Quote:
         """Return a quote of this price, with the figures of its quantum part; both may be empty."""
-        audit, hardware = self.audit, self.hardware
-        return Quote(
-            solver="qsvt",
-            machine="quantum",
-            seconds=seconds,
-            model=f"audited, {audit.query_set} queries × gates × corrected cycles × states read",
-            hardware=hardware.name,
-            hypothetical=hardware.hypothetical,
-            quantum=QuantumPart(
-                algorithm=QUERY_ALGORITHMS[audit.query_set],
-                sparsity=self.facts.spectrum.row_sparsity,
-                epsilon=audit.epsilon,
-                **(figures or {}),
-            ),
-            **price,
+        audit = self.audit
+        model = f"audited, {audit.query_set} queries × gates × corrected cycles × states read"
+        part = QuantumPart(
+            algorithm=QUERY_ALGORITHMS[audit.query_set],
+            sparsity=self.facts.spectrum.row_sparsity,
+            epsilon=audit.epsilon,
+            **(figures or {}),
         )
+        return machine_quote(self.hardware, model, part, **price)
 
     def priced(self, encoding: BlockEncoding, kappa: float) -> Quote:
         """Return the quote by one block-encoding."""
@@ -276,10 +267,8 @@ class _System:
             notes.append("α from its bound, since ‖A‖₂ or the entries are not known: ‖A‖max ≤ ‖A‖₂")
         if encoding.name == "dense" and (known.norm is None or known.frobenius is None):
             notes.append("‖A‖_F from its bound √N·‖A‖₂")
-        if audit.query_set == "paper" and kappa < JENNINGS_MIN_KAPPA:
-            notes.append(
-                f"κ = {kappa:.4g} lies below the theorem's √12 and is priced at √12 = 3.464"
-            )
+        if audit.query_set == "paper":
+            notes += raised_condition(kappa)
         tables = audit.preparation == "tables"
         total = audit.epsilon + audit.readout_tolerance
         notes += [
@@ -299,6 +288,4 @@ class _System:
                 "the sign stage makes as many states as the magnitudes; its reference branch "
                 "succeeds as often as the solver"
             )
-        if self.hardware.hypothetical:
-            notes.append(f"{self.hardware.name} is hypothetical: no such machine exists")
-        return tuple(notes)
+        return (*notes, *hypothetical(self.hardware))

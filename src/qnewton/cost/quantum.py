@@ -1,6 +1,8 @@
 """What a quantum linear solver costs. So far the paper's own price; audited ones come beside it."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 from qnewton.cost.queries import JENNINGS_MIN_KAPPA, jennings_2023, logical_qubits
 from qnewton.records import Facts, PriceTerm, QuantumHardware, QuantumPart, QueryCount, Quote
@@ -11,7 +13,6 @@ PAPER_EPSILON = 1e-12
 MINIMAL_ANCILLAS = 1
 """Fewest ancilla qubits that can block-encode a matrix that is not itself unitary."""
 
-_SOLVER, _ALGORITHM = "qsvt", "jennings"
 _MODEL = "gate time × expected queries of Jennings et al. 2023 (paper, Algorithm 2)"
 _ASSUMPTIONS = (
     "priced by Jennings et al. 2023 (the paper's count); run as QSVT",
@@ -69,46 +70,59 @@ def paper_quote(
     """
     kappa, reason = _bound(facts, bound)
     d = facts.spectrum.row_sparsity if sparsity is None else sparsity
+    part = QuantumPart(algorithm="jennings", sparsity=d, epsilon=epsilon)
+
+    def refused(why: str) -> Quote:
+        return machine_quote(hardware, _MODEL, part, assumptions=_ASSUMPTIONS, refused=why)
+
     if kappa is None:
-        return _refusal(hardware, reason, d, epsilon)
+        return refused(reason)
     if d is None:
-        return _refusal(hardware, "the row sparsity of A was not surveyed", None, epsilon)
+        return refused("the row sparsity of A was not surveyed")
     if not 1 <= d <= facts.n:
         raise ValueError(f"sparsity is {d!r}; it must lie between 1 and n = {facts.n}")
-    assumptions = [*_ASSUMPTIONS]
-    if hardware.hypothetical:
-        assumptions.append(f"{hardware.name} is hypothetical: no such machine exists")
-    if kappa < JENNINGS_MIN_KAPPA:
-        assumptions.append(
-            f"κ = {kappa:.4g} lies below the theorem's √12 and is priced at √12 = 3.464"
-        )
-        kappa = JENNINGS_MIN_KAPPA
+    priced_at = max(kappa, JENNINGS_MIN_KAPPA)
     try:
-        count = jennings_2023(alpha=float(d), kappa=kappa, epsilon=epsilon)
+        count = jennings_2023(alpha=float(d), kappa=priced_at, epsilon=epsilon)
     except OverflowError as overflow:
-        return _refusal(hardware, str(overflow), d, epsilon)
+        return refused(str(overflow))
     seconds = hardware.gate_time_s.value * count.expected
     if not math.isfinite(seconds):
-        reason = f"gate time × {count.expected:.4g} expected queries exceeds the largest float64"
-        return _refusal(hardware, reason, d, epsilon)
-    return Quote(
-        solver=_SOLVER,
-        machine="quantum",
+        return refused(
+            f"gate time × {count.expected:.4g} expected queries exceeds the largest float64"
+        )
+    qubits = logical_qubits(facts.n, MINIMAL_ANCILLAS)
+    return machine_quote(
+        hardware,
+        _MODEL,
+        replace(part, query_count=count, logical_qubits=qubits),
         seconds=seconds,
-        model=_MODEL,
-        hardware=hardware.name,
-        hypothetical=hardware.hypothetical,
         terms=(PriceTerm(name="queries", seconds=seconds),),
-        assumptions=tuple(assumptions),
-        condition_number=kappa,
-        quantum=QuantumPart(
-            algorithm=_ALGORITHM,
-            query_count=count,
-            logical_qubits=logical_qubits(facts.n, MINIMAL_ANCILLAS),
-            sparsity=d,
-            epsilon=epsilon,
-        ),
+        assumptions=(*_ASSUMPTIONS, *hypothetical(hardware), *raised_condition(kappa)),
+        condition_number=priced_at,
     )
+
+
+def machine_quote(hardware: QuantumHardware, model: str, part: QuantumPart, **price: Any) -> Quote:
+    """Return a quote of the quantum solver; without ``seconds`` among the fields it is refused."""
+    fields: dict[str, Any] = {"seconds": None, "hypothetical": hardware.hypothetical} | price
+    machine = {"hardware": hardware.name, "model": model, "quantum": part}
+    return Quote(solver="qsvt", machine="quantum", **machine, **fields)
+
+
+def hypothetical(hardware: QuantumHardware) -> tuple[str, ...]:
+    """Return the assumption that a machine exists which does not."""
+    return (
+        (f"{hardware.name} is hypothetical: no such machine exists",)
+        if hardware.hypothetical
+        else ()
+    )
+
+
+def raised_condition(kappa: float) -> tuple[str, ...]:
+    """Return the assumption that κ is larger than it is, where the theorem asks for more."""
+    said = f"κ = {kappa:.4g} lies below the theorem's √12 and is priced at √12 = 3.464"
+    return (said,) if kappa < JENNINGS_MIN_KAPPA else ()
 
 
 def break_even_gate_time(classical_seconds: float, query_count: QueryCount) -> float:
@@ -156,17 +170,3 @@ def _bound(facts: Facts, method: str) -> tuple[float | None, str]:
     if bound.value < 1:
         raise ValueError(f"{name} is {bound.value!r}; it must be at least 1")
     return bound.value, ""
-
-
-def _refusal(hardware: QuantumHardware, reason: str, d: int | None, epsilon: float) -> Quote:
-    return Quote(
-        solver=_SOLVER,
-        machine="quantum",
-        seconds=None,
-        model=_MODEL,
-        hardware=hardware.name,
-        hypothetical=hardware.hypothetical,
-        assumptions=_ASSUMPTIONS,
-        refused=reason,
-        quantum=QuantumPart(algorithm=_ALGORITHM, sparsity=d, epsilon=epsilon),
-    )
