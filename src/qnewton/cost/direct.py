@@ -43,11 +43,13 @@ def lu_inverse_quote(
         '0.92'
     """
     if as_timed:
-        draft = Draft("lu_inverse", calibration, facts, dtype, "LU inversion as timed")
+        draft = Draft(
+            "lu_inverse", calibration, facts, dtype, "LU inversion as timed", Basis.AS_TIMED
+        )
         draft.add_forming()
         draft.add("invert", "lu_inverse", cubic_work(facts.n), as_timed=True)
         _add_solve(draft)
-        return draft.quote(basis=Basis.AS_TIMED)
+        return draft.quote()
     draft = Draft("lu_inverse", calibration, facts, dtype, "C·N³ (paper IV-C)")
     draft.assumptions.append("the inverse times the gradient is not charged, as in the paper")
     draft.add_forming()

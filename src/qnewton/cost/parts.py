@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from qnewton.cost.kernels import (
     graph_calls,
@@ -47,6 +48,7 @@ class Draft:
         facts: What is known of the system.
         dtype: ``float32`` or ``float64``.
         model: The formula, in words.
+        basis: What the price rests on.
 
     Attributes:
         refused: Why there is no price; ``None`` as long as there may be one.
@@ -57,6 +59,7 @@ class Draft:
     facts: Facts
     dtype: str
     model: str
+    basis: Basis = Basis.FACTS
     terms: list[PriceTerm] = field(default_factory=list)
     assumptions: list[str] = field(default_factory=list)
     refused: str | None = None
@@ -170,55 +173,40 @@ class Draft:
         for index in range(before, len(self.terms)):
             self.terms[index] = PriceTerm(name=RESIDUAL, seconds=self.terms[index].seconds)
 
-    def quote(
-        self,
-        *,
-        drifts: bool = True,
-        condition_number: float | None = None,
-        tolerance: float | None = None,
-        products: int | None = None,
-        basis: Basis = Basis.FACTS,
-    ) -> Quote:
-        """Return the finished quote, every term times what earlier runs found of the solver."""
+    def quote(self, *, drifts: bool = True, **priced: Any) -> Quote:
+        """Return the finished quote, every term times what earlier runs found of the solver.
+
+        Args:
+            drifts: Whether what earlier runs found counts.
+            priced: Other fields of the quote, where it has a price.
+        """
+        quote = Quote(
+            solver=self.solver,
+            machine="classical",
+            seconds=None,
+            model=self.model,
+            hardware=self.calibration.name,
+            refused=self.refused,
+            basis=self.basis,
+            representation=self.facts.held.KIND,
+        )
         if self.refused is not None:
-            return Quote(
-                solver=self.solver,
-                machine="classical",
-                seconds=None,
-                model=self.model,
-                hardware=self.calibration.name,
-                refused=self.refused,
-                basis=basis,
-                representation=self.facts.held.KIND,
-            )
-        terms, assumptions = tuple(self.terms), list(self.assumptions)
+            return quote
+        terms, assumptions = self.terms, list(self.assumptions)
         drift = self.calibration.drift(self.solver) if drifts else None
         if drift is not None:
             # Forming is not the solver's.
-            terms = tuple(
+            terms = [
                 term if term.name == FORMING else replace(term, seconds=drift.ratio * term.seconds)
                 for term in terms
-            )
+            ]
             assumptions.append(
                 f"times {drift.ratio:.3g}, what {drift.solves} solves of earlier runs took"
             )
         if not self.calibration.timed:
             # Rates that nobody timed here say so in every quote made from them.
             assumptions.append(self.calibration.source)
-        return Quote(
-            solver=self.solver,
-            machine="classical",
-            seconds=math.fsum(term.seconds for term in terms),
-            model=self.model,
-            hardware=self.calibration.name,
-            terms=terms,
-            assumptions=tuple(assumptions),
-            condition_number=condition_number,
-            tolerance=tolerance,
-            representation=self.facts.held.KIND,
-            products=products,
-            basis=basis,
-        )
+        return quote.with_terms(terms, assumptions=tuple(assumptions), **priced)
 
 
 def forming_seconds(calibration: Calibration, work: FormingWork, dtype: str) -> float:
