@@ -35,6 +35,7 @@ def test_torch_func_equals_ours(problem: Problem, mode: contenders.Mode) -> None
     assert contenders.difference(run(), ours[columns]) < ROUNDING  # from what the first one kept
 
 
+@pytest.mark.slow
 def test_torch_func_hessian_equals_ours(problem: Problem) -> None:
     whole = contenders.torch_func_hessian(problem)()
     assert contenders.difference(whole, contenders.qnewton_hessian(problem)()) < ROUNDING

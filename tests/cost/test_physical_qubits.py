@@ -127,6 +127,7 @@ def _quote(n: int, kappa: float, sparsity: int, epsilon: float) -> Quote:
     return audited_quote(nominal_calibration(), facts, load_hardware("qubit_gate_ns_e3"), audit)
 
 
+@pytest.mark.slow
 @QUICK
 @given(
     st.integers(1, 10**9),

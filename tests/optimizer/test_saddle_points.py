@@ -104,6 +104,7 @@ def test_a_deep_linear_network_leaves_its_saddle(make: Callable[[], DeepLinear])
     assert best_of_sgd(make, STEPS) == pytest.approx(start, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_a_deep_linear_network_is_trained_from_zero_weights() -> None:
     model = zero_weights()
     assert train(model, QNewton(model), 100) < 1e-8

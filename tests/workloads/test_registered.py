@@ -14,6 +14,7 @@ def load_few_digits(seed: int, data_dir: Path | None) -> Workload:
     return replace(load_workload("digits", seed), name="few-digits", batch_size=50)
 
 
+@pytest.mark.slow
 def test_a_registered_workload_trains_into_a_run_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
