@@ -57,6 +57,13 @@ def symmetric(n: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tens
     return matrix + matrix.mT
 
 
+def definite(n: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return M Mᵀ/n + I/10 of a Gaussian M."""
+    factor = draw(n, n, seed=seed, dtype=dtype)
+    matrix = factor @ factor.mT / n + 0.1 * torch.eye(n, dtype=dtype)
+    return (matrix + matrix.mT) / 2
+
+
 def low_rank(
     n: int, k: int, shift: float = 0.0, seed: int = 0, dtype: torch.dtype = torch.float64
 ) -> LowRankOperator:

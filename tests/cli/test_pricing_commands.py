@@ -8,6 +8,8 @@ import pytest
 import scipy.io
 import scipy.sparse
 
+from tests.cases import geometric, with_spectrum
+
 # Each command is a process of its own, which loads torch.
 pytestmark = pytest.mark.slow
 
@@ -168,12 +170,7 @@ def test_a_wrong_request_is_one_line(qnewton, words, said):
 
 
 def test_the_survey_is_priced_and_a_split_where_it_helps(qnewton):
-    rng = np.random.default_rng(1)
-    basis, _ = np.linalg.qr(rng.standard_normal((60, 60)))
-    values = np.concatenate([[3e3, 1e3], np.linspace(1.0, 2.0, 58)])
-    np.save("A.npy", (basis * values) @ basis.T)
-    entries = np.load("A.npy")
-    np.save("A.npy", (entries + entries.T) / 2)
+    np.save("A.npy", with_spectrum([3e3, 1e3, *np.linspace(1.0, 2.0, 58)]).numpy())
     command = ("price", "--matrix", "A.npy", "--hardware", "qubit_gate_ns_e4")
     code, output, error = qnewton(*command, "--json")
     assert code == 0, error
@@ -199,9 +196,7 @@ def test_a_given_condition_number_is_charged_the_most_a_survey_may_take(qnewton)
 
 
 def _dense(n: int, kappa: float) -> np.ndarray:
-    basis, _ = np.linalg.qr(np.random.default_rng(3).standard_normal((n, n)))
-    found = (basis * np.geomspace(1.0 / kappa, 1.0, n)) @ basis.T
-    return (found + found.T) / 2
+    return with_spectrum(geometric(n, kappa)).numpy()
 
 
 def _found(qnewton, *words: str) -> dict[str, Any]:

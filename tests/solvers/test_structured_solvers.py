@@ -10,15 +10,9 @@ from qnewton.operators import DenseFactor, DenseOperator, LowRankOperator, Spars
 from qnewton.records import Outcome, Treatment
 from qnewton.solvers import factorize, solve
 from qnewton.solvers.classical import sparse
-from tests.cases import draw, geometric, with_spectrum
+from tests.cases import draw, geometric, low_rank, with_spectrum
 
 QUICK = settings(deadline=None, max_examples=30)
-
-
-def low_rank(n, k, shift, seed=0, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(seed)
-    factor = torch.randn(n, k, generator=generator, dtype=torch.float64) / k**0.5
-    return LowRankOperator(DenseFactor(factor.to(dtype)), shift=shift)
 
 
 @QUICK

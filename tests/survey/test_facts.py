@@ -6,16 +6,11 @@ import torch
 from qnewton.operators import DenseOperator, MatrixFreeOperator
 from qnewton.survey import condition_number, determinant, row_sparsity, survey
 from qnewton.treatment import damp, prune
-
-
-def random_definite(n: int, seed: int) -> torch.Tensor:
-    factor = torch.randn(n, n, generator=torch.Generator().manual_seed(seed))
-    matrix = factor @ factor.mT / n + 0.1 * torch.eye(n)
-    return (matrix + matrix.mT) / 2
+from tests.cases import definite
 
 
 def test_entries_are_measured():
-    matrix = random_definite(30, 0)
+    matrix = definite(30, 0)
     matrix[3, 7] = matrix[7, 3] = 0.0
     facts = survey(matrix, condition=None, batch=12, rank=4)
     assert (facts.n, facts.batch, facts.rank) == (30, 12, 4)
@@ -31,13 +26,13 @@ def test_entries_are_measured():
 
 
 def test_pruned_matrix_has_the_sparsity_it_was_pruned_to():
-    pruned = prune(damp(random_definite(30, 1), 1.0), max_per_row=6)
+    pruned = prune(damp(definite(30, 1), 1.0), max_per_row=6)
     assert survey(pruned, condition=None).spectrum.row_sparsity == 6
 
 
 @pytest.mark.parametrize("method", ["lanczos", "exact"])
 def test_norm_and_definiteness_come_with_the_condition_number(method):
-    matrix = random_definite(40, 2)
+    matrix = definite(40, 2)
     facts = survey(matrix, condition=method)
     assert facts.spectrum.condition == condition_number(matrix, method)
     assert facts.spectrum.norm == pytest.approx(
@@ -65,7 +60,7 @@ def test_bounds_share_one_factorization(monkeypatch):
         original = getattr(torch.linalg, name)
         counted = lambda *a, name=name, original=original: calls.append(name) or original(*a)  # noqa: E731
         monkeypatch.setattr(determinant.torch.linalg, name, counted)
-    matrix = random_definite(20, 3)
+    matrix = definite(20, 3)
     facts = survey(matrix, condition="determinant", bounds=("determinant", "trace"))
     assert calls == ["cholesky_ex"]
     assert facts.spectrum.definiteness == "positive"
@@ -92,7 +87,7 @@ def test_a_large_float32_matrix_is_factored_without_a_copy_before(monkeypatch):
             return original(a)
 
         monkeypatch.setattr(determinant.torch.linalg, name, spied)
-    matrix = random_definite(20, 3)
+    matrix = definite(20, 3)
     matrix.diagonal().sub_(1.0)
     before = matrix.clone()
     bound = condition_number(DenseOperator(matrix), "determinant")
@@ -110,7 +105,7 @@ def test_a_refused_trace_bound_leaves_a_note():
 
 
 def test_matrix_free_operators_are_only_multiplied_unless_entries_are_needed():
-    matrix = random_definite(25, 4)
+    matrix = definite(25, 4)
     formed = []
     operator = MatrixFreeOperator(25, lambda v: matrix @ v)
     operator.dense = lambda: formed.append(1) or matrix
@@ -129,7 +124,7 @@ def test_matrix_free_operators_are_only_multiplied_unless_entries_are_needed():
 
 def test_large_float32_matrix_gets_its_certificate_from_lanczos(monkeypatch):
     monkeypatch.setattr(determinant, "_FLOAT64_ROWS", 0)
-    matrix = random_definite(60, 5)
+    matrix = definite(60, 5)
     assert survey(matrix, condition=None, bounds=("trace",)).spectrum.definiteness is None
     facts = survey(matrix, bounds=("trace",))
     assert facts.spectrum.definiteness == "positive"
@@ -158,7 +153,7 @@ def test_matrices_that_are_not_finite_are_refused():
 
 
 def test_row_sparsity_takes_operators_and_tensors():
-    matrix = random_definite(10, 6)
+    matrix = definite(10, 6)
     assert torch.equal(row_sparsity(matrix), row_sparsity(DenseOperator(matrix)))
     assert row_sparsity(matrix).dtype == torch.int64
     assert row_sparsity(torch.zeros(3, 3)).tolist() == [0, 0, 0]
@@ -168,6 +163,6 @@ def test_row_sparsity_takes_operators_and_tensors():
 
 def test_row_sparsity_of_h_and_of_the_damped_matrix_differ():
     # The scheduler's d is that of H + λI (FORMULAS 6): which matrix must be said.
-    matrix = random_definite(60, 7)
+    matrix = definite(60, 7)
     damped = damp(matrix, 1.0)
     assert int(row_sparsity(damped).max()) < int(row_sparsity(matrix).max())
