@@ -31,19 +31,17 @@ class OtherKeywords(DeclinedFlags, total=False):
     first_order_lr: float
 
 
+_RENAMED = {"damping_scale": "scale"}
 _MOVED = {
-    "hardware": ("quantum", "hardware"),
-    "epsilon": ("quantum", "epsilon"),
-    "readout": ("quantum", "readout"),
-    "audit": ("quantum", "audit"),
-    "n_qpus": ("quantum", "n_qpus"),
-    "survey_every": ("quantum", "survey_every"),
-    "calibration": ("classical", "calibration"),
-    "tolerance": ("classical", "tolerance"),
-    "max_dense": ("limits", "max_dense"),
-    "max_newton": ("limits", "max_newton"),
-    "damping_scale": ("damping", "scale"),
-    "first_order_lr": ("warmup", "first_order_lr"),
+    old: (argument, _RENAMED.get(old, old))
+    for argument, names in (
+        ("quantum", ("hardware", "epsilon", "readout", "audit", "n_qpus", "survey_every")),
+        ("classical", ("calibration", "tolerance")),
+        ("limits", ("max_dense", "max_newton")),
+        ("damping", ("damping_scale",)),
+        ("warmup", ("first_order_lr",)),
+    )
+    for old in names
 }
 """The argument and its field into which each old keyword has moved."""
 

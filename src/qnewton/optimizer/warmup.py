@@ -85,20 +85,16 @@ class Warmup:
     def ends_with(self, blocks: tuple[BlockRecord, ...]) -> bool:
         """Return whether a survey that found ``blocks`` ends the phase."""
         if self.mode == "auto":
-            prices = [_chosen_seconds(block) for block in blocks]
-            return all(price is not None for price in prices) and (
-                sum(price for price in prices if price is not None) <= self.budget_seconds
-            )
+            quotes = [block.decision.quote(block.decision.chosen) for block in blocks]
+            prices = [quote.seconds for quote in quotes if quote and quote.seconds is not None]
+            return len(prices) == len(blocks) and sum(prices) <= self.budget_seconds
         return all(
-            block.facts.spectrum.condition is not None
-            and block.facts.spectrum.condition.value is not None
-            and block.facts.spectrum.condition.value < self.condition_below
-            and block.facts.spectrum.row_sparsity is not None
-            and block.facts.spectrum.row_sparsity < self.sparsity_below * block.n
+            _below(spectrum.condition and spectrum.condition.value, self.condition_below)
+            and _below(spectrum.row_sparsity, self.sparsity_below * block.n)
             for block in blocks
+            for spectrum in (block.facts.spectrum,)
         )
 
 
-def _chosen_seconds(block: BlockRecord) -> float | None:
-    quote = block.decision.quote(block.decision.chosen)
-    return quote.seconds if quote is not None else None
+def _below(value: float | None, limit: float) -> bool:
+    return value is not None and value < limit
