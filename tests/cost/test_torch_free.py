@@ -11,6 +11,7 @@ import pytest
         "qnewton.runs",
         "qnewton.cost",
         "qnewton.scheduler.policy",
+        "qnewton.scheduler.offers",
         "qnewton.scheduler.pricing",
     ],
 )

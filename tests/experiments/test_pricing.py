@@ -9,9 +9,10 @@ from torch import nn
 
 from qnewton import Classical, QNewton
 from qnewton.cost import load_hardware, nominal_calibration, paper_quote
-from qnewton.experiments.pricing import price_under
+from qnewton.experiments.replay import Replayed, replay
 from qnewton.records import Decision, QuantumHardware, StepRecord
 from qnewton.scheduler.policy import decide
+from qnewton.scheduler.pricing import ReplaySettings
 
 CALIBRATION = nominal_calibration()
 CLASSICAL = Classical(calibration=CALIBRATION)
@@ -54,6 +55,14 @@ def test_the_gate_time_flips_one_recorded_decision_once_at_the_break_even(record
     assert flips[0][0] == pytest.approx(break_even, rel=0.13)
 
 
+def price_under(policy: str, records: list[StepRecord], hardware: QuantumHardware) -> Replayed:
+    """Return what a policy pays by the recorded quotes."""
+    settings = ReplaySettings(
+        calibration=CALIBRATION, hardware=hardware, keep=("classical", "quantum")
+    )
+    return replay(records, policy, settings)
+
+
 def solve_seconds(policy: str, records: list[StepRecord]) -> float:
     total = 0.0
     for record in records:
@@ -72,7 +81,7 @@ def seconds_of(decision: Decision, solver: str) -> float:
 def test_each_policy_pays_for_its_own_solver_and_survey(recorded) -> None:
     records, hardware = recorded
     prices = {
-        policy: price_under(policy, records, CALIBRATION, hardware)
+        policy: price_under(policy, records, hardware)
         for policy in ("classical-only", "quantum-only", "paper")
     }
     assert prices["classical-only"].quantum_share == 0
@@ -99,15 +108,15 @@ def test_an_unpriced_step_leaves_no_total(recorded) -> None:
             dataclasses.replace(block, decision=dataclasses.replace(block.decision, quotes=quotes)),
         ),
     )
-    price = price_under("quantum-only", [changed, records[1]], CALIBRATION, hardware)
+    price = price_under("quantum-only", [changed, records[1]], hardware)
     assert price.seconds is None
     assert price.unpriced_steps == 1
-    assert price_under("paper", [changed], CALIBRATION, hardware).quantum_share == 0
+    assert price_under("paper", [changed], hardware).quantum_share == 0
 
 
 def test_records_of_first_order_steps_have_no_solves(recorded) -> None:
     records, hardware = recorded
     first_order = dataclasses.replace(records[0], phase="first-order", blocks=())
-    price = price_under("paper", [first_order], CALIBRATION, hardware)
+    price = price_under("paper", [first_order], hardware)
     assert price.quantum_share is None
     assert price.seconds is not None

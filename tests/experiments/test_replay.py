@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from qnewton.cost import Audit, Market, classical_quotes, load_hardware, nominal_calibration
 from qnewton.cost.solvers import classical_solvers
-from qnewton.experiments.replay import ReplaySettings, decide_step, own_settings, replay
+from qnewton.experiments.replay import own_settings, replay
 from qnewton.records import StepRecord
 from qnewton.runs import Run, read_run
+from qnewton.scheduler.offers import candidates
 from qnewton.scheduler.policy import POLICIES
-from qnewton.scheduler.pricing import candidates
+from qnewton.scheduler.pricing import ReplaySettings, repriced_step
 from qnewton.training.request import TrainingRequest
 from qnewton.training.session import begin, prepare
 from qnewton.workloads import load_workload
@@ -46,7 +47,8 @@ def run(request, tmp_path_factory) -> Run:
 def test_own_settings_reproduce_every_decision_quote_and_second(run):
     settings = own_settings(run)
     for record in run.steps:
-        decisions = decide_step(record, POLICIES.get(run.config.policy), settings)
+        repriced = repriced_step(record, POLICIES.get(run.config.policy), settings)
+        decisions = [block.decision for block in repriced.blocks]
         for block, again in zip(record.blocks, decisions, strict=True):
             assert again.machine == block.decision.machine
             assert (again.chosen, again.reason) == (block.decision.chosen, block.decision.reason)
@@ -94,7 +96,7 @@ def test_hybrid_blocks_share_machines_that_work_at_the_same_time(tmp_path):
 def test_kept_classical_quotes_give_what_priced_ones_do(run):
     settings = own_settings(run)
     for policy in ("classical", run.config.policy):
-        kept = replay(run.steps, policy, replace(settings, keep_classical=True))
+        kept = replay(run.steps, policy, replace(settings, keep=("classical",)))
         assert kept == replay(run.steps, policy, settings)
 
 
@@ -120,7 +122,7 @@ def _repriced(record: StepRecord, seconds: list[float | None]) -> StepRecord:
 )
 def test_a_replay_of_any_recorded_prices_ends_and_decides_or_refuses(run, seconds):
     records = [_repriced(record, seconds) for record in run.steps]
-    settings = replace(own_settings(run), keep_classical=True)
+    settings = replace(own_settings(run), keep=("classical",))
     for policy in POLICIES.names:
         try:
             found = replay(records, policy, settings)
@@ -137,7 +139,7 @@ def test_a_replay_of_nan_prices_under_hybrid_decides_by_the_prices_that_are_left
     if run.config.policy != "hybrid":
         pytest.skip("one run with an audited quantum price is enough")
     records = [_repriced(record, [math.nan]) for record in run.steps]
-    found = replay(records, "hybrid", replace(own_settings(run), keep_classical=True))
+    found = replay(records, "hybrid", replace(own_settings(run), keep=("classical",)))
     assert set(found.decisions) == {"dalzell"}  # the quantum solver, as it was priced
     assert found.refusal is None
 

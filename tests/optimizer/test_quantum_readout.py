@@ -13,8 +13,8 @@ from qnewton.optimizer import attempts
 from qnewton.optimizer.clock import StageClock
 from qnewton.records import Facts
 from qnewton.scheduler import step_angle
+from qnewton.scheduler.offers import candidates
 from qnewton.scheduler.portfolio import run_solver
-from qnewton.scheduler.pricing import candidates
 from qnewton.scheduler.step_angle import angle_between
 from qnewton.solvers import solve
 from qnewton.solvers.quantum import Readout

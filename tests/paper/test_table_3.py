@@ -23,12 +23,13 @@ from paper.repricing import (
 from paper.shared_run import Setup, Tuning, shared_run
 from qnewton.cost import Market, load_hardware, nominal_calibration
 from qnewton.cost.queries import jennings_2023
-from qnewton.experiments.pricing import price_under
+from qnewton.experiments.replay import replay
 from qnewton.records import Estimate, StepRecord
 from qnewton.report import save_chart
 from qnewton.runs import read_comparison
+from qnewton.scheduler.offers import quotes as quotes_of
 from qnewton.scheduler.policy import decide
-from qnewton.scheduler.pricing import quotes as quotes_of
+from qnewton.scheduler.pricing import ReplaySettings
 
 # The comparison that the module's tests read takes seconds.
 pytestmark = pytest.mark.slow
@@ -44,6 +45,9 @@ TINY = Setup(
     adam_rates=(1e-2, 3e-2),
 )
 ATTOSECOND = load_hardware("attosecond")
+AS_RECORDED = ReplaySettings(
+    calibration=nominal_calibration(), hardware=ATTOSECOND, keep=("classical", "quantum")
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +73,7 @@ def test_its_newton_rows_are_the_run_s_steps_priced_under_each_policy(
     shared = shared_run(context, TINY)
     totals = column(artifact, "table-3", "total (modelled s, this machine)")[-3:]
     expected = [
-        price_under(policy, shared.newton.steps, nominal_calibration(), ATTOSECOND).seconds
+        replay(shared.newton.steps, policy, AS_RECORDED).seconds
         for policy in ("classical-only", "quantum-only", "paper")
     ]
     assert totals == pytest.approx(expected, rel=1e-12)
@@ -162,7 +166,7 @@ def test_an_overflowing_run_still_makes_its_tables_and_pictures(
     )
     records = tuple(overflowing(record) for record in shared.newton.steps)
     prices = {
-        method: price_under(policy, records, nominal_calibration(), ATTOSECOND).seconds
+        method: replay(records, policy, AS_RECORDED).seconds
         for policy, method in (
             ("classical-only", "classical-only"),
             ("quantum-only", "quantum-only"),

@@ -33,8 +33,8 @@ from qnewton.records import (
     Treatment,
 )
 from qnewton.scheduler.history import facts_left
+from qnewton.scheduler.offers import SHARE_OF_A_TRY, price_routes
 from qnewton.scheduler.planned import planned_facts
-from qnewton.scheduler.pricing import SHARE_OF_A_TRY, price_routes
 
 
 def market(calibration: Calibration | None = None) -> Market:

@@ -9,6 +9,7 @@ from qnewton.cli.auditing import AuditOptions
 from qnewton.cli.calibrate import SolverOptions
 from qnewton.cli.output import RESULTS, print_json, require, warn
 from qnewton.cli.price_tables import Priced
+from qnewton.cost.quantum_prices import registered_quotes
 from qnewton.records import Facts, Quote
 from qnewton.training.request import MachineOptions, check_counts
 
@@ -151,6 +152,13 @@ class Price:
             scenario = None if scenario.advantage() is None else scenario
         if matrix is not None and scenario is not None:
             split = _split(scenario, matrix, self.system.seed)
+        others = [
+            quote
+            for m in machines
+            for quote in registered_quotes(
+                facts, cost.Market(calibration, m, epsilon, dtype=dtype, audit=audit)
+            )
+        ]
         return Priced(
             facts=facts,
             epsilon=epsilon,
@@ -158,6 +166,7 @@ class Price:
             dtype=dtype,
             quotes=quotes,
             audited=audited,
+            others=others,
             scenario=scenario,
             split=split,
             emulated=emulated,

@@ -37,6 +37,7 @@ class Priced:
         dtype: Precision of its solvers.
         quotes: Of every classical solver, and the paper's price on every quantum machine.
         audited: The audited price on every quantum machine.
+        others: Prices by cost models of the quantum solver that were registered.
         scenario: The system on the cheapest quantum machine; ``None`` where a price is missing.
         split: The price of a hybrid split; ``None`` without a matrix.
         emulated: What the emulated solver gave; ``None`` without a matrix.
@@ -49,6 +50,7 @@ class Priced:
     dtype: str
     quotes: Sequence[Quote]
     audited: Sequence[Quote]
+    others: Sequence[Quote]
     scenario: Scenario | None
     split: Quote | None
     emulated: "Emulated | None"
@@ -104,7 +106,7 @@ class Priced:
         return {
             "facts": encode(self.facts),
             "calibration": self.calibration.name,
-            "quotes": encode(_ordered(self.quotes)),
+            "quotes": encode(_ordered([*self.quotes, *self.others])),
             "audited": encode(_ordered(self.audited)),
             "survey_s": self.survey_s,
             "deflated": None if self.split is None else encode(self.split),
@@ -153,7 +155,7 @@ class Priced:
         # Not at the top: the report room loads its pictures' library.
         from qnewton.report.table import Column, table_of
 
-        facts, quotes = self.facts, _ordered([*self.quotes, *self.audited])
+        facts, quotes = self.facts, _ordered([*self.quotes, *self.audited, *self.others])
         condition = facts.spectrum.condition
         kappa = "unknown" if condition is None else condition.describe()
         if condition is not None and condition.method == "given":

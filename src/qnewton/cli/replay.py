@@ -108,7 +108,7 @@ class Replay:
             audit=self.price.over(own.audit),
             dtype=classical.dtype or own.dtype,
             n_qpus=own.n_qpus if quantum.qpus is None else quantum.qpus,
-            keep_classical=classical == SolverOptions(),
+            keep=("classical",) if classical == SolverOptions() else (),
         )
 
     def _rows(self, run: Run, settings: ReplaySettings) -> list[Replayed]:

@@ -23,6 +23,7 @@ from qnewton.cost.direct import (
 from qnewton.cost.drift import measured_drifts, with_drifts
 from qnewton.cost.given import SPARSE_SHARE, kappa_facts, with_condition, with_sparsity
 from qnewton.cost.hardware import (
+    MACHINES,
     available_classical,
     available_hardware,
     load_classical,
@@ -49,6 +50,7 @@ __all__ = [
     "AUDITED_EPSILON",
     "DEFAULT_AUDIT",
     "KERNELS",
+    "MACHINES",
     "PAPER_EPSILON",
     "QUANTUM_PRICES",
     "SOLVERS",

@@ -8,7 +8,10 @@ from os import PathLike
 
 from qnewton.cost.kernels import KERNELS
 from qnewton.cost.profile_file import Table, bundled, read
-from qnewton.records import Calibration, KernelFit, QuantumHardware
+from qnewton.records import Calibration, KernelFit, QuantumHardware, Registry
+
+MACHINES: Registry[QuantumHardware] = Registry("quantum machine", "qnewton.machines")
+"""Quantum machines that do not come with the package."""
 
 _TIMES = ("readout_time_s", "t1_s", "t2_s")
 _PROBABILITIES = ("two_qubit_error", "readout_error", "t_error")
@@ -19,14 +22,14 @@ _DTYPES = ("float32", "float64")
 
 
 def available_hardware() -> tuple[str, ...]:
-    """Return the names of the bundled quantum machines.
+    """Return the names of the bundled quantum machines, and of those in :data:`MACHINES`.
 
     Example:
         >>> available_hardware()
         ('attosecond', 'ibm_sherbrooke', 'photonic-ghz', 'photonic-thz', 'qubit_gate_ns_e3', \
 'qubit_gate_ns_e4', 'qubit_gate_us_e3')
     """
-    return bundled("quantum")
+    return (*bundled("quantum"), *MACHINES.names)
 
 
 def available_classical() -> tuple[str, ...]:
@@ -40,7 +43,7 @@ def available_classical() -> tuple[str, ...]:
 
 
 def load_hardware(name_or_path: str | PathLike[str]) -> QuantumHardware:
-    """Load a quantum machine: a bundled one by name, or a user's own ``.toml`` by path.
+    """Load a quantum machine: one that is known by name, or a user's own ``.toml`` by path.
 
     Args:
         name_or_path: One of :func:`available_hardware`, or the path of a file with ``name``,
@@ -63,6 +66,9 @@ def load_hardware(name_or_path: str | PathLike[str]) -> QuantumHardware:
         >>> machine.gate_time_s.value, machine.hypothetical
         (5.33e-07, False)
     """
+    registered = MACHINES.find(str(name_or_path))
+    if registered is not None:
+        return registered
     table = read("quantum", name_or_path)
     table.only(_HARDWARE_FIELDS)
     return QuantumHardware(

@@ -1,7 +1,7 @@
 """The cost models of the quantum solver, by name. Torch-free."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qnewton.cost.audited import audited_quote
 from qnewton.cost.market import Market
@@ -25,27 +25,32 @@ class QuantumPrice:
     price: Callable[[Facts, Market, QuantumHardware], Quote]
 
 
-QUANTUM_PRICES: Registry[QuantumPrice] = Registry(
-    "quantum price",
-    "qnewton.quantum_prices",
-    (
-        QuantumPrice(
-            name="paper",
-            title="paper's",
-            price=lambda facts, market, hardware: paper_quote(
-                facts, hardware, epsilon=market.epsilon
-            ),
-        ),
-        QuantumPrice(
-            name="audited",
-            title="audited",
-            price=lambda facts, market, hardware: audited_quote(
-                market.calibration, facts, hardware, market.audit, market.dtype
-            ),
-        ),
+PAPER = QuantumPrice(
+    name="paper",
+    title="paper's",
+    price=lambda facts, market, hardware: paper_quote(facts, hardware, epsilon=market.epsilon),
+)
+"""The paper's price: gate time × queries, with everything else free."""
+
+AUDITED = QuantumPrice(
+    name="audited",
+    title="audited",
+    price=lambda facts, market, hardware: audited_quote(
+        market.calibration, facts, hardware, market.audit, market.dtype
     ),
 )
-"""The paper's price, gate time × queries, and the audited one, which has every term."""
+"""The price with every term, under the market's audit."""
+
+QUANTUM_PRICES: Registry[QuantumPrice] = Registry(
+    "quantum price", "qnewton.quantum_prices", (PAPER, AUDITED)
+)
+"""Every cost model of the quantum solver."""
+
+
+def registered_quotes(facts: Facts, market: Market) -> list[Quote]:
+    """Return the quotes of the cost models that do not come with the package."""
+    models = [model for model in QUANTUM_PRICES if model not in (PAPER, AUDITED)]
+    return [quantum_quote(facts, replace(market, quantum_price=model.name)) for model in models]
 
 
 def quantum_quote(facts: Facts, market: Market) -> Quote:

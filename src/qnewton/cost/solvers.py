@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from qnewton.cost.direct import (
     absolute_quote,
@@ -58,8 +59,9 @@ class Solver:
         price_of: Prices a number of products: an iterative solver that has it gets a trial where
             nobody knows how many it takes.
         price_as_timed: Its price beside other solvers', where ``price`` leaves parts of it out.
-        run: ``module:name`` of ``(operator, rhs, options) -> Solution``, which is loaded when the
-            solver first runs; ``None`` for the one of this name in :mod:`qnewton.solvers`.
+        run: What solves, ``(operator, rhs, options) -> Solution``: ``module:name``, which is loaded
+            when the solver runs, so that pricing it loads nothing; or the function itself. ``None``
+            for the one of this name in :mod:`qnewton.solvers`.
         colour: Its color in pictures.
         shape: Its point in pictures, as Vega-Lite names it.
 
@@ -80,7 +82,7 @@ class Solver:
     offered: bool = True
     price_of: Callable[[Facts, Market, int], Quote] | None = None
     price_as_timed: Price | None = None
-    run: str | None = None
+    run: str | Callable[..., Any] | None = None
     colour: str = GRAY
     shape: str = "circle"
 

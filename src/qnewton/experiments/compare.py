@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qnewton.experiments.agreement import Agreement, AgreementCheck, write_agreements
-from qnewton.experiments.pricing import PolicyPrice, price_under
+from qnewton.experiments.replay import Replayed, replay
 from qnewton.optimizer import StageHook
 from qnewton.records import Calibration
 from qnewton.report.run_summary import clocks_text
@@ -17,6 +17,7 @@ from qnewton.runs import (
     create_folder,
     write_comparison,
 )
+from qnewton.scheduler.pricing import ReplaySettings
 from qnewton.training.loop import Progress, Session, TrainingResult
 from qnewton.training.request import TrainingRequest
 from qnewton.training.session import begin, prepare, resolved
@@ -227,9 +228,13 @@ def _newton_rows(
     calibration, hardware = session.config.calibration, session.config.hardware
     assert calibration is not None
     assert hardware is not None
+    # The quotes of the run are those of every policy, so they stay.
+    settings = ReplaySettings(
+        calibration=calibration, hardware=hardware, keep=("classical", "quantum")
+    )
     rows = []
     for name in NEWTON_POLICIES if shared else (policy,):
-        price = price_under(name, result.records, calibration, hardware)
+        price = replay(result.records, name, settings)
         rows.append(
             _row(
                 "q-newton" if name == "paper" else name,
@@ -246,7 +251,7 @@ def _newton_rows(
     return rows
 
 
-def _note(price: PolicyPrice, result: TrainingResult, shared: RunConfig | None) -> str | None:
+def _note(price: Replayed, result: TrainingResult, shared: RunConfig | None) -> str | None:
     """Return what a reader must know; ``shared`` is the one run's whose steps were priced."""
     notes = []
     if shared is not None:

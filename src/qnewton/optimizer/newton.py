@@ -12,7 +12,7 @@ from qnewton.optimizer.blocks import BlockTask, PreparedBlock, prepare_block
 from qnewton.optimizer.settings import settings_of_block
 from qnewton.optimizer.step_context import Direction, NewtonUpdate, StepContext
 from qnewton.records import BlockRecord, Outcome
-from qnewton.scheduler.assignment import assign_blocks
+from qnewton.scheduler.pricing import shared_out
 
 
 def one_by_one(systems: list[LinearSystem]) -> Iterator[LinearSystem]:
@@ -102,10 +102,7 @@ def _shared_out(context: StepContext, prepared: Iterator[PreparedBlock]) -> Iter
         return prepared
     blocks = [*prepared]
     decisions = [block.record.decision for block in blocks]
-    priced = all(any(q.seconds is not None for q in d.quotes) for d in decisions)
-    if len(blocks) == 1 or not priced:
-        return iter(blocks)
-    assigned, _ = assign_blocks(decisions, context.market.n_qpus)
+    assigned = shared_out(context.policy, decisions, context.market.n_qpus)
     return iter(
         [
             replace(block, record=replace(block.record, decision=decision))

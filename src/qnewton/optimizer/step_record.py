@@ -2,11 +2,9 @@
 
 import dataclasses
 
-from qnewton.cost import modelled_seconds, own_charges
 from qnewton.optimizer.step_context import Evaluated, StepContext, Taken
 from qnewton.records import StepRecord
-from qnewton.scheduler.assignment import shared_makespan
-from qnewton.scheduler.policy import facts_paid_for
+from qnewton.scheduler.pricing import step_seconds
 
 
 def finish(context: StepContext, evaluated: Evaluated, taken: Taken) -> StepRecord:
@@ -33,21 +31,6 @@ def finish(context: StepContext, evaluated: Evaluated, taken: Taken) -> StepReco
     )
     if record.has_unpriced_work or evaluation.forward_backward_flops is None:
         return record  # no stage without its work, no price for the step
-    charged = own_charges(record)
-    modelled = modelled_seconds(
-        record,
-        market.calibration,
-        charged=charged,
-        surveyed=facts_paid_for(
-            context.policy,
-            market.hardware,
-            (block.decision.quote(block.decision.chosen) for block in record.blocks),
-        ),
-        dtype=str(evaluation.parameters[0].dtype).removeprefix("torch."),
-    )
-    if modelled is not None:
-        decisions = [block.decision for block in record.blocks]
-        shared = shared_makespan(decisions, [charged[block.name] for block in record.blocks])
-        if shared is not None:
-            modelled = dataclasses.replace(modelled, solve=shared)
-    return dataclasses.replace(record, modelled=modelled)
+    dtype = str(evaluation.parameters[0].dtype).removeprefix("torch.")
+    priced = dataclasses.replace(market, dtype=dtype)
+    return dataclasses.replace(record, modelled=step_seconds(record, context.policy, priced))

@@ -1,6 +1,7 @@
 """Runs a solver of the table: here its torch-free traits meet the code that does the work."""
 
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -46,7 +47,9 @@ def _readout(system: LinearSystem, market: Market) -> Readout | None:
     return replace(readout, seed=readout.seed ^ zlib.crc32(system.name.encode()))
 
 
-def _loaded(place: str) -> Any:
+def _loaded(place: str | Callable[..., Any]) -> Any:
+    if not isinstance(place, str):
+        return place
     module, _, name = place.partition(":")
     found = getattr(import_module(module), name, None) if name else None
     if found is None:

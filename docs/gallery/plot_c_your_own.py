@@ -1,0 +1,58 @@
+"""
+A solver and a policy of your own
+=================================
+
+A QR factorisation and a policy that always takes it, added from outside the package: trained,
+priced, replayed, and drawn with their own title and color.
+"""
+
+import torch
+
+from qnewton.cli import main
+from qnewton.cost import SOLVERS, Family, Solver, cubic_work, price
+from qnewton.records import Outcome, Quote
+from qnewton.scheduler.policy import POLICIES, Policy
+from qnewton.solvers import Solution, SolveStats
+
+
+def quote_qr(facts, market):
+    seconds = 2 * price(market.calibration, "lu", cubic_work(facts.n), market.dtype)
+    return Quote(
+        solver="qr",
+        machine="classical",
+        seconds=seconds,
+        model="twice the operations of an LU factorisation",
+        hardware=market.calibration.name,
+    )
+
+
+def solve_by_qr(operator, rhs, options):
+    q, r = torch.linalg.qr(operator.dense())
+    x = torch.linalg.solve_triangular(r, (q.mT @ rhs)[:, None], upper=True)[:, 0]
+    residual = float((operator @ x - rhs).norm() / rhs.norm())
+    outcome = Outcome.SOLVED if residual <= options.tolerance else Outcome.RESIDUAL
+    return Solution(x, outcome, SolveStats(solver="qr", residual=residual))
+
+
+qr = Solver(
+    name="qr",
+    title="QR by us",
+    family=Family.DIRECT,
+    price=quote_qr,
+    run=solve_by_qr,
+    colour="#AA4499",
+)
+stable = Policy(
+    name="stable",
+    title="Newton by QR",
+    summary="QR at every step",
+    choose=lambda quotes: ("qr", "QR is backward stable, whatever the matrix"),
+    colour="#882255",
+)
+SOLVERS.register(qr)
+POLICIES.register(stable)
+
+# Every command knows them.
+train = "train digits --policy stable --blocks layer --steps 3 --out qr"
+for command in (train, "price --n 500 --kappa 100", "replay qr", "report qr"):
+    main(command.split())
