@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from paper.artifact import Check
 from paper.price_crossings import crossing
 from qnewton.cost import (
+    Market,
     SurveyFact,
     load_classical,
     lu_inverse_quote,
-    modelled_seconds,
     paper_quote,
 )
 from qnewton.cost.queries import JENNINGS_MIN_KAPPA, jennings_2023
@@ -18,12 +18,14 @@ from qnewton.experiments.compare import NEWTON_POLICIES
 from qnewton.records import (
     BlockRecord,
     Calibration,
+    Decision,
     QuantumHardware,
     Quote,
     StepRecord,
 )
 from qnewton.runs import Run
-from qnewton.scheduler.policy import decide, needs_survey
+from qnewton.scheduler.policy import POLICIES, needs_survey
+from qnewton.scheduler.pricing import decided_again, step_seconds
 
 BOUNDS = {
     "determinant": "determinant and norm",
@@ -59,12 +61,12 @@ class Machine:
     Attributes:
         name: Name in tables.
         calibration: Prices LU inversion.
-        step: Prices a whole step, given the quote of its solve and what was surveyed for it.
+        step: Prices a whole step by its decision, given what was surveyed for it.
     """
 
     name: str
     calibration: Calibration
-    step: Callable[[StepRecord, Quote, tuple[SurveyFact, ...]], float | None]
+    step: Callable[[StepRecord, tuple[SurveyFact, ...]], float | None]
 
     def invert(self, block: BlockRecord) -> Quote:
         """Price LU inversion of a block."""
@@ -74,9 +76,9 @@ class Machine:
 def calibrated(calibration: Calibration) -> Machine:
     """Return a machine with a full calibration: every stage by its own kernels."""
 
-    def step(record: StepRecord, quote: Quote, surveyed: tuple[SurveyFact, ...]) -> float | None:
-        charged = {only_block(record).name: (quote,)}
-        seconds = modelled_seconds(record, calibration, charged=charged, surveyed=surveyed)
+    def step(record: StepRecord, surveyed: tuple[SurveyFact, ...]) -> float | None:
+        policy = POLICIES.get(only_block(record).decision.policy)
+        seconds = step_seconds(record, policy, Market(calibration), surveyed)
         return None if seconds is None else seconds.total
 
     return Machine(HERE, calibration, step)
@@ -85,9 +87,11 @@ def calibrated(calibration: Calibration) -> Machine:
 def paper_h100() -> Machine:
     """Return the paper's machine as its own tables imply it (:data:`H100_ASSUMPTION`)."""
 
-    def step(record: StepRecord, quote: Quote, surveyed: tuple[SurveyFact, ...]) -> float | None:
-        survey = SURVEY_S if surveyed else 0.0
-        return None if quote.seconds is None else SGD_STEP_S + survey + quote.seconds
+    def step(record: StepRecord, surveyed: tuple[SurveyFact, ...]) -> float | None:
+        decision = only_block(record).decision
+        return total(
+            [SGD_STEP_S, SURVEY_S if surveyed else 0.0, _seconds(decision.chosen, decision)]
+        )
 
     return Machine(PAPER_H100, load_classical(PAPER_H100), step)
 
@@ -207,26 +211,35 @@ def reprice(
     facts_used = needs_survey(policy, hardware)
     if bound == "lanczos" and facts_used:
         facts_used = ("condition", "row_sparsity")
+    market = Market(machine.calibration, hardware)
     steps = []
-    for record in records:
+    for recorded in records:
+        only_block(recorded)  # raises where a step has none, or several
+        record = decided_again(
+            recorded,
+            POLICIES.get(policy),
+            market,
+            lambda block: [machine.invert(block), quantum_quote(block, hardware, bound)],
+        )
         block = only_block(record)
-        classical = machine.invert(block)
-        quantum = quantum_quote(block, hardware, bound)
-        decision = decide(policy, (classical, quantum))
-        quote = decision.quote(decision.chosen)
-        assert quote is not None
-        assert classical.seconds is not None
+        classical_seconds = _seconds("lu_inverse", block.decision)
+        assert classical_seconds is not None
         steps.append(
             StepPrice(
                 step=record.step,
-                classical_seconds=classical.seconds,
-                quantum_seconds=quantum.seconds,
+                classical_seconds=classical_seconds,
+                quantum_seconds=_seconds("qsvt", block.decision),
                 log_condition=log_condition(block, bound),
-                chosen=decision.chosen,
-                seconds=machine.step(record, quote, facts_used),
+                chosen=block.decision.chosen,
+                seconds=machine.step(record, facts_used),
             )
         )
     return PolicyPrices(tuple(steps))
+
+
+def _seconds(solver: str, decision: Decision) -> float | None:
+    quote = decision.quote(solver)
+    return None if quote is None else quote.seconds
 
 
 def only_block(record: StepRecord) -> BlockRecord:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from qnewton.cost.audited import audited_quote
 from qnewton.cost.market import Market
-from qnewton.cost.quantum import paper_quote
+from qnewton.cost.quantum import machine_quote, paper_quote
 from qnewton.records import Facts, QuantumHardware, QuantumPart, Quote
 from qnewton.records.registry import Registry
 
@@ -64,14 +64,6 @@ def quantum_quote(facts: Facts, market: Market) -> Quote:
     if hardware is None:
         raise ValueError("the market has no quantum machine to price; give it a hardware")
     if facts.spectrum.row_sparsity == 0:
-        return Quote(
-            solver="qsvt",
-            machine="quantum",
-            seconds=None,
-            model="no price",
-            hardware=hardware.name,
-            hypothetical=hardware.hypothetical,
-            refused="A has no entry but zeros",
-            quantum=QuantumPart(sparsity=0),
-        )
+        zeros = "A has no entry but zeros"
+        return machine_quote(hardware, "no price", QuantumPart(sparsity=0), refused=zeros)
     return QUANTUM_PRICES.get(market.quantum_price).price(facts, market, hardware)

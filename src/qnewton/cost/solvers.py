@@ -1,8 +1,9 @@
 """Every solver: its traits and its price. Torch-free; what runs it is loaded when it runs."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from qnewton.cost.direct import (
@@ -39,7 +40,7 @@ class Family(StrEnum):
         return self in (Family.CG, Family.MINRES)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Solver:
     """A solver: what it is called, what it needs, what it costs, and what runs it.
 
@@ -74,6 +75,7 @@ class Solver:
     title: str
     family: Family
     price: Price
+    _: KW_ONLY
     machine: MachineKind = "classical"
     reads: tuple[Representation, ...] = ("formed",)
     needs_definite: bool = False
@@ -121,14 +123,14 @@ def _by(quote: Callable[[Calibration, Facts, str], Quote]) -> Price:
     return lambda facts, market: quote(market.calibration, facts, market.dtype)
 
 
-def _cg(facts: Facts, market: Market, products: int | None = None) -> Quote:
-    return cg_quote(
-        market.calibration, facts, market.dtype, tolerance=market.tolerance, products=products
+def _to_tolerance(quote: Callable[..., Quote]) -> Price:
+    return lambda facts, market: quote(
+        market.calibration, facts, market.dtype, tolerance=market.tolerance
     )
 
 
-def _minres(facts: Facts, market: Market, products: int | None = None) -> Quote:
-    return minres_quote(
+def _of_products(quote: Callable[..., Quote]) -> Callable[[Facts, Market, int], Quote]:
+    return lambda facts, market, products: quote(
         market.calibration, facts, market.dtype, tolerance=market.tolerance, products=products
     )
 
@@ -138,39 +140,30 @@ SOLVERS: Registry[Solver] = Registry(
     "qnewton.solvers",
     (
         Solver(
-            name="lu_inverse",
-            title="LU inversion",
-            family=Family.DIRECT,
-            price=_by(lu_inverse_quote),
-            price_as_timed=lambda facts, market: lu_inverse_quote(
-                market.calibration, facts, market.dtype, as_timed=True
-            ),
+            "lu_inverse",
+            "LU inversion",
+            Family.DIRECT,
+            _by(lu_inverse_quote),
+            price_as_timed=_by(partial(lu_inverse_quote, as_timed=True)),
             colour=BLUE,
         ),
+        Solver("lu", "LU solve", Family.DIRECT, _by(lu_quote), colour=SKY, shape="square"),
         Solver(
-            name="lu",
-            title="LU solve",
-            family=Family.DIRECT,
-            price=_by(lu_quote),
-            colour=SKY,
-            shape="square",
-        ),
-        Solver(
-            name="cholesky",
-            title="Cholesky",
-            family=Family.DIRECT,
-            price=_by(cholesky_quote),
+            "cholesky",
+            "Cholesky",
+            Family.DIRECT,
+            _by(cholesky_quote),
             needs_definite=True,
             sees_definiteness=True,
             colour=GREEN,
             shape="triangle-up",
         ),
         Solver(
-            name="cg",
-            title="CG",
-            family=Family.CG,
-            price=_cg,
-            price_of=_cg,
+            "cg",
+            "CG",
+            Family.CG,
+            _to_tolerance(cg_quote),
+            price_of=_of_products(cg_quote),
             reads=_ANY,
             needs_definite=True,
             sees_definiteness=True,
@@ -178,41 +171,32 @@ SOLVERS: Registry[Solver] = Registry(
             colour=PURPLE,
             shape="triangle-down",
         ),
+        Solver("ldl", "LDL", Family.DIRECT, _by(ldl_quote), colour=GREEN, shape="triangle-left"),
         Solver(
-            name="ldl",
-            title="LDL",
-            family=Family.DIRECT,
-            price=_by(ldl_quote),
-            colour=GREEN,
-            shape="triangle-left",
-        ),
-        Solver(
-            name="minres",
-            title="MINRES",
-            family=Family.MINRES,
-            price=_minres,
-            price_of=_minres,
+            "minres",
+            "MINRES",
+            Family.MINRES,
+            _to_tolerance(minres_quote),
+            price_of=_of_products(minres_quote),
             reads=_ANY,
             colour=PURPLE,
             shape="triangle-right",
         ),
         Solver(
-            name="woodbury",
-            title="Woodbury",
-            family=Family.DIRECT,
-            price=_by(woodbury_quote),
+            "woodbury",
+            "Woodbury",
+            Family.DIRECT,
+            _by(woodbury_quote),
             reads=("low-rank",),
             sees_definiteness=True,  # its systems are definite by their form
             colour=BLACK,
             shape="square",
         ),
         Solver(
-            name="sparse_cg",
-            title="CG on the entries",
-            family=Family.CG,
-            price=lambda facts, market: sparse_cg_quote(
-                market.calibration, facts, market.dtype, tolerance=market.tolerance
-            ),
+            "sparse_cg",
+            "CG on the entries",
+            Family.CG,
+            _to_tolerance(sparse_cg_quote),
             reads=("sparse",),
             needs_definite=True,
             sees_definiteness=True,
@@ -220,28 +204,28 @@ SOLVERS: Registry[Solver] = Registry(
             shape="cross",
         ),
         Solver(
-            name="sparse_lu",
-            title="Sparse LU",
-            family=Family.DIRECT,
-            price=_by(sparse_lu_quote),
+            "sparse_lu",
+            "Sparse LU",
+            Family.DIRECT,
+            _by(sparse_lu_quote),
             reads=("sparse",),
             colour=BLACK,
             shape="cross",
         ),
         Solver(
-            name="absolute",
-            title="Eigenvalues by size",
-            family=Family.DIRECT,
-            price=_by(absolute_quote),
+            "absolute",
+            "Eigenvalues by size",
+            Family.DIRECT,
+            _by(absolute_quote),
             offered=False,
             colour=SKY,
             shape="diamond",
         ),
         Solver(
-            name="qsvt",
-            title="Quantum (QSVT)",
-            family=Family.QUANTUM,
-            price=quantum_quote,
+            "qsvt",
+            "Quantum (QSVT)",
+            Family.QUANTUM,
+            quantum_quote,
             machine="quantum",
             colour=VERMILLION,
             shape="diamond",

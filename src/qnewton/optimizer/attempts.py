@@ -14,8 +14,8 @@ from qnewton.operators.scaling import into_range
 from qnewton.optimizer.blocks import PreparedBlock, formed
 from qnewton.optimizer.clock import StageClock
 from qnewton.records import Attempt, BlockRecord, Decision, Outcome
+from qnewton.scheduler.offers import forming_pays
 from qnewton.scheduler.portfolio import run_solver
-from qnewton.scheduler.pricing import forming_pays
 from qnewton.scheduler.step_angle import with_angle
 from qnewton.solvers import Solution, SolveStats
 from qnewton.solvers.classical import judge, relative_residual, solve_absolute

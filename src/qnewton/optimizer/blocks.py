@@ -30,7 +30,7 @@ from qnewton.records import (
     Refusal,
     Spectrum,
 )
-from qnewton.scheduler.offers import BY_PRODUCTS, forming_pays, price_routes, quotes
+from qnewton.scheduler.offers import BY_PRODUCTS, price_routes, quotes
 from qnewton.scheduler.planned import planned_facts
 from qnewton.scheduler.policy import decide
 from qnewton.survey import survey, survey_low_rank
