@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qnewton.experiments.agreement import Agreement, AgreementCheck, write_agreements
 from qnewton.experiments.replay import Replayed, replay
@@ -30,6 +31,9 @@ NEWTON_POLICIES = {
     "paper": "Q-Newton",
 }
 """The paper's three Newton rows: policy and label."""
+
+_METHODS = {"paper": "q-newton"}
+"""Rows whose method has another name than the policy that it was decided by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,16 +196,15 @@ def _tuned_sgd(
     assert best is not None
     _, rate, session, result = best
     tried = ", ".join(f"{r:g}" for r in sorted(rates))
-    return _row(
-        "sgd",
-        "SGD",
-        _sgd_folder(rate),
-        result,
-        modelled=result.metrics[-1].modelled_seconds,
-        measured=result.metrics[-1].measured_seconds,
+    return ComparisonRow(
+        method="sgd",
+        label="SGD",
+        run=_sgd_folder(rate),
+        measured_seconds=result.metrics[-1].measured_seconds,
         quantum_share=None,
         learning_rate=rate,
         note=f"best of the learning rates {tried}",
+        **_totals(result, result.metrics[-1].modelled_seconds),
     )
 
 
@@ -236,16 +239,15 @@ def _newton_rows(
     for name in NEWTON_POLICIES if shared else (policy,):
         price = replay(result.records, name, settings)
         rows.append(
-            _row(
-                "q-newton" if name == "paper" else name,
-                NEWTON_POLICIES[name],
-                subfolder,
-                result,
-                modelled=price.seconds,
-                measured=None if shared else result.metrics[-1].measured_seconds,
+            ComparisonRow(
+                method=_METHODS.get(name, name),
+                label=NEWTON_POLICIES[name],
+                run=subfolder,
+                measured_seconds=None if shared else result.metrics[-1].measured_seconds,
                 quantum_share=price.quantum_share,
                 learning_rate=session.request.lr,
                 note=_note(price, result, session.config if shared else None),
+                **_totals(result, price.seconds),
             )
         )
     return rows
@@ -268,33 +270,16 @@ def _note(price: Replayed, result: TrainingResult, shared: RunConfig | None) -> 
     return "; ".join(notes) or None
 
 
-def _row(
-    method: str,
-    label: str,
-    run: str,
-    result: TrainingResult,
-    *,
-    modelled: float | None,
-    measured: float | None,
-    quantum_share: float | None,
-    learning_rate: float | None,
-    note: str | None,
-) -> ComparisonRow:
+def _totals(result: TrainingResult, modelled: float | None) -> dict[str, Any]:
+    """Return the fields of a row that its training and its modelled seconds tell."""
     steps = len(result.records)
-    return ComparisonRow(
-        method=method,
-        label=label,
-        steps=steps,
-        reached=result.reached is not None,
-        test_accuracy=result.metrics[-1].test_accuracy,
-        measured_seconds=measured,
-        modelled_seconds=modelled,
-        modelled_seconds_per_step=None if modelled is None else modelled / steps,
-        quantum_share=quantum_share,
-        run=run,
-        learning_rate=learning_rate,
-        note=note,
-    )
+    return {
+        "steps": steps,
+        "reached": result.reached is not None,
+        "test_accuracy": result.metrics[-1].test_accuracy,
+        "modelled_seconds": modelled,
+        "modelled_seconds_per_step": None if modelled is None else modelled / steps,
+    }
 
 
 def _reporter(

@@ -16,15 +16,8 @@ from qnewton.records import (
     encode,
 )
 from qnewton.records.schema_1 import step_of_schema_1
+from qnewton.runs import errors
 from qnewton.runs.atomic import is_leftover, remove_leftovers, sync_folder, write_atomically
-from qnewton.runs.errors import (
-    CorruptRunError,
-    NewerSchemaError,
-    NotARunError,
-    RunExistsError,
-    reading,
-    storage,
-)
 
 CONFIG_FILE = "config.json"
 
@@ -103,11 +96,11 @@ def create_folder(folder: str | os.PathLike[str], config: RunConfig) -> Path:
         ['config.json']
     """
     folder = Path(folder)
-    with storage("create", folder, resumable=False):
+    with errors.storage("create", folder, resumable=False):
         folder.mkdir(parents=True, exist_ok=True)
         # A process killed while it wrote config.json leaves a temporary file: no run yet.
         if any(not is_leftover(entry.name) for entry in folder.iterdir()):
-            raise RunExistsError(
+            raise errors.RunExistsError(
                 f"{folder} already holds files: go on with that run with --resume, or choose "
                 "another folder with --out"
             )
@@ -140,10 +133,12 @@ def check_config(folder: str | os.PathLike[str]) -> str:
     fields = json.loads(data)
     checks = fields.get("checks") or {}
     if not isinstance(checks, dict):
-        raise CorruptRunError(f"{path} is damaged: its checks are none; restore it from a copy")
+        raise errors.CorruptRunError(
+            f"{path} is damaged: its checks are none; restore it from a copy"
+        )
     changed = [name for name, check in checks.items() if _check(fields.get(name)) != check]
     if changed:
-        raise CorruptRunError(
+        raise errors.CorruptRunError(
             f"{path}: {', '.join(changed)} was changed since the run began, which would go on to "
             "other numbers; put it back, or begin another run with --out"
         )
@@ -164,13 +159,13 @@ def read_config(folder: str | os.PathLike[str]) -> RunConfig:
     """
     path = Path(folder) / CONFIG_FILE
     try:
-        with reading(path):
+        with errors.reading(path):
             text = path.read_text(encoding="utf-8")
     except NotADirectoryError:
-        raise NotARunError(f"{folder} is a file; name the run's folder") from None
+        raise errors.NotARunError(f"{folder} is a file; name the run's folder") from None
     except FileNotFoundError:
         found = "has no config.json" if Path(folder).is_dir() else "does not exist"
-        raise NotARunError(
+        raise errors.NotARunError(
             f"{folder} {found}: not a run folder; name one that `qnewton train` or "
             "`qnewton compare` has written"
         ) from None
@@ -187,12 +182,12 @@ def parse_record(record_type: type[Record], text: str | bytes, *, where: str) ->
     try:
         data = json.loads(text)
     except ValueError as error:
-        raise CorruptRunError(
+        raise errors.CorruptRunError(
             f"{where} is not valid JSON ({error}); restore it from a copy"
         ) from error
     schema = data.get("schema", 1) if isinstance(data, dict) else 1
     if isinstance(schema, int) and schema > SCHEMA_VERSION:
-        raise NewerSchemaError(
+        raise errors.NewerSchemaError(
             f"{where} was written with schema {schema}, and this qnewton reads up to "
             f"{SCHEMA_VERSION}; upgrade qnewton to read it"
         )
@@ -201,6 +196,6 @@ def parse_record(record_type: type[Record], text: str | bytes, *, where: str) ->
             data = step_of_schema_1(data)
         return decode(record_type, data)
     except (ValueError, TypeError) as error:
-        raise CorruptRunError(
+        raise errors.CorruptRunError(
             f"{where} is not a {record_type.__name__} ({error}); restore it from a copy"
         ) from error
