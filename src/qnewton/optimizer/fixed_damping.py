@@ -7,12 +7,19 @@ from qnewton.optimizer.newton import one_by_one, solve_systems, survey_systems
 from qnewton.optimizer.rescale import Share, factor_between_blocks, joint_factors
 from qnewton.optimizer.settings import settings_of_block
 from qnewton.optimizer.step_context import (
+    NOTHING_FOUND,
     Evaluated,
     NewtonUpdate,
     StepContext,
     Taken,
 )
-from qnewton.optimizer.update import Direction, apply_directions, descend
+from qnewton.optimizer.update import (
+    NOT_APPLIED,
+    Applied,
+    Direction,
+    apply_directions,
+    descend,
+)
 from qnewton.optimizer.warmup import Warmup
 
 
@@ -33,18 +40,17 @@ class FirstOrder:
 
     def take(self, context: StepContext, evaluated: Evaluated) -> Taken:
         """Survey, if that is due, and descend."""
-        taken = Taken(phase="first-order", skipped=evaluated.reason_to_skip())
-        if taken.skipped is None and self.survey is not None:
+        found, skipped = NOTHING_FOUND, evaluated.reason_to_skip()
+        if skipped is None and self.survey is not None:
             try:
                 systems = one_by_one(context.whole(evaluated.systems(context)))
-                blocks = survey_systems(context, systems)
-            except FloatingPointError as error:
-                taken = replace(taken, skipped=str(error))
-            else:
-                taken = replace(taken, found=NewtonUpdate(blocks))
-                ends, replicas = self.survey.ends_with(blocks), context.replicas
+                found = NewtonUpdate(survey_systems(context, systems))
+                ends, replicas = self.survey.ends_with(found.blocks), context.replicas
                 context.memory.newton = ends if replicas is None else replicas.decide(ends)
-        return _applied(context, evaluated, taken)
+            except FloatingPointError as error:
+                skipped = str(error)
+        applied, skipped = _moved(context, evaluated, found, skipped)
+        return Taken(found, applied, skipped, phase="first-order")
 
 
 @dataclass(frozen=True)
@@ -61,20 +67,23 @@ class FixedDamping:
 
     def take(self, context: StepContext, evaluated: Evaluated) -> Taken:
         """Solve every block's system and move along the directions."""
-        curvature = evaluated.curvature
-        covered = sum(block.n for block in curvature.blocks)
-        taken = Taken(
-            skipped=evaluated.reason_to_skip(),
-            first_order_blocks=tuple(block.name for block in curvature.larger),
-            newton_share=covered / (covered + sum(block.n for block in curvature.larger)),
-        )
-        if taken.skipped is None:
+        found, skipped = NOTHING_FOUND, evaluated.reason_to_skip()
+        if skipped is None:
             try:
                 found = self._solved(context, evaluated)
-                taken = replace(taken, found=found, skipped=found.failure)
+                skipped = found.failure
             except FloatingPointError as error:
-                taken = replace(taken, skipped=str(error))
-        return _applied(context, evaluated, taken)
+                skipped = str(error)
+        applied, skipped = _moved(context, evaluated, found, skipped)
+        larger = evaluated.curvature.larger
+        covered = sum(block.n for block in evaluated.curvature.blocks)
+        return Taken(
+            found,
+            applied,
+            skipped,
+            first_order_blocks=tuple(block.name for block in larger),
+            newton_share=covered / (covered + sum(block.n for block in larger)),
+        )
 
     def _solved(self, context: StepContext, evaluated: Evaluated) -> NewtonUpdate:
         systems = context.whole(evaluated.systems(context))
@@ -127,16 +136,17 @@ def _rescaled(
     )
 
 
-def _applied(context: StepContext, evaluated: Evaluated, taken: Taken) -> Taken:
-    """Move the parameters, unless something is in the way."""
+def _moved(
+    context: StepContext, evaluated: Evaluated, found: NewtonUpdate, skipped: str | None
+) -> tuple[Applied, str | None]:
+    """Move the parameters, unless something is in the way; return what was done, or what is."""
     evaluated.evaluation.release()
-    if taken.skipped is not None:
-        return taken
-    groups, gradients = context.settings.groups, evaluated.gradients
+    if skipped is not None:
+        return NOT_APPLIED, skipped
+    gradients = evaluated.gradients
     with context.clock.stage("update"):
-        if taken.found.directions is None:
+        if found.directions is None:
             applied = descend(gradients)
         else:
-            applied = apply_directions(taken.found.directions, groups, gradients)
-    skipped = None if applied.finite else "the update is not finite"
-    return replace(taken, applied=applied, skipped=skipped)
+            applied = apply_directions(found.directions, context.settings.groups, gradients)
+    return applied, None if applied.finite else "the update is not finite"

@@ -69,6 +69,8 @@ class StepContext:
         """Return the systems of the whole batch's loss that is minimised: averaged, and signed."""
         if self.replicas is not None:
             systems = self.replicas.average_curvature(systems)
+        if not any(group["maximize"] for group in self.settings.groups):
+            return systems
         return [self._signed(system) for system in systems]
 
     def _signed(self, system: LinearSystem) -> LinearSystem:
