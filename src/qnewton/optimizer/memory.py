@@ -1,7 +1,7 @@
 """What steps leave for later ones: named fields over the flat numbers of the state."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from typing import Any, Generic, TypeVar, overload
 
 from qnewton.cost.solvers import direct_solvers
@@ -151,8 +151,8 @@ class Memory:
         left = facts_left(record, self.step, tolerance, self.earlier(record.name))
         self._store(
             record.name,
-            {f"cg_{name}": count for name, count in asdict(left.cg).items()}
-            | {f"minres_{name}": count for name, count in asdict(left.minres).items()}
+            {f"cg_{name}": count for name, count in vars(left.cg).items()}
+            | {f"minres_{name}": count for name, count in vars(left.minres).items()}
             | {f"failed.{name}": (name in left.failed) or None for name in direct_solvers()}
             | {
                 "envelope": left.envelope,
