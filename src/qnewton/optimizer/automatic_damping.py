@@ -46,7 +46,8 @@ class AutomaticDamping:
         """
         skipped, evaluation = evaluated.reason_to_skip(), evaluated.evaluation
         loss = LocalLoss(context, evaluated)
-        if skipped is None and not any(loss.lengths.values()):
+        # The sign is asked for first: it raises where some groups maximize and others do not.
+        if skipped is None and loss.sign and not any(loss.lengths.values()):
             skipped = "every lr is 0, so nothing may move"
         if skipped is not None:
             evaluation.release()
