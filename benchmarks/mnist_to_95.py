@@ -52,7 +52,7 @@ class Setting:
     Attributes:
         name: What the table calls it.
         make: Builds the optimizer.
-        batch: Samples a step; ``None`` for all of them.
+        batch: Samples per step; ``None`` for all of them.
     """
 
     name: str

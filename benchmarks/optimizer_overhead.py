@@ -102,7 +102,7 @@ def qnewton(model: nn.Module) -> torch.optim.Optimizer:
 
 
 def repeat(contenders: dict[str, Callable[[], None]], steps: int) -> dict[str, float]:
-    """Return each contender's mean seconds a step, taking turns at every step."""
+    """Return each contender's mean seconds per step, taking turns at every step."""
     seconds = dict.fromkeys(contenders, 0.0)
     for _ in range(steps):
         for name, step in contenders.items():

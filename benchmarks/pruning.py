@@ -1,6 +1,6 @@
 """What does symmetry-aware pruning cost beside one sort, and is it the literal procedure?
 
-MNIST's first-layer block at λ = 1, N = 12,544, cut to d = 1,540 entries a row. The literal
+MNIST's first-layer block at λ = 1, N = 12,544, cut to d = 1,540 entries per row. The literal
 procedure visits the 78.7 million entries of the upper triangle one by one, from the largest down;
 torch.sort only orders their magnitudes.
 """

@@ -38,7 +38,7 @@ from qnewton.scheduler.history import facts_left
 from qnewton.scheduler.offers import candidates, price_routes
 from qnewton.scheduler.planned import planned_facts
 from qnewton.scheduler.policy import decide
-from qnewton.scheduler.portfolio import run_solver
+from qnewton.scheduler.running import run_solver
 
 TOLERANCE = 1e-6
 MEDIAN_LOSS, LATE_LOSS, SHORT_S, SHORT_LOSS_S, TOTAL = 0.05, 0.25, 1e-3, 5e-4, 1.1

@@ -73,7 +73,7 @@ class ArtifactTable:
         name: File name without its ending.
         title: Heading.
         columns: Column headings; a heading names its unit and, for seconds, its clock.
-        rows: One tuple a row, as long as ``columns``; ``None`` where there is no value.
+        rows: One tuple per row, as long as ``columns``; ``None`` where there is no value.
         note: What a reader must know.
     """
 

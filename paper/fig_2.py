@@ -101,7 +101,7 @@ def _finding(found: ModelRuns) -> Finding:
 
 
 def _picture(runs: Runs) -> Picture:
-    """Draw the averaged training loss of the best run of each optimizer, a panel a model."""
+    """Draw the averaged training loss of the best run of each optimizer, one panel per model."""
     rows = [
         {"model": found.title, "optimizer": name, "step": step + 1, "loss": loss}
         for found in runs.values()

@@ -118,7 +118,7 @@ def mistral_parts(shape: Transformer) -> tuple[Part, ...]:
 
 
 def dnn_parts(widths: tuple[int, ...]) -> tuple[Part, ...]:
-    """Return the parts of a ReLU network, a weight and a bias a layer."""
+    """Return the parts of a ReLU network, one weight and one bias per layer."""
     return tuple(
         Part("layers", f"linear {a} → {b}", f"{a}·{b} + {b}", a * b + b)
         for a, b in itertools.pairwise(widths)

@@ -18,7 +18,7 @@ from qnewton.report.style import Look
 POINTS = 61
 
 PAPER_GATE = "attosecond"
-"""The machine of the paper's evaluation: 10⁻¹⁸ s a gate."""
+"""The machine of the paper's evaluation: 10⁻¹⁸ s per gate."""
 
 _HYPOTHETICAL = (5, 3)
 _OTHER_COLORS = (style.BLACK, style.PURPLE, style.ORANGE, style.GREEN)

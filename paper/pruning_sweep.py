@@ -18,7 +18,7 @@ class Setup:
     Attributes:
         name: ``quick`` or ``full``, for captions.
         workload: What is trained.
-        shares: Kept entries a row over N, rising, the last one 1.
+        shares: Kept entries per row over N, rising, the last one 1.
         seeds: Seeds as offsets from the context's.
         steps: Newton steps of every run.
         probe_every: Steps between looks at what pruning to half the row mass does.

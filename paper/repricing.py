@@ -135,7 +135,7 @@ class PolicyPrices:
 
     @property
     def seconds_per_step(self) -> float | None:
-        """Modelled seconds a step."""
+        """Modelled seconds per step."""
         return None if self.seconds is None else self.seconds / len(self.steps)
 
     @property
@@ -252,7 +252,7 @@ def only_block(record: StepRecord) -> BlockRecord:
         why = f" ({record.skipped})" if record.skipped else ""
         raise ValueError(
             f"step {record.step} has {len(record.blocks)} systems{why}, and the paper's policies "
-            "are priced on runs that solve one a step; use another seed or more damping"
+            "are priced on runs that solve one system per step; use another seed or more damping"
         )
     return record.blocks[0]
 

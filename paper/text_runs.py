@@ -1,6 +1,6 @@
 """Runs of the language models for Table IV and Fig. 2: Newton, SGD and Adam, same batches.
 
-Scaled to a small machine: a few sequences a step, tens of steps. Every optimizer sees the same
+Scaled to a small machine: a few sequences per step, tens of steps. Every optimizer sees the same
 weights and the same batches, and every one is tuned over a stated grid.
 """
 
@@ -32,7 +32,7 @@ class TextSetup:
 
     Attributes:
         name: Folder name of the setup.
-        batch: Sequences a step.
+        batch: Sequences per step.
         length: Tokens a sequence.
         steps: Steps of SGD and Adam.
         newton_steps: Steps of Newton.

@@ -2,7 +2,7 @@
 Pruning one Hessian
 ===================
 
-The paper's symmetry-aware pruning keeps at most d entries a row, the largest first, always
+The paper's symmetry-aware pruning keeps at most d entries per row, the largest first, always
 together with their mirror images. What does it do to one real Hessian, and to the step?
 """
 

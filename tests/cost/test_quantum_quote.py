@@ -80,7 +80,7 @@ def test_the_price_rises_with_kappa_d_precision_and_gate_time(system, kappa, eps
     assert denser > here
     assert slower is not None
     assert slower > here
-    # Precision costs queries an attempt; the expected count may gain a little back by succeeding
+    # Precision costs queries per attempt; the expected count may gain a little back by succeeding
     # more often near ε = 0.24, where the success probability depends on ε.
     coarse = paper_quote(facts(n, kappa, d), machine(time), epsilon=eps).query_count
     assert finer.query_count is not None

@@ -1,4 +1,4 @@
-"""A quantum solver that reads d entries a row has rivals that multiply by d entries a row."""
+"""A quantum solver that reads d entries per row has rivals that multiply by d entries per row."""
 
 import math
 from dataclasses import replace

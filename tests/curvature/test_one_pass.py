@@ -58,7 +58,7 @@ def mean_loss(model, inputs, targets):
 
 
 def loop(model, inputs, targets, parameters):
-    """Return F of ``parameters`` from one backward pass a sample."""
+    """Return F of ``parameters`` from one backward pass per sample."""
     samples = zip(inputs.split(1), targets.split(1), strict=True)
     columns = torch.stack([gradient(mean_loss(model, *s), parameters) for s in samples], dim=1)
     return columns @ columns.mT / len(inputs)

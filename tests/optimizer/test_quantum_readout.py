@@ -14,7 +14,7 @@ from qnewton.optimizer.clock import StageClock
 from qnewton.records import Facts
 from qnewton.scheduler import step_angle
 from qnewton.scheduler.offers import candidates
-from qnewton.scheduler.portfolio import run_solver
+from qnewton.scheduler.running import run_solver
 from qnewton.scheduler.step_angle import angle_between
 from qnewton.solvers import solve
 from qnewton.solvers.quantum import Readout
@@ -52,7 +52,7 @@ def test_the_record_holds_shots_and_the_angle():
     assert {q.shots for q in quantum} == {shots}
     assert {q.readout for q in quantum} == {"amplitude"}
     assert all(q.queries > 0 and 0 < q.success_probability <= 1 for q in quantum)
-    # N ≤ 24 components at 10,000 shots a stage: an error of about √(N/2·shots).
+    # N ≤ 24 components at 10,000 shots per stage: an error of about √(N/2·shots).
     assert all(0 < q.angle < 0.1 for q in quantum)
 
 

@@ -15,7 +15,7 @@ from qnewton.curvature import Kind, Partition
 from qnewton.operators import LinearSystem
 from qnewton.optimizer import attempts
 from qnewton.records import Facts, Outcome
-from qnewton.scheduler.portfolio import run_solver
+from qnewton.scheduler.running import run_solver
 from qnewton.solvers import Solution, SolveStats
 
 

@@ -36,7 +36,7 @@ from qnewton.records import (
 from qnewton.scheduler.offers import BY_PRODUCTS, price_routes
 from qnewton.scheduler.planned import planned_facts
 from qnewton.scheduler.policy import POLICIES
-from qnewton.scheduler.portfolio import run_solver
+from qnewton.scheduler.running import run_solver
 
 MARKET = Market(nominal_calibration(), load_hardware("attosecond"), 1e-6, 1e-6, "float64")
 COLOUR = re.compile(r"#[0-9A-F]{6}")

@@ -51,7 +51,7 @@ def audited_quote(
         forming, tables       classical: the entries, and writing them into the tables, each step
         block-encoding        U_A of one attempt at one gate time a logical cycle
         state preparation     U_b of one attempt
-        solver                2a+3 Toffoli and one rotation a query, about a ancillas
+        solver                2a+3 Toffoli and one rotation per query, about a ancillas
         repetition            attempts until one succeeds
         error correction      the same run in corrected cycles
         read-out              all states but the first

@@ -171,7 +171,7 @@ def dense_encoding(
         alpha: ‖A‖_F/‖A‖₂, at least 1.
         kappa: Condition number of A.
         epsilon: As for :func:`sparse_encoding`.
-        tables: ``qrom``, or ``qram``: then 2⌈log2 N⌉·t Toffoli a call.
+        tables: ``qrom``, or ``qram``: then 2⌈log2 N⌉·t Toffoli per call.
 
     Reference: Clader et al., arXiv:2206.03505, as transcribed.
 

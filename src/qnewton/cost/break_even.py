@@ -252,8 +252,8 @@ def _named(s: Scenario) -> list[Flip]:
         if quantum is None or classical is None:
             continue
         flipped = (classical > quantum) != now
-        verb = "flips it" if flipped else "does not flip it"
-        said = f"{name}: {words} {verb}: quantum {quantum:.3g} s, classical {classical:.3g} s"
+        then = "the choice flips" if flipped else "the choice stays"
+        said = f"{name}, {words}: {then}; quantum {quantum:.3g} s, classical {classical:.3g} s"
         held = ", ".join(f"{key} {getattr(audit, key)}" for key in changed)
         flips.append(Flip(assumption=name, now=held, value=None, flips=flipped, said=said))
     return flips

@@ -1,6 +1,6 @@
 """Where a machine's calibration is kept from one run to the next: JSON in the user's cache folder.
 
-One file a machine description, so that another processor, thread count or torch version never
+One file per machine description, so that another processor, thread count or torch version never
 borrows rates it does not have.
 """
 

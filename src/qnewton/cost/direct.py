@@ -1,4 +1,4 @@
-"""What factorisations cost: one quote a solver, priced from fitted kernels.
+"""What factorisations cost: one quote per solver, priced from fitted kernels.
 
 A quote's terms add up to its seconds. Quotes are refused, never raised, for what a calibration
 or a survey does not know.

@@ -27,7 +27,7 @@ def measured_drifts(steps: Iterable[StepRecord], calibration: Calibration) -> tu
     Returns:
         One drift a solver with at least :data:`FEWEST_SOLVES` solves, by name.
 
-    Cost: some microseconds a step.
+    Cost: some microseconds per step.
 
     Example:
         >>> from qnewton.cost import nominal_calibration

@@ -17,7 +17,7 @@ from qnewton.records import Calibration, KernelFit
 
 @dataclass(frozen=True)
 class Kernel:
-    """A classical kernel: its unit of work, and whether its price has a fixed part a call."""
+    """A classical kernel: its unit of work, and whether its price has a fixed part per call."""
 
     unit: str
     has_overhead: bool

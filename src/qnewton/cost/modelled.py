@@ -84,7 +84,7 @@ def modelled_seconds(
             unknown.
 
     Cost:
-        A few dozen scalar operations a block.
+        A few dozen scalar operations per block.
 
     Reference:
         Stages: Li et al., arXiv:2405.00252, IV-A.

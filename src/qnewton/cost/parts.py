@@ -43,7 +43,7 @@ class Draft:
     """A quote in the making: terms are added until one of them has no price.
 
     Args:
-        solver: Name in the portfolio.
+        solver: Its name in the table of solvers.
         calibration: The classical machine.
         facts: What is known of the system.
         dtype: ``float32`` or ``float64``.

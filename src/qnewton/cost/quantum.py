@@ -1,4 +1,4 @@
-"""What a quantum linear solver costs. So far the paper's own price; audited ones come beside it."""
+"""What the quantum linear solver costs by the paper's model; ``audited`` has the other one."""
 
 import math
 from dataclasses import replace
@@ -33,8 +33,8 @@ def paper_quote(
 ) -> Quote:
     """Price the quantum solver as the paper does: seconds = t_gate × Q*(α=d, κ, ε)/p.
 
-    κ is a bound among ``facts.bounds``, d the most kept entries in a row. A bound below √12 is
-    priced at √12 and the quote says so.
+    κ is a bound among ``facts.spectrum.bounds``, d the most kept entries in a row. A bound below
+    √12 is priced at √12 and the quote says so.
 
     Args:
         facts: Facts of the system actually solved; N, the bound on κ and ``row_sparsity`` are
@@ -46,8 +46,8 @@ def paper_quote(
 
     Returns:
         The quote of solver ``qsvt``, which is what runs here for it, named ``jennings`` by its
-        ``algorithm``. Refused when the bound or d
-        is not known, or when the bound, the count or the price overflows.
+        ``algorithm``. It is refused when the bound or d is not known, or when the bound, the
+        count or the price overflows.
 
     Raises:
         ValueError: If ε is outside the theorem, d is not between 1 and N, or κ is below 1.

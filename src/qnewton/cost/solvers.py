@@ -278,7 +278,7 @@ def classical_quotes(
         ValueError: If a solver is unknown or a number out of range.
 
     Cost:
-        Some microseconds a solver.
+        Some microseconds per solver.
 
     Example:
         >>> from qnewton.cost import nominal_calibration

@@ -8,9 +8,9 @@ With L the loss, θ the parameters, f the model's output and J = ∂f/∂θ:
 
 Networks of linear and convolution layers have closed forms of derivatives through activations
 and matrix products (``layered``); everything else comes from automatic differentiation
-(``generic``), if need be of single rows only. Which one a block uses is decided at
-every step by comparing one random product (``routes``), and recorded; what was rejected is
-remembered.
+(``generic``), if need be of single rows only. Which route a block takes is decided
+at every step by comparing one random product (``routes``), and recorded; routes that were rejected
+are remembered.
 """
 
 from qnewton.curvature.blocks import Block, BlockLimits, Partition, partition

@@ -141,7 +141,7 @@ class SampleColumns:
     def layered(self, block: Block) -> list[LayerCall] | Refused:
         """Return the passes of the block, as they ran, if its entries have a closed form.
 
-        Every parameter must belong to one pass of a layer that saw one vector a sample.
+        Every parameter must belong to one pass of a layer that saw one vector per sample.
         """
         owners = [self._owners.get(id(parameter), []) for parameter in block.parameters]
         beside = self.all_by_layers(block)
@@ -205,7 +205,7 @@ class SampleColumns:
     def interact(self, block: Block) -> Refused | None:
         """Return a refusal where one sample's layers reach another sample's output.
 
-        With u random and w one random factor a sample, the signals of w∘u at the layers of
+        With u random and w one random factor per sample, the signals of w∘u at the layers of
         ``block`` are w∘(those of u) only if no output of theirs of one sample reaches the
         network's output of another. ``None`` where that holds; :meth:`compared` has the last word.
         """
@@ -252,7 +252,7 @@ class SampleColumns:
         return KhatriRaoFactor(inputs, signals)
 
     def _one_by_one(self, parameters: Sequence[Tensor]) -> list[Factor]:
-        """Return the rows of ``parameters``, one backward pass a column, several in a batch."""
+        """Return the rows of ``parameters``, one backward pass per column, several in a batch."""
         if not parameters:
             return []
         sizes = [parameter.numel() for parameter in parameters]

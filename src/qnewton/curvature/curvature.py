@@ -187,7 +187,7 @@ class Curvature:
 
         Cost: that of :func:`~qnewton.curvature.hessian.hessian_operators`,
         :func:`~qnewton.curvature.ggn.ggn_operators` or
-        :func:`~qnewton.curvature.fisher.fisher_operators`; no block is formed. Once a model, that
+        :func:`~qnewton.curvature.fisher.fisher_operators`; no block is formed. Once per model, that
         of :class:`~qnewton.curvature.verification.Verification`.
         """
         if evaluation.root is None:
@@ -288,8 +288,8 @@ def systems(
     Raises:
         ValueError: As :class:`Curvature`, its ``evaluate`` and its ``systems`` do.
 
-    Cost: one forward-backward pass, derivatives by sample and one product a block; for
-    ``hessian`` three runs more of the closure, which check its derivatives.
+    Cost: one forward-backward pass, derivatives by sample and one product per block; for
+    ``hessian`` three more runs of the closure, which check its derivatives.
 
     Example:
         >>> import torch

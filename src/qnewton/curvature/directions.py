@@ -152,7 +152,7 @@ class Directions:
     def independent(self, layers: Sequence[int], targets: Sequence[int]) -> bool:
         """Return whether δ of no sample depends on another sample's pre-activations.
 
-        With random cotangents r, the same for every sample, and a random factor f a sample, that
+        With random cotangents r, the same for every sample, and a random factor f per sample, that
         is so if and only if (almost surely) the derivatives for f·r are f times those for r.
         """
 

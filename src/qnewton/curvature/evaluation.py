@@ -212,7 +212,7 @@ def _shares(
 def evaluate_plainly(closure: Closure, parameters: Sequence[Tensor]) -> Evaluation:
     """Run ``closure`` once for a first-order step, at the cost it has in PyTorch.
 
-    Nothing intercepts the closure (that costs microseconds a call of PyTorch, a quarter of a
+    Nothing intercepts the closure (that costs microseconds per call of PyTorch, a quarter of a
     small model's step): whether it called ``backward`` shows in the gradients.
 
     Args:

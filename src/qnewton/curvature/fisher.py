@@ -55,7 +55,7 @@ def fisher_operators(
     F = U Uᵀ with U = [g_1 … g_n]/√m. One backward pass gives the columns of linear and convolution
     layers as products of their inputs and the signals at their outputs (route ``sample-space``);
     where other parameters are in the block, or samples interact in the network, they take one
-    backward pass a sample (``generic``). What the loss does with parameters around f (an L2
+    backward pass per sample (``generic``). What the loss does with parameters around f (an L2
     penalty) belongs to no sample and is left out.
 
     Args:

@@ -48,7 +48,7 @@ def ggn_operators(
 ) -> Operators:
     """Return each block of G = Jᵀ (∂²L/∂f²) J, with f the model's output, J = ∂f/∂θ.
 
-    The loss holds its own factor (1/n of a mean). With ∂²L/∂f² = S Sᵀ, one C × C matrix a sample
+    The loss holds its own factor (1/n of a mean). With ∂²L/∂f² = S Sᵀ, one C × C matrix per sample
     and position, G = U Uᵀ for U = JᵀS of shape [N, k], k = samples × positions × outputs. A block
     takes the first of these routes that applies and whose random product agrees with automatic
     differentiation; the record says why the others did not:
@@ -72,7 +72,7 @@ def ggn_operators(
             does not use its output or cannot be differentiated twice in it.
 
     Cost: C double backward passes through the loss, a backward pass through the activations for
-    every column of S (C - 1 for softmax cross-entropy), and one product each way a block.
+    every column of S (C - 1 for softmax cross-entropy), and one product each way per block.
 
     Reference: Schraudolph, Neural Computation 14 (2002) 1723; Martens (arXiv:1412.1193).
     """

@@ -56,7 +56,7 @@ def hessian_operators(
         ValueError: If the loss cannot be differentiated twice.
 
     Cost: the per-sample derivatives of :func:`~qnewton.curvature.layers.layer_factors` and one
-    product a block; no entries are formed.
+    product per block; no entries are formed.
     """
     builder = _Builder(evaluation, root, memory or RouteMemory())
     forms = builder.forms([b for b in blocks if max_dense is None or b.n <= max_dense])

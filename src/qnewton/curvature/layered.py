@@ -285,7 +285,7 @@ def linearised(
     takes c times fewer operations than multiplying the columns.
 
     Args:
-        signals: Of layers that saw one vector a sample, in the order they ran.
+        signals: Of layers that saw one vector per sample, in the order they ran.
         parameters: Each the weight or bias of one of the layers.
         signs: σ = ±1, n·c numbers; ``None`` for ones.
 

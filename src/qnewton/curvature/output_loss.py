@@ -65,7 +65,7 @@ class OutputLoss:
     def couples_samples(self) -> bool:
         """Return whether the loss makes one sample's derivative depend on another's output.
 
-        With v random and w one random factor a sample, H(w∘v) = w∘(Hv) only if H is block
+        With v random and w one random factor per sample, H(w∘v) = w∘(Hv) only if H is block
         diagonal: an entry between samples i and j leaves (w_i - w_j) times itself.
         """
         output = self.output

@@ -1,4 +1,4 @@
-"""Whether the derivatives that a model's operations come with are right, asked once a model."""
+"""Whether the derivatives that a model's operations come with are right, asked once per model."""
 
 from collections.abc import Callable, Sequence
 
@@ -54,7 +54,7 @@ class Verification:
     Attributes:
         note: What could not be told at the last check of second derivatives; empty if all agreed.
 
-    Cost: for the Hessian, once a model, three runs of the closure with their gradients and three
+    Cost: for the Hessian, once per model, three runs of the closure with their gradients and three
     products; three runs more if 3 disagrees, and one, with two products per layer, if 2 does. For
     other kinds one run, and only if the graph leaves out a parameter that has a gradient.
     """

@@ -12,7 +12,7 @@ from qnewton.operators import LinearSystem
 from qnewton.optimizer import StageHook
 from qnewton.records import BlockRecord, encode
 from qnewton.runs import write_text
-from qnewton.scheduler.portfolio import run_solver
+from qnewton.scheduler.running import run_solver
 
 AGREEMENT_FILE = "agreement.json"
 

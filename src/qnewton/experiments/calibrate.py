@@ -120,14 +120,15 @@ def calibrate(seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: Non
         machine=describe_machine(),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         source=(
-            f"qnewton calibrate: median of up to {SHORT_REPEATS} timed runs a size, after a warm-up"
+            f"qnewton calibrate: median of up to {SHORT_REPEATS} timed runs per size, "
+            "after a warm-up"
         ),
         fits=fits,
     )
 
 
 def median_seconds(run: Callable[[], object]) -> float:
-    """Return the median wall-clock seconds of ``REPEATS`` runs, after a pause and one to warm up.
+    """Return the median wall-clock seconds of several runs, after a pause and one to warm up.
 
     A run of more than a tenth of a second is repeated three times, one of almost a second once,
     one of less than 20 ms fifteen times: something else that runs for a moment spoils a few.

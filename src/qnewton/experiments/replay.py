@@ -1,4 +1,4 @@
-"""A finished run priced again: other prices, machines, tolerances or portfolios; no training.
+"""A finished run priced again: other prices, machines, tolerances or solvers; no training.
 
 Loads no torch, so that thousands of steps are replayed as soon as they are read.
 """
@@ -93,7 +93,7 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
         ValueError: If the policy is unknown or a recorded fact is out of a formula's range.
 
     Cost:
-        About 0.2 ms a block.
+        About 0.2 ms per block.
     """
     chooser, market = POLICIES.get(policy), settings.market
     chosen: Counter[str] = Counter()

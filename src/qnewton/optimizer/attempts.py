@@ -15,7 +15,7 @@ from qnewton.optimizer.blocks import PreparedBlock, formed
 from qnewton.optimizer.clock import StageClock
 from qnewton.records import Attempt, BlockRecord, Decision, Outcome
 from qnewton.scheduler.offers import forming_pays
-from qnewton.scheduler.portfolio import run_solver
+from qnewton.scheduler.running import run_solver
 from qnewton.scheduler.step_angle import with_angle
 from qnewton.solvers import Solution, SolveStats
 from qnewton.solvers.classical import judge, relative_residual, solve_absolute
@@ -66,8 +66,8 @@ def checked_claim(
         if held or residual is None:
             residual = relative_residual(system.operator, x, system.rhs)
         outcome, detail = judge(residual, tolerance, system.operator.dtype)
-    found = {"outcome": outcome, "detail": detail}
-    return replace(solution, **found), replace(attempt, residual=residual, **found)
+    judged = {"outcome": outcome, "detail": detail}
+    return replace(solution, **judged), replace(attempt, residual=residual, **judged)
 
 
 def solve_block(
@@ -85,7 +85,7 @@ def solve_block(
     """
     system, record = prepared.system, prepared.record
     attempts: list[Attempt] = []
-    found = entries = None
+    direction = entries = None
     for name in _order(record.decision):
         solver, offer = SOLVERS.get(name), record.decision.quote(name)
         if solver.needs_definite and any(a.outcome is Outcome.NOT_DEFINITE for a in attempts):
@@ -111,7 +111,7 @@ def solve_block(
         attempts.append(replace(attempt, quantum=solution.stats.quantum))
         x = solution.direction
         if not prepared.descends:
-            found = x if solution.solved else None
+            direction = x if solution.solved else None
         elif solution.outcome is Outcome.NOT_DEFINITE or (x is not None and _climbs(x, system.rhs)):
             attempts[-1] = replace(attempts[-1], outcome=Outcome.NOT_DEFINITE, detail="")
             break
@@ -119,11 +119,11 @@ def solve_block(
             # Only for want of products: whatever else went wrong, the iterate tells nothing.
             out_of_products = solution.stats.products >= asked.max_products
             usable = solution.solved or (solver.descends and limit is None and out_of_products)
-            found = x if usable else None
-        if found is not None:
+            direction = x if usable else None
+        if direction is not None:
             break
     may_decompose = prepared.descends and prepared.may_form and system.n <= ABSOLUTE_LIMIT
-    unsolved = found is None and may_decompose
+    unsolved = direction is None and may_decompose
     if unsolved and (entries is not None or _forming_pays(prepared, market)):
         with clock.stage("solve"):
             solution, attempt = attempt_solve(
@@ -131,8 +131,8 @@ def solve_block(
             )
         attempts.append(attempt)
         record = _with_price_of_absolute(record, system, market)
-        found = solution.direction if solution.solved else None
-    return found, replace(record, attempts=tuple(attempts))
+        direction = solution.direction if solution.solved else None
+    return direction, replace(record, attempts=tuple(attempts))
 
 
 def _forming_pays(prepared: PreparedBlock, market: Market) -> bool:

@@ -19,7 +19,7 @@ from qnewton.optimizer.proposals import (
     gradient_proposal,
     newton_proposal,
 )
-from qnewton.optimizer.step_context import Evaluated, NewtonUpdate, StepContext, Taken
+from qnewton.optimizer.step_context import Evaluated, NewtonUpdate, StepContext, TakenStep
 from qnewton.optimizer.trial_loss import TrialLoss
 from qnewton.optimizer.update import Applied
 from qnewton.records import DampingRecord
@@ -38,7 +38,7 @@ class AutomaticDamping:
     def __init__(self) -> None:
         self._trials_need_graph = False
 
-    def take(self, context: StepContext, evaluated: Evaluated) -> Taken:
+    def take(self, context: StepContext, evaluated: Evaluated) -> TakenStep:
         """Solve, try, and move the parameters or put them back.
 
         Whatever numbers come up, there is a step to judge: where the systems have no usable
@@ -51,7 +51,7 @@ class AutomaticDamping:
             skipped = "every lr is 0, so nothing may move"
         if skipped is not None:
             evaluation.release()
-            return Taken(skipped=skipped)
+            return TakenStep(skipped=skipped)
         assert evaluated.beginning is not None
         trial = TrialLoss(
             evaluated.again,
@@ -59,12 +59,12 @@ class AutomaticDamping:
             evaluation.loss_gradients or evaluation.gradients,
             self._trials_need_graph,
         )
-        taken = _take(loss, trial)
+        taken = _take_step(loss, trial)
         self._trials_need_graph = trial.needs_graph
         return taken
 
 
-def _take(loss: LocalLoss, trial: TrialLoss) -> Taken:
+def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
     context, memory = loss.context, loss.context.memory
     systems = DampedSystems(loss)
     kind = systems.kind
@@ -72,25 +72,26 @@ def _take(loss: LocalLoss, trial: TrialLoss) -> Taken:
     with context.clock.stage("curvature"):
         begin_step(memory, loss.gradient, model, loss.parameters)
         strength, radius = memory.strength, memory.radius
-        most = present_ceiling(strength, loss.gradient, model, loss.rounding, context.seed)
-    solved = systems.solve_somehow(min(strength, most))
+        ceiling = present_ceiling(strength, loss.gradient, model, loss.rounding, context.seed)
+    solved = systems.solve_somehow(min(strength, ceiling))
     if solved.kind != kind:
         model = loss.quadratic(solved.kind)
     terms = Terms(loss.gradient, loss.asked, model, solved.strength, radius, loss.flat_lengths)
     with context.clock.stage("update"):
-        proposal, failure = _proposal(loss, terms, solved.found)
-    proposals, spent = [proposal], solved.survey_products
+        proposal, failure = _proposal(loss, terms, solved.update)
+    proposals, survey_products = [proposal], solved.survey_products
     if -proposal.candidates[0].change() <= loss.rounding or loss.is_flat:
-        away, looked = _away_from_saddle(loss, terms, proposal.candidates[0].change())
-        proposals, spent = [*away, proposal], spent + looked
+        away, products = _away_from_saddle(loss, terms, proposal.candidates[0].change())
+        proposals, survey_products = [*away, proposal], survey_products + products
     loss.evaluated.evaluation.release()
     with context.clock.stage("update"):
         search, count = _first_that_descends(loss, trial, proposals)
     proposal = search.proposal
-    bounds = Bounds(present_floor(proposal.candidates[0].step, proposal.candidates[0].bend), most)
+    bounds = Bounds(
+        present_floor(proposal.candidates[0].step, proposal.candidates[0].bend), ceiling
+    )
     rule = next_rule(solved.strength, radius, _result(loss, search), bounds)
     memory.damping, memory.radius = rule.strength, rule.radius
-    met = trial.error
     record = DampingRecord(
         strength=solved.strength,
         next_strength=rule.strength,
@@ -102,7 +103,7 @@ def _take(loss: LocalLoss, trial: TrialLoss) -> Taken:
         ratio=search.ratio if search.ratio is None or math.isfinite(search.ratio) else None,
         tries=count,
         products=proposal.products,
-        survey_products=spent,
+        survey_products=survey_products,
         length=search.length,
         clipped=proposal.clipped,
         negative_curvature=proposal.note or solved.negative,
@@ -115,18 +116,18 @@ def _take(loss: LocalLoss, trial: TrialLoss) -> Taken:
         ceiling=bounds.ceiling if math.isfinite(bounds.ceiling) else None,
     )
     if search.length == 0.0:
-        last = "" if met is None else f"; the last error was {met}"
+        last = "" if trial.error is None else f"; the last error was {trial.error}"
         skipped = f"no length tried lowers the loss{last}"
-        return Taken(solved.found, skipped=skipped, damping=record)
+        return TakenStep(solved.update, skipped=skipped, damping=record)
     applied = Applied(safe_norm(search.taken), _cosine(search.taken, loss.gradient), finite=True)
-    return Taken(solved.found, applied, damping=record)
+    return TakenStep(solved.update, applied, damping=record)
 
 
-def _proposal(loss: LocalLoss, terms: Terms, found: NewtonUpdate) -> tuple[Proposal, str | None]:
+def _proposal(loss: LocalLoss, terms: Terms, update: NewtonUpdate) -> tuple[Proposal, str | None]:
     """Return the step to judge, and why it is along -g if it is."""
-    failure = found.failure or found.indefinite
-    if found.directions is not None:
-        made = newton_proposal(terms, *joined_directions(loss, found))
+    failure = update.failure or update.indefinite
+    if update.directions is not None:
+        made = newton_proposal(terms, *joined_directions(loss, update))
         if isinstance(made, Proposal):
             return made, None
         failure = made
@@ -161,19 +162,19 @@ def _first_that_descends(
         What came of it, or of the last one; how often the loss was evaluated in all.
     """
     memory, (first, *others) = loss.context.memory, proposals
-    search = _searched(loss, trial, first)
+    search = _search(loss, trial, first)
     count = search.count
     for proposal in others:
         if search.length > 0.0:
             break
         # Along an eigenvector the model promised more than there is.
         memory.saddle_from = memory.step + _LOOK_AGAIN
-        search = _searched(loss, trial, proposal)
+        search = _search(loss, trial, proposal)
         count += search.count
     return search, count
 
 
-def _searched(loss: LocalLoss, trial: TrialLoss, proposal: Proposal) -> LineSearch:
+def _search(loss: LocalLoss, trial: TrialLoss, proposal: Proposal) -> LineSearch:
     search = LineSearch(loss.parameters, lambda: loss.whole(trial()), loss.value, proposal)
     search.run(loss.rounding if proposal.certain else 0.0)
     return search

@@ -22,7 +22,6 @@ from qnewton.optimizer.step_context import StepContext
 from qnewton.records import (
     BlockRecord,
     Calibration,
-    CurvatureRecord,
     Decision,
     Earlier,
     Facts,
@@ -31,7 +30,7 @@ from qnewton.records import (
     Spectrum,
 )
 from qnewton.scheduler.offers import BY_PRODUCTS, price_routes, quotes
-from qnewton.scheduler.planned import planned_facts
+from qnewton.scheduler.planned import GIVEN, planned_facts
 from qnewton.scheduler.policy import decide
 from qnewton.survey import survey, survey_low_rank
 from qnewton.survey.budget import thrifty_products
@@ -166,8 +165,7 @@ def prepare_block(context: StepContext, task: BlockTask) -> PreparedBlock:
     record = BlockRecord(
         name=system.name,
         n=system.n,
-        curvature=system.curvature
-        or CurvatureRecord(kind="hessian", route="given", reason="passed in by the caller"),
+        curvature=system.curvature or GIVEN,
         treatment=operator.treatment,
         facts=facts,
         decision=decide(policy, offers) if decided else _by_products(policy.name, offers, system.n),

@@ -28,14 +28,14 @@ class Solved:
     """What came of the systems, and with which curvature and λ.
 
     Attributes:
-        found: The directions, with the records of systems that were given up.
+        update: The directions, with the records of systems that were given up.
         kind: The curvature.
         strength: λ.
         negative: What negative curvature was met, in words.
         survey_products: What looks for it took.
     """
 
-    found: NewtonUpdate
+    update: NewtonUpdate
     kind: Kind
     strength: float
     negative: str | None = None
@@ -60,12 +60,12 @@ class DampedSystems:
         then a λ above the lowest eigenvalue.
         """
         loss, kind = self._loss, self.kind
-        found = self._solved(kind, strength)
-        if found.indefinite is None:
-            by_size = any(a.solver == "absolute" for b in found.blocks for a in b.attempts)
-            met = "a factorisation met it; eigenvalues are taken by their size"
-            return Solved(found, kind, strength, met if by_size else None)
-        negative, abandoned = found.indefinite, found.blocks
+        update = self._solved(kind, strength)
+        if update.indefinite is None:
+            by_size = any(a.solver == "absolute" for b in update.blocks for a in b.attempts)
+            by_eigenvalues = "a factorisation met it; eigenvalues are taken by their size"
+            return Solved(update, kind, strength, by_eigenvalues if by_size else None)
+        negative, abandoned = update.indefinite, update.blocks
         if kind == "hessian" and loss.evaluated.evaluation.outputs:
             convex = self._convex(strength)
             if convex.directions is not None:
@@ -78,14 +78,14 @@ class DampedSystems:
             if raised > largest:
                 break
             if shift:
-                abandoned += found.blocks
+                abandoned += update.blocks
             strength = raised
-            found = self._solved(kind, strength)
-            if found.indefinite is None:
+            update = self._solved(kind, strength)
+            if update.indefinite is None:
                 break
             raised = GROWTH * strength
-        found = replace(found, abandoned=abandoned)
-        return Solved(found, kind, strength, negative, loss.products_spent(lowest))
+        update = replace(update, abandoned=abandoned)
+        return Solved(update, kind, strength, negative, loss.products_spent(lowest))
 
     @property
     def kind(self) -> Kind:
@@ -97,26 +97,26 @@ class DampedSystems:
     def _convex(self, strength: float) -> NewtonUpdate:
         memory = self._loss.context.memory
         try:
-            found = self._solved("ggn", strength)
+            update = self._solved("ggn", strength)
         except ValueError:
             # No Gauss-Newton matrix for this closure, for a reason that QNewton(curvature="ggn")
             # would say: a larger λ needs none.
             return NOTHING_FOUND
-        if found.directions is not None:
+        if update.directions is not None:
             memory.exact_wait = min(2 * int(memory.exact_wait), _MOST_WAIT)
             memory.exact_from = memory.step + memory.exact_wait
-        return found
+        return update
 
     def _solved(self, kind: Kind, strength: float) -> NewtonUpdate:
         context = self._loss.context
-        most = context.market.tolerance
-        tolerance = max(min(most, self._forcing()), min(most, FINEST))
+        coarsest = context.market.tolerance
+        tolerance = max(min(coarsest, self._forcing()), min(coarsest, FINEST))
         try:
             systems = movable_systems(context.whole(self._systems(kind)), self._loss.lengths)
-            given = one_by_one(systems)
+            queued = one_by_one(systems)
             del systems
             market = replace(context.market, tolerance=tolerance)
-            return solve_systems(replace(context, market=market), given, strength)
+            return solve_systems(replace(context, market=market), queued, strength)
         except FloatingPointError as error:
             return NewtonUpdate(failure=str(error))
 
@@ -135,9 +135,9 @@ class DampedSystems:
         return math.sqrt(safe_norm(self._loss.gradient) / usual) if usual > 0.0 else 1.0
 
 
-def joined_directions(loss: LocalLoss, found: NewtonUpdate) -> tuple[Tensor, Tensor]:
-    """Return D, shape [N, K], a column a block (or one for many), and β of each column."""
-    known = {id(p): piece for block in found.directions or () for p, piece in block.pieces()}
+def joined_directions(loss: LocalLoss, update: NewtonUpdate) -> tuple[Tensor, Tensor]:
+    """Return D, shape [N, K], one column per block (or one for many), and β of each column."""
+    known = {id(p): piece for block in update.directions or () for p, piece in block.pieces()}
     lengths, blocks = loss.lengths, loss.evaluated.curvature.blocks
     of_block = {id(p): i for i, block in enumerate(blocks) for p in block.parameters}
     betas = [max(lengths[id(p)] for p in block.parameters) for block in blocks]

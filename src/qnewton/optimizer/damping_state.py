@@ -90,7 +90,7 @@ def largest_strength(dtype: torch.dtype) -> float:
 
 
 def present_floor(step: Tensor, bend: float) -> float:
-    """Return the smallest λ that rounding leaves something of along a step.
+    """Return the smallest λ that rounding does not wipe out along a step.
 
     That is eps times the curvature along it. A matrix of parameters of very different size has
     entries that are right to eps each, so that eps times its norm would be far too much.

@@ -11,7 +11,7 @@ from qnewton.optimizer.step_context import (
     Evaluated,
     NewtonUpdate,
     StepContext,
-    Taken,
+    TakenStep,
 )
 from qnewton.optimizer.update import (
     NOT_APPLIED,
@@ -38,19 +38,19 @@ class FirstOrder:
         """Whether the systems are surveyed."""
         return self.survey is not None
 
-    def take(self, context: StepContext, evaluated: Evaluated) -> Taken:
+    def take(self, context: StepContext, evaluated: Evaluated) -> TakenStep:
         """Survey, if that is due, and descend."""
-        found, skipped = NOTHING_FOUND, evaluated.reason_to_skip()
+        update, skipped = NOTHING_FOUND, evaluated.reason_to_skip()
         if skipped is None and self.survey is not None:
             try:
                 systems = one_by_one(context.whole(evaluated.systems(context)))
-                found = NewtonUpdate(survey_systems(context, systems))
-                ends, replicas = self.survey.ends_with(found.blocks), context.replicas
+                update = NewtonUpdate(survey_systems(context, systems))
+                ends, replicas = self.survey.ends_with(update.blocks), context.replicas
                 context.memory.newton = ends if replicas is None else replicas.decide(ends)
             except FloatingPointError as error:
                 skipped = str(error)
-        applied, skipped = _moved(context, evaluated, found, skipped)
-        return Taken(found, applied, skipped, phase="first-order")
+        applied, skipped = _move(context, evaluated, update, skipped)
+        return TakenStep(update, applied, skipped, phase="first-order")
 
 
 @dataclass(frozen=True)
@@ -65,20 +65,20 @@ class FixedDamping:
     rescale: bool
     needs_graph = True
 
-    def take(self, context: StepContext, evaluated: Evaluated) -> Taken:
+    def take(self, context: StepContext, evaluated: Evaluated) -> TakenStep:
         """Solve every block's system and move along the directions."""
-        found, skipped = NOTHING_FOUND, evaluated.reason_to_skip()
+        update, skipped = NOTHING_FOUND, evaluated.reason_to_skip()
         if skipped is None:
             try:
-                found = self._solved(context, evaluated)
-                skipped = found.failure
+                update = self._solved(context, evaluated)
+                skipped = update.failure
             except FloatingPointError as error:
                 skipped = str(error)
-        applied, skipped = _moved(context, evaluated, found, skipped)
+        applied, skipped = _move(context, evaluated, update, skipped)
         larger = evaluated.curvature.larger
         covered = sum(block.n for block in evaluated.curvature.blocks)
-        return Taken(
-            found,
+        return TakenStep(
+            update,
             applied,
             skipped,
             first_order_blocks=tuple(block.name for block in larger),
@@ -90,30 +90,30 @@ class FixedDamping:
         factors: dict[str, Factor] = {}
         if self.rescale:
             factors = {system.name: factor_between_blocks(system) for system in systems}
-        given = one_by_one(systems)
+        queued = one_by_one(systems)
         del systems
-        found = solve_systems(context, given)
-        if found.directions is None:
-            return found
+        update = solve_systems(context, queued)
+        if update.directions is None:
+            return update
         if factors:
             with context.clock.stage("update"):
-                found = _rescaled(found, evaluated, factors)
+                update = _rescaled(update, evaluated, factors)
         groups, downhill = context.settings.groups, []
         for block in evaluated.curvature.larger:
             gradient = evaluated.evaluation.gradient(block.parameters)
             climbs = settings_of_block(block.name, block.parameters, groups).maximize
             flat = gradient if climbs else -gradient
             downhill.append(Direction(block.parameters, flat, "first-order"))
-        return replace(found, directions=(*(found.directions or ()), *downhill))
+        return replace(update, directions=(*(update.directions or ()), *downhill))
 
 
 def _rescaled(
-    found: NewtonUpdate, evaluated: Evaluated, factors: dict[str, Factor]
+    update: NewtonUpdate, evaluated: Evaluated, factors: dict[str, Factor]
 ) -> NewtonUpdate:
-    """Return Newton's directions, put together by one factor a block, and records that say so."""
+    """Return Newton's directions, put together by one factor per block, and records that say so."""
     solved = {
         record.name: (record, direction)
-        for record, direction in zip(found.blocks, found.directions or (), strict=True)
+        for record, direction in zip(update.blocks, update.directions or (), strict=True)
         if direction.phase == "newton"
     }
     shares = [
@@ -127,17 +127,17 @@ def _rescaled(
     ]
     alphas = dict(zip(solved, joint_factors(shares), strict=True)) if shares else {}
     return replace(
-        found,
-        blocks=tuple(replace(r, rescaled_by=alphas.get(r.name)) for r in found.blocks),
+        update,
+        blocks=tuple(replace(r, rescaled_by=alphas.get(r.name)) for r in update.blocks),
         directions=tuple(
             replace(direction, flat=alphas.get(record.name, 1.0) * direction.flat)
-            for record, direction in zip(found.blocks, found.directions or (), strict=True)
+            for record, direction in zip(update.blocks, update.directions or (), strict=True)
         ),
     )
 
 
-def _moved(
-    context: StepContext, evaluated: Evaluated, found: NewtonUpdate, skipped: str | None
+def _move(
+    context: StepContext, evaluated: Evaluated, update: NewtonUpdate, skipped: str | None
 ) -> tuple[Applied, str | None]:
     """Move the parameters, unless something is in the way; return what was done, or what is."""
     evaluated.evaluation.release()
@@ -145,8 +145,8 @@ def _moved(
         return NOT_APPLIED, skipped
     gradients = evaluated.gradients
     with context.clock.stage("update"):
-        if found.directions is None:
+        if update.directions is None:
             applied = descend(gradients)
         else:
-            applied = apply_directions(found.directions, context.settings.groups, gradients)
+            applied = apply_directions(update.directions, context.settings.groups, gradients)
     return applied, None if applied.finite else "the update is not finite"

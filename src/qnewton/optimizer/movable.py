@@ -57,7 +57,7 @@ def movable_systems(
     descend once the rest of it is left out.
 
     Args:
-        systems: One a block; those that nobody holds are returned as they are.
+        systems: One per block; those that nobody holds are returned as they are.
         lengths: β of each parameter, by its id.
     """
     found = []

@@ -46,7 +46,7 @@ def solve_systems(
 
     Args:
         context: Where the step takes place.
-        systems: One a block. Where they are given :func:`one_by_one` only one dense matrix is
+        systems: One per block. Where they come from :func:`one_by_one` only one dense matrix is
             alive at a time, but those of all blocks where blocks share machines.
         strength: λ of the groups whose damping is ``auto``. A direction of theirs has to descend:
             a solver that meets negative curvature ends the update, which says where.
@@ -55,15 +55,15 @@ def solve_systems(
         FloatingPointError: If some curvature holds a number that is not finite.
         ValueError: If a block spans groups that are treated differently.
     """
-    found = NewtonUpdate(directions=())
+    update = NewtonUpdate(directions=())
     for block in _shared_out(context, _prepared(context, systems, strength)):
-        found = _with_solved(found, context, block)
+        update = _with_solved(update, context, block)
         del block  # frees its matrix before the next one is formed
-        if found.directions is None:
+        if update.directions is None:
             break
     measured = context.market.hardware is not None
-    context.memory.keep(found.blocks, context.market.tolerance, measured)
-    return found
+    context.memory.keep(update.blocks, context.market.tolerance, measured)
+    return update
 
 
 def _prepared(
@@ -111,7 +111,7 @@ def _shared_out(context: StepContext, prepared: Iterator[PreparedBlock]) -> Iter
     )
 
 
-def _with_solved(found: NewtonUpdate, context: StepContext, block: PreparedBlock) -> NewtonUpdate:
+def _with_solved(update: NewtonUpdate, context: StepContext, block: PreparedBlock) -> NewtonUpdate:
     """Return what came of the blocks so far, and of one more."""
     system = block.system
     direction, record = solve_block(block, context.market, context.clock)
@@ -119,16 +119,16 @@ def _with_solved(found: NewtonUpdate, context: StepContext, block: PreparedBlock
         direction = context.replicas.agree(direction, system.rhs)
     if direction is not None and torch.isfinite(direction).all():
         context.hooks.tell_solution(context.step, system, record, direction)
-        return found.and_block(record, Direction(system.parameters, direction, "newton"))
+        return update.and_block(record, Direction(system.parameters, direction, "newton"))
     if block.descends and record.outcome is Outcome.NOT_DEFINITE:
         damping = record.treatment.damping
         where = f"block {system.name!r} is not positive definite at λ = {damping:.3g}"
-        return replace(found.and_block(record), indefinite=where)
+        return replace(update.and_block(record), indefinite=where)
     failed = ", ".join(f"{a.solver}: {a.describe()}" for a in record.attempts)
     if block.may_form:
         failure = f"no direction for block {system.name!r} ({failed})"
-        return replace(found.and_block(record), failure=failure)
+        return replace(update.and_block(record), failure=failure)
     # A block that is too large to be formed goes along -g, and its record says so.
     reason = f"no solver for a block that is not formed ({failed})"
     record = replace(record, first_order=reason)
-    return found.and_block(record, Direction(system.parameters, system.rhs, "first-order"))
+    return update.and_block(record, Direction(system.parameters, system.rhs, "first-order"))

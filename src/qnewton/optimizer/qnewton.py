@@ -29,7 +29,7 @@ from qnewton.optimizer.options import Classical, Damping, Limits, Quantum
 from qnewton.optimizer.refusals import refuse_half_precision
 from qnewton.optimizer.replicas import Replicas
 from qnewton.optimizer.rescale import check_rescaling
-from qnewton.optimizer.step_context import Evaluated, Settings, Step, StepContext
+from qnewton.optimizer.step_context import Evaluated, Settings, StepContext, StepMethod
 from qnewton.optimizer.step_loss import evaluate_step
 from qnewton.optimizer.step_record import finish
 from qnewton.optimizer.trainable import TrainableCurvature
@@ -53,11 +53,11 @@ RECORDS_KEPT = 1000
 class QNewton(LoopOptimizer):
     r"""Newton's method with damping: θ ← θ + β·x, (prune(H + λI)) x = -g.
 
-    Each step solves one symmetric system a block. The scheduler asks every solver of its
-    portfolio for a quote and the policy chooses; what was measured, quoted, chosen and done is
-    in :attr:`records`. A step whose loss or gradient is not finite changes no parameter and says
-    why in its record. Where the curvature or a direction is not finite, so does one whose λ is a
-    number, and one that sets its λ takes a damped step along -g instead.
+    Each step solves one symmetric system per block. The scheduler asks every solver for a quote,
+    and the policy chooses; what was measured, quoted, chosen and done is in :attr:`records`. A
+    step whose loss or gradient is not finite changes no parameter and says why in its record.
+    Where the curvature or a direction is not finite, a step with a fixed λ changes nothing
+    either, and one that sets its λ takes a damped step along -g instead.
 
     Args:
         params: A module, or parameters, named ones, or parameter groups. Without a module the
@@ -77,7 +77,7 @@ class QNewton(LoopOptimizer):
             Where the curvature is indefinite the step comes from the Gauss-Newton matrix of the
             same evaluation, from the eigenvalues' sizes, or from a larger λ; each step's
             ``damping`` record says which and why. A :class:`Damping` carries a scale, too.
-        prune: ``None``; an int d keeps at most d entries a row; a float p in (0, 1) chooses d so
+        prune: ``None``; an int d keeps at most d entries per row; a float p in (0, 1) chooses d so
             that no row loses more than a share 1-p of its mass to the cap.
         policy: ``classical``, ``paper``, ``hybrid``, ``classical-only`` or ``quantum-only``.
         quantum: A :class:`Quantum`, or its machine alone: profile name, path or record; ``None``
@@ -87,12 +87,12 @@ class QNewton(LoopOptimizer):
         warmup: First-order steps before the first Newton step, or ``auto``, ``paper``, or a
             :class:`Warmup`, which also has the rate of first-order steps.
         seed: Seeds the survey's random starts.
-        rescale: Put the blocks' directions together by the Fisher matrix between them, a factor a
-            block: layers that lower the same losses would else lower them several times over, and
-            the step overshoot. One product a block. Needs ``curvature="fisher"``, one process,
-            minimisation, and a damping that is a number.
+        rescale: Put the blocks' directions together by the Fisher matrix between them, with one
+            factor per block: layers that lower the same losses would otherwise lower them several
+            times over, and the step would overshoot. It costs one product per block, and needs
+            ``curvature="fisher"``, one process, minimisation, and a damping that is a number.
         maximize: Negate loss, gradient and curvature together, and climb.
-        print_every: Print one line about every so many-th step, ``str`` of its record, to standard
+        print_every: 5 prints one line about every fifth step, ``str`` of its record, to standard
             output: step, loss, λ, ρ, solvers, seconds, and why nothing was changed. 0 prints none.
             Of several processes the first prints.
         model: The module that the parameters in ``params`` belong to: its linear layers allow
@@ -110,7 +110,7 @@ class QNewton(LoopOptimizer):
 
     Cost:
         One forward and backward pass, the curvature of every block (N² entries), and a
-        factorisation (N³/3 operations) a block under the default policy.
+        factorisation (N³/3 operations) per block under the default policy.
 
     Reference:
         P. Li et al., Hybrid Quantum-Classical Scheduling for Accelerating Neural Network
@@ -240,7 +240,7 @@ class QNewton(LoopOptimizer):
         Args:
             closure: Evaluates the model and returns the loss. It may call ``loss.backward()``
                 or only return the loss. It is called once, and once more for every length that a
-                step that sets its damping tries; three to six times more, once a model, to check
+                step that sets its damping tries; three to six times more, once per model, to check
                 second derivatives against differences of gradients. Without a closure the step
                 repeats the passes of an attached model (:meth:`attach`); without those, too, it is
                 a first-order step on the gradients that are there, with one warning.
@@ -260,25 +260,25 @@ class QNewton(LoopOptimizer):
         if closure is None and not attached:
             return self._step_without_closure()
         memory = Memory(self.counters, self.survey_every)
-        way = self._way(memory)
+        method = self._method(memory)
         with ExitStack() as stack:
             if self._attachment is not None:
                 stack.enter_context(self._attachment.kept())
             joins = attached and closure is not None  # the passes before it, if it adds to them
             beginning = None
-            if curvature.watches(way.needs_graph) or joins:
+            if curvature.watches(method.needs_graph) or joins:
                 module = self._trainable.module
                 beginning = Beginning(curvature.parameters, module, memory.numbers)
                 # Puts everything back if an exception comes out.
                 stack.enter_context(beginning.kept())
             context = self._context(memory, curvature.parameters[0].device)
-            evaluated = self._evaluated(context, curvature, closure, way.needs_graph, beginning)
-            taken = way.take(context, evaluated)
+            evaluated = self._evaluated(context, curvature, closure, method.needs_graph, beginning)
+            taken = method.take(context, evaluated)
             self.records.append(finish(context, evaluated, taken))
             self._end_step(memory)
             return evaluated.evaluation.returned
 
-    def _way(self, memory: Memory) -> Step:
+    def _method(self, memory: Memory) -> StepMethod:
         """Return how the present step is taken."""
         if memory.newton or self.warmup.is_over(memory.step):
             if any(group["damping"] == "auto" for group in self.param_groups if group["params"]):

@@ -1,4 +1,4 @@
-"""The blocks' directions put together by the Fisher matrix between blocks: one factor a block."""
+"""The blocks' directions put together by the Fisher matrix between blocks: one factor per block."""
 
 from dataclasses import dataclass
 
@@ -77,7 +77,7 @@ def joint_factors(shares: list[Share]) -> list[float]:
     model falls by ½rᵀα ≥ 0. A direction of no length has α = 1.
 
     Args:
-        shares: One a block.
+        shares: One per block.
 
     Raises:
         FloatingPointError: If the factors are not finite.

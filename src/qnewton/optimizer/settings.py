@@ -39,7 +39,7 @@ class GroupSettings:
         damping: λ, or its factor when ``damping_scale`` is ``max-abs``; ``auto`` where steps set
             it.
         damping_scale: ``absolute`` for A = H + λI; ``max-abs`` for λ = damping · max|H|.
-        prune: ``None``; a count d of entries a row keeps; or a share of row mass in (0, 1).
+        prune: ``None``; a count d of entries that a row keeps; or a share of row mass in (0, 1).
         maximize: Whether loss, gradient and curvature are negated.
     """
 
@@ -81,7 +81,7 @@ def check_settings(group: dict[str, Any]) -> GroupSettings:
         mass_is_bad = isinstance(prune, float) and not 0 < prune < 1
         if isinstance(prune, bool) or count_is_bad or mass_is_bad:
             raise ValueError(
-                f"prune is {prune}; pass None, a count of 1 or more entries a row, or a share "
+                f"prune is {prune}; pass None, a count of 1 or more entries per row, or a share "
                 "of row mass between 0 and 1"
             )
     check_rate(group["first_order_lr"])

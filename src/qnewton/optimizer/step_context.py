@@ -154,11 +154,11 @@ NOTHING_FOUND = NewtonUpdate()
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What a step came to.
+class TakenStep:
+    """What a step did, and what it found before.
 
     Attributes:
-        found: What came of the systems.
+        update: What came of the systems.
         applied: What was done to the parameters.
         skipped: Why nothing was changed.
         phase: Whether it was a first-order step.
@@ -167,7 +167,7 @@ class Taken:
         newton_share: Share of the parameters in blocks with a system, where λ is fixed.
     """
 
-    found: NewtonUpdate = NOTHING_FOUND
+    update: NewtonUpdate = NOTHING_FOUND
     applied: Applied = NOT_APPLIED
     skipped: str | None = None
     phase: Phase = "newton"
@@ -176,14 +176,14 @@ class Taken:
     newton_share: float | None = None
 
 
-class Step(Protocol):
-    """A way to take a step: first-order, with a fixed λ, or with a λ that sets itself."""
+class StepMethod(Protocol):
+    """A method to take a step: first-order, with a fixed λ, or with a λ that sets itself."""
 
     @property
     def needs_graph(self) -> bool:
         """Whether it asks for curvature."""
         ...
 
-    def take(self, context: StepContext, evaluated: Evaluated) -> Taken:
+    def take(self, context: StepContext, evaluated: Evaluated) -> TakenStep:
         """Move the parameters, or leave them where they are and say why."""
         ...

@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from qnewton.optimizer.step_context import Evaluated, StepContext, Taken
+from qnewton.optimizer.step_context import Evaluated, StepContext, TakenStep
 from qnewton.records import StepRecord
 from qnewton.scheduler.pricing import step_seconds
 
 
-def finish(context: StepContext, evaluated: Evaluated, taken: Taken) -> StepRecord:
+def finish(context: StepContext, evaluated: Evaluated, taken: TakenStep) -> StepRecord:
     """Return what a step measured and did, with every stage priced where its work is known."""
     evaluation, applied, market = evaluated.evaluation, taken.applied, context.market
     record = StepRecord(
@@ -23,8 +23,8 @@ def finish(context: StepContext, evaluated: Evaluated, taken: Taken) -> StepReco
         skipped=taken.skipped,
         reason="warm-up" if taken.phase == "first-order" else None,
         graph_operations=None if evaluation.work is None else evaluation.work.operations,
-        blocks=taken.found.blocks,
-        abandoned=taken.found.abandoned,
+        blocks=taken.update.blocks,
+        abandoned=taken.update.abandoned,
         first_order_blocks=taken.first_order_blocks,
         newton_share=taken.newton_share,
         damping=taken.damping,

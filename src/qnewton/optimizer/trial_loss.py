@@ -32,7 +32,7 @@ class TrialLoss:
         needs_graph: The same, and what this step found.
         error: The last error about numbers that ended an evaluation, in one line.
 
-    Cost: one forward pass a call, and a copy of gradients and buffers.
+    Cost: one forward pass per call, and a copy of gradients and buffers.
     """
 
     def __init__(
@@ -159,13 +159,13 @@ class _SilentBackward(TorchFunctionMode):
 _OF_THEIR_OWN = (torch.OutOfMemoryError, LinAlgError)
 
 
-def _refuse_numbers_not_finite(func: Any, given: Sequence[Any], error: RuntimeError) -> None:
+def _refuse_numbers_not_finite(func: Any, arguments: Sequence[Any], error: RuntimeError) -> None:
     """Raise ``FloatingPointError`` if a function failed on numbers that are not finite.
 
-    Such as the binary cross-entropy of a probability that is not a number, which PyTorch refuses
-    by a ``RuntimeError`` like any other.
+    PyTorch refuses the binary cross-entropy of a probability that is not a number by a
+    ``RuntimeError`` like any other.
     """
-    tensors = [value for value in given if isinstance(value, Tensor) and value.is_floating_point()]
+    tensors = [arg for arg in arguments if isinstance(arg, Tensor) and arg.is_floating_point()]
     if any(not bool(torch.isfinite(tensor).all()) for tensor in tensors):
         name = getattr(func, "__name__", func)
         raise FloatingPointError(f"{name} of numbers that are not finite: {error}") from error

@@ -15,7 +15,7 @@ from qnewton.operators.scaling import safe_norm
 from qnewton.records import Phase
 
 _TRUSTED = (1e-15, 1e18)
-"""Norms between these were found of squares that float32 holds."""
+"""Norms between these two come from squares that float32 can hold."""
 
 Change = tuple[list[Tensor], list[Tensor], float]
 """Parameters, directions, and the length of direction to be added to each."""
@@ -168,18 +168,18 @@ def descend(gradients: Gradients) -> Applied:
 
 
 def apply_directions(
-    found: Sequence[Direction], param_groups: Sequence[dict[str, Any]], gradients: Gradients
+    directions: Sequence[Direction], param_groups: Sequence[dict[str, Any]], gradients: Gradients
 ) -> Applied:
     """Take the Newton step θ ← θ + β·x, unless it would not be finite.
 
     Args:
-        found: The directions, one a block.
+        directions: The directions, one per block.
         param_groups: The optimizer's parameter groups, with their β, ``lr``, and the
             ``first_order_lr`` of parameters that could not have a Newton direction.
         gradients: For the cosine.
     """
-    directions = {id(p): piece for block in found for p, piece in block.pieces()}
-    slow = {id(p) for block in found if block.phase == "first-order" for p in block.parameters}
+    pieces = {id(p): piece for block in directions for p, piece in block.pieces()}
+    slow = {id(p) for block in directions if block.phase == "first-order" for p in block.parameters}
     changes: list[Change] = []
     steps: list[float] = []
     gradient_norms: list[float] = []
@@ -190,15 +190,15 @@ def apply_directions(
             if length == 0.0:
                 continue  # not even a direction that is infinite moves these
             moved = [
-                p for p in group["params"] if id(p) in directions and (id(p) in slow) == first_order
+                p for p in group["params"] if id(p) in pieces and (id(p) in slow) == first_order
             ]
-            changes.append((moved, [directions[id(p)] for p in moved], length))
+            changes.append((moved, [pieces[id(p)] for p in moved], length))
             steps += [length * norm for norm in tensor_norms(changes[-1][1])]
         for parameter, value in zip(seen.parameters, seen.values, strict=True):
             norm = next(norms)
-            if id(parameter) in directions:
+            if id(parameter) in pieces:
                 length = lengths[id(parameter) in slow]
-                product = float((directions[id(parameter)].double() * value).sum())
+                product = float((pieces[id(parameter)].double() * value).sum())
                 inner += seen.downhill * length * product
                 gradient_norms.append(norm)
     step_norm = math.hypot(*steps)

@@ -87,7 +87,7 @@ class Drift:
     """How much longer a solver took in finished runs than its price said.
 
     Attributes:
-        solver: Name in the portfolio.
+        solver: Its name in the table of solvers.
         ratio: Median of measured over priced seconds; prices are multiplied by it.
         solves: Solves behind it.
     """
@@ -107,7 +107,7 @@ class Calibration:
         date: ISO date of the fit.
         source: How the figures were obtained.
         fits: One fit a kernel and dtype.
-        drifts: What earlier runs found of its prices, one a solver.
+        drifts: What earlier runs found of its prices, one per solver.
     """
 
     name: str

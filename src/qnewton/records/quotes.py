@@ -96,8 +96,9 @@ class Quote:
     """What one solver would cost on one machine, or why it was refused.
 
     Attributes:
-        solver: Name in the portfolio of what would run (``lu_inverse``, ``cholesky``, ``cg``, …);
-            ``qsvt`` for the quantum solver, which is emulated as QSVT whatever was priced.
+        solver: What would run, by its name in the table of solvers (``lu_inverse``, ``cholesky``,
+            ``cg``, …); ``qsvt`` for the quantum solver, which is emulated as QSVT whatever was
+            priced.
         machine: ``classical`` or ``quantum``.
         seconds: Modelled seconds, the sum of ``terms``; ``None`` when refused. What is no duration
             (NaN, infinite, below 0), computed or read from a file, becomes ``None``, and
@@ -173,7 +174,7 @@ class Decision:
 
     Attributes:
         chosen: The solver.
-        quotes: One a candidate.
+        quotes: One per candidate.
         policy: Who chose.
         reason: In one sentence.
         machine: Where the blocks of a step share machines that work at the same time: 0, the

@@ -128,7 +128,7 @@ class Attempt:
     """One solver's try at a block.
 
     Attributes:
-        solver: Name in the portfolio.
+        solver: Its name in the table of solvers.
         outcome: ``SOLVED``, or what failed.
         residual: ‖A x - b‖/‖b‖ against the true operator; ``None`` if there is no x.
         products: Matrix-vector products spent, 0 for a factorisation.
@@ -227,7 +227,7 @@ class StepRecord:
         forward_backward_flops: Operations of one forward and backward pass, as priced.
         graph_operations: Operations in the graph of the loss, as priced; ``None`` without a graph.
         parameters: Number of trainable parameters.
-        blocks: One record a block; empty in first-order steps.
+        blocks: One record per block; empty in first-order steps.
         abandoned: Records of the systems that the step solved first and gave up, for they met
             negative curvature: what was tried on them counts into the step's price.
         first_order_blocks: Blocks too large for a system, which took -g in a Newton step.
@@ -305,7 +305,7 @@ class StepRecord:
 
         An older record of a step that met negative curvature does not say what was given up; one
         that fell back to the gradient may have ended in an error; and a solver outside the
-        portfolio has no quote.
+        table has no quote.
         """
         damping = self.damping
         fell_back = damping is not None and damping.failure is not None

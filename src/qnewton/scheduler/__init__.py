@@ -1,5 +1,5 @@
-"""Which solver computes a block's step: policies over quotes, and the portfolio they choose from.
+"""Which solver computes a block's step: policies over quotes, and what runs the chosen one.
 
-``qnewton.scheduler.policy`` is torch-free; ``qnewton.scheduler.portfolio`` pairs each price with
-the solver that does the work.
+``qnewton.scheduler.policy`` is torch-free; ``qnewton.scheduler.running`` loads and runs the solver
+that was chosen.
 """

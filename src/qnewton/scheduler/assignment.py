@@ -84,7 +84,7 @@ def assign_blocks(
     makes the step end sooner.
 
     Args:
-        decisions: One a block, of which the quotes are read.
+        decisions: One per block, of which the quotes are read.
         n_qpus: QPUs.
 
     Raises:
@@ -131,7 +131,7 @@ def shared_makespan(
     """Return the modelled seconds until the last of the machines that share a step is done.
 
     Args:
-        decisions: One a block, from :func:`assign_blocks`.
+        decisions: One per block, from :func:`assign_blocks`.
         charged: The quotes that are paid for each block: of the solver that was chosen and, where
             it failed, of the classical ones that took over.
 

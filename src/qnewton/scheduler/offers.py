@@ -54,7 +54,7 @@ def candidates(
 
 
 def quotes(facts: Facts, market: Market, may_form: bool = True) -> tuple[Quote, ...]:
-    """Return one quote a solver; one that cannot be priced says why in its quote."""
+    """Return one quote per solver; one that cannot be priced says why in its quote."""
     return tuple(solver.price(facts, market) for solver in candidates(market, may_form, facts))
 
 

@@ -24,7 +24,7 @@ class Policy:
         name: Its name in options and records.
         title: Its name in pictures.
         summary: What it chooses, in one line.
-        choose: Chooses from the quotes, one a solver, sorted by machine and solver; raises
+        choose: Chooses from the quotes, one per solver, sorted by machine and solver; raises
             ``ValueError`` where a quote it needs is missing.
         survey: The facts it has to have surveyed before it asks for quotes.
         quantum_price: The cost model of the quantum solver that it weighs, a name in
@@ -71,7 +71,7 @@ def decide(policy: str | Policy, quotes: Sequence[Quote]) -> Decision:
 
     Args:
         policy: A policy, or the name of one in :data:`POLICIES`.
-        quotes: One quote a solver, in any order; modelled seconds.
+        quotes: One quote per solver, in any order; modelled seconds.
 
     Returns:
         The decision, with its reason in one sentence and the quotes sorted by machine and solver.
@@ -99,7 +99,7 @@ def decide(policy: str | Policy, quotes: Sequence[Quote]) -> Decision:
     names = [quote.solver for quote in ordered]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"two quotes are of solver {twice!r}; pass one a solver")
+        raise ValueError(f"two quotes are of solver {twice!r}; pass one per solver")
     chosen, reason = chooser.choose(ordered)
     if chosen not in names:
         raise ValueError(f"policy {chooser.name!r} chose {chosen!r}, of which there is no quote")

@@ -45,7 +45,7 @@ class ReplaySettings:
         hardware: The quantum machine; ``None`` for no quantum quotes.
         epsilon: Error of the quantum solver at the paper's price; ``None`` for the recorded one.
         tolerance: Relative residual of iterative solvers; ``None`` for the recorded ones.
-        solvers: The classical portfolio; ``None`` for the recorded one.
+        solvers: Names of the classical solvers to ask; ``None`` for the recorded ones.
         audit: What the audited price of the quantum solver assumes.
         dtype: dtype of the recorded systems.
         n_qpus: QPUs that share the blocks of a step with the classical machine.
@@ -110,7 +110,7 @@ def step_seconds(
             was tried has no quote, or the calibration lacks a rate.
 
     Cost:
-        A few dozen scalar operations a block.
+        A few dozen scalar operations per block.
     """
     decisions = [block.decision for block in record.blocks]
     if surveyed is None:
