@@ -115,8 +115,11 @@ def test_length_and_sign_of_a_step(n, indefinite, seed):
     curvature = float(v @ matrix @ v)
     minimiser = v * (float(v @ rhs) / curvature)
     missed = float((matrix @ minimiser - rhs).norm())
-    # The model's minimiser where A is definite, or where it leaves no more than a step of 0 does.
-    by_model = curvature > 0 and (definite or missed <= float(rhs.norm()))
+    # The model's minimiser where A is definite, or where it leaves no more than a step of 0 does,
+    # and no more than twice the least residual.
+    image = matrix @ v
+    least = float((rhs - image * (image @ rhs) / (image @ image)).norm())
+    by_model = curvature > 0 and (definite or missed <= min(float(rhs.norm()), 2 * least))
 
     def value(x):
         return float(x @ matrix @ x / 2 - rhs @ x if by_model else (matrix @ x - rhs).norm())
@@ -124,6 +127,7 @@ def test_length_and_sign_of_a_step(n, indefinite, seed):
     for factor in (0.9, 1.1, -1.0, 0.0):
         assert value(step) <= value(factor * step) + 1e-12
     assert definite or residual <= float(rhs.norm()) * (1 + 1e-9)
+    assert definite or residual <= 2 * least + 1e-9 * float(rhs.norm())
     torch.testing.assert_close(scaled_along(operator, -2 * v, rhs, kappa), step)
 
 

@@ -11,6 +11,8 @@ from qnewton.records import QuantumStats
 from qnewton.solvers.options import Mode
 from qnewton.solvers.quantum.readout import Measurement
 
+_TIMES_LEAST = 2.0  # what the minimiser's residual may be, of the least along the same line
+
 
 @dataclass(frozen=True, kw_only=True)
 class QuantumSolution(QuantumStats):
@@ -61,14 +63,16 @@ def scaled_along(
     its residual is at most L·‖b‖; otherwise s₂ = (Av)ᵀb/‖Av‖², the least residual, never above ‖b‖.
     If A is definite, Kantorovich gives vᵀAv ≥ ‖v‖‖Av‖·2√κ/(κ+1), so that the residual of s₁ is at
     most L = 1 + (κ+1)/(2√κ) times ‖b‖: s₁ is never refused there. If A is indefinite, vᵀAv may be
-    as small as you like, and s₁ as large: L bounds the step, ‖A·s₁v‖ ≤ (L+1)·‖b‖.
+    as small as you like, and s₁ as large: L bounds the step, ‖A·s₁v‖ ≤ (L+1)·‖b‖. Without a bound
+    on κ, s₁ is also refused where it leaves more than twice the least residual. For a v within ε
+    of the solution's direction, the error is then at most 2κε of the solution's length.
 
     Args:
         operator: A.
         direction: v, any length but 0, shape [N].
         rhs: b, shape [N].
         kappa: A bound on A's condition number, where A may be definite; ``None`` where it is not
-            known, or A is indefinite: then L = 1, no worse than no step.
+            known, or A is indefinite: then L = 1, and the step is no worse than none.
 
     Returns:
         The scaled vector in v's dtype; 0 if A·v is 0.
@@ -101,12 +105,15 @@ def _best_length(v: Tensor, av: Tensor, b: Tensor, kappa: float | None) -> float
     curvature, square = float(v @ av), float(av @ av)
     if not 0.0 < square < math.inf:
         return 0.0
-    length = float(av @ b) / square
+    length, norm = float(av @ b) / square, float(b.norm())
     if curvature > 0.0:
         minimiser = float(v @ b) / curvature
-        limit = 1.0 if kappa is None else 1.0 + (kappa + 1.0) / (2.0 * math.sqrt(kappa))
+        if kappa is None:
+            limit = min(norm, _TIMES_LEAST * float((b - length * av).norm()))
+        else:
+            limit = norm * (1.0 + (kappa + 1.0) / (2.0 * math.sqrt(kappa)))
         residual = float((b - minimiser * av).norm())
-        # A few roundings: at L = 1 an exact step of A = cI has residual 0, not ‖b‖.
-        if residual <= limit * float(b.norm()) * (1.0 + 1e-12):
+        # A few roundings: an exact step has residual 0, whichever length it takes.
+        if residual <= limit + 1e-12 * norm:
             length = minimiser
     return length
