@@ -23,6 +23,14 @@ def test_importing_leaves_torch_unloaded(module):
     assert done.stdout.strip() == "[]"
 
 
+def test_pricing_loads_no_run_folders():
+    code = (
+        "import sys, qnewton.cost; print([m for m in sys.modules if m.startswith('qnewton.runs')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_room_is_reachable_from_the_package_without_torch():
     code = (
         "import sys, qnewton; "

@@ -10,7 +10,6 @@ import math
 from pathlib import Path
 
 from qnewton.records import Calibration, decode, encode
-from qnewton.runs import cache_folder, write_atomically
 
 CALIBRATION_SCHEMA = 1
 """Version of the file's layout; a newer one is refused."""
@@ -28,7 +27,7 @@ def calibration_path(machine: str, folder: Path | None = None) -> Path:
         'calibration-e0474894dcfc.json'
     """
     digest = hashlib.sha256(machine.encode()).hexdigest()[:12]
-    return (cache_folder() if folder is None else folder) / f"calibration-{digest}.json"
+    return _folder(folder) / f"calibration-{digest}.json"
 
 
 def save_calibration(calibration: Calibration, folder: Path | None = None) -> Path:
@@ -49,6 +48,8 @@ def save_calibration(calibration: Calibration, folder: Path | None = None) -> Pa
         raise ValueError(f"calibration {calibration.name!r} cannot be kept: {wrong}")
     content = {"schema": CALIBRATION_SCHEMA, "calibration": encode(calibration)}
     path.parent.mkdir(parents=True, exist_ok=True)
+    from qnewton.runs import write_atomically
+
     write_atomically(path, json.dumps(content, indent=1).encode())
     return path
 
@@ -98,7 +99,7 @@ def latest_calibration(folder: Path | None = None) -> Calibration | None:
         >>> latest_calibration(Path("no-such-folder")) is None
         True
     """
-    files = (cache_folder() if folder is None else folder).glob("calibration-*.json")
+    files = _folder(folder).glob("calibration-*.json")
     newest = max(files, key=lambda path: path.stat().st_mtime_ns, default=None)
     return None if newest is None else _read(newest)
 
@@ -137,3 +138,10 @@ def _wrong_figure(calibration: Calibration) -> str | None:
         if not (math.isfinite(drift.ratio) and drift.ratio > 0):
             return f"the drift of {drift.solver} is {drift.ratio!r}; it must be finite and above 0"
     return None
+
+
+def _folder(folder: Path | None) -> Path:
+    # Loaded when a file is asked for: whoever only prices needs no run folders.
+    from qnewton.runs import cache_folder
+
+    return cache_folder() if folder is None else folder

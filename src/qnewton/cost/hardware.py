@@ -4,18 +4,43 @@ The bundled ones lie in ``profiles/quantum`` and ``profiles/classical``; each fi
 a source and a date.
 """
 
+import sys
 from os import PathLike
+from typing import Any
 
 from qnewton.cost.kernels import KERNELS
 from qnewton.cost.profile_file import Table, bundled, read
-from qnewton.records import Calibration, KernelFit, QuantumHardware, Registry
-
-MACHINES: Registry[QuantumHardware] = Registry("quantum machine", "qnewton.machines")
-"""Quantum machines that do not come with the package."""
+from qnewton.records import Calibration, Figure, KernelFit, QuantumHardware, Registry
 
 _TIMES = ("readout_time_s", "t1_s", "t2_s")
 _PROBABILITIES = ("two_qubit_error", "readout_error", "t_error")
 _HARDWARE_FIELDS = ("name", "title", "hypothetical", "gate_time_s", *_TIMES, *_PROBABILITIES)
+
+
+def _check_machine(machine: QuantumHardware) -> None:
+    kind = "quantum machine"
+    if machine.name in bundled("quantum"):
+        raise ValueError(
+            f"a {kind} called {machine.name!r} comes with the package; choose another name"
+        )
+    times = dict.fromkeys(("gate_time_s", *_TIMES), (sys.float_info.min, sys.float_info.max))
+    for field, (low, high) in (times | dict.fromkeys(_PROBABILITIES, (0.0, 1.0))).items():
+        figure: Any = getattr(machine, field)
+        if figure is None and field != "gate_time_s":
+            continue
+        value = figure.value if isinstance(figure, Figure) else None
+        if value is None or not low <= value <= high:
+            raise ValueError(
+                f"{kind} {machine.name!r}: {field} is {figure!r}; it must be a Figure of a value "
+                f"from {low:.3g} to {high:.3g} with its source and date"
+            )
+
+
+MACHINES: Registry[QuantumHardware] = Registry(
+    "quantum machine", "qnewton.machines", of=QuantumHardware, check=_check_machine
+)
+"""Quantum machines that do not come with the package."""
+
 _CLASSICAL_FIELDS = ("name", "machine", "date", "source", "fits")
 _FIT_FIELDS = ("kernel", "dtype", "seconds_per_unit", "overhead_s")
 _DTYPES = ("float32", "float64")

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from qnewton.cost.audited import audited_quote
+from qnewton.cost.made_outside import made_outside
 from qnewton.cost.market import Market
 from qnewton.cost.quantum import machine_quote, paper_quote
 from qnewton.records import Facts, QuantumHardware, QuantumPart, Quote
@@ -18,11 +20,21 @@ class QuantumPrice:
         name: Its name.
         title: Its name in tables.
         price: Makes the quote from the facts, the market and its quantum machine.
+
+    Raises:
+        ValueError: If ``price`` cannot be called.
     """
 
     name: str
     title: str
     price: Callable[[Facts, Market, QuantumHardware], Quote]
+
+    def __post_init__(self) -> None:
+        if not callable(self.price):
+            raise ValueError(
+                f"quantum price {self.name!r}: price is {self.price!r}; it must be a function of "
+                "the facts, the market and the quantum machine that returns a Quote"
+            )
 
 
 PAPER = QuantumPrice(
@@ -42,14 +54,14 @@ AUDITED = QuantumPrice(
 """The price with every term, under the market's audit."""
 
 QUANTUM_PRICES: Registry[QuantumPrice] = Registry(
-    "quantum price", "qnewton.quantum_prices", (PAPER, AUDITED)
+    "quantum price", "qnewton.quantum_prices", (PAPER, AUDITED), of=QuantumPrice
 )
 """Every cost model of the quantum solver."""
 
 
 def registered_quotes(facts: Facts, market: Market) -> list[Quote]:
     """Return the quotes of the cost models that do not come with the package."""
-    models = [model for model in QUANTUM_PRICES if model not in (PAPER, AUDITED)]
+    models = [model for model in QUANTUM_PRICES if not QUANTUM_PRICES.is_own(model)]
     return [quantum_quote(facts, replace(market, quantum_price=model.name)) for model in models]
 
 
@@ -66,4 +78,10 @@ def quantum_quote(facts: Facts, market: Market) -> Quote:
     if facts.spectrum.row_sparsity == 0:
         zeros = "A has no entry but zeros"
         return machine_quote(hardware, "no price", QuantumPart(sparsity=0), refused=zeros)
-    return QUANTUM_PRICES.get(market.quantum_price).price(facts, market, hardware)
+    model = QUANTUM_PRICES.get(market.quantum_price)
+    if QUANTUM_PRICES.is_own(model):
+        return model.price(facts, market, hardware)
+    made = made_outside(partial(model.price, facts, market, hardware), "qsvt", "quantum")
+    if isinstance(made, Quote):
+        return made
+    return machine_quote(hardware, model.title, QuantumPart(), refused=made)

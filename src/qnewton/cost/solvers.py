@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from qnewton.cost.direct import (
     absolute_quote,
@@ -16,6 +16,7 @@ from qnewton.cost.direct import (
     woodbury_quote,
 )
 from qnewton.cost.krylov import cg_quote, minres_quote, sparse_cg_quote
+from qnewton.cost.made_outside import made_outside
 from qnewton.cost.market import Market
 from qnewton.cost.parts import nonzeros
 from qnewton.cost.quantum_prices import quantum_quote
@@ -66,6 +67,9 @@ class Solver:
         colour: Its color in pictures.
         shape: Its point in pictures, as Vega-Lite names it.
 
+    Raises:
+        ValueError: If a trait is none of those there are, or ``price`` or ``run`` cannot be called.
+
     Example:
         >>> SOLVERS.get("cg").family.iterates, SOLVERS.get("lu").needs_entries
         (True, True)
@@ -87,6 +91,27 @@ class Solver:
     run: str | Callable[..., Any] | None = None
     colour: str = GRAY
     shape: str = "circle"
+
+    def __post_init__(self) -> None:
+        def refuse(trait: str, limit: str) -> None:
+            value = getattr(self, trait)
+            raise ValueError(f"solver {self.name!r}: {trait} is {value!r}; it must be {limit}")
+
+        if not isinstance(self.family, Family):
+            refuse("family", "a member of qnewton.cost.Family")
+        machine = "quantum" if self.family is Family.QUANTUM else "classical"
+        if self.machine != machine:
+            refuse("machine", f"{machine!r} for the family {self.family.value!r}")
+        kinds = get_args(Representation)
+        if isinstance(self.reads, str) or not self.reads or not set(self.reads) <= set(kinds):
+            refuse("reads", f"a tuple of some of {', '.join(kinds)}")
+        if not callable(self.price):
+            refuse("price", "a function of the facts and the market that returns a Quote")
+        if isinstance(self.run, str):
+            if not all(self.run.partition(":")):
+                refuse("run", "'module:name', or the function itself")
+        elif self.run is not None and not callable(self.run):
+            refuse("run", "'module:name', or the function itself")
 
     @property
     def needs_entries(self) -> bool:
@@ -231,8 +256,32 @@ SOLVERS: Registry[Solver] = Registry(
             shape="diamond",
         ),
     ),
+    of=Solver,
 )
 """The table that prices, policies, records and pictures read; the order is that of quotes."""
+
+
+def quote_by(
+    solver: Solver, price: Callable[..., Quote], facts: Facts, market: Market, *products: int
+) -> Quote:
+    """Return the quote that one of a solver's prices makes; from outside, it may not raise.
+
+    A price of a solver that does not come with the package is a refused quote where it raises, or
+    returns anything but a quote of this solver.
+    """
+    if SOLVERS.is_own(solver):
+        return price(facts, market, *products)
+    made = made_outside(partial(price, facts, market, *products), solver.name, solver.machine)
+    if isinstance(made, Quote):
+        return made
+    return Quote(
+        solver=solver.name,
+        machine=solver.machine,
+        seconds=None,
+        model="no price",
+        hardware="unknown",
+        refused=made,
+    )
 
 
 def classical_solvers() -> tuple[Solver, ...]:
@@ -290,4 +339,5 @@ def classical_quotes(
     chosen = (
         classical_solvers() if solvers is None else [classical_solver(name) for name in solvers]
     )
-    return tuple(solver.price(facts, market) for solver in chosen if solver.takes(facts))
+    takers = [solver for solver in chosen if solver.takes(facts)]
+    return tuple(quote_by(solver, solver.price, facts, market) for solver in takers)

@@ -133,4 +133,5 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
 def quantum_price(policy: str) -> str | None:
     """Return which price of the quantum solver a policy decides by: two that do not compare."""
     name = POLICIES.get(policy).quantum_price
-    return None if name is None else QUANTUM_PRICES.get(name).title
+    model = None if name is None else QUANTUM_PRICES.find(name)
+    return name if model is None else model.title

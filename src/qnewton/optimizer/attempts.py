@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from numpy.linalg import LinAlgError
 from torch import Tensor
 
 from qnewton.cost import SOLVERS, Market, absolute_quote
@@ -24,13 +23,16 @@ from qnewton.survey.lowest import PRODUCTS as LOWEST_PRODUCTS
 ABSOLUTE_LIMIT = 1024
 """Rows up to which an indefinite block is decomposed: a second in float64 on two cores."""
 
+BY_SIZE = "absolute"
+"""The solver that nobody offers: it takes over from all that met negative curvature."""
+
 
 def attempt_solve(name: str, run: Callable[[], Solution]) -> tuple[Solution, Attempt]:
-    """Run a solver; one that raises over its numbers has failed, and its attempt says how."""
+    """Run a solver; one that raises has failed, and its attempt says how."""
     start, raised = time.perf_counter(), None
     try:
         solution = run()
-    except (ArithmeticError, RuntimeError, LinAlgError) as error:
+    except Exception as error:  # noqa: BLE001  # whoever registered a solver may raise anything
         raised = type(error).__name__
         first_line = (str(error).strip().splitlines() or ["no message"])[0]
         detail = f"{raised}: {first_line}"
@@ -59,7 +61,7 @@ def checked_claim(
     product there costs as much as a solver's own, and the solvers share the code that measures it.
     """
     x, residual = solution.direction, solution.stats.residual
-    if x is None or not torch.isfinite(x).all():
+    if x is None or not _is_finite(x):
         residual, outcome, detail = None, Outcome.NOT_FINITE, ""
     else:
         held = isinstance(system.operator, DenseOperator | SparseOperator | LowRankOperator)
@@ -106,6 +108,9 @@ def solve_block(
             )
             if solution.solved and solver.machine == "classical":
                 solution, attempt = checked_claim(solution, attempt, ready, market.tolerance)
+            elif solution.solved and not _is_finite(solution.direction):
+                solution = replace(solution, outcome=Outcome.NOT_FINITE)
+                attempt = replace(attempt, outcome=Outcome.NOT_FINITE)
         # The exact direction beside a quantum one is for the record alone: no clock runs.
         solution = with_angle(ready, solution)
         attempts.append(replace(attempt, quantum=solution.stats.quantum))
@@ -119,7 +124,7 @@ def solve_block(
             # Only for want of products: whatever else went wrong, the iterate tells nothing.
             out_of_products = solution.stats.products >= asked.max_products
             usable = solution.solved or (solver.descends and limit is None and out_of_products)
-            direction = x if usable else None
+            direction = x if usable and _is_finite(x) else None
         if direction is not None:
             break
     may_decompose = prepared.descends and prepared.may_form and system.n <= ABSOLUTE_LIMIT
@@ -127,7 +132,7 @@ def solve_block(
     if unsolved and (entries is not None or _forming_pays(prepared, market)):
         with clock.stage("solve"):
             solution, attempt = attempt_solve(
-                "absolute", lambda: solve_absolute(system.operator, system.rhs, market.tolerance)
+                BY_SIZE, lambda: solve_absolute(system.operator, system.rhs, market.tolerance)
             )
         attempts.append(attempt)
         record = _with_price_of_absolute(record, system, market)
@@ -161,6 +166,10 @@ def _with_price_of_absolute(
 def _ran_out(attempt: Attempt) -> bool:
     """Return whether a Krylov solver needed more products: another one would, too."""
     return attempt.products > 0 and attempt.outcome not in (Outcome.SOLVED, Outcome.NOT_DEFINITE)
+
+
+def _is_finite(direction: Tensor | None) -> bool:
+    return direction is not None and bool(torch.isfinite(direction).all())
 
 
 def _climbs(direction: Tensor, rhs: Tensor) -> bool:

@@ -31,7 +31,7 @@ from qnewton.records import (
 )
 from qnewton.scheduler.offers import BY_PRODUCTS, price_routes, quotes
 from qnewton.scheduler.planned import GIVEN, planned_facts
-from qnewton.scheduler.policy import decide
+from qnewton.scheduler.policy import decide_anyway
 from qnewton.survey import survey, survey_low_rank
 from qnewton.survey.budget import thrifty_products
 from qnewton.treatment import damp, prune
@@ -168,7 +168,9 @@ def prepare_block(context: StepContext, task: BlockTask) -> PreparedBlock:
         curvature=system.curvature or GIVEN,
         treatment=operator.treatment,
         facts=facts,
-        decision=decide(policy, offers) if decided else _by_products(policy.name, offers, system.n),
+        decision=decide_anyway(policy, offers)
+        if decided
+        else _by_products(policy.name, offers, system.n),
         attempts=(),
     )
     return PreparedBlock(treated, record, task.may_form, task.descends)

@@ -9,6 +9,7 @@ from torch import Tensor
 from qnewton.curvature import Kind
 from qnewton.operators import LinearSystem, LowRankOperator
 from qnewton.operators.scaling import safe_norm
+from qnewton.optimizer.attempts import BY_SIZE
 from qnewton.optimizer.damping_rule import GROWTH
 from qnewton.optimizer.damping_state import largest_strength
 from qnewton.optimizer.local_loss import LocalLoss
@@ -62,7 +63,7 @@ class DampedSystems:
         loss, kind = self._loss, self.kind
         update = self._solved(kind, strength)
         if update.indefinite is None:
-            by_size = any(a.solver == "absolute" for b in update.blocks for a in b.attempts)
+            by_size = any(a.solver == BY_SIZE for b in update.blocks for a in b.attempts)
             by_eigenvalues = "a factorisation met it; eigenvalues are taken by their size"
             return Solved(update, kind, strength, by_eigenvalues if by_size else None)
         negative, abandoned = update.indefinite, update.blocks

@@ -1,8 +1,19 @@
 """Tables of named things that others may add to, by a call or by an entry point."""
 
+import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def shown(value: object) -> str:
+    """Return what stands for a value in a message of one line."""
+    return " ".join(repr(value).split())[:80]
 
 
 class Named(Protocol):
@@ -27,6 +38,8 @@ class Registry(Generic[Item]):
         kind: What the objects are, for messages: ``solver``.
         group: The entry-point group others name theirs in: ``qnewton.solvers``.
         items: The objects that come with the package.
+        of: The type they are of; ``None`` for any with a name.
+        check: Raises ``ValueError`` on an object that cannot be used.
 
     Raises:
         ValueError: If two objects have one name.
@@ -42,23 +55,52 @@ class Registry(Generic[Item]):
         (['cat', 'dog'], False)
     """
 
-    def __init__(self, kind: str, group: str, items: Iterable[Item] = ()) -> None:
+    def __init__(
+        self,
+        kind: str,
+        group: str,
+        items: Iterable[Item] = (),
+        of: type[Item] | None = None,
+        check: Callable[[Item], None] = lambda _: None,
+    ) -> None:
         self.kind = kind
         self.group = group
+        self._of = of
+        self._check = check
         self._items: dict[str, Item] = {}
         self._loaded = False
         for item in items:
             self.register(item)
+        self._own = dict(self._items)
 
     def register(self, item: Item) -> Item:
         """Add an object and return it.
 
         Raises:
-            ValueError: If another object has its name.
+            ValueError: If another object has its name, the name is no word, or the object is of
+                another type or cannot be used.
         """
-        if self._items.setdefault(item.name, item) is not item:
-            raise ValueError(f"a {self.kind} called {item.name!r} is there already")
-        return item
+        if self._of is not None and not isinstance(item, self._of):
+            wanted = f"{self._of.__module__}.{self._of.__qualname__}"
+            found = f"the class {item.__name__}" if isinstance(item, type) else shown(item)
+            raise ValueError(f"{found} is no {self.kind}; register an instance of {wanted}")
+        name = item.name
+        if not isinstance(name, str) or not re.fullmatch(r"\w[\w.+-]*", name):
+            raise ValueError(
+                f"a {self.kind} is called {name!r}; its name must be a word of letters, digits and "
+                "any of _ . + -"
+            )
+        if self._items.get(name, item) is not item:
+            raise ValueError(
+                f"a {self.kind} called {name!r} is there already; choose another name, or "
+                "unregister that one first"
+            )
+        self._check(item)
+        return self._items.setdefault(name, item)
+
+    def is_own(self, item: Item) -> bool:
+        """Return whether an object came with the package."""
+        return self._own.get(item.name) is item
 
     def unregister(self, name: str) -> None:
         """Remove an object.
@@ -105,6 +147,7 @@ class Registry(Generic[Item]):
             for point in entry_points(group=self.group):
                 try:
                     self.register(point.load())
-                except Exception as error:  # noqa: BLE001  # a stranger's import may raise anything
-                    warnings.warn(f"{self.kind} {point.name!r} is left out: {error}", stacklevel=3)
+                except (Exception, SystemExit) as error:  # noqa: BLE001  # a stranger's import
+                    said = one_line(error)
+                    warnings.warn(f"{self.kind} {point.name!r} is left out: {said}", stacklevel=3)
         return self._items

@@ -11,6 +11,7 @@ from dataclasses import replace
 from qnewton.cost import SOLVERS, Family, Market, Solver
 from qnewton.cost.krylov import USUAL_PRODUCTS
 from qnewton.cost.parts import RESIDUAL, Draft, definiteness_known
+from qnewton.cost.solvers import quote_by
 from qnewton.records import Basis, Earlier, Facts, Quote, Refusal
 from qnewton.scheduler.history import krylov_history
 
@@ -55,7 +56,7 @@ def candidates(
 
 def quotes(facts: Facts, market: Market, may_form: bool = True) -> tuple[Quote, ...]:
     """Return one quote per solver; one that cannot be priced says why in its quote."""
-    return tuple(solver.price(facts, market) for solver in candidates(market, may_form, facts))
+    return tuple(quote_by(s, s.price, facts, market) for s in candidates(market, may_form, facts))
 
 
 def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, ...]:
@@ -70,7 +71,7 @@ def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, .
     """
     found = candidates(market, may_form, facts)
     direct = _direct_quotes(found, facts, market)
-    priced = tuple(direct.get(s.name) or s.price(facts, market) for s in found)
+    priced = tuple(direct.get(s.name) or quote_by(s, s.price, facts, market) for s in found)
     offers = dict(zip(found, _without_failed(priced, facts.earlier), strict=True))
     classical = {
         solver: offer.seconds
@@ -145,7 +146,7 @@ def _direct_quotes(found: tuple[Solver, ...], facts: Facts, market: Market) -> d
             memo.clear()
         quotes = {
             # The paper's C·N³ has no fixed part and no check: not to be compared with others.
-            solver.name: (solver.price_as_timed or solver.price)(facts, market)
+            solver.name: quote_by(solver, solver.price_as_timed or solver.price, facts, market)
             for solver in found
             if solver.family is Family.DIRECT
         }
@@ -183,7 +184,7 @@ def _usual(solver: Solver, offer: Quote, facts: Facts, market: Market) -> Quote:
     if offer.seconds is not None or not _worth_a_try(solver, facts):
         return offer
     count = min(USUAL_PRODUCTS, facts.n, market.max_products)
-    priced = solver.price_of(facts, market, count)
+    priced = quote_by(solver, solver.price_of, facts, market, count)
     if priced.seconds is None:
         return offer
     said = f"{count} products, as is usual: nobody counted them yet, and no other route is open"
@@ -250,8 +251,10 @@ def _a_try(solver: Solver, offer: Quote, affordable: float, facts: Facts, market
     A try that converges is the solve; one that does not costs that half once, since the next
     step knows of it.
     """
-    one = None if solver.price_of is None else solver.price_of(facts, market, 1)
-    if one is None or one.seconds is None:
+    if solver.price_of is None:
+        return offer
+    one = quote_by(solver, solver.price_of, facts, market, 1)
+    if one.seconds is None:
         return offer
     check = math.fsum(term.seconds for term in one.terms if term.name == RESIDUAL)
     each = one.seconds - check

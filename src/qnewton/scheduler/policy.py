@@ -6,11 +6,12 @@ Torch-free, so that recorded steps can be decided again without loading any solv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import get_args
 
-from qnewton.cost import SOLVERS, SurveyFact
+from qnewton.cost import QUANTUM_PRICES, SOLVERS, SurveyFact
 from qnewton.records import Decision, MachineKind, QuantumHardware, Quote
 from qnewton.records.colours import BLUE, GRAY, GREEN, ORANGE, SKY, VERMILLION
-from qnewton.records.registry import Registry
+from qnewton.records.registry import Registry, one_line, shown
 
 Choice = tuple[str, str]
 """The name of the chosen solver, and the reason in one sentence."""
@@ -38,6 +39,10 @@ class Policy:
         colour: Its color in pictures.
         dash: Its line in pictures: pixels drawn and left out in turn; empty for a full line.
 
+    Raises:
+        ValueError: If ``survey`` names no fact of :data:`qnewton.cost.SurveyFact`, or ``choose``
+            cannot be called.
+
     Example:
         >>> POLICIES.get("hybrid").needs_quantum_machine, POLICIES.get("classical").survey
         (True, ())
@@ -53,6 +58,19 @@ class Policy:
     needs_entries: bool = True
     colour: str = GRAY
     dash: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not callable(self.choose):
+            raise ValueError(
+                f"policy {self.name!r}: choose is {self.choose!r}; it must be a function of the "
+                "quotes that returns a solver's name and the reason"
+            )
+        facts = get_args(SurveyFact)
+        if isinstance(self.survey, str) or not set(self.survey) <= set(facts):
+            raise ValueError(
+                f"policy {self.name!r}: survey is {self.survey!r}; it must be a tuple of some of "
+                f"{', '.join(facts)}"
+            )
 
     @property
     def needs_quantum_machine(self) -> bool:
@@ -100,10 +118,51 @@ def decide(policy: str | Policy, quotes: Sequence[Quote]) -> Decision:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"two quotes are of solver {twice!r}; pass one per solver")
-    chosen, reason = chooser.choose(ordered)
+    try:
+        choice = chooser.choose(ordered)
+    except ValueError:
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {one_line(error)}"
+        raise ValueError(f"policy {chooser.name!r} raised {said}") from error
+    if not isinstance(choice, tuple) or [type(part) for part in choice] != [str, str]:
+        raise ValueError(
+            f"policy {chooser.name!r} chose {shown(choice)}; it must be a solver's name and the "
+            "reason, two strings"
+        )
+    chosen, reason = choice
     if chosen not in names:
         raise ValueError(f"policy {chooser.name!r} chose {chosen!r}, of which there is no quote")
     return Decision(chosen=chosen, quotes=ordered, policy=chooser.name, reason=reason)
+
+
+def decide_anyway(policy: Policy, quotes: Sequence[Quote]) -> Decision:
+    """Choose as :func:`decide` does; where the policy cannot, take the cheapest classical solver.
+
+    A step goes on: the reason says what kept the policy from choosing. Where no classical solver
+    has a price, one that multiplies alone is taken.
+    """
+    try:
+        return decide(policy, quotes)
+    except ValueError as refusal:
+        said = one_line(refusal)
+
+    def rank(quote: Quote) -> tuple[bool, bool, float, bool, str]:
+        solver = SOLVERS.find(quote.solver)
+        by_entries = solver is None or solver.needs_entries
+        unpriced = quote.seconds is None
+        return (
+            quote.machine != "classical",
+            unpriced,
+            quote.seconds or 0.0,
+            by_entries,
+            quote.solver,
+        )
+
+    ordered = tuple(sorted(quotes, key=lambda quote: (quote.machine, quote.solver)))
+    chosen = min(ordered, key=rank).solver
+    reason = f"{said}; so {chosen}, the first of the classical solvers by price"
+    return Decision(chosen=chosen, quotes=ordered, policy=policy.name, reason=reason)
 
 
 def policy_of(policy: str | Policy) -> Policy:
@@ -122,7 +181,8 @@ def needs_survey(policy: str | Policy, hardware: QuantumHardware | None) -> tupl
     surveys the condition number.
 
     Raises:
-        ValueError: If the policy is unknown, or weighs a quantum machine and none is given.
+        ValueError: If the policy is unknown, weighs a quantum machine and none is given, or a cost
+            model that is not registered.
 
     Example:
         >>> needs_survey("classical", None)
@@ -133,6 +193,11 @@ def needs_survey(policy: str | Policy, hardware: QuantumHardware | None) -> tupl
         raise ValueError(
             f"policy {asked.name!r} needs a quantum machine and hardware is None; name one, or use "
             "policy 'classical'"
+        )
+    if asked.quantum_price is not None and asked.quantum_price not in QUANTUM_PRICES:
+        raise ValueError(
+            f"policy {asked.name!r} weighs the quantum price {asked.quantum_price!r}, which is not "
+            f"registered; choose {', '.join(QUANTUM_PRICES.names)}, or register it first"
         )
     return asked.survey
 
@@ -273,5 +338,6 @@ POLICIES: Registry[Policy] = Registry(
             dash=(4, 2),
         ),
     ),
+    of=Policy,
 )
 """The table of policies."""

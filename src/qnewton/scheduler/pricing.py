@@ -17,7 +17,7 @@ from qnewton.cost import (
     modelled_seconds,
     own_charges,
 )
-from qnewton.cost.solvers import classical_solver
+from qnewton.cost.solvers import classical_solver, quote_by
 from qnewton.records import (
     Basis,
     BlockRecord,
@@ -175,7 +175,8 @@ def repriced_step(record: StepRecord, policy: Policy, settings: ReplaySettings) 
 
 def _recorded(block: BlockRecord) -> list[Quote]:
     """Return the recorded quotes of the solvers that were offered, not of who took over."""
-    return [quote for quote in block.decision.quotes if SOLVERS.get(quote.solver).offered]
+    known = ((SOLVERS.find(quote.solver), quote) for quote in block.decision.quotes)
+    return [quote for solver, quote in known if solver is None or solver.offered]
 
 
 def _repriced(block: BlockRecord, policy: Policy, settings: ReplaySettings) -> list[Quote]:
@@ -199,7 +200,7 @@ def _repriced(block: BlockRecord, policy: Policy, settings: ReplaySettings) -> l
             quantum_price=policy.quantum_price or market.quantum_price,
         )
         new += [s for s in SOLVERS if s.offered and s.machine == "quantum"]
-    return [*offers, *(solver.price(block.facts, market) for solver in new)]
+    return [*offers, *(quote_by(s, s.price, block.facts, market) for s in new)]
 
 
 def _decided(block: BlockRecord, policy: Policy, offers: Sequence[Quote]) -> Decision:
@@ -215,26 +216,32 @@ def _with_takeovers(block: BlockRecord, decision: Decision, market: Market) -> B
     """Return a block with a decision, and quotes of the solvers that were tried unasked."""
     asked = {quote.solver for quote in decision.quotes}
     unasked = dict.fromkeys(a.solver for a in block.attempts if a.solver not in asked)
-    found = tuple(SOLVERS.get(name).price(block.facts, market) for name in unasked)
-    return replace(block, decision=replace(decision, quotes=(*decision.quotes, *found)))
+    solvers = [(SOLVERS.find(name), block.decision.quote(name)) for name in unasked]
+    # Of a solver that this process lacks the recorded quote is all there is.
+    found = [q if s is None else quote_by(s, s.price, block.facts, market) for s, q in solvers]
+    quotes = (*decision.quotes, *(quote for quote in found if quote is not None))
+    return replace(block, decision=replace(decision, quotes=quotes))
 
 
 def _again(block: BlockRecord, recorded: Quote, settings: ReplaySettings) -> Quote:
     """Price a classical solver again, on what its recorded price rests on."""
     if recorded.refusal is not None or "classical" in settings.keep:
         return recorded
-    solver, facts, tolerance = SOLVERS.get(recorded.solver), block.facts, settings.tolerance
+    solver, facts, tolerance = SOLVERS.find(recorded.solver), block.facts, settings.tolerance
+    if solver is None:
+        return recorded  # priced by code that this process lacks
     if tolerance is None:
         tolerance = _TOLERANCE if recorded.tolerance is None else recorded.tolerance
     market = replace(settings.market, tolerance=tolerance)
     if recorded.basis is Basis.TRIAL and recorded.products is not None and solver.price_of:
         return replace(
-            solver.price_of(facts, market, recorded.products),
+            quote_by(solver, solver.price_of, facts, market, recorded.products),
             model=recorded.model,
             basis=recorded.basis,
             assumptions=recorded.assumptions,
             max_products=recorded.max_products,
         )
     if recorded.basis is Basis.AS_TIMED and solver.price_as_timed is not None:
-        return solver.price_as_timed(facts, market)
-    return replace(solver.price(facts, market), max_products=recorded.max_products)
+        return quote_by(solver, solver.price_as_timed, facts, market)
+    again = quote_by(solver, solver.price, facts, market)
+    return replace(again, max_products=recorded.max_products)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from qnewton.operators import DenseOperator, LinearSystem, SymmetricOperator, as_operator
 from qnewton.records import Outcome
+from qnewton.records.registry import shown
 from qnewton.solvers.classical import (
     CholeskyFactorization,
     DiagonalPreconditioner,
@@ -85,6 +86,7 @@ def solve(
     Raises:
         ValueError: If the solver is unknown, an option is out of range, the matrix is not
             symmetric, or the right-hand side does not fit it.
+        TypeError: If a function that solves returns no solution, or an x that does not fit b.
 
     Cost: the solver's, and one product for the residual.
 
@@ -123,10 +125,33 @@ def solve(
     began = time.perf_counter()
     run = RUNNERS[solver] if isinstance(solver, str) else solver
     solution = run(operator, rhs.detach(), options)
+    if not isinstance(solver, str):
+        _check(solution, rhs)
     if operator.device.type == "cuda":
         torch.cuda.synchronize(operator.device)
     seconds = time.perf_counter() - began
     return replace(solution, stats=replace(solution.stats, seconds=seconds))
+
+
+def _check(solution: object, rhs: Tensor) -> None:
+    """Refuse what a function from outside returns where it is no solution of this system.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if not isinstance(solution, Solution) or not isinstance(solution.stats, SolveStats):
+        raise TypeError(f"the solver returned {shown(solution)}; it must be a Solution with stats")
+    x, outcome = solution.direction, solution.outcome
+    if not isinstance(outcome, Outcome):
+        raise TypeError(f"the solver's outcome is {shown(outcome)}; it must be an Outcome")
+    if x is None:
+        return
+    if not isinstance(x, Tensor):
+        raise TypeError(f"the solver's x is {shown(x)}; it must be a tensor")
+    found, needed = ((list(t.shape), t.dtype, t.device) for t in (x, rhs))
+    if found != needed:
+        said = "shape {} in {} on {}".format
+        raise TypeError(f"the solver's x has {said(*found)}; this system needs {said(*needed)}")
 
 
 def factorize(matrix: SymmetricOperator | Tensor, kind: str = "cholesky") -> Factorization:

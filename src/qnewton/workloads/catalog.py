@@ -41,6 +41,7 @@ WORKLOADS: Registry[Source] = Registry(
         Source("bert-wikitext-103", partial(_language, "bert", "wikitext-103")),
         Source("mistral-wikitext-103", partial(_language, "mistral", "wikitext-103")),
     ),
+    of=Source,
 )
 """Every workload that ``qnewton train`` knows; ``WORKLOADS.register`` adds one.
 
