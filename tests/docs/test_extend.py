@@ -16,9 +16,9 @@ EXAMPLE = Path(__file__).parents[2] / "docs" / "gallery" / "plot_c_your_own.py"
 @pytest.mark.slow
 def test_one_file_adds_a_solver_and_a_policy(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) < 60
-    runpy.run_path(str(EXAMPLE), run_name="__main__")
+    out = runpy.run_path(str(EXAMPLE), run_name="__main__")["out"]
     assert "qr 9" in capsys.readouterr().out
-    run = read_run("qr")
+    run = read_run(out)
     solved = [block for step in run.steps for block in step.blocks]
     assert len(solved) == 3 * 3
     for block in solved:
@@ -32,14 +32,14 @@ def test_one_file_adds_a_solver_and_a_policy(capsys: pytest.CaptureFixture[str])
     assert main(["price", "--n", "500", "--kappa", "100", "--json"]) == 0
     priced = {quote["solver"] for quote in json.loads(capsys.readouterr().out)["quotes"]}
     assert "qr" in priced
-    assert main(["replay", "qr", "--json"]) == 0
+    assert main(["replay", out, "--json"]) == 0
     rows = {row["policy"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
     assert rows["stable"]["decisions"] == {"qr": 9}
     assert rows["stable"]["changed_decisions"] == 0
     assert rows["stable"]["modelled_seconds"] == pytest.approx(
         sum(step.modelled.total for step in run.steps if step.modelled is not None), rel=1e-12
     )
-    page = (Path("qr") / "report.html").read_text(encoding="utf-8")
+    page = (Path(out) / "report.html").read_text(encoding="utf-8")
     assert "Newton by QR" in page
     assert "#882255" in page
     assert "QR by us" in page
