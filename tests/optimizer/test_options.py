@@ -26,6 +26,8 @@ HYBRID: dict[str, Any] = {"policy": "hybrid", "damping": 1.0}
         (lambda: Damping(-0.5), "damping is -0.5"),
         (lambda: Damping(float("nan")), "damping is nan"),
         (lambda: Damping("often"), "damping is often"),  # pyright: ignore
+        (lambda: Damping(None), "damping is None"),  # pyright: ignore
+        (lambda: Damping(Damping(1.0)), "damping is Damping"),  # pyright: ignore
         (lambda: Damping("auto", scale="max-abs"), "leave the scale out"),
         (lambda: Quantum("warp-drive"), "warp-drive"),
         (lambda: Quantum(epsilon=2.0), "epsilon is 2.0; it must lie between 0 and 1"),
@@ -105,6 +107,74 @@ def test_an_old_keyword_warns_once_and_does_the_same(
     assert before.warmup == after.warmup
     assert before.survey_every == after.survey_every
     assert before.defaults == after.defaults
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"hardware": None}, {"quantum": "attosecond"}),
+        ({"hardware": "ibm_heron"}, {"quantum": Quantum("attosecond")}),
+        ({"epsilon": 1e-3}, {"quantum": Quantum(epsilon=1e-6)}),
+        ({"readout": Readout(shots=9)}, {"quantum": Quantum(readout=Readout(shots=10))}),
+        ({"audit": AUDIT}, {"quantum": Quantum(audit=Audit())}),
+        ({"n_qpus": 2}, {"quantum": Quantum(n_qpus=3)}),
+        ({"survey_every": 1}, {"quantum": Quantum(survey_every=2)}),
+        ({"calibration": None}, {"classical": Classical(calibration=CALIBRATION)}),
+        ({"tolerance": None}, {"classical": Classical(tolerance=1e-8)}),
+        ({"max_dense": 3}, {"limits": Limits(max_dense=0)}),
+        ({"max_newton": 9}, {"limits": Limits(max_newton=8), "damping": 1.0}),
+        ({"damping_scale": "absolute"}, {"damping": Damping(1.0, scale="max-abs")}),
+        ({"first_order_lr": 0.3}, {"warmup": Warmup(steps=2, first_order_lr=0.2)}),
+    ],
+    ids=str,
+)
+def test_an_old_keyword_against_its_new_value_is_refused(
+    old: dict[str, Any], new: dict[str, Any]
+) -> None:
+    [(name, _)], [argument, *_] = old.items(), new
+    with pytest.raises(ValueError, match=f"^{name} and {argument} say two .*{argument}=") as caught:
+        QNewton(nn.Linear(2, 3), **old, **new)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_old_keyword_beside_a_new_value_that_says_the_same_warns_alone() -> None:
+    with pytest.warns(DeprecationWarning, match="in place of epsilon"):
+        optimizer = QNewton(nn.Linear(2, 3), epsilon=1e-6, quantum=Quantum(epsilon=1e-6))
+    assert optimizer.market.epsilon == 1e-6
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({"damping": Damping(1.0, scale="max-abs"), "damping_scale": "absolute"}, "give it once"),
+        ({"quantum": Quantum("attosecond")}, "no quantum=Quantum"),
+        ({"classical": Classical(tolerance=1e-8)}, "no classical=Classical"),
+        ({"limits": Limits(max_dense=3)}, "no limits=Limits"),
+        ({"warmup": Warmup(first_order_lr=0.3)}, "no warmup=Warmup.*set lr, .*first_order_lr"),
+    ],
+    ids=str,
+)
+def test_a_group_refuses_what_it_would_not_obey(setting: dict[str, Any], says: str) -> None:
+    optimizer = QNewton(nn.Linear(2, 3), damping=1.0)
+    with pytest.raises(ValueError, match=says) as caught:
+        optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))], **setting})
+    assert "\n" not in str(caught.value)
+    assert len(optimizer.param_groups) == 1
+
+
+def test_a_group_takes_the_scale_beside_its_damping() -> None:
+    optimizer = QNewton(nn.Linear(2, 3), damping=1.0)
+    own = {"damping": Damping(0.5), "damping_scale": "max-abs"}
+    optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))], **own})
+    group = optimizer.param_groups[-1]
+    assert (group["damping"], group["damping_scale"]) == (0.5, "max-abs")
+
+
+@pytest.mark.parametrize("wrong", [{"classical": 1e-6}, {"classical": None}, {"limits": 100}])
+def test_a_value_of_another_kind_is_named(wrong: dict[str, Any]) -> None:
+    [name] = wrong
+    with pytest.raises(TypeError, match=f"^{name} is .*; pass a {name.title()}, or leave it out$"):
+        QNewton(nn.Linear(2, 2), **wrong)
 
 
 def test_an_unknown_keyword_is_refused() -> None:

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from qnewton import Limits, QNewton
+from qnewton import Limits, QNewton, Quantum
 from qnewton.cost import Market, Solver
 from qnewton.curvature import Kind, Partition
+from qnewton.experiments.replay import replay
 from qnewton.operators import LinearSystem
 from qnewton.optimizer import attempts
 from qnewton.records import Facts, Outcome
+from qnewton.scheduler.pricing import ReplaySettings
 from qnewton.scheduler.running import run_solver
 from qnewton.solvers import Solution, SolveStats
 
@@ -252,3 +254,21 @@ def test_a_damping_never_leaves_the_range_of_the_dtype(kind: Kind) -> None:
     for record in optimizer.records:
         if record.damping is not None:
             assert record.damping.next_strength <= torch.finfo(torch.float32).max
+
+
+@pytest.mark.parametrize("blocks", ["full", "layer", "tensor"])
+@pytest.mark.parametrize("survey_every", [1, 3])
+def test_a_survey_that_finds_a_saddle_leaves_a_solver_that_finds_it_again(
+    blocks: Partition, survey_every: int
+) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3))
+    inputs, targets = torch.randn(40, 4), torch.randint(0, 3, (40,))
+    quantum = Quantum("attosecond", survey_every=survey_every)
+    optimizer = QNewton(net, blocks=blocks, quantum=quantum)
+    losses = [float(optimizer.step(lambda: cross_entropy(net(inputs), targets))) for _ in range(6)]
+    assert losses[-1] < losses[0]
+    records, market = tuple(optimizer.records), optimizer.market
+    settings = ReplaySettings(calibration=market.calibration, hardware=market.hardware)
+    assert any("indefinite" in note for r in records for b in r.blocks for note in b.facts.notes)
+    assert replay(records, "classical", settings).changed == 0

@@ -161,6 +161,10 @@ def prepare_block(context: StepContext, task: BlockTask) -> PreparedBlock:
             # Nothing else is left, so who missed the tolerance is looked at again.
             facts = replace(facts, earlier=replace(facts.earlier, failed=()))
             offers = tuple(map(_unless_blind, price(facts)))
+        if task.may_form and not _has_price(offers):
+            # Who sees negative curvature needs A definite: one is to find that it is not.
+            facts = _without_signs(facts)
+            offers = tuple(map(_unless_blind, price(facts)))
     decided = task.may_form or (as_held and _has_price(offers))
     record = BlockRecord(
         name=system.name,
@@ -226,6 +230,13 @@ def _route(context: StepContext, task: BlockTask) -> Route:
 
 def _has_price(offers: Sequence[Quote]) -> bool:
     return any(offer.seconds is not None and offer.machine == "classical" for offer in offers)
+
+
+def _without_signs(facts: Facts) -> Facts:
+    earlier = facts.earlier and replace(facts.earlier, definiteness=None)
+    note = "A is known to be indefinite, which nobody is priced by: a solver has to find it again"
+    spectrum = replace(facts.spectrum, definiteness=None)
+    return replace(facts, spectrum=spectrum, earlier=earlier, notes=(*facts.notes, note))
 
 
 def _unless_blind(offer: Quote) -> Quote:

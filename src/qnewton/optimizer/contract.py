@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from qnewton.optimizer.options import Damping
+from qnewton.optimizer.options import Classical, Damping, Limits, Quantum
 from qnewton.optimizer.refusals import HALF_PRECISION, refuse_sharded
 from qnewton.optimizer.settings import GROUP_SETTINGS, check_settings
+from qnewton.optimizer.warmup import Warmup
 
 
 class ContractOptimizer(Optimizer):
@@ -31,10 +32,21 @@ class ContractOptimizer(Optimizer):
         Raises:
             ValueError: If a setting is outside its limits, or the parameters are sharded.
         """
-        if isinstance(param_group.get("damping"), Damping):
-            damping = param_group["damping"]
-            apart = {"damping": damping.strength, "damping_scale": damping.scale}
-            param_group = param_group | apart
+        for name, value in param_group.items():
+            if isinstance(value, Quantum | Classical | Limits | Warmup):
+                raise ValueError(
+                    f"a parameter group has no {name}={type(value).__name__}(…), which holds for "
+                    f"all groups; groups set {', '.join(GROUP_SETTINGS)}"
+                )
+        damping = param_group.get("damping")
+        if isinstance(damping, Damping):
+            scale = param_group.get("damping_scale", damping.scale)
+            if damping.scale not in (Damping.scale, scale):
+                raise ValueError(
+                    f"damping_scale is {scale!r} and damping has scale {damping.scale!r}; give it "
+                    "once, as damping=Damping(scale=…)"
+                )
+            param_group = param_group | {"damping": damping.strength, "damping_scale": scale}
         super().add_param_group(param_group)
         self._counters_are_shared = False
         try:

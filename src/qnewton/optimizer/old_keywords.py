@@ -56,12 +56,20 @@ class Options:
     limits: Limits
     warmup: Warmup
 
+    def __post_init__(self) -> None:
+        for name, kind in (("classical", Classical), ("limits", Limits)):
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(
+                    f"{name} is {getattr(self, name)!r}; pass a {kind.__name__}, or leave it out"
+                )
+
 
 def with_old_keywords(options: Options, others: Mapping[str, Any]) -> Options:
     """Return the options with the old keywords put where they are now, and warn about them.
 
     Raises:
-        ValueError: If a value is outside its limits, or a flag is set that QNewton declines.
+        ValueError: If a value is outside its limits, a flag is set that QNewton declines, or the
+            old and the new spelling say two different things.
         TypeError: If a keyword is unknown.
     """
     decline_flags({name: value for name, value in others.items() if name not in _MOVED})
@@ -69,7 +77,14 @@ def with_old_keywords(options: Options, others: Mapping[str, Any]) -> Options:
     spelled: dict[str, list[str]] = {}
     for old in moved:
         argument, name = _MOVED[old]
-        value = replace(getattr(options, argument), **{name: others[old]})
+        given = getattr(options, argument)
+        present = getattr(given, name)
+        if present not in (type(given).__dataclass_fields__[name].default, others[old]):
+            raise ValueError(
+                f"{old} and {argument} say two different things; give it once, as "
+                f"{argument}={type(given).__name__}({name}=…)"
+            )
+        value = replace(given, **{name: others[old]})
         options = replace(options, **{argument: value})
         spelled.setdefault(f"{argument}={type(value).__name__}", []).append(f"{name}=…")
     if moved:

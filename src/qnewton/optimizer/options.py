@@ -3,8 +3,11 @@
 import math
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
+from numbers import Real
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
+
+from torch import Tensor
 
 from qnewton.cost import Audit, load_hardware
 from qnewton.records import Calibration, QuantumHardware
@@ -39,7 +42,7 @@ class Damping:
 
     def __post_init__(self) -> None:
         if not self.is_automatic and (
-            isinstance(self.strength, str) or not 0.0 <= self.strength < math.inf
+            not isinstance(self.strength, Real | Tensor) or not 0.0 <= self.strength < math.inf
         ):
             raise ValueError(
                 f"damping is {self.strength}; it must be finite and 0 or more, or 'auto'"
