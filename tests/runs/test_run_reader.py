@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,6 +93,26 @@ def test_a_torn_last_line_is_left_out_and_said(run_folder: Path, kept: int) -> N
     run = read_run(run_folder)
     assert [step.step for step in run.steps] == [0, 1]
     assert run.warnings == (f"{path}, line 3, has no end: left out",)
+
+
+@pytest.mark.parametrize("schema", [0, -1, True, 2.0, "2", None, []])
+def test_a_schema_that_is_no_version_is_refused(run_folder: Path, schema: Any) -> None:
+    path = run_folder / "steps.jsonl"
+    data = json.loads(path.read_text().splitlines()[1])
+    change(path, 2, json.dumps(data | {"schema": schema}) + "\n")
+    assert "line 2, has schema" in refused(run_folder, CorruptRunError)
+
+
+@pytest.mark.parametrize("schema", [{"schema": 1}, {}])
+def test_facts_of_another_schema_than_said_are_refused(
+    run_folder: Path, schema: dict[str, int]
+) -> None:
+    path = run_folder / "steps.jsonl"
+    data = json.loads(path.read_text().splitlines()[1])
+    del data["schema"]
+    blocks = [{"facts": {"n": 3, "held": {"kind": "formed"}}}]
+    change(path, 2, json.dumps(data | {"blocks": blocks} | schema) + "\n")
+    assert "facts of schema 2" in refused(run_folder, CorruptRunError)
 
 
 @pytest.mark.parametrize("name", ["config.json", "steps.jsonl"])

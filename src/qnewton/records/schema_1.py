@@ -49,6 +49,8 @@ _QUANTUM = (
 def _facts(facts: Any) -> Any:
     if not isinstance(facts, dict):
         return facts
+    if "held" in facts:
+        raise ValueError("facts of schema 2 stand in a record of schema 1")
     kind = facts.get("representation", "formed")
     held = {"kind": kind, **_taken(facts, _HELD.get(kind, ()))}
     if kind == "low-rank" and held.get("columns") is None:
@@ -132,6 +134,9 @@ _STEP = _fields(blocks=_each(_BLOCK), abandoned=_each(_BLOCK))
 
 def step_of_schema_1(step: Any) -> Any:
     """Return a ``StepRecord`` of schema 1 as one of schema 2; what is damaged stays as it is.
+
+    Raises:
+        ValueError: If its facts are those of schema 2, most of which would be lost.
 
     Example:
         >>> step = {"blocks": [{"facts": {"n": 3, "norm": 2.0, "representation": "sparse"}}]}

@@ -186,7 +186,11 @@ def parse_record(record_type: type[Record], text: str | bytes, *, where: str) ->
             f"{where} is not valid JSON ({error}); restore it from a copy"
         ) from error
     schema = data.get("schema", 1) if isinstance(data, dict) else 1
-    if isinstance(schema, int) and schema > SCHEMA_VERSION:
+    if type(schema) is not int or schema < 1:
+        raise errors.CorruptRunError(
+            f"{where} has schema {schema!r}, which is no version; restore it from a copy"
+        )
+    if schema > SCHEMA_VERSION:
         raise errors.NewerSchemaError(
             f"{where} was written with schema {schema}, and this qnewton reads up to "
             f"{SCHEMA_VERSION}; upgrade qnewton to read it"
