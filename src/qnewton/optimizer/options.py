@@ -3,11 +3,8 @@
 import math
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
-from numbers import Real
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
-
-from torch import Tensor
 
 from qnewton.cost import Audit, load_hardware
 from qnewton.records import Calibration, QuantumHardware
@@ -41,9 +38,7 @@ class Damping:
     scale: DampingScale = "absolute"
 
     def __post_init__(self) -> None:
-        if not self.is_automatic and (
-            not isinstance(self.strength, Real | Tensor) or not 0.0 <= self.strength < math.inf
-        ):
+        if not (self.is_automatic or _is_finite(self.strength)):
             raise ValueError(
                 f"damping is {self.strength}; it must be finite and 0 or more, or 'auto'"
             )
@@ -175,6 +170,13 @@ class Limits:
             raise ValueError(f"max_dense is {self.max_dense}; it must be 0 rows or more")
         if self.max_newton is not None:
             _check_count("max_newton", self.max_newton)
+
+
+def _is_finite(strength: Any) -> bool:
+    try:
+        return not isinstance(strength, str) and 0.0 <= float(strength) < math.inf
+    except TypeError:
+        return False
 
 
 def _check_share(name: str, value: Any) -> None:
