@@ -48,10 +48,9 @@ class _Finished(Exception):
 
 
 class _Watch:
-    """A closure that counts, reads the clock and ends the run by raising, wherever it is called.
+    """A closure that counts, reads the clock and ends the run by raising, wherever it is called."""
 
-    A point that a line search only tries counts as reached, which favours the peer that has one.
-    """
+    # A point that a line search only tries counts as reached, which favours the peer that has one.
 
     def __init__(self, problem: FullBatchProblem, limit_s: float) -> None:
         self.problem = problem

@@ -76,10 +76,10 @@ def survey_file(
     small = not by_entries or matrix.n <= MOST_EMULATED
     most = max_products or (None if small else most_products(matrix.n))
     # By all eigenvalues where the emulation needs them anyway.
-    way = "exact" if most is None and matrix.n <= EXACT_LIMIT else "lanczos"
+    method = "exact" if most is None and matrix.n <= EXACT_LIMIT else "lanczos"
     facts = survey(
         matrix,
-        condition=way if kappa is None else None,
+        condition=method if kappa is None else None,
         bounds=("determinant", "trace") if small else (),
         max_products=most,
         seed=seed,
@@ -95,6 +95,8 @@ def survey_file(
 
 def with_emulated(facts: Facts, emulated: Emulated) -> Facts:
     """Return the facts with what the emulation's eigenvalues tell, where the survey does not."""
+    from qnewton.survey.facts import ON_CONDITION
+
     spectrum = facts.spectrum
     if emulated.norm is not None and spectrum.norm is None:
         spectrum = replace(spectrum, norm=emulated.norm)
@@ -115,7 +117,7 @@ def with_emulated(facts: Facts, emulated: Emulated) -> Facts:
     return replace(
         facts,
         spectrum=replace(spectrum, condition=exact),
-        notes=tuple(note for note in facts.notes if not note.startswith("condition:")),
+        notes=tuple(note for note in facts.notes if not note.startswith(ON_CONDITION)),
     )
 
 
@@ -123,6 +125,7 @@ def _with_entries(facts: Facts, matrix: Any) -> Facts:
     """Return the facts with what the entries of a matrix tell that is held by them."""
     from qnewton.operators.scaling import safe_norm
     from qnewton.survey import envelope
+    from qnewton.survey.facts import NOT_FORMED
 
     filled, rows = envelope(matrix), matrix.compressed
     values, bounds = rows.values(), facts.spectrum.bounds
@@ -138,7 +141,7 @@ def _with_entries(facts: Facts, matrix: Any) -> Facts:
             max_abs=float(values.abs().max()) if len(values) else 0.0,
             frobenius=safe_norm(values),
         ),
-        notes=tuple(note for note in facts.notes if not note.startswith("entries not formed")),
+        notes=tuple(note for note in facts.notes if note != NOT_FORMED),
     )
 
 

@@ -284,11 +284,9 @@ def _fit_rate(pairs: tuple[tuple[float, float], ...]) -> float:
 
 
 def _fit_line(pairs: tuple[tuple[float, float], ...]) -> tuple[float, float]:
-    """Minimise Σ((o + r·w)/t - 1)² over o, r ≥ 0 and return (o, r).
-
-    Two unknowns, so the constrained optimum is the free one if that is feasible, else the better
-    of the two edges. Columns 1/t and w/t are scaled to unit length against cancellation.
-    """
+    """Minimise Σ((o + r·w)/t - 1)² over o, r ≥ 0 and return (o, r)."""
+    # Two unknowns, so the constrained optimum is the free one if that is feasible, else the better
+    # of the two edges. Columns 1/t and w/t are scaled to unit length against cancellation.
     inverse = [1 / seconds for _, seconds in pairs]
     ratio = [work / seconds for work, seconds in pairs]
     length_o = math.sqrt(math.fsum(a * a for a in inverse))

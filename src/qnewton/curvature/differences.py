@@ -184,10 +184,8 @@ class Differences:
         return [name for name, score in scores.items() if score > 0.1 * largest][-1]
 
     def _slope_fits(self) -> bool:
-        """Return whether the gradient is that of the loss the closure returns.
-
-        It is not where hooks change gradients, or a part of the loss is detached out of sight.
-        """
+        """Return whether the gradient is that of the loss the closure returns."""
+        # It is not where hooks change gradients, or a part of the loss is detached out of sight.
         gradient = self.here.flat
         expected = float(gradient @ self._along)
         usual = safe_norm(gradient) / max(1, gradient.numel()) ** 0.5

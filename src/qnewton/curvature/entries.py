@@ -134,10 +134,8 @@ def _fill_own_narrow(target: Tensor, a: Tensor, second: Tensor) -> None:
 
 
 def _fill_own_wide(target: Tensor, a: Tensor, second: Tensor) -> None:
-    """Write the own block pair by pair: block (j,q) is S = aᵀ diag(B[:,j,q]) a, and so is (q,j).
-
-    S being symmetric, only panels right of its diagonal are multiplied.
-    """
+    """Write the own block pair by pair: block (j,q) is S = aᵀ diag(B[:,j,q]) a, and so is (q,j)."""
+    # S being symmetric, only panels right of its diagonal are multiplied.
     outputs, inputs = second.shape[1], a.shape[1]
     rows = _active_rows(second.flatten(1))
     space, product = torch.empty_like(a), a.new_empty((inputs, inputs))

@@ -183,10 +183,8 @@ def evaluate(
 def _shares(
     whole: Evaluation, passes: Sequence[BackwardPass]
 ) -> tuple[tuple[float, Evaluation], ...]:
-    """Return the evaluation of each ``backward`` that had a call of the model to itself.
-
-    Empty if that does not hold for all of several, such as where two share a graph.
-    """
+    """Return the evaluation of each ``backward`` that had a call of the model to itself."""
+    # There are none unless that holds for all of several: two may share a graph, for one.
     alone = all(p.frees_graph and p.outputs.stop == p.outputs.start + 1 for p in passes)
     if len(passes) < 2 or not alone:
         return ()

@@ -234,12 +234,10 @@ def _without_closed_form(
     owners: Mapping[int, Sequence[int]],
     block: Block,
 ) -> dict[Tensor, Refused]:
-    """Return which parameters have no closed form, whatever a product says, and why.
-
-    A parameter must be the weight or bias of one linear or convolution layer that ran once, as a
-    linear map on patches, and must enter the loss there only, but for terms of parameters alone
-    whose second derivatives are known; ``uses`` counts how often it enters otherwise.
-    """
+    """Return which parameters have no closed form, whatever a product says, and why."""
+    # A parameter must be the weight or bias of one linear or convolution layer that ran once, as a
+    # linear map on patches, and must enter the loss there only, but for terms of parameters alone
+    # whose second derivatives are known; ``uses`` counts how often it enters otherwise.
 
     def refusal(parameter: Tensor, name: str) -> str | None:
         passes = [calls[index] for index in owners.get(id(parameter), ())]

@@ -126,10 +126,9 @@ class Verification:
                 )
 
     def _second(self, reruns: Reruns, operations: set[str], together: Alike) -> str:
-        """Refuse wrong second derivatives, and return what could not be told of them.
-
-        What runs the closure or speaks to other processes does not depend on what this one found.
-        """
+        """Refuse wrong second derivatives, and return what could not be told of them."""
+        # What runs the closure or speaks to other processes does not depend on what this one
+        # found.
         refused: ValueError | None = None
         note, differences = "", None
         try:

@@ -367,11 +367,9 @@ class SignalRecorder(Recorder):
 
 
 def _scales_of(model: nn.Module) -> list[nn.Module]:
-    """Return the normalisations of ``model`` that scale each entry by a weight of its own.
-
-    ``nn.LayerNorm`` and ``nn.RMSNorm``, and classes of other libraries named ``…RMSNorm`` or
-    ``…LayerNorm``: s = w ∘ x̂ (+ b), with x̂ free of parameters and one vector a position.
-    """
+    """Return the normalisations of ``model`` that scale each entry by a weight of its own."""
+    # ``nn.LayerNorm`` and ``nn.RMSNorm``, and classes of other libraries named ``…RMSNorm`` or
+    # ``…LayerNorm``: s = w ∘ x̂ (+ b), with x̂ free of parameters and one vector a position.
     return [
         module
         for module in model.modules()

@@ -220,11 +220,9 @@ def _vectors(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]
 
 
 def _passes(dtype: torch.dtype) -> Iterator[Timing]:
-    """Yield passes through graphs of nets from tiny to wide, as a training step makes them.
-
-    The loss and its gradient, a product with the Hessian by double backward, a batch of such
-    products, and a product in closed form.
-    """
+    """Yield passes through graphs of nets from tiny to wide, as a training step makes them."""
+    # The loss and its gradient, a product with the Hessian by double backward, a batch of such
+    # products, and a product in closed form.
     name = str(dtype).removeprefix("torch.")
     for inputs, hidden, batch in NET_SHAPES:
         net = nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, 10)).to(dtype)

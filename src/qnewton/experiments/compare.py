@@ -162,11 +162,9 @@ def _tuned_sgd(
     calibration: Calibration,
     on_event: Callable[[CompareEvent], None],
 ) -> ComparisonRow:
-    """Train SGD at every rate and return the best one's row.
-
-    The best reaches the target in the fewest steps; if none does, it is the most accurate. Once
-    a rate has reached the target, the others are given up as soon as they take longer.
-    """
+    """Train SGD at every rate and return the best one's row."""
+    # The best reaches the target in the fewest steps; if none does, it is the most accurate. Once
+    # a rate has reached the target, the others are given up as soon as they take longer.
     best: tuple[tuple[bool, float], float, Session, TrainingResult] | None = None
     limit = request.max_sgd_steps
     for rate in sorted(rates, reverse=True):

@@ -349,10 +349,8 @@ def _loss_of_call(loss_of: Callable[..., Any], args: Any, kwargs: Any) -> Tensor
 
 
 def _copied(given: Any) -> Any:
-    """Return an argument that a loss may change as a copy, and a wrapped model as the model.
-
-    DistributedDataParallel would wait for a ``backward`` that second derivatives do not call.
-    """
+    """Return an argument that a loss may change as a copy, and a wrapped model as the model."""
+    # DistributedDataParallel would wait for a ``backward`` that second derivatives do not call.
     if isinstance(given, DistributedDataParallel):
         return given.module
     return type(given)(given) if type(given) in (dict, list) else given

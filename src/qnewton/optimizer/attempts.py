@@ -141,11 +141,9 @@ def solve_block(
 
 
 def _forming_pays(prepared: PreparedBlock, market: Market) -> bool:
-    """Return whether all eigenvalues of a block are worth their price.
-
-    A look for the lowest one by products, and a larger λ, turn it into descent, too: entries that
-    are not there have to cost less than those products.
-    """
+    """Return whether all eigenvalues of a block are worth their price."""
+    # A look for the lowest one by products, and a larger λ, turn it into descent, too: entries
+    # that are not there have to cost less than those products.
     operator = prepared.system.operator
     dtype = str(operator.dtype).removeprefix("torch.")
     return isinstance(operator, DenseOperator) or forming_pays(

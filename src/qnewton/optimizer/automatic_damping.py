@@ -137,10 +137,7 @@ def _proposal(loss: LocalLoss, terms: Terms, update: NewtonUpdate) -> tuple[Prop
 def _away_from_saddle(
     loss: LocalLoss, terms: Terms, predicted: float
 ) -> tuple[list[Proposal], int]:
-    """Return ±Δ·v along the lowest eigenvector if it promises more than the step does.
-
-    Beside it, the products that the look took.
-    """
+    """Return ±Δ·v along the lowest eigenvector if it promises more, and the products it took."""
     memory = loss.context.memory
     if memory.step < memory.saddle_from:
         return [], 0

@@ -115,10 +115,8 @@ class LocalLoss:
         return lowest.products or math.ceil(self.gradient.numel() / ROWS_A_CALL)
 
     def _surveyed(self, kind: Kind) -> SymmetricOperator:
-        """Return the curvature of all parameters, by its entries where those are few.
-
-        Forming takes as many products as a short Lanczos run, or fewer, in batches.
-        """
+        """Return the curvature of all parameters, by its entries where those are few."""
+        # Forming takes as many products as a short Lanczos run, or fewer, in batches.
         evaluated = self.evaluated
         blocks = evaluated.curvature.blocks
         large = len(blocks) != 1 or sum(block.n for block in blocks) > SMALL

@@ -94,10 +94,8 @@ def _prepared(
 
 
 def _shared_out(context: StepContext, prepared: Iterator[PreparedBlock]) -> Iterator[PreparedBlock]:
-    """Decide for all blocks together where they share machines, so that the last is done soonest.
-
-    Then all are prepared before the first is solved.
-    """
+    """Decide for all blocks together where they share machines; the last is then done soonest."""
+    # All of them are then prepared before the first is solved.
     if not context.policy.shares_machines:
         return prepared
     blocks = [*prepared]

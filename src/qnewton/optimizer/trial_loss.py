@@ -160,11 +160,9 @@ _OF_THEIR_OWN = (torch.OutOfMemoryError, LinAlgError)
 
 
 def _refuse_numbers_not_finite(func: Any, arguments: Sequence[Any], error: RuntimeError) -> None:
-    """Raise ``FloatingPointError`` if a function failed on numbers that are not finite.
-
-    PyTorch refuses the binary cross-entropy of a probability that is not a number by a
-    ``RuntimeError`` like any other.
-    """
+    """Raise ``FloatingPointError`` if a function failed on numbers that are not finite."""
+    # PyTorch refuses the binary cross-entropy of a probability that is not a number by a
+    # ``RuntimeError`` like any other.
     tensors = [arg for arg in arguments if isinstance(arg, Tensor) and arg.is_floating_point()]
     if any(not bool(torch.isfinite(tensor).all()) for tensor in tensors):
         name = getattr(func, "__name__", func)

@@ -230,10 +230,8 @@ def _add(changes: Sequence[Change], step_norm: float) -> bool:
 
 @cache
 def _surely_finite(dtype: torch.dtype) -> float:
-    """Return a length of change that cannot carry any finite number to infinity.
-
-    It is half a unit in the last place of the largest finite number, which rounds it away.
-    """
+    """Return a length of change that cannot carry any finite number to infinity."""
+    # It is half a unit in the last place of the largest finite number, which rounds it away.
     format = torch.finfo(dtype)
     return format.max * format.eps / 4
 

@@ -63,11 +63,9 @@ def _with_attempt(left: Earlier, attempt: Attempt, tolerance: float) -> Earlier:
 
 
 def _foretold(attempt: Attempt, tolerance: float) -> int | None:
-    """Return the products to the tolerance if the residual goes on falling as it did.
-
-    Conjugate gradients converge faster as they go on (van der Sluis and van der Vorst 1986), so
-    it is rather too many.
-    """
+    """Return the products to the tolerance if the residual goes on falling as it did."""
+    # Conjugate gradients converge faster as they go on (van der Sluis and van der Vorst 1986), so
+    # it is rather too many.
     residual = attempt.residual
     if residual is None or not 0.0 < residual <= _PROGRESS or not attempt.products:
         return None

@@ -175,10 +175,8 @@ def _without_failed(offers: tuple[Quote, ...], earlier: Earlier | None) -> tuple
 
 
 def _usual(solver: Solver, offer: Quote, facts: Facts, market: Market) -> Quote:
-    """Price the usual products of conjugate gradients where no other route is open.
-
-    They are what such a block is solved by, whether anybody counted their products or not.
-    """
+    """Price the usual products of conjugate gradients where no other route is open."""
+    # They are what such a block is solved by, whether anybody counted their products or not.
     if solver.family is not Family.CG or solver.price_of is None:
         return offer
     if offer.seconds is not None or not _worth_a_try(solver, facts):
@@ -201,12 +199,10 @@ def _as_trial(quote: Quote, said: str) -> Quote:
 def _bounded(
     solver: Solver, offer: Quote, earlier: Earlier | None, instead: float | None, most: int
 ) -> Quote:
-    """Bound the products of a solver that was priced by earlier steps.
-
-    One whose convergence was only foretold gets half as many again. One that converged gets twice
-    its quoted products, but as many as the next route is worth in any case: giving up sooner
-    would throw away more than it saves. Without a route to go over to it has no bound.
-    """
+    """Bound the products of a solver that was priced by earlier steps."""
+    # One whose convergence was only foretold gets half as many again. One that converged gets
+    # twice its quoted products, but as many as the next route is worth in any case: giving up
+    # sooner would throw away more than it saves. Without a route to go over to it has no bound.
     if not solver.family.iterates or earlier is None:
         return offer
     history = krylov_history(earlier, solver.family)
@@ -225,11 +221,9 @@ def _bounded(
 
 
 def _worth_a_try(solver: Solver, facts: Facts) -> bool:
-    """Return whether nobody knows how the solver fares, and what is known does not speak against.
-
-    Where conjugate gradients ran out of products MINRES would, too: it is tried where they can
-    not go. A definite matrix is theirs, an indefinite one is not.
-    """
+    """Return whether nobody knows how the solver fares, and nothing known speaks against it."""
+    # Where conjugate gradients ran out of products MINRES would, too: it is tried where they can
+    # not go. A definite matrix is theirs, an indefinite one is not.
     if facts.spectrum.condition is not None:
         return False
     earlier = facts.earlier or Earlier(step=0)
@@ -246,11 +240,9 @@ def _worth_a_try(solver: Solver, facts: Facts) -> bool:
 
 
 def _a_try(solver: Solver, offer: Quote, affordable: float, facts: Facts, market: Market) -> Quote:
-    """Price as many products as half of the cheapest other route buys.
-
-    A try that converges is the solve; one that does not costs that half once, since the next
-    step knows of it.
-    """
+    """Price as many products as half of the cheapest other route buys."""
+    # A try that converges is the solve; one that does not costs that half once, since the next
+    # step knows of it.
     if solver.price_of is None:
         return offer
     one = quote_by(solver, solver.price_of, facts, market, 1)

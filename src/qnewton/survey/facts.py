@@ -17,6 +17,13 @@ from qnewton.treatment import largest_entry, row_blocks
 
 _BOUNDS = ("determinant", "trace")
 _METHODS = ("auto", "lanczos", "exact", *_BOUNDS)
+
+NOT_FORMED = "entries not formed: no row sparsity, largest entry or Frobenius norm"
+"""The note on facts of a matrix whose entries were not read."""
+
+ON_CONDITION = "condition: "
+"""What notes on a condition number that is not known begin with."""
+
 # Up to here all eigenvalues take two milliseconds, no longer than the looks of Lanczos at T_k.
 _EXACT_UP_TO = 256
 
@@ -74,7 +81,7 @@ def survey(
         operator = DenseOperator(operator.dense())
         spectrum = _measure_entries(operator.dense())
     else:
-        notes.append("entries not formed: no row sparsity, largest entry or Frobenius norm")
+        notes.append(NOT_FORMED)
     if condition in ("lanczos", "exact"):
         summary = spectrum_summary(
             operator, condition, tolerance, seed=seed, max_products=max_products
@@ -136,11 +143,11 @@ def _missing(summary: SpectrumSummary) -> list[str]:
         return []
     if not summary.budget_ended:
         return [
-            f"condition: the smallest |λ| is zero to rounding, κ is at least {condition.low:.3g}"
+            f"{ON_CONDITION}the smallest |λ| is zero to rounding, κ is at least {condition.low:.3g}"
         ]
     high = "" if condition.high is None else f" and at most {condition.high:.3g}"
     return [
-        f"condition: not known to the tolerance after the {condition.products} products "
+        f"{ON_CONDITION}not known to the tolerance after the {condition.products} products "
         f"allowed, κ is at least {condition.low:.3g}{high}; allow more (max_products), raise "
         "the damping, or hold the entries (condition='exact')"
     ]

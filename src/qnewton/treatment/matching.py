@@ -108,11 +108,9 @@ def _threshold(matrix: Tensor, open_rows: Tensor, high: float, target: int) -> f
 def _fetch(
     matrix: Tensor, open_rows: Tensor, low: float, high: float, target: int
 ) -> tuple[_Edges, float, bool]:
-    """Return the edges with low ≤ |A_ij| < high between open rows, not many more than ``target``.
-
-    Where there are too many, ``low`` is raised; where too many of those share the raised value,
-    they are left out and the flag returned says so.
-    """
+    """Return the edges with low ≤ |A_ij| < high between open rows: about ``target`` at most."""
+    # Where there are too many, ``low`` is raised; where too many of those share the raised value,
+    # they are left out and the flag returned says so.
     parts: list[_Edges] = []
     total = 0
     strict = low == 0.0
