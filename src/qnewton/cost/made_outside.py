@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from qnewton.records import MachineKind, Quote
+from qnewton.records import MachineKind, Quote, decode, encode
 from qnewton.records.registry import one_line, shown
 
 
@@ -21,4 +21,8 @@ def made_outside(make: Callable[[], Quote], solver: str, machine: MachineKind) -
         return f"its price returned a quote of {quote.solver!r} on a {quote.machine} machine"
     if quote.seconds is None and quote.refused is None:
         return "its price gave neither seconds nor a reason"
+    try:
+        decode(Quote, encode(quote))  # as a record of the step is written and read
+    except (TypeError, ValueError) as misfit:
+        return f"its price returned a quote whose fields are not of their types: {one_line(misfit)}"
     return quote

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import DenseOperator, LinearSystem, SymmetricOperator, as_operator
-from qnewton.records import Outcome
-from qnewton.records.registry import shown
+from qnewton.records import Outcome, decode, encode
+from qnewton.records.registry import one_line, shown
 from qnewton.solvers.classical import (
     CholeskyFactorization,
     DiagonalPreconditioner,
@@ -123,10 +123,14 @@ def solve(
             f"[{operator.n}] and {rhs.dtype}"
         )
     began = time.perf_counter()
-    run = RUNNERS[solver] if isinstance(solver, str) else solver
-    solution = run(operator, rhs.detach(), options)
-    if not isinstance(solver, str):
+    if isinstance(solver, str):
+        solution = RUNNERS[solver](operator, rhs.detach(), options)
+    else:
+        # A copy of b, since nobody knows what such a function writes to.
+        solution = solver(operator, rhs.detach().clone(), options)
         _check(solution, rhs)
+        if solution.direction is not None:
+            solution = replace(solution, direction=solution.direction.detach())
     if operator.device.type == "cuda":
         torch.cuda.synchronize(operator.device)
     seconds = time.perf_counter() - began
@@ -141,9 +145,15 @@ def _check(solution: object, rhs: Tensor) -> None:
     """
     if not isinstance(solution, Solution) or not isinstance(solution.stats, SolveStats):
         raise TypeError(f"the solver returned {shown(solution)}; it must be a Solution with stats")
-    x, outcome = solution.direction, solution.outcome
+    x, outcome, detail = solution.direction, solution.outcome, solution.detail
     if not isinstance(outcome, Outcome):
         raise TypeError(f"the solver's outcome is {shown(outcome)}; it must be an Outcome")
+    if not isinstance(detail, str) or "\n" in detail:
+        raise TypeError(f"the solver's detail is {shown(detail)}; it must be a string of one line")
+    try:
+        decode(SolveStats, encode(solution.stats))  # as a record of the step is written and read
+    except (TypeError, ValueError) as misfit:
+        raise TypeError(f"the solver's stats are not of their types: {one_line(misfit)}") from None
     if x is None:
         return
     if not isinstance(x, Tensor):
