@@ -206,3 +206,9 @@ def test_a_rotation_takes_the_t_gates_that_the_estimator_reports(rotations):
     found = logical.estimate({"errorBudget": 0.03})
     said = found["physicalCounts"]["breakdown"]["numTsPerRotation"]
     assert said == math.ceil(rotation_t_gates(math.log2(0.01 / rotations)))
+
+
+@pytest.mark.parametrize("encoded", [math.inf, math.nan])
+def test_a_condition_that_is_not_finite_has_no_bits(encoded: float) -> None:
+    with pytest.raises(ValueError, match="kappa of the block-encoding is"):
+        value_bits(encoded, 1e-3)

@@ -273,10 +273,15 @@ def angle_bits(n: int, epsilon: float, amplified: float = 1.0) -> int:
 def value_bits(encoded_condition: float, epsilon: float) -> int:
     """Return bits of an entry: ⌈log2(κ_be/ε)⌉, so that rounding A moves the solution by ε at most.
 
+    Raises:
+        ValueError: If κ_be is not finite.
+
     Example:
         >>> value_bits(1e4, 1e-2)
         20
     """
+    if not math.isfinite(encoded_condition):
+        raise ValueError(f"kappa of the block-encoding is {encoded_condition}; it must be finite")
     return max(1, math.ceil(math.log2(encoded_condition) - math.log2(epsilon)))
 
 
