@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import mse_loss
 
-from qnewton import QNewton, Quantum
+from qnewton import Classical, QNewton, Quantum
 from qnewton.cli import main
 from qnewton.cost import (
     MACHINES,
@@ -18,6 +18,7 @@ from qnewton.cost import (
     QuantumPrice,
     Solver,
     classical_quotes,
+    load_classical,
     load_hardware,
     nominal_calibration,
 )
@@ -68,13 +69,15 @@ def steps(
     blocks: Any = "full",
     policy: str = "classical",
     quantum: Any = None,
+    **options: Any,
 ) -> list[StepRecord]:
     """Take two steps, none of which may be skipped."""
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Tanh(), torch.nn.Linear(2, 1))
     model = model.to(dtype)
     inputs, targets = torch.randn(8, 3, dtype=dtype), torch.randn(8, 1, dtype=dtype)
-    optimizer = QNewton(model, damping=damping, blocks=blocks, policy=policy, quantum=quantum)
+    options |= {"blocks": blocks, "policy": policy, "quantum": quantum}
+    optimizer = QNewton(model, damping=damping, **options)
     for _ in range(2):
         optimizer.step(lambda: mse_loss(model(inputs), targets))
     assert [record.skipped for record in optimizer.records] == [None, None]
@@ -182,6 +185,15 @@ def test_a_direction_with_a_graph_is_stepped_along_without_it(damping):
 
     SOLVERS.register(odd(run))
     assert steps(damping=damping, blocks="layer")[0].blocks[0].solver == "odd"
+
+
+def test_a_calibration_that_lacks_rates_leaves_a_step_without_modelled_seconds():
+    classical = Classical(calibration=load_classical("paper-h100"))
+    for damping in (0.5, "auto"):
+        with pytest.warns(UserWarning, match="no modelled seconds: calibration 'paper-h100' has"):
+            records = steps(torch.float32, damping, classical=classical)
+        assert [record.modelled for record in records] == [None, None]
+        assert records[1].loss < records[0].loss
 
 
 def test_a_price_of_numpy_or_torch_is_a_number():

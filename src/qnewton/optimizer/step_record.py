@@ -1,6 +1,7 @@
 """The end of every step: its record."""
 
 import dataclasses
+import warnings
 
 from qnewton.optimizer.step_context import Evaluated, StepContext, TakenStep
 from qnewton.records import StepRecord
@@ -33,4 +34,9 @@ def finish(context: StepContext, evaluated: Evaluated, taken: TakenStep) -> Step
         return record  # no stage without its work, no price for the step
     dtype = str(evaluation.parameters[0].dtype).removeprefix("torch.")
     priced = dataclasses.replace(market, dtype=dtype)
-    return dataclasses.replace(record, modelled=step_seconds(record, context.policy, priced))
+    try:
+        return dataclasses.replace(record, modelled=step_seconds(record, context.policy, priced))
+    except ValueError as refusal:
+        # The step is taken; a calibration that lacks a rate leaves it without a price.
+        warnings.warn(f"steps have no modelled seconds: {refusal}", stacklevel=2)
+        return record

@@ -147,17 +147,12 @@ def decide_anyway(policy: Policy, quotes: Sequence[Quote]) -> Decision:
     except ValueError as refusal:
         said = one_line(refusal)
 
-    def rank(quote: Quote) -> tuple[bool, bool, float, bool, str]:
-        solver = SOLVERS.find(quote.solver)
-        by_entries = solver is None or solver.needs_entries
+    def rank(quote: Quote) -> tuple[bool | float | str, ...]:
+        solver = SOLVERS.get(quote.solver)
+        # Without any price: not one that the run refuses, and one that takes any matrix as it is.
+        fits = quote.refusal is not None, solver.needs_entries, solver.needs_definite
         unpriced = quote.seconds is None
-        return (
-            quote.machine != "classical",
-            unpriced,
-            quote.seconds or 0.0,
-            by_entries,
-            quote.solver,
-        )
+        return quote.machine != "classical", unpriced, quote.seconds or 0.0, *fits, quote.solver
 
     ordered = tuple(sorted(quotes, key=lambda quote: (quote.machine, quote.solver)))
     chosen = min(ordered, key=rank).solver
