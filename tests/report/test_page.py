@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from qnewton.records import encode
+from qnewton.records import SCHEMA_VERSION, encode
 from qnewton.report import comparison_table, curves_of, write_report
 from qnewton.runs import (
     NotARunError,
@@ -95,7 +95,7 @@ def test_names_from_the_folder_cannot_become_markup(newton_run: Run) -> None:
     block = newton_run.steps[0].blocks[0]
     step = replace(newton_run.steps[0], step=24, blocks=(replace(block, name=evil),))
     with (newton_run.folder / "steps.jsonl").open("a") as log:
-        log.write(json.dumps(encode(step)) + "\n")
+        log.write(json.dumps({"schema": SCHEMA_VERSION} | encode(step)) + "\n")
     text, html = page_of(newton_run.folder)
     assert "<script>alert" not in html
     assert text.tags.count("script") == 1
