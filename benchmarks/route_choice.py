@@ -30,6 +30,7 @@ from benchmarks.route_systems import Case, cases
 from qnewton.cost import Market, Solver
 from qnewton.experiments.calibrate import calibrate
 from qnewton.operators import DenseOperator, LinearSystem
+from qnewton.operators.base import dtype_name
 from qnewton.optimizer.attempts import solve_block
 from qnewton.optimizer.blocks import PreparedBlock, formed
 from qnewton.optimizer.clock import StageClock
@@ -112,7 +113,7 @@ def _time(case: Case, calibration: Calibration, seed: int) -> tuple[Found, dict[
         hardware=None,
         epsilon=TOLERANCE,
         tolerance=TOLERANCE,
-        dtype=str(case.dtype).removeprefix("torch."),
+        dtype=dtype_name(case.dtype),
     )
     earlier = None
     for step in range(STEPS_BEFORE):
@@ -256,7 +257,7 @@ def _facts(found: list[Found]) -> dict[str, Any]:
             {
                 "kind": f.case.kind,
                 "n": f.case.n,
-                "dtype": str(f.case.dtype).removeprefix("torch."),
+                "dtype": dtype_name(f.case.dtype),
                 "seen": f.case.seen,
                 "best": f.best,
                 "best_s": f.best_s,

@@ -162,7 +162,7 @@ def _checks(found: Sides) -> Iterator[Check]:
         f"{max(apart, default=float('nan')):g}",
     )
     yield Check(
-        "no step keeps more than d entries a row",
+        "no step keeps more than d entries per row",
         max(over) <= 0,
         f"{len(over)} pruned steps, entries kept less N·d at most {max(over):,}",
     )

@@ -112,7 +112,7 @@ def _picture(runs: Runs) -> Picture:
     lines = chart(rows).mark_line(strokeWidth=2)
     lines = lines.encode(
         x=alt.X("step:Q", title="step"),
-        y=alt.Y("loss:Q", title="training loss (nats a token)", scale=alt.Scale(zero=False)),
+        y=alt.Y("loss:Q", title="training loss (nats per token)", scale=alt.Scale(zero=False)),
         color=series.color,
         strokeDash=series.dash,
     ).properties(width=PLOT_WIDTH * 0.8, height=220)

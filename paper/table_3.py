@@ -179,7 +179,7 @@ def _checks(found: Priced) -> Iterator[Check]:
         f"largest relative difference {max(apart):.1e}",
     )
     yield Check(
-        "steps times modelled seconds a step is the modelled total",
+        "steps times modelled seconds per step is the modelled total",
         max(products, default=0.0) < 1e-9,
         f"{len(products)} pairs, largest relative difference {max(products, default=0.0):.1e}",
     )

@@ -109,3 +109,17 @@ def flat(model: nn.Module) -> Tensor:
 def newton(params: Any, **settings: Any) -> QNewton:
     """Return an optimizer that prices by nominal rates, whatever calibration this machine has."""
     return QNewton(params, classical=Classical(calibration=NOMINAL), **settings)
+
+
+class OnceRelu(torch.autograd.Function):
+    """A ReLU whose backward pass cannot be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # type: ignore[override]
+        return gradients[0] * (ctx.saved_tensors[0] > 0)

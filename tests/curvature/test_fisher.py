@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from qnewton.curvature import Curvature, systems
 from qnewton.operators import KhatriRaoFactor, LowRankOperator
-from tests.cases import draw, labels, mlp
+from tests.cases import OnceRelu, draw, labels, mlp
 from tests.oracles import sample_gradients
 
 # Sums of at most some hundred products of numbers near one, in float64.
@@ -253,18 +252,6 @@ def test_float32_stays_float32_and_close_to_float64():
     # Twenty products of float32 numbers each.
     difference = (matrix - expected @ expected.mT).abs().max()
     assert difference <= 1e-5 * (expected @ expected.mT).abs().max()
-
-
-class OnceRelu(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return x.clamp(min=0)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # type: ignore[override]
-        return gradients[0] * (ctx.saved_tensors[0] > 0)
 
 
 class Once(nn.Module):

@@ -1,14 +1,12 @@
 """Gauss-Newton in lower precision, at the limits of memory, and in its record."""
 
-from typing import Any
-
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from qnewton.curvature import systems
-from tests.cases import draw, labels, mlp
+from tests.cases import OnceRelu, draw, labels, mlp
 from tests.curvature.blocks_of_ggn import Pooled, check, softmax
 from tests.oracles import gauss_newton
 
@@ -42,22 +40,10 @@ def test_bfloat16_autocast_comes_out_right():
     assert (matrix - expected).norm() <= 0.05 * expected.norm()
 
 
-class FlatSlope(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return x.clamp(min=0)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # type: ignore[override]
-        return gradients[0] * (ctx.saved_tensors[0] > 0)
-
-
 def test_a_network_that_differentiates_once_has_a_factor_but_no_products():
     first, last = mlp((4, 3)), mlp((3, 3))
     net = nn.Sequential(first, last)
-    net.forward = lambda x: last(FlatSlope.apply(first(x)))  # type: ignore[method-assign]
+    net.forward = lambda x: last(OnceRelu.apply(first(x)))  # type: ignore[method-assign]
     reference = mlp((4, 3, 3))
     reference.load_state_dict(
         dict(zip(reference.state_dict(), net.state_dict().values(), strict=True))

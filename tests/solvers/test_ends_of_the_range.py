@@ -14,6 +14,7 @@ from qnewton.operators import (
     MatrixFreeOperator,
     SparseOperator,
 )
+from qnewton.operators.base import dtype_name
 from qnewton.operators.scaling import scaled
 from qnewton.records import Treatment
 from qnewton.solvers import RUNNERS, factorize, solve
@@ -173,7 +174,7 @@ def test_the_absolute_hessian_at_both_ends(dtype):
         assert found.solved
         torch.testing.assert_close(found.direction, middle.direction, rtol=1e-4, atol=1e-5)
     small, large = ENDS[dtype][0], ENDS[dtype][-1]
-    name = str(dtype).removeprefix("torch.")
+    name = dtype_name(dtype)
     too_long = solve_absolute(DenseOperator(scaled(matrix, small)), scaled(rhs, large))
     assert too_long.describe() == f"x overflows {name}"
     too_short = solve_absolute(DenseOperator(scaled(matrix, large)), scaled(rhs, small))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from qnewton.records import MachineKind, Quote, decode, encode
-from qnewton.records.registry import one_line, shown
+from qnewton.records.messages import one_line, shown
 
 
 def made_outside(make: Callable[[], Quote], solver: str, machine: MachineKind) -> Quote | str:

@@ -64,7 +64,7 @@ class Solver:
         run: What solves, ``(operator, rhs, options) -> Solution``: ``module:name``, which is loaded
             when the solver runs, so that pricing it loads nothing; or the function itself. ``None``
             for the one of this name in :mod:`qnewton.solvers`.
-        colour: Its color in pictures.
+        colour: Its colour in pictures.
         shape: Its point in pictures, as Vega-Lite names it.
 
     Raises:

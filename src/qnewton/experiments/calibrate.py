@@ -26,6 +26,7 @@ from qnewton.operators import (
     MatrixFreeOperator,
     SparseOperator,
 )
+from qnewton.operators.base import dtype_name
 from qnewton.optimizer import describe_machine
 from qnewton.records import Calibration, KernelFit
 from qnewton.solvers import factorize
@@ -147,7 +148,7 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def _dense(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]:
-    name = str(dtype).removeprefix("torch.")
+    name = dtype_name(dtype)
     double = dtype == torch.float64
     for n in FACTOR_SIZES:
         if double and n > LARGEST_DOUBLE:
@@ -175,7 +176,7 @@ def _dense(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]:
 
 
 def _structured(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]:
-    name = str(dtype).removeprefix("torch.")
+    name = dtype_name(dtype)
     for n, k in FACTOR_SHAPES:
         factor = DenseFactor(torch.randn(n, k, dtype=dtype, generator=generator))
         yield Timing("gram", name, 2.0 * n * k * k, factor.gram)
@@ -200,7 +201,7 @@ def _structured(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timi
 
 
 def _vectors(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]:
-    name = str(dtype).removeprefix("torch.")
+    name = dtype_name(dtype)
     for n in VECTOR_SIZES:
         vector = torch.randn(n, dtype=dtype, generator=generator)
         # A product that costs nothing, of a spectrum that takes more products than are allowed.
@@ -223,7 +224,7 @@ def _passes(dtype: torch.dtype) -> Iterator[Timing]:
     """Yield passes through graphs of nets from tiny to wide, as a training step makes them."""
     # The loss and its gradient, a product with the Hessian by double backward, a batch of such
     # products, and a product in closed form.
-    name = str(dtype).removeprefix("torch.")
+    name = dtype_name(dtype)
     for inputs, hidden, batch in NET_SHAPES:
         net = nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, 10)).to(dtype)
         data = torch.ones(batch, inputs, dtype=dtype)
@@ -256,7 +257,7 @@ def _passes(dtype: torch.dtype) -> Iterator[Timing]:
 
 def _layered_factors(dtype: torch.dtype) -> Iterator[Timing]:
     """Yield products and Gram matrices of factors of the empirical Fisher, layer by layer."""
-    name = str(dtype).removeprefix("torch.")
+    name = dtype_name(dtype)
     for inputs, hidden, batch in FISHER_SHAPES:
         net = nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, 10)).to(dtype)
         data = torch.ones(batch, inputs, dtype=dtype)

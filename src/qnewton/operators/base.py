@@ -9,6 +9,11 @@ from torch import Tensor
 from qnewton.records import Treatment
 
 
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return a dtype's name as calibrations and records hold it: ``float32``."""
+    return str(dtype).removeprefix("torch.")
+
+
 class _Sized(Protocol):
     @property
     def shape(self) -> torch.Size: ...

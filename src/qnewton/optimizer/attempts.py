@@ -9,10 +9,12 @@ from torch import Tensor
 
 from qnewton.cost import SOLVERS, Market, absolute_quote
 from qnewton.operators import DenseOperator, LinearSystem, LowRankOperator, SparseOperator
+from qnewton.operators.base import dtype_name
 from qnewton.operators.scaling import into_range
 from qnewton.optimizer.blocks import PreparedBlock, formed
 from qnewton.optimizer.clock import StageClock
 from qnewton.records import Attempt, BlockRecord, Decision, Outcome
+from qnewton.records.messages import first_line
 from qnewton.scheduler.offers import forming_pays
 from qnewton.scheduler.running import run_solver
 from qnewton.scheduler.step_angle import with_angle
@@ -34,8 +36,7 @@ def attempt_solve(name: str, run: Callable[[], Solution]) -> tuple[Solution, Att
         solution = run()
     except Exception as error:  # noqa: BLE001  # whoever registered a solver may raise anything
         raised = type(error).__name__
-        first_line = (str(error).strip().splitlines() or ["no message"])[0]
-        detail = f"{raised}: {first_line}"
+        detail = f"{raised}: {first_line(error) or 'no message'}"
         solution = Solution(None, Outcome.RAISED, SolveStats(solver=name), detail)
     attempt = Attempt(
         solver=name,
@@ -145,7 +146,7 @@ def _forming_pays(prepared: PreparedBlock, market: Market) -> bool:
     # A look for the lowest one by products, and a larger λ, turn it into descent, too: entries
     # that are not there have to cost less than those products.
     operator = prepared.system.operator
-    dtype = str(operator.dtype).removeprefix("torch.")
+    dtype = dtype_name(operator.dtype)
     return isinstance(operator, DenseOperator) or forming_pays(
         prepared.record.facts, replace(market, dtype=dtype), LOWEST_PRODUCTS
     )
@@ -155,7 +156,7 @@ def _with_price_of_absolute(
     record: BlockRecord, system: LinearSystem, market: Market
 ) -> BlockRecord:
     """Return the record with a quote of the solver that took over, which nobody chose."""
-    dtype = str(system.operator.dtype).removeprefix("torch.")
+    dtype = dtype_name(system.operator.dtype)
     quote = absolute_quote(market.calibration, record.facts, dtype)
     decision = record.decision
     return replace(record, decision=replace(decision, quotes=(*decision.quotes, quote)))

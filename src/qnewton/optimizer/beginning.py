@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from qnewton.curvature import KeptBuffer, RandomState, Repeatable, SeenBuffers, lent
-from qnewton.optimizer.numerical import in_one_line, is_numerical
+from qnewton.optimizer.numerical import is_numerical
+from qnewton.records.messages import in_one_line
 
 
 class KeptGradient:

@@ -17,6 +17,7 @@ from qnewton.operators import (
     SparseOperator,
     SymmetricOperator,
 )
+from qnewton.operators.base import dtype_name
 from qnewton.optimizer.settings import GroupSettings
 from qnewton.optimizer.step_context import StepContext
 from qnewton.records import (
@@ -125,7 +126,7 @@ def prepare_block(context: StepContext, task: BlockTask) -> PreparedBlock:
         if route is Route.FORMED and not policy.needs_entries:
             operator = _sparse_where_it_pays(operator)
     treated = system.with_operator(operator)
-    market = replace(context.market, dtype=str(operator.dtype).removeprefix("torch."))
+    market = replace(context.market, dtype=dtype_name(operator.dtype))
     # A pruned or relatively damped block has to be formed, but is priced like any other.
     held = isinstance(operator, SparseOperator) or (
         route is Route.FORMED and not policy.needs_entries and context.replicas is None

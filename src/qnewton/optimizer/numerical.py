@@ -42,12 +42,6 @@ def is_of_torch(error: BaseException) -> bool:
     return _raised_in(error, "torch")
 
 
-def in_one_line(error: BaseException) -> str:
-    """Return an error's class and the first line of what it says."""
-    said = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
-
-
 def _raised_in(error: BaseException, package: str) -> bool:
     place: TracebackType | None = error.__traceback__
     if place is None:

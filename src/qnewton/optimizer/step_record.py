@@ -3,6 +3,7 @@
 import dataclasses
 import warnings
 
+from qnewton.operators.base import dtype_name
 from qnewton.optimizer.step_context import Evaluated, StepContext, TakenStep
 from qnewton.records import StepRecord
 from qnewton.scheduler.pricing import step_seconds
@@ -32,7 +33,7 @@ def finish(context: StepContext, evaluated: Evaluated, taken: TakenStep) -> Step
     )
     if record.has_unpriced_work or evaluation.forward_backward_flops is None:
         return record  # no stage without its work, no price for the step
-    dtype = str(evaluation.parameters[0].dtype).removeprefix("torch.")
+    dtype = dtype_name(evaluation.parameters[0].dtype)
     priced = dataclasses.replace(market, dtype=dtype)
     try:
         return dataclasses.replace(record, modelled=step_seconds(record, context.policy, priced))

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from qnewton.optimizer.beginning import Beginning, KeptGradient
-from qnewton.optimizer.numerical import LinAlgError, in_one_line, is_numerical, is_of_torch
+from qnewton.optimizer.numerical import LinAlgError, is_numerical, is_of_torch
+from qnewton.records.messages import in_one_line
 
 
 class TrialLoss:

@@ -5,15 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
-
-def one_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or its type where it says nothing."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-def shown(value: object) -> str:
-    """Return what stands for a value in a message of one line."""
-    return " ".join(repr(value).split())[:80]
+from qnewton.records.messages import one_line, shown
 
 
 class Named(Protocol):

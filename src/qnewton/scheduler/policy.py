@@ -11,7 +11,8 @@ from typing import get_args
 from qnewton.cost import QUANTUM_PRICES, SOLVERS, SurveyFact
 from qnewton.records import Decision, MachineKind, QuantumHardware, Quote
 from qnewton.records.colours import BLUE, GRAY, GREEN, ORANGE, SKY, VERMILLION
-from qnewton.records.registry import Registry, one_line, shown
+from qnewton.records.messages import one_line, shown
+from qnewton.records.registry import Registry
 
 Choice = tuple[str, str]
 """The name of the chosen solver, and the reason in one sentence."""

@@ -51,7 +51,7 @@ def _loaded(place: str | Callable[..., Any]) -> Any:
     if not isinstance(place, str):
         return place
     module, _, name = place.partition(":")
-    found = getattr(import_module(module), name, None) if name else None
+    found = getattr(import_module(module), name, None)
     if found is None:
         raise ValueError(f"nothing to run at {place!r}; a solver's run is 'module:name'")
     return found

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from qnewton.operators import DenseOperator, LinearSystem, SymmetricOperator, as_operator
 from qnewton.records import Outcome, decode, encode
-from qnewton.records.registry import one_line, shown
+from qnewton.records.messages import one_line, shown
 from qnewton.solvers.classical import (
     CholeskyFactorization,
     DiagonalPreconditioner,

@@ -14,6 +14,7 @@ from torch import nn
 import qnewton
 from qnewton import optimizer, runs
 from qnewton.cost import available_hardware, load_hardware
+from qnewton.operators.base import dtype_name
 from qnewton.records import Calibration, QuantumHardware, decode
 from qnewton.solvers.quantum import Readout
 from qnewton.training.loop import Progress, Session, TrainingResult, train
@@ -65,7 +66,7 @@ def prepare(request: TrainingRequest, workload: Workload, calibration: Calibrati
         notes=workload.notes,
     )
     session = _session(request, config, workload)
-    dtype = str(next(session.model.parameters()).dtype).removeprefix("torch.")
+    dtype = dtype_name(next(session.model.parameters()).dtype)
     return dataclasses.replace(session, config=dataclasses.replace(config, dtype=dtype))
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
+from qnewton.operators.base import dtype_name
 from qnewton.operators.scaling import into_range, largest, norm_ratio, scaled, shifted_number
 from qnewton.records import Outcome
 from qnewton.solvers.classical.refinement import judge
@@ -49,7 +50,7 @@ def solve_absolute(operator: SymmetricOperator, rhs: Tensor, tolerance: float = 
         return Solution(None, Outcome.SINGULAR, stats)
     b, down = into_range(rhs.double())
     x = scaled(vectors @ ((vectors.mT @ b) / sizes), down - up).to(rhs.dtype)
-    name = str(rhs.dtype).removeprefix("torch.")
+    name = dtype_name(rhs.dtype)
     if not torch.isfinite(x).all():
         return Solution(None, Outcome.OVERFLOW, stats, name)
     stored = scaled(x.double(), up - down)

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import DenseOperator, SymmetricOperator
+from qnewton.operators.base import dtype_name
 from qnewton.operators.scaling import norm_ratio, scaled
 from qnewton.records import Outcome
 from qnewton.solvers.solution import Solution, SolveStats
@@ -103,7 +104,7 @@ def put_back(
     if x is None or exponent == 0:
         return solution
     back = scaled(x, exponent)
-    name = str(x.dtype).removeprefix("torch.")
+    name = dtype_name(x.dtype)
     if not torch.isfinite(back).all():
         stats = replace(solution.stats, residual=None)
         return Solution(None, Outcome.OVERFLOW, stats, name)

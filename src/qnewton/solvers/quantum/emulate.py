@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import DenseOperator, RangedOperator, SymmetricOperator
+from qnewton.operators.base import dtype_name
 from qnewton.operators.scaling import excess, largest, norm_ratio, scaled, shifted_number
 from qnewton.records import Outcome
 from qnewton.solvers.options import Mode
@@ -266,7 +267,7 @@ class Emulator:
 def _put_back(x: Tensor, exponent: int, dtype: torch.dtype, epsilon: float) -> Tensor:
     """Return x·2^exponent in the matrix's dtype; refuse what that cannot hold."""
     stored = scaled(x, exponent).to(dtype)
-    name = str(dtype).removeprefix("torch.")
+    name = dtype_name(dtype)
     if not torch.isfinite(stored).all():
         raise SystemRefused(
             Outcome.OVERFLOW,
