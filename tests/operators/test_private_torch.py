@@ -102,6 +102,7 @@ def test_tensors_count_changes_and_modules_register_buffers() -> None:
     assert set(buffers) == {name for name, _ in norm.named_buffers()}, vanished("_buffers")
     buffers["running_mean"] = torch.full((1,), 7.0)
     assert norm.running_mean is buffers["running_mean"], vanished("_buffers")
+    assert private_torch.own_parameters(norm) == [*norm.parameters()], vanished("_parameters")
     assert not private_torch.is_flattened(x)
     fsdp = importlib.util.find_spec("torch.distributed.fsdp")
     assert fsdp is not None

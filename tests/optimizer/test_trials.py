@@ -242,13 +242,16 @@ def test_training_under_spectral_norm_skips_no_step(dtype: torch.dtype) -> None:
 # Random numbers
 
 
-def test_trials_repeat_the_random_numbers_of_python_and_numpy() -> None:
+@pytest.mark.parametrize("from_each", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1)])
+def test_trials_repeat_the_random_numbers_of_every_generator(from_each: tuple[int, ...]) -> None:
     drawn = []
     w = nn.Parameter(torch.tensor([3.0]))
     optimizer = QNewton([w])
 
-    def draw() -> tuple[float, float, float]:
-        return random.random(), float(np.random.rand()), float(torch.rand(()))  # noqa: NPY002
+    sources = (random.random, np.random.rand, lambda: float(torch.rand(())))
+
+    def draw() -> tuple[float, ...]:
+        return tuple(source() for source, used in zip(sources, from_each, strict=True) if used)
 
     def closure() -> Tensor:
         drawn.append(draw())

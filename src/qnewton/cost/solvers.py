@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, get_args
 
 from qnewton.cost.direct import (
@@ -113,7 +113,7 @@ class Solver:
         elif self.run is not None and not callable(self.run):
             refuse("run", "'module:name', or the function itself")
 
-    @property
+    @cached_property
     def needs_entries(self) -> bool:
         """Whether it reads all N² entries, rather than what the matrix is held by."""
         return "formed" in self.reads and "products" not in self.reads

@@ -1,5 +1,6 @@
 """A closure run again: from the same random state and buffers, at moved parameters, put back."""
 
+import operator
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,6 +25,24 @@ _DATA: Any = Tensor.data
 _CUTS = (Tensor.detach, _DATA.__get__)
 
 
+class _Source(NamedTuple):
+    """One random generator: how its state is read, set and compared."""
+
+    read: Callable[[], Any]
+    write: Callable[[Any], None]
+    same: Callable[[Any, Any], bool]
+
+
+def _same_in_numpy(one: Any, other: Any) -> bool:
+    return one[2:] == other[2:] and numpy.array_equal(one[1], other[1])
+
+
+_TORCH = _Source(torch.get_rng_state, torch.set_rng_state, torch.equal)
+_PYTHON = _Source(random.getstate, random.setstate, operator.eq)
+# NumPy's global generator is the one that closures use.
+_NUMPY = _Source(numpy.random.get_state, numpy.random.set_state, _same_in_numpy)
+
+
 class RandomState:
     """The random generators' states before a step's closure ran, for the same dropout masks.
 
@@ -42,32 +61,44 @@ class RandomState:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._cpu = torch.get_rng_state()
-        self._own = None if device.type == "cpu" else self._module().get_rng_state(device)
-        self._python = random.getstate()
-        self._numpy = numpy.random.get_state()  # noqa: NPY002, the one closures use
+        sources = [_TORCH, _PYTHON, _NUMPY]
+        if device.type != "cpu":
+            own = torch.get_device_module(device.type)
+            sources.append(
+                _Source(
+                    lambda: own.get_rng_state(device),
+                    lambda state: own.set_rng_state(state, device),
+                    torch.equal,
+                )
+            )
+        self._kept = [(source, source.read()) for source in sources]
+
+    def drawn_from(self) -> "RandomState":
+        """Return the states of those generators alone from which something was drawn since.
+
+        To read and to write all of them takes as long as a small network's pass.
+        """
+        drawn = object.__new__(RandomState)
+        drawn._kept = [
+            (source, state) for source, state in self._kept if not source.same(state, source.read())
+        ]
+        return drawn
 
     @contextmanager
     def replayed(self) -> Iterator[None]:
         """Return a context that begins from these states, and after which nothing was drawn."""
-        now = RandomState(self._device)
+        now = [(source, source.read()) for source, _ in self._kept]
         self.put_back()
         try:
             yield
         finally:
-            now.put_back()
+            for source, state in now:
+                source.write(state)
 
     def put_back(self) -> None:
         """Go back to these states."""
-        torch.set_rng_state(self._cpu)
-        if self._own is not None:
-            self._module().set_rng_state(self._own, self._device)
-        random.setstate(self._python)
-        numpy.random.set_state(self._numpy)  # noqa: NPY002
-
-    def _module(self) -> Any:
-        return torch.get_device_module(self._device.type)
+        for source, state in self._kept:
+            source.write(state)
 
 
 class KeptBuffer(NamedTuple):

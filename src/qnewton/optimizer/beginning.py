@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from qnewton.curvature import KeptBuffer, RandomState, Repeatable, SeenBuffers, lent
+from qnewton.operators.private_torch import own_parameters
 from qnewton.optimizer.numerical import is_numerical
 from qnewton.records.messages import in_one_line
 
@@ -41,7 +43,6 @@ class Beginning:
         counters: The optimizer's state, whose values are plain numbers.
 
     Attributes:
-        random_state: The random generators' states.
         parameters: The parameters.
         gradients: Their ``.grad``.
 
@@ -52,7 +53,7 @@ class Beginning:
         self, parameters: Sequence[Tensor], module: nn.Module | None, counters: dict[str, Any]
     ) -> None:
         self.parameters = tuple(parameters)
-        self.random_state = RandomState(parameters[0].device)
+        self._all_generators = RandomState(parameters[0].device)
         self.gradients = [KeptGradient(parameter) for parameter in parameters]
         self._values = [parameter.detach().clone() for parameter in parameters]
         self._buffers = SeenBuffers(module)
@@ -70,6 +71,11 @@ class Beginning:
     def watching(self) -> ExitStack:
         """Return a context in which the closure's modules are found, before they run."""
         return self._buffers.watching()
+
+    @cached_property
+    def random_state(self) -> RandomState:
+        """The states of the generators that the closure's first evaluation drew from."""
+        return self._all_generators.drawn_from()
 
     def repeated(self, closure: Callable[[], Any]) -> Repeatable:
         """Return the closure so that it begins where it began first, in random states and buffers.
@@ -95,7 +101,7 @@ class Beginning:
                 parameter.copy_(values)
         for kept in [*self.gradients, *self._buffers.before]:
             kept.put_back()
-        self.random_state.put_back()
+        self._all_generators.put_back()
         counters, values = self._counters
         counters.clear()
         counters.update(values)
@@ -105,7 +111,7 @@ class Beginning:
         known = set(map(id, self.parameters))
         found: dict[int, Tensor] = {}
         for module in self._buffers.modules.values():
-            for parameter in module.parameters(recurse=False):
+            for parameter in own_parameters(module):
                 if parameter.grad is not None:
                     found[id(parameter)] = parameter
         return [parameter for at, parameter in found.items() if at not in known]
