@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
+from jinja2 import Environment, StrictUndefined
+
 from qnewton.records import Calibration
-from qnewton.report import Picture
+from qnewton.report import Picture, quantities
 
 Verdict = Literal["holds", "holds under a named assumption", "does not hold", "not tested"]
 S = TypeVar("S")
@@ -49,21 +52,6 @@ class Finding:
     assumption: str | None = None
     command: str = ""
 
-    @classmethod
-    def judged(
-        cls, claim: str, measured: str, holds: bool, assumption: str | None = None
-    ) -> Finding:
-        """Return a finding that holds, or holds under the assumption if there is one, or does not.
-
-        Example:
-            >>> Finding.judged("a claim", "a number", False, "an assumption").verdict
-            'holds under a named assumption'
-        """
-        if holds:
-            return cls(claim, measured, "holds")
-        weaker: Verdict = "holds under a named assumption" if assumption else "does not hold"
-        return cls(claim, measured, weaker, assumption)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactTable:
@@ -88,21 +76,87 @@ class ArtifactTable:
         return [row[self.columns.index(heading)] for row in self.rows]
 
 
-def table(
-    name: str,
-    title: str,
-    items: Iterable[T],
-    columns: Mapping[str, Callable[[T], Any]],
-    note: str = "",
-) -> ArtifactTable:
-    """Return a table with a row for each item, its columns given as heading and value.
+_TEMPLATES = Environment(undefined=StrictUndefined)
+_TEMPLATES.filters |= {
+    "to": format,
+    "number": quantities.number_text,
+    "power": quantities.power_text,
+    "seconds": quantities.seconds_text,
+    "share": quantities.share_text,
+}
+
+
+class Texts:
+    """The prose of some artifacts, apart from the code: every sentence is a Jinja template.
+
+    ``texts/NAME.toml`` has titles and notes under ``tables``, a pair of name and detail under
+    ``checks``, claim, measured and assumption under ``findings``, and captions. Line breaks are
+    spaces. ``x | to("g")`` is Python's format, ``number``, ``power``, ``seconds`` and ``share``
+    are those of :mod:`qnewton.report.quantities`.
+
+    Args:
+        name: The file's name without its ending.
+    """
+
+    def __init__(self, name: str) -> None:
+        path = Path(__file__).parent / "texts" / f"{name}.toml"
+        self._found = tomllib.loads(path.read_text(encoding="utf-8"))
+
+    def table(
+        self,
+        name: str,
+        items: Iterable[T],
+        columns: Mapping[str, Callable[[T], Any]],
+        **values: Any,
+    ) -> ArtifactTable:
+        """Return a table with a row for each item, its columns given as heading and value.
+
+        Example:
+            >>> columns = {"n": int, "n²": lambda n: n * n}
+            >>> Texts("paper-rows").table("table-3-paper-sums", [2, 3], columns).rows
+            ((2, 4), (3, 9))
+        """
+        found = self._found["tables"][name]
+        title, note = (rendered(found.get(part, ""), values) for part in ("title", "note"))
+        rows = tuple(tuple(value(item) for value in columns.values()) for item in items)
+        return ArtifactTable(name=name, title=title, columns=tuple(columns), rows=rows, note=note)
+
+    def check(self, name: str, passed: bool, **values: Any) -> Check:
+        """Return a check with its name and its detail in words."""
+        claim, detail = self._found["checks"][name]
+        return Check(rendered(claim, values), passed, rendered(detail, values))
+
+    def finding(self, name: str, holds: bool, **values: Any) -> Finding:
+        """Return a finding that holds, or holds under its assumption if it has one, or does not.
+
+        Example:
+            >>> words = {"texts": ["a number"], "where": "an assumption"}
+            >>> Texts("fig-6").finding("sparsity", False, **words).verdict
+            'holds under a named assumption'
+        """
+        found = self._found["findings"][name]
+        claim, measured, assumption = (
+            rendered(found.get(part, ""), values) for part in ("claim", "measured", "assumption")
+        )
+        if holds:
+            return Finding(claim, measured, "holds")
+        if not assumption:
+            return Finding(claim, measured, "does not hold")
+        return Finding(claim, measured, "holds under a named assumption", assumption)
+
+    def caption(self, name: str, **values: Any) -> str:
+        """Return a picture's caption."""
+        return rendered(self._found["captions"][name], values)
+
+
+def rendered(template: str, values: Mapping[str, Any]) -> str:
+    r"""Return a template with values in it, as one line.
 
     Example:
-        >>> table("squares", "Squares", [2, 3], {"n": int, "n²": lambda n: n * n}).rows
-        ((2, 4), (3, 9))
+        >>> rendered("{{ n | to(',') }} steps\n{% if n > 9 %}and more{% endif %}", {"n": 1200})
+        '1,200 steps and more'
     """
-    rows = tuple(tuple(value(item) for value in columns.values()) for item in items)
-    return ArtifactTable(name=name, title=title, columns=tuple(columns), rows=rows, note=note)
+    return " ".join(_TEMPLATES.from_string(template).render(values).split())
 
 
 @dataclass(frozen=True, kw_only=True)

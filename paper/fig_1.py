@@ -2,19 +2,34 @@
 
 import itertools
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from paper import pruning_sweep, shared_run
-from paper.artifact import ArtifactTable, Check, Experiment, PaperContext, table
-from paper.fig_1_findings import PAPER_THRESHOLD, findings
-from paper.fig_1_pictures import alternation_picture, sparsity_picture
-from paper.half_mass import Effect
-from paper.pruning_sweep import Level, Sweep, level_text
-from paper.repricing import BOUNDS, HERE, MACHINES, Prices, StepPrice, reprice_all
+from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext
+from paper.fig_1_pictures import TEXTS, alternation_picture, sparsity_picture
+from paper.pruning_sweep import Effect, Level, Sweep, level_text, mean_accuracy
+from paper.repricing import (
+    BOUNDS,
+    HERE,
+    MACHINES,
+    Prices,
+    StepPrice,
+    reprice_all,
+)
 from paper.shared_run import SharedRun
 from qnewton.records import Facts
+from qnewton.report.quantities import number_text
+
+PAPER_THRESHOLD = 0.4
+"""Kept share below which the paper sees accuracy decline (caption of Fig. 1, V-C)."""
+
+NOTICEABLE = 0.01
+"""Accuracy lost from which a decline counts as noticeable."""
+
+ACCURATE = 0.1
+"""Relative error up to which a step from a pruned matrix counts as accurate."""
 
 _ROUNDING = 1e-5
 """Of a loss after some float32 steps whose systems were solved to 1e-6."""
@@ -40,9 +55,8 @@ def _levels_table(swept: Sweep) -> ArtifactTable:
         kept = level.kept_entries
         return statistics.fmean(kept) / level.n**2 if kept else 1.0
 
-    return table(
+    return TEXTS.table(
         "fig-1-levels",
-        "Accuracy at every level of pruning, run by run",
         (*swept.levels, *swept.half, *swept.unpruned),
         {
             "kept": lambda level: level_text(level.share, level.mass),
@@ -57,9 +71,11 @@ def _levels_table(swept: Sweep) -> ArtifactTable:
             "lowest kept share of a row's mass": lambda level: level.trial.lowest_kept_mass,
             "last loss": lambda level: level.trial.records[-1].loss,
         },
-        "Where A is not positive definite Cholesky fails and LU solves. A run whose loss "
-        "exceeds 100 times its first is given up as diverged.",
     )
+
+
+def _kappa(facts: Facts) -> float | None:
+    return None if facts.spectrum.condition is None else facts.spectrum.condition.value
 
 
 def _effects_table(swept: Sweep) -> ArtifactTable:
@@ -67,12 +83,8 @@ def _effects_table(swept: Sweep) -> ArtifactTable:
         kept = effect.treatment.kept_entries
         return None if kept is None else kept / effect.n**2
 
-    def kappa(facts: Facts) -> float | None:
-        return None if facts.spectrum.condition is None else facts.spectrum.condition.value
-
-    return table(
+    return TEXTS.table(
         "fig-1-half-mass",
-        "What pruning to half the row mass does to single steps of the unpruned run",
         swept.effects,
         {
             "seed": lambda effect: effect.seed,
@@ -80,8 +92,8 @@ def _effects_table(swept: Sweep) -> ArtifactTable:
             "cap d": lambda effect: effect.treatment.max_per_row,
             "share of entries kept": kept_share,
             "lowest kept share of a row's mass": lambda effect: effect.treatment.lowest_kept_mass,
-            "κ of A": lambda effect: kappa(effect.exact),
-            "κ of the pruned A": lambda effect: kappa(effect.pruned),
+            "κ of A": lambda effect: _kappa(effect.exact),
+            "κ of the pruned A": lambda effect: _kappa(effect.pruned),
             "A": lambda effect: effect.exact.spectrum.definiteness,
             "pruned A": lambda effect: effect.pruned.spectrum.definiteness,
             "angle between the steps (degrees)": lambda effect: effect.angle_degrees,
@@ -91,7 +103,6 @@ def _effects_table(swept: Sweep) -> ArtifactTable:
                 effect.decrease_share
             ),
         },
-        "d is the largest 50%-sparsity over the rows of H + λI (FORMULAS 6 and 7).",
     )
 
 
@@ -101,9 +112,8 @@ def _alternation_table(prices: Prices) -> ArtifactTable:
     def of(machine: str, bound: str, read: Callable[[StepPrice], Any]) -> Callable[[int], Any]:
         return lambda index: read(steps[machine, bound][index])
 
-    return table(
+    return TEXTS.table(
         "fig-1-alternation",
-        "Price of both solvers at every step, and Q-Newton's choice",
         range(len(steps[HERE, "determinant"])),
         {
             "step": of(HERE, "determinant", lambda step: step.step),
@@ -154,27 +164,124 @@ def _checks(found: Sides) -> Iterator[Check]:
         if quote.solver == "lu_inverse"
     ]
     here = [s.classical_seconds for s in prices.of("paper", HERE).steps]
-    yield Check(
+    largest = max(apart, default=float("nan"))
+    yield TEXTS.check(
         # Whoever is the cheapest solves each: the same step, to rounding.
-        "keeping every entry is training without pruning, to rounding",
-        bool(apart) and max(apart) <= _ROUNDING,
-        f"last losses of {len(apart)} pairs of runs differ by at most "
-        f"{max(apart, default=float('nan')):g}",
+        "whole",
+        largest <= _ROUNDING,
+        pairs=len(apart),
+        largest=largest,
     )
-    yield Check(
-        "no step keeps more than d entries per row",
-        max(over) <= 0,
-        f"{len(over)} pruned steps, entries kept less N·d at most {max(over):,}",
+    yield TEXTS.check("caps", max(over) <= 0, over=over)
+    yield TEXTS.check("cheaper", all(right), right=right)
+    folder = shared.newton.folder.name
+    yield TEXTS.check("recorded", recorded == here, steps=len(here), folder=folder)
+
+
+def findings(swept: Sweep, shared: SharedRun, prices: Prices) -> Iterator[Finding]:
+    """Return every claim of Fig. 1 beside what was found."""
+    yield _decline(swept)
+    yield _half_mass_accuracy(swept)
+    yield _half_mass_step(swept)
+    yield _alternation(shared, prices)
+
+
+def _indefinite(levels: Iterable[Level]) -> str:
+    """Return at how many of the Newton steps of some runs A was not positive definite."""
+    trials = [level.trial for level in levels]
+    indefinite = sum(trial.indefinite_steps for trial in trials)
+    return f"at {indefinite} of {sum(trial.newton_steps for trial in trials)} steps"
+
+
+def _decline(swept: Sweep) -> Finding:
+    by_share = {
+        share: [level for level in swept.levels if level.share == share]
+        for share in swept.setup.shares
+    }
+    unpruned = mean_accuracy(swept.unpruned)
+    lost = {share: unpruned - mean_accuracy(levels) for share, levels in by_share.items()}
+    fine = [share for share in lost if all(lost[s] <= NOTICEABLE for s in lost if s >= share)]
+    declines = [share for share in lost if lost[share] > NOTICEABLE]
+    worst = max(declines, default=0.0)
+    runs = [level for share in by_share if share <= worst for level in by_share[share]]
+    rest = [level for share in by_share if share not in declines for level in by_share[share]]
+    return TEXTS.finding(
+        "decline",
+        all(share < PAPER_THRESHOLD for share in declines),
+        swept=swept,
+        unpruned=unpruned,
+        fine=min(fine, default=None),
+        threshold=PAPER_THRESHOLD,
+        worst=worst,
+        lost=lost.get(worst),
+        runs=runs,
+        below=_indefinite(runs),
+        above=_indefinite(rest),
+        noticeable=NOTICEABLE,
     )
-    yield Check(
-        "Q-Newton's choice is the cheaper solver at every step",
-        all(right),
-        f"{sum(right)} of {len(right)} choices",
+
+
+def _half_mass_accuracy(swept: Sweep) -> Finding:
+    pruned, unpruned = mean_accuracy(swept.half), mean_accuracy(swept.unpruned)
+    n = swept.half[0].n
+    kept = [statistics.fmean(level.kept_entries) for level in swept.half if level.kept_entries]
+    return TEXTS.finding(
+        "half-mass-accuracy",
+        unpruned - pruned <= NOTICEABLE,
+        swept=swept,
+        pruned=pruned,
+        unpruned=unpruned,
+        caps=[cap for level in swept.half for cap in level.caps],
+        n=n,
+        dropped=statistics.fmean(1 - entries / n**2 for entries in kept),
+        indefinite=_indefinite(swept.half),
+        noticeable=NOTICEABLE,
     )
-    yield Check(
-        "the prices of LU inversion are those the run recorded",
-        recorded == here,
-        f"{len(here)} steps of {shared.newton.folder.name}",
+
+
+def _half_mass_step(swept: Sweep) -> Finding:
+    def known(read: Callable[[Effect], float | None]) -> list[float]:
+        return [value for effect in swept.effects if (value := read(effect)) is not None]
+
+    errors = known(lambda e: e.relative_error)
+    return TEXTS.finding(
+        "half-mass-step",
+        len(errors) == len(swept.effects) and max(errors) <= ACCURATE,
+        swept=swept,
+        errors=errors,
+        angles=known(lambda e: e.angle_degrees),
+        shares=known(lambda e: e.decrease_share),
+        masses=known(lambda e: e.treatment.lowest_kept_mass),
+        certified=sum(e.pruned.spectrum.definiteness == "positive" for e in swept.effects),
+        exact=_range(known(lambda e: _kappa(e.exact))),
+        pruned=_range(known(lambda e: _kappa(e.pruned))),
+        accurate=ACCURATE,
+    )
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{number_text(min(values))}–{number_text(max(values))}" if values else "unknown"
+
+
+def _alternation(shared: SharedRun, prices: Prices) -> Finding:
+    chosen = {
+        (bound, machine): [step.chosen for step in prices.of("paper", machine, bound).steps]
+        for bound, machine in itertools.product(BOUNDS, MACHINES)
+    }
+    changes = {
+        case: sum(a != b for a, b in itertools.pairwise(steps)) for case, steps in chosen.items()
+    }
+    alternating = [bound for bound in BOUNDS if any(changes[bound, m] for m in MACHINES)]
+    trace = any(changes["trace", machine] for machine in MACHINES)
+    return TEXTS.finding(
+        "alternation",
+        "determinant" in alternating,
+        workload=shared.setup.workload,
+        bounds=BOUNDS,
+        machines=MACHINES,
+        chosen=chosen,
+        changes=changes if trace and "lanczos" not in alternating else None,
+        alternating=BOUNDS[alternating[0]] if alternating else None,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import altair as alt
 
+from paper.artifact import Texts
 from paper.panels import DARK, Rows, Series, chart, crossed, level, log_axis, share_axis
 from paper.pruning_sweep import Sweep
 from paper.repricing import BOUNDS, HERE, MACHINES, PAPER_H100, Prices, only_block
@@ -14,6 +15,8 @@ from paper.table_3_pictures import BOUND_LOOKS
 from qnewton.report import Picture
 from qnewton.report.line_labels import with_labels
 from qnewton.report.style import BLACK, BLUE, GRAY, PLOT_WIDTH, solver_look, step_axis, themed
+
+TEXTS = Texts("fig-1")
 
 _ARROW_UP = "M-.4,1L.4,1L.4,0L1,0L0,-1L-1,0L-.4,0Z"
 _LU_COLORS = {HERE: BLUE, PAPER_H100: BLACK}
@@ -78,16 +81,8 @@ def sparsity_picture(swept: Sweep, threshold: float) -> Picture:
         alt.layer(*lower).properties(width=PLOT_WIDTH, height=80),
         spacing=12,
     ).resolve_scale(x="shared")
-    first = swept.levels[0].trial.request
-    caption = (
-        f"Measured, {swept.setup.name} run: test accuracy on {swept.setup.workload} (N = "
-        f"{swept.levels[0].n:,}) after {swept.setup.steps} Newton steps with λ = "
-        f"{first.damping:g}, β = {first.lr:g}, {len({row['seed'] for row in rows})} seeds (points; "
-        "the line is their mean), when every row of H + λI keeps at most d entries, by the share "
-        "d/N; below, the share of steps at which the pruned matrix was not positive definite. "
-        "Crosses: the run diverged. The paper's sweep is on MNIST and prints no numbers but the "
-        "threshold."
-    )
+    first, seeds = swept.levels[0].trial.request, len({row["seed"] for row in rows})
+    caption = TEXTS.caption("left", swept=swept, first=first, seeds=seeds)
     return Picture(themed(both), rows, caption)
 
 
@@ -116,19 +111,15 @@ def alternation_picture(shared: SharedRun, prices: Prices) -> Picture:
     both = alt.vconcat(
         _prices_panel(rows, shared.newton.steps[-1].step), _chosen_panel(chosen), spacing=14
     ).resolve_scale(color="independent", shape="independent", x="independent")
-    config, block = shared.newton.config, only_block(shared.newton.steps[0])
-    off = sum(row["drawn_s"] != row["modelled_seconds"] for row in rows)
-    caption = (
-        f"Modelled price of both solvers at every step of the Newton run of Table III "
-        f"({shared.setup.workload}, N = {block.n:,}, λ = {config.options['damping']:g}, β = "
-        f"{config.options['lr']:g}, nothing pruned, seed {config.seed}, {shared.setup.name} run; "
-        f"quantum on {shared.machine_text} by the paper's count, with κ from the paper's bounds or "
-        "from Lanczos), and below the solver Q-Newton chooses with each, by this machine's "
-        f"calibration (here) and by {PAPER_H100} (H100). The paper has the two alternate, neither "
-        "consistently cheaper."
+    caption = TEXTS.caption(
+        "right",
+        shared=shared,
+        config=shared.newton.config,
+        n=only_block(shared.newton.steps[0]).n,
+        h100=PAPER_H100,
+        off=sum(row["drawn_s"] != row["modelled_seconds"] for row in rows),
+        top=_TOP_DECADE,
     )
-    if off:
-        caption += f" Arrows: {off} prices above 1e{_TOP_DECADE} s."
     return Picture(themed(both), rows, caption)
 
 

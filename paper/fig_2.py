@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import altair as alt
 
 from paper import text_runs as text
-from paper.artifact import ArtifactTable, Experiment, Finding, table
+from paper.artifact import ArtifactTable, Experiment, Finding, Texts
 from paper.panels import Series, chart
 from paper.text_runs import ModelRuns
 from qnewton.report import Picture
@@ -16,6 +16,7 @@ from qnewton.workloads.transformer import Architecture
 PAPER_SAVING = {"bert": 0.75, "mistral": 0.67}
 """Share of SGD's steps that Newton saves, as the caption of Fig. 2 prints it."""
 
+_TEXTS = Texts("fig-2")
 _LOOKS = (Look("Newton", GREEN), Look("SGD", BLACK, (6, 3)), Look("Adam", PURPLE, (2, 2)))
 
 Runs = Mapping[Architecture, ModelRuns]
@@ -35,11 +36,8 @@ def _steps_table(runs: Runs) -> ArtifactTable:
             (found, "Newton", f"λ = {damping:g}, β = {lr:g}", run)
             for (damping, lr), run in found.newton.items()
         ]
-    setup = runs["bert"].setup
-    targets = (f"{f.title} {f.target:.3f} (SGD {f.best_sgd:g})" for f in runs.values())
-    return table(
+    return _TEXTS.table(
         "steps-to-loss",
-        "Steps to the loss that the best SGD ends at",
         rows,
         {
             "model": lambda row: row[0].title,
@@ -53,11 +51,10 @@ def _steps_table(runs: Runs) -> ArtifactTable:
             "total (measured s)": lambda row: row[3].metrics[-1].measured_seconds,
             "share of parameters with a Newton system": lambda row: row[3].steps[-1].newton_share,
         },
-        f"{setup.steps} steps, {setup.newton_steps} of Newton, of {setup.batch} sequences of "
-        f"{setup.length} tokens; losses are means of the last five batches, the same for all. "
-        f"{_rescaled_text(runs)}Target: {', '.join(targets)}. A dash: not reached, or diverged. "
-        + "; ".join(dict.fromkeys(note for found in runs.values() for note in found.notes))
-        + ".",
+        setup=runs["bert"].setup,
+        models=runs.values(),
+        rescaled=[found.title for found in runs.values() if found.rescaled],
+        notes=dict.fromkeys(note for found in runs.values() for note in found.notes),
     )
 
 
@@ -65,39 +62,13 @@ def _known(loss: float) -> float | None:
     return None if math.isnan(loss) else loss
 
 
-def _rescaled_text(runs: Runs) -> str:
-    """Return which models' layers are put together, a sentence, or nothing."""
-    names = [found.title for found in runs.values() if found.rescaled]
-    if not names:
-        return ""
-    return (
-        f"Newton's layers of {' and '.join(names)} are put together by the Fisher matrix between "
-        "them (rescale). "
-    )
-
-
 def _finding(found: ModelRuns) -> Finding:
     steps, whole, rival = (found.steps_to_target(run) for run in found.best.values())
     whole = whole or found.setup.steps
-    damping, lr = found.best_newton
     claim = PAPER_SAVING[found.model]
     saved = 0.0 if steps is None else 1 - steps / whole
-    newton = (
-        "Newton does not reach that loss"
-        if steps is None
-        else f"Newton (λ = {damping:g}, β = {lr:g}) takes {steps}"
-    )
-    return Finding.judged(
-        f"Newton saves {100 * claim:.0f}% of SGD's steps on {found.title} (Fig. 2)",
-        f"to training loss {found.target:.3f} the best SGD ({found.best_sgd:g} of "
-        f"{', '.join(f'{rate:g}' for rate in found.sgd)}) takes {whole} steps, {newton}, the best "
-        f"Adam ({found.best_adam:g}) {f'takes {rival}' if rival else 'does not reach it'} (batch "
-        f"{found.setup.batch} × {found.setup.length} tokens)",
-        saved >= claim,
-        f"a smaller saving: {100 * saved:.0f}% at this batch and length, tens of steps in"
-        if saved > 0
-        else None,
-    )
+    took = {"steps": steps, "whole": whole, "rival": rival, "saved": saved}
+    return _TEXTS.finding("saving", saved >= claim, found=found, claim=claim, **took)
 
 
 def _picture(runs: Runs) -> Picture:
@@ -118,16 +89,7 @@ def _picture(runs: Runs) -> Picture:
     ).properties(width=PLOT_WIDTH * 0.8, height=220)
     both = lines.facet(column=alt.Column("model:N", title=None)).resolve_scale(y="independent")
     setup = runs["bert"].setup
-    settings = (
-        f"{found.title}: SGD {found.best_sgd:g}, Adam {found.best_adam:g}, Newton "
-        f"λ = {found.best_newton[0]:g}, β = {found.best_newton[1]:g}."
-        for found in runs.values()
-    )
-    caption = (
-        f"Measured: training loss on WikiText-2, mean of the last five batches of {setup.batch} "
-        f"sequences of {setup.length} tokens, the same batches for all; each optimizer at the best "
-        f"setting of its grid. {' '.join(settings)}"
-    )
+    caption = _TEXTS.caption("fig-2", setup=setup, models=runs.values())
     return Picture(themed(both), rows, caption)
 
 

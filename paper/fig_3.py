@@ -6,7 +6,7 @@ from typing import Any
 
 import altair as alt
 
-from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, table
+from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, Texts
 from paper.kept_runs import kept_runs
 from paper.panels import Series, chart
 from paper.paper_rows import TABLE_3
@@ -22,6 +22,7 @@ from qnewton.workloads import load_workload
 BOTTLENECK = 0.5
 """Share of a step from which a stage counts as its main bottleneck."""
 
+_TEXTS = Texts("fig-3")
 _SGD_LOOK = Look("an SGD step (paper)", "#D9D9D9")
 _PAPER_LOOK = Look("beyond an SGD step (paper)", GRAY)
 
@@ -114,9 +115,8 @@ def _table(found: Stages) -> ArtifactTable:
     def seconds(stage: str) -> Any:
         return lambda row: getattr(row[1].measured, stage)
 
-    return table(
+    return _TEXTS.table(
         "fig-3-stages",
-        "Stages of the first Newton steps",
         [(scene, step) for scene, run in found.runs.items() for step in run.steps],
         {
             "solver": lambda row: row[0].label,
@@ -126,9 +126,6 @@ def _table(found: Stages) -> ArtifactTable:
             "share of solve": lambda row: row[1].measured.solve / row[1].measured.total,
             "solve (modelled s, this machine)": lambda row: _modelled_solve(row[1]),
         },
-        "The steps are the same ones; only the solver differs (the cheapest classical one is "
-        "whichever the scheduler took), and whether κ and the bounds "
-        "on it are surveyed. Checking the solution's residual is part of the solve.",
     )
 
 
@@ -148,21 +145,11 @@ def _checks(found: Stages) -> Iterator[Check]:
         for step in run.steps
     ]
     losses = {run.steps[0].loss for run in found.runs.values()}
-    yield Check(
-        "each run was solved by the solver it is about",
-        all(names == {scene.solver} for scene, names in used.items() if scene.solver),
-        ", ".join(f"{scene.name}: {sorted(map(str, names))}" for scene, names in used.items()),
-    )
-    yield Check(
-        "the stages of every row add up to its total, and no stage is left out",
-        max(sums) < 1e-9 and {field.name for field in fields(StageSeconds)} == set(STAGES),
-        f"{len(sums)} rows, largest difference {max(sums):.1e} s",
-    )
-    yield Check(
-        "all runs start from the same loss",
-        len(losses) == 1,
-        f"first losses {sorted(losses)}",
-    )
+    right = all(names == {scene.solver} for scene, names in used.items() if scene.solver)
+    yield _TEXTS.check("solvers", right, used=used)
+    whole = max(sums) < 1e-9 and {field.name for field in fields(StageSeconds)} == set(STAGES)
+    yield _TEXTS.check("sums", whole, sums=sums)
+    yield _TEXTS.check("losses", len(losses) == 1, losses=losses)
 
 
 def _finding(found: Stages) -> Finding:
@@ -181,24 +168,19 @@ def _finding(found: Stages) -> Finding:
     cheapest = min(SCENES, key=lambda scene: found.mean(scene, "solve"))
     solving = found.mean(INVERSION, "solve")
     without = found.mean(cheapest, "solve") / solving
-    measured = (
-        f"Measured, {found.setup.workload}, N = {steps[0].parameters:,}, first {len(steps)} steps, "
-        f"{found.threads} threads: LU inversion takes {share_text(inversion)} of a Classical-Only "
-        f"step. By solver: {'; '.join(texts)}."
-    )
-    if holds and without < BOTTLENECK:
-        measured += (
-            " It is inverting that makes the bottleneck, not solving for the one direction a step "
-            f"needs: {cheapest.label} gives the same step in "
-            f"{share_text(without)} of the time of LU inversion."
-        )
-    return Finding.judged(
-        "II-B, Fig. 3: inverting the Hessian is the main computational bottleneck",
-        f"{measured} This machine's calibration prices LU inversion at "
-        f"{seconds_text(_modelled_solve(steps[0]))} (modelled), measured "
-        f"{seconds_text(solving)}. Counted as the main bottleneck: the largest stage, "
-        f"with at least {share_text(BOTTLENECK)}.",
+    return _TEXTS.finding(
+        "bottleneck",
         holds,
+        found=found,
+        steps=steps,
+        inversion=inversion,
+        texts=texts,
+        cheaper=holds and without < BOTTLENECK,
+        cheapest=cheapest,
+        without=without,
+        modelled=_modelled_solve(steps[0]),
+        solving=solving,
+        bottleneck=BOTTLENECK,
     )
 
 
@@ -247,15 +229,7 @@ def _picture(found: Stages) -> Picture:
         texts.mark_text(align="left", dx=5).encode(y=y, x=alt.value(width), text="text:N"),
     ).properties(width=width, height=34 * len(totals))
     config, (block,) = found.runs[INVERSION].config, found.inversions[0].blocks
-    caption = (
-        f"Measured: the first steps of Newton's method on {found.setup.workload} (N = "
-        f"{block.n:,}, batch {block.curvature.batch:,}, λ = {config.options['damping']:g}, β = "
-        f"{config.options['lr']:g}, seed {config.seed}, {config.threads} threads, "
-        f"{found.setup.name} run), with LU inversion as in the paper and, for the same first step, "
-        "with two other solvers; CG with the survey that the quantum quotes need. Beside the bars: "
-        "seconds of the whole step. The paper's bar is what its Table III implies, Classical-Only "
-        "less SGD: its Fig. 3 prints no numbers."
-    )
+    caption = _TEXTS.caption("fig-3", found=found, block=block, config=config)
     return Picture(themed(both), rows, caption)
 
 

@@ -1,22 +1,50 @@
 """Fig. 5: what both solvers cost against κ and against d, and where their prices cross."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import numpy as np
 
 from paper import price_crossings as prices
-from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, table
-from paper.price_picture import PAPER_GATE, Line, machine_label, price_lines, price_picture
+from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, Texts
+from paper.panels import HOLLOW, Rows, Series, chart, log_axis
 from qnewton.cost import PAPER_EPSILON, load_classical, load_hardware
 from qnewton.records import Calibration, QuantumHardware
-from qnewton.report import Picture
-from qnewton.report.quantities import number_text, seconds_text
+from qnewton.report import Picture, style
+from qnewton.report.quantities import seconds_text
+from qnewton.report.style import Look
 
 PAPER_LU_SECONDS = 1.06 - 0.14
 """Table III: a classical-only step less one of SGD, the inversion at N = 12,544."""
 
 MACHINES = ("attosecond", "ibm_sherbrooke", "photonic-ghz", "photonic-thz")
 """Those priced by a gate time alone, as the paper prices; others come with error rates."""
+
+POINTS = 61
+
+PAPER_GATE = "attosecond"
+"""The machine of the paper's evaluation: 10⁻¹⁸ s per gate."""
+
+_HYPOTHETICAL = (5, 3)
+_OTHER_COLORS = (style.BLACK, style.PURPLE, style.ORANGE, style.GREEN)
+_TEXTS = Texts("fig-5")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One solver on one machine.
+
+    Attributes:
+        seconds: Modelled seconds at (κ, d), N = 12,544.
+        look: Its line and its entry in the legend.
+    """
+
+    seconds: Callable[[float, float], float]
+    look: Look
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +84,8 @@ def _run(context: PaperContext, setup: Sequence[str]) -> Priced:
 
 def _tables(found: Priced) -> Iterator[ArtifactTable]:
     gate = load_hardware(PAPER_GATE).gate_time_s.value
-    yield table(
+    yield _TEXTS.table(
         "fig-5-crossings",
-        f"Fig. 5: where the prices cross, N = {prices.N:,}",
         found.crossings,
         {
             "quantum machine": lambda c: c.hardware.name,
@@ -70,11 +97,10 @@ def _tables(found: Priced) -> Iterator[ArtifactTable]:
             f"d of equal price at κ = {prices.FIXED_CONDITION:,.0f}": lambda c: c.sparsity,
             "cheaper at every d": lambda c: c.cheaper,
         },
-        "Below the κ or d of equal price the quantum solver is priced lower.",
+        prices=prices,
     )
-    yield table(
+    yield _TEXTS.table(
         "fig-5-abstract",
-        "The abstract's example: dense, N = 10⁴, κ = 10⁴, ε = 10⁻¹²",
         found.abstract,
         {
             "quantum solver charged for": lambda b: b.reading,
@@ -84,7 +110,6 @@ def _tables(found: Priced) -> Iterator[ArtifactTable]:
             "break-even gate time (s)": lambda b: b.gate_time_s,
             f"quantum solver at {gate:g} s a gate (modelled s)": lambda b: gate * b.queries,
         },
-        "With gates slower than the break-even, LU inversion is priced lower.",
     )
 
 
@@ -101,106 +126,177 @@ def _checks(found: Priced) -> Iterator[Check]:
         if row["kind"] == "price":
             curves.setdefault((row["panel"], row["line"]), []).append(row["modelled_seconds"])
     largest = max(differences, default=0.0)
+    yield _TEXTS.check("crossings", largest < 1e-6, differences=differences, largest=largest)
+    rising = all(a <= b for prices in curves.values() for a, b in itertools.pairwise(prices))
+    yield _TEXTS.check("rising", rising, lines=found.lines)
     products = [abs(b.gate_time_s * b.queries / b.lu_seconds - 1) for b in found.abstract]
+    yield _TEXTS.check("products", max(products) < 1e-9, products=products)
     h100 = prices.lu_seconds(load_classical("paper-h100"), prices.N)
-    yield Check(
-        "at every crossing both prices agree",
-        largest < 1e-6,
-        f"{len(differences)} crossings, largest difference {largest:.1e}",
-    )
-    yield Check(
-        "no price falls with κ or d",
-        all(a <= b for prices in curves.values() for a, b in itertools.pairwise(prices)),
-        f"{len(found.lines)} lines against κ and against d",
-    )
-    yield Check(
-        "break-even gate time × queries = LU inversion",
-        max(products) < 1e-9,
-        f"{len(products)} break-evens, largest difference {max(products):.1e}",
-    )
-    yield Check(
-        "paper-h100 gives Table III's inversion",
-        abs(h100 / PAPER_LU_SECONDS - 1) < 0.01,
-        f"{h100:.3f} s modelled, 1.06 s - 0.14 s in the paper",
-    )
+    yield _TEXTS.check("h100", abs(h100 / PAPER_LU_SECONDS - 1) < 0.01, h100=h100)
 
 
-def _abstract_finding(found: Priced) -> Finding:
-    turns = " and ".join(
-        f"{seconds_text(b.gate_time_s)} against LU inversion on {machine_label(b.calibration)} "
-        f"({seconds_text(b.lu_seconds)})"
-        for b in found.one_solve
-    )
-    dearer: dict[str, list[str]] = {}
-    for b in found.abstract[len(found.one_solve) :]:
-        dearer.setdefault(b.reading, []).append(seconds_text(b.gate_time_s))
-    others = "; ".join(f"{reading}, {' and '.join(times)}" for reading, times in dearer.items())
+def _findings(found: Priced) -> Iterator[Finding]:
+    common = {"prices": prices, "label": machine_label}
     slowest = max(b.gate_time_s for b in found.one_solve)
-
-    def gates(machines: Sequence[QuantumHardware]) -> str:
-        return " and ".join(f"{m.name} ({seconds_text(m.gate_time_s.value)})" for m in machines)
-
     faster = [machine for machine in found.machines if machine.gate_time_s.value < slowest]
-    slower = [machine for machine in found.machines if machine not in faster]
-    return Finding.judged(
-        "Abstract: a dense 10⁴ × 10⁴ matrix with κ = 10⁴ may not be inverted more "
-        "efficiently by a QLSA than by LU decomposition",
-        f"Modelled, d = N = {prices.ABSTRACT_N:,}, κ = {prices.ABSTRACT_CONDITION:,.0f}, "
-        f"ε = {PAPER_EPSILON:g}: one solve takes {number_text(found.one_solve[0].queries)} "
-        f"expected queries, so the statement turns at a gate time of {turns}. Break-even where "
-        f"more is charged: {others}.",
+    yield _TEXTS.finding(
+        "abstract",
         not faster,
-        f"gates slower than {seconds_text(slowest)}, such as those of {gates(slower)}; not with "
-        f"those of {gates(faster)}"
-        if slower
-        else None,
+        epsilon=PAPER_EPSILON,
+        one_solve=found.one_solve,
+        dearer=found.abstract[len(found.one_solve) :],
+        slowest=slowest,
+        faster=faster,
+        slower=[machine for machine in found.machines if machine not in faster],
+        **common,
     )
-
-
-def _own_gates_finding(found: Priced) -> Finding:
     gate = load_hardware(PAPER_GATE).gate_time_s.value
-    ratios = [b.lu_seconds / (gate * b.queries) for b in found.one_solve]
-    priced = ", ".join(
-        f"{number_text(ratio)} times below LU inversion on {machine_label(b.calibration)}"
-        for ratio, b in zip(ratios, found.one_solve, strict=True)
+    quoted = gate * found.one_solve[0].queries
+    ratios = [(b.lu_seconds / (gate * b.queries), b.calibration) for b in found.one_solve]
+    dearer = [b for b in found.abstract if gate > b.gate_time_s]
+    yield _TEXTS.finding(
+        "own-gates",
+        min(ratios)[0] <= 1,
+        gate=gate,
+        quoted=quoted,
+        ratios=ratios,
+        dearer=dearer,
+        **common,
     )
-    dearer = "; ".join(
-        f"{b.reading}, against {machine_label(b.calibration)}"
-        for b in found.abstract
-        if gate > b.gate_time_s
-    )
-    return Finding.judged(
-        "I: in the paper's experiments, which use a gate time of 10⁻¹⁸ s, that matrix cannot "
-        "be inverted more efficiently by a QLSA than by classical solvers",
-        f"Modelled: at {gate:g} s a gate one solve is quoted "
-        f"{seconds_text(gate * found.one_solve[0].queries)}, {priced}. Readings under which it is "
-        f"quoted more: {dearer or 'none'}.",
-        min(ratios) <= 1,
-    )
-
-
-def _threshold_finding(found: Priced) -> Finding:
-    parts = []
-    for c in found.crossings:
-        kappa = number_text(c.condition_number) if c.condition_number else "no κ"
-        d = number_text(c.sparsity) if c.sparsity else f"none, {c.cheaper} cheaper at every d"
-        parts.append(
-            f"{seconds_text(c.hardware.gate_time_s.value)} against {machine_label(c.calibration)}: "
-            f"κ {kappa}, d {d}"
-        )
     everywhere = all(c.condition_number is not None for c in found.crossings)
     lacking = [c for c in found.crossings if c.hardware.name == PAPER_GATE and c.sparsity is None]
-    return Finding.judged(
-        "Insight 1, Fig. 5: lower κ and lower d favor the quantum solver, which is "
-        "efficient below certain thresholds",
-        f"Modelled, N = {prices.N:,}. Prices are equal at (κ with d = {prices.FIXED_SPARSITY:,}; d "
-        f"with κ = {prices.FIXED_CONDITION:,.0f}): {'; '.join(parts)}.",
+    yield _TEXTS.finding(
+        "thresholds",
         everywhere and not lacking,
-        f"for κ; at the paper's gate time and κ = {prices.FIXED_CONDITION:,.0f} the "
-        f"{lacking[0].cheaper} is priced lower at every d, that of a dense matrix included"
-        if everywhere and lacking
-        else None,
+        crossings=found.crossings,
+        cheaper=lacking[0].cheaper if everywhere and lacking else None,
+        **common,
     )
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """What a panel varies, what prices are there, and where a crossing lies."""
+
+    name: str
+    title: str
+    ends: tuple[float, float]
+    exponents: range
+    values: Any
+    price: Callable[[Line, float], float]
+    crossing: Callable[[prices.Crossing], float | None]
+
+
+_PANELS = (
+    _Panel(
+        f"against κ, at d = {prices.FIXED_SPARSITY:,}",
+        "condition number κ",
+        (10.0, 1e13),
+        range(-12, 15, 2),
+        np.geomspace(10.0, 1e13, POINTS),
+        lambda line, x: line.seconds(x, prices.FIXED_SPARSITY),
+        lambda crossing: crossing.condition_number,
+    ),
+    _Panel(
+        f"against d, at κ = {prices.FIXED_CONDITION:,.0f}",
+        "kept entries in a row d",
+        (1.0, float(prices.N)),
+        range(-12, 9, 2),
+        np.unique(np.geomspace(1.0, float(prices.N), POINTS).round()),
+        lambda line, x: line.seconds(prices.FIXED_CONDITION, x),
+        lambda crossing: crossing.sparsity,
+    ),
+)
+
+
+def price_lines(
+    machines: Sequence[QuantumHardware], calibrations: Sequence[Calibration]
+) -> list[Line]:
+    """Return a line for every machine, the quantum ones first; hypothetical ones are dashed."""
+    lines = []
+    colors = iter(_OTHER_COLORS)
+    for machine in machines:
+        paper = machine.name == PAPER_GATE
+        notes = [
+            machine.name,
+            *(["the paper's"] if paper else []),
+            *(["hypothetical"] if machine.hypothetical else []),
+        ]
+        look = Look(
+            f"quantum, {seconds_text(machine.gate_time_s.value)} a gate ({', '.join(notes)})",
+            style.VERMILLION if paper else next(colors),
+            _HYPOTHETICAL if machine.hypothetical else (),
+        )
+        lines.append(Line(lambda kappa, d, m=machine: prices.quantum_seconds(m, kappa, d), look))
+    for calibration in calibrations:
+        seconds = prices.lu_seconds(calibration, prices.N)
+        label = f"LU inversion, {machine_label(calibration.name)}: {seconds_text(seconds)}"
+        look = Look(label, style.BLUE if calibration.name == "paper-h100" else style.SKY)
+        lines.append(Line(lambda kappa, d, s=seconds: s, look))
+    return lines
+
+
+def machine_label(calibration: str) -> str:
+    """Return a classical machine's name for people."""
+    return {"local": "this machine", "paper-h100": "the paper's H100"}.get(calibration, calibration)
+
+
+def price_picture(lines: Sequence[Line], found: Sequence[prices.Crossing]) -> Picture:
+    """Draw the lines along κ and along d, and mark the crossings that lie within."""
+    rows: list[dict[str, Any]] = [
+        {
+            "panel": panel.name,
+            "kind": "price",
+            "line": line.look.label,
+            "x": float(x),
+            "modelled_seconds": panel.price(line, float(x)),
+        }
+        for panel in _PANELS
+        for line in lines
+        for x in panel.values
+    ]
+    rows += [
+        {
+            "panel": panel.name,
+            "kind": "crossing",
+            "line": f"{c.hardware.name} and {c.calibration}",
+            "x": x,
+            "modelled_seconds": c.lu_seconds,
+        }
+        for panel in _PANELS
+        for c in found
+        if (x := panel.crossing(c)) is not None and panel.ends[0] <= x <= panel.ends[1]
+    ]
+    both = alt.vconcat(*(_panel(rows, lines, panel) for panel in _PANELS), spacing=16)
+    both = both.resolve_scale(color="shared", strokeDash="shared")
+    return Picture(style.themed(both), rows, _TEXTS.caption("fig-5", n=prices.N))
+
+
+def _panel(rows: Rows, lines: Sequence[Line], panel: _Panel) -> Any:
+    shown = {
+        kind: chart([r for r in rows if (r["panel"], r["kind"]) == (panel.name, kind)])
+        for kind in ("price", "crossing")
+    }
+    decades = range(0, math.ceil(math.log10(panel.ends[1])) + 1)
+    many = len(decades) > 8
+    ticks = [10.0**k for k in decades if not many or k % 2 == 1]
+    x = log_axis(alt.X, "x", panel.title, panel.ends, ticks, ".0e" if many else ",d")
+    ends = (10.0 ** panel.exponents[0], 10.0 ** panel.exponents[-1])
+    ticks = [10.0**k for k in panel.exponents if k % 4 == 0]
+    y = log_axis(alt.Y, "modelled_seconds", "modelled time (s)", ends, ticks, ".0e")
+    legend = {
+        "title": "dashed: machines that do not exist",
+        "columns": 1,
+        "symbolType": "stroke",
+        "symbolSize": 500,
+    }
+    series = Series("line", [line.look for line in lines], legend)
+    curves = shown["price"].mark_line(clip=True)
+    marks = shown["crossing"].mark_point(stroke="#222222", size=45, **HOLLOW)
+    return alt.layer(
+        curves.encode(x=x, y=y, color=series.color, strokeDash=series.dash),
+        marks.encode(x=x, y=y),
+    ).properties(width=style.PLOT_WIDTH, height=210, title=panel.name)
 
 
 EXPERIMENT = Experiment(
@@ -212,11 +308,7 @@ EXPERIMENT = Experiment(
     tables=_tables,
     pictures=lambda found: {"fig-5": found.picture},
     checks=_checks,
-    findings=lambda found: [
-        _abstract_finding(found),
-        _own_gates_finding(found),
-        _threshold_finding(found),
-    ],
+    findings=_findings,
     settings=lambda _, found: {
         "n": prices.N,
         "epsilon": PAPER_EPSILON,

@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import altair as alt
 import numpy as np
 import torch
 
-from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, table
+from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, Texts
 from paper.hessian_snapshots import MASSES, Regime, Snapshot, Training, observe
-from paper.sparsity_picture import histogram_rows, mass_label, sparsity_picture
+from paper.panels import Rows, Series, chart
 from qnewton.report import Picture
+from qnewton.report.line_labels import spread
 from qnewton.report.quantities import number_text
+from qnewton.report.style import BLUE, GREEN, ORANGE, PLOT_WIDTH, VERMILLION, Look, themed
 from qnewton.workloads import Workload, load_workload
 from qnewton.workloads.mlp import build_mlp
 from qnewton.workloads.mnist import _arrays
@@ -38,6 +42,34 @@ SCRIPT = Regime(
 """The authors' own script behind Fig. 6: github.com/UNITES-Lab/q-newton, real-hessian,
 save-mlp-mnist-hessian-cum-numel.py at commit 5021386. Pixels of 0 to 255 as they are, 784-16-10,
 batches of 4096, λ = 5e-3·max|H| a layer."""
+
+
+_TEXTS = Texts("fig-6")
+_PICTURES = {"newton": "fig-6", "sgd": "fig-6-sgd", "script": "fig-6-published-script"}
+"""Name of the picture by regime."""
+
+_BINS = 70
+_LABEL_ROOM = 34.0
+
+
+def mass_label(mass: float) -> str:
+    """Return a share as a legend entry.
+
+    Example:
+        >>> mass_label(0.5)
+        '50%'
+    """
+    return f"{100 * mass:g}%"
+
+
+_SERIES = Series(
+    "p",
+    [
+        Look(mass_label(mass), color)
+        for mass, color in zip(MASSES, (BLUE, GREEN, ORANGE, VERMILLION), strict=True)
+    ],
+    {"title": "p", "columns": 4, "symbolType": "square"},
+)
 
 
 @dataclass(frozen=True)
@@ -84,9 +116,8 @@ def _run(context: PaperContext, steps: Sequence[int]) -> Seen:
 
 
 def _sparsity_table(snapshots: Sequence[Snapshot]) -> ArtifactTable:
-    return table(
+    return _TEXTS.table(
         "fig-6-sparsity",
-        "Fig. 6: p%-sparsity of the rows of H",
         [(s, m, c) for s in snapshots for m, c in zip(MASSES, s.sparsity, strict=True)],
         {
             "training": lambda row: row[0].regime.label,
@@ -99,15 +130,12 @@ def _sparsity_table(snapshots: Sequence[Snapshot]) -> ArtifactTable:
             "90% of rows below": lambda row: float(np.quantile(row[2], 0.9)),
             "largest": lambda row: int(row[2].max()),
         },
-        "H of the first weight, not damped. Rows of pixels that never vary, or of units that "
-        "answer to nothing, are all zero and count with sparsity 0.",
     )
 
 
 def _condition_table(snapshots: Sequence[Snapshot]) -> ArtifactTable:
-    return table(
+    return _TEXTS.table(
         "fig-6-condition",
-        "Fig. 6, beside it: condition number of H + λI",
         snapshots,
         {
             "training": lambda s: s.regime.label,
@@ -121,41 +149,19 @@ def _condition_table(snapshots: Sequence[Snapshot]) -> ArtifactTable:
             "κ at most": lambda s: s.condition.high,
             "largest 50%-sparsity of H + λI (d)": lambda s: s.damped_sparsity,
         },
-        "The first weight's block. Without λ it is singular, so that it has no finite κ.",
     )
 
 
 def _pictures(found: Seen) -> dict[str, Picture]:
-    data = (
-        f"{found.workload.title}, standardized, batch "
-        f"{found.workload.batch_size or found.workload.n_train}"
-    )
-    shown_as = {
-        "newton": ("fig-6", f"full Newton steps on all parameters at once, λ = 1, {data}"),
-        "sgd": ("fig-6-sgd", f"SGD at learning rate 0.1, {data}"),
-        "script": (
-            "fig-6-published-script",
-            "the settings of the authors' published script: pixels of 0 to 255 not "
-            "standardized, network 784-16-10, batch 4096, Newton steps of length 0.01 a layer with "
-            "λ = 0.005·max|H|",
-        ),
-    }
+    batch = found.workload.batch_size or found.workload.n_train
+    data = f"{found.workload.title}, standardized, batch {batch}"
     pictures = {}
     for training in found.trainings:
-        shown = training.snapshots
-        name, note = shown_as[training.regime.name]
-        conditions = ", ".join(f"{s.condition.describe()} at step {s.step}" for s in shown)
-        zero = ", ".join(f"{100 * s.zero_rows / s.n:.1f}% at step {s.step}" for s in shown)
-        caption = (
-            f"Rows of the {shown[0].n:,} × {shown[0].n:,} Hessian of the first weight (measured, "
-            f"{'full' if found.context.full else 'quick'} version, seed {found.context.seed}): "
-            f"{note}. Dashed lines and numbers: medians. All-zero rows "
-            f"(in the first bin): {zero}. κ of H + λI: {conditions}. The paper gives no numbers "
-            "for its Fig. 6; it says that the distributions move to the left from step 0 to 10."
-        )
-        if training.ended is not None:
-            caption += f" Training ended early: {training.ended}."
-        pictures[name] = sparsity_picture(shown, caption)
+        name, n = training.regime.name, training.snapshots[0].n
+        note = _TEXTS.caption(name, data=data)
+        said = {"context": found.context, "training": training, "n": n, "note": note}
+        caption = _TEXTS.caption("rows", **said)
+        pictures[_PICTURES[name]] = sparsity_picture(training.snapshots, caption)
     return pictures
 
 
@@ -172,31 +178,14 @@ def _checks(snapshots: Sequence[Snapshot]) -> Iterator[Check]:
         for s in snapshots
     )
     medians = [median for s in snapshots for median in s.medians]
-    yield Check(
-        "every histogram holds every row once",
-        sums == expected,
-        f"{len(sums)} histograms of {sorted(set(expected))} rows",
-    )
-    yield Check(
-        "no row needs fewer entries for more of its sum",
-        all(bool((np.diff(s.sparsity, axis=0) >= 0).all()) for s in snapshots),
-        f"{len(snapshots)} snapshots",
-    )
-    yield Check(
-        "the survey's own p%-sparsity agrees on a sample of rows",
-        all(s.agrees for s in snapshots),
-        f"{sum(s.agrees for s in snapshots)} of {len(snapshots)} snapshots",
-    )
-    yield Check(
-        "every κ lies in its bracket",
-        all(bracketed),
-        ", ".join(s.condition.describe() for s in snapshots),
-    )
-    yield Check(
-        "the table holds the medians of the rows",
-        _sparsity_table(snapshots).column("median") == medians,
-        f"{len(medians)} medians",
-    )
+    rising = all(bool((np.diff(s.sparsity, axis=0) >= 0).all()) for s in snapshots)
+    conditions = [s.condition.describe() for s in snapshots]
+    same = _sparsity_table(snapshots).column("median") == medians
+    yield _TEXTS.check("rows", sums == expected, sums=sums, expected=expected)
+    yield _TEXTS.check("rising", rising, snapshots=snapshots)
+    yield _TEXTS.check("survey", all(s.agrees for s in snapshots), snapshots=snapshots)
+    yield _TEXTS.check("brackets", all(bracketed), conditions=conditions)
+    yield _TEXTS.check("medians", same, medians=medians)
 
 
 def _findings(trainings: Sequence[Training]) -> Iterator[Finding]:
@@ -214,19 +203,10 @@ def _findings(trainings: Sequence[Training]) -> Iterator[Finding]:
         steps = _trend([s.step for s in shown], str)
         sparsity_texts.append(f"{regime.label} (steps {steps}; {_progress(shown)}): {trends}")
         condition_texts.append(f"{regime.label} (steps {steps}): {_trend(kappas, number_text)}")
-    yield Finding.judged(
-        "Insight 2, Fig. 6: during training the magnitudes in the Hessian's rows become more "
-        "extreme, and the p%-sparsity falls",
-        "Median p%-sparsity of the rows of the first weight's Hessian. "
-        f"{'. '.join(sparsity_texts)}.",
-        *_fall(medians, trainings),
-    )
-    yield Finding.judged(
-        "Insight 3: during training the Hessian's condition number gradually decreases",
-        "κ of H + λI, first weight's block, by Lanczos to 1%. "
-        f"{'. '.join(condition_texts)}. Without λ the block is singular at every step.",
-        *_fall(conditions, trainings),
-    )
+    falls, where = _fall(medians, trainings)
+    yield _TEXTS.finding("sparsity", falls, texts=sparsity_texts, where=where)
+    falls, where = _fall(conditions, trainings)
+    yield _TEXTS.finding("condition", falls, texts=condition_texts, where=where)
 
 
 def _trend(values: Sequence[float], text: Callable[[float], str]) -> str:
@@ -252,6 +232,82 @@ def _fall(
     )
     others = " or ".join(regime.label for regime, fell in falls.items() if not fell)
     return all(falls.values()), f"training is {where}; not with {others}" if where else None
+
+
+def histogram_rows(snapshots: Sequence[Snapshot]) -> list[dict[str, Any]]:
+    """Return the shares of rows in bins of equal width, the same for all snapshots."""
+    largest = max(int(snapshot.sparsity.max()) for snapshot in snapshots)
+    width = max(1, -(-(largest + 1) // _BINS))
+    # One empty bin more than needed, which closes the drawn outline.
+    edges = np.arange(0, largest + 1 + 2 * width, width)
+    return [
+        {
+            "step": snapshot.step,
+            "p": mass_label(mass),
+            "from": int(left),
+            "to": int(left) + width,
+            "rows": int(rows),
+            "share_percent": 100.0 * rows / snapshot.n,
+        }
+        for snapshot in snapshots
+        for mass, counts in zip(MASSES, snapshot.sparsity, strict=True)
+        for left, rows in zip(edges[:-1], np.histogram(counts, bins=edges)[0], strict=True)
+    ]
+
+
+def sparsity_picture(snapshots: Sequence[Snapshot], caption: str) -> Picture:
+    """Draw one panel per step of one training, the first on top, with the medians marked."""
+    rows = histogram_rows(snapshots)
+    panels = [_panel(rows, snapshot, snapshot is snapshots[-1]) for snapshot in snapshots]
+    stacked = alt.vconcat(*panels, spacing=8).resolve_scale(color="shared", x="shared")
+    return Picture(themed(stacked), rows, caption)
+
+
+def _panel(rows: Rows, snapshot: Snapshot, last: bool) -> Any:
+    limit = max(row["to"] for row in rows)
+    highest = 1.05 * max(row["share_percent"] for row in rows)
+    x_scale = alt.Scale(domain=[0, limit], nice=False)
+    x = alt.X(
+        "from:Q",
+        title="p%-sparsity of a row (entries)" if last else None,
+        scale=x_scale,
+        axis=alt.Axis(format=",d", tickCount=6, labels=last),
+    )
+    y = alt.Y(
+        "share_percent:Q",
+        title=f"% of rows a bin of {rows[0]['to']}",
+        stack=None,
+        scale=alt.Scale(domain=[0, highest], nice=False),
+        axis=alt.Axis(tickCount=5),
+    )
+    areas = chart([row for row in rows if row["step"] == snapshot.step]).mark_area(
+        interpolate="step-after", opacity=0.35, line={"strokeWidth": 1.5}
+    )
+    # Labels of near medians are pushed apart, in the color of their lines, which stay in place.
+    wanted = [median / limit * PLOT_WIDTH for median in snapshot.medians]
+    places = spread(wanted, _LABEL_ROOM, 0.0, PLOT_WIDTH)
+    base = chart(
+        [
+            {
+                "p": mass_label(mass),
+                "median": median,
+                "label_at": place * limit / PLOT_WIDTH,
+                "text": f"{median:,.0f}",
+            }
+            for mass, median, place in zip(MASSES, snapshot.medians, places, strict=True)
+        ]
+    ).encode(color=_SERIES.color)
+    lines = base.mark_rule(strokeWidth=1.5, strokeDash=[4, 3])
+    texts = base.mark_text(baseline="bottom", dy=-3)
+    return alt.layer(
+        areas.encode(x=x, y=y, color=_SERIES.color),
+        lines.encode(x=alt.X("median:Q", scale=x_scale)),
+        texts.encode(x=alt.X("label_at:Q", scale=x_scale), y=alt.value(0), text="text:N"),
+    ).properties(
+        width=PLOT_WIDTH,
+        height=170,
+        title=alt.Title(f"step {snapshot.step}: medians", offset=16),
+    )
 
 
 EXPERIMENT = Experiment(

@@ -4,14 +4,18 @@ import itertools
 import math
 import statistics
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
-from paper.artifact import ArtifactTable, Check, Experiment, Finding, table
+import altair as alt
+
+from paper.artifact import ArtifactTable, Check, Experiment, Finding, Texts
 from paper.damping_sweep import FULL, QUICK, Point, Sweep, damping_sweep
-from paper.fig_8_picture import damping_picture
+from paper.panels import DARK, HOLLOW, Series, chart, crossed, level, log_axis, share_axis
 from paper.trials import LARGEST_EXACT
-from qnewton.records import Facts
-from qnewton.report.quantities import number_text, share_text
+from qnewton.report import Picture
+from qnewton.report.quantities import number_text
+from qnewton.report.style import BLUE, ORANGE, PLOT_WIDTH, Look, log_ticks, themed
 
 PAPER_DAMPING = 1.0
 PAPER_CUT = 1e3
@@ -20,16 +24,15 @@ PAPER_CUT = 1e3
 MARGINAL = 0.02
 """Accuracy that counts as a marginal decrease."""
 
-
-def _first(point: Point, read: Any) -> Any:
-    """Return what ``read`` finds in the facts of the first Newton step, if there are any."""
-    return read(point.facts[0]) if 0 in point.facts else None
+_TEXTS = Texts("fig-8")
 
 
 def _table(found: Sweep) -> ArtifactTable:
-    return table(
+    def first(point: Point, fact: str) -> Any:
+        return getattr(point.facts[0].spectrum, fact) if 0 in point.facts else None
+
+    return _TEXTS.table(
         "fig-8-runs",
-        "Accuracy and condition number against λ, run by run",
         found.points,
         {
             "λ": lambda p: p.damping,
@@ -42,14 +45,9 @@ def _table(found: Sweep) -> ArtifactTable:
             "steps skipped": lambda p: p.trial.skipped_steps,
             "κ at the first Newton step": lambda p: p.first_condition,
             "median κ later": lambda p: p.later_condition,
-            "definiteness at the first Newton step": lambda p: _first(
-                p, lambda f: f.spectrum.definiteness
-            ),
-            "norm of A at the first Newton step": lambda p: _first(p, lambda f: f.spectrum.norm),
+            "definiteness at the first Newton step": lambda p: first(p, "definiteness"),
+            "norm of A at the first Newton step": lambda p: first(p, "norm"),
         },
-        "A run whose loss exceeds 100 times its first is given up as diverged; the accuracy "
-        "is the one it had then. κ by Lanczos is a lower bound where it did not settle. "
-        "Where A is not positive definite Cholesky fails and LU solves.",
     )
 
 
@@ -73,21 +71,11 @@ def _checks(found: Sweep) -> Iterator[Check]:
         len(p.trial.records) == p.warmup + setup.newton_steps or p.trial.diverged for p in points
     ]
     count = len(setup.dampings) * len(setup.warmups) * len(setup.seeds)
-    yield Check(
-        "where A is definite, λ is all that its norm differs by at the first Newton step",
-        shift <= allowed,
-        f"norm less λ spreads by at most {shift:.1e} of the norm ({allowed:g} allowed)",
-    )
-    yield Check(
-        "where A is definite, κ falls as λ grows",
-        ratio <= 1.0 + allowed,
-        f"{len(falls)} neighboring pairs, largest ratio {ratio:.4f}",
-    )
-    yield Check(
-        "every run took all its steps or is marked as diverged",
-        all(ended) and len(points) == count,
-        f"{sum(ended)} of {count} runs, {sum(p.trial.diverged for p in points)} diverged",
-    )
+    diverged = sum(p.trial.diverged for p in points)
+    yield _TEXTS.check("norm", shift <= allowed, shift=shift, allowed=allowed)
+    yield _TEXTS.check("falls", ratio <= 1.0 + allowed, falls=falls, ratio=ratio)
+    whole = all(ended) and len(points) == count
+    yield _TEXTS.check("ended", whole, ended=ended, count=count, diverged=diverged)
 
 
 def _finding(found: Sweep, warmup: int) -> Finding:
@@ -101,48 +89,127 @@ def _finding(found: Sweep, warmup: int) -> Finding:
     kappas = {d: {p.seed: k for p in runs[d] if (k := p.first_condition)} for d in (least, at)}
     cuts = [kappas[least][seed] / k for seed, k in kappas[at].items() if seed in kappas[least]]
     cut = math.exp(statistics.fmean(map(math.log, cuts))) if cuts else None
-    start = "from the first step on" if warmup == 0 else f"after {warmup} SGD steps"
-    return Finding.judged(
-        "V-D, Fig. 8: λ around 1 cuts κ by 10³ with only a marginal decrease in performance, "
-        f"and is the best trade-off (Newton {start})",
-        f"Measured, {setup.workload}, {len(setup.seeds)} seeds, {setup.newton_steps} "
-        f"Newton steps, β = {found.request.lr:g}: at the first Newton step κ = "
-        f"{_range(kappas[least].values())} at λ = {least:g} and {_range(kappas[at].values())} at "
-        f"λ = {at:g}, a factor of {number_text(cut)}"
-        f"{'' if warmup else _undamped_text(found.undamped)}. Accuracy "
-        f"{share_text(accuracy[at])} at λ = {at:g}, {share_text(accuracy[least])} at λ = "
-        f"{least:g}, best {share_text(accuracy[best])} at λ = {best:g}.{_diverging(runs)} Counted "
-        f"as holding: κ cut by {PAPER_CUT:g} and at most {share_text(MARGINAL)} below the best.",
-        cut is not None and cut >= PAPER_CUT and accuracy[best] - accuracy[at] <= MARGINAL,
-    )
-
-
-def _diverging(runs: dict[float, list[Point]]) -> str:
-    """Say which λ are too small to train at all, if some are."""
+    # Some λ may be too small to train at all.
     diverged = {d: [p for p in points if p.trial.diverged] for d, points in runs.items()}
-    trains = [damping for damping, points in diverged.items() if not points]
-    if not trains or min(trains) == min(runs):
-        return ""
-    why = ""
-    if all(p.trial.indefinite_steps > 0 for points in diverged.values() for p in points):
-        why = (
-            ": A is not positive definite there, and steps along negative curvature climb. So "
-            "λ costs no accuracy, it is what makes Newton train at all"
-        )
-    return f" Every λ below {min(trains):g} diverges{why}."
-
-
-def _undamped_text(undamped: Facts | None) -> str:
-    if undamped is None or undamped.spectrum.condition is None:
-        return ""
-    if undamped.spectrum.condition.value is None:
-        return ", and without damping H is singular to rounding"
-    return f"; without damping κ = {number_text(undamped.spectrum.condition.value)}"
+    trains = min((d for d, points in diverged.items() if not points), default=least)
+    return _TEXTS.finding(
+        "trade-off",
+        cut is not None and cut >= PAPER_CUT and accuracy[best] - accuracy[at] <= MARGINAL,
+        found=found,
+        warmup=warmup,
+        accuracy=accuracy,
+        damping={"at": at, "least": least, "best": best},
+        kappa={"at": _range(kappas[at].values()), "least": _range(kappas[least].values())},
+        cut=cut,
+        trains=trains if trains > least else None,
+        indefinite=all(p.trial.indefinite_steps for ps in diverged.values() for p in ps),
+        counted=(PAPER_CUT, MARGINAL),
+    )
 
 
 def _range(values: Collection[float]) -> str:
     ends = dict.fromkeys(number_text(end(values)) for end in (min, max)) if values else ["unknown"]
     return " to ".join(ends)
+
+
+def _picture(found: Sweep) -> Picture:
+    """Draw test accuracy and κ of every run, with the paper's λ and factor beside them."""
+    setup = found.setup
+    labels = {
+        warmup: f"after {warmup} SGD steps" if warmup else "Newton from the first step"
+        for warmup in setup.warmups
+    }
+    rows = [
+        {
+            "series": labels[point.warmup],
+            "damping": point.damping,
+            "seed": point.seed,
+            "diverged": point.trial.diverged,
+            "panel": panel,
+            "value": value,
+        }
+        for point in found.points
+        for panel, value in (
+            ("accuracy", point.trial.test_accuracy),
+            ("first", point.first_condition),
+            ("later", point.later_condition),
+        )
+        if value is not None
+    ]
+    means = _means(rows)
+    shown, averaged = (
+        {
+            panel: chart([row for row in all_rows if row["panel"] == panel])
+            for panel in ("accuracy", "first", "later")
+        }
+        for all_rows in (rows, means)
+    )
+    looks = (Look("", BLUE, shape="circle"), Look("", ORANGE, (6, 3), "square"))
+    series = Series(
+        "series",
+        [replace(look, label=label) for label, look in zip(labels.values(), looks, strict=False)],
+        {"title": None, "columns": 2, "symbolType": "stroke", "symbolSize": 500},
+    )
+    dash = replace(series, legend=None).dash
+    low, high = setup.dampings[0] / 1.5, setup.dampings[-1] * 1.5
+    ticks = (low, high), _decades(low, high), "~g"
+    bare_x = log_axis(alt.X, "damping", None, *ticks, labels=False)
+    x = log_axis(alt.X, "damping", "damping λ", *ticks, labels=True)
+
+    y = share_axis(alt.Y, "value", "test accuracy", 5)
+    accuracy = {"x": bare_x, "y": y, "color": series.color}
+    upper = [
+        averaged["accuracy"].mark_line().encode(**accuracy, strokeDash=dash),
+        *crossed(shown["accuracy"].encode(**accuracy), size=45, opacity=1),
+    ]
+
+    top = 2 * max(row["value"] for row in rows if row["panel"] != "accuracy")
+    y = log_axis(alt.Y, "value", "condition number κ", (0.8, top), _decades(0.8, 1e9), "~e")
+    condition = {"x": x, "y": y, "color": series.color}
+    least = setup.dampings[0]
+    at_least = [m["value"] for m in means if (m["panel"], m["damping"]) == ("first", least)]
+    text = f"1/{PAPER_CUT:,.0f} of κ at λ = {least:g}"
+    lower = [
+        *level(y, "value", max(at_least) / PAPER_CUT, text, 9, color=DARK, strokeDash=[6, 3]),
+        averaged["first"].mark_line().encode(**condition, strokeDash=dash),
+        shown["later"].mark_point(size=45, strokeWidth=1.6, **HOLLOW).encode(**condition),
+        shown["first"].mark_point(size=40, opacity=1).encode(**condition),
+    ]
+
+    marker = chart([{"damping": PAPER_DAMPING, "text": "paper's λ"}])
+    rule = marker.mark_rule(color=DARK, strokeDash=[2, 3])
+    name = marker.mark_text(align="left", baseline="middle", dx=4, dy=0).encode(
+        x=x, y=alt.value(10), text="text:N"
+    )
+    both = alt.vconcat(
+        alt.layer(rule.encode(x=bare_x), *upper).properties(width=PLOT_WIDTH, height=160),
+        alt.layer(rule.encode(x=x), name, *lower).properties(width=PLOT_WIDTH, height=190),
+        spacing=12,
+    ).resolve_scale(x="shared", color="shared")
+    method = "all eigenvalues" if found.n <= LARGEST_EXACT else "Lanczos"
+    caption = _TEXTS.caption("fig-8", found=found, method=method)
+    return Picture(themed(both), rows, caption)
+
+
+def _means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Average over seeds: accuracies arithmetically, κ geometrically."""
+    groups: dict[tuple[str, float, str], list[float]] = {}
+    for row in rows:
+        groups.setdefault((row["series"], row["damping"], row["panel"]), []).append(row["value"])
+    means = {"accuracy": statistics.fmean}
+    return [
+        {
+            "series": series,
+            "damping": damping,
+            "panel": panel,
+            "value": means.get(panel, statistics.geometric_mean)(values),
+        }
+        for (series, damping, panel), values in groups.items()
+    ]
+
+
+def _decades(low: float, high: float) -> list[float]:
+    return [tick for tick in log_ticks(low, high) if f"{tick:e}".startswith("1.0")]
 
 
 EXPERIMENT = Experiment(
@@ -152,7 +219,7 @@ EXPERIMENT = Experiment(
     full=FULL,
     run=damping_sweep,
     tables=lambda found: [_table(found)],
-    pictures=lambda found: {"fig-8": damping_picture(found, PAPER_DAMPING, PAPER_CUT)},
+    pictures=lambda found: {"fig-8": _picture(found)},
     checks=_checks,
     findings=lambda found: [_finding(found, warmup) for warmup in found.setup.warmups],
     settings=lambda context, found: {

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from paper.artifact import ArtifactTable, table
+from paper.artifact import ArtifactTable, Texts
 
 
 @dataclass(frozen=True)
@@ -60,22 +60,14 @@ TABLE_4 = {
 
 
 def sums_table(
-    name: str,
-    title: str,
-    rows: Iterable[PaperRow],
-    totals: Mapping[str, Callable[[PaperRow], Any]],
+    name: str, rows: Iterable[PaperRow], totals: Mapping[str, Callable[[PaperRow], Any]]
 ) -> ArtifactTable:
     """Return the paper's rows, and whether steps times seconds per step give their totals."""
-    return table(
-        name,
-        title,
-        rows,
-        {
-            "method": lambda row: row.label,
-            "steps": lambda row: row.steps,
-            "a step (s)": lambda row: row.seconds_per_step,
-            **totals,
-            "adds up": lambda row: row.adds_up(),
-        },
-        "Adds up: steps times any time that rounds to the one printed gives the total.",
-    )
+    columns = {
+        "method": lambda row: row.label,
+        "steps": lambda row: row.steps,
+        "a step (s)": lambda row: row.seconds_per_step,
+        **totals,
+        "adds up": PaperRow.adds_up,
+    }
+    return Texts("paper-rows").table(name, rows, columns)

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from paper.artifact import Check
 from paper.price_crossings import crossing
 from qnewton.cost import (
     Market,
@@ -302,18 +301,3 @@ def break_even_condition(
     if price(JENNINGS_MIN_KAPPA) >= classical_seconds:
         return JENNINGS_MIN_KAPPA
     return crossing(price, classical_seconds, JENNINGS_MIN_KAPPA, _HIGHEST_CONDITION)
-
-
-def recorded_prices_check(records: Sequence[StepRecord], hardware: QuantumHardware) -> Check:
-    """Check that pricing recorded facts again gives the quotes recorded with them."""
-    blocks = [block for record in records for block in record.blocks]
-    recorded = [block.decision.quote("qsvt") for block in blocks]
-    same = sum(
-        quote is not None and quantum_quote(block, hardware, "determinant").seconds == quote.seconds
-        for block, quote in zip(blocks, recorded, strict=True)
-    )
-    return Check(
-        "recorded facts priced again give the recorded quantum quotes",
-        same == len(blocks),
-        f"{same} of {len(blocks)} quotes agree to the bit",
-    )

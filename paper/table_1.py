@@ -8,18 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, table
-from paper.parameter_counts import (
-    BERT,
-    MISTRAL,
-    Part,
-    Transformer,
-    bert_parts,
-    count,
-    dnn_parts,
-    mistral_parts,
-    printed,
-)
+from paper import parameter_counts as counts
+from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, Texts
+from paper.parameter_counts import BERT, MISTRAL, Part, Transformer, count, printed
 from qnewton.workloads.mlp import build_mlp
 
 DNN_WIDTHS = (784, 16, 16, 10)
@@ -40,6 +31,9 @@ NO_EMBEDDINGS = {
     "Mistral": "without embeddings and output weight",
 }
 FOUR_HEADS = "all, 4 key-value heads"
+
+
+_TEXTS = Texts("table-1")
 
 
 @dataclass(frozen=True)
@@ -69,25 +63,29 @@ class Network:
 def _run(context: PaperContext, widths: tuple[int, ...]) -> dict[str, Network]:
     """Count. Well below a second."""
     context.progress("counting parameters")
-    dnn, bert, mistral = dnn_parts(widths), bert_parts(BERT), mistral_parts(MISTRAL)
+    dnn, bert, mistral = (
+        counts.dnn_parts(widths),
+        counts.bert_parts(BERT),
+        counts.mistral_parts(MISTRAL),
+    )
     dnn_ways = {
         "784-16-16-10, weights and biases": count(dnn),
         "first weight alone (Fig. 6)": widths[0] * widths[1],
-        "784-16-10 (the published script's default)": count(dnn_parts((784, 16, 10))),
+        "784-16-10 (the published script's default)": count(counts.dnn_parts((784, 16, 10))),
     }
     bert_ways = {
         "all; output weight tied to the words": count(bert),
         "output weight counted again": count(bert) + BERT.vocabulary * BERT.hidden,
         "no language-model head, but the pooler": _headless(BERT),
         NO_EMBEDDINGS["BERT"]: count(bert) - count(bert, "embeddings"),
-        THREE_LAYERS: count(bert_parts(replace(BERT, layers=3))),
+        THREE_LAYERS: count(counts.bert_parts(replace(BERT, layers=3))),
     }
     mistral_ways = {
         "all; output weight not tied": count(mistral),
         "output weight tied to the words": count(mistral) - count(mistral, "head"),
         NO_EMBEDDINGS["Mistral"]: count(mistral, "layers"),
-        FOUR_HEADS: count(mistral_parts(replace(MISTRAL, key_value_heads=4))),
-        THREE_LAYERS: count(mistral_parts(replace(MISTRAL, layers=3))),
+        FOUR_HEADS: count(counts.mistral_parts(replace(MISTRAL, key_value_heads=4))),
+        THREE_LAYERS: count(counts.mistral_parts(replace(MISTRAL, layers=3))),
     }
     return {
         "DNN": Network("DNN", 16, 2, dnn, dnn_ways),
@@ -98,14 +96,13 @@ def _run(context: PaperContext, widths: tuple[int, ...]) -> dict[str, Network]:
 
 def _headless(bert: Transformer) -> int:
     """Return a BERT's parameters with a pooler in place of the language-model head."""
-    parts = bert_parts(bert)
+    parts = counts.bert_parts(bert)
     return count(parts) - count(parts, "head") + bert.hidden * (bert.hidden + 1)
 
 
 def _tables(networks: dict[str, Network]) -> Iterator[ArtifactTable]:
-    yield table(
+    yield _TEXTS.table(
         "table-1",
-        "Table I: the networks' parameters",
         networks.values(),
         {
             "architecture": lambda net: net.name,
@@ -116,12 +113,9 @@ def _tables(networks: dict[str, Network]) -> Iterator[ArtifactTable]:
             "as printed": lambda net: printed(net.total),
             "outside the layers (%)": lambda net: net.outside,
         },
-        "BERT: 30,522 words, 512 positions; Mistral: 32,000 words, 4 heads, 1 key-value head; "
-        "both: MLP width 256. The DNN is this project's own workload mnist.",
     )
-    yield table(
+    yield _TEXTS.table(
         "table-1-breakdown",
-        "Table I, tensor by tensor",
         [(net.name, part) for net in networks.values() for part in net.parts],
         {
             "architecture": lambda row: row[0],
@@ -132,11 +126,9 @@ def _tables(networks: dict[str, Network]) -> Iterator[ArtifactTable]:
             "times": lambda row: row[1].times,
             "total": lambda row: row[1].total,
         },
-        "h hidden dimension, f MLP width, V words, P positions.",
     )
-    yield table(
+    yield _TEXTS.table(
         "table-1-conventions",
-        "Table I under other ways of counting",
         [(net.name, *way) for net in networks.values() for way in net.ways.items()],
         {
             "architecture": lambda row: row[0],
@@ -148,7 +140,7 @@ def _tables(networks: dict[str, Network]) -> Iterator[ArtifactTable]:
     )
 
 
-def _checks(networks: dict[str, Network]) -> list[Check]:
+def _checks(networks: dict[str, Network]) -> Iterator[Check]:
     sums = {name: sum(part.total for part in net.parts) for name, net in networks.items()}
     built = _size(build_mlp(DNN_WIDTHS, seed=0))
     encoder = _size(
@@ -157,33 +149,15 @@ def _checks(networks: dict[str, Network]) -> list[Check]:
     bert_layer = count(networks["BERT"].parts, "layers") // BERT.layers
     found = {
         "BERT-base, no head": _headless(BERT_BASE),
-        "Mistral 7B": count(mistral_parts(MISTRAL_7B)),
+        "Mistral 7B": count(counts.mistral_parts(MISTRAL_7B)),
     }
-    checks = [
-        Check(
-            "the parts add up to the counts",
-            all(sums[name] == net.total for name, net in networks.items()),
-            ", ".join(f"{name} {total:,}" for name, total in sums.items()),
-        ),
-        Check(
-            "the DNN that is trained has the count",
-            built == sums["DNN"],
-            f"build_mlp has {built:,} parameters, the parts {sums['DNN']:,}",
-        ),
-        Check(
-            "a layer of BERT has the parameters of torch's encoder layer",
-            encoder == bert_layer,
-            f"torch {encoder:,}, closed form {bert_layer:,}",
-        ),
-        Check(
-            "the closed forms give the published sizes of BERT-base and Mistral 7B",
-            found == PUBLISHED,
-            ", ".join(f"{k}: {found[k]:,} against {PUBLISHED[k]:,}" for k in PUBLISHED),
-        ),
-    ]
+    whole = all(sums[name] == net.total for name, net in networks.items())
+    yield _TEXTS.check("sums", whole, sums=sums)
+    yield _TEXTS.check("built", built == sums["DNN"], built=built, expected=sums["DNN"])
+    yield _TEXTS.check("encoder", encoder == bert_layer, encoder=encoder, expected=bert_layer)
+    yield _TEXTS.check("published", found == PUBLISHED, found=found, published=PUBLISHED)
     if find_spec("transformers") is not None:
-        checks.append(_library_check(networks))
-    return checks
+        yield _library_check(networks)
 
 
 def _size(model: nn.Module) -> int:
@@ -216,35 +190,15 @@ def _library_check(networks: dict[str, Network]) -> Check:
             "Mistral": _size(transformers.MistralForCausalLM(mistral)),
         }
     expected = {name: networks[name].total for name in found}
-    return Check(
-        f"transformers {transformers.__version__} builds models of the same size",
-        found == expected,
-        f"transformers {found}, closed form {expected}",
-    )
+    version = transformers.__version__
+    same = found == expected
+    return _TEXTS.check("library", same, version=version, found=found, expected=expected)
 
 
 def _finding(networks: dict[str, Network]) -> Finding:
-    bert, mistral = networks["BERT"], networks["Mistral"]
     right = all(printed(net.total) == PAPER[name] for name, net in networks.items())
-    counts = ", ".join(
-        f"{name} {net.total:,} ({printed(net.total)})" for name, net in networks.items()
-    )
-    three = ", ".join(f"{n.name} {printed(n.ways[THREE_LAYERS])}" for n in (bert, mistral))
-    return Finding.judged(
-        "Table I: the DNN has 13K parameters, BERT (hidden 64, 4 layers) 2.2M and Mistral "
-        "(hidden 64, 4 layers) 4.3M",
-        f"Counted from the configurations: {counts}. Embeddings and head hold "
-        f"{bert.outside:.0f}% of BERT and {mistral.outside:.0f}% of Mistral; without them "
-        f"{bert.ways[NO_EMBEDDINGS['BERT']]:,} and {mistral.ways[NO_EMBEDDINGS['Mistral']]:,} are "
-        "left. The counts do not tell 4 layers from the 3 of the authors' published sweeps "
-        f"({three}), but 4 key-value heads in Mistral would give "
-        f"{printed(mistral.ways[FOUR_HEADS])}.",
-        False,
-        "all embeddings counted, BERT's output tied to them and Mistral's not, MLP width 256, "
-        "1 key-value head in Mistral: the paper states none of these"
-        if right
-        else None,
-    )
+    ways = {"alone": NO_EMBEDDINGS, "three": THREE_LAYERS, "four": FOUR_HEADS}
+    return _TEXTS.finding("counts", False, networks=networks, printed=printed, right=right, **ways)
 
 
 EXPERIMENT = Experiment(

@@ -1,16 +1,21 @@
 """Table II: what estimating the condition number takes, and how far off the estimate is."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, table
-from paper.estimator_picture import estimator_picture
+import altair as alt
+import torch
+
+from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, Texts
 from paper.estimator_timing import LARGEST_EXACT, METHODS, Measurement, Repeats, measure
+from paper.panels import HOLLOW, Rows, Series, chart, log_axis
 from qnewton.cost import PAPER_EPSILON, cubic_work, load_classical, load_hardware, price
 from qnewton.cost.queries import jennings_2023
 from qnewton.optimizer import describe_machine
-from qnewton.report.quantities import number_text, seconds_text
+from qnewton.report import Picture
+from qnewton.report.style import BLACK, BLUE, GREEN, ORANGE, PLOT_WIDTH, VERMILLION, Look, themed
 
 PAPER_MS = {10: 0.1, 100: 0.7, 1000: 6.2, 10_000: 13.0}
 """Table II: milliseconds on an H100."""
@@ -25,6 +30,16 @@ INCONSEQUENTIAL = 0.05
 ROBUST_FACTOR = 10.0
 """Factor by which an estimate may exceed κ and still count as robust."""
 
+_LEAST_DIGITS = 1e-6
+_PAPER_LABEL = "paper, on an H100"
+_LOOKS = {
+    "determinant": Look("determinant and norm", VERMILLION, shape="circle"),
+    "trace": Look("determinant and trace", ORANGE, (6, 3), "square"),
+    "lanczos": Look("Lanczos to 1%", GREEN, shape="triangle-up"),
+    "lu_inverse": Look("one LU inversion", BLUE, (8, 3), "cross"),
+    "paper": Look(_PAPER_LABEL, BLACK, (2, 2), "diamond"),
+}
+_TEXTS = Texts("table-2")
 _METHOD_TITLES = ("determinant and norm", "determinant and trace", "Lanczos to 1%")
 
 
@@ -39,6 +54,11 @@ class Timings:
     def cases(self) -> dict[tuple[int, float], Measurement]:
         """A measurement of each N and κ."""
         return {(m.n, m.condition_number): m for m in self.measurements}
+
+    @property
+    def kappas(self) -> dict[float, None]:
+        """Every κ once."""
+        return dict.fromkeys(m.condition_number for m in self.measurements)
 
     def of(self, *methods: str) -> list[Measurement]:
         """Return all measurements of some methods."""
@@ -74,9 +94,8 @@ def _summary(found: Timings) -> ArtifactTable:
         f"{title} (measured ms)": ms(method)
         for method, title in zip(METHODS, _METHOD_TITLES, strict=True)
     }
-    return table(
+    return _TEXTS.table(
         "table-2",
-        "Table II: estimating the condition number",
         found.cases,
         {
             "N": lambda case: case[0],
@@ -88,16 +107,13 @@ def _summary(found: Timings) -> ArtifactTable:
             "log10(trace bound / κ)": digits("trace"),
             "error of Lanczos (%)": error,
         },
-        f"Medians, float32, on {describe_machine()}. The bounds factor in float64 up to "
-        "N = 4,096. κ is known from the construction: a tail (κ-1)/i on top of 1, turned by four "
-        "Householder reflections.",
+        machine=describe_machine(),
     )
 
 
 def _runs_table(found: Timings) -> ArtifactTable:
-    return table(
+    return _TEXTS.table(
         "table-2-runs",
-        "Table II, method by method",
         [m for m in found.measurements if m.runs],
         {
             "N": lambda m: m.n,
@@ -130,27 +146,10 @@ def _checks(found: Timings) -> Iterator[Check]:
         for method, title in zip(METHODS, _METHOD_TITLES, strict=True)
         for case, value in zip(found.cases, summary.column(f"{title} (measured ms)"), strict=True)
     ]
-    yield Check(
-        "the bounds are bounds: none lies below κ",
-        lowest >= 0.0,
-        f"the lowest log10(bound / κ) of {len(bounds)} is {lowest:.3g}",
-    )
-    yield Check(
-        "the brackets of Lanczos hold κ",
-        not outside,
-        f"{len(outside)} of {len(lanczos)} outside",
-    )
-    yield Check(
-        "all eigenvalues give the κ that the matrices were built with",
-        worst <= 1.0,
-        f"{len(exact)} matrices of N ≤ {LARGEST_EXACT:,}: the largest difference is "
-        f"{worst:.2g} of what rounding their entries allows",
-    )
-    yield Check(
-        "the table holds the medians of the runs",
-        all(same),
-        f"{len(summary.rows)} rows of {len(METHODS)} methods",
-    )
+    yield _TEXTS.check("bounds", lowest >= 0.0, bounds=bounds, lowest=lowest)
+    yield _TEXTS.check("brackets", not outside, outside=outside, lanczos=lanczos)
+    yield _TEXTS.check("exact", worst <= 1.0, exact=exact, worst=worst, largest=LARGEST_EXACT)
+    yield _TEXTS.check("medians", all(same), rows=len(summary.rows), methods=len(METHODS))
 
 
 def _error(measurement: Measurement) -> float:
@@ -161,58 +160,114 @@ def _overhead(found: Timings) -> Finding:
     n, kappa = max(m.n for m in found.measurements), found.measurements[0].condition_number
     inverse = found.inverse(n)
     seconds = {method: found.find(n, kappa, method).seconds for method in METHODS}
-    others = "".join(
-        f", {seconds_text(found.find(n, k, 'lanczos').seconds)} at κ = {k:g}"
-        for k in dict.fromkeys(k for _, k in found.cases)
-        if k != kappa
-    )
-    measured = (
-        f"At N = {n:,} (measured here): determinant and norm "
-        f"{seconds_text(seconds['determinant'])}, {100 * seconds['determinant'] / inverse:.0f}% of "
-        f"one LU inversion ({seconds_text(inverse)}): the determinant is a factorization, N³/3 of "
-        f"the inversion's 2N³ operations. Lanczos to 1% takes {seconds_text(seconds['lanczos'])} "
-        f"({100 * seconds['lanczos'] / inverse:.1f}%) at κ = {kappa:g}{others}."
-    )
+    others = {k: found.find(n, k, "lanczos").seconds for k in found.kappas if k != kappa}
+    paper = None
     if n in PAPER_MS:
-        paper_s, h100 = PAPER_MS[n] / 1e3, load_classical("paper-h100")
-        lu = price(h100, "lu_inverse", cubic_work(n))
-        attosecond = load_hardware("attosecond").gate_time_s.value
         count = jennings_2023(alpha=float(n), kappa=kappa, epsilon=PAPER_EPSILON)
-        quantum = attosecond * count.expected
-        measured += (
-            f" The paper's {PAPER_MS[n]:g} ms are {100 * paper_s / lu:.1f}% of the inversion that "
-            f"its own Table III implies (modelled, paper-h100: {seconds_text(lu)}): a "
-            f"factorization at {2 * n**3 / 3 / paper_s / 1e12:.0f} Tflop/s beside an inversion at "
-            f"{2 * n**3 / lu / 1e12:.1f}. They are {number_text(paper_s / quantum)} times the "
-            "quantum solve they decide on (modelled, hypothetical attosecond machine, dense, κ = "
-            f"{kappa:g}: {seconds_text(quantum)})."
-        )
-    return Finding.judged(
-        "V-A: the execution time of condition-number estimation is inconsequential",
-        f"{measured} Counted as inconsequential: at most {100 * INCONSEQUENTIAL:g}% of "
-        "one LU inversion.",
+        paper = {
+            "estimate": PAPER_MS[n] / 1e3,
+            "lu": price(load_classical("paper-h100"), "lu_inverse", cubic_work(n)),
+            "quantum": load_hardware("attosecond").gate_time_s.value * count.expected,
+        }
+    return _TEXTS.finding(
+        "overhead",
         min(seconds["determinant"], seconds["trace"]) <= INCONSEQUENTIAL * inverse,
+        n=n,
+        kappa=kappa,
+        seconds=seconds,
+        inverse=inverse,
+        others=others,
+        paper=paper,
+        inconsequential=INCONSEQUENTIAL,
     )
 
 
 def _robustness(found: Timings) -> Finding:
     n = max(m.n for m in found.measurements)
-    parts = []
-    for kappa in dict.fromkeys(kappa for _, kappa in found.cases):
-        digits = (found.find(n, kappa, method).digits_off for method in ("determinant", "trace"))
-        norm, trace = (math.nan if d is None else d for d in digits)
-        parts.append(f"10^{norm:.0f} (norm) and 10^{trace:.0f} (trace) times κ where κ = {kappa:g}")
-    worst = max(m.digits_off or 0.0 for m in found.of("determinant", "trace"))
+    digits = {
+        kappa: [_known(found.find(n, kappa, method).digits_off) for method in METHODS[:2]]
+        for kappa in found.kappas
+    }
+    worst = max(m.digits_off or 0.0 for m in found.of(*METHODS[:2]))
     error = max(map(_error, found.of("lanczos")))
-    return Finding.judged(
-        "Abstract, I: a robust yet lightweight condition number estimator, from norm and "
-        "determinant",
-        f"At N = {n:,} the bounds come to {', '.join(parts)}; they grow with N at "
-        "one and the same κ, and the quantum price grows with them. Lanczos is off by at most "
-        f"{100 * error:.2g}% on the same matrices. Counted as robust: a factor of "
-        f"{ROBUST_FACTOR:g}.",
-        worst <= math.log10(ROBUST_FACTOR),
+    holds = worst <= math.log10(ROBUST_FACTOR)
+    said = {"n": n, "digits": digits, "error": error, "robust": ROBUST_FACTOR}
+    return _TEXTS.finding("robustness", holds, **said)
+
+
+def _known(digits: float | None) -> float:
+    return math.nan if digits is None else digits
+
+
+def estimator_picture(
+    found: Sequence[Measurement], repeats: Repeats, paper_ms: Mapping[int, float]
+) -> Picture:
+    """Draw times above, decimal digits off below; the paper's milliseconds by N beside them."""
+    kappas = tuple(dict.fromkeys(m.condition_number for m in found))
+    sizes = tuple(dict.fromkeys(m.n for m in found))
+
+    def row(panel: str, label: str, kappa: float | None, n: int, value: float) -> dict[str, Any]:
+        case = {"panel": panel, "method": label, "condition_number": kappa}
+        return {**case, "n": n, "value": value}
+
+    rows = [
+        row("time", _LOOKS[m.method].label, m.condition_number, m.n, 1e3 * m.seconds)
+        for m in found
+        if m.method in _LOOKS
+        # Factorizations take the same time at every κ.
+        and (m.condition_number == kappas[0] or m.method == "lanczos")
+    ]
+    rows += [row("time", _PAPER_LABEL, None, n, paper_ms[n]) for n in sizes if n in paper_ms]
+    times = [row["value"] for row in rows]
+    rows += [
+        row(
+            "error",
+            _LOOKS[m.method].label,
+            m.condition_number,
+            m.n,
+            max(abs(m.digits_off), _LEAST_DIGITS),
+        )
+        for m in found
+        if m.method in METHODS and m.digits_off is not None
+    ]
+    decades = range(math.floor(math.log10(min(times))), math.ceil(math.log10(max(times))) + 1)
+    y = _log_y("time (ms)", decades)
+    upper = _panel([row for row in rows if row["panel"] == "time"], kappas, sizes, y, labels=False)
+    y = _log_y("|log10(estimate / κ)|", range(-6, 5, 2))
+    lower = _panel([row for row in rows if row["panel"] == "error"], kappas, sizes, y, labels=True)
+    title = f"filled marks: κ = {kappas[0]:g}; open ones: κ = {kappas[-1]:g}"
+    both = alt.vconcat(upper.properties(title=title), lower, spacing=12)
+    caption = _TEXTS.caption(
+        "table-2",
+        threads=torch.get_num_threads(),
+        runs=[repeats[n][0] for n in sizes],
+        sizes=sizes,
+        least=_LEAST_DIGITS,
+        kappas=kappas,
     )
+    return Picture(themed(both.resolve_scale(color="shared", shape="shared")), rows, caption)
+
+
+def _log_y(title: str, exponents: range) -> alt.Y:
+    ends = (10.0 ** (exponents[0] - 0.4), 10.0 ** (exponents[-1] + 0.4))
+    return log_axis(alt.Y, "value", title, ends, [10.0**k for k in exponents], ".0e")
+
+
+def _panel(
+    rows: Rows, kappas: Sequence[float], sizes: Sequence[int], y: alt.Y, *, labels: bool
+) -> Any:
+    series = Series(
+        "method", list(_LOOKS.values()), {"title": None, "columns": 2, "symbolStrokeWidth": 2}
+    )
+    ends, title = (min(sizes) / 1.4, max(sizes) * 1.4), "N" if labels else None
+    x = log_axis(alt.X, "n", title, ends, sorted(sizes), ",d", labels=labels)
+    line = chart(rows).mark_line(strokeWidth=1.5)
+    line = line.encode(x=x, y=y, color=series.color, detail="condition_number:Q")
+    others = f"datum.condition_number > {kappas[0]}"
+    full = line.mark_point(size=60, opacity=1).encode(shape=series.shape)
+    hollow = line.mark_point(size=55, strokeWidth=1.8, **HOLLOW).encode(shape=series.shape)
+    layers = (line, full.transform_filter(f"!({others})"), hollow.transform_filter(others))
+    return alt.layer(*layers).properties(width=PLOT_WIDTH, height=200)
 
 
 EXPERIMENT: Experiment[Repeats, Timings] = Experiment(

@@ -4,8 +4,10 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
 
-from paper.artifact import ArtifactTable, Check, Experiment, PaperContext, table
+from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext
 from paper.paper_rows import TABLE_3, sums_table
 from paper.repricing import (
     BOUNDS,
@@ -16,15 +18,18 @@ from paper.repricing import (
     SGD_STEP_S,
     PolicyPrices,
     Prices,
-    recorded_prices_check,
+    quantum_quote,
     reprice_all,
 )
 from paper.shared_run import FULL, OPTIMIZERS, QUICK, Setup, SharedRun, reached, shared_run
-from paper.table_3_findings import findings
-from paper.table_3_pictures import bounds_picture, tuning_picture
+from paper.table_3_pictures import TEXTS, bounds_picture, tuning_picture
 from qnewton.experiments.compare import NEWTON_POLICIES
-from qnewton.report.quantities import seconds_text, share_text
+from qnewton.report.quantities import number_text, power_text, seconds_text
 from qnewton.report.style import solver_look
+from qnewton.runs import Run
+
+USABLE = 0.9
+"""Share of a run's steps at which a usable estimate of κ decides as κ itself does."""
 
 _METHODS = {"classical-only": "classical-only", "quantum-only": "quantum-only", "paper": "q-newton"}
 """Rows of the comparison by policy."""
@@ -61,31 +66,24 @@ def _main_table(found: Priced) -> ArtifactTable:
         modelled = (cell for price in prices for cell in (price.seconds_per_step, price.seconds))
         share = prices[0].quantum_share
         rows.append((label, *head, None, *modelled, share, *_paper_cells(policy)))
-    return ArtifactTable(
-        name="table-3",
-        title=f"Table III: to {found.goal} test accuracy on {found.setup.workload}",
-        columns=(
-            "method",
-            "learning rate",
-            "steps",
-            "test accuracy",
-            "total (measured s)",
-            "a step (modelled s, this machine)",
-            "total (modelled s, this machine)",
-            f"a step (modelled s, {PAPER_H100})",
-            f"total (modelled s, {PAPER_H100})",
-            "share solved by quantum (this machine)",
-            "steps (paper)",
-            "a step (paper, s)",
-            "total (paper, s)",
-        ),
-        rows=tuple(rows),
-        note="The Newton policies solve the same systems, so they take the steps of one shared "
-        "run; a policy that never ran has no measured time. Nothing is pruned. "
-        "Q-Newton and Quantum-Only price κ by the determinant bound and pay for it. This machine: "
-        f"{found.calibration.machine} ({found.calibration.source}). {H100_ASSUMPTION}. Quantum "
-        f"solves: {_machine_text(found)}, priced by the paper's count with nothing else charged.",
+    headings = (
+        "method",
+        "learning rate",
+        "steps",
+        "test accuracy",
+        "total (measured s)",
+        "a step (modelled s, this machine)",
+        "total (modelled s, this machine)",
+        f"a step (modelled s, {PAPER_H100})",
+        f"total (modelled s, {PAPER_H100})",
+        "share solved by quantum (this machine)",
+        "steps (paper)",
+        "a step (paper, s)",
+        "total (paper, s)",
     )
+    columns = {heading: itemgetter(number) for number, heading in enumerate(headings)}
+    said = {"found": found, "machine": _machine_text(found), "h100": H100_ASSUMPTION}
+    return TEXTS.table("table-3", rows, columns, **said)
 
 
 def _per_step(seconds: float | None, steps: int) -> tuple[float | None, float | None]:
@@ -101,9 +99,8 @@ def _bounds_table(found: Priced) -> ArtifactTable:
     def hybrid(case: tuple[str, str]) -> PolicyPrices:
         return found.prices.of("paper", case[1], case[0])
 
-    return table(
+    return TEXTS.table(
         "table-3-estimates",
-        "What the scheduler does with each estimate of κ",
         itertools.product(BOUNDS, MACHINES),
         {
             "κ from": lambda case: BOUNDS[case[0]],
@@ -123,16 +120,14 @@ def _bounds_table(found: Priced) -> ArtifactTable:
             ),
             "Q-Newton (modelled s)": lambda case: hybrid(case).seconds,
         },
-        f"Same run, same systems, priced again. Quantum solves: {_machine_text(found)}. A "
-        "dash: some step's price overflows. κ by Lanczos is the condition number to 1%.",
+        machine=_machine_text(found),
     )
 
 
 def _tuning_table(found: Priced) -> ArtifactTable:
-    steps, options = len(found.newton.steps), found.newton.config.options
-    return table(
+    steps = len(found.newton.steps)
+    return TEXTS.table(
         "table-3-rates",
-        "Steps to the target at every learning rate",
         [(t, rate, run) for t in found.tunings.values() for rate, run in t.runs.items()],
         {
             "optimizer": lambda row: OPTIMIZERS[row[0].optimizer],
@@ -143,10 +138,7 @@ def _tuning_table(found: Priced) -> ArtifactTable:
             "total (measured s)": lambda row: row[2].metrics[-1].measured_seconds,
             "steps Newton saves": lambda row: 1 - steps / len(row[2].steps),
         },
-        f"Newton takes {steps} steps with β = {options['lr']:g} and "
-        f"λ = {options['damping']:g}, neither tuned. One seed, and the accuracy is "
-        "looked at every few steps, as the workload says. Where the target was not reached, the "
-        "saving is a lower limit.",
+        newton=found.newton,
     )
 
 
@@ -165,30 +157,22 @@ def _checks(found: Priced) -> Iterator[Check]:
         if per_step is not None and total
     ]
     accuracy = newton.metrics[-1].test_accuracy
-    yield Check(
-        "the Newton rows have the steps and the accuracy of their run folder",
-        all(
-            (rows[method].steps, rows[method].test_accuracy) == (len(newton.steps), accuracy)
-            for method in _METHODS.values()
-        ),
-        f"{len(newton.steps)} steps, {share_text(accuracy)}, in {newton.folder.name}",
+    largest = max(products, default=0.0)
+    mine = (len(newton.steps), accuracy)
+    same = all((rows[m].steps, rows[m].test_accuracy) == mine for m in _METHODS.values())
+    yield TEXTS.check("rows", same, newton=newton, accuracy=accuracy)
+    yield TEXTS.check("totals", max(apart) < 1e-9, apart=apart)
+    yield TEXTS.check("products", largest < 1e-9, products=products, largest=largest)
+    same = (rows["sgd"].learning_rate, rows["sgd"].steps) == (sgd.best_rate, len(sgd.best.steps))
+    yield TEXTS.check("sgd", same, sgd=sgd, steps=rows["sgd"].steps)
+    blocks = [block for record in newton.steps for block in record.blocks]
+    same = sum(
+        quote is not None
+        and quantum_quote(block, found.hardware, "determinant").seconds == quote.seconds
+        for block in blocks
+        for quote in [block.decision.quote("qsvt")]
     )
-    yield Check(
-        "pricing the recorded steps again gives the comparison's modelled totals",
-        max(apart) < 1e-9,
-        f"largest relative difference {max(apart):.1e}",
-    )
-    yield Check(
-        "steps times modelled seconds per step is the modelled total",
-        max(products, default=0.0) < 1e-9,
-        f"{len(products)} pairs, largest relative difference {max(products, default=0.0):.1e}",
-    )
-    yield Check(
-        "tuned SGD and the comparison's SGD are the same run",
-        (rows["sgd"].learning_rate, rows["sgd"].steps) == (sgd.best_rate, len(sgd.best.steps)),
-        f"learning rate {sgd.best_rate:g}, {len(sgd.best.steps)} and {rows['sgd'].steps} steps",
-    )
-    yield recorded_prices_check(newton.steps, found.hardware)
+    yield TEXTS.check("quotes", same == len(blocks), same=same, blocks=len(blocks))
 
 
 def relative_difference(mine: float | None, theirs: float | None) -> float:
@@ -203,6 +187,124 @@ def relative_difference(mine: float | None, theirs: float | None) -> float:
     if mine is None or theirs is None:
         return 0.0 if mine == theirs else math.inf
     return abs(mine - theirs) / theirs
+
+
+def _findings(found: Priced) -> Iterator[Finding]:
+    yield _steps(found)
+    yield _fastest(found, HERE)
+    yield _fastest(found, PAPER_H100)
+    yield _bound(found.prices)
+    rows = TABLE_3.values()
+    wrong = [row for row in rows if not row.adds_up()]
+    right = [row for row in rows if row.adds_up()]
+    yield TEXTS.finding("sums", not wrong, wrong=wrong, right=right)
+
+
+def _steps(shared: SharedRun) -> Finding:
+    newton, target, sgd = shared.newton, shared.setup.target, shared.tunings["sgd"]
+    paper = TABLE_3["sgd"].steps / TABLE_3["paper"].steps
+
+    def steps(run: Run) -> str:
+        return f"{'' if reached(run, target) else 'more than '}{len(run.steps)} steps"
+
+    def saving(other: Run) -> float:
+        """Return the share of the other run's steps that Newton saves; 0 if Newton failed."""
+        return 1 - len(newton.steps) / len(other.steps) if reached(newton, target) else 0.0
+
+    # The SGD rate at which the ratio of steps comes nearest to the paper's.
+    ratios = (
+        (rate, len(run.steps) / len(newton.steps))
+        for rate, run in sgd.runs.items()
+        if reached(run, target)
+    )
+    nearest = min(ratios, key=lambda ratio: (abs(math.log(ratio[1] / paper)), ratio), default=None)
+    enough = 1 - 1 / paper
+    saved = {name: saving(tuning.best) for name, tuning in shared.tunings.items()}
+    return TEXTS.finding(
+        "steps",
+        all(share >= enough for share in saved.values()),
+        shared=shared,
+        newton=newton,
+        paper=TABLE_3,
+        optimizers=OPTIMIZERS,
+        steps=steps,
+        others=[(rate, run) for rate, run in sgd.runs.items() if run is not sgd.best],
+        nearest=nearest,
+        ratio=paper,
+        enough=enough,
+        saved=saved,
+        slow=[rate for rate, run in sgd.runs.items() if saving(run) >= enough],
+    )
+
+
+def _fastest(found: Priced, machine: str) -> Finding:
+    sgd, h100, prices = found.tunings["sgd"].best, machine == PAPER_H100, found.prices
+    sgd_s = SGD_STEP_S * len(sgd.steps) if h100 else sgd.metrics[-1].modelled_seconds
+    totals = {bound: prices.of("paper", machine, bound).seconds for bound in BOUNDS}
+    quantum = {bound: prices.of("quantum-only", machine, bound).seconds for bound in BOUNDS}
+    classical = prices.of("classical-only", machine).seconds
+    fastest = [
+        bound
+        for bound, hybrid in totals.items()
+        if hybrid is not None
+        and all(
+            hybrid <= rival for rival in (sgd_s, classical, quantum[bound]) if rival is not None
+        )
+    ]
+    forming = math.fsum(s.modelled.curvature for s in found.newton.steps if s.modelled is not None)
+    return TEXTS.finding(
+        "fastest",
+        "determinant" in fastest,
+        machine=machine,
+        sgd=sgd_s,
+        classical=classical,
+        quantum=quantum,
+        totals=totals,
+        only_quantum=prices.of("paper", machine, "lanczos").quantum_share == 1.0,
+        h100=H100_ASSUMPTION if h100 else None,
+        forming=forming if sgd_s is not None and forming > sgd_s else None,
+        fastest=BOUNDS[fastest[0]] if fastest else None,
+    )
+
+
+def _bound(prices: Prices) -> Finding:
+    def chosen(bound: str) -> list[str]:
+        return [step.chosen for step in prices.of("paper", HERE, bound).steps]
+
+    exact = chosen("lanczos")
+    agree = {
+        bound: sum(map(str.__eq__, chosen(bound), exact)) / len(exact)
+        for bound in ("determinant", "trace")
+    }
+    return TEXTS.finding(
+        "bound",
+        agree["determinant"] >= USABLE,
+        here=HERE,
+        h100=PAPER_H100,
+        decisions={label: _decisions(prices, bound) for bound, label in BOUNDS.items()},
+        agree=agree,
+        usable=USABLE,
+    )
+
+
+def _decisions(prices: Prices, bound: str) -> dict[str, Any]:
+    """Describe an estimate at both ends of the run and what it makes the scheduler choose."""
+    steps = prices.of("paper", HERE, bound).steps
+    return {
+        "first": _kappa(steps[0].log_condition, bound),
+        "last": _kappa(steps[-1].log_condition, bound),
+        "chosen": [step.step for step in steps if step.chosen == "qsvt"],
+        "steps": len(steps),
+        "h100": prices.of("paper", PAPER_H100, bound).quantum_steps,
+    }
+
+
+def _kappa(log: float | None, bound: str) -> str:
+    if log is None:
+        return "κ unknown"
+    if bound == "lanczos":
+        return f"κ = {number_text(math.exp(log))}"
+    return f"κ ≤ {power_text(round(log / math.log(10)))} (e^{log:.0f})"
 
 
 def _machine_text(found: SharedRun) -> str:
@@ -224,7 +326,6 @@ EXPERIMENT = Experiment(
         _tuning_table(found),
         sums_table(
             "table-3-paper-sums",
-            "Do the paper's own rows add up?",
             TABLE_3.values(),
             {
                 "product (s)": lambda row: row.product,
@@ -237,7 +338,7 @@ EXPERIMENT = Experiment(
         "table-3-bounds": bounds_picture(found),
     },
     checks=_checks,
-    findings=lambda found: findings(found, found.prices),
+    findings=_findings,
     settings=lambda context, found: {
         "workload": found.setup.workload,
         "target": found.setup.target,

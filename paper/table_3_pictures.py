@@ -5,6 +5,7 @@ from typing import Any
 
 import altair as alt
 
+from paper.artifact import Texts
 from paper.kept_runs import reached
 from paper.panels import HOLLOW, Series, chart, level, log_axis
 from paper.paper_rows import TABLE_3
@@ -21,6 +22,8 @@ from qnewton.report import Picture, style
 from qnewton.report.line_labels import with_labels
 from qnewton.report.style import PLOT_WIDTH, Look, themed
 
+TEXTS = Texts("table-3")
+
 _OPTIMIZERS = {
     "sgd": Look("SGD", style.BLACK, shape="circle"),
     "adam": Look("Adam", style.PURPLE, (6, 3), "triangle-up"),
@@ -35,7 +38,7 @@ _BOUNDS_HEIGHT = 250
 
 def tuning_picture(shared: SharedRun) -> Picture:
     """Draw the steps each first-order optimizer takes at each learning rate, and Newton's."""
-    newton, options = shared.newton, shared.newton.config.options
+    newton = shared.newton
     rows = [
         {
             "optimizer": _OPTIMIZERS[name].label,
@@ -72,15 +75,8 @@ def tuning_picture(shared: SharedRun) -> Picture:
         marks.mark_point(size=60, opacity=1).transform_filter("datum.reached"),
         marks.mark_point(size=55, strokeWidth=1.8, **HOLLOW).transform_filter("!datum.reached"),
     ).properties(width=PLOT_WIDTH + 20, height=260)
-    caption = (
-        f"Measured: steps to {shared.goal} test accuracy on "
-        f"{shared.setup.workload} (seed {newton.config.seed}, {shared.setup.name} run) by the "
-        f"learning rate of SGD and Adam; the line is Newton's, N = {newton.steps[0].parameters:,}, "
-        f"λ = {options['damping']:g}, β = {options['lr']:g}, not tuned. Gray: the paper's step "
-        "counts, whose learning rates it does not state."
-    )
-    if not all(row["reached"] for row in rows):
-        caption += " Open marks: not reached within the steps shown."
+    missed = not all(row["reached"] for row in rows)
+    caption = TEXTS.caption("tuning", shared=shared, newton=newton, missed=missed)
     return Picture(themed(both), rows, caption)
 
 
@@ -133,16 +129,9 @@ def bounds_picture(shared: SharedRun) -> Picture:
     ]
     width = PLOT_WIDTH - 30
     both = with_labels(alt.layer(rules, line, points), ends, width, _BOUNDS_HEIGHT)
-    caption = (
-        f"κ of A = H + λI at every step of the Newton run of Table III ({shared.setup.workload}, "
-        f"N = {block.n:,}, λ = {config.options['damping']:g}, batch "
-        f"{block.curvature.batch:,}, seed {config.seed}, {shared.setup.name} run): to "
-        "1% by Lanczos, and bounded as the paper does. Dashed, break-even: the κ up to which "
-        f"the quantum solver is priced below LU inversion (modelled; {shared.machine_text}, d = "
-        f"{d:,}) with this machine's calibration and with {PAPER_H100}."
-    )
+    said = {"shared": shared, "config": config, "block": block, "d": d, "h100": PAPER_H100}
     both = both.properties(width=width, height=_BOUNDS_HEIGHT)
-    return Picture(themed(both), rows, caption)
+    return Picture(themed(both), rows, TEXTS.caption("bounds", **said))
 
 
 def _leading(low: float, high: float, leads: tuple[int, ...]) -> list[float]:

@@ -1,22 +1,133 @@
 """Table IV: the paper's policies on Mistral and BERT, each layer scheduled by itself."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from paper import text_runs as text
-from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, table
-from paper.layer_pricing import StepSolves, price_layers
+from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, Texts
 from paper.paper_rows import TABLE_4, sums_table
 from paper.repricing import HERE, PAPER_H100, total
 from paper.text_runs import ModelRuns
-from qnewton.cost import load_classical
+from qnewton.cost import load_classical, lu_inverse_quote
 from qnewton.experiments.compare import NEWTON_POLICIES
 from qnewton.optimizer.block_plan import DENSE_LIMIT
-from qnewton.records import BlockRecord, Outcome
+from qnewton.records import BlockRecord, Formed, Outcome, Quote, StepRecord
 from qnewton.report import LayerCell, Picture, layer_map
+from qnewton.scheduler.policy import decide
 from qnewton.workloads.transformer import Architecture
 
+_TEXTS = Texts("table-4")
 MACHINES = {HERE: None, PAPER_H100: PAPER_H100}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerChoice:
+    """One layer in one step under one policy; modelled seconds.
+
+    Attributes:
+        step: The step.
+        layer: The block's name.
+        n: Its unknowns.
+        chosen: The solver.
+        seconds: Its price; ``None`` if refused.
+    """
+
+    step: int
+    layer: str
+    n: int
+    chosen: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSolves:
+    """All layers of one step; modelled seconds of their solves alone.
+
+    Attributes:
+        step: The step.
+        layers: What each layer's decision is.
+    """
+
+    step: int
+    layers: tuple[LayerChoice, ...]
+
+    @property
+    def total(self) -> float | None:
+        """One layer after the other."""
+        return total(choice.seconds for choice in self.layers)
+
+    @property
+    def makespan(self) -> float | None:
+        """The quantum machine beside the classical one, each taking its layers in turn.
+
+        Example:
+            >>> layer = dict(step=0, n=1)
+            >>> StepSolves(step=0, layers=(
+            ...     LayerChoice(layer="a", chosen="qsvt", seconds=2.0, **layer),
+            ...     LayerChoice(layer="b", chosen="lu_inverse", seconds=3.0, **layer),
+            ... )).makespan
+            3.0
+        """
+        quantum = total(c.seconds for c in self.layers if c.chosen == "qsvt")
+        classical = total(c.seconds for c in self.layers if c.chosen != "qsvt")
+        return None if quantum is None or classical is None else max(quantum, classical)
+
+
+def price_layers(
+    records: Sequence[StepRecord], policy: str, classical_machine: str | None = None
+) -> tuple[StepSolves, ...]:
+    """Decide every layer of every recorded Newton step again under ``policy``.
+
+    Layers whose entries may not be formed (above ``max_dense``) have no quote of an inversion and
+    are left out.
+
+    Args:
+        records: Steps whose blocks hold quotes of LU inversion and of the quantum solver.
+        policy: One of the paper's three policies, or ``classical`` for what ran.
+        classical_machine: A classical profile that prices LU inversion; ``None`` for the run's
+            own calibration.
+
+    Raises:
+        ValueError: If a quote that the policy compares is missing.
+    """
+    return tuple(
+        StepSolves(
+            step=record.step,
+            layers=tuple(
+                _choice(record.step, block, policy, classical_machine)
+                for block in record.blocks
+                if block.n <= DENSE_LIMIT
+            ),
+        )
+        for record in records
+        if record.blocks
+    )
+
+
+def _choice(step: int, block: BlockRecord, policy: str, machine: str | None) -> LayerChoice:
+    decision = block.decision
+    if policy != "classical":
+        decision = decide(policy, _two(block, machine))
+    quote = decision.quote(decision.chosen)
+    assert quote is not None
+    return LayerChoice(
+        step=step, layer=block.name, n=block.n, chosen=decision.chosen, seconds=quote.seconds
+    )
+
+
+def _two(block: BlockRecord, machine: str | None) -> tuple[Quote, Quote]:
+    classical, quantum = (block.decision.quote(name) for name in ("lu_inverse", "qsvt"))
+    if machine is not None:
+        # Algorithm 2 prices the inversion of entries that are there.
+        facts = replace(block.facts, held=Formed())
+        classical = lu_inverse_quote(load_classical(machine), facts)
+    if classical is None or quantum is None:
+        raise ValueError(
+            f"block {block.name!r} has no quote of {'qsvt' if classical else 'lu_inverse'}; train "
+            "with a quantum machine (hardware) and blocks that may be formed"
+        )
+    return classical, quantum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,27 +174,19 @@ def _table(found: Priced) -> ArtifactTable:
         means = [found.mean(machine, policy) for machine in MACHINES]
         share = chosen.count("qsvt") / len(chosen)
         rows.append((label, steps, None, *means[0], *means[1], share))
-    return ArtifactTable(
-        name=f"table-4-{found.model}",
-        title=f"{found.title} on WikiText: to the loss the best SGD ends at",
-        columns=(
-            "method",
-            "steps to the target loss",
-            "a step (measured s)",
-            "solves of a step, sum (modelled s, this machine)",
-            "solves of a step, makespan (modelled s, this machine)",
-            f"solves of a step, sum (modelled s, {PAPER_H100})",
-            f"solves of a step, makespan (modelled s, {PAPER_H100})",
-            "share of layers solved by quantum (this machine)",
-        ),
-        rows=tuple(rows),
-        note="The Newton rows are one run, whose layers were solved by the cheapest classical "
-        "solver and whose recorded facts are decided again for each policy. Makespan: the quantum "
-        "machine, hypothetical (attosecond gates), works beside the classical one. κ is the "
-        f"determinant bound of each layer. Layers of more than {DENSE_LIMIT:,} unknowns, which are "
-        f"not formed, have a Newton step and no price here. Target {found.target:.3f}; dash: not "
-        "reached or no price. " + "; ".join(found.notes) + ".",
+    headings = (
+        "method",
+        "steps to the target loss",
+        "a step (measured s)",
+        "solves of a step, sum (modelled s, this machine)",
+        "solves of a step, makespan (modelled s, this machine)",
+        f"solves of a step, sum (modelled s, {PAPER_H100})",
+        f"solves of a step, makespan (modelled s, {PAPER_H100})",
+        "share of layers solved by quantum (this machine)",
     )
+    columns = {heading: itemgetter(number) for number, heading in enumerate(headings)}
+    made = _TEXTS.table("table-4", rows, columns, found=found, limit=DENSE_LIMIT)
+    return replace(made, name=f"table-4-{found.model}")
 
 
 def _layers_table(found: Priced) -> ArtifactTable:
@@ -94,9 +197,8 @@ def _layers_table(found: Priced) -> ArtifactTable:
         condition = block.facts.spectrum.condition
         return None if condition is None else condition.value
 
-    return table(
+    return _TEXTS.table(
         "table-4-layers",
-        f"Layers of {found.title}: facts and decisions",
         zip(records[0].blocks, records[-1].blocks, strict=True),
         {
             "layer": lambda ends: ends[0].name.removeprefix("model."),
@@ -106,7 +208,7 @@ def _layers_table(found: Priced) -> ArtifactTable:
             "solved by": lambda ends: ends[0].solver,
             "policy paper at the last step (this machine)": lambda ends: chosen.get(ends[1].name),
         },
-        "κ is exact: eigenvalues of the batch × batch Gram matrix.",
+        found=found,
     )
 
 
@@ -120,12 +222,7 @@ def _picture(found: Priced) -> Picture:
         for step in found.prices[machine, "paper"]
         for choice in step.layers
     ]
-    return layer_map(
-        cells,
-        f"Decided by the policy paper (Algorithm 2) for each layer of {found.title}, from the "
-        "facts recorded at each step of the Newton run, on the hypothetical attosecond machine "
-        "beside LU inversion on the classical machine named. Modelled prices.",
-    )
+    return layer_map(cells, _TEXTS.caption("layers", found=found))
 
 
 def _checks(found: Priced) -> Iterator[Check]:
@@ -134,37 +231,20 @@ def _checks(found: Priced) -> Iterator[Check]:
     skipped = sum(record.skipped is not None for record in records)
     solved = all(block.outcome is Outcome.SOLVED for record in records for block in record.blocks)
     yield from text.run_checks(found)
-    yield Check(
-        f"no makespan of {found.title} is above its sum",
-        all(m is None or t is None or m <= t * (1 + 1e-12) for m, t in both),
-        f"{len(both)} steps",
-    )
-    yield Check(
-        f"every layer of every Newton step of {found.title} was solved",
-        solved and skipped == 0,
-        f"{len(records)} steps, {skipped} skipped",
-    )
+    shorter = all(m is None or t is None or m <= t * (1 + 1e-12) for m, t in both)
+    yield _TEXTS.check("makespan", shorter, found=found, steps=len(both))
+    whole, steps = solved and skipped == 0, len(records)
+    yield _TEXTS.check("solved", whole, found=found, steps=steps, skipped=skipped)
 
 
 def _finding(found: Priced) -> Finding:
-    def text(seconds: float | None) -> str:
-        return "unknown" if seconds is None else f"{seconds:.3g} s"
-
     classical, hybrid = (found.mean(PAPER_H100, name)[0] for name in ("classical-only", "paper"))
     here, own = (found.mean(HERE, name)[0] for name in ("paper", "classical"))
-    claim = (
-        f"Q-Newton makes Newton's step on {found.title} cheaper than LU inversion "
-        "(Table IV: 9.8 s a step against 0.1 s on Mistral)"
-    )
-    measured = (
-        f"modelled seconds of a step's solves on {load_classical(PAPER_H100).machine}: LU "
-        f"inversion {text(classical)}, Q-Newton {text(hybrid)}; on this machine Q-Newton "
-        f"{text(here)} against {text(own)} of the low-rank solver that really ran"
-    )
-    if classical is None or hybrid is None:
-        return Finding(claim, measured, "not tested")
-    assumption = "LU inversion is the only classical rival and the quantum machine is hypothetical"
-    return Finding.judged(claim, measured, False, assumption if hybrid < classical else None)
+    seconds = {"classical": classical, "hybrid": hybrid, "here": here, "own": own}
+    machine = load_classical(PAPER_H100).machine
+    finding = _TEXTS.finding("cheaper", False, found=found, machine=machine, **seconds)
+    tested = classical is not None and hybrid is not None
+    return finding if tested else replace(finding, verdict="not tested")
 
 
 EXPERIMENT = Experiment(
@@ -177,7 +257,6 @@ EXPERIMENT = Experiment(
         *map(_table, models.values()),
         sums_table(
             "table-4-paper-sums",
-            "Do the paper's own rows of Table IV add up?",
             TABLE_4.values(),
             {"total printed (min)": lambda row: row.seconds / 60},
         ),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from paper.artifact import Check, PaperContext
+from paper.artifact import Check, PaperContext, Texts
 from paper.kept_runs import first_order_runs, kept_runs
 from qnewton.runs import Run
 from qnewton.training.request import TrainingRequest
@@ -22,6 +22,8 @@ MODELS: tuple[Architecture, ...] = ("bert", "mistral")
 NAMES: dict[Architecture, str] = {"bert": "BERT", "mistral": "Mistral"}
 WINDOW = 5
 """Steps whose training losses are averaged: batches differ by more than a step gains."""
+
+_TEXTS = Texts("text-runs")
 
 K = TypeVar("K")
 
@@ -231,15 +233,11 @@ def run_checks(found: ModelRuns) -> Iterator[Check]:
     grids = (found.sgd, found.adam, found.newton)
     first = {run.steps[0].loss for grid in grids for run in grid.values()}
     reaches = found.steps_to_target(found.best["SGD"])
-    yield Check(
-        f"every {found.title} run begins at the same loss of the same batch",
-        max(first) - min(first) <= 1e-4 * max(first),
-        f"from {min(first):.6f} to {max(first):.6f}",
-    )
-    yield Check(
-        f"the best SGD of {found.title} reaches its own last loss",
-        reaches is not None,
-        f"after {reaches} of {found.setup.steps} steps",
+    alike = max(first) - min(first) <= 1e-4 * max(first)
+    yield _TEXTS.check("beginning", alike, title=found.title, first=first)
+    steps = found.setup.steps
+    yield _TEXTS.check(
+        "reaches", reaches is not None, title=found.title, reaches=reaches, steps=steps
     )
 
 

@@ -8,10 +8,8 @@ import pytest
 import torch
 
 from paper.artifact import Artifact, PaperContext
-from paper.fig_1 import EXPERIMENT
-from paper.fig_1_findings import findings
-from paper.half_mass import HalfMassProbe
-from paper.pruning_sweep import Setup, Sweep, pruning_sweep
+from paper.fig_1 import EXPERIMENT, findings
+from paper.pruning_sweep import HalfMassProbe, Setup, Sweep, pruning_sweep
 from paper.repricing import reprice_all
 from paper.shared_run import Setup as SharedSetup
 from paper.shared_run import shared_run

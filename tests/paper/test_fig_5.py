@@ -5,13 +5,13 @@ import math
 import pytest
 
 from paper import fig_5
+from paper.fig_5 import price_lines, price_picture
 from paper.price_crossings import (
     break_evens,
     crossing,
     crossings,
     quantum_seconds,
 )
-from paper.price_picture import price_lines, price_picture
 from qnewton.cost import load_classical, load_hardware, nominal_calibration
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from paper import fig_6
+from paper.fig_6 import histogram_rows, sparsity_picture
 from paper.hessian_snapshots import (
     MASSES,
     Regime,
@@ -16,7 +17,6 @@ from paper.hessian_snapshots import (
     observe,
     row_sparsities,
 )
-from paper.sparsity_picture import histogram_rows, sparsity_picture
 from qnewton import QNewton
 from qnewton.curvature import systems
 from qnewton.survey import condition_number

