@@ -46,66 +46,15 @@ from qnewton.cost.solvers import SOLVERS, Family, Solver, classical_quotes
 from qnewton.cost.survey_budget import lanczos_products
 from qnewton.records.quotes import cheapest
 
-__all__ = [
-    "AUDITED_EPSILON",
-    "DEFAULT_AUDIT",
-    "KERNELS",
-    "MACHINES",
-    "PAPER_EPSILON",
-    "QUANTUM_PRICES",
-    "SOLVERS",
-    "SPARSE_SHARE",
-    "Audit",
-    "Family",
-    "Flip",
-    "Kernel",
-    "Market",
-    "QuantumPrice",
-    "Scenario",
-    "Solver",
-    "SurveyFact",
-    "absolute_quote",
-    "audited_quote",
-    "available_classical",
-    "available_hardware",
-    "break_even",
-    "break_even_gate_time",
-    "calibration_path",
-    "cg_products",
-    "cg_quote",
-    "cheapest",
-    "cholesky_quote",
-    "classical_quotes",
-    "cubic_work",
-    "deflated_facts",
-    "deflation_quote",
-    "fit",
-    "kappa_facts",
-    "lanczos_products",
-    "latest_calibration",
-    "ldl_quote",
-    "load_calibration",
-    "load_classical",
-    "load_hardware",
-    "lu_inverse_quote",
-    "lu_quote",
-    "matvec_work",
-    "measured_drifts",
-    "minres_products",
-    "minres_quote",
-    "modelled_seconds",
-    "nominal_calibration",
-    "own_charges",
-    "paper_quote",
-    "price",
-    "queries",
-    "save_calibration",
-    "sort_work",
-    "sparse_cg_quote",
-    "sparse_lu_quote",
-    "survey_seconds",
-    "with_condition",
-    "with_drifts",
-    "with_sparsity",
-    "woodbury_quote",
-]
+__all__ = ["AUDITED_EPSILON", "DEFAULT_AUDIT", "KERNELS", "MACHINES", "PAPER_EPSILON"]
+__all__ += ["QUANTUM_PRICES", "SOLVERS", "SPARSE_SHARE", "Audit", "Family", "Flip", "Kernel"]
+__all__ += ["Market", "QuantumPrice", "Scenario", "Solver", "SurveyFact", "absolute_quote"]
+__all__ += ["audited_quote", "available_classical", "available_hardware", "break_even"]
+__all__ += ["break_even_gate_time", "calibration_path", "cg_products", "cg_quote", "cheapest"]
+__all__ += ["cholesky_quote", "classical_quotes", "cubic_work", "deflated_facts", "deflation_quote"]
+__all__ += ["fit", "kappa_facts", "lanczos_products", "latest_calibration", "ldl_quote"]
+__all__ += ["load_calibration", "load_classical", "load_hardware", "lu_inverse_quote", "lu_quote"]
+__all__ += ["matvec_work", "measured_drifts", "minres_products", "minres_quote", "modelled_seconds"]
+__all__ += ["nominal_calibration", "own_charges", "paper_quote", "price", "queries"]
+__all__ += ["save_calibration", "sort_work", "sparse_cg_quote", "sparse_lu_quote", "survey_seconds"]
+__all__ += ["with_condition", "with_drifts", "with_sparsity", "woodbury_quote"]

@@ -45,49 +45,10 @@ from qnewton.records.steps import (
     StepRecord,
 )
 
-__all__ = [
-    "SCHEMA_VERSION",
-    "Attempt",
-    "Basis",
-    "BlockRecord",
-    "Calibration",
-    "CurvatureRecord",
-    "DampingRecord",
-    "Decision",
-    "Definiteness",
-    "Drift",
-    "Earlier",
-    "Estimate",
-    "Facts",
-    "Figure",
-    "Formed",
-    "FormingWork",
-    "Held",
-    "KernelFit",
-    "KrylovHistory",
-    "LowRank",
-    "MachineKind",
-    "MeasuredSeconds",
-    "MetricRecord",
-    "ModelledSeconds",
-    "Origin",
-    "Outcome",
-    "Phase",
-    "PriceTerm",
-    "Products",
-    "QuantumHardware",
-    "QuantumPart",
-    "QuantumStats",
-    "QueryCount",
-    "Quote",
-    "Refusal",
-    "Registry",
-    "Representation",
-    "Sparse",
-    "Spectrum",
-    "StageSeconds",
-    "StepRecord",
-    "Treatment",
-    "decode",
-    "encode",
-]
+__all__ = ["SCHEMA_VERSION", "Attempt", "Basis", "BlockRecord", "Calibration", "CurvatureRecord"]
+__all__ += ["DampingRecord", "Decision", "Definiteness", "Drift", "Earlier", "Estimate", "Facts"]
+__all__ += ["Figure", "Formed", "FormingWork", "Held", "KernelFit", "KrylovHistory", "LowRank"]
+__all__ += ["MachineKind", "MeasuredSeconds", "MetricRecord", "ModelledSeconds", "Origin"]
+__all__ += ["Outcome", "Phase", "PriceTerm", "Products", "QuantumHardware", "QuantumPart"]
+__all__ += ["QuantumStats", "QueryCount", "Quote", "Refusal", "Registry", "Representation"]
+__all__ += ["Sparse", "Spectrum", "StageSeconds", "StepRecord", "Treatment", "decode", "encode"]

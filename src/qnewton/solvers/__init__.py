@@ -4,12 +4,5 @@ from qnewton.solvers.options import SolveOptions
 from qnewton.solvers.solution import Solution, SolveStats
 from qnewton.solvers.solve import FACTORIZATIONS, RUNNERS, factorize, solve
 
-__all__ = [
-    "FACTORIZATIONS",
-    "RUNNERS",
-    "Solution",
-    "SolveOptions",
-    "SolveStats",
-    "factorize",
-    "solve",
-]
+__all__ = ["FACTORIZATIONS", "RUNNERS", "Solution", "SolveOptions", "SolveStats", "factorize"]
+__all__ += ["solve"]

@@ -29,27 +29,8 @@ from qnewton.cost.queries.sets import (
     query_count,
 )
 
-__all__ = [
-    "HHL_CONSTANT",
-    "JENNINGS_MAX_EPSILON",
-    "JENNINGS_MIN_KAPPA",
-    "JENNINGS_SUCCESS_SLOPE",
-    "PROVEN_CONSTANT",
-    "QUERY_ALGORITHMS",
-    "QUERY_SETS",
-    "Q_NEWTON_SUCCESS_SLOPE",
-    "SEEN_CONSTANT",
-    "QuerySet",
-    "amplified",
-    "childs_kothari_somma_2017",
-    "costa_2022",
-    "dalzell_2024",
-    "dalzell_2024_asymptotic",
-    "dalzell_2024_norm_known",
-    "hhl_2009",
-    "jennings_2023",
-    "jennings_2025",
-    "logical_qubits",
-    "query_count",
-    "sunderhauf_2025",
-]
+__all__ = ["HHL_CONSTANT", "JENNINGS_MAX_EPSILON", "JENNINGS_MIN_KAPPA", "JENNINGS_SUCCESS_SLOPE"]
+__all__ += ["PROVEN_CONSTANT", "QUERY_ALGORITHMS", "QUERY_SETS", "Q_NEWTON_SUCCESS_SLOPE"]
+__all__ += ["SEEN_CONSTANT", "QuerySet", "amplified", "childs_kothari_somma_2017", "costa_2022"]
+__all__ += ["dalzell_2024", "dalzell_2024_asymptotic", "dalzell_2024_norm_known", "hhl_2009"]
+__all__ += ["jennings_2023", "jennings_2025", "logical_qubits", "query_count", "sunderhauf_2025"]

@@ -19,23 +19,8 @@ from qnewton.solvers.classical.refinement import judge, relative_residual, resid
 from qnewton.solvers.classical.sparse import SparseLUFactorization, sparse_conjugate_gradients
 from qnewton.solvers.classical.woodbury import WoodburyFactorization
 
-__all__ = [
-    "CholeskyFactorization",
-    "DiagonalPreconditioner",
-    "Factorization",
-    "LDLFactorization",
-    "LUFactorization",
-    "LUInverse",
-    "MinimumResidual",
-    "NystromPreconditioner",
-    "Preconditioner",
-    "SparseLUFactorization",
-    "WoodburyFactorization",
-    "conjugate_gradients",
-    "judge",
-    "minimum_residual",
-    "relative_residual",
-    "residual_vector",
-    "solve_absolute",
-    "sparse_conjugate_gradients",
-]
+__all__ = ["CholeskyFactorization", "DiagonalPreconditioner", "Factorization", "LDLFactorization"]
+__all__ += ["LUFactorization", "LUInverse", "MinimumResidual", "NystromPreconditioner"]
+__all__ += ["Preconditioner", "SparseLUFactorization", "WoodburyFactorization"]
+__all__ += ["conjugate_gradients", "judge", "minimum_residual", "relative_residual"]
+__all__ += ["residual_vector", "solve_absolute", "sparse_conjugate_gradients"]

@@ -14,24 +14,7 @@ from qnewton.solvers.quantum.polynomials import (
 from qnewton.solvers.quantum.promise import SystemRefused
 from qnewton.solvers.quantum.readout import Measurement, Readout, measure
 
-__all__ = [
-    "ALGORITHMS",
-    "Clock",
-    "ColumnInversion",
-    "Emulator",
-    "InversePolynomial",
-    "Measurement",
-    "QuantumSolution",
-    "Readout",
-    "SystemRefused",
-    "amplified_queries",
-    "cks_degree",
-    "cks_polynomial",
-    "emulate",
-    "inverse_degree",
-    "inverse_polynomial",
-    "invert_by_columns",
-    "measure",
-    "scaled_along",
-    "searched_queries",
-]
+__all__ = ["ALGORITHMS", "Clock", "ColumnInversion", "Emulator", "InversePolynomial", "Measurement"]
+__all__ += ["QuantumSolution", "Readout", "SystemRefused", "amplified_queries", "cks_degree"]
+__all__ += ["cks_polynomial", "emulate", "inverse_degree", "inverse_polynomial"]
+__all__ += ["invert_by_columns", "measure", "scaled_along", "searched_queries"]
