@@ -24,7 +24,7 @@ from qnewton.cost.queries import (
     sunderhauf_2025,
 )
 from qnewton.cost.queries.dalzell import CHEAPEST_ETA
-from qnewton.cost.queries.qsvt import polynomial_height
+from qnewton.cost.queries.eigenvalues import polynomial_height
 
 QUICK = settings(deadline=None, max_examples=200)
 kappas = st.floats(1.0, 1e9)

@@ -10,13 +10,7 @@ from qnewton.cli.auditing import AuditOptions
 from qnewton.cli.calibrate import SolverOptions
 from qnewton.cli.output import RESULTS, print_json, warn
 from qnewton.cost import load_hardware
-from qnewton.experiments.replay import (
-    Replayed,
-    ReplaySettings,
-    own_settings,
-    quantum_price,
-    replay,
-)
+from qnewton.experiments.replay import Replayed, ReplaySettings, own_settings, quantum_price, replay
 from qnewton.runs import Run, read_run
 from qnewton.scheduler.policy import POLICIES
 

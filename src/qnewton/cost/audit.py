@@ -1,6 +1,6 @@
 """What an audited price assumes: one record, every field an assumption that a quote names."""
 
-import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import get_args
 
@@ -8,6 +8,7 @@ from qnewton.cost.block_encoding import Preparation, Tables
 from qnewton.cost.error_correction import ErrorCorrection
 from qnewton.cost.queries import JENNINGS_MAX_EPSILON, QUERY_SETS, QuerySet
 from qnewton.cost.readout import READOUTS, ReadoutModel
+from qnewton.records.messages import check
 
 AUDITED_EPSILON = 1e-2
 """Error of the solution state where nothing else is asked for: read-out is coarser than that."""
@@ -45,27 +46,21 @@ class Audit:
     physical_error: float | None = None
 
     def __post_init__(self) -> None:
-        for name, allowed in _CHOICES:
+        for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
                 raise ValueError(f"{name} is {value!r}; choose {', '.join(allowed)}")
-        most = JENNINGS_MAX_EPSILON
-        if not 0 < self.epsilon <= most:
-            raise ValueError(f"epsilon is {self.epsilon!r}; it must be above 0 and at most {most}")
+        epsilon, most = self.epsilon, JENNINGS_MAX_EPSILON
+        check("epsilon", epsilon, f"must be above 0 and at most {most}", 0 < epsilon <= most)
         for name in ("readout_tolerance", "error_budget"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it must lie between 0 and 1")
-        if not 1 <= self.guess_factor < math.inf:
-            raise ValueError(f"guess_factor is {self.guess_factor!r}; it must be at least 1")
+            value = getattr(self, name)
+            check(name, value, "must lie between 0 and 1", 0 < value < 1)
+        check("guess_factor", self.guess_factor, "must be at least 1", self.guess_factor >= 1)
 
 
-_CHOICES = (
-    ("query_set", QUERY_SETS),
-    ("readout", READOUTS),
-    ("tables", get_args(Tables)),
-    ("preparation", get_args(Preparation)),
-    ("error_correction", get_args(ErrorCorrection)),
-)
+_CHOICES: dict[str, Collection[str]] = {"query_set": QUERY_SETS, "readout": READOUTS}
+_CHOICES |= {"tables": get_args(Tables), "preparation": get_args(Preparation)}
+_CHOICES |= {"error_correction": get_args(ErrorCorrection)}
 
 DEFAULT_AUDIT = Audit()
 """What is assumed where nothing is said."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qnewton.cost.audit import DEFAULT_AUDIT, Audit
@@ -18,11 +18,7 @@ from qnewton.cost.error_correction import Corrected, error_corrected
 from qnewton.cost.error_shares import WIDENED, ErrorShares
 from qnewton.cost.parts import Draft
 from qnewton.cost.quantum import hypothetical, machine_quote, raised_condition
-from qnewton.cost.queries import (
-    QUERY_ALGORITHMS,
-    logical_qubits,
-    query_count,
-)
+from qnewton.cost.queries import QUERY_ALGORITHMS, logical_qubits, query_count
 from qnewton.cost.readout import shots
 from qnewton.records import (
     Calibration,
@@ -34,6 +30,7 @@ from qnewton.records import (
     Quote,
     Sparse,
 )
+from qnewton.records.messages import check
 from qnewton.records.quotes import cheapest
 
 
@@ -92,8 +89,8 @@ def audited_quote(
     """
     kappa, reason = _condition(facts)
     d = facts.spectrum.row_sparsity
-    if d is not None and not 1 <= d <= facts.n:
-        raise ValueError(f"sparsity is {d!r}; it must lie between 1 and n = {facts.n}")
+    if d is not None:
+        check("sparsity", d, f"must lie between 1 and n = {facts.n}", 1 <= d <= facts.n)
     system = _System(calibration, facts, hardware, audit, dtype)
     encodings = [] if kappa is None else _encodings(facts, kappa, audit)
     try:
@@ -109,8 +106,7 @@ def _condition(facts: Facts) -> tuple[float | None, str]:
         return None, "the condition number is unknown; survey it to price the quantum solver"
     if estimate.value is None or not math.isfinite(estimate.value):
         return None, f"the condition number is not known, {estimate.describe()}"
-    if estimate.value < 1:
-        raise ValueError(f"kappa is {estimate.value!r}; it must be finite and at least 1")
+    check("kappa", estimate.value, "must be finite and at least 1", estimate.value >= 1)
     return estimate.value, ""
 
 
@@ -128,19 +124,19 @@ def _encodings(facts: Facts, kappa: float, audit: Audit) -> list[BlockEncoding]:
     return found
 
 
-@dataclass(frozen=True)
-class _Circuit:
-    """What makes one state: the calls and gates of each part, and its logical qubits."""
-
-    parts: tuple[tuple[str, float, LogicalGates], ...]
-    qubits: int
-
-    def total(self, count: Callable[[LogicalGates], float]) -> float:
-        """Return what all calls need together of the gates that ``count`` counts."""
-        return math.fsum(calls * count(gates) for _, calls, gates in self.parts)
+_Parts = tuple[tuple[str, float, LogicalGates], ...]
+"""What makes one state: the name, the calls and the gates of each part."""
 
 
-def _circuit(n: int, encoding: BlockEncoding, count: QueryCount, audit: Audit) -> _Circuit:
+def _total(parts: _Parts, count: Callable[[LogicalGates], float]) -> float:
+    """Return what all calls need together of the gates that ``count`` counts."""
+    return math.fsum(calls * count(gates) for _, calls, gates in parts)
+
+
+def _circuit(
+    n: int, encoding: BlockEncoding, count: QueryCount, audit: Audit
+) -> tuple[_Parts, int]:
+    """Return the parts that make one state, and its logical qubits."""
     assert count.state_preparations is not None
     shares = ErrorShares(audit.epsilon)
     # Errors in b come back amplified by up to κ_be.
@@ -149,18 +145,14 @@ def _circuit(n: int, encoding: BlockEncoding, count: QueryCount, audit: Audit) -
     # A reflection about a ancillas, its control, and one rotation, at every query. Q/p, which holds
     # the retries of every count, is above the Q/√p that amplifies a rotation's error.
     log_error = math.log2(shares.rotations) - math.log2(count.expected)
-    reflected = LogicalGates(
-        toffoli=2.0 * encoding.ancillas + 3, t_gates=rotation_t_gates(log_error)
+    toffoli, t_gates = 2.0 * encoding.ancillas + 3, rotation_t_gates(log_error)
+    parts = (
+        ("block-encoding", count.expected, encoding.gates),
+        ("state preparation", count.state_preparations, prepared),
+        ("solver", count.expected, LogicalGates(toffoli=toffoli, t_gates=t_gates)),
     )
-    workspace = max(encoding.gates.workspace, prepared.workspace)
-    return _Circuit(
-        parts=(
-            ("block-encoding", count.expected, encoding.gates),
-            ("state preparation", count.state_preparations, prepared),
-            ("solver", count.expected, reflected),
-        ),
-        qubits=logical_qubits(n, encoding.ancillas) + math.ceil(workspace),
-    )
+    workspace = math.ceil(max(encoding.gates.workspace, prepared.workspace))
+    return parts, logical_qubits(n, encoding.ancillas) + workspace
 
 
 @dataclass(frozen=True)
@@ -177,25 +169,18 @@ class _System:
         """Return a quote of this price, with the figures of its quantum part; both may be empty."""
         audit = self.audit
         model = f"audited, {audit.query_set} queries × gates × corrected cycles × states read"
-        part = QuantumPart(
-            algorithm=QUERY_ALGORITHMS[audit.query_set],
-            sparsity=self.facts.spectrum.row_sparsity,
-            epsilon=audit.epsilon,
-            **(figures or {}),
-        )
+        known = {"algorithm": QUERY_ALGORITHMS[audit.query_set], "epsilon": audit.epsilon}
+        d = self.facts.spectrum.row_sparsity
+        part = QuantumPart(sparsity=d, **known, **(figures or {}))
         return machine_quote(self.hardware, model, part, **price)
 
     def priced(self, encoding: BlockEncoding, kappa: float) -> Quote:
         """Return the quote by one block-encoding."""
         facts, audit = self.facts, self.audit
+        asked = {"alpha": encoding.alpha, "kappa": kappa * WIDENED}
+        asked |= {"epsilon": ErrorShares(audit.epsilon).solver, "guess_factor": audit.guess_factor}
         try:
-            count = query_count(
-                audit.query_set,
-                alpha=encoding.alpha,
-                kappa=kappa * WIDENED,
-                epsilon=ErrorShares(audit.epsilon).solver,
-                guess_factor=audit.guess_factor,
-            )
+            count = query_count(audit.query_set, **asked)
         except OverflowError as overflow:
             return self.quote(refused=str(overflow))
         before, after = (Draft("qsvt", self.calibration, facts, self.dtype, "") for _ in range(2))
@@ -207,12 +192,12 @@ class _System:
         if audit.readout != "none":
             after.add_products(1)
         states = shots(facts.n, audit.readout_tolerance, audit.readout)
-        circuit = _circuit(facts.n, encoding, count, audit)
+        parts, qubits = _circuit(facts.n, encoding, count, audit)
         run = error_corrected(
             self.hardware,
-            n_qubits=float(circuit.qubits),
-            toffoli=circuit.total(lambda gates: gates.toffoli),
-            t_gates=circuit.total(lambda gates: gates.t_gates),
+            n_qubits=float(qubits),
+            toffoli=_total(parts, lambda gates: gates.toffoli),
+            t_gates=_total(parts, lambda gates: gates.t_gates),
             error_budget=audit.error_budget,
             method=audit.error_correction,
             physical_error=audit.physical_error,
@@ -222,35 +207,30 @@ class _System:
             return self.quote(refused=refused)
         terms = (
             *before.terms,
-            *self._quantum_terms(circuit, run, count, states.states),
-            *(PriceTerm(name="norm", seconds=term.seconds) for term in after.terms),
+            *self._quantum_terms(parts, run, count, states.states),
+            *(replace(term, name="norm") for term in after.terms),
         )
         seconds = math.fsum(term.seconds for term in terms)
         if not math.isfinite(seconds):
             return self.quote(refused="the price exceeds the largest float64")
         figures = {
             "query_count": count,
-            "logical_qubits": circuit.qubits,
+            "logical_qubits": qubits,
             "physical_qubits": run.physical_qubits,
-            "t_count": states.states * circuit.total(lambda gates: gates.t_count),
+            "t_count": states.states * _total(parts, lambda gates: gates.t_count),
         }
         said = self._assumptions(encoding, kappa, run, states.assumption)
-        return self.quote(
-            figures, seconds=seconds, terms=terms, assumptions=said, condition_number=kappa
-        )
+        price = {"seconds": seconds, "terms": terms, "condition_number": kappa}
+        return self.quote(figures, assumptions=said, **price)
 
     def _quantum_terms(
-        self, circuit: _Circuit, run: Corrected, count: QueryCount, states: float
+        self, parts: _Parts, run: Corrected, count: QueryCount, states: float
     ) -> list[PriceTerm]:
         assert run.seconds is not None
         attempts = count.expected / count.queries
         gate = self.hardware.gate_time_s.value
-        cycles = [calls * gates.cycles for _, calls, gates in circuit.parts]
-        attempt = [
-            (name, gate * spent / attempts)
-            for (name, _, _), spent in zip(circuit.parts, cycles, strict=True)
-        ]
-        succeeded = gate * math.fsum(cycles)
+        attempt = [(name, gate * (calls * g.cycles) / attempts) for name, calls, g in parts]
+        succeeded = gate * _total(parts, lambda gates: gates.cycles)
         added = (
             *attempt,
             ("repetition", succeeded - math.fsum(seconds for _, seconds in attempt)),
@@ -284,8 +264,6 @@ class _System:
         if audit.readout != "none":
             notes.append(f"the vector read is within {total:g} of the exact one, all errors added")
         if audit.readout in ("simulated", "provable"):
-            notes.append(
-                "the sign stage makes as many states as the magnitudes; its reference branch "
-                "succeeds as often as the solver"
-            )
+            branch = "its reference branch succeeds as often as the solver"
+            notes.append(f"the sign stage makes as many states as the magnitudes; {branch}")
         return (*notes, *hypothetical(self.hardware))

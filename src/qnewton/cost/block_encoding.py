@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from qnewton.records.messages import check
+
 Tables = Literal["qrom", "qram"]
 Preparation = Literal["tables", "rotations"]
 
@@ -133,16 +135,12 @@ def sparse_encoding(
     """
     words, position, inverse = n * sparsity, _bits(n), max(1, _bits(sparsity))
     bits = value_bits(alpha * kappa, epsilon)
-    assumptions = [
-        f"sparse access: α = d‖A‖max, one table of N·d words, values of {bits} bits",
-    ]
+    assumptions = [f"sparse access: α = d‖A‖max, one table of N·d words, values of {bits} bits"]
     if tables == "qram":
         # The word is read, bucket-brigade fashion, and erased.
         toffoli, workspace = 2.0 * max(1, _bits(words)), 0.0
-        assumptions.append(
-            "QRAM is assumed: a read costs log2 of its words; the memory of N·d words and its "
-            "errors are not charged"
-        )
+        uncharged = "the memory of N·d words and its errors are not charged"
+        assumptions.append(f"QRAM is assumed: a read costs log2 of its words; {uncharged}")
     else:
         toffoli, workspace = qroam(words, max(1, position) + bits + inverse)
         toffoli += qroam_uncompute(words)
@@ -184,9 +182,8 @@ def dense_encoding(
     assumptions = [f"dense: α = ‖A‖_F, {bits} angle bits, as transcribed of Clader et al."]
     if tables == "qram":
         gates = LogicalGates(toffoli=2.0 * max(1, _bits(n)) * bits)
-        assumptions.append(
-            "QRAM is assumed: a read costs log2 of its words; its memory is not charged"
-        )
+        said = "QRAM is assumed: a read costs log2 of its words; its memory is not charged"
+        assumptions.append(said)
     return BlockEncoding(
         name="dense",
         alpha=alpha,
@@ -280,8 +277,7 @@ def value_bits(encoded_condition: float, epsilon: float) -> int:
         >>> value_bits(1e4, 1e-2)
         20
     """
-    if not math.isfinite(encoded_condition):
-        raise ValueError(f"kappa of the block-encoding is {encoded_condition}; it must be finite")
+    check("kappa of the block-encoding", encoded_condition, "must be finite", True)
     return max(1, math.ceil(math.log2(encoded_condition) - math.log2(epsilon)))
 
 
@@ -291,5 +287,4 @@ def _bits(count: int) -> int:
 
 def _at_least_one(**counts: int) -> None:
     for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} is {count}; it must be at least 1")
+        check(name, count, "must be at least 1", count >= 1)

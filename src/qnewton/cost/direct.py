@@ -4,13 +4,12 @@ A quote's terms add up to its seconds. Quotes are refused, never raised, for wha
 or a survey does not know.
 """
 
+from dataclasses import replace
+
 from qnewton.cost.kernels import cubic_work, matvec_work
 from qnewton.cost.parts import NO_RANK, Draft, definiteness_known, nonzeros
 from qnewton.records import Basis, Calibration, Facts, LowRank, Quote, Sparse
 
-_SOLVES_AS_PRODUCT = (
-    "the two triangular solves are priced as one matrix-vector product: both read N² entries"
-)
 # Products with U or Uᵀ of one solve, and with the triangular factors of the k × k system.
 _PASSES_OF_WOODBURY, _SMALL_SOLVES = 8, 6
 
@@ -42,18 +41,13 @@ def lu_inverse_quote(
         >>> f"{quote.seconds:.2f}"
         '0.92'
     """
-    if as_timed:
-        draft = Draft(
-            "lu_inverse", calibration, facts, dtype, "LU inversion as timed", Basis.AS_TIMED
-        )
-        draft.add_forming()
-        draft.add("invert", "lu_inverse", cubic_work(facts.n), as_timed=True)
-        _add_solve(draft)
-        return draft.quote()
     draft = Draft("lu_inverse", calibration, facts, dtype, "C·N³ (paper IV-C)")
-    draft.assumptions.append("the inverse times the gradient is not charged, as in the paper")
-    draft.add_forming()
-    draft.add("invert", "lu_inverse", cubic_work(facts.n))
+    if as_timed:
+        draft = replace(draft, model="LU inversion as timed", basis=Basis.AS_TIMED)
+    draft.add_forming().add("invert", "lu_inverse", cubic_work(facts.n), as_timed=as_timed)
+    if as_timed:
+        return draft.add_solve().quote()
+    draft.assume("the inverse times the gradient is not charged, as in the paper")
     return draft.quote(drifts=False)
 
 
@@ -80,7 +74,7 @@ def lu_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") -> 
         >>> [term.name for term in lu_quote(nominal_calibration(), Facts(n=100)).terms]
         ['factor', 'solve']
     """
-    return _factorisation("lu", calibration, facts, dtype)
+    return _factorisation(Draft("lu", calibration, facts, dtype, _model("lu")))
 
 
 def ldl_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") -> Quote:
@@ -105,7 +99,7 @@ def ldl_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") ->
         >>> ldl_quote(nominal_calibration(), Facts(n=100)).refused is None
         True
     """
-    return _factorisation("ldl", calibration, facts, dtype)
+    return _factorisation(Draft("ldl", calibration, facts, dtype, _model("ldl")))
 
 
 def cholesky_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") -> Quote:
@@ -134,16 +128,15 @@ def cholesky_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
         'A is indefinite; Cholesky needs a positive definite matrix'
     """
     known, since = definiteness_known(facts)
+    draft = Draft("cholesky", calibration, facts, dtype, _model("cholesky"))
     if known == "indefinite":
-        draft = Draft("cholesky", calibration, facts, dtype, _model("cholesky"))
-        draft.refuse(f"A is indefinite{since}; Cholesky needs a positive definite matrix")
-        return draft.quote()
-    assumption = None
+        reason = f"A is indefinite{since}; Cholesky needs a positive definite matrix"
+        return draft.refuse(reason).quote()
     if known is None:
-        assumption = "positive definite, checked by the factorisation itself"
+        draft.assume("positive definite, checked by the factorisation itself")
     elif since:
-        assumption = f"positive definite{since}"
-    return _factorisation("cholesky", calibration, facts, dtype, assumption)
+        draft.assume(f"positive definite{since}")
+    return _factorisation(draft)
 
 
 def sparse_lu_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") -> Quote:
@@ -179,8 +172,7 @@ def sparse_lu_quote(calibration: Calibration, facts: Facts, dtype: str = "float3
     draft.add("factor", "sparse_factor", filled, unknown=unknown)
     # A factor's columns hold √(envelope·N) entries at most (Cauchy-Schwarz); read twice.
     read = None if filled is None else 2 * (filled * facts.n) ** 0.5
-    draft.add("solve", "sparse_matvec", read, calls=2, unknown=unknown)
-    return draft.quote()
+    return draft.add("solve", "sparse_matvec", read, calls=2, unknown=unknown).quote()
 
 
 def woodbury_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") -> Quote:
@@ -215,12 +207,10 @@ def woodbury_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
     draft = Draft("woodbury", calibration, facts, dtype, model)
     held = facts.held
     if not isinstance(held, LowRank):
-        draft.refuse("A is not held as a low-rank factor")
-        return draft.quote()
+        return draft.refuse("A is not held as a low-rank factor").quote()
     columns = held.columns
     if columns is None:
-        draft.refuse(NO_RANK)
-        return draft.quote()
+        return draft.refuse(NO_RANK).quote()
     if held.gram_flops is not None and draft.timed("factor_gram"):
         draft.add("gram", "factor_gram", held.gram_flops)
     else:
@@ -235,18 +225,15 @@ def woodbury_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
             draft.add("solve", "factor_product", (products + 1) * half, calls=products + 1)
         else:
             draft.add("solve", "gemm", products * half, calls=_PASSES_OF_WOODBURY)
-        double.add(
-            "small solves", "matvec", matvec_work(columns, _SMALL_SOLVES), calls=_SMALL_SOLVES
-        )
+        small = matvec_work(columns, _SMALL_SOLVES)
+        double.add("small solves", "matvec", small, calls=_SMALL_SOLVES)
     elif draft.timed("woodbury_solve"):
         draft.add("solve", "woodbury_solve", float(facts.n * columns))
     else:
         work = float(_PASSES_OF_WOODBURY * facts.n * columns)
         draft.add("solve", "matvec", work, calls=_PASSES_OF_WOODBURY)
     draft.terms += double.terms
-    if double.refused is not None:
-        draft.refuse(double.refused)
-    return draft.quote()
+    return (draft if double.refused is None else draft.refuse(double.refused)).quote()
 
 
 def absolute_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") -> Quote:
@@ -274,30 +261,13 @@ def absolute_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
         ['eigenvalues']
     """
     draft = Draft("absolute", calibration, facts, dtype, "eigendecomposition (N³) in float64")
-    draft.add_forming()
-    draft.add("eigenvalues", "eigen", cubic_work(facts.n))
-    return draft.quote()
+    return draft.add_forming().add("eigenvalues", "eigen", cubic_work(facts.n)).quote()
 
 
 def _model(kernel: str) -> str:
     return f"{kernel} factorisation (N³) and two triangular solves (N²)"
 
 
-def _factorisation(
-    kernel: str, calibration: Calibration, facts: Facts, dtype: str, assumption: str | None = None
-) -> Quote:
-    draft = Draft(kernel, calibration, facts, dtype, _model(kernel))
-    if assumption is not None:
-        draft.assumptions.append(assumption)
-    draft.add_forming()
-    draft.add("factor", kernel, cubic_work(facts.n))
-    _add_solve(draft)
-    return draft.quote()
-
-
-def _add_solve(draft: Draft) -> None:
-    if draft.timed("substitution"):
-        draft.add("solve", "substitution", matvec_work(draft.facts.n))
-    else:
-        draft.assumptions.append(_SOLVES_AS_PRODUCT)
-        draft.add("solve", "matvec", matvec_work(draft.facts.n))
+def _factorisation(draft: Draft) -> Quote:
+    work = cubic_work(draft.facts.n)
+    return draft.add_forming().add("factor", draft.solver, work).add_solve().quote()

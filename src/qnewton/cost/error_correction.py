@@ -7,12 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from qnewton.cost.factories import (
-    CROSSING_PREFACTOR,
-    MOST_T_ERROR,
-    THRESHOLD,
-    t_factories,
-)
+from qnewton.cost.factories import CROSSING_PREFACTOR, MOST_T_ERROR, THRESHOLD, t_factories
 from qnewton.records import QuantumHardware
 
 ErrorCorrection = Literal["auto", "qdk", "closed-form", "perfect"]
@@ -210,10 +205,7 @@ def _at_least(closed: Corrected, edge: Corrected) -> Corrected:
 def _by_qdk(run: _Run, notes: tuple[str, ...]) -> Corrected:
     # The package reports its use over the network unless told not to; prices are made offline.
     os.environ.setdefault("QDK_PYTHON_TELEMETRY", "none")
-    from qdk.estimator import (  # pyright: ignore[reportMissingImports]  # an optional extra
-        EstimatorError,
-        LogicalCounts,
-    )
+    from qdk.estimator import EstimatorError, LogicalCounts  # pyright: ignore[reportMissingImports]  # an optional extra
 
     hardware, override = run.hardware, run.override
     assert hardware.readout_time_s is not None

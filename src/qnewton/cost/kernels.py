@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qnewton.records import Calibration, KernelFit
+from qnewton.records.messages import check
 
 
 @dataclass(frozen=True)
@@ -173,10 +174,8 @@ def price(
     fit = calibration.fit(kernel, dtype)
     if fit is None:
         raise ValueError(missing_fit(calibration, kernel, dtype))
-    if not (math.isfinite(work) and work >= 0):
-        raise ValueError(f"work of kernel {kernel!r} is {work!r}; it must be finite and 0 or more")
-    if calls < 0:
-        raise ValueError(f"calls of kernel {kernel!r} is {calls!r}; it must be 0 or more")
+    check(f"work of kernel {kernel!r}", work, "must be finite and 0 or more", work >= 0)
+    check(f"calls of kernel {kernel!r}", calls, "must be 0 or more", calls >= 0)
     return seconds_of(fit, work, calls, as_timed)
 
 
@@ -237,16 +236,12 @@ def fit(kernel: str, dtype: str, samples: Sequence[tuple[float, float]]) -> Kern
     pairs = tuple((float(work), float(seconds)) for work, seconds in samples)
     for work, seconds in pairs:
         if not (0 < work < math.inf and 0 < seconds < math.inf):
-            raise ValueError(
-                f"a sample of kernel {kernel!r} is ({work!r}, {seconds!r}); work and seconds "
-                "must be finite and above 0"
-            )
-    needed = 2 if described.has_overhead else 1
-    if len({work for work, _ in pairs}) < needed:
-        raise ValueError(
-            f"kernel {kernel!r} was timed at {len({work for work, _ in pairs})} amounts of work; "
-            f"time at least {needed}"
-        )
+            sample = f"a sample of kernel {kernel!r} is ({work!r}, {seconds!r})"
+            raise ValueError(f"{sample}; work and seconds must be finite and above 0")
+    needed, found = 2 if described.has_overhead else 1, len({work for work, _ in pairs})
+    if found < needed:
+        timed = f"kernel {kernel!r} was timed at {found} amounts of work"
+        raise ValueError(f"{timed}; time at least {needed}")
     overhead, rate = _fit_line(pairs) if described.has_overhead else (0.0, _fit_rate(pairs))
     errors = [abs((overhead + rate * work) / seconds - 1) for work, seconds in pairs]
     return KernelFit(

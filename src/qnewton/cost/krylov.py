@@ -5,10 +5,10 @@ How many products is what the last step of the block took, else what its conditi
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from qnewton.cost.parts import Draft, definiteness_known
-from qnewton.records import Calibration, Earlier, Estimate, Facts, KrylovHistory, Quote
+from qnewton.records import Calibration, Earlier, Facts, KrylovHistory, Quote
+from qnewton.records.messages import check
 
 USUAL_PRODUCTS = 32
 """Products that a damped solve to a rough residual takes, as long as nobody counted them."""
@@ -102,11 +102,16 @@ def cg_quote(
         'the condition number is unknown; survey it to price CG'
     """
     draft = Draft("cg", calibration, facts, dtype, "⌈½√κ ln(2√κ/ε)⌉ products, or the last step's")
-    return _definite_quote(draft, tolerance, on_entries=False, products=products)
+    return _definite_quote(draft, tolerance, products, on_entries=False)
 
 
 def sparse_cg_quote(
-    calibration: Calibration, facts: Facts, dtype: str = "float32", *, tolerance: float = 1e-6
+    calibration: Calibration,
+    facts: Facts,
+    dtype: str = "float32",
+    *,
+    tolerance: float = 1e-6,
+    products: int | None = None,
 ) -> Quote:
     """Price conjugate gradients on the nonzero entries alone.
 
@@ -121,9 +126,8 @@ def sparse_cg_quote(
         'the number of nonzero entries is unknown'
     """
     model = "⌈½√κ ln(2√κ/ε)⌉ products of the nonzero entries, or the last step's"
-    return _definite_quote(
-        Draft("sparse_cg", calibration, facts, dtype, model), tolerance, on_entries=True
-    )
+    draft = Draft("sparse_cg", calibration, facts, dtype, model)
+    return _definite_quote(draft, tolerance, products, on_entries=True)
 
 
 def minres_quote(
@@ -165,44 +169,34 @@ def minres_quote(
     counted = _count(draft, "MINRES", _earlier(facts).minres, bound, tolerance, products)
     if counted is None:
         return draft.quote()
-    draft.add_products(counted.products)
-    draft.add_vectors("minres_step", counted.products)
-    draft.add_residual()
-    return draft.quote(
-        condition_number=counted.condition, tolerance=tolerance, products=counted.products
-    )
+    count, condition = counted
+    draft.add_products(count).add_vectors("minres_step", count).add_residual()
+    return draft.quote(condition_number=condition, tolerance=tolerance, products=count)
 
 
-@dataclass(frozen=True)
-class _Counted:
-    products: int
-    condition: float | None
+_Counted = tuple[int, float | None]
+"""Products to price, and the condition number that bounds them, if one does."""
 
 
 def _definite_quote(
-    draft: Draft, tolerance: float, on_entries: bool, products: int | None = None
+    draft: Draft, tolerance: float, products: int | None, *, on_entries: bool
 ) -> Quote:
     known, since = definiteness_known(draft.facts)
     if known == "indefinite":
-        draft.refuse(f"A is indefinite{since}; CG needs a positive definite matrix")
-        return draft.quote()
+        return draft.refuse(f"A is indefinite{since}; CG needs a positive definite matrix").quote()
     counted = _count(draft, "CG", _earlier(draft.facts).cg, cg_products, tolerance, products)
     if counted is None:
         return draft.quote()
+    count, condition = counted
     if known is None:
-        draft.assumptions.append("positive definite, which nobody has certified")
+        draft.assume("positive definite, which nobody has certified")
     elif since:
-        draft.assumptions.append(f"positive definite{since}")
+        draft.assume(f"positive definite{since}")
     if on_entries:
-        draft.add_entry_products(counted.products + 1)
-        draft.add_vectors("cg_step", counted.products)
+        draft.add_entry_products(count + 1).add_vectors("cg_step", count)
     else:
-        draft.add_products(counted.products)
-        draft.add_vectors("cg_step", counted.products)
-        draft.add_residual()
-    return draft.quote(
-        condition_number=counted.condition, tolerance=tolerance, products=counted.products
-    )
+        draft.add_products(count).add_vectors("cg_step", count).add_residual()
+    return draft.quote(condition_number=condition, tolerance=tolerance, products=count)
 
 
 def _count(
@@ -215,33 +209,36 @@ def _count(
 ) -> _Counted | None:
     """Return the products to price, or refuse: the last step's before what κ bounds."""
     if products is not None:
-        return _Counted(products, None)
+        return products, None
     earlier = _earlier(draft.facts)
     if history.products is not None:
         products = _rescaled(history.products, earlier.tolerance, tolerance)
-        draft.assumptions.append(f"{products} products, as many as step {earlier.step} took")
-        return _Counted(products, None)
+        draft.assume(f"{products} products, as many as step {earlier.step} took")
+        return products, None
     unfinished, expected = history.unfinished, history.expected
     if unfinished is not None and expected is not None:
         products = _rescaled(expected, earlier.tolerance, tolerance)
-        draft.assumptions.append(
-            f"{products} products, as foretold by the residual that {unfinished} reached at "
-            f"step {earlier.step}"
-        )
-        return _Counted(products, None)
+        reached = f"the residual that {unfinished} reached at step {earlier.step}"
+        draft.assume(f"{products} products, as foretold by {reached}")
+        return products, None
     if unfinished is not None:
         draft.refuse(f"{name} had not converged after {unfinished} products at step {earlier.step}")
         return None
     condition = draft.facts.spectrum.condition
-    value = _usable_condition(draft, name, condition)
-    if value is None or condition is None:
+    if condition is None:
+        draft.refuse(f"the condition number is unknown; survey it to price {name}")
+        return None
+    value, described = condition.value, condition.describe()
+    if value is None and condition.log_value is None:
+        draft.refuse(f"the condition number is not known, {described}, so {name} has no price")
+        return None
+    if value is None or not math.isfinite(value):
+        draft.refuse(f"the condition number is {described}, too large to price {name}")
         return None
     products = bound(value, tolerance)
-    draft.assumptions.append(
-        f"{products} products, the most exact arithmetic needs at κ = {condition.describe()} "
-        f"for a residual of {tolerance:.2g}"
-    )
-    return _Counted(products, value)
+    most = f"{products} products, the most exact arithmetic needs at κ = {described}"
+    draft.assume(f"{most} for a residual of {tolerance:.2g}")
+    return products, value
 
 
 def _earlier(facts: Facts) -> Earlier:
@@ -255,24 +252,7 @@ def _rescaled(products: int, reached: float | None, tolerance: float) -> int:
     return max(1, math.ceil(products * math.log(2 / tolerance) / math.log(2 / reached)))
 
 
-def _usable_condition(draft: Draft, name: str, condition: Estimate | None) -> float | None:
-    if condition is None:
-        draft.refuse(f"the condition number is unknown; survey it to price {name}")
-    elif condition.value is None and condition.log_value is None:
-        draft.refuse(
-            f"the condition number is not known, {condition.describe()}, so {name} has no price"
-        )
-    elif condition.value is None or not math.isfinite(condition.value):
-        draft.refuse(f"the condition number is {condition.describe()}, too large to price {name}")
-    else:
-        return condition.value
-    return None
-
-
 def _check(condition_number: float, tolerance: float) -> None:
-    if not 1 <= condition_number < math.inf:
-        raise ValueError(
-            f"condition_number is {condition_number!r}; it must be finite and at least 1"
-        )
-    if not 0 < tolerance < 1:
-        raise ValueError(f"tolerance is {tolerance!r}; it must lie between 0 and 1")
+    limits = "must be finite and at least 1"
+    check("condition_number", condition_number, limits, condition_number >= 1)
+    check("tolerance", tolerance, "must lie between 0 and 1", 0 < tolerance < 1)

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 from qnewton.cost.kernels import (
     graph_calls,
@@ -28,6 +28,10 @@ from qnewton.records import (
 
 FORMING = "forming"
 """The term that pays for entries which are not there yet."""
+
+_SOLVES_AS_PRODUCT = (
+    "the two triangular solves are priced as one matrix-vector product: both read N² entries"
+)
 
 NO_RANK = "the rank of the factor is unknown"
 
@@ -69,9 +73,15 @@ class Draft:
         """The sum of the terms so far."""
         return math.fsum(term.seconds for term in self.terms)
 
-    def refuse(self, reason: str) -> None:
+    def refuse(self, reason: str) -> Self:
         """Keep the first reason why there is no price."""
         self.refused = self.refused or reason
+        return self
+
+    def assume(self, *said: str) -> Self:
+        """Keep what the price assumes."""
+        self.assumptions += said
+        return self
 
     def add(
         self,
@@ -82,96 +92,95 @@ class Draft:
         calls: float = 1,
         unknown: str = "",
         as_timed: bool = False,
-    ) -> None:
+    ) -> Self:
         """Add a term, or refuse: for a rate nobody timed, or work that is ``unknown``."""
         if work is None:
-            self.refuse(unknown)
-            return
+            return self.refuse(unknown)
         fit = self.calibration.fit(kernel, self.dtype)
         if fit is None:
-            self.refuse(missing_fit(self.calibration, kernel, self.dtype))
-        else:
-            self.terms.append(PriceTerm(name=name, seconds=seconds_of(fit, work, calls, as_timed)))
+            return self.refuse(missing_fit(self.calibration, kernel, self.dtype))
+        self.terms.append(PriceTerm(name=name, seconds=seconds_of(fit, work, calls, as_timed)))
+        return self
 
     def timed(self, kernel: str) -> bool:
         """Return whether the calibration has a rate of the kernel."""
         return self.calibration.fit(kernel, self.dtype) is not None
 
-    def add_forming(self) -> None:
+    def add_forming(self) -> Self:
         """Add what the entries cost where they are not there yet."""
         held = self.facts.held
         if isinstance(held, Formed):
-            return
+            return self
         if isinstance(held, Sparse):
-            self.add(FORMING, "elementwise", float(self.facts.n) ** 2)
-            return
+            return self.add(FORMING, "elementwise", float(self.facts.n) ** 2)
         work = held.forming
         if work is None or not work.rows or not self.timed("curvature_rows"):
             unknown = "the operations that form the entries: nobody counted them"
-            self.add(FORMING, "gemm", None if work is None else work.flops, unknown=unknown)
-            return
+            return self.add(FORMING, "gemm", None if work is None else work.flops, unknown=unknown)
         seconds = forming_seconds(self.calibration, work, self.dtype)
         self.terms.append(PriceTerm(name=FORMING, seconds=seconds))
+        return self
 
-    def add_products(self, count: int) -> None:
+    def add_products(self, count: int) -> Self:
         """Add ``count`` products with A as it is held."""
         n = self.facts.n
         match self.facts.held:
             case Formed():
-                self.add("products", "matvec", matvec_work(n, count), calls=count)
+                return self.add("products", "matvec", matvec_work(n, count), calls=count)
             case Sparse():
-                self._add_sparse_products(count)
+                return self._add_sparse_products(count)
             case Products(product_flops=flops, product_operations=operations):
                 closed = operations is None and self.timed("closed_form_product")
-                self.add(
-                    "products",
-                    "closed_form_product" if closed else "curvature_product",
+                kernel = "closed_form_product" if closed else "curvature_product"
+                work, calls = (
                     None if flops is None else count * flops,
-                    calls=graph_calls(operations, count),
-                    unknown="the operations of a product are unknown",
+                    graph_calls(operations, count),
                 )
+                unknown = "the operations of a product are unknown"
+                return self.add("products", kernel, work, calls=calls, unknown=unknown)
             case LowRank(product_flops=float(flops)):
                 kernel = "factor_product" if self.timed("factor_product") else "gemm"
-                self.add("products", kernel, count * flops, calls=count)
+                return self.add("products", kernel, count * flops, calls=count)
             case LowRank(columns=columns):
                 # U and Uᵀ, N·k entries each, are read as a dense matrix is.
                 work = None if columns is None else 2.0 * count * n * columns
-                self.add("products", "matvec", work, calls=2 * count, unknown=NO_RANK)
+                return self.add("products", "matvec", work, calls=2 * count, unknown=NO_RANK)
 
-    def _add_sparse_products(self, count: int) -> None:
-        entries = nonzeros(self.facts).entries
-        self.add(
-            "products",
-            "sparse_matvec",
-            None if entries is None else float(count) * entries,
-            calls=count,
-            unknown="the number of nonzero entries is unknown",
-        )
+    def _add_sparse_products(self, count: int) -> Self:
+        entries, unknown = nonzeros(self.facts).entries, "the number of nonzero entries is unknown"
+        work = None if entries is None else float(count) * entries
+        return self.add("products", "sparse_matvec", work, calls=count, unknown=unknown)
 
-    def add_entry_products(self, count: int) -> None:
+    def add_entry_products(self, count: int) -> Self:
         """Add ``count`` products with the nonzero entries, which a formed A is searched for."""
         if not isinstance(self.facts.held, Sparse):
             self.add("compressing", "compress", matvec_work(self.facts.n))
-        self._add_sparse_products(count)
+        return self._add_sparse_products(count)
 
-    def add_vectors(self, kernel: str, count: int) -> None:
+    def add_vectors(self, kernel: str, count: int) -> Self:
         """Add the vector operations beside ``count`` products."""
         n = self.facts.n
         if self.timed(kernel):
-            self.add("vectors", kernel, float(count) * n, calls=count)
-        else:
-            passes = PASSES_BESIDE_A_PRODUCT * count
-            self.add("vectors", "elementwise", float(passes) * n, calls=passes)
+            return self.add("vectors", kernel, float(count) * n, calls=count)
+        passes = PASSES_BESIDE_A_PRODUCT * count
+        return self.add("vectors", "elementwise", float(passes) * n, calls=passes)
 
-    def add_residual(self) -> None:
+    def add_solve(self) -> Self:
+        """Add two triangular solves, which read N² entries together as a product does."""
+        if self.timed("substitution"):
+            return self.add("solve", "substitution", matvec_work(self.facts.n))
+        self.assume(_SOLVES_AS_PRODUCT)
+        return self.add("solve", "matvec", matvec_work(self.facts.n))
+
+    def add_residual(self) -> Self:
         """Add the product that checks the residual."""
         if isinstance(self.facts.held, Formed) and self.timed("residual"):
-            self.add(RESIDUAL, "residual", matvec_work(self.facts.n))
-            return
-        before = len(self.terms)
+            return self.add(RESIDUAL, "residual", matvec_work(self.facts.n))
+        before = self.terms
+        self.terms = []
         self.add_products(1)
-        for index in range(before, len(self.terms)):
-            self.terms[index] = PriceTerm(name=RESIDUAL, seconds=self.terms[index].seconds)
+        self.terms = [*before, *(replace(term, name=RESIDUAL) for term in self.terms)]
+        return self
 
     def quote(self, *, drifts: bool = True, **priced: Any) -> Quote:
         """Return the finished quote, every term times what earlier runs found of the solver.
@@ -180,29 +189,20 @@ class Draft:
             drifts: Whether what earlier runs found counts.
             priced: Other fields of the quote, where it has a price.
         """
-        quote = Quote(
-            solver=self.solver,
-            machine="classical",
-            seconds=None,
-            model=self.model,
-            hardware=self.calibration.name,
-            refused=self.refused,
-            basis=self.basis,
-            representation=self.facts.held.KIND,
-        )
+        fixed: dict[str, Any] = {"solver": self.solver, "model": self.model, "basis": self.basis}
+        fixed |= {"machine": "classical", "hardware": self.calibration.name, "seconds": None}
+        kind = self.facts.held.KIND
+        quote = Quote(refused=self.refused, representation=kind, **fixed)
         if self.refused is not None:
             return quote
         terms, assumptions = self.terms, list(self.assumptions)
         drift = self.calibration.drift(self.solver) if drifts else None
         if drift is not None:
             # Forming is not the solver's.
-            terms = [
-                term if term.name == FORMING else replace(term, seconds=drift.ratio * term.seconds)
-                for term in terms
-            ]
-            assumptions.append(
-                f"times {drift.ratio:.3g}, what {drift.solves} solves of earlier runs took"
-            )
+            ratios = [1.0 if term.name == FORMING else drift.ratio for term in terms]
+            terms = [replace(t, seconds=r * t.seconds) for t, r in zip(terms, ratios, strict=True)]
+            said = f"times {drift.ratio:.3g}, what {drift.solves} solves of earlier runs took"
+            assumptions.append(said)
         if not self.calibration.timed:
             # Rates that nobody timed here say so in every quote made from them.
             assumptions.append(self.calibration.source)

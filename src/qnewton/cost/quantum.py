@@ -6,6 +6,7 @@ from typing import Any
 
 from qnewton.cost.queries import JENNINGS_MIN_KAPPA, jennings_2023, logical_qubits
 from qnewton.records import Facts, PriceTerm, QuantumHardware, QuantumPart, QueryCount, Quote
+from qnewton.records.messages import check
 
 PAPER_EPSILON = 1e-12
 """Error tolerance of the paper's prices (arXiv:2405.00252, IV-C)."""
@@ -79,8 +80,7 @@ def paper_quote(
         return refused(reason)
     if d is None:
         return refused("the row sparsity of A was not surveyed")
-    if not 1 <= d <= facts.n:
-        raise ValueError(f"sparsity is {d!r}; it must lie between 1 and n = {facts.n}")
+    check("sparsity", d, f"must lie between 1 and n = {facts.n}", 1 <= d <= facts.n)
     priced_at = max(kappa, JENNINGS_MIN_KAPPA)
     try:
         count = jennings_2023(alpha=float(d), kappa=priced_at, epsilon=epsilon)
@@ -88,19 +88,14 @@ def paper_quote(
         return refused(str(overflow))
     seconds = hardware.gate_time_s.value * count.expected
     if not math.isfinite(seconds):
-        return refused(
-            f"gate time × {count.expected:.4g} expected queries exceeds the largest float64"
-        )
+        asked = f"gate time × {count.expected:.4g} expected queries"
+        return refused(f"{asked} exceeds the largest float64")
     qubits = logical_qubits(facts.n, MINIMAL_ANCILLAS)
-    return machine_quote(
-        hardware,
-        _MODEL,
-        replace(part, query_count=count, logical_qubits=qubits),
-        seconds=seconds,
-        terms=(PriceTerm(name="queries", seconds=seconds),),
-        assumptions=(*_ASSUMPTIONS, *hypothetical(hardware), *raised_condition(kappa)),
-        condition_number=priced_at,
-    )
+    part = replace(part, query_count=count, logical_qubits=qubits)
+    terms = (PriceTerm(name="queries", seconds=seconds),)
+    said = (*_ASSUMPTIONS, *hypothetical(hardware), *raised_condition(kappa))
+    price = {"seconds": seconds, "terms": terms, "condition_number": priced_at}
+    return machine_quote(hardware, _MODEL, part, assumptions=said, **price)
 
 
 def machine_quote(hardware: QuantumHardware, model: str, part: QuantumPart, **price: Any) -> Quote:
@@ -112,11 +107,8 @@ def machine_quote(hardware: QuantumHardware, model: str, part: QuantumPart, **pr
 
 def hypothetical(hardware: QuantumHardware) -> tuple[str, ...]:
     """Return the assumption that a machine exists which does not."""
-    return (
-        (f"{hardware.name} is hypothetical: no such machine exists",)
-        if hardware.hypothetical
-        else ()
-    )
+    said = f"{hardware.name} is hypothetical: no such machine exists"
+    return (said,) if hardware.hypothetical else ()
 
 
 def raised_condition(kappa: float) -> tuple[str, ...]:
@@ -148,10 +140,8 @@ def break_even_gate_time(classical_seconds: float, query_count: QueryCount) -> f
         >>> f"{break_even_gate_time(3.455178, count):.3g}"
         '1e-06'
     """
-    if not 0 < classical_seconds < math.inf:
-        raise ValueError(
-            f"classical_seconds is {classical_seconds!r}; it must be finite and above 0"
-        )
+    limits = "must be finite and above 0"
+    check("classical_seconds", classical_seconds, limits, classical_seconds > 0)
     return classical_seconds / query_count.expected
 
 
@@ -167,6 +157,5 @@ def _bound(facts: Facts, method: str) -> tuple[float | None, str]:
                 return None, f"{name} is not known, {bound.describe()}"
             return None, f"{name} is not finite: A is singular to rounding"
         return None, f"{name} overflows: ln κ = {bound.log_value:.6g}"
-    if bound.value < 1:
-        raise ValueError(f"{name} is {bound.value!r}; it must be at least 1")
+    check(name, bound.value, "must be at least 1", bound.value >= 1)
     return bound.value, ""

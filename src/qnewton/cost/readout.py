@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from qnewton.records.messages import check
+
 ReadoutModel = Literal["simulated", "provable", "coherent", "none"]
 
 READOUTS: dict[str, str] = {
@@ -24,7 +26,7 @@ ones, scaling to unit length, and 19 of 20 read-outs, as simulated
 """
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Shots:
     """How often the state is made, and what was assumed.
 
@@ -59,14 +61,12 @@ def shots(n: int, tolerance: float, readout: ReadoutModel = "simulated") -> Shot
         >>> f"{shots(12_544, 0.1).states:.3g} {shots(12_544, 0.1, 'provable').states:.3g}"
         '1.93e+06 2.98e+09'
     """
-    if n < 1:
-        raise ValueError(f"n is {n}; it must be at least 1")
-    if not 0 < tolerance < 1:
-        raise ValueError(f"readout_tolerance is {tolerance!r}; it must lie between 0 and 1")
+    check("n", n, "must be at least 1", n >= 1)
+    check("readout_tolerance", tolerance, "must lie between 0 and 1", 0 < tolerance < 1)
     if readout not in READOUTS:
         raise ValueError(f"readout is {readout!r}; choose {', '.join(READOUTS)}")
     if readout == "none":
-        return Shots(states=1.0, assumption=f"read-out: {READOUTS[readout]}")
+        return Shots(1.0, f"read-out: {READOUTS[readout]}")
     if readout == "coherent":
         states = n / tolerance
     elif readout == "provable":
@@ -74,6 +74,4 @@ def shots(n: int, tolerance: float, readout: ReadoutModel = "simulated") -> Shot
     else:
         factor = TWO_STAGE[0] + TWO_STAGE[1] / math.sqrt(n)
         states = factor * n / 2 / tolerance / tolerance
-    return Shots(
-        states=max(1.0, states), assumption=f"read-out to {tolerance:g}: {READOUTS[readout]}"
-    )
+    return Shots(max(1.0, states), f"read-out to {tolerance:g}: {READOUTS[readout]}")

@@ -6,16 +6,7 @@ from enum import StrEnum
 from functools import cached_property, partial
 from typing import Any, get_args
 
-from qnewton.cost.direct import (
-    absolute_quote,
-    cholesky_quote,
-    ldl_quote,
-    lu_inverse_quote,
-    lu_quote,
-    sparse_lu_quote,
-    woodbury_quote,
-)
-from qnewton.cost.krylov import cg_quote, minres_quote, sparse_cg_quote
+from qnewton.cost import direct, krylov
 from qnewton.cost.made_outside import made_outside
 from qnewton.cost.market import Market
 from qnewton.cost.parts import nonzeros
@@ -142,122 +133,96 @@ class Solver:
 
 
 _ANY: tuple[Representation, ...] = ("formed", "products", "low-rank", "sparse")
+_SPARSE: tuple[Representation, ...] = ("sparse",)
+_DEFINITE: dict[str, Any] = {"needs_definite": True, "sees_definiteness": True}
 
 
 def _by(quote: Callable[[Calibration, Facts, str], Quote]) -> Price:
     return lambda facts, market: quote(market.calibration, facts, market.dtype)
 
 
-def _to_tolerance(quote: Callable[..., Quote]) -> Price:
-    return lambda facts, market: quote(
-        market.calibration, facts, market.dtype, tolerance=market.tolerance
-    )
+def _to_tolerance(
+    quote: Callable[..., Quote], facts: Facts, market: Market, products: int | None = None
+) -> Quote:
+    options = {"tolerance": market.tolerance, "products": products}
+    return quote(market.calibration, facts, market.dtype, **options)
 
 
-def _of_products(quote: Callable[..., Quote]) -> Callable[[Facts, Market, int], Quote]:
-    return lambda facts, market, products: quote(
-        market.calibration, facts, market.dtype, tolerance=market.tolerance, products=products
-    )
+def _direct(name: str, title: str, quote: Callable[..., Quote], **traits: Any) -> Solver:
+    return Solver(name, title, Family.DIRECT, _by(quote), **traits)
 
 
-SOLVERS: Registry[Solver] = Registry(
-    "solver",
-    "qnewton.solvers",
-    (
-        Solver(
-            "lu_inverse",
-            "LU inversion",
-            Family.DIRECT,
-            _by(lu_inverse_quote),
-            price_as_timed=_by(partial(lu_inverse_quote, as_timed=True)),
-            colour=BLUE,
-        ),
-        Solver("lu", "LU solve", Family.DIRECT, _by(lu_quote), colour=SKY, shape="square"),
-        Solver(
-            "cholesky",
-            "Cholesky",
-            Family.DIRECT,
-            _by(cholesky_quote),
-            needs_definite=True,
-            sees_definiteness=True,
-            colour=GREEN,
-            shape="triangle-up",
-        ),
-        Solver(
-            "cg",
-            "CG",
-            Family.CG,
-            _to_tolerance(cg_quote),
-            price_of=_of_products(cg_quote),
-            reads=_ANY,
-            needs_definite=True,
-            sees_definiteness=True,
-            descends=True,
-            colour=PURPLE,
-            shape="triangle-down",
-        ),
-        Solver("ldl", "LDL", Family.DIRECT, _by(ldl_quote), colour=GREEN, shape="triangle-left"),
-        Solver(
-            "minres",
-            "MINRES",
-            Family.MINRES,
-            _to_tolerance(minres_quote),
-            price_of=_of_products(minres_quote),
-            reads=_ANY,
-            colour=PURPLE,
-            shape="triangle-right",
-        ),
-        Solver(
-            "woodbury",
-            "Woodbury",
-            Family.DIRECT,
-            _by(woodbury_quote),
-            reads=("low-rank",),
-            sees_definiteness=True,  # its systems are definite by their form
-            colour=BLACK,
-            shape="square",
-        ),
-        Solver(
-            "sparse_cg",
-            "CG on the entries",
-            Family.CG,
-            _to_tolerance(sparse_cg_quote),
-            reads=("sparse",),
-            needs_definite=True,
-            sees_definiteness=True,
-            colour=PURPLE,
-            shape="cross",
-        ),
-        Solver(
-            "sparse_lu",
-            "Sparse LU",
-            Family.DIRECT,
-            _by(sparse_lu_quote),
-            reads=("sparse",),
-            colour=BLACK,
-            shape="cross",
-        ),
-        Solver(
-            "absolute",
-            "Eigenvalues by size",
-            Family.DIRECT,
-            _by(absolute_quote),
-            offered=False,
-            colour=SKY,
-            shape="diamond",
-        ),
-        Solver(
-            "qsvt",
-            "Quantum (QSVT)",
-            Family.QUANTUM,
-            quantum_quote,
-            machine="quantum",
-            colour=VERMILLION,
-            shape="diamond",
-        ),
+def _krylov(
+    name: str, title: str, family: Family, quote: Callable[..., Quote], **traits: Any
+) -> Solver:
+    price = partial(_to_tolerance, quote)
+    return Solver(name, title, family, price, price_of=price, reads=_ANY, colour=PURPLE, **traits)
+
+
+_OWN = (
+    _direct(
+        "lu_inverse",
+        "LU inversion",
+        direct.lu_inverse_quote,
+        price_as_timed=_by(partial(direct.lu_inverse_quote, as_timed=True)),
+        colour=BLUE,
     ),
-    of=Solver,
+    _direct("lu", "LU solve", direct.lu_quote, colour=SKY, shape="square"),
+    _direct(
+        "cholesky",
+        "Cholesky",
+        direct.cholesky_quote,
+        colour=GREEN,
+        shape="triangle-up",
+        **_DEFINITE,
+    ),
+    _krylov(
+        "cg", "CG", Family.CG, krylov.cg_quote, descends=True, shape="triangle-down", **_DEFINITE
+    ),
+    _direct("ldl", "LDL", direct.ldl_quote, colour=GREEN, shape="triangle-left"),
+    _krylov("minres", "MINRES", Family.MINRES, krylov.minres_quote, shape="triangle-right"),
+    _direct(
+        "woodbury",
+        "Woodbury",
+        direct.woodbury_quote,
+        reads=("low-rank",),
+        sees_definiteness=True,  # its systems are definite by their form
+        colour=BLACK,
+        shape="square",
+    ),
+    Solver(
+        "sparse_cg",
+        "CG on the entries",
+        Family.CG,
+        partial(_to_tolerance, krylov.sparse_cg_quote),
+        reads=_SPARSE,
+        colour=PURPLE,
+        shape="cross",
+        **_DEFINITE,
+    ),
+    _direct(
+        "sparse_lu", "Sparse LU", direct.sparse_lu_quote, reads=_SPARSE, colour=BLACK, shape="cross"
+    ),
+    _direct(
+        "absolute",
+        "Eigenvalues by size",
+        direct.absolute_quote,
+        offered=False,
+        colour=SKY,
+        shape="diamond",
+    ),
+    Solver(
+        "qsvt",
+        "Quantum (QSVT)",
+        Family.QUANTUM,
+        quantum_quote,
+        machine="quantum",
+        colour=VERMILLION,
+        shape="diamond",
+    ),
 )
+
+SOLVERS: Registry[Solver] = Registry("solver", "qnewton.solvers", _OWN, of=Solver)
 """The table that prices, policies, records and pictures read; the order is that of quotes."""
 
 

@@ -1,5 +1,16 @@
 """What errors and values are called in messages of one line."""
 
+import math
+
+
+def check(field: str, value: object, limits: str, holds: bool) -> None:
+    """Raise a ValueError that names a field's value and its limits, where they do not hold.
+
+    A number that is not finite is outside of any limits.
+    """
+    if not holds or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError(f"{field} is {value!r}; it {limits}")
+
 
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says; empty where it says nothing."""

@@ -75,11 +75,7 @@ class ReplaySettings:
     def market(self) -> Market:
         """The machines, as a live step has them."""
         return Market(
-            self.calibration,
-            self.hardware,
-            dtype=self.dtype,
-            audit=self.audit,
-            n_qpus=self.n_qpus,
+            self.calibration, self.hardware, dtype=self.dtype, audit=self.audit, n_qpus=self.n_qpus
         )
 
 

@@ -125,9 +125,7 @@ def _measure_entries(matrix: Tensor) -> Spectrum:
         most = max(most, int(rows.count_nonzero(dim=1).max()))
         square += float(scaled(rows.to(torch.float64), -exponent).square().sum())
     return Spectrum(
-        row_sparsity=most,
-        max_abs=largest,
-        frobenius=_representable(math.sqrt(square), exponent),
+        row_sparsity=most, max_abs=largest, frobenius=_representable(math.sqrt(square), exponent)
     )
 
 

@@ -5,29 +5,31 @@ condition number (κ_be = α/σ_min where a theorem has no α), ``epsilon`` the 
 state.
 """
 
-from qnewton.cost.queries.costa import PROVEN_CONSTANT, SEEN_CONSTANT, costa_2022
+from qnewton.cost.queries.adiabatic import (
+    JENNINGS_MAX_EPSILON,
+    JENNINGS_MIN_KAPPA,
+    JENNINGS_SUCCESS_SLOPE,
+    PROVEN_CONSTANT,
+    Q_NEWTON_SUCCESS_SLOPE,
+    SEEN_CONSTANT,
+    costa_2022,
+    jennings_2023,
+    jennings_2025,
+    logical_qubits,
+)
 from qnewton.cost.queries.dalzell import (
     dalzell_2024,
     dalzell_2024_asymptotic,
     dalzell_2024_norm_known,
 )
-from qnewton.cost.queries.hhl import HHL_CONSTANT, hhl_2009
-from qnewton.cost.queries.jennings import (
-    JENNINGS_MAX_EPSILON,
-    JENNINGS_MIN_KAPPA,
-    JENNINGS_SUCCESS_SLOPE,
-    Q_NEWTON_SUCCESS_SLOPE,
-    jennings_2023,
-    jennings_2025,
-    logical_qubits,
+from qnewton.cost.queries.eigenvalues import (
+    HHL_CONSTANT,
+    amplified,
+    childs_kothari_somma_2017,
+    hhl_2009,
+    sunderhauf_2025,
 )
-from qnewton.cost.queries.qsvt import amplified, childs_kothari_somma_2017, sunderhauf_2025
-from qnewton.cost.queries.sets import (
-    QUERY_ALGORITHMS,
-    QUERY_SETS,
-    QuerySet,
-    query_count,
-)
+from qnewton.cost.queries.sets import QUERY_ALGORITHMS, QUERY_SETS, QuerySet, query_count
 
 __all__ = ["HHL_CONSTANT", "JENNINGS_MAX_EPSILON", "JENNINGS_MIN_KAPPA", "JENNINGS_SUCCESS_SLOPE"]
 __all__ += ["PROVEN_CONSTANT", "QUERY_ALGORITHMS", "QUERY_SETS", "Q_NEWTON_SUCCESS_SLOPE"]

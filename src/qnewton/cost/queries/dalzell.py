@@ -2,8 +2,9 @@
 
 import math
 
-from qnewton.cost.queries.domain import check, counted
+from qnewton.cost.queries.eigenvalues import counted
 from qnewton.records import QueryCount
+from qnewton.records.messages import check
 
 _PAPER = "Dalzell 2024, arXiv:2406.12086"
 _MU = 0.25
@@ -53,13 +54,7 @@ def dalzell_2024(*, kappa: float, epsilon: float) -> QueryCount:
     norm_finding = _twice_ceiled(kappa * math.log(2 / eta)) * (math.log(kappa) + 1)
     norm_finding *= ((1 + eta) / (1 - eta)) ** 2
     projection = _twice_ceiled(kappa * (math.log(2) - min(log_eta_p, 0.0))) / (1 - _MU**2)
-    return counted(
-        norm_finding + projection,
-        1.0,
-        theorem=f"{_PAPER}, Eq. 118",
-        provenance="transcribed",
-        preparations_a_query=2.0,
-    )
+    return counted(norm_finding + projection, f"{_PAPER}, Eq. 118")
 
 
 def dalzell_2024_asymptotic(*, kappa: float, epsilon: float) -> QueryCount:
@@ -79,13 +74,7 @@ def dalzell_2024_asymptotic(*, kappa: float, epsilon: float) -> QueryCount:
     _check(kappa, epsilon, 0.5)
     log_inverse = 0.5 * math.log1p(-(epsilon**2)) - math.log(epsilon)
     queries = 56.0 * kappa + 1.05 * kappa * log_inverse + 2.78 * math.log(kappa) ** 3 + 3.17
-    return counted(
-        queries,
-        1.0,
-        theorem=f"{_PAPER}, Eq. 48",
-        provenance="transcribed",
-        preparations_a_query=2.0,
-    )
+    return counted(queries, f"{_PAPER}, Eq. 48")
 
 
 def dalzell_2024_norm_known(
@@ -119,13 +108,8 @@ def dalzell_2024_norm_known(
     log_eta = math.log(epsilon) - math.log(math.hypot(1.0, guess_factor))
     guess = 2 / (guess_factor + 1 / guess_factor)
     success = (guess * (1 - eta) / (1 + eta)) ** 2
-    return counted(
-        kappa * (math.log(2) - log_eta),
-        success,
-        theorem=f"{_PAPER}, norm known within a factor {guess_factor:g}",
-        provenance="transcribed",
-        preparations_a_query=2.0,
-    )
+    theorem = f"{_PAPER}, norm known within a factor {guess_factor:g}"
+    return counted(kappa * (math.log(2) - log_eta), theorem, success)
 
 
 def _check(kappa: float, epsilon: float, most: float) -> None:

@@ -1,9 +1,74 @@
-"""QSVT: degrees of the polynomials that invert, their height, and what amplification then costs."""
+"""Queries of what applies a function of A to its eigenvalues: HHL, and QSVT by a polynomial."""
 
 import math
 
-from qnewton.cost.queries.domain import check
 from qnewton.records import QueryCount
+from qnewton.records.messages import check
+
+
+def counted(
+    queries: float,
+    theorem: str,
+    success: float = 1.0,
+    *,
+    provenance: str = "transcribed",
+    preparations_a_query: float = 2.0,
+) -> QueryCount:
+    """Return the count of an attempt that is repeated until it succeeds.
+
+    Raises:
+        OverflowError: If the expected count exceeds the largest float64.
+    """
+    expected = queries / success if success > 0 else math.inf
+    if not math.isfinite(preparations_a_query * expected):
+        raise OverflowError("the query count exceeds the largest float64; lower kappa or 1/epsilon")
+    return QueryCount(
+        queries=queries,
+        success_probability=success,
+        expected=expected,
+        theorem=theorem,
+        provenance=provenance,
+        state_preparations=preparations_a_query * expected,
+    )
+
+
+HHL_CONSTANT = 1.0
+"""The constant of O(d²κ²/ε·log N), which no theorem names: a lower guess."""
+
+
+def hhl_2009(
+    *, n: int, sparsity: float, kappa: float, epsilon: float, constant: float = HHL_CONSTANT
+) -> QueryCount:
+    """Count HHL's queries: c·d²κ²/ε·log2 N.
+
+    Args:
+        n: Unknowns N, at least 1; log2 is taken of 2 at least.
+        sparsity: d, between 1 and N.
+        kappa: Condition number, at least 1.
+        epsilon: Error of the solution state, in (0, 0.5].
+        constant: c.
+
+    Raises:
+        ValueError: Outside these limits.
+        OverflowError: If the count exceeds the largest float64.
+
+    Reference:
+        Harrow, Hassidim, Lloyd, arXiv:0811.3171; that it is the dearest: arXiv:2503.21420.
+
+    Example:
+        >>> f"{hhl_2009(n=16, sparsity=4, kappa=10, epsilon=0.01).expected:g}"
+        '640000'
+    """
+    check("n", n, "must be at least 1", n >= 1)
+    check("sparsity", sparsity, f"must lie between 1 and n = {n}", 1 <= sparsity <= n)
+    check("kappa", kappa, "must be finite and at least 1", kappa >= 1)
+    check("epsilon", epsilon, "must be above 0 and at most 0.5", 0 < epsilon <= 0.5)
+    check("constant", constant, "must be finite and above 0", constant > 0)
+    # Products in place of squares: a float product overflows to infinity, a power raises.
+    count = constant * sparsity * sparsity * kappa * kappa / epsilon * math.log2(max(n, 2))
+    theorem = f"Harrow et al., arXiv:0811.3171, constant {constant:g}"
+    return counted(count, theorem, provenance="standard", preparations_a_query=1.0)
+
 
 _TAN_ROOT = 1.1655611852072114  # the root of tan x = 2x in (0, π/2)
 
@@ -138,12 +203,8 @@ def amplified(queries: float, success_probability: float) -> tuple[float, int]:
         >>> amplified(100, 0.4), round(amplified(100, 1e-4)[0])
         ((250.0, 0), 13800)
     """
-    check(
-        "success_probability",
-        success_probability,
-        "must lie in (0, 1]",
-        0 < success_probability <= 1,
-    )
+    holds = 0 < success_probability <= 1
+    check("success_probability", success_probability, "must lie in (0, 1]", holds)
     angle = math.asin(math.sqrt(success_probability))
     best = (_TAN_ROOT / angle - 1) / 2
     rounds = {0, max(0, math.floor(best)), max(0, math.ceil(best))}
