@@ -14,6 +14,7 @@ from qnewton.cost import (
     nominal_calibration,
     paper_quote,
 )
+from qnewton.cost.audit import shots
 from qnewton.cost.block_encoding import (
     qroam,
     qroam_uncompute,
@@ -22,7 +23,6 @@ from qnewton.cost.block_encoding import (
 )
 from qnewton.cost.error_correction import error_corrected
 from qnewton.cost.queries import QUERY_SETS, jennings_2023
-from qnewton.cost.readout import shots
 from qnewton.records import (
     Facts,
     Figure,

@@ -5,8 +5,12 @@ from dataclasses import replace
 import pytest
 
 from qnewton.cost import cg_quote, cholesky_quote, nominal_calibration, save_calibration
-from qnewton.cost.calibration_store import load_calibration
-from qnewton.cost.drift import FEWEST_SOLVES, measured_drifts, with_drifts
+from qnewton.cost.calibration_store import (
+    FEWEST_SOLVES,
+    load_calibration,
+    measured_drifts,
+    with_drifts,
+)
 from qnewton.records import (
     Calibration,
     Drift,

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from qnewton.cost import Audit, audited_quote, kappa_facts, load_hardware, nominal_calibration
+from qnewton.cost.audit import SHARES, WIDENED, ErrorShares, shots
 from qnewton.cost.block_encoding import angle_bits, rotation_t_gates, value_bits
-from qnewton.cost.error_shares import SHARES, WIDENED, ErrorShares
-from qnewton.cost.readout import shots
 from qnewton.solvers.quantum import Readout, emulate, measure
 from tests.cases import orthogonal, with_spectrum
 

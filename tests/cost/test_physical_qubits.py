@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnewton.cost import Audit, audited_quote, kappa_facts, load_hardware, nominal_calibration
-from qnewton.cost.error_correction import error_corrected
-from qnewton.cost.factories import MOST_T_ERROR, t_factories
+from qnewton.cost.error_correction import MOST_T_ERROR, error_corrected, t_factories
 from qnewton.records import Figure, Quote
 
 PRESETS = ("qubit_gate_ns_e3", "qubit_gate_ns_e4", "qubit_gate_us_e3")

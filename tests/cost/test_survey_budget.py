@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnewton.cost import cubic_work, lanczos_products, load_classical, nominal_calibration, price
-from qnewton.cost.survey_budget import FEWEST_PRODUCTS
+from qnewton.cost.krylov import FEWEST_PRODUCTS
 from qnewton.records import Calibration, KernelFit
 
 NOMINAL = nominal_calibration()

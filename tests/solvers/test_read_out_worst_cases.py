@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.stats import poisson, skellam
 
-from qnewton.cost.readout import TWO_STAGE as PRICED
-from qnewton.cost.readout import shots as priced_shots
+from qnewton.cost.audit import TWO_STAGE as PRICED
+from qnewton.cost.audit import shots as priced_shots
 from qnewton.solvers.quantum import Readout, measure
 from qnewton.solvers.quantum.promise import SystemRefused
 from qnewton.solvers.quantum.readout import TWO_STAGE

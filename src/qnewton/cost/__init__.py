@@ -1,16 +1,17 @@
 """What solving a system costs, on classical and quantum machines. Torch-free; nothing is timed."""
 
 from qnewton.cost import queries
-from qnewton.cost.audit import AUDITED_EPSILON, DEFAULT_AUDIT, Audit
+from qnewton.cost.audit import AUDITED_EPSILON, DEFAULT_AUDIT, Audit, Market
 from qnewton.cost.audited import audited_quote
 from qnewton.cost.break_even import Flip, Scenario, break_even
 from qnewton.cost.calibration_store import (
     calibration_path,
     latest_calibration,
     load_calibration,
+    measured_drifts,
     save_calibration,
+    with_drifts,
 )
-from qnewton.cost.deflation import deflated_facts, deflation_quote
 from qnewton.cost.direct import (
     absolute_quote,
     cholesky_quote,
@@ -20,8 +21,14 @@ from qnewton.cost.direct import (
     sparse_lu_quote,
     woodbury_quote,
 )
-from qnewton.cost.drift import measured_drifts, with_drifts
-from qnewton.cost.given import SPARSE_SHARE, kappa_facts, with_condition, with_sparsity
+from qnewton.cost.given import (
+    SPARSE_SHARE,
+    deflated_facts,
+    deflation_quote,
+    kappa_facts,
+    with_condition,
+    with_sparsity,
+)
 from qnewton.cost.hardware import (
     MACHINES,
     available_classical,
@@ -34,16 +41,15 @@ from qnewton.cost.kernels import KERNELS, Kernel, cubic_work, fit, matvec_work, 
 from qnewton.cost.krylov import (
     cg_products,
     cg_quote,
+    lanczos_products,
     minres_products,
     minres_quote,
     sparse_cg_quote,
 )
-from qnewton.cost.market import Market
 from qnewton.cost.modelled import SurveyFact, modelled_seconds, own_charges, survey_seconds
 from qnewton.cost.quantum import PAPER_EPSILON, break_even_gate_time, paper_quote
 from qnewton.cost.quantum_prices import QUANTUM_PRICES, QuantumPrice
 from qnewton.cost.solvers import SOLVERS, Family, Solver, classical_quotes
-from qnewton.cost.survey_budget import lanczos_products
 from qnewton.records.quotes import cheapest
 
 __all__ = ["AUDITED_EPSILON", "DEFAULT_AUDIT", "KERNELS", "MACHINES", "PAPER_EPSILON"]

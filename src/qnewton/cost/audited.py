@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qnewton.cost.audit import DEFAULT_AUDIT, Audit
+from qnewton.cost.audit import DEFAULT_AUDIT, WIDENED, Audit, ErrorShares, shots
 from qnewton.cost.block_encoding import (
     BlockEncoding,
     LogicalGates,
@@ -15,11 +15,9 @@ from qnewton.cost.block_encoding import (
     state_preparation,
 )
 from qnewton.cost.error_correction import Corrected, error_corrected
-from qnewton.cost.error_shares import WIDENED, ErrorShares
 from qnewton.cost.parts import Draft
 from qnewton.cost.quantum import hypothetical, machine_quote, raised_condition
 from qnewton.cost.queries import QUERY_ALGORITHMS, logical_qubits, query_count
-from qnewton.cost.readout import shots
 from qnewton.records import (
     Calibration,
     Facts,

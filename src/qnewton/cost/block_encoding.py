@@ -121,7 +121,7 @@ def sparse_encoding(
         alpha: d‖A‖max/‖A‖₂, at least 1.
         kappa: Condition number of A.
         epsilon: What rounding A may move the solution by, ``entries`` of
-            :class:`qnewton.cost.error_shares.ErrorShares`.
+            :class:`qnewton.cost.audit.ErrorShares`.
         tables: ``qrom``, or ``qram``: a read then costs ⌈log2(N·d)⌉ Toffoli.
 
     Cost: some dozens of integer operations, then a cache.

@@ -105,10 +105,8 @@ def break_even(scenario: Scenario) -> tuple[Flip, ...]:
         (False, True)
     """
     if scenario.advantage() is None:
-        raise ValueError(
-            "break-even compares two prices, and one is missing: "
-            f"{scenario.quantum().refused or 'no classical solver has one'}"
-        )
+        why = scenario.quantum().refused or "no classical solver has one"
+        raise ValueError(f"break-even compares two prices, and one is missing: {why}")
     numeric = [_numeric(scenario, row) for row in _ranges(scenario)]
     return (*numeric, *_named(scenario), _competitor(scenario))
 
@@ -168,8 +166,8 @@ _Range = tuple[str, str, float, float, float, Changed]
 def _ranges(s: Scenario) -> list[_Range]:
     machine, audit, facts = s.hardware, s.audit, s.facts
     gate = machine.gate_time_s.value
-    assert facts.spectrum.condition is not None
-    assert facts.spectrum.condition.value is not None
+    condition = facts.spectrum.condition
+    assert condition is not None and condition.value is not None  # noqa: PT018  # one fact
 
     def timed(factor: float, with_readout: bool) -> Scenario:
         faster = replace(machine, gate_time_s=_scaled(machine.gate_time_s, factor))
@@ -186,7 +184,7 @@ def _ranges(s: Scenario) -> list[_Range]:
     def sparser(d: float) -> Scenario:
         return replace(s, facts=with_sparsity(facts, min(facts.n, max(1, round(d)))))
 
-    least, kappa, d = _FASTEST_S / gate, facts.spectrum.condition.value, facts.spectrum.row_sparsity
+    least, kappa, d = _FASTEST_S / gate, condition.value, facts.spectrum.row_sparsity
     rows: list[_Range] = [
         ("gate time", "s", gate, _FASTEST_S, 1.0, lambda t: timed(t / gate, False)),
         ("all machine times", "times", 1.0, least, 1e6, lambda f: timed(f, True)),
@@ -201,9 +199,8 @@ def _ranges(s: Scenario) -> list[_Range]:
     if audit.error_correction != "perfect":
         now = audit.physical_error
         if now is None:
-            assert machine.two_qubit_error is not None
-            assert machine.readout_error is not None
-            now = max(machine.two_qubit_error.value, machine.readout_error.value, 1e-15)
+            known = (machine.two_qubit_error, machine.readout_error)
+            now = max(1e-15, *(figure.value for figure in known if figure is not None))
         rows.append(("error rate", "", now, 1e-15, 9.99e-3, audited("physical_error")))
     if d is not None and facts.n > 1:
         rows.append(("row sparsity", "entries", float(d), 1.0, float(facts.n), sparser))
@@ -264,16 +261,10 @@ def _competitor(s: Scenario) -> Flip:
     assert quantum is not None
     assert classical is not None
     times = quantum / classical
-    return Flip(
-        assumption="classical competitor",
-        now=f"{classical:.3g} s",
-        value=quantum,
-        flips=True,
-        said=(
-            f"classical competitor: it would have to take {quantum:.3g} s, {times:.3g} times as "
-            "long as the cheapest does"
-        ),
-    )
+    name, now = "classical competitor", f"{classical:.3g} s"
+    said = f"{name}: it would have to take {quantum:.3g} s, {times:.3g} times as long as the"
+    said += " cheapest does"
+    return Flip(assumption=name, now=now, value=quantum, flips=True, said=said)
 
 
 def _scaled(figure: Figure, factor: float) -> Figure:

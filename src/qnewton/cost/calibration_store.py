@@ -1,15 +1,29 @@
-"""Where a machine's calibration is kept from one run to the next: JSON in the user's cache folder.
+"""Where a machine's calibration is kept from one run to the next, and how runs correct it.
 
-One file per machine description, so that another processor, thread count or torch version never
-borrows rates it does not have.
+One JSON file per machine description in the user's cache folder, so that another processor, thread
+count or torch version never borrows rates it does not have.
 """
 
 import hashlib
 import json
 import math
+import statistics
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from qnewton.records import Calibration, decode, encode
+from qnewton.cost.parts import FORMING
+from qnewton.records import (
+    Attempt,
+    BlockRecord,
+    Calibration,
+    Drift,
+    Outcome,
+    StepRecord,
+    decode,
+    encode,
+)
+from qnewton.records.messages import check
 
 CALIBRATION_SCHEMA = 1
 """Version of the file's layout; a newer one is refused."""
@@ -43,9 +57,10 @@ def save_calibration(calibration: Calibration, folder: Path | None = None) -> Pa
         Writes a few kilobytes.
     """
     path = calibration_path(calibration.machine, folder)
-    wrong = _wrong_figure(calibration)
-    if wrong is not None:
-        raise ValueError(f"calibration {calibration.name!r} cannot be kept: {wrong}")
+    try:
+        _check_figures(calibration)
+    except ValueError as wrong:
+        raise ValueError(f"calibration {calibration.name!r} cannot be kept: {wrong}") from None
     content = {"schema": CALIBRATION_SCHEMA, "calibration": encode(calibration)}
     path.parent.mkdir(parents=True, exist_ok=True)
     from qnewton.runs import write_atomically
@@ -110,14 +125,11 @@ def _read(path: Path) -> Calibration:
         content = json.loads(text)
         if not isinstance(content, dict):
             raise ValueError("not a JSON object")
-        if content.get("schema") != CALIBRATION_SCHEMA:
-            raise ValueError(
-                f"its schema is {content.get('schema')!r}, this version reads {CALIBRATION_SCHEMA}"
-            )
+        found = content.get("schema")
+        if found != CALIBRATION_SCHEMA:
+            raise ValueError(f"its schema is {found!r}, this version reads {CALIBRATION_SCHEMA}")
         calibration = decode(Calibration, content.get("calibration"))
-        wrong = _wrong_figure(calibration)
-        if wrong is not None:
-            raise ValueError(wrong)
+        _check_figures(calibration)
     # decode meets a list where a number should be with a TypeError.
     except (ValueError, TypeError) as error:
         raise ValueError(_unusable(path, str(error))) from error
@@ -128,16 +140,14 @@ def _unusable(path: Path, why: str) -> str:
     return f"{path} is not a usable calibration ({why}); run `qnewton calibrate --force`"
 
 
-def _wrong_figure(calibration: Calibration) -> str | None:
+def _check_figures(calibration: Calibration) -> None:
     for fit in calibration.fits:
         for field in ("seconds_per_unit", "overhead_s"):
             value = getattr(fit, field)
-            if not (math.isfinite(value) and value >= 0):
-                return f"{field} of {fit.kernel} is {value!r}; it must be finite and 0 or more"
+            check(f"{field} of {fit.kernel}", value, "must be finite and 0 or more", value >= 0)
     for drift in calibration.drifts:
-        if not (math.isfinite(drift.ratio) and drift.ratio > 0):
-            return f"the drift of {drift.solver} is {drift.ratio!r}; it must be finite and above 0"
-    return None
+        name = f"the drift of {drift.solver}"
+        check(name, drift.ratio, "must be finite and above 0", drift.ratio > 0)
 
 
 def _folder(folder: Path | None) -> Path:
@@ -145,3 +155,90 @@ def _folder(folder: Path | None) -> Path:
     from qnewton.runs import cache_folder
 
     return cache_folder() if folder is None else folder
+
+
+FEWEST_SOLVES = 5
+"""Solves below which a run says nothing about a solver's price."""
+
+_MOST_REMEMBERED = 200  # solves an old drift counts for, so that a machine may change
+
+
+def measured_drifts(steps: Iterable[StepRecord], calibration: Calibration) -> tuple[Drift, ...]:
+    """Return, for each classical solver, the median of measured over priced seconds.
+
+    Prices are those before any drift was known, without forming. An iterative solver's price is
+    taken at the products it spent, so that the ratio is the machine's and not that of a guess.
+
+    Args:
+        steps: A finished run.
+        calibration: What its prices were made with.
+
+    Returns:
+        One drift a solver with at least :data:`FEWEST_SOLVES` solves, by name.
+
+    Cost: some microseconds per step.
+
+    Example:
+        >>> from qnewton.cost import nominal_calibration
+        >>> measured_drifts([], nominal_calibration())
+        ()
+    """
+    ratios: dict[str, list[float]] = {}
+    for step in steps:
+        for block in step.blocks:
+            for attempt in block.attempts:
+                ratio = _ratio(attempt, block, calibration)
+                if ratio is not None:
+                    ratios.setdefault(attempt.solver, []).append(ratio)
+    return tuple(
+        Drift(solver=solver, ratio=statistics.median(found), solves=len(found))
+        for solver, found in sorted(ratios.items())
+        if len(found) >= FEWEST_SOLVES
+    )
+
+
+def with_drifts(calibration: Calibration, found: Iterable[Drift]) -> Calibration:
+    """Return the calibration with what one more run found of its prices.
+
+    Ratios are averaged geometrically, each weighing its solves; what is old weighs 200 at most.
+
+    Args:
+        calibration: What the run's prices were made with, or what was stored since.
+        found: From :func:`measured_drifts`.
+
+    Example:
+        >>> from qnewton.cost import nominal_calibration
+        >>> once = with_drifts(nominal_calibration(), [Drift(solver="lu", ratio=4.0, solves=10)])
+        >>> twice = with_drifts(once, [Drift(solver="lu", ratio=1.0, solves=10)])
+        >>> twice.drift("lu")
+        Drift(solver='lu', ratio=2.0, solves=20)
+    """
+    drifts = {drift.solver: drift for drift in calibration.drifts}
+    for new in found:
+        old = drifts.get(new.solver)
+        if old is not None:
+            weight = min(old.solves, _MOST_REMEMBERED)
+            solves = weight + new.solves
+            mean = (weight * math.log(old.ratio) + new.solves * math.log(new.ratio)) / solves
+            new = Drift(solver=new.solver, ratio=math.exp(mean), solves=solves)
+        drifts[new.solver] = new
+    return replace(calibration, drifts=tuple(drifts[solver] for solver in sorted(drifts)))
+
+
+def _ratio(attempt: Attempt, block: BlockRecord, calibration: Calibration) -> float | None:
+    offer = block.decision.quote(attempt.solver)
+    if (
+        offer is None
+        or offer.machine != "classical"
+        or offer.seconds is None
+        or attempt.outcome is not Outcome.SOLVED
+        or attempt.measured_seconds <= 0
+    ):
+        return None
+    priced = math.fsum(term.seconds for term in offer.terms if term.name != FORMING)
+    if offer.products is not None:
+        priced *= attempt.products / offer.products
+    known = calibration.drift(attempt.solver)
+    if known is not None:
+        priced /= known.ratio
+    return attempt.measured_seconds / priced if priced > 0 else None

@@ -1,9 +1,27 @@
-"""Facts of a system that nobody surveyed: its numbers are given, or changed to see what follows."""
+"""Facts that are given or changed in place of measured, and the price of a deflated system."""
 
+import itertools
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
-from qnewton.cost.parts import nonzeros
-from qnewton.records import Definiteness, Estimate, Facts, Formed, Sparse, Spectrum
+from qnewton.cost.audit import DEFAULT_AUDIT, Audit
+from qnewton.cost.audited import audited_quote
+from qnewton.cost.parts import Draft, nonzeros
+from qnewton.records import (
+    Calibration,
+    Definiteness,
+    Estimate,
+    Facts,
+    Formed,
+    PriceTerm,
+    QuantumHardware,
+    Quote,
+    Sparse,
+    Spectrum,
+)
+from qnewton.records.messages import check
+from qnewton.records.quotes import cheapest
 
 SPARSE_SHARE = 0.25
 """Share of N² entries from which a dense product is as fast as one by the entries.
@@ -75,3 +93,105 @@ def with_condition(facts: Facts, kappa: float) -> Facts:
         raise ValueError("the condition number is unknown; survey it, or give one")
     changed = replace(spectrum.condition, value=kappa)
     return replace(facts, spectrum=replace(spectrum, condition=changed))
+
+
+def deflated_facts(facts: Facts, largest: Sequence[float], count: int) -> Facts:
+    """Return facts of A - Σ λ_i v_i v_iᵀ over the ``count`` largest |λ_i|, on what is left.
+
+    κ falls by |λ_{count+1}|/|λ_1| and ‖·‖_F² by Σ λ_i², but the rest is dense: it keeps none of
+    A's zeros, so that sparse access to it costs d = N. Sparse access to A itself would gain
+    nothing, since α = d‖A‖max and σ_min stay as they are.
+
+    Args:
+        facts: Facts of A with its condition number; ‖A‖_F where known.
+        largest: The largest |λ| in falling order, one more than ``count`` at least.
+        count: Eigenpairs k to take out, 1 or more.
+
+    Raises:
+        ValueError: If there are too few eigenvalues, they do not fall, or κ is not known.
+
+    Reference: the split of Li et al., arXiv:2405.00252, VI-B (low-rank structure).
+
+    Example:
+        >>> from qnewton.cost import kappa_facts
+        >>> rest = deflated_facts(kappa_facts(100, 1000.0, 4), [50.0, 5.0], 1)
+        >>> rest.spectrum.condition.value, rest.spectrum.row_sparsity
+        (100.0, 100)
+    """
+    limits = f"must lie between 1 and {len(largest) - 1}, one less than the eigenvalues given"
+    check("count", count, limits, 1 <= count < len(largest))
+    falling = all(a >= b > 0 for a, b in itertools.pairwise(largest))
+    if not falling:
+        raise ValueError("largest must hold |λ| above 0 in falling order; sort them")
+    spectrum = facts.spectrum
+    if spectrum.condition is None or spectrum.condition.value is None:
+        raise ValueError("the condition number is unknown; survey it to deflate")
+    kappa = max(1.0, spectrum.condition.value * largest[count] / largest[0])
+    squares = None
+    if spectrum.frobenius is not None:
+        # In units of the largest eigenvalue, since its square may leave the range.
+        whole = (spectrum.frobenius / largest[0]) ** 2
+        left = whole - math.fsum((value / largest[0]) ** 2 for value in largest[:count])
+        squares = max(left, (largest[count] / largest[0]) ** 2)
+    rest = replace(
+        spectrum,
+        condition=replace(spectrum.condition, value=kappa, low=None, high=None),
+        row_sparsity=facts.n,
+        norm=largest[count],
+        max_abs=None,
+        frobenius=None if squares is None else math.sqrt(squares) * largest[0],
+    )
+    held = Formed() if isinstance(facts.held, Formed | Sparse) else facts.held
+    return replace(facts, spectrum=rest, held=held)
+
+
+def deflation_quote(
+    calibration: Calibration,
+    facts: Facts,
+    hardware: QuantumHardware,
+    largest: Sequence[float],
+    products: int,
+    audit: Audit = DEFAULT_AUDIT,
+    dtype: str = "float32",
+) -> Quote:
+    """Price the best split: k = 0…len(largest)-1 eigenpairs taken out, the cheapest k.
+
+    Args:
+        calibration: The classical machine, which finds the eigenpairs.
+        facts: Facts of A.
+        hardware: The quantum machine.
+        largest: The largest |λ| in falling order.
+        products: Products with A that finding them takes (Lanczos).
+        audit: What the quantum price assumes.
+        dtype: dtype of the classical part.
+
+    Returns:
+        The audited quote of the cheapest split, with the term ``deflation`` where k > 0.
+
+    Raises:
+        ValueError: As :func:`deflated_facts`.
+
+    Cost: One audited price a split.
+
+    Example:
+        >>> from qnewton.cost import kappa_facts, load_hardware, nominal_calibration
+        >>> machine = load_hardware("qubit_gate_ns_e3")
+        >>> facts = kappa_facts(4096, 1e6, 4096)
+        >>> closed = Audit(error_correction="closed-form")
+        >>> quote = deflation_quote(nominal_calibration(), facts, machine, [1e4, 10.0], 40, closed)
+        >>> quote.terms[-1].name
+        'deflation'
+    """
+    offers = [audited_quote(calibration, facts, hardware, audit, dtype)]
+    for count in range(1, len(largest)):
+        rest = deflated_facts(facts, largest, count)
+        quote = audited_quote(calibration, rest, hardware, audit, dtype)
+        found = Draft("qsvt", calibration, facts, dtype, "").add_products(products)
+        # Ritz vectors, projection out of g and of the product, and back: some k·N each.
+        found.add("vectors", "elementwise", float(facts.n) * count * (products + 4))
+        if quote.seconds is None or found.refused is not None:
+            continue
+        terms = (*quote.terms, PriceTerm(name="deflation", seconds=found.seconds))
+        said = f"the {count} largest eigenpairs are found and solved classically; the rest is dense"
+        offers.append(quote.with_terms(terms, assumptions=(*quote.assumptions, said)))
+    return cheapest(offers) or offers[0]

@@ -1,16 +1,120 @@
-"""Machines by name or file: quantum hardware profiles and classical calibrations.
+"""Machines from profile files, bundled or the user's own; every figure has its source."""
 
-The bundled ones lie in ``profiles/quantum`` and ``profiles/classical``; each figure has a value,
-a source and a date.
-"""
-
+import datetime
+import math
 import sys
+import tomllib
+from collections.abc import Collection
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from qnewton.cost.kernels import KERNELS
-from qnewton.cost.profile_file import Table, bundled, read
 from qnewton.records import Calibration, Figure, KernelFit, QuantumHardware, Registry
+from qnewton.records.messages import check
+
+BUNDLED = files("qnewton.cost") / "profiles"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a profile, with the words that name it in a message.
+
+    Attributes:
+        where: File, and the table inside it.
+        values: The parsed TOML.
+    """
+
+    where: str
+    values: dict[str, Any]
+
+    def only(self, allowed: Collection[str]) -> None:
+        """Raise ``ValueError`` if the table holds a field that no profile has."""
+        for field in self.values:
+            if field not in allowed:
+                known = ", ".join(allowed)
+                raise ValueError(f"{self.where}: unknown field {field!r}; the fields are {known}")
+
+    def get(self, field: str) -> Any:
+        """Return a field, or raise ``ValueError`` if it is missing."""
+        if field not in self.values:
+            raise ValueError(f"{self.where}: the field {field} is missing")
+        return self.values[field]
+
+    def text(self, field: str) -> str:
+        """Return a field that must be words; a TOML date counts, as ISO 8601."""
+        value = self.get(field)
+        if isinstance(value, datetime.date):
+            return value.isoformat()
+        holds = isinstance(value, str) and value.strip() != ""
+        check(f"{self.where}: {field}", value, "must be a text in quotes", holds)
+        return value
+
+    def flag(self, field: str) -> bool:
+        """Return a field that must be ``true`` or ``false``."""
+        value = self.get(field)
+        check(f"{self.where}: {field}", value, "must be true or false", isinstance(value, bool))
+        return value
+
+    def number(self, field: str, *, zero: bool = False, high: float = math.inf) -> float:
+        """Return a finite number above 0, or from 0 where ``zero``, and at most ``high``."""
+        value = self.get(field)
+        limits = "0 or more" if zero else "above 0"
+        if high < math.inf:
+            limits = f"{limits} and at most {high:g}"
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        holds = is_number and (value > 0 or (zero and value == 0)) and value <= high
+        check(f"{self.where}: {field}", value, f"must be a number {limits}", holds)
+        return float(value)
+
+    def table(self, field: str) -> "Table":
+        """Return a field that must itself be a table."""
+        value = self.get(field)
+        where, limits = f"{self.where}: {field}", "must be a table with value, source, date"
+        check(where, value, limits, isinstance(value, dict))
+        return Table(where, value)
+
+    def figure(self, field: str, *, zero: bool = False, high: float = math.inf) -> Figure:
+        """Return a field that must be a number with its source and date."""
+        table = self.table(field)
+        table.only(("value", "source", "date"))
+        value = table.number("value", zero=zero, high=high)
+        return Figure(value=value, source=table.text("source"), date=table.text("date"))
+
+
+def bundled(kind: str) -> tuple[str, ...]:
+    """Return the names of the profiles of ``kind`` that come with the package, sorted."""
+    folder = BUNDLED / kind
+    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir()))
+
+
+def read(kind: str, name_or_path: str | PathLike[str]) -> Table:
+    """Return a bundled profile by name, or a user's own by path.
+
+    Raises:
+        ValueError: If there is no such profile or file, or the file is not TOML.
+    """
+    names = bundled(kind)
+    if str(name_or_path) in names:
+        return _parse(BUNDLED / kind / f"{name_or_path}.toml", f"profile {name_or_path}")
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        known = f"choose {', '.join(names)}, or give the path of a .toml file"
+        raise ValueError(f"no {kind} profile is called {str(name_or_path)!r}; {known}")
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file; bundled profiles: {', '.join(names)}")
+    return _parse(path, str(path))
+
+
+def _parse(file: Traversable, where: str) -> Table:
+    try:
+        return Table(where, tomllib.loads(file.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{where}: not a TOML file: {error}") from error
+
 
 _TIMES = ("readout_time_s", "t1_s", "t2_s")
 _PROBABILITIES = ("two_qubit_error", "readout_error", "t_error")
@@ -20,20 +124,22 @@ _HARDWARE_FIELDS = ("name", "title", "hypothetical", "gate_time_s", *_TIMES, *_P
 def _check_machine(machine: QuantumHardware) -> None:
     kind = "quantum machine"
     if machine.name in bundled("quantum"):
-        raise ValueError(
-            f"a {kind} called {machine.name!r} comes with the package; choose another name"
-        )
+        own = f"a {kind} called {machine.name!r} comes with the package"
+        raise ValueError(f"{own}; choose another name")
     times = dict.fromkeys(("gate_time_s", *_TIMES), (sys.float_info.min, sys.float_info.max))
     for field, (low, high) in (times | dict.fromkeys(_PROBABILITIES, (0.0, 1.0))).items():
         figure: Any = getattr(machine, field)
         if figure is None and field != "gate_time_s":
             continue
         value = figure.value if isinstance(figure, Figure) else None
-        if value is None or not low <= value <= high:
-            raise ValueError(
-                f"{kind} {machine.name!r}: {field} is {figure!r}; it must be a Figure of a value "
-                f"from {low:.3g} to {high:.3g} with its source and date"
-            )
+        limits = f"from {low:.3g} to {high:.3g} with its source and date"
+        holds = value is not None and low <= value <= high
+        check(
+            f"{kind} {machine.name!r}: {field}",
+            figure,
+            f"must be a Figure of a value {limits}",
+            holds,
+        )
 
 
 MACHINES: Registry[QuantumHardware] = Registry(
@@ -138,13 +244,10 @@ def load_classical(name_or_path: str | PathLike[str]) -> Calibration:
     )
     if len({(f.kernel, f.dtype) for f in fits}) < len(fits):
         raise ValueError(f"{table.where}: fits has a kernel and dtype twice; give each once")
-    return Calibration(
-        name=table.text("name"),
-        machine=table.text("machine"),
-        date=table.text("date"),
-        source=table.text("source"),
-        fits=fits,
-    )
+    texts: dict[str, Any] = {
+        field: table.text(field) for field in ("name", "machine", "date", "source")
+    }
+    return Calibration(fits=fits, **texts)
 
 
 def nominal_calibration() -> Calibration:
@@ -164,12 +267,9 @@ def _kernel_fit(table: Table) -> KernelFit:
         raise ValueError(f"{table.where} is {table.values!r}; it must be a table")
     table.only(_FIT_FIELDS)
     kernel, dtype = table.text("kernel"), table.text("dtype")
-    if kernel not in KERNELS:
-        raise ValueError(
-            f"{table.where}: kernel is {kernel!r}; it must be one of {', '.join(KERNELS)}"
-        )
-    if dtype not in _DTYPES:
-        raise ValueError(f"{table.where}: dtype is {dtype!r}; it must be float32 or float64")
+    known = f"must be one of {', '.join(KERNELS)}"
+    check(f"{table.where}: kernel", kernel, known, kernel in KERNELS)
+    check(f"{table.where}: dtype", dtype, "must be float32 or float64", dtype in _DTYPES)
     has_overhead = "overhead_s" in table.values
     overhead_s = table.number("overhead_s", zero=True) if has_overhead else 0.0
     return KernelFit(

@@ -101,10 +101,8 @@ def modelled_seconds(
     """
     unknown = set(surveyed) - set(get_args(SurveyFact))
     if unknown:
-        raise ValueError(
-            f"no survey fact is called {sorted(unknown)[0]!r}; the facts are "
-            f"{', '.join(get_args(SurveyFact))}"
-        )
+        facts = ", ".join(get_args(SurveyFact))
+        raise ValueError(f"no survey fact is called {sorted(unknown)[0]!r}; the facts are {facts}")
     if record.has_unpriced_work:
         return None
     prices = _Prices(record, calibration, dtype)

@@ -7,10 +7,9 @@ from functools import cached_property, partial
 from typing import Any, get_args
 
 from qnewton.cost import direct, krylov
-from qnewton.cost.made_outside import made_outside
-from qnewton.cost.market import Market
+from qnewton.cost.audit import Market
 from qnewton.cost.parts import nonzeros
-from qnewton.cost.quantum_prices import quantum_quote
+from qnewton.cost.quantum_prices import made_outside, quantum_quote
 from qnewton.records import Calibration, Facts, MachineKind, Quote, Representation
 from qnewton.records.colours import BLACK, BLUE, GRAY, GREEN, PURPLE, SKY, VERMILLION
 from qnewton.records.registry import Registry
