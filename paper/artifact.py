@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from jinja2 import Environment, StrictUndefined
-
 from qnewton.records import Calibration
-from qnewton.report import Picture, quantities
+from qnewton.report import Picture
+from qnewton.report.words import rendered
 
 Verdict = Literal["holds", "holds under a named assumption", "does not hold", "not tested"]
 S = TypeVar("S")
@@ -76,23 +75,12 @@ class ArtifactTable:
         return [row[self.columns.index(heading)] for row in self.rows]
 
 
-_TEMPLATES = Environment(undefined=StrictUndefined)
-_TEMPLATES.filters |= {
-    "to": format,
-    "number": quantities.number_text,
-    "power": quantities.power_text,
-    "seconds": quantities.seconds_text,
-    "share": quantities.share_text,
-}
-
-
 class Texts:
     """The prose of some artifacts, apart from the code: every sentence is a Jinja template.
 
     ``texts/NAME.toml`` has titles and notes under ``tables``, a pair of name and detail under
-    ``checks``, claim, measured and assumption under ``findings``, and captions. Line breaks are
-    spaces. ``x | to("g")`` is Python's format, ``number``, ``power``, ``seconds`` and ``share``
-    are those of :mod:`qnewton.report.quantities`.
+    ``checks``, claim, measured and assumption under ``findings``, and captions. They are read as
+    :func:`qnewton.report.words.rendered` says.
 
     Args:
         name: The file's name without its ending.
@@ -147,16 +135,6 @@ class Texts:
     def caption(self, name: str, **values: Any) -> str:
         """Return a picture's caption."""
         return rendered(self._found["captions"][name], values)
-
-
-def rendered(template: str, values: Mapping[str, Any]) -> str:
-    r"""Return a template with values in it, as one line.
-
-    Example:
-        >>> rendered("{{ n | to(',') }} steps\n{% if n > 9 %}and more{% endif %}", {"n": 1200})
-        '1,200 steps and more'
-    """
-    return " ".join(_TEMPLATES.from_string(template).render(values).split())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,22 @@ from typing import Any
 import altair as alt
 
 from paper.artifact import Texts
-from paper.panels import DARK, Rows, Series, chart, crossed, level, log_axis, share_axis
 from paper.pruning_sweep import Sweep
 from paper.repricing import BOUNDS, HERE, MACHINES, PAPER_H100, Prices, only_block
 from paper.shared_run import SharedRun
 from paper.table_3_pictures import BOUND_LOOKS
 from qnewton.report import Picture
-from qnewton.report.line_labels import with_labels
+from qnewton.report.panels import (
+    DARK,
+    Rows,
+    Series,
+    chart,
+    crossed,
+    level,
+    log_axis,
+    share_axis,
+    with_labels,
+)
 from qnewton.report.style import BLACK, BLUE, GRAY, PLOT_WIDTH, solver_look, step_axis, themed
 
 TEXTS = Texts("fig-1")

@@ -7,9 +7,9 @@ import altair as alt
 
 from paper import text_runs as text
 from paper.artifact import ArtifactTable, Experiment, Finding, Texts
-from paper.panels import Series, chart
 from paper.text_runs import ModelRuns
 from qnewton.report import Picture
+from qnewton.report.panels import Series, chart
 from qnewton.report.style import BLACK, GREEN, PLOT_WIDTH, PURPLE, Look, themed
 from qnewton.workloads.transformer import Architecture
 

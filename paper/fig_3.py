@@ -8,11 +8,11 @@ import altair as alt
 
 from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, Texts
 from paper.kept_runs import kept_runs
-from paper.panels import Series, chart
 from paper.paper_rows import TABLE_3
 from qnewton.records import StepRecord
 from qnewton.records.steps import StageSeconds
 from qnewton.report import Picture
+from qnewton.report.panels import Series, chart
 from qnewton.report.quantities import seconds_text, share_text
 from qnewton.report.style import GRAY, PLOT_WIDTH, STAGES, Look, solver_look, themed
 from qnewton.runs import Run

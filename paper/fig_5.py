@@ -11,10 +11,10 @@ import numpy as np
 
 from paper import price_crossings as prices
 from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, Texts
-from paper.panels import HOLLOW, Rows, Series, chart, log_axis
 from qnewton.cost import PAPER_EPSILON, load_classical, load_hardware
 from qnewton.records import Calibration, QuantumHardware
 from qnewton.report import Picture, style
+from qnewton.report.panels import HOLLOW, Rows, Series, chart, log_axis
 from qnewton.report.quantities import seconds_text
 from qnewton.report.style import Look
 

@@ -14,9 +14,8 @@ import torch
 
 from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, Texts
 from paper.hessian_snapshots import MASSES, Regime, Snapshot, Training, observe
-from paper.panels import Rows, Series, chart
 from qnewton.report import Picture
-from qnewton.report.line_labels import spread
+from qnewton.report.panels import Rows, Series, chart, spread
 from qnewton.report.quantities import number_text
 from qnewton.report.style import BLUE, GREEN, ORANGE, PLOT_WIDTH, VERMILLION, Look, themed
 from qnewton.workloads import Workload, load_workload

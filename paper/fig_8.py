@@ -11,9 +11,9 @@ import altair as alt
 
 from paper.artifact import ArtifactTable, Check, Experiment, Finding, Texts
 from paper.damping_sweep import FULL, QUICK, Point, Sweep, damping_sweep
-from paper.panels import DARK, HOLLOW, Series, chart, crossed, level, log_axis, share_axis
 from paper.trials import LARGEST_EXACT
 from qnewton.report import Picture
+from qnewton.report.panels import DARK, HOLLOW, Series, chart, crossed, level, log_axis, share_axis
 from qnewton.report.quantities import number_text
 from qnewton.report.style import BLUE, ORANGE, PLOT_WIDTH, Look, log_ticks, themed
 

@@ -10,11 +10,11 @@ import torch
 
 from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, Texts
 from paper.estimator_timing import LARGEST_EXACT, METHODS, Measurement, Repeats, measure
-from paper.panels import HOLLOW, Rows, Series, chart, log_axis
 from qnewton.cost import PAPER_EPSILON, cubic_work, load_classical, load_hardware, price
 from qnewton.cost.queries import jennings_2023
 from qnewton.optimizer import describe_machine
 from qnewton.report import Picture
+from qnewton.report.panels import HOLLOW, Rows, Series, chart, log_axis
 from qnewton.report.style import BLACK, BLUE, GREEN, ORANGE, PLOT_WIDTH, VERMILLION, Look, themed
 
 PAPER_MS = {10: 0.1, 100: 0.7, 1000: 6.2, 10_000: 13.0}

@@ -7,7 +7,6 @@ import altair as alt
 
 from paper.artifact import Texts
 from paper.kept_runs import reached
-from paper.panels import HOLLOW, Series, chart, level, log_axis
 from paper.paper_rows import TABLE_3
 from paper.repricing import (
     BOUNDS,
@@ -19,7 +18,7 @@ from paper.repricing import (
 )
 from paper.shared_run import SharedRun
 from qnewton.report import Picture, style
-from qnewton.report.line_labels import with_labels
+from qnewton.report.panels import HOLLOW, Series, chart, level, log_axis, with_labels
 from qnewton.report.style import PLOT_WIDTH, Look, themed
 
 TEXTS = Texts("table-3")

@@ -7,7 +7,8 @@ import pytest
 from jinja2 import UndefinedError
 
 import paper
-from paper.artifact import Texts, rendered
+from paper.artifact import Texts
+from qnewton.report.words import rendered
 
 FILES = sorted((Path(paper.__file__).parent / "texts").glob("*.toml"))
 

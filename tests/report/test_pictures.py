@@ -14,10 +14,15 @@ from hypothesis import strategies as st
 from qnewton.records import QuantumHardware, StepRecord
 from qnewton.report import Curve, break_even, break_even_points, loss_curves, save_chart
 from qnewton.report.break_even import NO_PRICE, OFF_AXIS, break_even_gate_time
-from qnewton.report.layer_map import UNSOLVED, LayerCell, layer_map, layers_of_run
-from qnewton.report.line_labels import spread
+from qnewton.report.panels import spread
+from qnewton.report.run_pictures import (
+    UNSOLVED,
+    LayerCell,
+    layer_map,
+    layers_of_run,
+    stage_breakdown,
+)
 from qnewton.report.save import Picture
-from qnewton.report.stage_breakdown import stage_breakdown
 from qnewton.report.style import STAGES, method_look, solver_look
 from qnewton.runs import Run, RunStorageError
 from tests.recorded import machine

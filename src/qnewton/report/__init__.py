@@ -1,13 +1,11 @@
 """Pictures, tables and pages, made from run folders alone."""
 
 from qnewton.report.break_even import BreakEven, break_even, break_even_points
-from qnewton.report.layer_map import LayerCell, layer_map
-from qnewton.report.loss_curves import Curve, loss_curves
 from qnewton.report.page import write_report
 from qnewton.report.pictures import curves_of, write_pictures
 from qnewton.report.price_map import condition_sparsity_map, gate_time_size_map
+from qnewton.report.run_pictures import Curve, LayerCell, layer_map, loss_curves, stage_breakdown
 from qnewton.report.save import Picture, csv_text, save_chart
-from qnewton.report.stage_breakdown import stage_breakdown
 from qnewton.report.tables import comparison_table
 
 __all__ = [

@@ -13,17 +13,17 @@ import altair as alt
 
 from qnewton.records import BlockRecord, QuantumHardware
 from qnewton.report import style
-from qnewton.report.line_labels import LINE_HEIGHT, with_labels
+from qnewton.report.panels import CROSS, DARK, LINE_HEIGHT, Series, chart, with_labels
 from qnewton.report.quantities import seconds_text
-from qnewton.report.save import Picture, inline_data
+from qnewton.report.save import Picture
+from qnewton.report.words import words
 from qnewton.runs import Run
 from qnewton.scheduler.policy import decide
 
 CLASSICAL_SOLVER = "lu_inverse"
 
-_DIAGONAL_CROSS = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"
 _ARROW_DOWN = "M-.4,-1L.4,-1L.4,0L1,0L0,1L-1,0L-.4,0Z"
-NO_PRICE = style.Look("no finite quantum price", "#444444", shape=_DIAGONAL_CROSS)
+NO_PRICE = style.Look("no finite quantum price", DARK, shape=CROSS)
 OFF_AXIS = style.Look("break-even below the axis", style.GRAY, shape=_ARROW_DOWN)
 
 _READING = "At points above its line a machine is priced faster than LU inversion"
@@ -145,11 +145,10 @@ def break_even(
         {look for look, _ in marks},
     )
     looks = [look for look in dict.fromkeys((*solvers, OFF_AXIS, NO_PRICE)) if look in used]
-    labels = [look.label for look in looks]
-    legend = alt.Legend(title=f"solver chosen (policy {policy})", columns=2)
+    series = Series("mark", looks, {"title": f"solver chosen (policy {policy})", "columns": 2})
     y = style.decade_channel(alt.Y, "drawn_at_s", "break-even gate time (s)", lowest, highest)
-    chart = (
-        alt.Chart(inline_data(rows))
+    drawn = (
+        chart(rows)
         .mark_point(size=60, filled=True, opacity=1)
         .encode(
             x=alt.X(
@@ -159,16 +158,8 @@ def break_even(
                 axis=style.step_axis(max(point.step for point in points)),
             ),
             y=y,
-            color=alt.Color(
-                "mark:N",
-                scale=style.scale_of(labels, (look.color for look in looks)),
-                legend=legend,
-            ),
-            shape=alt.Shape(
-                "mark:N",
-                scale=style.scale_of(labels, (look.shape for look in looks)),
-                legend=legend,
-            ),
+            color=series.color,
+            shape=series.shape,
             tooltip=[
                 "step:Q",
                 "block:N",
@@ -181,9 +172,12 @@ def break_even(
     height = max(_HEIGHT, _LABEL_ROOM * len(hardware))
     if hardware:
         lines, ends = _machine_lines(hardware, (lowest, highest), height)
-        chart = with_labels(alt.layer(lines, chart), ends, _WIDTH, height)
-    chart = chart.properties(width=_WIDTH, height=height, title=_reading(hardware))
-    return Picture(style.themed(chart), rows, _caption(policy, points, rows))
+        drawn = with_labels(alt.layer(lines, drawn), ends, _WIDTH, height)
+    drawn = drawn.properties(width=_WIDTH, height=height, title=_reading(hardware))
+    off_axis = any(look is OFF_AXIS for look, _ in marks)
+    refused = sum(point.gate_time_s is None for point in points)
+    caption = words("break_even", policy=policy, off_axis=off_axis, refused=refused)
+    return Picture(style.themed(drawn), rows, caption)
 
 
 def _reading(hardware: Sequence[QuantumHardware]) -> list[str]:
@@ -221,7 +215,7 @@ def _machine_lines(
     rows = [{"gate_time_s": m.gate_time_s.value, "hypothetical": m.hypothetical} for m in machines]
     scale = alt.Scale(type="log", domain=[10.0**lowest, 10.0**highest], nice=False)
     lines = (
-        alt.Chart(inline_data(rows))
+        chart(rows)
         .mark_rule(strokeWidth=1.2, color="#333333")
         .encode(
             y=alt.Y("gate_time_s:Q", scale=scale),
@@ -235,18 +229,3 @@ def _machine_lines(
         speed = seconds_text(gate_time) + ", hypothetical" * machine.hypothetical
         ends.append((height * share, (machine.name, speed)))
     return lines, ends
-
-
-def _caption(policy: str, points: Sequence[BreakEven], rows: Sequence[dict[str, Any]]) -> str:
-    caption = (
-        "Modelled seconds of LU inversion over the expected queries of the quantum solver, one "
-        "point per solve: at points above its line a machine is priced faster than LU inversion, "
-        f"at points below it slower. Color and shape show the solver that the policy {policy} "
-        "chose."
-    )
-    if any(row["mark"] == OFF_AXIS.label for row in rows):
-        caption += " Arrows at the lower edge have their break-even below the axis."
-    refused = sum(point.gate_time_s is None for point in points)
-    if refused:
-        caption += f" Crosses at the lower edge: {refused} without a finite quantum price."
-    return caption

@@ -10,7 +10,6 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qnewton.report import tables
-from qnewton.report.clocks import measured_text, modelled_text
 from qnewton.report.pictures import (
     curves_of,
     pictures_of_comparison,
@@ -19,7 +18,7 @@ from qnewton.report.pictures import (
 )
 from qnewton.report.quantities import UNKNOWN, number_text, seconds_text, share_text
 from qnewton.report.quantum_solves import quantum_table
-from qnewton.report.run_summary import summary_texts
+from qnewton.report.run_summary import measured_text, modelled_text, summary_texts
 from qnewton.report.style import method_look, solver_look
 from qnewton.report.table import Column, Table, table_of
 from qnewton.runs import (

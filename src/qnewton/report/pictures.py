@@ -4,11 +4,15 @@ import os
 from pathlib import Path
 
 from qnewton.report.break_even import break_even, break_even_points
-from qnewton.report.layer_map import layers_of_run
-from qnewton.report.loss_curves import Curve, drawable_steps, loss_curves
 from qnewton.report.quantum_solves import quantum_solves
+from qnewton.report.run_pictures import (
+    Curve,
+    drawable_steps,
+    layers_of_run,
+    loss_curves,
+    stage_breakdown,
+)
 from qnewton.report.save import Picture, save_chart
-from qnewton.report.stage_breakdown import stage_breakdown
 from qnewton.report.style import method_look
 from qnewton.report.tables import method_text
 from qnewton.runs import Comparison, Run, read_comparison, read_config, read_run

@@ -10,8 +10,10 @@ import altair as alt
 
 from qnewton.cost import Scenario, with_condition, with_sparsity
 from qnewton.records import Formed
-from qnewton.report.save import Picture, inline_data
+from qnewton.report.panels import chart
+from qnewton.report.save import Picture
 from qnewton.report.style import BLUE, PLOT_WIDTH, VERMILLION, decade_channel, themed
+from qnewton.report.words import words
 
 _CELLS = 24
 _SIDE = PLOT_WIDTH
@@ -106,8 +108,8 @@ def _map(
                 }
             )
     wins = sum(row["decades_dearer"] is not None and row["decades_dearer"] < 0 for row in rows)
-    chart = (
-        alt.Chart(inline_data(rows))
+    drawn = (
+        chart(rows)
         .mark_rect()
         .encode(
             x=decade_channel(alt.X, x, x_title, *x_range),
@@ -131,18 +133,8 @@ def _map(
         )
         .properties(width=_SIDE, height=_SIDE, title="Red: the quantum solver is priced cheaper")
     )
-    machine = scenario.hardware.name + ", hypothetical" * scenario.hardware.hypothetical
-    caption = (
-        f"Modelled seconds of the audited quantum solver ({scenario.audit.query_set} counts, "
-        f"{machine}) over those of the cheapest classical one ({scenario.calibration.name}); "
-        f"{fixed}. "
-    )
-    caption += (
-        f"The quantum solver is cheaper in {wins} of {len(rows)} cells, drawn in red."
-        if wins
-        else "Nowhere on this map is the quantum solver cheaper."
-    )
-    return Picture(themed(chart), rows, caption)
+    caption = words("price_map", scenario=scenario, fixed=fixed, wins=wins, cells=len(rows))
+    return Picture(themed(drawn), rows, caption)
 
 
 def _edges(low: float, high: float) -> Sequence[float]:

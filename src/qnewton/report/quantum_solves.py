@@ -7,10 +7,12 @@ from typing import Any
 import altair as alt
 
 from qnewton.records import BlockRecord, QuantumStats, StepRecord
+from qnewton.report.panels import chart
 from qnewton.report.quantities import UNKNOWN, number_text
-from qnewton.report.save import Picture, inline_data
+from qnewton.report.save import Picture
 from qnewton.report.style import PLOT_WIDTH, VERMILLION, themed
 from qnewton.report.table import Column, Table, table_of
+from qnewton.report.words import words
 from qnewton.runs import Run
 
 _QUANTITIES = ["success probability", "queries until success", "angle to the exact step (rad)"]
@@ -40,8 +42,8 @@ def quantum_solves(run: Run) -> Picture | None:
         ]
     if not rows:
         return None
-    chart = (
-        alt.Chart(inline_data(rows))
+    drawn = (
+        chart(rows)
         .mark_line(point=alt.OverlayMarkDef(color=VERMILLION), color=VERMILLION)
         .encode(
             x=alt.X("step:Q", title="step", axis=alt.Axis(format="d", tickMinStep=1)),
@@ -52,14 +54,7 @@ def quantum_solves(run: Run) -> Picture | None:
         .facet(row=alt.Row("quantity:N", title=None, sort=_QUANTITIES, header=_HEADER))
         .resolve_scale(y="independent")
     )
-    return Picture(
-        themed(chart),
-        rows,
-        "The emulated quantum solver, step by step, by its own mathematics: the probability that "
-        "one attempt is post-selected, the calls to the block-encoding until one is (attempts "
-        "repeated, shots not counted), and the angle between the step taken, as read, and the "
-        "exact solution of the same system.",
-    )
+    return Picture(themed(drawn), rows, words("quantum_solves"))
 
 
 def quantum_table(run: Run) -> Table:

@@ -6,8 +6,10 @@ from typing import Any
 
 import altair as alt
 
-from qnewton.report.save import Picture, inline_data
+from qnewton.report.panels import chart
+from qnewton.report.save import Picture
 from qnewton.report.style import BLUE, GRAY, ORANGE, PLOT_WIDTH, VERMILLION, scale_of, themed
+from qnewton.report.words import words
 
 _COLORS = {"amplitude": BLUE, "hadamard": ORANGE, "swap": VERMILLION}
 _TITLES = {"shots": "shots of every read-out", "epsilon": "error ε of the polynomial"}
@@ -40,7 +42,7 @@ def accuracy_against(
         scale=alt.Scale(domain=[0, 1]),
     )
     line = (
-        alt.Chart(inline_data(drawn))
+        chart(drawn)
         .mark_line(point=True)
         .encode(
             x=alt.X(
@@ -60,19 +62,11 @@ def accuracy_against(
         )
         .properties(width=PLOT_WIDTH, height=200)
     )
-    rule = (
-        alt.Chart(inline_data(ideal))
-        .mark_rule(strokeDash=[4, 3], color=GRAY)
-        .encode(y="test_accuracy:Q")
-    )
-    what = "read with that many shots" if swept == "shots" else "read ideally"
+    rule = chart(ideal).mark_rule(strokeDash=[4, 3], color=GRAY).encode(y="test_accuracy:Q")
     return Picture(
         chart=themed((line + rule).properties(title="dashed: the ideal read-out")),
         rows=drawn + ideal,
-        caption=(
-            f"Test accuracy on {workload} after {steps} Newton steps, each the output of the "
-            f"emulated QSVT {what}. Dashed: the ideal read-out at the smallest ε."
-        ),
+        caption=words("readout", workload=workload, steps=steps, shots=swept == "shots"),
     )
 
 

@@ -1,13 +1,13 @@
-"""What a training run came to, in lines: Newton's share, its layers, the quantum solver."""
+"""What a training run came to, in lines: its layers, the quantum solver, and both clocks."""
 
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from qnewton.records import StageSeconds, StepRecord
-from qnewton.report.quantities import number_text, share_text
+from qnewton.records import QuantumHardware, StageSeconds, StepRecord
 from qnewton.report.quantum_solves import quantum_attempts
+from qnewton.report.words import words
 from qnewton.runs import RunConfig
 from qnewton.scheduler.policy import POLICIES
 
@@ -66,19 +66,7 @@ def quantum_text(steps: Sequence[StepRecord]) -> str | None:
     summary = quantum_summary(steps)
     if summary is None:
         return None
-    many = "s" if summary.solves > 1 else ""
-    text = (
-        f"{summary.solves} quantum solve{many}, emulated: success probability at least "
-        f"{number_text(summary.lowest_success)}, {number_text(summary.median_queries)} queries "
-        "until success (median)"
-    )
-    if summary.largest_angle is not None:
-        text += f", at most {number_text(summary.largest_angle)} rad from the exact step"
-    if summary.broken_promises:
-        text += f"; the promise on κ was broken in {summary.broken_promises}"
-    if summary.unresolved:
-        text += f"; {summary.unresolved} not resolved, solutions within the promise"
-    return text
+    return words("quantum", found=summary)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,14 +149,7 @@ def clocks_text(config: RunConfig, steps: Sequence[StepRecord]) -> str | None:
     found = clock_agreement(config, steps)
     if found is None or found.agrees:
         return None
-    stage = found.farthest
-    measured, modelled = sum(found.measured.values()), sum(found.modelled.values())
-    return (
-        f"the clocks differ by more than a factor of {AGREEMENT:g}: {found.steps} steps took "
-        f"{measured:.3g} s (measured) and are priced {modelled:.3g} s (modelled), most of it in "
-        f"stage {stage} ({found.measured[stage]:.3g} s against {found.modelled[stage]:.3g} s); "
-        "run `qnewton calibrate --force` while the machine is quiet"
-    )
+    return words("clocks", found=found, stage=found.farthest, limit=AGREEMENT)
 
 
 def summary_texts(config: RunConfig, steps: Sequence[StepRecord]) -> dict[str, str]:
@@ -194,13 +175,8 @@ def coverage_text(steps: Sequence[StepRecord]) -> str | None:
     last = next((step for step in reversed(steps) if step.newton_share is not None), None)
     if last is None or not last.first_order_blocks:
         return None
-    names = last.first_order_blocks
-    listed = ", ".join(names[:_MOST_NAMES])
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return (
-        f"Newton covers {share_text(last.newton_share)} of the parameters; above max_newton, on "
-        f"first-order steps: {listed}{more}"
-    )
+    share, names = last.newton_share, last.first_order_blocks
+    return words("coverage", share=share, names=names, most=_MOST_NAMES)
 
 
 def rescaling_text(steps: Sequence[StepRecord]) -> str | None:
@@ -214,9 +190,28 @@ def rescaling_text(steps: Sequence[StepRecord]) -> str | None:
         found = {b.name: b.rescaled_by for b in step.blocks if b.rescaled_by is not None}
         if found:
             largest = max(found, key=lambda name: abs(found[name]))
-            return (
-                f"layers put together by the Fisher matrix between them: in the last step their "
-                f"factors were {min(found.values()):.2f} to {max(found.values()):.2f}, sum "
-                f"{sum(found.values()):.2f}, largest {largest}"
-            )
+            return words("rescaling", factors=found, largest=largest)
     return None
+
+
+def measured_text(config: RunConfig) -> str:
+    """Say what the measured clock measured."""
+    return words("measured", config=config)
+
+
+def modelled_text(config: RunConfig) -> str:
+    """Say which models the modelled clock rests on, and which of their machines do not exist."""
+    hardware = None if config.hardware is None else hardware_text(config.hardware)
+    return words("modelled", config=config, hardware=hardware)
+
+
+def hardware_text(hardware: QuantumHardware) -> str:
+    """Describe a quantum machine in a few words, a hypothetical one as such.
+
+    Example:
+        >>> from qnewton.records import Figure
+        >>> hardware_text(QuantumHardware(name="attosecond", title="", hypothetical=True,
+        ...     gate_time_s=Figure(value=1e-18, source="Q-Newton paper", date="2024")))
+        'attosecond (hypothetical machine; gate time 1 as: Q-Newton paper, 2024)'
+    """
+    return words("hardware", machine=hardware)

@@ -11,14 +11,16 @@ from rich.text import Text
 
 from qnewton import records
 from qnewton.records import BlockRecord, Quote, StepRecord
-from qnewton.report import clocks
 from qnewton.report.break_even import break_even_gate_time
-from qnewton.report.clocks import MEASURED_HEADER, MODELLED_HEADER
 from qnewton.report.quantities import UNKNOWN, number_text, seconds_text, share_text
+from qnewton.report.run_summary import measured_text, modelled_text
 from qnewton.report.style import solver_look
 from qnewton.report.table import Cell, Column, Table, table_of
+from qnewton.report.words import words
 from qnewton.runs import Comparison, ComparisonRow, Run, RunConfig
 
+MEASURED_HEADER = "measured on\nthis machine"
+MODELLED_HEADER = "modelled"
 NOT_REACHED = "> before a number of steps: the target was not reached within them"
 _METHOD_WIDTH = 15
 
@@ -90,7 +92,7 @@ def _footnotes(comparison: Comparison, config: RunConfig, models: Sequence[str])
     notes = [f"{mark.strip()} {note}" for note, mark in _marks(comparison).items()]
     if not all(row.reached for row in comparison.rows):
         notes.append(NOT_REACHED)
-    return [clocks.measured_text(config), clocks.modelled_text(config), *models, *notes]
+    return [measured_text(config), modelled_text(config), *models, *notes]
 
 
 FIRST_STEPS = 15
@@ -117,15 +119,12 @@ def _of_block(cell: Callable[[BlockRecord], Cell]) -> Callable[[_Row], Cell]:
 
 def step_table(run: Run, title: str) -> Table:
     """Return the first and last steps of a run, one row per block, under ``title``."""
-    steps, note = list(run.steps), ""
+    steps, shown = list(run.steps), None
     if len(steps) > FIRST_STEPS + LAST_STEPS:
-        note = (
-            f"The first {FIRST_STEPS} and last {LAST_STEPS} of {len(steps)} steps; all of them "
-            "are in steps.jsonl."
-        )
+        shown = (FIRST_STEPS, LAST_STEPS)
         steps = steps[:FIRST_STEPS] + steps[-LAST_STEPS:]
-    if any(quote.hypothetical for step in steps for quote in _quotes(step)):
-        note = f"† on a machine that does not exist. {note}".strip()
+    hypothetical = any(quote.hypothetical for step in steps for quote in _quotes(step))
+    note = words("steps", hypothetical=hypothetical, shown=shown, steps=len(run.steps))
     rows = [
         _Row(step, block, first=number == 0)
         for step in steps

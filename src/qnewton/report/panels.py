@@ -1,0 +1,193 @@
+"""The parts that pictures share: axes, series of one look each, lines and their labels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+from qnewton.report.save import inline_data
+from qnewton.report.style import Look, scale_of
+
+Rows = Sequence[Mapping[str, Any]]
+
+DARK = "#444444"
+"""The color of lines that the paper draws or names."""
+
+HOLLOW: dict[str, Any] = {"opacity": 1, "filled": False, "fill": "white"}
+"""An open mark."""
+
+LINE_HEIGHT = 13.0
+"""Height of a label's line of text, px."""
+
+_LEADER = 16.0
+_TEXT_GAP = 4.0
+
+CROSS = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"
+
+
+def chart(rows: Rows) -> alt.Chart:
+    """Return a chart of some rows, without marks."""
+    return alt.Chart(inline_data(rows))
+
+
+def log_axis(
+    channel: Any,
+    name: str,
+    title: str | None,
+    ends: Sequence[float],
+    ticks: Sequence[float],
+    text: str,
+    **more: Any,
+) -> Any:
+    """Return a logarithmic x or y.
+
+    Args:
+        channel: ``alt.X`` or ``alt.Y``.
+        name: Field that is shown.
+        title: Title of the axis.
+        ends: Least and largest value.
+        ticks: Values that are marked.
+        text: Format of their labels.
+        more: What else :class:`altair.Axis` takes.
+    """
+    scale = alt.Scale(type="log", domain=list(ends), nice=False)
+    shown = alt.Axis(values=list(ticks), format=text, **more)
+    return channel(f"{name}:Q", title=title, scale=scale, axis=shown)
+
+
+def share_axis(channel: Any, name: str, title: str, ticks: int) -> Any:
+    """Return an axis of shares from 0 to 1, in percent."""
+    ends, percent = alt.Scale(domain=[0, 1]), alt.Axis(format="~%", tickCount=ticks)
+    return channel(f"{name}:Q", title=title, scale=ends, axis=percent)
+
+
+@dataclass(frozen=True)
+class Series:
+    """The looks of the values of one field, as color, dash and shape, with one legend.
+
+    Attributes:
+        field: Field that tells the series apart.
+        looks: Their looks, in the legend's order.
+        legend: What :class:`altair.Legend` takes; ``None`` for no legend.
+    """
+
+    field: str
+    looks: Sequence[Look]
+    legend: Mapping[str, Any] | None
+
+    @property
+    def color(self) -> alt.Color:
+        """Color by series."""
+        return self._channel(alt.Color, [look.color for look in self.looks])
+
+    @property
+    def dash(self) -> alt.StrokeDash:
+        """Dash by series."""
+        return self._channel(alt.StrokeDash, [list(look.dash) or [1, 0] for look in self.looks])
+
+    @property
+    def shape(self) -> alt.Shape:
+        """Shape of a point by series."""
+        return self._channel(alt.Shape, [look.shape for look in self.looks])
+
+    def _channel(self, channel: Any, values: list[Any]) -> Any:
+        scale = scale_of((look.label for look in self.looks), values)
+        legend = None if self.legend is None else alt.Legend(**self.legend)
+        return channel(f"{self.field}:N", scale=scale, legend=legend)
+
+
+def crossed(points: alt.Chart, **mark: Any) -> list[alt.Chart]:
+    """Return the points of runs, those of diverged ones as crosses."""
+    return [
+        points.mark_point(**mark).transform_filter("!datum.diverged"),
+        points.mark_point(shape=CROSS, **mark).transform_filter("datum.diverged"),
+    ]
+
+
+def level(y: alt.Y, name: str, value: float, text: str, dy: float, **line: Any) -> list[alt.Chart]:
+    """Return a horizontal line at ``value`` of field ``name``, and its label at the left end."""
+    mark = chart([{name: value, "text": text}])
+    label = mark.mark_text(align="left", baseline="middle", dx=4, dy=dy)
+    return [mark.mark_rule(**line).encode(y=y), label.encode(y=y, x=alt.value(0), text="text:N")]
+
+
+def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Return places at least ``gap`` apart that lie near those wanted, in the same order.
+
+    The sum of squared moves is least, by isotonic regression, before all are kept within ``low``
+    and ``high``.
+
+    Args:
+        wanted: Where each label would stand by itself.
+        gap: Least distance of two labels.
+        low: Least place.
+        high: Largest place.
+
+    Raises:
+        ValueError: If so many labels do not fit.
+
+    Reference:
+        Pool adjacent violators: Barlow, Bartholomew, Bremner, Brunk 1972.
+
+    Example:
+        >>> spread([50.0, 52.0, 90.0], 10.0, 0.0, 100.0)
+        [46.0, 56.0, 90.0]
+    """
+    room = high - low - gap * (len(wanted) - 1)
+    if room < 0:
+        raise ValueError(
+            f"{len(wanted)} labels {gap:g} apart do not fit between {low:g} and {high:g}"
+        )
+    from scipy.optimize import isotonic_regression  # not at the top: no other picture waits for it
+
+    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+    steps = [gap * rank for rank in range(len(wanted))]
+    free = [wanted[index] - step for index, step in zip(order, steps, strict=True)]
+    pooled = isotonic_regression(free).x if free else []
+    found = [0.0] * len(wanted)
+    for index, place, step in zip(order, pooled, steps, strict=True):
+        found[index] = min(max(float(place), low), low + room) + step
+    return found
+
+
+def with_labels(
+    picture: Any, lines: Sequence[tuple[float, Sequence[str]]], width: float, height: float
+) -> Any:
+    """Return a chart with labels in its right margin, joined by leaders to horizontal lines.
+
+    Args:
+        picture: The chart, the lines included.
+        lines: For each the height of its end, px from the plot's top, and its label's lines of
+            text.
+        width: The plot's width, px.
+        height: Its height, px; labels stay within it.
+
+    Raises:
+        ValueError: If the labels do not fit.
+    """
+    half = LINE_HEIGHT * max((len(text) for _, text in lines), default=1) / 2
+    places = spread([at for at, _ in lines], 2 * half + 2, half, height - half)
+    data = [
+        {"line_px": at, "label_px": place, "text": list(text)}
+        for (at, text), place in zip(lines, places, strict=True)
+    ]
+    base = chart(data)
+    pixels = alt.Scale(domain=[0, height], range=[0, height], nice=False, zero=False)
+    leaders = base.mark_rule(strokeWidth=0.8, color="#777777").encode(
+        x=alt.value(width),
+        x2=alt.value(width + _LEADER),
+        y=alt.Y("line_px:Q", scale=pixels, axis=None),
+        y2="label_px:Q",
+    )
+    # The baseline is that of the first line of text.
+    shift = -LINE_HEIGHT / 2 * (max((len(text) for _, text in lines), default=1) - 1)
+    labels = base.mark_text(
+        align="left", baseline="middle", dy=shift, lineHeight=LINE_HEIGHT
+    ).encode(
+        x=alt.value(width + _LEADER + _TEXT_GAP),
+        y=alt.Y("label_px:Q", scale=pixels, axis=None),
+        text="text:N",
+    )
+    # The labels stand by pixels, whatever the chart's own scale of y is.
+    return alt.layer(picture, alt.layer(leaders, labels)).resolve_scale(y="independent")
