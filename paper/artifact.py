@@ -15,7 +15,6 @@ from qnewton.report.words import rendered
 Verdict = Literal["holds", "holds under a named assumption", "does not hold", "not tested"]
 S = TypeVar("S")
 R = TypeVar("R")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,8 @@ class ArtifactTable:
 class Texts:
     """The prose of some artifacts, apart from the code: every sentence is a Jinja template.
 
-    ``texts/NAME.toml`` has titles and notes under ``tables``, a pair of name and detail under
-    ``checks``, claim, measured and assumption under ``findings``, and captions. They are read as
+    ``texts/NAME.toml`` has title, columns and note of ``tables``, a pair of name and detail of
+    ``checks``, claim, measured and assumption of ``findings``, and captions. They are read as
     :func:`qnewton.report.words.rendered` says.
 
     Args:
@@ -90,24 +89,18 @@ class Texts:
         path = Path(__file__).parent / "texts" / f"{name}.toml"
         self._found = tomllib.loads(path.read_text(encoding="utf-8"))
 
-    def table(
-        self,
-        name: str,
-        items: Iterable[T],
-        columns: Mapping[str, Callable[[T], Any]],
-        **values: Any,
-    ) -> ArtifactTable:
-        """Return a table with a row for each item, its columns given as heading and value.
+    def table(self, name: str, rows: Iterable[tuple[Any, ...]], **values: Any) -> ArtifactTable:
+        """Return the table of some rows, each as long as the table has columns.
 
         Example:
-            >>> columns = {"n": int, "n²": lambda n: n * n}
-            >>> Texts("paper-rows").table("table-3-paper-sums", [2, 3], columns).rows
-            ((2, 4), (3, 9))
+            >>> rows = [("SGD", 6200, 0.1, 11.1, True)]
+            >>> Texts("paper-rows").table("table-4-paper-sums", rows).column("steps")
+            [6200]
         """
         found = self._found["tables"][name]
         title, note = (rendered(found.get(part, ""), values) for part in ("title", "note"))
-        rows = tuple(tuple(value(item) for value in columns.values()) for item in items)
-        return ArtifactTable(name=name, title=title, columns=tuple(columns), rows=rows, note=note)
+        columns = tuple(rendered(heading, values) for heading in found["columns"])
+        return ArtifactTable(name=name, title=title, columns=columns, rows=tuple(rows), note=note)
 
     def check(self, name: str, passed: bool, **values: Any) -> Check:
         """Return a check with its name and its detail in words."""

@@ -4,7 +4,6 @@ import itertools
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from paper import pruning_sweep, shared_run
 from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext
@@ -15,7 +14,6 @@ from paper.repricing import (
     HERE,
     MACHINES,
     Prices,
-    StepPrice,
     reprice_all,
 )
 from paper.shared_run import SharedRun
@@ -51,27 +49,15 @@ def _run(context: PaperContext, setups: tuple[pruning_sweep.Setup, shared_run.Se
 
 
 def _levels_table(swept: Sweep) -> ArtifactTable:
-    def kept_share(level: Level) -> float:
-        kept = level.kept_entries
-        return statistics.fmean(kept) / level.n**2 if kept else 1.0
-
-    return TEXTS.table(
-        "fig-1-levels",
-        (*swept.levels, *swept.half, *swept.unpruned),
-        {
-            "kept": lambda level: level_text(level.share, level.mass),
-            "largest cap d": lambda level: max(level.caps, default=level.n),
-            "seed": lambda level: level.seed,
-            "test accuracy at the end": lambda level: level.trial.test_accuracy,
-            "diverged": lambda level: level.trial.diverged,
-            "steps": lambda level: level.trial.newton_steps,
-            "steps with A not positive definite": lambda level: level.trial.indefinite_steps,
-            "steps skipped": lambda level: level.trial.skipped_steps,
-            "share of entries kept, mean over steps": kept_share,
-            "lowest kept share of a row's mass": lambda level: level.trial.lowest_kept_mass,
-            "last loss": lambda level: level.trial.records[-1].loss,
-        },
-    )
+    rows = []
+    for level in (*swept.levels, *swept.half, *swept.unpruned):
+        trial, kept = level.trial, level.kept_entries
+        share = statistics.fmean(kept) / level.n**2 if kept else 1.0
+        head = (level_text(level.share, level.mass), max(level.caps, default=level.n), level.seed)
+        steps = (trial.newton_steps, trial.indefinite_steps, trial.skipped_steps)
+        tail = (share, trial.lowest_kept_mass, trial.records[-1].loss)
+        rows.append((*head, trial.test_accuracy, trial.diverged, *steps, *tail))
+    return TEXTS.table("fig-1-levels", rows)
 
 
 def _kappa(facts: Facts) -> float | None:
@@ -79,63 +65,34 @@ def _kappa(facts: Facts) -> float | None:
 
 
 def _effects_table(swept: Sweep) -> ArtifactTable:
-    def kept_share(effect: Effect) -> float | None:
-        kept = effect.treatment.kept_entries
-        return None if kept is None else kept / effect.n**2
-
-    return TEXTS.table(
-        "fig-1-half-mass",
-        swept.effects,
-        {
-            "seed": lambda effect: effect.seed,
-            "step": lambda effect: effect.step,
-            "cap d": lambda effect: effect.treatment.max_per_row,
-            "share of entries kept": kept_share,
-            "lowest kept share of a row's mass": lambda effect: effect.treatment.lowest_kept_mass,
-            "κ of A": lambda effect: _kappa(effect.exact),
-            "κ of the pruned A": lambda effect: _kappa(effect.pruned),
-            "A": lambda effect: effect.exact.spectrum.definiteness,
-            "pruned A": lambda effect: effect.pruned.spectrum.definiteness,
-            "angle between the steps (degrees)": lambda effect: effect.angle_degrees,
-            "length of the pruned step over the exact one": lambda effect: effect.length_ratio,
-            "relative error of the pruned step": lambda effect: effect.relative_error,
-            "share of the exact step's decrease of the quadratic model": lambda effect: (
-                effect.decrease_share
-            ),
-        },
-    )
+    rows = []
+    for e in swept.effects:
+        kept = e.treatment.kept_entries
+        share = None if kept is None else kept / e.n**2
+        pruning = (e.treatment.max_per_row, share, e.treatment.lowest_kept_mass)
+        kappas = (_kappa(e.exact), _kappa(e.pruned))
+        definite = (e.exact.spectrum.definiteness, e.pruned.spectrum.definiteness)
+        apart = (e.angle_degrees, e.length_ratio, e.relative_error, e.decrease_share)
+        rows.append((e.seed, e.step, *pruning, *kappas, *definite, *apart))
+    return TEXTS.table("fig-1-half-mass", rows)
 
 
 def _alternation_table(prices: Prices) -> ArtifactTable:
-    steps = {(m, b): prices.of("paper", m, b).steps for m in MACHINES for b in BOUNDS}
-
-    def of(machine: str, bound: str, read: Callable[[StepPrice], Any]) -> Callable[[int], Any]:
-        return lambda index: read(steps[machine, bound][index])
-
-    return TEXTS.table(
-        "fig-1-alternation",
-        range(len(steps[HERE, "determinant"])),
-        {
-            "step": of(HERE, "determinant", lambda step: step.step),
-            **{
-                f"LU inversion (modelled s, {machine})": of(
-                    machine, "determinant", lambda step: step.classical_seconds
-                )
-                for machine in MACHINES
-            },
-            **{
-                f"quantum, κ from {label} (modelled s)": of(
-                    HERE, bound, lambda step: step.quantum_seconds
-                )
-                for bound, label in BOUNDS.items()
-            },
-            **{
-                f"chosen, κ from {label}, {machine}": of(machine, bound, lambda step: step.chosen)
-                for machine in MACHINES
-                for bound, label in BOUNDS.items()
-            },
-        },
+    lu = [prices.of("paper", machine).steps for machine in MACHINES]
+    quantum = [prices.of("paper", HERE, bound).steps for bound in BOUNDS]
+    chosen = [
+        prices.of("paper", m, bound).steps for m, bound in itertools.product(MACHINES, BOUNDS)
+    ]
+    rows = (
+        (
+            step.step,
+            *(steps[k].classical_seconds for steps in lu),
+            *(steps[k].quantum_seconds for steps in quantum),
+            *(steps[k].chosen for steps in chosen),
+        )
+        for k, step in enumerate(lu[0])
     )
+    return TEXTS.table("fig-1-alternation", rows)
 
 
 def _checks(found: Sides) -> Iterator[Check]:

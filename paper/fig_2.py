@@ -26,31 +26,19 @@ def _steps_table(runs: Runs) -> ArtifactTable:
     """Return every setting of every optimizer with its steps to SGD's last loss."""
     rows = []
     for found in runs.values():
-        rates = {"SGD": found.sgd, "Adam": found.adam}
-        rows += [
-            (found, name, f"learning rate {rate:g}", run)
-            for name, grid in rates.items()
-            for rate, run in grid.items()
+        tried = [("SGD", f"learning rate {rate:g}", run) for rate, run in found.sgd.items()]
+        tried += [("Adam", f"learning rate {rate:g}", run) for rate, run in found.adam.items()]
+        tried += [
+            ("Newton", f"λ = {d:g}, β = {lr:g}", run) for (d, lr), run in found.newton.items()
         ]
-        rows += [
-            (found, "Newton", f"λ = {damping:g}, β = {lr:g}", run)
-            for (damping, lr), run in found.newton.items()
-        ]
+        for name, setting, run in tried:
+            last, metric = text.last_loss(run), run.metrics[-1]
+            losses = (last if math.isfinite(last) else None, _known(metric.test_loss))
+            head = (found.title, name, setting, found.steps_to_target(run))
+            rows.append((*head, *losses, metric.measured_seconds, run.steps[-1].newton_share))
     return _TEXTS.table(
         "steps-to-loss",
         rows,
-        {
-            "model": lambda row: row[0].title,
-            "optimizer": lambda row: row[1],
-            "setting": lambda row: row[2],
-            "steps to the target loss": lambda row: row[0].steps_to_target(row[3]),
-            "training loss at the end": lambda row: (
-                None if math.isinf(text.last_loss(row[3])) else text.last_loss(row[3])
-            ),
-            "test loss at the end": lambda row: _known(row[3].metrics[-1].test_loss),
-            "total (measured s)": lambda row: row[3].metrics[-1].measured_seconds,
-            "share of parameters with a Newton system": lambda row: row[3].steps[-1].newton_share,
-        },
         setup=runs["bert"].setup,
         models=runs.values(),
         rescaled=[found.title for found in runs.values() if found.rescaled],

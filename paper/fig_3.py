@@ -112,21 +112,13 @@ def _run(context: PaperContext, setup: Setup) -> Stages:
 
 
 def _table(found: Stages) -> ArtifactTable:
-    def seconds(stage: str) -> Any:
-        return lambda row: getattr(row[1].measured, stage)
-
-    return _TEXTS.table(
-        "fig-3-stages",
-        [(scene, step) for scene, run in found.runs.items() for step in run.steps],
-        {
-            "solver": lambda row: row[0].label,
-            "step": lambda row: row[1].step,
-            **{f"{look.label} (measured s)": seconds(stage) for stage, look in STAGES.items()},
-            "total (measured s)": seconds("total"),
-            "share of solve": lambda row: row[1].measured.solve / row[1].measured.total,
-            "solve (modelled s, this machine)": lambda row: _modelled_solve(row[1]),
-        },
-    )
+    rows = []
+    for scene, run in found.runs.items():
+        for step in run.steps:
+            stages = [getattr(step.measured, stage) for stage in (*STAGES, "total")]
+            share = step.measured.solve / step.measured.total
+            rows.append((scene.label, step.step, *stages, share, _modelled_solve(step)))
+    return _TEXTS.table("fig-3-stages", rows)
 
 
 def _modelled_solve(record: StepRecord) -> float | None:

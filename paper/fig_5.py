@@ -84,33 +84,17 @@ def _run(context: PaperContext, setup: Sequence[str]) -> Priced:
 
 def _tables(found: Priced) -> Iterator[ArtifactTable]:
     gate = load_hardware(PAPER_GATE).gate_time_s.value
-    yield _TEXTS.table(
-        "fig-5-crossings",
-        found.crossings,
-        {
-            "quantum machine": lambda c: c.hardware.name,
-            "exists": lambda c: not c.hardware.hypothetical,
-            "gate time (s)": lambda c: c.hardware.gate_time_s.value,
-            "classical machine": lambda c: c.calibration,
-            "LU inversion (modelled s)": lambda c: c.lu_seconds,
-            f"κ of equal price at d = {prices.FIXED_SPARSITY:,}": lambda c: c.condition_number,
-            f"d of equal price at κ = {prices.FIXED_CONDITION:,.0f}": lambda c: c.sparsity,
-            "cheaper at every d": lambda c: c.cheaper,
-        },
-        prices=prices,
+    rows = []
+    for c in found.crossings:
+        machine = (c.hardware.name, not c.hardware.hypothetical, c.hardware.gate_time_s.value)
+        equal = (c.condition_number, c.sparsity, c.cheaper)
+        rows.append((*machine, c.calibration, c.lu_seconds, *equal))
+    yield _TEXTS.table("fig-5-crossings", rows, prices=prices)
+    rows = (
+        (b.reading, b.queries, b.calibration, b.lu_seconds, b.gate_time_s, gate * b.queries)
+        for b in found.abstract
     )
-    yield _TEXTS.table(
-        "fig-5-abstract",
-        found.abstract,
-        {
-            "quantum solver charged for": lambda b: b.reading,
-            "expected queries": lambda b: b.queries,
-            "classical machine": lambda b: b.calibration,
-            "LU inversion (modelled s)": lambda b: b.lu_seconds,
-            "break-even gate time (s)": lambda b: b.gate_time_s,
-            f"quantum solver at {gate:g} s a gate (modelled s)": lambda b: gate * b.queries,
-        },
-    )
+    yield _TEXTS.table("fig-5-abstract", rows, gate=gate)
 
 
 def _checks(found: Priced) -> Iterator[Check]:

@@ -115,40 +115,22 @@ def _run(context: PaperContext, steps: Sequence[int]) -> Seen:
 
 
 def _sparsity_table(snapshots: Sequence[Snapshot]) -> ArtifactTable:
-    return _TEXTS.table(
-        "fig-6-sparsity",
-        [(s, m, c) for s in snapshots for m, c in zip(MASSES, s.sparsity, strict=True)],
-        {
-            "training": lambda row: row[0].regime.label,
-            "step": lambda row: row[0].step,
-            "p (%)": lambda row: 100 * row[1],
-            "rows": lambda row: row[0].n,
-            "all-zero rows": lambda row: row[0].zero_rows,
-            "10% of rows below": lambda row: float(np.quantile(row[2], 0.1)),
-            "median": lambda row: float(np.quantile(row[2], 0.5)),
-            "90% of rows below": lambda row: float(np.quantile(row[2], 0.9)),
-            "largest": lambda row: int(row[2].max()),
-        },
-    )
+    rows = []
+    for s in snapshots:
+        for mass, counts in zip(MASSES, s.sparsity, strict=True):
+            quantiles = (float(np.quantile(counts, q)) for q in (0.1, 0.5, 0.9))
+            head = (s.regime.label, s.step, 100 * mass, s.n, s.zero_rows)
+            rows.append((*head, *quantiles, int(counts.max())))
+    return _TEXTS.table("fig-6-sparsity", rows)
 
 
 def _condition_table(snapshots: Sequence[Snapshot]) -> ArtifactTable:
-    return _TEXTS.table(
-        "fig-6-condition",
-        snapshots,
-        {
-            "training": lambda s: s.regime.label,
-            "step": lambda s: s.step,
-            "loss": lambda s: s.loss,
-            "test accuracy (%)": lambda s: 100 * s.test_accuracy,
-            "first-layer outputs above 0 (%)": lambda s: 100 * s.active_share,
-            "λ": lambda s: s.damping,
-            "κ of H + λI (Lanczos)": lambda s: s.condition.value,
-            "κ at least": lambda s: s.condition.low,
-            "κ at most": lambda s: s.condition.high,
-            "largest 50%-sparsity of H + λI (d)": lambda s: s.damped_sparsity,
-        },
-    )
+    rows = []
+    for s in snapshots:
+        head = (s.regime.label, s.step, s.loss, 100 * s.test_accuracy, 100 * s.active_share)
+        kappa = (s.condition.value, s.condition.low, s.condition.high)
+        rows.append((*head, s.damping, *kappa, s.damped_sparsity))
+    return _TEXTS.table("fig-6-condition", rows)
 
 
 def _pictures(found: Seen) -> dict[str, Picture]:

@@ -10,8 +10,9 @@ from typing import Any
 import altair as alt
 
 from paper.artifact import ArtifactTable, Check, Experiment, Finding, Texts
-from paper.damping_sweep import FULL, QUICK, Point, Sweep, damping_sweep
+from paper.damping_sweep import FULL, QUICK, Sweep, damping_sweep
 from paper.trials import LARGEST_EXACT
+from qnewton.records import Spectrum
 from qnewton.report import Picture
 from qnewton.report.panels import DARK, HOLLOW, Series, chart, crossed, level, log_axis, share_axis
 from qnewton.report.quantities import number_text
@@ -28,27 +29,14 @@ _TEXTS = Texts("fig-8")
 
 
 def _table(found: Sweep) -> ArtifactTable:
-    def first(point: Point, fact: str) -> Any:
-        return getattr(point.facts[0].spectrum, fact) if 0 in point.facts else None
-
-    return _TEXTS.table(
-        "fig-8-runs",
-        found.points,
-        {
-            "λ": lambda p: p.damping,
-            "SGD steps before": lambda p: p.warmup,
-            "seed": lambda p: p.seed,
-            "test accuracy at the end": lambda p: p.trial.test_accuracy,
-            "diverged": lambda p: p.trial.diverged,
-            "Newton steps": lambda p: p.trial.newton_steps,
-            "steps with A not positive definite": lambda p: p.trial.indefinite_steps,
-            "steps skipped": lambda p: p.trial.skipped_steps,
-            "κ at the first Newton step": lambda p: p.first_condition,
-            "median κ later": lambda p: p.later_condition,
-            "definiteness at the first Newton step": lambda p: first(p, "definiteness"),
-            "norm of A at the first Newton step": lambda p: first(p, "norm"),
-        },
-    )
+    rows = []
+    for p in found.points:
+        trial, first = p.trial, p.facts[0].spectrum if 0 in p.facts else Spectrum()
+        steps = (trial.newton_steps, trial.indefinite_steps, trial.skipped_steps)
+        head = (p.damping, p.warmup, p.seed, trial.test_accuracy, trial.diverged)
+        kappas = (p.first_condition, p.later_condition)
+        rows.append((*head, *steps, *kappas, first.definiteness, first.norm))
+    return _TEXTS.table("fig-8-runs", rows)
 
 
 def _checks(found: Sweep) -> Iterator[Check]:

@@ -101,43 +101,24 @@ def _headless(bert: Transformer) -> int:
 
 
 def _tables(networks: dict[str, Network]) -> Iterator[ArtifactTable]:
-    yield _TEXTS.table(
-        "table-1",
-        networks.values(),
-        {
-            "architecture": lambda net: net.name,
-            "hidden dimension": lambda net: net.hidden,
-            "layers": lambda net: net.layers,
-            "parameters (paper)": lambda net: PAPER[net.name],
-            "parameters (counted)": lambda net: net.total,
-            "as printed": lambda net: printed(net.total),
-            "outside the layers (%)": lambda net: net.outside,
-        },
+    nets = networks.values()
+    rows = (
+        (n.name, n.hidden, n.layers, PAPER[n.name], n.total, printed(n.total), n.outside)
+        for n in nets
     )
-    yield _TEXTS.table(
-        "table-1-breakdown",
-        [(net.name, part) for net in networks.values() for part in net.parts],
-        {
-            "architecture": lambda row: row[0],
-            "group": lambda row: row[1].group,
-            "part": lambda row: row[1].name,
-            "formula": lambda row: row[1].formula,
-            "parameters each": lambda row: row[1].each,
-            "times": lambda row: row[1].times,
-            "total": lambda row: row[1].total,
-        },
+    yield _TEXTS.table("table-1", rows)
+    rows = (
+        (net.name, part.group, part.name, part.formula, part.each, part.times, part.total)
+        for net in nets
+        for part in net.parts
     )
-    yield _TEXTS.table(
-        "table-1-conventions",
-        [(net.name, *way) for net in networks.values() for way in net.ways.items()],
-        {
-            "architecture": lambda row: row[0],
-            "counted": lambda row: row[1],
-            "parameters": lambda row: row[2],
-            "as printed": lambda row: printed(row[2]),
-            "the paper's figure": lambda row: printed(row[2]) == PAPER[row[0]],
-        },
+    yield _TEXTS.table("table-1-breakdown", rows)
+    rows = (
+        (net.name, way, number, printed(number), printed(number) == PAPER[net.name])
+        for net in nets
+        for way, number in net.ways.items()
     )
+    yield _TEXTS.table("table-1-conventions", rows)
 
 
 def _checks(networks: dict[str, Network]) -> Iterator[Check]:
