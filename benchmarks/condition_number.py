@@ -30,7 +30,7 @@ from benchmarks.mnist_block import block_name, damped_block
 from qnewton.operators import DenseOperator
 from qnewton.records import Estimate
 from qnewton.survey import condition_number, survey
-from qnewton.survey.budget import thrifty_products
+from qnewton.survey.condition import thrifty_products
 
 STRENGTHS = (1.0, 0.1)
 REFERENCE_PRODUCTS = 400

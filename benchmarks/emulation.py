@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.harness import Report, Row, Say, describe_machine, reached
 from benchmarks.mnist_block import block_name, damped_block
-from qnewton.solvers.quantum import QuantumSolution, Readout, emulate, krylov
+from qnewton.solvers.quantum import QuantumSolution, Readout, emulate, output_state
 from qnewton.solvers.quantum import measure as read_out
 
 LIMITS = {1.0: 5.0, 0.1: 25.0}
@@ -81,5 +81,5 @@ def measure(say: Say) -> Report:
 
 def _certified(matrix: torch.Tensor, rhs: torch.Tensor) -> QuantumSolution:
     """Return the output once the series of the polynomial says so: settling is not believed."""
-    with patch.object(krylov, "_moved", lambda *_: None):
+    with patch.object(output_state, "_moved", lambda *_: None):
         return emulate(matrix, rhs, epsilon=EPSILON, mode="krylov")

@@ -68,7 +68,7 @@ def test_resolved_within_a_quarter_of_n(n, indefinite):
 
 
 def test_an_unresolved_ripple_is_said_and_is_a_solution_within_the_promise(monkeypatch):
-    monkeypatch.setattr("qnewton.solvers.quantum.krylov.MAX_PRODUCTS", 100)
+    monkeypatch.setattr("qnewton.solvers.quantum.output_state.MAX_PRODUCTS", 100)
     n, kappa, epsilon = 600, 8.0, 1e-2
     matrix = with_spectrum(torch.linspace(1 / kappa, 1.0, n).double(), 0)
     rhs = draw(n, seed=1)

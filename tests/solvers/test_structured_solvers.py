@@ -9,7 +9,7 @@ from scipy.sparse.linalg import splu
 from qnewton.operators import DenseFactor, DenseOperator, LowRankOperator, SparseOperator
 from qnewton.records import Outcome, Treatment
 from qnewton.solvers import factorize, solve
-from qnewton.solvers.classical import sparse
+from qnewton.solvers.classical import structured
 from tests.cases import draw, geometric, low_rank, with_spectrum
 
 QUICK = settings(deadline=None, max_examples=30)
@@ -78,7 +78,9 @@ def test_sparse_lu_does_not_order_an_arrow_by_minimum_degree(monkeypatch):
     matrix[0, :] = matrix[:, 0] = 1e-2
     matrix[0, 0] = 2.0
     asked = []
-    monkeypatch.setattr(sparse, "splu", lambda a, permc_spec: asked.append(permc_spec) or splu(a))
+    monkeypatch.setattr(
+        structured, "splu", lambda a, permc_spec: asked.append(permc_spec) or splu(a)
+    )
     for kept in (matrix, torch.eye(n, dtype=torch.float64)):
         operator, rhs = SparseOperator(kept), torch.ones(n, dtype=torch.float64)
         assert solve((operator, rhs), "sparse_lu").solved

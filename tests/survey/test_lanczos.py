@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from qnewton.operators import DenseOperator
 from qnewton.operators.lanczos import Lanczos
 from qnewton.operators.ritz import extreme_singular_values, ritz_ends, ritz_values
-from qnewton.survey.bounds import spectrum_bounds
+from qnewton.survey.iterative import spectrum_bounds
 from tests.cases import with_spectrum
 
 

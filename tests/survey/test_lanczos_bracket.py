@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from qnewton.operators import DenseOperator, MatrixFreeOperator
 from qnewton.records import Estimate
 from qnewton.survey import condition_number, survey
-from qnewton.survey.budget import cheaper_products, most_products, thrifty_products
+from qnewton.survey.condition import cheaper_products, most_products, thrifty_products
 from tests.cases import with_spectrum
 
 TOLERANCE = 0.01
@@ -146,7 +146,7 @@ def test_nobody_giving_a_budget_gets_the_tolerance_from_products_alone():
 
 
 def test_an_operator_too_large_for_the_tolerance_keeps_its_bracket(monkeypatch):
-    monkeypatch.setattr("qnewton.survey.budget.MOST_PRODUCTS", 30)
+    monkeypatch.setattr("qnewton.survey.condition.MOST_PRODUCTS", 30)
     diagonal = torch.logspace(-6, 0, 600, dtype=torch.float64)
     operator = MatrixFreeOperator(600, diagonal.__mul__, dtype=torch.float64)
     estimate = condition_number(operator)

@@ -68,7 +68,7 @@ def survey_file(
     from qnewton.operators import SparseOperator
     from qnewton.solvers.quantum.promise import EXACT_LIMIT
     from qnewton.survey import survey
-    from qnewton.survey.budget import most_products
+    from qnewton.survey.condition import most_products
 
     matrix = read_matrix(path)
     by_entries = isinstance(matrix, SparseOperator)

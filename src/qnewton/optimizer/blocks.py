@@ -34,7 +34,7 @@ from qnewton.scheduler.offers import BY_PRODUCTS, price_routes, quotes
 from qnewton.scheduler.planned import GIVEN, planned_facts
 from qnewton.scheduler.policy import decide_anyway
 from qnewton.survey import survey, survey_low_rank
-from qnewton.survey.budget import thrifty_products
+from qnewton.survey.condition import thrifty_products
 from qnewton.treatment import damp, prune
 
 SPARSE_SHARE = 0.1

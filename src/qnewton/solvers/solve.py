@@ -30,9 +30,8 @@ from qnewton.solvers.classical import (
     relative_residual,
     sparse_conjugate_gradients,
 )
-from qnewton.solvers.options import Mode, SolveOptions
 from qnewton.solvers.quantum import Emulator, Readout, SystemRefused
-from qnewton.solvers.solution import Solution, SolveStats
+from qnewton.solvers.solution import Mode, Solution, SolveOptions, SolveStats
 
 Runner = Callable[[SymmetricOperator, Tensor, SolveOptions], Solution]
 """What solves: an operator, a right-hand side and options go in, a solution comes out."""

@@ -1,7 +1,6 @@
 """What a treated matrix is like: condition number, sparsity, norms, definiteness."""
 
 from qnewton.survey.condition import condition_number
-from qnewton.survey.facts import survey, survey_low_rank
-from qnewton.survey.sparsity import envelope, row_sparsity
+from qnewton.survey.facts import envelope, row_sparsity, survey, survey_low_rank
 
 __all__ = ["condition_number", "envelope", "row_sparsity", "survey", "survey_low_rank"]

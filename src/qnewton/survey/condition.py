@@ -1,4 +1,4 @@
-"""The condition number max|λ|/min|λ| by four methods, to the tolerance asked for."""
+"""Condition numbers by one of four methods, and the products that an iterative one may spend."""
 
 import math
 from dataclasses import replace
@@ -10,10 +10,63 @@ from torch import Tensor
 from qnewton.operators import SymmetricOperator, as_operator
 from qnewton.operators.scaling import into_range, shifted_number
 from qnewton.records import Definiteness, Estimate
-from qnewton.survey.budget import MOST_FORMED, cheaper_products, most_products
 from qnewton.survey.determinant import factorize
 from qnewton.survey.iterative import SpectrumSummary, is_narrow, lanczos_summary
 from qnewton.treatment import largest_entry
+
+MOST_PRODUCTS = 4096
+"""Most products where nobody gives a budget and the entries are not held."""
+
+MOST_FORMED = 16_384
+"""Largest order whose eigenvalues are all computed: 2 GiB of entries in float64."""
+
+_MOST_BASIS = 1 << 27  # numbers of a Krylov basis: 1 GiB in float64
+_ALWAYS_COMPLETE = 64
+_CHEAPER_SHARE = 0.379
+_FEWEST = 10
+_MOST_IN_CACHE = 24
+
+
+def cheaper_products(n: int) -> int:
+    """Return how many products cost no more than all eigenvalues of entries of order N.
+
+    k products and their reorthogonalisation take 2N²k + 4Nk² operations, the eigenvalues 4N³/3:
+    the same at k = 0.379·N. All N up to N = 64, where neither is felt.
+
+    Example:
+        >>> cheaper_products(60), cheaper_products(600), cheaper_products(10_000)
+        (60, 227, 3790)
+    """
+    return n if n <= _ALWAYS_COMPLETE else int(_CHEAPER_SHARE * n)
+
+
+def most_products(n: int) -> int:
+    """Return the most products of a run that nobody gave a budget, on an A known by products.
+
+    All N where N ≤ 4,096; no more than 4,096, and no more than a basis of 1 GiB holds.
+
+    Example:
+        >>> most_products(300), most_products(10_000), most_products(1_000_000)
+        (300, 4096, 134)
+    """
+    return min(n, MOST_PRODUCTS, max(_FEWEST, _MOST_BASIS // n))
+
+
+def thrifty_products(n: int) -> int:
+    """Return how many products cost no more than one Cholesky factorisation of order N.
+
+    N/112: a factorisation takes N³/3 operations, a product reads N² entries, and both cores of a
+    small machine do some 37 operations in the time of reading one entry from memory; a tenth is
+    left for reorthogonalisation. Below N = 2,688 the matrix may come from a cache, but what else
+    a product costs counts as well: N/48, at most 24. Never below 10: less than a factorisation
+    from N ≈ 500 on; below that no Python loop is.
+
+    Example:
+        >>> [thrifty_products(n) for n in (20, 300, 1_000, 4_096, 12_544)]
+        [10, 10, 20, 36, 112]
+    """
+    return min(n, max(_FEWEST, min(_MOST_IN_CACHE, n // 48), n // 112))
+
 
 Method = Literal["lanczos", "determinant", "trace", "exact"]
 
@@ -38,7 +91,7 @@ def condition_number(
       ``high`` one that holds with probability 1 - 1e-6 over the start; it is ``None`` until the
       products tell zero apart from the spectrum. Where A's entries are held and all eigenvalues
       cost fewer operations those follow, and the estimate's ``method`` is then ``exact``. An A
-      known by products alone gets at most :func:`qnewton.survey.budget.most_products`. If they
+      known by products alone gets at most :func:`qnewton.survey.condition.most_products`. If they
       end before the error estimates meet the tolerance, or the smallest |λ| is below the rounding
       of a product (about 1e-7 of the norm in float32, 1e-15 in float64), the value is ``None`` and
       the bracket holds.
@@ -105,8 +158,8 @@ def spectrum_summary(
     # Arguments and errors are those of :func:`condition_number`. Without ``max_products`` Lanczos
     # runs until its bracket is as narrow as the tolerance. Where the entries are held and it would
     # cost more than all their eigenvalues, those are computed. Where they are not it runs up to
-    # :func:`~qnewton.survey.budget.most_products` at most; the value is then the error estimates'
-    # word, or ``None``, and the bracket holds.
+    # :func:`most_products` at most; the value is then the error estimates' word, or ``None``, and
+    # the bracket holds.
     if not 0.0 < tolerance < 1.0:
         raise ValueError(f"tolerance {tolerance!r} is outside (0, 1); 0.01 is one percent")
     if max_products is not None and max_products < 1:

@@ -1,19 +1,93 @@
-"""One look at the treated matrix of a block: everything the scheduler may ask about it."""
+"""Facts: what was measured of a system, and what a row of it holds."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 from torch import Tensor
 
-from qnewton.operators import DenseOperator, LowRankOperator, SymmetricOperator, as_operator
+from qnewton.operators import (
+    DenseOperator,
+    LowRankOperator,
+    SparseOperator,
+    SymmetricOperator,
+    as_operator,
+)
 from qnewton.operators.scaling import excess, into_range, scaled, shifted_number
 from qnewton.records import Estimate, Facts, LowRank, Spectrum
 from qnewton.survey.condition import spectrum_summary
 from qnewton.survey.determinant import Pivots, factorize
 from qnewton.survey.iterative import SpectrumSummary
-from qnewton.treatment import largest_entry, row_blocks
+from qnewton.treatment import largest_entry, mass_sparsity, row_blocks
+
+
+def row_sparsity(operator: SymmetricOperator | Tensor, mass: float = 0.5) -> Tensor:
+    """Return the p%-sparsity of every row of A.
+
+    s_i is the fewest entries of row i whose absolute values sum to at least p·Σ_j |A_ij|; an
+    all-zero row has 0.
+
+    Args:
+        operator: A, an operator or a symmetric tensor of shape [N, N].
+        mass: The share p, in (0, 1].
+
+    Returns:
+        int64 tensor of shape [N].
+
+    Raises:
+        ValueError: If ``mass`` is outside (0, 1] or an entry is not finite.
+
+    Cost: one sort of each row, a block of rows at a time; no second matrix.
+
+    Reference: Q-Newton (arXiv:2405.00252), section III-C and Fig. 6.
+
+    Example:
+        >>> import torch
+        >>> row_sparsity(torch.tensor([[3.0, 1.0, 1.0], [1.0, 0.0, 0.0], [1.0, 0.0, 1.0]]))
+        tensor([1, 1, 1])
+    """
+    matrix = as_operator(operator).dense()
+    largest_entry(matrix)  # Refuses entries that are not finite.
+    return mass_sparsity(matrix, mass)
+
+
+def envelope(operator: SparseOperator) -> float:
+    """Return Σ c_j² over the columns in reverse Cuthill-McKee order.
+
+    c_j counts the rows from j on whose first nonzero entry is not behind column j. A Cholesky
+    factor in that order fills nothing else, and takes as many operations at most.
+
+    Args:
+        operator: The matrix, shape [N, N], symmetric.
+
+    Cost: O(entries).
+
+    Reference: George and Liu, Computer Solution of Large Sparse Positive Definite Systems, 4.3.
+
+    Example:
+        >>> import torch
+        >>> envelope(SparseOperator(torch.eye(3)))
+        3.0
+    """
+    rows = operator.compressed.cpu()
+    n = operator.n
+    starts, columns = rows.crow_indices().numpy(), rows.col_indices().numpy()
+    graph = csr_matrix((np.ones(len(columns), dtype=np.int8), columns, starts), shape=(n, n))
+    order = reverse_cuthill_mckee(graph, symmetric_mode=True)
+    place = np.empty(n, dtype=np.int64)
+    place[order] = np.arange(n)
+    row = place[np.repeat(np.arange(n), np.diff(starts))]
+    first = np.arange(n)
+    np.minimum.at(first, row, place[columns])
+    # Row i reaches over the columns from its first entry to the diagonal.
+    begun = np.bincount(first, minlength=n)
+    height = (np.cumsum(begun) - np.arange(n)).astype(float)
+    return float((height**2).sum())
+
 
 _BOUNDS = ("determinant", "trace")
 _METHODS = ("auto", "lanczos", "exact", *_BOUNDS)

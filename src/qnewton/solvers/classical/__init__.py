@@ -1,6 +1,5 @@
 """Classical solvers: factorisations to solve with again and again, and Krylov methods."""
 
-from qnewton.solvers.classical.absolute import solve_absolute
 from qnewton.solvers.classical.cg import conjugate_gradients
 from qnewton.solvers.classical.factorization import (
     CholeskyFactorization,
@@ -8,16 +7,20 @@ from qnewton.solvers.classical.factorization import (
     LDLFactorization,
     LUFactorization,
     LUInverse,
+    solve_absolute,
 )
-from qnewton.solvers.classical.minres import MinimumResidual, minimum_residual
+from qnewton.solvers.classical.krylov import MinimumResidual, minimum_residual
 from qnewton.solvers.classical.preconditioner import (
     DiagonalPreconditioner,
     NystromPreconditioner,
     Preconditioner,
 )
 from qnewton.solvers.classical.refinement import judge, relative_residual, residual_vector
-from qnewton.solvers.classical.sparse import SparseLUFactorization, sparse_conjugate_gradients
-from qnewton.solvers.classical.woodbury import WoodburyFactorization
+from qnewton.solvers.classical.structured import (
+    SparseLUFactorization,
+    WoodburyFactorization,
+    sparse_conjugate_gradients,
+)
 
 __all__ = ["CholeskyFactorization", "DiagonalPreconditioner", "Factorization", "LDLFactorization"]
 __all__ += ["LUFactorization", "LUInverse", "MinimumResidual", "NystromPreconditioner"]

@@ -1,18 +1,23 @@
 """Quantum linear solvers: the polynomials they apply, and emulation of what they output."""
 
-from qnewton.solvers.quantum.amplification import amplified_queries, searched_queries
-from qnewton.solvers.quantum.cks import cks_degree, cks_polynomial
+from qnewton.solvers.quantum.algorithm import amplified_queries, searched_queries
 from qnewton.solvers.quantum.column_inversion import ColumnInversion, invert_by_columns
 from qnewton.solvers.quantum.emulate import ALGORITHMS, Emulator, emulate
 from qnewton.solvers.quantum.hhl import Clock
-from qnewton.solvers.quantum.output import QuantumSolution, scaled_along
 from qnewton.solvers.quantum.polynomials import (
     InversePolynomial,
     inverse_degree,
     inverse_polynomial,
 )
 from qnewton.solvers.quantum.promise import SystemRefused
-from qnewton.solvers.quantum.readout import Measurement, Readout, measure
+from qnewton.solvers.quantum.qsvt import cks_degree, cks_polynomial
+from qnewton.solvers.quantum.readout import (
+    Measurement,
+    QuantumSolution,
+    Readout,
+    measure,
+    scaled_along,
+)
 
 __all__ = ["ALGORITHMS", "Clock", "ColumnInversion", "Emulator", "InversePolynomial", "Measurement"]
 __all__ += ["QuantumSolution", "Readout", "SystemRefused", "amplified_queries", "cks_degree"]

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import DenseOperator, SymmetricOperator
-from qnewton.solvers.options import Mode
 from qnewton.solvers.quantum.emulate import Emulator
-from qnewton.solvers.quantum.output import QuantumSolution
-from qnewton.solvers.quantum.readout import Readout
+from qnewton.solvers.quantum.readout import QuantumSolution, Readout
+from qnewton.solvers.solution import Mode
 
 
 @dataclass(frozen=True, kw_only=True)

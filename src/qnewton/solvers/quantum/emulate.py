@@ -18,19 +18,22 @@ from qnewton.operators import DenseOperator, RangedOperator, SymmetricOperator
 from qnewton.operators.base import dtype_name
 from qnewton.operators.scaling import excess, largest, norm_ratio, scaled, shifted_number
 from qnewton.records import Outcome
-from qnewton.solvers.options import Mode
 from qnewton.solvers.quantum import promise as promises
-from qnewton.solvers.quantum.algorithm import Algorithm, Applied
-from qnewton.solvers.quantum.amplification import amplified_queries
+from qnewton.solvers.quantum.algorithm import Algorithm, Applied, amplified_queries
 from qnewton.solvers.quantum.dalzell import dalzell
 from qnewton.solvers.quantum.hhl import Clock, hhl
-from qnewton.solvers.quantum.inputs import check_rhs, float64_entries, near_rhs
-from qnewton.solvers.quantum.output import QuantumSolution, scaled_along
 from qnewton.solvers.quantum.output_state import Eigenbasis, output_state
 from qnewton.solvers.quantum.polynomials import inverse_degree
-from qnewton.solvers.quantum.promise import Promise, SystemRefused
+from qnewton.solvers.quantum.promise import (
+    Promise,
+    SystemRefused,
+    check_rhs,
+    float64_entries,
+    near_rhs,
+)
 from qnewton.solvers.quantum.qsvt import Family, qsvt
-from qnewton.solvers.quantum.readout import Readout, measure
+from qnewton.solvers.quantum.readout import QuantumSolution, Readout, measure, scaled_along
+from qnewton.solvers.solution import Mode
 
 ALGORITHMS = ("qsvt", "dalzell", "hhl")
 
