@@ -165,10 +165,7 @@ class Measurement:
 
 
 def measure(
-    condition_numbers: Sequence[float],
-    repeats: Repeats,
-    seed: int,
-    progress: Callable[[str], None],
+    condition_numbers: Sequence[float], repeats: Repeats, seed: int, progress: Callable[[str], None]
 ) -> list[Measurement]:
     """Time every method on a matrix of each size and κ, in float32 as training has them.
 
@@ -191,11 +188,7 @@ def measure(
             first = kappa == condition_numbers[0]
             for method in METHODS:
                 estimate = partial(
-                    condition_number,
-                    DenseOperator(known.matrix),
-                    method,
-                    seed=seed,
-                    max_products=n,
+                    condition_number, DenseOperator(known.matrix), method, seed=seed, max_products=n
                 )
                 runs, result = _time(estimate, many if first else few)
                 found.append(Measurement.of(method, known, runs, result))

@@ -9,13 +9,7 @@ from paper import pruning_sweep, shared_run
 from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext
 from paper.fig_1_pictures import TEXTS, alternation_picture, sparsity_picture
 from paper.pruning_sweep import Effect, Level, Sweep, level_text, mean_accuracy
-from paper.repricing import (
-    BOUNDS,
-    HERE,
-    MACHINES,
-    Prices,
-    reprice_all,
-)
+from paper.repricing import BOUNDS, HERE, MACHINES, Prices, reprice_all
 from paper.shared_run import SharedRun
 from qnewton.records import Facts
 from qnewton.report.quantities import number_text

@@ -278,8 +278,7 @@ def _panel(rows: Rows, lines: Sequence[Line], panel: _Panel) -> Any:
     curves = shown["price"].mark_line(clip=True)
     marks = shown["crossing"].mark_point(stroke="#222222", size=45, **HOLLOW)
     return alt.layer(
-        curves.encode(x=x, y=y, color=series.color, strokeDash=series.dash),
-        marks.encode(x=x, y=y),
+        curves.encode(x=x, y=y, color=series.color, strokeDash=series.dash), marks.encode(x=x, y=y)
     ).properties(width=style.PLOT_WIDTH, height=210, title=panel.name)
 
 

@@ -285,9 +285,7 @@ def _panel(rows: Rows, snapshot: Snapshot, last: bool) -> Any:
         lines.encode(x=alt.X("median:Q", scale=x_scale)),
         texts.encode(x=alt.X("label_at:Q", scale=x_scale), y=alt.value(0), text="text:N"),
     ).properties(
-        width=PLOT_WIDTH,
-        height=170,
-        title=alt.Title(f"step {snapshot.step}: medians", offset=16),
+        width=PLOT_WIDTH, height=170, title=alt.Title(f"step {snapshot.step}: medians", offset=16)
     )
 
 

@@ -5,23 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from paper.price_crossings import crossing
-from qnewton.cost import (
-    Market,
-    SurveyFact,
-    load_classical,
-    lu_inverse_quote,
-    paper_quote,
-)
+from qnewton.cost import Market, SurveyFact, load_classical, lu_inverse_quote, paper_quote
 from qnewton.cost.queries import JENNINGS_MIN_KAPPA, jennings_2023
 from qnewton.experiments.compare import NEWTON_POLICIES
-from qnewton.records import (
-    BlockRecord,
-    Calibration,
-    Decision,
-    QuantumHardware,
-    Quote,
-    StepRecord,
-)
+from qnewton.records import BlockRecord, Calibration, Decision, QuantumHardware, Quote, StepRecord
 from qnewton.runs import Run
 from qnewton.scheduler.policy import POLICIES, needs_survey
 from qnewton.scheduler.pricing import decided_again, step_seconds

@@ -26,10 +26,7 @@ PUBLISHED = {"BERT-base, no head": 109_482_240, "Mistral 7B": 7_241_732_096}
 """Counts of the published models, against which the closed forms are checked."""
 
 THREE_LAYERS = "all, 3 layers (the published sweeps)"
-NO_EMBEDDINGS = {
-    "BERT": "without embeddings",
-    "Mistral": "without embeddings and output weight",
-}
+NO_EMBEDDINGS = {"BERT": "without embeddings", "Mistral": "without embeddings and output weight"}
 FOUR_HEADS = "all, 4 key-value heads"
 
 

@@ -66,10 +66,7 @@ class AgreementCheck:
     """
 
     def __init__(
-        self,
-        market: Market,
-        every: int,
-        on_stage: StageHook = lambda _step, _stage: None,
+        self, market: Market, every: int, on_stage: StageHook = lambda _step, _stage: None
     ) -> None:
         self._market = replace(market, epsilon=max(market.epsilon, TOLERANCE / 10))
         self._every = every

@@ -1,6 +1,8 @@
 """Timing this machine's classical kernels, once, so that later runs can be priced on it."""
 
+import dataclasses
 import datetime
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -11,13 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from qnewton.cost import fit
-from qnewton.cost.kernels import (
-    ROWS_A_CALL,
-    cubic_work,
-    graph_calls,
-    matvec_work,
-    sort_work,
-)
+from qnewton.cost.kernels import ROWS_A_CALL, cubic_work, graph_calls, matvec_work, sort_work
 from qnewton.curvature import Curvature
 from qnewton.operators import (
     DenseFactor,
@@ -70,28 +66,26 @@ class Timing:
 
     Attributes:
         kernel: A key of :data:`qnewton.cost.KERNELS`.
-        dtype: ``float32`` or ``float64``.
         work: The work of one call, in the kernel's unit.
         run: Does it.
         calls: How many calls ``run`` makes.
+        dtype: ``float32`` or ``float64``.
     """
 
     kernel: str
-    dtype: str
     work: float
     run: Callable[[], object]
     calls: int = 1
+    dtype: str = "float32"
 
 
 def timings(seed: int) -> Iterator[Timing]:
     """Yield every timing of the calibration, smallest first within a kernel."""
     generator = torch.Generator().manual_seed(seed)
     for dtype in (torch.float32, torch.float64):
-        yield from _dense(dtype, generator)
-        yield from _structured(dtype, generator)
-        yield from _vectors(dtype, generator)
-        yield from _passes(dtype)
-        yield from _layered_factors(dtype)
+        drawn = (kind(dtype, generator) for kind in (_dense, _structured, _vectors))
+        for timing in itertools.chain(*drawn, _passes(dtype), _layered_factors(dtype)):
+            yield dataclasses.replace(timing, dtype=dtype_name(dtype))
 
 
 def calibrate(seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: None) -> Calibration:
@@ -148,7 +142,6 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def _dense(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]:
-    name = dtype_name(dtype)
     double = dtype == torch.float64
     for n in FACTOR_SIZES:
         if double and n > LARGEST_DOUBLE:
@@ -156,75 +149,69 @@ def _dense(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]:
         matrix = _positive_definite(n, dtype, generator)
         operator, rhs = DenseOperator(matrix), torch.randn(n, dtype=dtype, generator=generator)
         if n <= LARGEST_INVERSE:
-            yield Timing("lu_inverse", name, cubic_work(n), partial(torch.linalg.inv, matrix))
+            yield Timing("lu_inverse", cubic_work(n), partial(torch.linalg.inv, matrix))
         if n <= LARGEST_EIGEN:
-            yield Timing("eigen", name, cubic_work(n), partial(solve_absolute, operator, rhs, 0.1))
+            yield Timing("eigen", cubic_work(n), partial(solve_absolute, operator, rhs, 0.1))
         for kernel in ("lu", "cholesky", "ldl"):
-            yield Timing(kernel, name, cubic_work(n), partial(factorize, operator, kernel))
+            yield Timing(kernel, cubic_work(n), partial(factorize, operator, kernel))
         factors = factorize(operator, "cholesky")
-        yield Timing("substitution", name, matvec_work(n), partial(factors.solve, rhs))
+        yield Timing("substitution", matvec_work(n), partial(factors.solve, rhs))
     for n in MATVEC_SIZES:
         matrix = torch.randn(n, n, dtype=dtype, generator=generator)
         vector = torch.randn(n, dtype=dtype, generator=generator)
-        yield Timing("matvec", name, matvec_work(n), partial(torch.mv, matrix, vector))
+        yield Timing("matvec", matvec_work(n), partial(torch.mv, matrix, vector))
         if n <= FACTOR_SIZES[-1]:
             residual = partial(relative_residual, DenseOperator(matrix), vector, vector)
-            yield Timing("residual", name, matvec_work(n), residual)
+            yield Timing("residual", matvec_work(n), residual)
     for n in GEMM_SIZES:
         matrix = torch.randn(n, n, dtype=dtype, generator=generator)
-        yield Timing("gemm", name, 2 * cubic_work(n), partial(torch.mm, matrix, matrix))
+        yield Timing("gemm", 2 * cubic_work(n), partial(torch.mm, matrix, matrix))
 
 
 def _structured(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]:
-    name = dtype_name(dtype)
     for n, k in FACTOR_SHAPES:
         factor = DenseFactor(torch.randn(n, k, dtype=dtype, generator=generator))
-        yield Timing("gram", name, 2.0 * n * k * k, factor.gram)
+        yield Timing("gram", 2.0 * n * k * k, factor.gram)
         # ‖U‖² is about N: with this shift, one round is exact, as it is at a usual damping.
         factors = factorize(LowRankOperator(factor, shift=float(n)), "woodbury")
         rhs = torch.randn(n, dtype=dtype, generator=generator)
-        yield Timing("woodbury_solve", name, float(n * k), partial(factors.solve, rhs))
+        yield Timing("woodbury_solve", float(n * k), partial(factors.solve, rhs))
     for n, kept in SPARSE_SHAPES:
         matrix = torch.zeros(n, n, dtype=dtype)
         for _ in range(kept):
             matrix[torch.arange(n), torch.randint(n, (n,), generator=generator)] = 1.0
         if n <= MATVEC_SIZES[-2]:
-            yield Timing("compress", name, matvec_work(n), partial(SparseOperator, matrix))
+            yield Timing("compress", matvec_work(n), partial(SparseOperator, matrix))
         operator, vector = SparseOperator(matrix), torch.ones(n, dtype=dtype)
         del matrix
         product = partial(operator.__matmul__, vector)
-        yield Timing("sparse_matvec", name, float(operator.entries), product)
+        yield Timing("sparse_matvec", float(operator.entries), product)
     for n, width in BANDS:
         operator = SparseOperator(_banded(n, width, dtype))
         run = partial(factorize, operator, "sparse_lu")
-        yield Timing("sparse_factor", name, float(n * (width + 1) ** 2), run)
+        yield Timing("sparse_factor", float(n * (width + 1) ** 2), run)
 
 
 def _vectors(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timing]:
-    name = dtype_name(dtype)
     for n in VECTOR_SIZES:
         vector = torch.randn(n, dtype=dtype, generator=generator)
         # A product that costs nothing, of a spectrum that takes more products than are allowed.
         spread = torch.logspace(0, 4, n, dtype=dtype)
         product = partial(torch.mul, spread, out=torch.empty_like(spread))
         operator = MatrixFreeOperator(n, product, dtype=dtype)
-        for kernel, solver in (
-            ("cg_step", conjugate_gradients),
-            ("minres_step", minimum_residual),
-        ):
+        for kernel, solver in (("cg_step", conjugate_gradients), ("minres_step", minimum_residual)):
             run = partial(solver, operator, vector, 1e-12, _KRYLOV_PRODUCTS)
-            yield Timing(kernel, name, float(n), run, calls=_KRYLOV_PRODUCTS)
+            yield Timing(kernel, float(n), run, calls=_KRYLOV_PRODUCTS)
     for n in PASS_SIZES:
         vector = torch.randn(n, dtype=dtype, generator=generator)
-        yield Timing("elementwise", name, float(n), partial(torch.add, vector, 1))
-        yield Timing("sort", name, sort_work(n), partial(torch.sort, vector))
+        yield Timing("elementwise", float(n), partial(torch.add, vector, 1))
+        yield Timing("sort", sort_work(n), partial(torch.sort, vector))
 
 
 def _passes(dtype: torch.dtype) -> Iterator[Timing]:
     """Yield passes through graphs of nets from tiny to wide, as a training step makes them."""
     # The loss and its gradient, a product with the Hessian by double backward, a batch of such
     # products, and a product in closed form.
-    name = dtype_name(dtype)
     for inputs, hidden, batch in NET_SHAPES:
         net = nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, 10)).to(dtype)
         data = torch.ones(batch, inputs, dtype=dtype)
@@ -234,9 +221,7 @@ def _passes(dtype: torch.dtype) -> Iterator[Timing]:
         work = evaluation.work
         assert work is not None
         calls = graph_calls(work.operations)
-        yield Timing(
-            "forward_backward", name, work.flops / calls, partial(curvature.evaluate, closure)
-        )
+        yield Timing("forward_backward", work.flops / calls, partial(curvature.evaluate, closure))
         graph, parameters = evaluation.gradient_graph(), curvature.parameters
         flops = graph.passes * work.flops / calls
         n = sum(parameter.numel() for parameter in parameters)
@@ -246,18 +231,17 @@ def _passes(dtype: torch.dtype) -> Iterator[Timing]:
         for kernel, rows in batches.items():
             vectors = torch.ones(rows, n, dtype=dtype)
             run = partial(graph.products, parameters, vectors)
-            yield Timing(kernel, name, rows * flops, run)
+            yield Timing(kernel, rows * flops, run)
         (system,) = curvature.systems(evaluation)
         assert system.curvature is not None
         assert system.curvature.product_flops is not None
         product = partial(system.operator.__matmul__, torch.ones(n, dtype=dtype))
-        yield Timing("closed_form_product", name, system.curvature.product_flops, product)
+        yield Timing("closed_form_product", system.curvature.product_flops, product)
         evaluation.release()
 
 
 def _layered_factors(dtype: torch.dtype) -> Iterator[Timing]:
     """Yield products and Gram matrices of factors of the empirical Fisher, layer by layer."""
-    name = dtype_name(dtype)
     for inputs, hidden, batch in FISHER_SHAPES:
         net = nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, 10)).to(dtype)
         data = torch.ones(batch, inputs, dtype=dtype)
@@ -268,8 +252,8 @@ def _layered_factors(dtype: torch.dtype) -> Iterator[Timing]:
         assert isinstance(operator, LowRankOperator)
         factor = operator.factor
         product = partial(operator.__matmul__, vector)
-        yield Timing("factor_product", name, factor.product_flops, product)
-        yield Timing("factor_gram", name, factor.gram_flops, factor.gram)
+        yield Timing("factor_product", factor.product_flops, product)
+        yield Timing("factor_gram", factor.gram_flops, factor.gram)
         evaluation.release()
 
 

@@ -11,13 +11,7 @@ from qnewton.experiments.replay import Replayed, replay
 from qnewton.optimizer import StageHook
 from qnewton.records import Calibration
 from qnewton.report.run_summary import clocks_text
-from qnewton.runs import (
-    Comparison,
-    ComparisonRow,
-    RunConfig,
-    create_folder,
-    write_comparison,
-)
+from qnewton.runs import Comparison, ComparisonRow, RunConfig, create_folder, write_comparison
 from qnewton.scheduler.pricing import ReplaySettings
 from qnewton.training.loop import Progress, Session, TrainingResult
 from qnewton.training.request import TrainingRequest
@@ -106,21 +100,20 @@ def compare(
     training = dataclasses.replace(
         resolved(training, workload), target=target, hardware=training.hardware or "attosecond"
     )
-    newton = _sessions(training, workload, calibration)
+    on = _Comparing(request, training, folder, workload, calibration, on_event, on_stage)
+    # One session for all policies where they take the same steps, else one per policy.
+    shared = training.warmup_value != "auto"
+    policies = ("classical",) if shared else tuple(NEWTON_POLICIES)
+    newton = [on.session(policy=policy) for policy in policies]
+    options = {**dataclasses.asdict(training), "max_sgd_steps": request.max_sgd_steps}
+    config = newton[0].config
     create_folder(
-        folder,
-        dataclasses.replace(
-            newton[0].config,
-            kind="compare",
-            policy="all",
-            options={**dataclasses.asdict(training), "max_sgd_steps": request.max_sgd_steps},
-        ),
+        folder, dataclasses.replace(config, kind="compare", policy="all", options=options)
     )
-    rates = request.sgd_learning_rates or workload.sgd_learning_rates
-    rows = [_tuned_sgd(request, training, rates, folder, workload, calibration, on_event)]
+    rows = [on.tuned_sgd(request.sgd_learning_rates or workload.sgd_learning_rates)]
     agreements: list[Agreement] = []
     for session in newton:
-        rows += _newton_rows(session, request, folder, agreements, on_event, on_stage)
+        rows += on.newton_rows(session, agreements)
     write_agreements(folder, agreements)
     comparison = Comparison(
         workload=training.workload,
@@ -130,9 +123,8 @@ def compare(
         rows=tuple(rows),
     )
     write_comparison(folder, comparison)
-    broken = [agreement for agreement in agreements if not agreement.holds]
-    if broken:
-        worst = broken[0]
+    worst = next((agreement for agreement in agreements if not agreement.holds), None)
+    if worst is not None:
         raise DisagreementError(
             f"at step {worst.step} {worst.solver} gave another direction than the one taken "
             f"(difference {worst.relative_difference}, outcome {worst.outcome}); the rows charged "
@@ -141,114 +133,97 @@ def compare(
     return comparison
 
 
-def _sessions(
-    training: TrainingRequest, workload: Workload, calibration: Calibration
-) -> list[Session]:
-    """One session for all policies where they take the same steps, else one a policy."""
-    shared = training.warmup_value != "auto"
-    policies = ("classical",) if shared else tuple(NEWTON_POLICIES)
-    return [
-        prepare(dataclasses.replace(training, policy=policy), workload, calibration)
-        for policy in policies
-    ]
+@dataclass(frozen=True)
+class _Comparing:
+    """A comparison on its way: what is trained, into which folder, and who is told."""
 
+    request: CompareRequest
+    training: TrainingRequest
+    folder: Path
+    workload: Workload
+    calibration: Calibration
+    on_event: Callable[[CompareEvent], None]
+    on_stage: StageHook
 
-def _tuned_sgd(
-    request: CompareRequest,
-    training: TrainingRequest,
-    rates: tuple[float, ...],
-    folder: Path,
-    workload: Workload,
-    calibration: Calibration,
-    on_event: Callable[[CompareEvent], None],
-) -> ComparisonRow:
-    """Train SGD at every rate and return the best one's row."""
-    # The best reaches the target in the fewest steps; if none does, it is the most accurate. Once
-    # a rate has reached the target, the others are given up as soon as they take longer.
-    best: tuple[tuple[bool, float], float, Session, TrainingResult] | None = None
-    limit = request.max_sgd_steps
-    for rate in sorted(rates, reverse=True):
-        options = dataclasses.replace(
-            training,
-            optimizer="sgd",
-            policy="classical",
-            lr=rate,
-            steps=limit,
-            checkpoint_every=limit,
+    def session(self, **changes: Any) -> Session:
+        """Prepare a run with some options of its own."""
+        request = dataclasses.replace(self.training, **changes)
+        return prepare(request, self.workload, self.calibration)
+
+    def run(self, session: Session, subfolder: str, label: str) -> TrainingResult:
+        """Train a session into a subfolder, and tell of its steps under a label."""
+        steps = session.request.steps
+
+        def on_step(progress: Progress) -> None:
+            self.on_event(CompareEvent(label, steps, progress))
+
+        self.on_event(CompareEvent(label, steps))
+        return begin(session, self.folder / subfolder, on_step, self.on_stage)
+
+    def tuned_sgd(self, rates: tuple[float, ...]) -> ComparisonRow:
+        """Train SGD at every rate and return the best one's row."""
+        # The best reaches the target in the fewest steps; if none does, it is the most accurate.
+        # Once a rate has reached the target, others are given up as soon as they take longer.
+        best: tuple[tuple[bool, float], float, TrainingResult] | None = None
+        limit = self.request.max_sgd_steps
+        sgd = {"optimizer": "sgd", "policy": "classical"}
+        for rate in sorted(rates, reverse=True):
+            session = self.session(**sgd, lr=rate, steps=limit, checkpoint_every=limit)
+            result = self.run(session, f"sgd-lr{rate:g}", f"SGD, learning rate {rate:g}")
+            reached, steps = result.reached is not None, len(result.records)
+            score = (reached, -steps if reached else result.metrics[-1].test_accuracy)
+            if best is None or score > best[0]:
+                best = (score, rate, result)
+            if reached:
+                limit = min(limit, steps)
+        assert best is not None
+        _, rate, result = best
+        tried = ", ".join(f"{r:g}" for r in sorted(rates))
+        return ComparisonRow(
+            method="sgd",
+            label="SGD",
+            run=f"sgd-lr{rate:g}",
+            measured_seconds=result.metrics[-1].measured_seconds,
+            quantum_share=None,
+            learning_rate=rate,
+            note=f"best of the learning rates {tried}",
+            **_totals(result, result.metrics[-1].modelled_seconds),
         )
-        session = prepare(options, workload, calibration)
-        label = f"SGD, learning rate {rate:g}"
-        on_event(CompareEvent(label, limit))
-        result = begin(
-            session,
-            folder / _sgd_folder(rate),
-            _reporter(on_event, label, limit),
+
+    def newton_rows(self, session: Session, agreements: list[Agreement]) -> list[ComparisonRow]:
+        """Train one Newton run and return the row of every policy that it stands for."""
+        stepper = session.stepper
+        assert isinstance(stepper, NewtonStepper)
+        every = self.request.agreement_every
+        check = AgreementCheck(stepper.optimizer.market, every, self.on_stage)
+        stepper.optimizer.register_solution_hook(check)
+        policy = session.config.policy
+        shared = policy not in NEWTON_POLICIES
+        subfolder = "newton" if shared else policy
+        result = self.run(session, subfolder, NEWTON_POLICIES.get(policy, "Newton"))
+        agreements += check.agreements
+        hardware = session.config.hardware
+        assert hardware is not None
+        # The quotes of the run are those of every policy, so they stay.
+        settings = ReplaySettings(
+            calibration=self.calibration, hardware=hardware, keep=("classical", "quantum")
         )
-        reached = result.reached is not None
-        accuracy = result.metrics[-1].test_accuracy
-        score = (reached, -len(result.records) if reached else accuracy)
-        if best is None or score > best[0]:
-            best = (score, rate, session, result)
-        if reached:
-            limit = min(limit, len(result.records))
-    assert best is not None
-    _, rate, session, result = best
-    tried = ", ".join(f"{r:g}" for r in sorted(rates))
-    return ComparisonRow(
-        method="sgd",
-        label="SGD",
-        run=_sgd_folder(rate),
-        measured_seconds=result.metrics[-1].measured_seconds,
-        quantum_share=None,
-        learning_rate=rate,
-        note=f"best of the learning rates {tried}",
-        **_totals(result, result.metrics[-1].modelled_seconds),
-    )
-
-
-def _newton_rows(
-    session: Session,
-    request: CompareRequest,
-    folder: Path,
-    agreements: list[Agreement],
-    on_event: Callable[[CompareEvent], None],
-    on_stage: StageHook,
-) -> list[ComparisonRow]:
-    stepper = session.stepper
-    assert isinstance(stepper, NewtonStepper)
-    check = AgreementCheck(stepper.optimizer.market, request.agreement_every, on_stage)
-    stepper.optimizer.register_solution_hook(check)
-    policy = session.config.policy
-    shared = policy not in NEWTON_POLICIES
-    subfolder = "newton" if shared else policy
-    label = "Newton" if shared else NEWTON_POLICIES[policy]
-    steps = session.request.steps
-    on_event(CompareEvent(label, steps))
-    result = begin(session, folder / subfolder, _reporter(on_event, label, steps), on_stage)
-    agreements += check.agreements
-    calibration, hardware = session.config.calibration, session.config.hardware
-    assert calibration is not None
-    assert hardware is not None
-    # The quotes of the run are those of every policy, so they stay.
-    settings = ReplaySettings(
-        calibration=calibration, hardware=hardware, keep=("classical", "quantum")
-    )
-    rows = []
-    for name in NEWTON_POLICIES if shared else (policy,):
-        price = replay(result.records, name, settings)
-        rows.append(
-            ComparisonRow(
-                method=_METHODS.get(name, name),
-                label=NEWTON_POLICIES[name],
-                run=subfolder,
-                measured_seconds=None if shared else result.metrics[-1].measured_seconds,
-                quantum_share=price.quantum_share,
-                learning_rate=session.request.lr,
-                note=_note(price, result, session.config if shared else None),
-                **_totals(result, price.seconds),
+        rows = []
+        for name in NEWTON_POLICIES if shared else (policy,):
+            price = replay(result.records, name, settings)
+            rows.append(
+                ComparisonRow(
+                    method=_METHODS.get(name, name),
+                    label=NEWTON_POLICIES[name],
+                    run=subfolder,
+                    measured_seconds=None if shared else result.metrics[-1].measured_seconds,
+                    quantum_share=price.quantum_share,
+                    learning_rate=session.request.lr,
+                    note=_note(price, result, session.config if shared else None),
+                    **_totals(result, price.seconds),
+                )
             )
-        )
-    return rows
+        return rows
 
 
 def _note(price: Replayed, result: TrainingResult, shared: RunConfig | None) -> str | None:
@@ -278,13 +253,3 @@ def _totals(result: TrainingResult, modelled: float | None) -> dict[str, Any]:
         "modelled_seconds": modelled,
         "modelled_seconds_per_step": None if modelled is None else modelled / steps,
     }
-
-
-def _reporter(
-    on_event: Callable[[CompareEvent], None], label: str, steps: int
-) -> Callable[[Progress], None]:
-    return lambda progress: on_event(CompareEvent(label, steps, progress))
-
-
-def _sgd_folder(rate: float) -> str:
-    return f"sgd-lr{rate:g}"

@@ -1,4 +1,4 @@
-"""One HTML page for a run or a comparison, complete in itself: it opens without a network."""
+"""The pictures of a run or a comparison, and one HTML page that opens without a network."""
 
 import os
 from collections.abc import Sequence
@@ -9,28 +9,20 @@ from typing import Any
 import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from qnewton.report import tables
-from qnewton.report.pictures import (
-    curves_of,
-    pictures_of_comparison,
-    pictures_of_run,
-    priced_curve,
-)
+from qnewton import runs
+from qnewton.report import run_pictures, tables
+from qnewton.report.break_even import break_even, break_even_points
 from qnewton.report.quantities import UNKNOWN, number_text, seconds_text, share_text
-from qnewton.report.quantum_solves import quantum_table
+from qnewton.report.quantum_solves import quantum_solves, quantum_table
+from qnewton.report.run_pictures import Curve, drawable_steps, loss_curves
 from qnewton.report.run_summary import measured_text, modelled_text, summary_texts
+from qnewton.report.save import Picture, save_chart
 from qnewton.report.style import method_look, solver_look
 from qnewton.report.table import Column, Table, table_of
-from qnewton.runs import (
-    Comparison,
-    Run,
-    RunConfig,
-    read_comparison,
-    read_config,
-    read_run,
-    write_text,
-)
+from qnewton.runs import Comparison, Run, RunConfig
+from qnewton.scheduler.policy import POLICIES
 
+PICTURES_FOLDER = "pictures"
 REPORT_FILE = "report.html"
 
 
@@ -52,12 +44,12 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
         RunStorageError: If the page cannot be written.
     """
     folder = Path(folder)
-    config = read_config(folder)
+    config = runs.read_config(folder)
     if config.kind == "compare":
-        page = _comparison_page(config, read_comparison(folder), folder)
+        page = _comparison_page(config, runs.read_comparison(folder), folder)
     else:
-        page = _run_page(read_run(folder))
-    return write_text(folder / REPORT_FILE, page)
+        page = _run_page(runs.read_run(folder))
+    return runs.write_text(folder / REPORT_FILE, page)
 
 
 def _run_page(run: Run) -> str:
@@ -78,7 +70,7 @@ def _run_page(run: Run) -> str:
 
 def _comparison_page(config: RunConfig, comparison: Comparison, folder: Path) -> str:
     curves = curves_of(comparison, folder)
-    runs = [curve.run for curve in curves]
+    trained = [curve.run for curve in curves]
     compared = table_of(
         f"Steps and time to {100 * comparison.target:g}% test accuracy",
         (*tables.COMPARISON_COLUMNS, Column("note", lambda row: row.note or "", words=True)),
@@ -93,17 +85,17 @@ def _comparison_page(config: RunConfig, comparison: Comparison, folder: Path) ->
         tiles=(),
         tables_first=(compared,),
         figures=pictures_of_comparison(comparison, folder),
-        tables=[*steps, *_background(config, runs)],
-        warnings=[warning for run in runs for warning in run.warnings],
+        tables=[*steps, *_background(config, trained)],
+        warnings=[warning for run in trained for warning in run.warnings],
     )
 
 
-def _background(config: RunConfig, runs: Sequence[Run]) -> list[Table]:
+def _background(config: RunConfig, trained: Sequence[Run]) -> list[Table]:
     """Return the tables of what a page rests on: prices, machines and options."""
     machines = [m for m in dict.fromkeys((config.hardware, *config.profiles)) if m is not None]
     calibration = config.calibration
     return [
-        tables.price_table(runs),
+        tables.price_table(trained),
         *([] if calibration is None else [tables.calibration_table(calibration)]),
         tables.hardware_table(machines),
         tables.option_table(config),
@@ -155,3 +147,97 @@ def _render(config: RunConfig, tables: Sequence[Table], **content: Any) -> str:
             **content,
         )
     )
+
+
+def pictures_of_run(run: Run) -> dict[str, Picture]:
+    """Return a run's pictures by heading: loss, break-even gate time, solves, measured stages."""
+    pictures = {}
+    if drawable_steps(run):
+        policy = run.config.policy
+        curve = Curve(run, policy, method_look(policy).label)
+        pictures["Loss and accuracy"] = loss_curves([curve])
+    return pictures | _pictures_of_solves(run)
+
+
+def pictures_of_comparison(
+    comparison: Comparison, folder: str | os.PathLike[str]
+) -> dict[str, Picture]:
+    """Return a comparison's pictures by heading; the solves are those of its Newton run."""
+    curves = curves_of(comparison, folder)
+    pictures = {}
+    if any(drawable_steps(curve.run) for curve in curves):
+        pictures["Loss and accuracy"] = loss_curves(curves, comparison.target)
+    priced = priced_curve(curves)
+    if priced is None:
+        return pictures
+    # A run that stands for all policies was solved by whatever is fastest; the choice to show
+    # is Q-Newton's.
+    own = POLICIES.find(priced.run.config.policy)
+    policy = "paper" if own is not None and not own.needs_entries else None
+    return pictures | _pictures_of_solves(priced.run, policy)
+
+
+def curves_of(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Curve]:
+    """Return the curves of a comparison, methods that took the same steps as one.
+
+    Args:
+        comparison: What was compared.
+        folder: Its folder, which holds the runs as subfolders.
+    """
+    curves = []
+    for name in dict.fromkeys(row.run for row in comparison.rows):
+        rows = [row for row in comparison.rows if row.run == name]
+        label = tables.method_text(rows[0])
+        if len(rows) > 1:
+            label = f"Newton: {', '.join(row.label for row in rows)}"
+        # The last one, Q-Newton, stands for the methods that share its steps.
+        curves.append(Curve(runs.read_run(Path(folder) / name), rows[-1].method, label))
+    return curves
+
+
+def priced_curve(curves: list[Curve]) -> Curve | None:
+    """Return the first curve whose steps have quantum prices, or ``None``."""
+    return next((curve for curve in curves if break_even_points(curve.run)), None)
+
+
+def write_pictures(folder: str | os.PathLike[str]) -> list[Path]:
+    """Write every picture of a run or a comparison as PNG, SVG and CSV into ``pictures/``.
+
+    Args:
+        folder: What ``qnewton train`` or ``qnewton compare`` has written.
+
+    Returns:
+        The files.
+
+    Raises:
+        NotARunError: If the folder holds neither.
+        RunStorageError: If a file cannot be written.
+    """
+    folder = Path(folder)
+    if runs.read_config(folder).kind == "compare":
+        pictures = pictures_of_comparison(runs.read_comparison(folder), folder)
+    else:
+        pictures = pictures_of_run(runs.read_run(folder))
+    return [
+        path
+        for heading, picture in pictures.items()
+        for path in save_chart(picture, folder / PICTURES_FOLDER, heading.lower().replace(" ", "-"))
+    ]
+
+
+def _pictures_of_solves(run: Run, policy: str | None = None) -> dict[str, Picture]:
+    pictures = {}
+    if break_even_points(run):
+        machines = run.config.profiles or (
+            () if run.config.hardware is None else (run.config.hardware,)
+        )
+        pictures["Break-even gate time"] = break_even(run, machines, policy)
+    quantum = quantum_solves(run)
+    if quantum is not None:
+        pictures["Quantum solves"] = quantum
+    layers = run_pictures.layers_of_run(run)
+    if layers is not None:
+        pictures["Solver of each layer"] = layers
+    if run.steps:
+        pictures["Where the measured time went"] = run_pictures.stage_breakdown(run)
+    return pictures

@@ -82,10 +82,7 @@ Axis = tuple[str, str, float, float]
 
 
 def _map(
-    at: Callable[[float, float], Scenario],
-    axes: tuple[Axis, Axis],
-    scenario: Scenario,
-    fixed: str,
+    at: Callable[[float, float], Scenario], axes: tuple[Axis, Axis], scenario: Scenario, fixed: str
 ) -> Picture:
     (x, x_title, *x_range), (y, y_title, *y_range) = axes
     xs, ys = _edges(*x_range), _edges(*y_range)

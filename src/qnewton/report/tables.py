@@ -2,8 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.table import Table as RichTable
@@ -99,22 +98,9 @@ FIRST_STEPS = 15
 LAST_STEPS = 10
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A row of the table of steps: one block of a step, or a step that solved no system."""
-
-    step: StepRecord
-    block: BlockRecord | None
-    first: bool
-
-
-def _of_step(cell: Callable[[StepRecord], str]) -> Callable[[_Row], Cell]:
-    """Return a cell that stands in a step's first row alone."""
-    return lambda row: cell(row.step) if row.first else ""
-
-
-def _of_block(cell: Callable[[BlockRecord], Cell]) -> Callable[[_Row], Cell]:
-    return lambda row: UNKNOWN if row.block is None else cell(row.block)
+_STEP_COLUMNS = ("step", "loss", MEASURED_HEADER, MODELLED_HEADER, "block (N)", "solver used")
+_STEP_COLUMNS += ("residual", "κ", "κ bounds", "d", "break-even\ngate time", "quotes (modelled)")
+_STEP_WORDS = ("block (N)", "solver used", "κ", "κ bounds", "quotes (modelled)")
 
 
 def step_table(run: Run, title: str) -> Table:
@@ -125,33 +111,32 @@ def step_table(run: Run, title: str) -> Table:
         steps = steps[:FIRST_STEPS] + steps[-LAST_STEPS:]
     hypothetical = any(quote.hypothetical for step in steps for quote in _quotes(step))
     note = words("steps", hypothetical=hypothetical, shown=shown, steps=len(run.steps))
-    rows = [
-        _Row(step, block, first=number == 0)
-        for step in steps
-        for number, block in enumerate(step.blocks or (None,))
-    ]
-    columns: tuple[Column[_Row], ...] = (
-        Column("step", _of_step(lambda step: str(step.step))),
-        Column("loss", _of_step(lambda step: number_text(step.loss))),
-        Column(MEASURED_HEADER, _of_step(lambda step: seconds_text(step.measured.total))),
-        Column(MODELLED_HEADER, _of_step(_modelled)),
-        Column("block (N)", _of_block(lambda block: f"{block.name} ({block.n:,})"), words=True),
-        Column("solver used", _solver_used, words=True),
-        Column("residual", _of_block(_residual)),
-        Column("κ", _of_block(lambda block: _estimate(block.facts.spectrum.condition)), words=True),
-        Column("κ bounds", _of_block(_bounds), words=True),
-        Column("d", _of_block(lambda block: str(block.facts.spectrum.row_sparsity or UNKNOWN))),
-        Column(
-            "break-even\ngate time",
-            _of_block(lambda block: seconds_text(break_even_gate_time(block)[0])),
-        ),
-        Column(
-            "quotes (modelled)",
-            _of_block(lambda block: tuple(_quote(quote) for quote in block.decision.quotes)),
-            words=True,
-        ),
-    )
-    return table_of(title, columns, rows, note)
+    rows = [row for step in steps for row in _step_rows(step)]
+    aligned = frozenset(map(_STEP_COLUMNS.index, _STEP_WORDS))
+    return Table(title, _STEP_COLUMNS, rows, note, aligned)
+
+
+def _step_rows(step: StepRecord) -> Iterator[tuple[Cell, ...]]:
+    """Yield a row for each block of a step, or one for a step that solved no system."""
+    modelled = seconds_text(None if step.modelled is None else step.modelled.total)
+    measured = seconds_text(step.measured.total)
+    head: tuple[Cell, ...] = (str(step.step), number_text(step.loss), measured, modelled)
+    if not step.blocks:
+        yield (*head, UNKNOWN, _solver_used(step, None), *[UNKNOWN] * 6)
+    for block in step.blocks:
+        spectrum = block.facts.spectrum
+        yield (
+            *head,
+            f"{block.name} ({block.n:,})",
+            _solver_used(step, block),
+            number_text(block.attempts[-1].residual if block.attempts else None),
+            _estimate(spectrum.condition),
+            tuple(bound.describe() for bound in spectrum.bounds) or UNKNOWN,
+            str(spectrum.row_sparsity or UNKNOWN),
+            seconds_text(break_even_gate_time(block)[0]),
+            tuple(_quote(quote) for quote in block.decision.quotes),
+        )
+        head = ("",) * 4
 
 
 def price_table(runs: Sequence[Run]) -> Table:
@@ -234,20 +219,7 @@ def _some(lines: Sequence[str], limit: int = 5) -> tuple[str, ...]:
     return (*lines[:limit], *more) or (UNKNOWN,)
 
 
-def _modelled(step: StepRecord) -> str:
-    return seconds_text(None if step.modelled is None else step.modelled.total)
-
-
-def _residual(block: BlockRecord) -> str:
-    return number_text(block.attempts[-1].residual if block.attempts else None)
-
-
-def _bounds(block: BlockRecord) -> Cell:
-    return tuple(bound.describe() for bound in block.facts.spectrum.bounds) or UNKNOWN
-
-
-def _solver_used(row: _Row) -> Cell:
-    step, block = row.step, row.block
+def _solver_used(step: StepRecord, block: BlockRecord | None) -> Cell:
     if step.skipped is not None:
         return f"skipped: {step.skipped}"
     if block is None:
@@ -266,10 +238,7 @@ def _estimate(estimate: records.Estimate | None) -> str | tuple[str, ...]:
         return UNKNOWN
     if estimate.low is None and estimate.high is None:
         return estimate.describe()
-    return (
-        estimate.describe(),
-        f"in [{number_text(estimate.low)}, {number_text(estimate.high)}]",
-    )
+    return (estimate.describe(), f"in [{number_text(estimate.low)}, {number_text(estimate.high)}]")
 
 
 def _quote(quote: Quote) -> str:

@@ -3,12 +3,7 @@
 from qnewton.runs.atomic import write_atomically, write_text
 from qnewton.runs.cache import cache_folder
 from qnewton.runs.checkpoints import Checkpoint, latest_checkpoint, read_checkpoint
-from qnewton.runs.comparison import (
-    Comparison,
-    ComparisonRow,
-    read_comparison,
-    write_comparison,
-)
+from qnewton.runs.comparison import Comparison, ComparisonRow, read_comparison, write_comparison
 from qnewton.runs.config import RunConfig, check_config, create_folder, read_config, write_config
 from qnewton.runs.errors import (
     CorruptRunError,
@@ -20,29 +15,8 @@ from qnewton.runs.errors import (
 from qnewton.runs.reader import Run, count_decisions, read_run
 from qnewton.runs.writer import RunWriter
 
-__all__ = [
-    "Checkpoint",
-    "Comparison",
-    "ComparisonRow",
-    "CorruptRunError",
-    "NewerSchemaError",
-    "NotARunError",
-    "Run",
-    "RunConfig",
-    "RunExistsError",
-    "RunStorageError",
-    "RunWriter",
-    "cache_folder",
-    "check_config",
-    "count_decisions",
-    "create_folder",
-    "latest_checkpoint",
-    "read_checkpoint",
-    "read_comparison",
-    "read_config",
-    "read_run",
-    "write_atomically",
-    "write_comparison",
-    "write_config",
-    "write_text",
-]
+__all__ = ["Checkpoint", "Comparison", "ComparisonRow", "CorruptRunError", "NewerSchemaError"]
+__all__ += ["NotARunError", "Run", "RunConfig", "RunExistsError", "RunStorageError", "RunWriter"]
+__all__ += ["cache_folder", "check_config", "count_decisions", "create_folder", "latest_checkpoint"]
+__all__ += ["read_checkpoint", "read_comparison", "read_config", "read_run", "write_atomically"]
+__all__ += ["write_comparison", "write_config", "write_text"]

@@ -122,9 +122,7 @@ def _digest(covered: bytes, data: bytes) -> bytes:
     return digest.hexdigest().encode()
 
 
-def latest_checkpoint(
-    folder: str | os.PathLike[str],
-) -> tuple[Checkpoint | None, tuple[str, ...]]:
+def latest_checkpoint(folder: str | os.PathLike[str]) -> tuple[Checkpoint | None, tuple[str, ...]]:
     """Return the newest intact checkpoint of a run, and a warning for each damaged one skipped.
 
     Args:

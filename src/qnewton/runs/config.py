@@ -7,14 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from qnewton.records import (
-    SCHEMA_VERSION,
-    Calibration,
-    QuantumHardware,
-    StepRecord,
-    decode,
-    encode,
-)
+from qnewton.records import SCHEMA_VERSION, Calibration, QuantumHardware, StepRecord, decode, encode
 from qnewton.records.schema_1 import step_of_schema_1
 from qnewton.runs import errors
 from qnewton.runs.atomic import is_leftover, remove_leftovers, sync_folder, write_atomically

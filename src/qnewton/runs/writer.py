@@ -10,13 +10,7 @@ from filelock import FileLock, Timeout
 from qnewton.records import MetricRecord, StepRecord
 from qnewton.runs import checkpoints
 from qnewton.runs.atomic import remove_leftovers
-from qnewton.runs.config import (
-    CONFIG_FILE,
-    RunConfig,
-    check_config,
-    create_folder,
-    read_config,
-)
+from qnewton.runs.config import CONFIG_FILE, RunConfig, check_config, create_folder, read_config
 from qnewton.runs.errors import CorruptRunError, RunStorageError, storage
 from qnewton.runs.line_log import LineLog
 

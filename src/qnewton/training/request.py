@@ -20,11 +20,19 @@ ReadoutName = Literal["ideal", "amplitude", "hadamard", "swap"]
 DEFAULT_HARDWARE = "attosecond"
 
 
+_COUNTS = ("steps", "batch_size", "checkpoint_every", "prune_count", "max_newton")
+_COUNTS += ("qpus", "survey_every", "shots")
+_SHARES = ("target", "prune_mass", "epsilon")
+_FINITE = ("lr", "damping", "first_order_lr")
+
+
 class Options:
     """A group of options that belong to a training request; each checks its own."""
 
     def __post_init__(self) -> None:
-        pass
+        check_counts(self, *_COUNTS)
+        _check(self, _SHARES, lambda value: 0 < value < 1, "lie between 0 and 1")
+        _check(self, _FINITE, lambda value: 0 <= value < math.inf, "be finite and 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +51,6 @@ class WorkloadOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_counts(self, "steps")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"--seed is {self.seed}; it must lie between 0 and {2**31 - 1}")
 
@@ -62,12 +69,6 @@ class RunOptions(WorkloadOptions):
     target: float | None = None
     lr: float | None = None
     batch_size: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_counts(self, "batch_size")
-        _check_shares(self, "target")
-        _check_finite(self, "lr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,6 @@ class MethodOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_counts(self, "checkpoint_every")
         if self.policy not in POLICIES:
             raise ValueError(f"--policy is {self.policy!r}; choose {', '.join(POLICIES.names)}")
 
@@ -118,8 +118,6 @@ class NewtonOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_counts(self, "prune_count")
-        _check_shares(self, "prune_mass")
         if self.prune_count is not None and self.prune_mass is not None:
             raise ValueError("--prune-count and --prune-mass exclude each other; give one")
 
@@ -145,9 +143,7 @@ class DampingOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.damping != "auto":
-            _check_finite(self, "damping")
-        elif self.relative_damping:
+        if self.damping == "auto" and self.relative_damping:
             raise ValueError("--relative-damping needs a --damping that is a number, not 'auto'")
 
 
@@ -161,10 +157,6 @@ class LimitOptions(Options):
     """
 
     max_newton: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_counts(self, "max_newton")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +174,6 @@ class WarmupOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_finite(self, "first_order_lr")
         self.warmup_value  # noqa: B018  # raises on a malformed one
 
     @property
@@ -210,10 +201,6 @@ class MachineOptions(Options):
     hardware: str | None = None
     epsilon: float = 1e-12
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_shares(self, "epsilon")
-
 
 @dataclass(frozen=True, kw_only=True)
 class QuantumOptions(MachineOptions):
@@ -238,7 +225,6 @@ class QuantumOptions(MachineOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_counts(self, "qpus", "survey_every", "shots")
         given = [name for name in ("shots", "readout_tolerance") if getattr(self, name) is not None]
         if self.readout == "ideal" and given:
             raise ValueError(
@@ -303,18 +289,10 @@ def check_counts(options: object, *names: str) -> None:
     _check(options, names, lambda value: value >= 1, "be at least 1")
 
 
-def _check_shares(options: object, *names: str) -> None:
-    _check(options, names, lambda value: 0 < value < 1, "lie between 0 and 1")
-
-
-def _check_finite(options: object, *names: str) -> None:
-    _check(options, names, lambda value: 0 <= value < math.inf, "be finite and 0 or more")
-
-
 def _check(options: object, names: Iterable[str], holds: Callable[[Any], bool], must: str) -> None:
     for name in names:
-        value = getattr(options, name)
-        if value is not None and not holds(value):
+        value = getattr(options, name, None)
+        if isinstance(value, int | float) and not holds(value):
             raise ValueError(f"{_flag(name)} is {value}; it must {must}")
 
 
