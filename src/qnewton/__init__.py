@@ -4,10 +4,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qnewton.curvature import Residuals
     from qnewton.optimizer import Classical, Damping, Limits, QNewton, Quantum, Warmup
 
 __version__ = "0.1.0"
-__all__ = ["Classical", "Damping", "Limits", "QNewton", "Quantum", "Warmup", "__version__"]
+__all__ = [
+    "Classical",
+    "Damping",
+    "Limits",
+    "QNewton",
+    "Quantum",
+    "Residuals",
+    "Warmup",
+    "__version__",
+]
+
+_ELSEWHERE = {"Residuals": "qnewton.curvature"}
+"""Public names that are not the optimizer's."""
 
 _ROOMS = (
     "cost",
@@ -27,7 +40,7 @@ _ROOMS = (
 def __getattr__(name: str) -> Any:
     # Loaded on first use, so that pricing a system does not wait for torch.
     if name in __all__:
-        return getattr(import_module("qnewton.optimizer"), name)
+        return getattr(import_module(_ELSEWHERE.get(name, "qnewton.optimizer")), name)
     if name in _ROOMS:
         return import_module(f"qnewton.{name}")
     raise AttributeError(f"module 'qnewton' has no attribute {name!r}")

@@ -345,5 +345,7 @@ def test_bfloat16_autocast_takes_the_generic_route():
 
 
 def test_an_unknown_kind_is_named_with_the_known_ones():
-    with pytest.raises(ValueError, match="kind='gauss' is unknown; choose hessian, ggn, fisher"):
+    with pytest.raises(
+        ValueError, match="kind='gauss' is unknown; choose auto, hessian, ggn, fisher"
+    ):
         Curvature(nn.Linear(2, 2), kind="gauss")  # type: ignore[arg-type]

@@ -3,12 +3,13 @@
 import importlib.util
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import conv2d, cross_entropy, mse_loss
+from torch.nn.functional import conv2d, cross_entropy, huber_loss, mse_loss, smooth_l1_loss
 
 import qnewton
 from qnewton.operators import private_torch
@@ -42,6 +43,15 @@ KEPT = {
     Saved.END: (lambda: node(live(3)[1:2]), 2),
     Saved.SIZES: (lambda: node(live(3)[1:2]), (3,)),
     Saved.TRANSPOSED: (lambda: node(conv2d(live(1, 1, 2, 2), live(1, 1, 1, 1))), False),
+    Saved.SELF: (lambda: node(live(2) ** 2), torch.ones(2)),
+    Saved.TENSOR: (lambda: node(live(2) @ torch.zeros(2)), torch.zeros(2)),
+    Saved.EXPONENT: (lambda: node(live(2) ** 2), 2),
+    Saved.ORD: (lambda: node(torch.linalg.vector_norm(live(2))), 2),
+    Saved.ALPHA: (lambda: node(torch.add(live(2), live(2), alpha=3)), 3),
+    Saved.KEEPDIM: (lambda: node(live(2).sum(0, keepdim=True)), True),
+    Saved.NUMEL: (lambda: node(live(2).mean()), 2),
+    Saved.BETA: (lambda: node(smooth_l1_loss(live(2), torch.zeros(2), beta=0.5)), 0.5),
+    Saved.DELTA: (lambda: node(huber_loss(live(2), torch.zeros(2), delta=0.5)), 0.5),
 }
 
 
@@ -55,7 +65,7 @@ def test_nodes_keep_what_is_read(what: Saved) -> None:
     found = saved(make(), what)
     same = torch.equal(found, expected) if isinstance(expected, Tensor) else found == expected
     assert same, vanished(what.value)
-    assert saved(node(live(2).exp()), what) is None
+    assert saved(node(live(2).sigmoid()), what) is None
 
 
 def test_the_graph_tells_leaves_shapes_and_functions() -> None:
@@ -109,6 +119,30 @@ def test_tensors_count_changes_and_modules_register_buffers() -> None:
     assert fsdp.origin is not None
     source = Path(fsdp.origin).with_name("_flat_param.py").read_text()
     assert "_fsdp_flattened" in source, vanished("_fsdp_flattened")
+
+
+def test_transforms_and_passes_are_seen() -> None:
+    assert not private_torch.inside_a_transform()
+    seen = []
+    torch.func.vmap(lambda x: (seen.append(private_torch.inside_a_transform()), x)[1])(live(2))
+    assert seen == [True], vanished("_C._functorch.peek_interpreter_stack")
+
+    class Both(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
+            ctx.nodes = x.grad_fn, y.grad_fn
+            return x + y
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> Any:
+            seen.append([private_torch.will_run(found) for found in ctx.nodes])
+            return grads[0], grads[0]
+
+    x, y = live(2).exp(), live(2).exp()
+    result: Any = Both.apply(x, y)
+    torch.autograd.grad(result.sum(), x, retain_graph=True)
+    result.sum().backward()
+    assert seen[1:] == [[True, False], [True, True]], vanished("_C._will_engine_execute_node")
 
 
 def test_many_tensors_at_once() -> None:

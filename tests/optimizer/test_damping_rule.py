@@ -50,7 +50,7 @@ def test_below_rounding_a_damping_that_makes_the_step_short_falls(
 
 
 def test_a_damping_that_no_longer_changes_the_step_stays() -> None:
-    rule = next_rule(1e-6, 1.0, StepResult(ratio=1.0, step_norm=0.5, share=1e-5))
+    rule = next_rule(1e-6, 1.0, StepResult(ratio=1.0, step_norm=0.5, share=1e-10))
     assert rule.strength == 1e-6
     assert "stays" in rule.reason
 

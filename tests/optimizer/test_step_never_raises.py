@@ -272,3 +272,39 @@ def test_a_survey_that_finds_a_saddle_leaves_a_solver_that_finds_it_again(
     settings = ReplaySettings(calibration=market.calibration, hardware=market.hardware)
     assert any("indefinite" in note for r in records for b in r.blocks for note in b.facts.notes)
     assert replay(records, "classical", settings).changed == 0
+
+
+@pytest.mark.parametrize("damping", ["auto", 1e-3])
+def test_a_saturated_softmax_in_float32(damping: Any) -> None:
+    # Its second derivatives have entries near float32's least, on which eigenvalues fail.
+    torch.manual_seed(0)
+    net, x = nn.Linear(5, 10), 200 * torch.randn(512, 5)
+    labels = torch.randint(0, 10, (512,))
+    optimizer = QNewton(net, curvature="ggn", damping=damping)
+    for _ in range(3):
+        optimizer.step(lambda: cross_entropy(net(x), labels))
+    losses = [record.loss for record in optimizer.records]
+    assert all(map(math.isfinite, losses))
+    # A fixed λ judges no step.
+    assert damping != "auto" or losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("kind", ["auto", "hessian", "ggn", "fisher"])
+@pytest.mark.parametrize("policy", ["classical", "hybrid", "paper"])
+@pytest.mark.parametrize("damping", ["auto", 1e-2])
+def test_eigenvalues_that_never_converge(
+    kind: Kind, policy: str, damping: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: Any, **kwargs: Any) -> Tensor:
+        raise torch.linalg.LinAlgError("the algorithm failed to converge")  # pyright: ignore
+
+    net, loss = network(0, torch.float64)
+    for name in ("eigh", "eigvalsh", "svd", "svdvals"):
+        monkeypatch.setattr(torch.linalg, name, fails)
+    machine = None if policy == "classical" else "attosecond"
+    optimizer = QNewton(net, curvature=kind, policy=policy, damping=damping, quantum=machine)
+    for _ in range(4):
+        optimizer.step(loss)
+    losses = [record.loss for record in optimizer.records]
+    assert all(map(math.isfinite, losses))
+    assert damping != "auto" or losses[-1] < losses[0]

@@ -45,7 +45,9 @@ def test_a_closure_may_read_and_change_gradients_in_trials(
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1)).double()
     x = torch.randn(20, 3, dtype=torch.float64)
-    optimizer = QNewton(net.parameters() if given == "parameters" else net)
+    # With the Hessian asked for, its check comes at the first step and not at some later one.
+    trained = net.parameters() if given == "parameters" else net
+    optimizer = QNewton(trained, curvature="hessian")
     if given == "attach":
         optimizer.attach(net, lambda output: output.sum())
     parameters = list(net.parameters())

@@ -19,7 +19,8 @@ from qnewton.curvature.evaluation import Evaluation
 from qnewton.curvature.generic import HessianOperator
 from qnewton.curvature.parts import together
 from qnewton.curvature.rerun import KeptBuffer, RandomState, Repeatable, SeenBuffers, lent
-from qnewton.curvature.routes import RouteMemory
+from qnewton.curvature.residuals import Residuals, with_loss
+from qnewton.curvature.routes import RouteMemory, graph_size
 from qnewton.curvature.sample_mean import Reduction
 
 __all__ = [
@@ -34,10 +35,13 @@ __all__ = [
     "RandomState",
     "Reduction",
     "Repeatable",
+    "Residuals",
     "RouteMemory",
     "SeenBuffers",
+    "graph_size",
     "lent",
     "partition",
     "systems",
     "together",
+    "with_loss",
 ]

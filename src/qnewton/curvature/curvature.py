@@ -21,7 +21,9 @@ from qnewton.curvature.hessian import hessian_operators
 from qnewton.curvature.layers import layers_of
 from qnewton.curvature.output_loss import OutputLoss
 from qnewton.curvature.parts import shares_of_one_mean, sum_of_systems
-from qnewton.curvature.routes import RouteMemory
+from qnewton.curvature.residual_space import GaussNewton, ResidualSpace, residual_operators
+from qnewton.curvature.residuals import with_loss
+from qnewton.curvature.routes import Refused, RouteMemory
 from qnewton.curvature.sample_mean import Reduction
 from qnewton.curvature.verification import Alike, Verification
 from qnewton.curvature.watching import LayerRecorder, single_output
@@ -32,7 +34,7 @@ from qnewton.operators import (
     weighted_sum,
 )
 
-Kind = Literal["hessian", "ggn", "fisher"]
+Kind = Literal["auto", "hessian", "ggn", "fisher"]
 
 
 class Curvature:
@@ -42,7 +44,8 @@ class Curvature:
         model: A module, or its parameters (then the generic route and no ``layer`` blocks).
         kind: ``hessian``, H = ∂²L/∂θ²; ``ggn``, G = Jᵀ (∂²L/∂f²) J with f the model's output and
             J = ∂f/∂θ; ``fisher``, F = (1/n) Σ g_i g_iᵀ with g_i the gradient of one sample's loss.
-            The latter two need a module that the closure calls once.
+            The latter two need a module that the closure calls once. ``auto`` is JᵀDJ, J = ∂r/∂θ,
+            of a loss Σ ρ(r_i) that is a sum of squares without a closed form, else ``hessian``.
         blocks: ``full``, ``layer`` or ``tensor``; see :func:`~qnewton.curvature.partition`.
         reduction: ``mean`` or ``sum``, what the closure's loss is of its samples' losses. Only
             ``fisher`` has to know; ``None`` to read it from the loss, as
@@ -91,13 +94,14 @@ class Curvature:
         self.kind: Kind = kind
         self._reduction: Reduction | None = reduction
         module = model if isinstance(model, nn.Module) else None
-        if module is None and kind != "hessian":
+        if module is None and kind in ("ggn", "fisher"):
             raise ValueError(
                 f"kind={kind!r} needs the module, whose output it differentiates at; pass it in "
                 "place of parameters, or use kind='hessian'"
             )
         # Whose output is to be recorded, if the kind needs one.
         self._model = module if kind != "hessian" or convex_too else None
+        self._residuals: ResidualSpace | None = None
         found = partition(model, blocks, parameters)
         self._max_dense, max_newton = limits or BlockLimits()
         self.blocks: tuple[Block, ...] = tuple(
@@ -110,6 +114,8 @@ class Curvature:
                 f"{min(block.n for block in found):,} unknowns; raise it, or use smaller blocks"
             )
         self.parameters = tuple(p for block in found for p in block.parameters)
+        if kind == "auto":
+            self._residuals = ResidualSpace(self.parameters)
         self._verification = Verification(
             [name for block in found for name in block.names],
             self.parameters,
@@ -155,13 +161,15 @@ class Curvature:
         Cost: the closure's own; with ``curvature`` its activations stay in memory until the
         evaluation and its systems are dropped.
         """
+        closure = with_loss(closure)
         if not (self.watches(curvature) or accumulates):
             return evaluate_plainly(closure, self.parameters)
         recorder = None
         if curvature and self._one_pass is not None and alone and not self._loops:
             recorder = self._one_pass.recorder
         elif curvature:
-            recorder = LayerRecorder(self._layers, self._model)
+            tapped = () if self._residuals is None else self.parameters
+            recorder = LayerRecorder(self._layers, self._model, tapped)
         evaluation = evaluate(closure, self.parameters, recorder, accumulates)
         self._closure_seen = True
         # One pass of signals is of one batch: micro-batches are better recorded layer by layer.
@@ -195,7 +203,12 @@ class Curvature:
                 "this evaluation keeps no graph; use evaluate(closure, curvature=True) and call "
                 "systems before release()"
             )
-        kind = kind or self.kind
+        kind = self.kind_of(evaluation) if kind is None else kind
+        squares = self._squares(evaluation)
+        if kind == "ggn" and isinstance(squares, GaussNewton):
+            self._verification.check(evaluation, evaluation.root, False, self.alike)
+            operators = residual_operators(squares, self.blocks, evaluation)
+            return self._of_blocks(evaluation, operators)
         second = kind == "hessian"
         self._verification.check(evaluation, evaluation.root, second, self.alike)
         if evaluation.parts:
@@ -210,9 +223,14 @@ class Curvature:
         if memory is not None and evaluation.work is not None:
             memory = replace(memory, structure=evaluation.work.structure)
         operators = self._operators(evaluation, evaluation.root, kind, memory)
-        if second and self._verification.note:
-            note = self._verification.note
+        notes = [self._verification.note] if second and self._verification.note else []
+        if isinstance(squares, GaussNewton) and second:
+            notes.append("Gauss-Newton steps left the residuals, whose second derivatives count")
+        for note in notes:
             operators = [(o, replace(r, reason=f"{r.reason}; {note}")) for o, r in operators]
+        return self._of_blocks(evaluation, operators)
+
+    def _of_blocks(self, evaluation: Evaluation, operators: Operators) -> list[LinearSystem]:
         return [
             LinearSystem(
                 operator=operator,
@@ -223,6 +241,21 @@ class Curvature:
             )
             for block, (operator, record) in zip(self.blocks, operators, strict=True)
         ]
+
+    def kind_of(self, evaluation: Evaluation) -> Kind:
+        """Return the kind of curvature that the systems of an evaluation are made of."""
+        if self.kind != "auto":
+            return self.kind
+        return "ggn" if isinstance(self._squares(evaluation), GaussNewton) else "hessian"
+
+    def has_convex(self, evaluation: Evaluation) -> bool:
+        """Return whether the ``ggn`` of an evaluation may be asked for beside its Hessian."""
+        return bool(evaluation.outputs) or isinstance(self._squares(evaluation), GaussNewton)
+
+    def _squares(self, evaluation: Evaluation) -> GaussNewton | Refused | None:
+        if self._residuals is None or evaluation.root is None:
+            return None
+        return self._residuals.look(evaluation, evaluation.root, self.alike)
 
     def quadratic(self, evaluation: Evaluation, kind: Kind | None = None) -> SymmetricOperator:
         """Return the curvature of all parameters together, cross terms included, by products.
@@ -238,11 +271,15 @@ class Curvature:
         """
         if evaluation.root is None:
             raise ValueError("this evaluation keeps no graph; ask before release()")
+        kind = self.kind_of(evaluation) if kind is None else kind
+        squares = self._squares(evaluation)
+        if kind == "ggn" and isinstance(squares, GaussNewton):
+            return squares.operator([slice(0, squares.rows.shape[1])])
         if evaluation.parts:
             terms = [(weight, self.quadratic(part, kind)) for weight, part in evaluation.parts]
             return weighted_sum(terms)
         graph: CurvatureProducts
-        if (kind or self.kind) == "ggn":
+        if kind == "ggn":
             output = single_output(evaluation.outputs)
             loss = OutputLoss(evaluation.root, output, self.parameters[0].dtype)
             graph = GaussNewtonGraph(loss, JacobianGraph(output, list(self.parameters)))

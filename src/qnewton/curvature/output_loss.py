@@ -170,8 +170,13 @@ def _positions_hessian(loss: OutputLoss, class_dim: int | None) -> Tensor | Refu
     return hessian
 
 
-def _factorize(hessian: Tensor, class_dim: int | None, precision: torch.dtype) -> OutputFactor:
-    values, vectors = torch.linalg.eigh(hessian)
+def _factorize(
+    hessian: Tensor, class_dim: int | None, precision: torch.dtype
+) -> OutputFactor | Refused:
+    try:
+        values, vectors = _eigenpairs(hessian)
+    except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
+        return Refused("the eigenvalues of ∂²L/∂f² do not converge")
     sizes = values.abs()
     # Softmax cross-entropy has rank C-1: directions that are zero to rounding in every sample
     # would be columns of zeros.
@@ -183,6 +188,19 @@ def _factorize(hessian: Tensor, class_dim: int | None, precision: torch.dtype) -
     concave = bool((values < -rounding).any())
     signs = torch.where(values < 0, -1.0, 1.0).to(values.dtype) if concave else None
     return OutputFactor(columns, signs, class_dim)
+
+
+def _eigenpairs(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues and vectors of a batch, whose small entries float32 may be too coarse for.
+
+    Of a saturated softmax some matrices have entries near the least that float32 holds, and one
+    that does not converge there leaves none of the batch.
+    """
+    try:
+        return torch.linalg.eigh(matrices)
+    except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
+        values, vectors = torch.linalg.eigh(matrices.double())
+        return values.to(matrices.dtype), vectors.to(matrices.dtype)
 
 
 def cotangents_by_sample(outer: OutputFactor, shape: torch.Size, sample_dims: int) -> Tensor | None:

@@ -232,6 +232,17 @@ def graph_work(root: Tensor) -> GraphWork:
     return GraphWork(flops, operations, structure)
 
 
+def graph_size(root: Tensor) -> tuple[int, int]:
+    """Return how many operations the graph of ``root`` has, and how many entries they compute.
+
+    Example:
+        >>> graph_size(torch.ones(3, requires_grad=True).exp().sum())
+        (2, 4)
+    """
+    shapes = [result_shape(n) for n in graph_nodes([root.grad_fn]) if leaf(n) is None]
+    return len(shapes), sum(math.prod(shape) for shape in shapes if shape is not None)
+
+
 def _multiplications(node: Node) -> float:
     """Return the multiplications of the forward operation behind ``node``, if it is a product."""
     name, result = node.name(), result_shape(node)

@@ -24,6 +24,15 @@ class Saved(Enum):
     END = "_saved_end"
     SIZES = "_saved_self_sym_sizes"
     TRANSPOSED = "_saved_transposed"
+    SELF = "_saved_self"
+    TENSOR = "_saved_tensor"
+    EXPONENT = "_saved_exponent"
+    ORD = "_saved_ord"
+    ALPHA = "_saved_alpha"
+    KEEPDIM = "_saved_keepdim"
+    NUMEL = "_saved_self_sym_numel"
+    BETA = "_saved_beta"
+    DELTA = "_saved_delta"
 
 
 def saved(node: Node, what: Saved) -> Any:
@@ -59,6 +68,17 @@ def inside_a_function() -> bool:
     """Return whether the forward of a ``torch.autograd.Function`` runs: its backward is its own."""
     # It disables both modes of differentiation where ``no_grad`` disables the backward one.
     return not torch._C._is_fwd_grad_enabled()
+
+
+def inside_a_transform() -> bool:
+    """Return whether a transform of ``torch.func`` runs, under which parameters are wrapped."""
+    transforms: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
+    return transforms.peek_interpreter_stack() is not None
+
+
+def will_run(node: Node | None) -> bool:
+    """Return whether the backward pass that runs will reach ``node``, which is no leaf's."""
+    return node is None or torch._C._will_engine_execute_node(node)
 
 
 def version(tensor: Tensor) -> int:

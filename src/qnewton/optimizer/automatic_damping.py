@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators.scaling import safe_norm
-from qnewton.optimizer.damped_systems import DampedSystems, joined_directions
+from qnewton.optimizer.damped_systems import LEFT, DampedSystems, joined_directions
 from qnewton.optimizer.damping_rule import Bounds, StepResult, next_rule
 from qnewton.optimizer.damping_state import begin_step, present_ceiling, present_floor
 from qnewton.optimizer.line_search import LineSearch
@@ -92,6 +92,9 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
     )
     rule = next_rule(solved.strength, radius, _result(loss, search), bounds)
     memory.damping, memory.radius = rule.strength, rule.radius
+    if solved.kind == "ggn" and search.predicted is not None:
+        leaves = -search.predicted < LEFT * abs(loss.value)
+        memory.slow = memory.slow + 1 if leaves else 0
     record = DampingRecord(
         strength=solved.strength,
         next_strength=rule.strength,

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from qnewton.curvature import Kind
+from qnewton.cost.kernels import ROWS_A_CALL
+from qnewton.curvature import Evaluation, Kind, graph_size
 from qnewton.operators import LinearSystem, LowRankOperator
 from qnewton.operators.scaling import safe_norm
 from qnewton.optimizer.attempts import BY_SIZE
@@ -20,6 +21,17 @@ from qnewton.optimizer.step_context import NOTHING_FOUND, NewtonUpdate
 _SHIFTS = 6  # how often λ is raised above a negative eigenvalue before the step is given up
 _MOST_SUBSPACE = 16  # blocks whose directions are put together by cross terms
 _MOST_WAIT = 64  # steps on the convex matrix between looks at the Hessian
+_MOST_WAIT_OF_SQUARES = 16  # the same, where a look costs no more than as many of those steps
+SLOW = 3
+"""Gauss-Newton steps in a row that leave the residuals, before their second derivatives count."""
+
+LEFT = 0.1
+"""Share of the loss that a Gauss-Newton step has to take, or it leaves the residuals."""
+
+_STEP_PASSES = 6  # through the loss's graph, of a Gauss-Newton step
+_START = 15_000  # entries that are computed in the time that starting an operation takes
+_WORTH = 16.0  # Gauss-Newton steps that a Hessian may cost
+
 FINEST = 1e-6
 """Relative residual below which no solve is asked for, unless the tolerance is."""
 
@@ -62,12 +74,15 @@ class DampedSystems:
         """
         loss, kind = self._loss, self.kind
         update = self._solved(kind, strength)
-        if update.indefinite is None:
-            by_size = any(a.solver == BY_SIZE for b in update.blocks for a in b.attempts)
-            by_eigenvalues = "a factorisation met it; eigenvalues are taken by their size"
-            return Solved(update, kind, strength, by_eigenvalues if by_size else None)
-        negative, abandoned = update.indefinite, update.blocks
-        if kind == "hessian" and loss.evaluated.evaluation.outputs:
+        by_size = any(a.solver == BY_SIZE for b in update.blocks for a in b.attempts)
+        by_eigenvalues = "a factorisation met it; eigenvalues are taken by their size"
+        found = by_eigenvalues if by_size else None
+        # Where the loss is a sum of squares a convex matrix is at hand, which foretells more.
+        convex = loss.evaluated.curvature.kind_of(loss.evaluated.evaluation) == "ggn"
+        if update.indefinite is None and not (by_size and kind == "hessian" and convex):
+            return Solved(update, kind, strength, found)
+        negative, abandoned = update.indefinite or found, update.blocks
+        if kind == "hessian" and loss.evaluated.curvature.has_convex(loss.evaluated.evaluation):
             convex = self._convex(strength)
             if convex.directions is not None:
                 return Solved(replace(convex, abandoned=abandoned), "ggn", strength, negative)
@@ -92,8 +107,22 @@ class DampedSystems:
     def kind(self) -> Kind:
         """The curvature that the step begins with: the convex one for a while after a saddle."""
         curvature, memory = self._loss.evaluated.curvature, self._loss.context.memory
-        waits = curvature.kind == "hessian" and memory.exact_from > memory.step
-        return "ggn" if waits else curvature.kind
+        evaluation = self._loss.evaluated.evaluation
+        kind = curvature.kind_of(evaluation)
+        second = kind == "ggn" and curvature.kind == "auto" and memory.slow >= SLOW
+        if second and self._affordable(evaluation):
+            kind = "hessian"
+        waits = kind == "hessian" and memory.exact_from > memory.step
+        return "ggn" if waits else kind
+
+    def _affordable(self, evaluation: Evaluation) -> bool:
+        """Return whether rows by double backward cost no more than some Gauss-Newton steps."""
+        if evaluation.root is None:
+            return False
+        operations, entries = graph_size(evaluation.root)
+        n, started = self._loss.gradient.numel(), _START * operations
+        rows = 2.0 * (math.ceil(n / ROWS_A_CALL) * started + n * entries)
+        return rows <= _WORTH * _STEP_PASSES * (started + entries)
 
     def _convex(self, strength: float) -> NewtonUpdate:
         memory = self._loss.context.memory
@@ -104,7 +133,8 @@ class DampedSystems:
             # would say: a larger λ needs none.
             return NOTHING_FOUND
         if update.directions is not None:
-            memory.exact_wait = min(2 * int(memory.exact_wait), _MOST_WAIT)
+            most = _MOST_WAIT_OF_SQUARES if memory.slow >= SLOW else _MOST_WAIT
+            memory.exact_wait = min(2 * int(memory.exact_wait), most)
             memory.exact_from = memory.step + memory.exact_wait
         return update
 

@@ -9,7 +9,7 @@ GROWTH = 4.0
 FAILURE_GROWTH = 10.0
 """λ's factor after a step that could not be taken, or a loss that is not finite."""
 
-ENOUGH = 1e-3
+ENOUGH = 1e-9
 """Share ‖λx‖/‖g‖ below which a smaller λ would not change the step x."""
 
 _FIRST_SHARE = 0.1  # of the curvature along the gradient, for the first λ

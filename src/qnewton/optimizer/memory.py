@@ -62,6 +62,7 @@ class Memory:
         exact_from: The step from which the Hessian is looked at again, after a saddle.
         exact_wait: How many steps the last wait was.
         saddle_from: The step from which a stationary point is looked at again.
+        slow: How many Gauss-Newton steps in a row left nearly all of the residuals.
     """
 
     step = _Number(0)
@@ -72,6 +73,7 @@ class Memory:
     exact_from = _Number(0)
     exact_wait = _Number(1)
     saddle_from = _Number(0)
+    slow = _Number(0)
 
     @property
     def strength(self) -> float:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from qnewton.cost import DEFAULT_AUDIT, Market
-from qnewton.curvature import BlockLimits, Curvature, Kind, Partition
+from qnewton.curvature import BlockLimits, Curvature, Kind, Partition, with_loss
 from qnewton.optimizer.automatic_damping import AutomaticDamping
 from qnewton.optimizer.beginning import Beginning
 from qnewton.optimizer.block_plan import DENSE_LIMIT, BlockPlan
@@ -66,7 +66,11 @@ class QNewton(LoopOptimizer):
         curvature: ``hessian``, the exact one; ``ggn``, generalised Gauss-Newton; ``fisher``, the
             empirical Fisher of a loss that is the mean over the samples it counts. The latter two
             are positive semidefinite for losses convex in the model's output, need a module, and
-            need a closure that calls it once.
+            need a closure that calls it once. ``auto`` is ``hessian`` unless λ sets itself and the
+            policy is ``classical``: then a loss that is a sum of squares (declared by
+            :class:`~qnewton.Residuals`, or seen in its graph) and whose Hessian has no closed form
+            is minimised by Gauss-Newton steps on its residuals' Jacobian. The Hessian comes back
+            where three such steps in a row took less than a tenth of the loss each.
         blocks: ``full`` (the default with ``damping="auto"``, unless parameter groups are treated
             differently), ``layer`` (the default for a module otherwise) or ``tensor`` (the default
             for parameters otherwise).
@@ -148,7 +152,7 @@ class QNewton(LoopOptimizer):
         params: nn.Module | Iterable[Any],
         lr: float | Tensor = 1.0,
         *,
-        curvature: Kind = "hessian",
+        curvature: Kind = "auto",
         blocks: Partition | None = None,
         damping: float | Literal["auto"] | Damping = "auto",
         prune: int | float | None = None,
@@ -214,6 +218,8 @@ class QNewton(LoopOptimizer):
         )
         self.records: deque[StepRecord] = deque(maxlen=RECORDS_KEPT)
         sizes = BlockLimits(max_dense, limits.max_newton)
+        if curvature == "auto" and not (automatic and policy == "classical"):
+            curvature = "hessian"
         self._trainable = TrainableCurvature(
             module, curvature, blocks, sizes, policy, convex_too=automatic
         )
@@ -253,6 +259,7 @@ class QNewton(LoopOptimizer):
                 refuses that length; parameters, gradients, buffers and random state are then
                 what they were before the step.
         """
+        closure = None if closure is None else with_loss(closure)
         curvature = self._trainable.of(self.param_groups)
         if curvature is None:
             return None if closure is None else closure()

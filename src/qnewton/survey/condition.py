@@ -184,11 +184,23 @@ def spectrum_summary(
     return replace(exact, condition=condition)
 
 
+def eigenvalues(matrix: Tensor) -> Tensor:
+    """Return the eigenvalues of a symmetric matrix, in ascending order.
+
+    Raises:
+        FloatingPointError: If they do not converge.
+    """
+    try:
+        return torch.linalg.eigvalsh(matrix)
+    except torch.linalg.LinAlgError as error:  # pyright: ignore[reportPrivateImportUsage]
+        raise FloatingPointError("the eigenvalues of the curvature do not converge") from error
+
+
 def exact_summary(matrix: Tensor) -> SpectrumSummary:
     """Return κ, the norm and the definiteness from all eigenvalues in float64: 4N³/3 operations."""
     largest_entry(matrix)  # Refuses entries that are not finite.
     matrix, exponent = into_range(matrix.to(torch.float64))
-    values = torch.linalg.eigvalsh(matrix)
+    values = eigenvalues(matrix)
     sizes = values.abs()
     norm, smallest = float(sizes.max()), float(sizes.min())
     n = matrix.shape[0]

@@ -19,7 +19,7 @@ from qnewton.operators import (
 )
 from qnewton.operators.scaling import excess, into_range, scaled, shifted_number
 from qnewton.records import Estimate, Facts, LowRank, Spectrum
-from qnewton.survey.condition import spectrum_summary
+from qnewton.survey.condition import eigenvalues, spectrum_summary
 from qnewton.survey.determinant import Pivots, factorize
 from qnewton.survey.iterative import SpectrumSummary
 from qnewton.treatment import largest_entry, mass_sparsity, row_blocks
@@ -270,7 +270,7 @@ def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Fact
     if not torch.isfinite(gram).all():
         raise FloatingPointError("the curvature is not finite")
     n, shift = operator.n, near.shift
-    own = torch.linalg.eigvalsh((gram + gram.mT) / 2).clamp(min=0.0)[-n:]
+    own = eigenvalues((gram + gram.mT) / 2).clamp(min=0.0)[-n:]
     values = torch.full((n,), shift, dtype=torch.float64, device=own.device)
     values[: len(own)] += own
     high, low = float(values.max()), float(values.min())

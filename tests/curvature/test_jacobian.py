@@ -1,0 +1,207 @@
+"""Jacobians from the uses of weights, beside one backward pass for every row."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from qnewton.curvature.jacobian import Jacobian, jacobian, probed, proof
+from qnewton.curvature.residuals import Residuals, SumOfSquares, sum_of_squares
+from qnewton.curvature.routes import Refused
+from qnewton.curvature.taps import Taps
+
+
+class Case(NamedTuple):
+    """A closure, its parameters, and whether the uses tell some of its rows."""
+
+    loss: Callable[[], Tensor]
+    parameters: list[Tensor]
+    by_uses: bool = True
+
+
+def laplacian(net: nn.Module, points: Tensor) -> Tensor:
+    x = points.clone().requires_grad_()
+    [du] = torch.autograd.grad(net(x).sum(), x, create_graph=True)
+    return sum(torch.autograd.grad(du[:, i].sum(), x, create_graph=True)[0][:, i] for i in range(2))  # type: ignore[return-value]
+
+
+def seeded(*layers: nn.Module) -> nn.Sequential:
+    torch.manual_seed(0)
+    net = nn.Sequential(*layers).double()
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return net
+
+
+def poisson() -> Case:
+    net = seeded(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 1))
+    inside, edge = torch.rand(9, 2).double(), torch.rand(5, 2).double()
+    nu = nn.Parameter(torch.tensor(0.3).double())
+
+    def loss() -> Tensor:
+        return (nu * laplacian(net, inside) + 1).square().mean() + net(edge).square().mean()
+
+    return Case(loss, [*net.parameters(), nu])
+
+
+def declared() -> Case:
+    net = seeded(nn.Linear(2, 4), nn.Softplus(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
+    points = torch.rand(7, 2).double()
+    return Case(lambda: Residuals(laplacian(net, points), net(points)).loss, [*net.parameters()])
+
+
+def several_outputs() -> Case:
+    net = seeded(nn.Linear(4, 5), nn.ReLU(inplace=True), nn.Linear(5, 3))
+    x, y = torch.randn(6, 4).double(), torch.randn(6, 3).double()
+    decay = lambda: sum(p.square().sum() for p in net.parameters())  # noqa: E731
+    return Case(lambda: mse_loss(net(x), y) + 1e-3 * decay(), [*net.parameters()])
+
+
+def positions() -> Case:
+    net = seeded(nn.Linear(3, 4, bias=False), nn.Tanh(), nn.Linear(4, 2))
+    x, y = torch.randn(5, 6, 3).double(), torch.randn(5, 6, 2).double()
+    return Case(lambda: mse_loss(net(x), y), [*net.parameters()])
+
+
+def tied() -> Case:
+    layer = nn.Linear(4, 4).double()
+    x = torch.randn(6, 4).double()
+    return Case(lambda: (layer(layer(x).tanh()) - x).square().sum(), [*layer.parameters()])
+
+
+def outside_its_layer() -> Case:
+    layer = nn.Linear(3, 3).double()
+    x = torch.randn(6, 3).double()
+    return Case(lambda: (layer(x) @ layer.weight).square().sum(), [*layer.parameters()])
+
+
+def concatenated() -> Case:
+    net = seeded(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    one, two = torch.randn(4, 2).double(), torch.randn(3, 2).double()
+
+    def loss() -> Tensor:
+        found = net(torch.cat([one, two]))
+        return found[:4].square().mean() + (found[4:] - 1).square().mean()
+
+    return Case(loss, [*net.parameters()], by_uses=False)
+
+
+def by_function_transforms() -> Case:
+    net = seeded(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    points = torch.rand(5, 2).double()
+
+    def loss() -> Tensor:
+        hessian = torch.func.hessian(lambda x: net(x[None])[0, 0])
+        return torch.func.vmap(hessian)(points).diagonal(0, 1, 2).sum(1).square().sum()
+
+    return Case(loss, [*net.parameters()], by_uses=False)
+
+
+CASES = (
+    poisson,
+    declared,
+    several_outputs,
+    positions,
+    tied,
+    outside_its_layer,
+    concatenated,
+    by_function_transforms,
+)
+
+
+def made(case: Case) -> tuple[Tensor, SumOfSquares, Taps]:
+    with Taps(case.parameters) as taps:
+        loss = case.loss()
+    sums = sum_of_squares(loss)
+    assert isinstance(sums, SumOfSquares), sums
+    return loss, sums, taps
+
+
+def row_by_row(sums: SumOfSquares, parameters: list[Tensor]) -> Tensor:
+    rows = []
+    for term in sums.terms:
+        for entry in term.residual.flatten():
+            found = torch.autograd.grad(entry, parameters, retain_graph=True, allow_unused=True)
+            pairs = zip(found, parameters, strict=True)
+            rows.append(torch.cat([(0 * p if g is None else g).flatten() for g, p in pairs]))
+    return torch.stack(rows).detach()
+
+
+def gradient(loss: Tensor, parameters: list[Tensor]) -> Tensor:
+    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    pairs = zip(found, parameters, strict=True)
+    return torch.cat([(0 * p if g is None else g).flatten() for g, p in pairs]).detach()
+
+
+@pytest.mark.parametrize("make", CASES)
+def test_rows_are_those_of_single_backward_passes(make: Callable[[], Case]) -> None:
+    case = make()
+    loss, sums, taps = made(case)
+    found = jacobian(sums, case.parameters, taps)
+    assert isinstance(found, Jacobian)
+    assert found.by_uses is case.by_uses
+    expected = row_by_row(sums, case.parameters)
+    torch.testing.assert_close(found.matrix, expected, rtol=1e-11, atol=1e-13)
+    agreed = proof(found, sums, loss, gradient(loss, case.parameters), 1e-9)
+    assert "agrees" in str(agreed)
+    assert probed(found, sums, case.parameters) < 1e-12
+
+
+@pytest.mark.parametrize("make", CASES)
+def test_second_derivatives_through_recorded_uses_are_right(make: Callable[[], Case]) -> None:
+    case = make()
+    products = []
+    for watched in (True, False):
+        loss = made(case)[0] if watched else case.loss()
+        slopes = torch.autograd.grad(loss, case.parameters, create_graph=True, allow_unused=True)
+        size = sum(slope.square().sum() for slope in slopes if slope is not None)
+        assert isinstance(size, Tensor)
+        products.append(gradient(size, case.parameters))
+    torch.testing.assert_close(*products, rtol=1e-10, atol=1e-12)
+
+
+def test_samples_that_interact_are_seen() -> None:
+    net = seeded(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2))
+    x, y = torch.randn(8, 3).double(), torch.randn(8, 2).double()
+    case = Case(lambda: mse_loss(net(x), y), [*net.parameters()])
+    loss, sums, taps = made(case)
+    found = jacobian(sums, case.parameters, taps)
+    assert isinstance(found, Jacobian)
+    refused = proof(found, sums, loss, gradient(loss, case.parameters), 1e-9)
+    assert isinstance(refused, Refused)
+    assert "samples interact" in refused.reason
+    # Without the uses every row is right, whatever interacts.
+    apart = jacobian(sums, case.parameters, None)
+    assert isinstance(apart, Jacobian)
+    torch.testing.assert_close(apart.matrix, row_by_row(sums, case.parameters))
+
+
+def test_a_derivative_of_the_closure_costs_no_gradient_of_the_weights() -> None:
+    layer, x = nn.Linear(2, 3), torch.randn(4, 2, requires_grad=True)
+    with Taps([*layer.parameters()]) as taps:
+        [slope] = torch.autograd.grad(layer(x).tanh().sum(), x, create_graph=True)
+        slope.square().sum().backward()
+    assert layer.weight.grad is not None
+    uses = taps.tapes[id(layer.weight)].uses
+    assert [use.transposed for use in uses] == [False, True]
+
+
+def test_a_jacobian_beyond_the_limit_is_refused() -> None:
+    x = torch.zeros(1 << 14, requires_grad=True)
+    sums = sum_of_squares(x.sin().square().sum())
+    assert isinstance(sums, SumOfSquares)
+    refused = jacobian(sums, [x], None)
+    assert isinstance(refused, Refused)
+    assert "16384 × 16384" in refused.reason
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_is_left_as_it_is(dtype: torch.dtype) -> None:
+    layer, x = nn.Linear(3, 2), torch.randn(4, 3)
+    with Taps([*layer.parameters()]) as taps, torch.autocast("cpu", dtype=dtype):
+        found = layer(x)
+    assert not taps.tapes
+    assert found.dtype == dtype
