@@ -51,7 +51,7 @@ test-fast: $(VENV)/.dev ## run the tests of every room that are quick, and all d
 coverage: $(VENV)/.dev ## run the whole test suite, and print the lines and branches that it runs
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
 
-bench: $(VENV)/.bench ## side by side with peers; prints one table, writes benchmarks/results
+bench: $(VENV)/.bench $(VENV)/.text ## side by side with peers; prints one table, writes benchmarks/results
 	$(BIN)/python -m benchmarks $(DATA_FLAG)
 
 paper: $(VENV)/.text ## every table and figure of the paper, quick versions; needs MNIST, WikiText-2
