@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from qnewton.curvature import systems
-from qnewton.workloads.idx import read_idx
-from qnewton.workloads.mnist import MD5
+from qnewton.workloads.mnist import MD5, read_idx
 
 BATCH = 2048
 _MEAN, _DEVIATION = 0.1307, 0.3081

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as arrays
 
 from qnewton.workloads import load_workload, mnist
-from qnewton.workloads.idx import encode_idx, parse_idx
+from qnewton.workloads.mnist import encode_idx, parse_idx
 
 SHARED = Path(os.environ.get("QNEWTON_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 

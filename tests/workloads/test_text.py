@@ -7,8 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnewton.workloads.text import IGNORED, Masking
-from qnewton.workloads.tokens import packed, tokens_of
+from qnewton.workloads.text import IGNORED, Masking, packed, tokens_of
 
 TEXT = "one two three\nfour five\n" * 20
 

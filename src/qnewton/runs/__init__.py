@@ -1,9 +1,7 @@
 """The run folder: what a run was asked, what it did, and how to go on with it."""
 
-from qnewton.runs.atomic import write_atomically, write_text
-from qnewton.runs.cache import cache_folder
+from qnewton.runs.atomic import cache_folder, write_atomically, write_text
 from qnewton.runs.checkpoints import Checkpoint, latest_checkpoint, read_checkpoint
-from qnewton.runs.comparison import Comparison, ComparisonRow, read_comparison, write_comparison
 from qnewton.runs.config import RunConfig, check_config, create_folder, read_config, write_config
 from qnewton.runs.errors import (
     CorruptRunError,
@@ -12,7 +10,15 @@ from qnewton.runs.errors import (
     RunExistsError,
     RunStorageError,
 )
-from qnewton.runs.reader import Run, count_decisions, read_run
+from qnewton.runs.reader import (
+    Comparison,
+    ComparisonRow,
+    Run,
+    count_decisions,
+    read_comparison,
+    read_run,
+    write_comparison,
+)
 from qnewton.runs.writer import RunWriter
 
 __all__ = ["Checkpoint", "Comparison", "ComparisonRow", "CorruptRunError", "NewerSchemaError"]

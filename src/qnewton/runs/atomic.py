@@ -1,6 +1,7 @@
 """Files that are either the old one or the new one, whatever kills the process between."""
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -92,3 +93,17 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
     for entry in Path(folder).iterdir():
         if is_leftover(entry.name):
             entry.unlink()
+
+
+def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return ``$QNEWTON_CACHE``, else ``$XDG_CACHE_HOME/qnewton``, else ``~/.cache/qnewton``.
+
+    Example:
+        >>> cache_folder({"QNEWTON_CACHE": "somewhere"}).name
+        'somewhere'
+    """
+    if environment.get("QNEWTON_CACHE"):
+        return Path(environment["QNEWTON_CACHE"])
+    if environment.get("XDG_CACHE_HOME"):
+        return Path(environment["XDG_CACHE_HOME"]) / "qnewton"
+    return Path.home() / ".cache" / "qnewton"

@@ -10,8 +10,7 @@ from torch import Tensor
 from qnewton.workloads import pretrained
 from qnewton.workloads.base import NewtonDefaults
 from qnewton.workloads.sources import INSTALL
-from qnewton.workloads.text import Masking, TextWorkload, token_loss
-from qnewton.workloads.tokens import packed, tokens_of
+from qnewton.workloads.text import Masking, TextWorkload, packed, token_loss, tokens_of
 from qnewton.workloads.transformer import HIDDEN, Architecture, build_transformer
 from qnewton.workloads.wikitext import load_wikitext
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from qnewton.workloads.sources import fetching, needing_library
-from qnewton.workloads.tokens import Encode
+from qnewton.workloads.text import Encode
 
 _EMBEDDINGS = ("word_embeddings.weight", "embed_tokens.weight")
 _WORD_START = "\u2581"
