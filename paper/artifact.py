@@ -83,9 +83,11 @@ class Texts:
 
     Args:
         name: The file's name without its ending.
+        known: Values that its sentences may name wherever they stand.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, **known: Any) -> None:
+        self._known = known
         path = Path(__file__).parent / "texts" / f"{name}.toml"
         self._found = tomllib.loads(path.read_text(encoding="utf-8"))
 
@@ -98,14 +100,14 @@ class Texts:
             [6200]
         """
         found = self._found["tables"][name]
-        title, note = (rendered(found.get(part, ""), values) for part in ("title", "note"))
-        columns = tuple(rendered(heading, values) for heading in found["columns"])
+        title, note = (self._said(found.get(part, ""), values) for part in ("title", "note"))
+        columns = tuple(self._said(heading, values) for heading in found["columns"])
         return ArtifactTable(name=name, title=title, columns=columns, rows=tuple(rows), note=note)
 
     def check(self, name: str, passed: bool, **values: Any) -> Check:
         """Return a check with its name and its detail in words."""
         claim, detail = self._found["checks"][name]
-        return Check(rendered(claim, values), passed, rendered(detail, values))
+        return Check(self._said(claim, values), passed, self._said(detail, values))
 
     def finding(self, name: str, holds: bool, **values: Any) -> Finding:
         """Return a finding that holds, or holds under its assumption if it has one, or does not.
@@ -117,7 +119,7 @@ class Texts:
         """
         found = self._found["findings"][name]
         claim, measured, assumption = (
-            rendered(found.get(part, ""), values) for part in ("claim", "measured", "assumption")
+            self._said(found.get(part, ""), values) for part in ("claim", "measured", "assumption")
         )
         if holds:
             return Finding(claim, measured, "holds")
@@ -127,7 +129,10 @@ class Texts:
 
     def caption(self, name: str, **values: Any) -> str:
         """Return a picture's caption."""
-        return rendered(self._found["captions"][name], values)
+        return self._said(self._found["captions"][name], values)
+
+    def _said(self, template: str, values: Mapping[str, Any]) -> str:
+        return rendered(template, {**self._known, **values})
 
 
 @dataclass(frozen=True, kw_only=True)

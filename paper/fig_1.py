@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from paper import pruning_sweep, shared_run
 from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext
-from paper.fig_1_pictures import TEXTS, alternation_picture, sparsity_picture
+from paper.fig_1_pictures import (
+    NOTICEABLE,
+    PAPER_THRESHOLD,
+    TEXTS,
+    alternation_picture,
+    sparsity_picture,
+)
 from paper.pruning_sweep import Effect, Level, Sweep, level_text, mean_accuracy
 from paper.repricing import BOUNDS, HERE, MACHINES, Prices, reprice_all
 from paper.shared_run import SharedRun
 from qnewton.records import Facts
 from qnewton.report.quantities import number_text
-
-PAPER_THRESHOLD = 0.4
-"""Kept share below which the paper sees accuracy decline (caption of Fig. 1, V-C)."""
-
-NOTICEABLE = 0.01
-"""Accuracy lost from which a decline counts as noticeable."""
 
 ACCURATE = 0.1
 """Relative error up to which a step from a pruned matrix counts as accurate."""
@@ -154,60 +154,41 @@ def _decline(swept: Sweep) -> Finding:
     fine = [share for share in lost if all(lost[s] <= NOTICEABLE for s in lost if s >= share)]
     declines = [share for share in lost if lost[share] > NOTICEABLE]
     worst = max(declines, default=0.0)
-    runs = [level for share in by_share if share <= worst for level in by_share[share]]
+    below = [level for share in by_share if share <= worst for level in by_share[share]]
     rest = [level for share in by_share if share not in declines for level in by_share[share]]
-    return TEXTS.finding(
-        "decline",
-        all(share < PAPER_THRESHOLD for share in declines),
-        swept=swept,
-        unpruned=unpruned,
-        fine=min(fine, default=None),
-        threshold=PAPER_THRESHOLD,
-        worst=worst,
-        lost=lost.get(worst),
-        runs=runs,
-        below=_indefinite(runs),
-        above=_indefinite(rest),
-        noticeable=NOTICEABLE,
-    )
+    lowest = min(fine, default=None)
+    runs = {"runs": below, "below": _indefinite(below), "above": _indefinite(rest)}
+    losses = {"unpruned": unpruned, "fine": lowest, "worst": worst, "lost": lost.get(worst)}
+    holds = all(share < PAPER_THRESHOLD for share in declines)
+    return TEXTS.finding("decline", holds, swept=swept, **losses, **runs)
 
 
 def _half_mass_accuracy(swept: Sweep) -> Finding:
     pruned, unpruned = mean_accuracy(swept.half), mean_accuracy(swept.unpruned)
     n = swept.half[0].n
     kept = [statistics.fmean(level.kept_entries) for level in swept.half if level.kept_entries]
-    return TEXTS.finding(
-        "half-mass-accuracy",
-        unpruned - pruned <= NOTICEABLE,
-        swept=swept,
-        pruned=pruned,
-        unpruned=unpruned,
-        caps=[cap for level in swept.half for cap in level.caps],
-        n=n,
-        dropped=statistics.fmean(1 - entries / n**2 for entries in kept),
-        indefinite=_indefinite(swept.half),
-        noticeable=NOTICEABLE,
-    )
+    dropped = statistics.fmean(1 - entries / n**2 for entries in kept)
+    caps = [cap for level in swept.half for cap in level.caps]
+    means = {"pruned": pruned, "unpruned": unpruned, "dropped": dropped}
+    said = {"caps": caps, "n": n, "indefinite": _indefinite(swept.half), **means}
+    holds = unpruned - pruned <= NOTICEABLE
+    return TEXTS.finding("half-mass-accuracy", holds, swept=swept, **said)
 
 
 def _half_mass_step(swept: Sweep) -> Finding:
     def known(read: Callable[[Effect], float | None]) -> list[float]:
         return [value for effect in swept.effects if (value := read(effect)) is not None]
 
-    errors = known(lambda e: e.relative_error)
-    return TEXTS.finding(
-        "half-mass-step",
-        len(errors) == len(swept.effects) and max(errors) <= ACCURATE,
-        swept=swept,
-        errors=errors,
-        angles=known(lambda e: e.angle_degrees),
-        shares=known(lambda e: e.decrease_share),
-        masses=known(lambda e: e.treatment.lowest_kept_mass),
-        certified=sum(e.pruned.spectrum.definiteness == "positive" for e in swept.effects),
-        exact=_range(known(lambda e: _kappa(e.exact))),
-        pruned=_range(known(lambda e: _kappa(e.pruned))),
-        accurate=ACCURATE,
-    )
+    errors, angles = known(lambda e: e.relative_error), known(lambda e: e.angle_degrees)
+    shares = known(lambda e: e.decrease_share)
+    masses = known(lambda e: e.treatment.lowest_kept_mass)
+    exact = _range(known(lambda e: _kappa(e.exact)))
+    pruned = _range(known(lambda e: _kappa(e.pruned)))
+    certified = sum(e.pruned.spectrum.definiteness == "positive" for e in swept.effects)
+    steps = {"errors": errors, "angles": angles, "shares": shares, "masses": masses}
+    said = {"exact": exact, "pruned": pruned, "certified": certified, "accurate": ACCURATE}
+    holds = len(errors) == len(swept.effects) and max(errors) <= ACCURATE
+    return TEXTS.finding("half-mass-step", holds, swept=swept, **steps, **said)
 
 
 def _range(values: Sequence[float]) -> str:
@@ -224,16 +205,11 @@ def _alternation(shared: SharedRun, prices: Prices) -> Finding:
     }
     alternating = [bound for bound in BOUNDS if any(changes[bound, m] for m in MACHINES)]
     trace = any(changes["trace", machine] for machine in MACHINES)
-    return TEXTS.finding(
-        "alternation",
-        "determinant" in alternating,
-        workload=shared.setup.workload,
-        bounds=BOUNDS,
-        machines=MACHINES,
-        chosen=chosen,
-        changes=changes if trace and "lanczos" not in alternating else None,
-        alternating=BOUNDS[alternating[0]] if alternating else None,
-    )
+    said = {"bounds": BOUNDS, "machines": MACHINES, "chosen": chosen}
+    said["changes"] = changes if trace and "lanczos" not in alternating else None
+    said["alternating"] = BOUNDS[alternating[0]] if alternating else None
+    holds = "determinant" in alternating
+    return TEXTS.finding("alternation", holds, workload=shared.setup.workload, **said)
 
 
 EXPERIMENT = Experiment(
@@ -248,7 +224,7 @@ EXPERIMENT = Experiment(
         _alternation_table(found.prices),
     ],
     pictures=lambda found: {
-        "fig-1-left": sparsity_picture(found.swept, PAPER_THRESHOLD),
+        "fig-1-left": sparsity_picture(found.swept),
         "fig-1-right": alternation_picture(found.shared, found.prices),
     },
     checks=_checks,

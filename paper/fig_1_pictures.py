@@ -11,21 +11,17 @@ from paper.pruning_sweep import Sweep
 from paper.repricing import BOUNDS, HERE, MACHINES, PAPER_H100, Prices, only_block
 from paper.shared_run import SharedRun
 from paper.table_3_pictures import BOUND_LOOKS
-from qnewton.report import Picture
-from qnewton.report.panels import (
-    DARK,
-    Rows,
-    Series,
-    chart,
-    crossed,
-    level,
-    log_axis,
-    share_axis,
-    with_labels,
-)
+from qnewton.report import Picture, panels
+from qnewton.report.panels import DARK, Rows, Series, chart, log_axis, rows_of, share_axis
 from qnewton.report.style import BLACK, BLUE, GRAY, PLOT_WIDTH, solver_look, step_axis, themed
 
-TEXTS = Texts("fig-1")
+PAPER_THRESHOLD = 0.4
+"""Kept share below which the paper sees accuracy decline (caption of Fig. 1, V-C)."""
+
+NOTICEABLE = 0.01
+"""Accuracy lost from which a decline counts as noticeable."""
+
+TEXTS = Texts("fig-1", threshold=PAPER_THRESHOLD, noticeable=NOTICEABLE, h100=PAPER_H100)
 
 _ARROW_UP = "M-.4,1L.4,1L.4,0L1,0L0,-1L-1,0L-.4,0Z"
 _LU_COLORS = {HERE: BLUE, PAPER_H100: BLACK}
@@ -37,31 +33,23 @@ _TOP_DECADE = 15
 """Prices above 10 to this many seconds are drawn at the edge."""
 
 
-def sparsity_picture(swept: Sweep, threshold: float) -> Picture:
+def sparsity_picture(swept: Sweep) -> Picture:
     """Draw accuracy, and how often A was not positive definite, against the kept share."""
-    rows = [
-        {
-            "kept_share": run.share,
-            "seed": run.seed,
-            "test_accuracy": run.trial.test_accuracy,
-            "diverged": run.trial.diverged,
-            "indefinite_share": run.trial.indefinite_steps / run.trial.newton_steps,
-            "steps": run.trial.newton_steps,
-            "lowest_kept_mass": run.trial.lowest_kept_mass,
-        }
-        for run in swept.levels
-    ]
+    keys = ("kept_share", "seed", "test_accuracy", "diverged", "indefinite_share")
+    runs = []
+    for run in swept.levels:
+        t = run.trial
+        head = (run.share, run.seed, t.test_accuracy, t.diverged)
+        share = t.indefinite_steps / t.newton_steps
+        runs.append((*head, share, t.newton_steps, t.lowest_kept_mass))
+    rows = rows_of((*keys, "steps", "lowest_kept_mass"), runs)
     shares = sorted({row["kept_share"] for row in rows})
-    means = [
-        {
-            "kept_share": share,
-            **{
-                key: statistics.fmean(row[key] for row in rows if row["kept_share"] == share)
-                for key in ("test_accuracy", "indefinite_share")
-            },
-        }
-        for share in shares
-    ]
+    means: list[dict[str, float]] = []
+    for share in shares:
+        mine = [row for row in rows if row["kept_share"] == share]
+        keys = ("test_accuracy", "indefinite_share")
+        averages = {key: statistics.fmean(row[key] for row in mine) for key in keys}
+        means.append({"kept_share": share, **averages})
     low, high = shares[0] / 1.3, 1.2
     shown = (low, high), [tick for tick in _TICKS if low <= tick <= high], "~%"
     bare = log_axis(alt.X, "kept_share", None, *shown, labels=False)
@@ -69,10 +57,10 @@ def sparsity_picture(swept: Sweep, threshold: float) -> Picture:
 
     def curve(x: alt.X, y: alt.Y) -> list[Any]:
         line = chart(means).mark_line(color=BLUE, strokeWidth=1.6).encode(x=x, y=y)
-        return [line, *crossed(chart(rows).encode(x=x, y=y), color=BLUE, size=45, opacity=1)]
+        return [line, *panels.crossed(chart(rows).encode(x=x, y=y), color=BLUE, size=45, opacity=1)]
 
-    text = ["paper: no decline", f"down to about {100 * threshold:g}%"]
-    paper = chart([{"kept_share": threshold, "text": text}])
+    text = ["paper: no decline", f"down to about {100 * PAPER_THRESHOLD:g}%"]
+    paper = chart([{"kept_share": PAPER_THRESHOLD, "text": text}])
     rule = paper.mark_rule(color=DARK, strokeDash=[6, 3])
     name = paper.mark_text(align="right", baseline="middle", dx=-5, lineHeight=14)
     unpruned = statistics.fmean(run.trial.test_accuracy for run in swept.unpruned)
@@ -80,7 +68,7 @@ def sparsity_picture(swept: Sweep, threshold: float) -> Picture:
     upper = [
         rule.encode(x=bare),
         name.encode(x=bare, y=alt.value(110), text="text:N"),
-        *level(y, "test_accuracy", unpruned, "unpruned", 10, color=GRAY, strokeDash=[2, 2]),
+        *panels.level(y, "test_accuracy", unpruned, "unpruned", 10, color=GRAY, strokeDash=[2, 2]),
         *curve(bare, y),
     ]
     y = share_axis(alt.Y, "indefinite_share", "A indefinite", 3)
@@ -120,15 +108,9 @@ def alternation_picture(shared: SharedRun, prices: Prices) -> Picture:
     both = alt.vconcat(
         _prices_panel(rows, shared.newton.steps[-1].step), _chosen_panel(chosen), spacing=14
     ).resolve_scale(color="independent", shape="independent", x="independent")
-    caption = TEXTS.caption(
-        "right",
-        shared=shared,
-        config=shared.newton.config,
-        n=only_block(shared.newton.steps[0]).n,
-        h100=PAPER_H100,
-        off=sum(row["drawn_s"] != row["modelled_seconds"] for row in rows),
-        top=_TOP_DECADE,
-    )
+    off = sum(row["drawn_s"] != row["modelled_seconds"] for row in rows)
+    said = {"n": only_block(shared.newton.steps[0]).n, "off": off, "top": _TOP_DECADE}
+    caption = TEXTS.caption("right", shared=shared, config=shared.newton.config, **said)
     return Picture(themed(both), rows, caption)
 
 
@@ -174,7 +156,7 @@ def _prices_panel(rows: Rows, last: int) -> Any:
         (decade * (top - math.log10(row["drawn_s"])), ("LU inversion,", machine))
         for machine, row in inversions.items()
     ]
-    return with_labels(both, ends, PLOT_WIDTH, _PRICES_HEIGHT).properties(
+    return panels.with_labels(both, ends, PLOT_WIDTH, _PRICES_HEIGHT).properties(
         width=PLOT_WIDTH, height=_PRICES_HEIGHT
     )
 

@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import altair as alt
 
 from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, Texts
-from paper.kept_runs import kept_runs
 from paper.paper_rows import TABLE_3
+from paper.trials import kept_runs
 from qnewton.records import StepRecord
 from qnewton.records.steps import StageSeconds
 from qnewton.report import Picture
-from qnewton.report.panels import Series, chart
+from qnewton.report.panels import Series, chart, rows_of, share_axis
 from qnewton.report.quantities import seconds_text, share_text
 from qnewton.report.style import GRAY, PLOT_WIDTH, STAGES, Look, solver_look, themed
 from qnewton.runs import Run
@@ -160,57 +159,29 @@ def _finding(found: Stages) -> Finding:
     cheapest = min(SCENES, key=lambda scene: found.mean(scene, "solve"))
     solving = found.mean(INVERSION, "solve")
     without = found.mean(cheapest, "solve") / solving
-    return _TEXTS.finding(
-        "bottleneck",
-        holds,
-        found=found,
-        steps=steps,
-        inversion=inversion,
-        texts=texts,
-        cheaper=holds and without < BOTTLENECK,
-        cheapest=cheapest,
-        without=without,
-        modelled=_modelled_solve(steps[0]),
-        solving=solving,
-        bottleneck=BOTTLENECK,
-    )
-
-
-def _bar(
-    bar: str, parts: Sequence[tuple[str, float]], total: float, measured: bool = True
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "bar": bar,
-            "stage": stage,
-            "order": order,
-            "share": seconds / total,
-            "measured_seconds": seconds if measured else None,
-        }
-        for order, (stage, seconds) in enumerate(parts)
-    ]
+    said = {"steps": steps, "inversion": inversion, "texts": texts, "bottleneck": BOTTLENECK}
+    said |= {"cheaper": holds and without < BOTTLENECK, "cheapest": cheapest, "without": without}
+    said |= {"modelled": _modelled_solve(steps[0]), "solving": solving}
+    return _TEXTS.finding("bottleneck", holds, found=found, **said)
 
 
 def _picture(found: Stages) -> Picture:
-    rows: list[dict[str, Any]] = []
-    totals: dict[str, str] = {}
+    bars, totals = [], {}
     for scene, run in found.runs.items():
         for record in run.steps[: 6 if scene is INVERSION else 1]:
             bar, seconds = f"{scene.label}, step {record.step}", record.measured
-            parts = [(look.label, getattr(seconds, stage)) for stage, look in STAGES.items()]
-            rows += _bar(bar, parts, seconds.total)
+            for order, (stage, look) in enumerate(STAGES.items()):
+                taken = getattr(seconds, stage)
+                bars.append((bar, look.label, order, taken / seconds.total, taken))
             totals[bar] = seconds_text(seconds.total)
     sgd, newton = (TABLE_3[name].seconds_per_step for name in ("sgd", "classical-only"))
-    parts = [(_SGD_LOOK.label, sgd), (_PAPER_LOOK.label, newton - sgd)]
-    rows += _bar("paper, Table III", parts, newton, measured=False)
-    totals["paper, Table III"] = f"{newton:g} s, H100"
+    bar, shares = "paper, Table III", (sgd / newton, (newton - sgd) / newton)
+    bars.append((bar, _SGD_LOOK.label, 0, shares[0], None))
+    bars.append((bar, _PAPER_LOOK.label, 1, shares[1], None))
+    totals[bar] = f"{newton:g} s, H100"
+    rows = rows_of(("bar", "stage", "order", "share", "measured_seconds"), bars)
     y = alt.Y("bar:N", title=None, sort=list(totals), axis=alt.Axis(labelLimit=240, ticks=False))
-    x = alt.X(
-        "share:Q",
-        title="share of the step's measured time",
-        axis=alt.Axis(format="~%", tickCount=5),
-        scale=alt.Scale(domain=[0, 1]),
-    )
+    x = share_axis(alt.X, "share", "share of the step's measured time", 5)
     looks = [*STAGES.values(), _SGD_LOOK, _PAPER_LOOK]
     series = Series("stage", looks, {"title": None, "columns": 2, "symbolStrokeWidth": 0})
     bars = chart(rows).mark_bar(stroke="white", strokeWidth=0.5, height=22)

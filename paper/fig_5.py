@@ -14,7 +14,7 @@ from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperConte
 from qnewton.cost import PAPER_EPSILON, load_classical, load_hardware
 from qnewton.records import Calibration, QuantumHardware
 from qnewton.report import Picture, style
-from qnewton.report.panels import HOLLOW, Rows, Series, chart, log_axis
+from qnewton.report.panels import HOLLOW, Rows, Series, chart, log_axis, rows_of
 from qnewton.report.quantities import seconds_text
 from qnewton.report.style import Look
 
@@ -31,7 +31,14 @@ PAPER_GATE = "attosecond"
 
 _HYPOTHETICAL = (5, 3)
 _OTHER_COLORS = (style.BLACK, style.PURPLE, style.ORANGE, style.GREEN)
-_TEXTS = Texts("fig-5")
+
+
+def machine_label(calibration: str) -> str:
+    """Return a classical machine's name for people."""
+    return {"local": "this machine", "paper-h100": "the paper's H100"}.get(calibration, calibration)
+
+
+_TEXTS = Texts("fig-5", prices=prices, label=machine_label, epsilon=PAPER_EPSILON)
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ def _tables(found: Priced) -> Iterator[ArtifactTable]:
         machine = (c.hardware.name, not c.hardware.hypothetical, c.hardware.gate_time_s.value)
         equal = (c.condition_number, c.sparsity, c.cheaper)
         rows.append((*machine, c.calibration, c.lu_seconds, *equal))
-    yield _TEXTS.table("fig-5-crossings", rows, prices=prices)
+    yield _TEXTS.table("fig-5-crossings", rows)
     rows = (
         (b.reading, b.queries, b.calibration, b.lu_seconds, b.gate_time_s, gate * b.queries)
         for b in found.abstract
@@ -120,42 +127,23 @@ def _checks(found: Priced) -> Iterator[Check]:
 
 
 def _findings(found: Priced) -> Iterator[Finding]:
-    common = {"prices": prices, "label": machine_label}
     slowest = max(b.gate_time_s for b in found.one_solve)
     faster = [machine for machine in found.machines if machine.gate_time_s.value < slowest]
-    yield _TEXTS.finding(
-        "abstract",
-        not faster,
-        epsilon=PAPER_EPSILON,
-        one_solve=found.one_solve,
-        dearer=found.abstract[len(found.one_solve) :],
-        slowest=slowest,
-        faster=faster,
-        slower=[machine for machine in found.machines if machine not in faster],
-        **common,
-    )
+    slower = [machine for machine in found.machines if machine not in faster]
+    gates = {"slowest": slowest, "faster": faster, "slower": slower}
+    dearer = found.abstract[len(found.one_solve) :]
+    yield _TEXTS.finding("abstract", not faster, found=found, dearer=dearer, **gates)
     gate = load_hardware(PAPER_GATE).gate_time_s.value
     quoted = gate * found.one_solve[0].queries
     ratios = [(b.lu_seconds / (gate * b.queries), b.calibration) for b in found.one_solve]
     dearer = [b for b in found.abstract if gate > b.gate_time_s]
-    yield _TEXTS.finding(
-        "own-gates",
-        min(ratios)[0] <= 1,
-        gate=gate,
-        quoted=quoted,
-        ratios=ratios,
-        dearer=dearer,
-        **common,
-    )
+    said = {"gate": gate, "quoted": quoted, "ratios": ratios, "dearer": dearer}
+    yield _TEXTS.finding("own-gates", min(ratios)[0] <= 1, **said)
     everywhere = all(c.condition_number is not None for c in found.crossings)
     lacking = [c for c in found.crossings if c.hardware.name == PAPER_GATE and c.sparsity is None]
-    yield _TEXTS.finding(
-        "thresholds",
-        everywhere and not lacking,
-        crossings=found.crossings,
-        cheaper=lacking[0].cheaper if everywhere and lacking else None,
-        **common,
-    )
+    cheaper = lacking[0].cheaper if everywhere and lacking else None
+    holds = everywhere and not lacking
+    yield _TEXTS.finding("thresholds", holds, crossings=found.crossings, cheaper=cheaper)
 
 
 @dataclass(frozen=True)
@@ -220,40 +208,24 @@ def price_lines(
     return lines
 
 
-def machine_label(calibration: str) -> str:
-    """Return a classical machine's name for people."""
-    return {"local": "this machine", "paper-h100": "the paper's H100"}.get(calibration, calibration)
-
-
 def price_picture(lines: Sequence[Line], found: Sequence[prices.Crossing]) -> Picture:
     """Draw the lines along κ and along d, and mark the crossings that lie within."""
-    rows: list[dict[str, Any]] = [
-        {
-            "panel": panel.name,
-            "kind": "price",
-            "line": line.look.label,
-            "x": float(x),
-            "modelled_seconds": panel.price(line, float(x)),
-        }
+    points = [
+        (panel.name, "price", line.look.label, float(x), panel.price(line, float(x)))
         for panel in _PANELS
         for line in lines
         for x in panel.values
     ]
-    rows += [
-        {
-            "panel": panel.name,
-            "kind": "crossing",
-            "line": f"{c.hardware.name} and {c.calibration}",
-            "x": x,
-            "modelled_seconds": c.lu_seconds,
-        }
+    points += [
+        (panel.name, "crossing", f"{c.hardware.name} and {c.calibration}", x, c.lu_seconds)
         for panel in _PANELS
         for c in found
         if (x := panel.crossing(c)) is not None and panel.ends[0] <= x <= panel.ends[1]
     ]
+    rows = rows_of(("panel", "kind", "line", "x", "modelled_seconds"), points)
     both = alt.vconcat(*(_panel(rows, lines, panel) for panel in _PANELS), spacing=16)
     both = both.resolve_scale(color="shared", strokeDash="shared")
-    return Picture(style.themed(both), rows, _TEXTS.caption("fig-5", n=prices.N))
+    return Picture(style.themed(both), rows, _TEXTS.caption("fig-5"))
 
 
 def _panel(rows: Rows, lines: Sequence[Line], panel: _Panel) -> Any:

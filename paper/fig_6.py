@@ -15,7 +15,7 @@ import torch
 from paper.artifact import ArtifactTable, Check, Experiment, Finding, PaperContext, Texts
 from paper.hessian_snapshots import MASSES, Regime, Snapshot, Training, observe
 from qnewton.report import Picture
-from qnewton.report.panels import Rows, Series, chart, spread
+from qnewton.report.panels import Rows, Series, chart, rows_of, spread
 from qnewton.report.quantities import number_text
 from qnewton.report.style import BLUE, GREEN, ORANGE, PLOT_WIDTH, VERMILLION, Look, themed
 from qnewton.workloads import Workload, load_workload
@@ -221,19 +221,13 @@ def histogram_rows(snapshots: Sequence[Snapshot]) -> list[dict[str, Any]]:
     width = max(1, -(-(largest + 1) // _BINS))
     # One empty bin more than needed, which closes the drawn outline.
     edges = np.arange(0, largest + 1 + 2 * width, width)
-    return [
-        {
-            "step": snapshot.step,
-            "p": mass_label(mass),
-            "from": int(left),
-            "to": int(left) + width,
-            "rows": int(rows),
-            "share_percent": 100.0 * rows / snapshot.n,
-        }
-        for snapshot in snapshots
-        for mass, counts in zip(MASSES, snapshot.sparsity, strict=True)
-        for left, rows in zip(edges[:-1], np.histogram(counts, bins=edges)[0], strict=True)
-    ]
+    bins = []
+    for s in snapshots:
+        for mass, counts in zip(MASSES, s.sparsity, strict=True):
+            for left, n in zip(edges[:-1], np.histogram(counts, bins=edges)[0], strict=True):
+                ends = (int(left), int(left) + width)
+                bins.append((s.step, mass_label(mass), *ends, int(n), 100.0 * n / s.n))
+    return rows_of(("step", "p", "from", "to", "rows", "share_percent"), bins)
 
 
 def sparsity_picture(snapshots: Sequence[Snapshot], caption: str) -> Picture:

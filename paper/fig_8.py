@@ -14,7 +14,17 @@ from paper.damping_sweep import FULL, QUICK, Sweep, damping_sweep
 from paper.trials import LARGEST_EXACT
 from qnewton.records import Spectrum
 from qnewton.report import Picture
-from qnewton.report.panels import DARK, HOLLOW, Series, chart, crossed, level, log_axis, share_axis
+from qnewton.report.panels import (
+    DARK,
+    HOLLOW,
+    Series,
+    chart,
+    crossed,
+    level,
+    log_axis,
+    rows_of,
+    share_axis,
+)
 from qnewton.report.quantities import number_text
 from qnewton.report.style import BLUE, ORANGE, PLOT_WIDTH, Look, log_ticks, themed
 
@@ -25,7 +35,7 @@ PAPER_CUT = 1e3
 MARGINAL = 0.02
 """Accuracy that counts as a marginal decrease."""
 
-_TEXTS = Texts("fig-8")
+_TEXTS = Texts("fig-8", counted=(PAPER_CUT, MARGINAL))
 
 
 def _table(found: Sweep) -> ArtifactTable:
@@ -80,19 +90,14 @@ def _finding(found: Sweep, warmup: int) -> Finding:
     # Some λ may be too small to train at all.
     diverged = {d: [p for p in points if p.trial.diverged] for d, points in runs.items()}
     trains = min((d for d, points in diverged.items() if not points), default=least)
-    return _TEXTS.finding(
-        "trade-off",
-        cut is not None and cut >= PAPER_CUT and accuracy[best] - accuracy[at] <= MARGINAL,
-        found=found,
-        warmup=warmup,
-        accuracy=accuracy,
-        damping={"at": at, "least": least, "best": best},
-        kappa={"at": _range(kappas[at].values()), "least": _range(kappas[least].values())},
-        cut=cut,
-        trains=trains if trains > least else None,
-        indefinite=all(p.trial.indefinite_steps for ps in diverged.values() for p in ps),
-        counted=(PAPER_CUT, MARGINAL),
-    )
+    said = {"warmup": warmup, "accuracy": accuracy, "cut": cut}
+    said["damping"] = {"at": at, "least": least, "best": best}
+    said["kappa"] = {"at": _range(kappas[at].values()), "least": _range(kappas[least].values())}
+    said["trains"] = trains if trains > least else None
+    said["indefinite"] = all(p.trial.indefinite_steps for ps in diverged.values() for p in ps)
+    whole = accuracy[best] - accuracy[at] <= MARGINAL
+    holds = cut is not None and cut >= PAPER_CUT and whole
+    return _TEXTS.finding("trade-off", holds, found=found, **said)
 
 
 def _range(values: Collection[float]) -> str:
@@ -107,23 +112,13 @@ def _picture(found: Sweep) -> Picture:
         warmup: f"after {warmup} SGD steps" if warmup else "Newton from the first step"
         for warmup in setup.warmups
     }
-    rows = [
-        {
-            "series": labels[point.warmup],
-            "damping": point.damping,
-            "seed": point.seed,
-            "diverged": point.trial.diverged,
-            "panel": panel,
-            "value": value,
-        }
-        for point in found.points
-        for panel, value in (
-            ("accuracy", point.trial.test_accuracy),
-            ("first", point.first_condition),
-            ("later", point.later_condition),
-        )
-        if value is not None
-    ]
+    points = []
+    for p in found.points:
+        head = (labels[p.warmup], p.damping, p.seed, p.trial.diverged)
+        kappas = (("first", p.first_condition), ("later", p.later_condition))
+        for panel in (("accuracy", p.trial.test_accuracy), *kappas):
+            points += [(*head, *panel)] if panel[1] is not None else []
+    rows = rows_of(("series", "damping", "seed", "diverged", "panel", "value"), points)
     means = _means(rows)
     shown, averaged = (
         {
@@ -185,15 +180,11 @@ def _means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         groups.setdefault((row["series"], row["damping"], row["panel"]), []).append(row["value"])
     means = {"accuracy": statistics.fmean}
-    return [
-        {
-            "series": series,
-            "damping": damping,
-            "panel": panel,
-            "value": means.get(panel, statistics.geometric_mean)(values),
-        }
-        for (series, damping, panel), values in groups.items()
-    ]
+    averages = (
+        (*group, means.get(group[2], statistics.geometric_mean)(values))
+        for group, values in groups.items()
+    )
+    return rows_of(("series", "damping", "panel", "value"), averages)
 
 
 def _decades(low: float, high: float) -> list[float]:

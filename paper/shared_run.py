@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from paper.artifact import PaperContext
-from paper.kept_runs import first_order_runs, other_settings, reached
+from paper.trials import first_order_runs, other_settings, reached
 from qnewton.experiments.compare import CompareEvent, CompareRequest, compare
 from qnewton.records import Calibration, QuantumHardware
 from qnewton.runs import Comparison, NotARunError, Run, read_comparison, read_config, read_run

@@ -139,17 +139,9 @@ def _overhead(found: Timings) -> Finding:
             "lu": price(load_classical("paper-h100"), "lu_inverse", cubic_work(n)),
             "quantum": load_hardware("attosecond").gate_time_s.value * count.expected,
         }
-    return _TEXTS.finding(
-        "overhead",
-        min(seconds["determinant"], seconds["trace"]) <= INCONSEQUENTIAL * inverse,
-        n=n,
-        kappa=kappa,
-        seconds=seconds,
-        inverse=inverse,
-        others=others,
-        paper=paper,
-        inconsequential=INCONSEQUENTIAL,
-    )
+    holds = min(seconds["determinant"], seconds["trace"]) <= INCONSEQUENTIAL * inverse
+    said = {"n": n, "kappa": kappa, "seconds": seconds, "inverse": inverse, "others": others}
+    return _TEXTS.finding("overhead", holds, paper=paper, inconsequential=INCONSEQUENTIAL, **said)
 
 
 def _robustness(found: Timings) -> Finding:
@@ -207,14 +199,9 @@ def estimator_picture(
     lower = _panel([row for row in rows if row["panel"] == "error"], kappas, sizes, y, labels=True)
     title = f"filled marks: κ = {kappas[0]:g}; open ones: κ = {kappas[-1]:g}"
     both = alt.vconcat(upper.properties(title=title), lower, spacing=12)
-    caption = _TEXTS.caption(
-        "table-2",
-        threads=torch.get_num_threads(),
-        runs=[repeats[n][0] for n in sizes],
-        sizes=sizes,
-        least=_LEAST_DIGITS,
-        kappas=kappas,
-    )
+    said = {"threads": torch.get_num_threads(), "runs": [repeats[n][0] for n in sizes]}
+    said |= {"sizes": sizes, "kappas": kappas, "least": _LEAST_DIGITS}
+    caption = _TEXTS.caption("table-2", **said)
     return Picture(themed(both.resolve_scale(color="shared", shape="shared")), rows, caption)
 
 

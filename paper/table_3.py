@@ -178,21 +178,11 @@ def _steps(shared: SharedRun) -> Finding:
     nearest = min(ratios, key=lambda ratio: (abs(math.log(ratio[1] / paper)), ratio), default=None)
     enough = 1 - 1 / paper
     saved = {name: saving(tuning.best) for name, tuning in shared.tunings.items()}
-    return TEXTS.finding(
-        "steps",
-        all(share >= enough for share in saved.values()),
-        shared=shared,
-        newton=newton,
-        paper=TABLE_3,
-        optimizers=OPTIMIZERS,
-        steps=steps,
-        others=[(rate, run) for rate, run in sgd.runs.items() if run is not sgd.best],
-        nearest=nearest,
-        ratio=paper,
-        enough=enough,
-        saved=saved,
-        slow=[rate for rate, run in sgd.runs.items() if saving(run) >= enough],
-    )
+    said = {"shared": shared, "newton": newton, "paper": TABLE_3, "optimizers": OPTIMIZERS}
+    said["others"] = [(rate, run) for rate, run in sgd.runs.items() if run is not sgd.best]
+    said["slow"] = [rate for rate, run in sgd.runs.items() if saving(run) >= enough]
+    said |= {"steps": steps, "nearest": nearest, "ratio": paper, "enough": enough, "saved": saved}
+    return TEXTS.finding("steps", all(share >= enough for share in saved.values()), **said)
 
 
 def _fastest(found: Priced, machine: str) -> Finding:
@@ -210,19 +200,12 @@ def _fastest(found: Priced, machine: str) -> Finding:
         )
     ]
     forming = math.fsum(s.modelled.curvature for s in found.newton.steps if s.modelled is not None)
-    return TEXTS.finding(
-        "fastest",
-        "determinant" in fastest,
-        machine=machine,
-        sgd=sgd_s,
-        classical=classical,
-        quantum=quantum,
-        totals=totals,
-        only_quantum=prices.of("paper", machine, "lanczos").quantum_share == 1.0,
-        h100=H100_ASSUMPTION if h100 else None,
-        forming=forming if sgd_s is not None and forming > sgd_s else None,
-        fastest=BOUNDS[fastest[0]] if fastest else None,
-    )
+    said = {"sgd": sgd_s, "classical": classical, "quantum": quantum, "totals": totals}
+    said["only_quantum"] = prices.of("paper", machine, "lanczos").quantum_share == 1.0
+    said["forming"] = forming if sgd_s is not None and forming > sgd_s else None
+    said["fastest"] = BOUNDS[fastest[0]] if fastest else None
+    said["h100"] = H100_ASSUMPTION if h100 else None
+    return TEXTS.finding("fastest", "determinant" in fastest, machine=machine, **said)
 
 
 def _bound(prices: Prices) -> Finding:
@@ -234,15 +217,10 @@ def _bound(prices: Prices) -> Finding:
         bound: sum(map(str.__eq__, chosen(bound), exact)) / len(exact)
         for bound in ("determinant", "trace")
     }
-    return TEXTS.finding(
-        "bound",
-        agree["determinant"] >= USABLE,
-        here=HERE,
-        h100=PAPER_H100,
-        decisions={label: _decisions(prices, bound) for bound, label in BOUNDS.items()},
-        agree=agree,
-        usable=USABLE,
-    )
+    decisions = {label: _decisions(prices, bound) for bound, label in BOUNDS.items()}
+    said = {"decisions": decisions, "agree": agree, "usable": USABLE}
+    holds = agree["determinant"] >= USABLE
+    return TEXTS.finding("bound", holds, here=HERE, h100=PAPER_H100, **said)
 
 
 def _decisions(prices: Prices, bound: str) -> dict[str, Any]:

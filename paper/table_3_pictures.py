@@ -6,7 +6,6 @@ from typing import Any
 import altair as alt
 
 from paper.artifact import Texts
-from paper.kept_runs import reached
 from paper.paper_rows import TABLE_3
 from paper.repricing import (
     BOUNDS,
@@ -17,6 +16,7 @@ from paper.repricing import (
     only_block,
 )
 from paper.shared_run import SharedRun
+from paper.trials import reached
 from qnewton.report import Picture, style
 from qnewton.report.panels import HOLLOW, Series, chart, level, log_axis, with_labels
 from qnewton.report.style import PLOT_WIDTH, Look, themed

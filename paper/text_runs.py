@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from paper.artifact import Check, PaperContext, Texts
-from paper.kept_runs import first_order_runs, kept_runs
+from paper.trials import first_order_runs, kept_runs
 from qnewton.runs import Run
 from qnewton.training.request import TrainingRequest
 from qnewton.workloads.language import load_language_workload

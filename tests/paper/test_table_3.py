@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from paper import kept_runs, table_3
 from paper import shared_run as shared_module
+from paper import table_3, trials
 from paper.artifact import Artifact, PaperContext
-from paper.kept_runs import reached
 from paper.paper_rows import TABLE_3
 from paper.repricing import (
     HERE,
@@ -21,6 +20,7 @@ from paper.repricing import (
     reprice_all,
 )
 from paper.shared_run import Setup, Tuning, shared_run
+from paper.trials import reached
 from qnewton.cost import Market, load_hardware, nominal_calibration
 from qnewton.cost.queries import jennings_2023
 from qnewton.experiments.replay import replay
@@ -199,7 +199,7 @@ def test_made_again_it_reads_the_runs_back(
         raise AssertionError("trained again")
 
     monkeypatch.setattr(shared_module, "compare", no_training)
-    monkeypatch.setattr(kept_runs, "begin", no_training)
+    monkeypatch.setattr(trials, "begin", no_training)
     assert table_3.EXPERIMENT.make(context, TINY).tables == artifact.tables
 
 

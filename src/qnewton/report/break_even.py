@@ -13,7 +13,7 @@ import altair as alt
 
 from qnewton.records import BlockRecord, QuantumHardware
 from qnewton.report import style
-from qnewton.report.panels import CROSS, DARK, LINE_HEIGHT, Series, chart, with_labels
+from qnewton.report.panels import CROSS, DARK, LINE_HEIGHT, Series, chart, rows_of, with_labels
 from qnewton.report.quantities import seconds_text
 from qnewton.report.save import Picture
 from qnewton.report.words import words
@@ -127,65 +127,36 @@ def break_even(
         )
     lowest, highest = _decades(points, hardware)
     marks = [_mark(point, lowest) for point in points]
-    rows = [
-        {
-            "step": point.step,
-            "block": point.block,
-            "solver chosen": point.chosen,
-            "break_even_s": point.gate_time_s,
-            "reason": point.reason,
-            "mark": look.label,
-            "drawn_at_s": height,
-        }
-        for point, (look, height) in zip(points, marks, strict=True)
-    ]
-    policy = policy or run.config.policy
-    solvers, used = (
-        [style.solver_look(point.chosen) for point in points],
-        {look for look, _ in marks},
+    rows = rows_of(
+        ("step", "block", "solver chosen", "break_even_s", "reason", "mark", "drawn_at_s"),
+        (
+            (p.step, p.block, p.chosen, p.gate_time_s, p.reason, look.label, height)
+            for p, (look, height) in zip(points, marks, strict=True)
+        ),
     )
+    policy = policy or run.config.policy
+    solvers = [style.solver_look(point.chosen) for point in points]
+    used = {look for look, _ in marks}
     looks = [look for look in dict.fromkeys((*solvers, OFF_AXIS, NO_PRICE)) if look in used]
     series = Series("mark", looks, {"title": f"solver chosen (policy {policy})", "columns": 2})
     y = style.decade_channel(alt.Y, "drawn_at_s", "break-even gate time (s)", lowest, highest)
-    drawn = (
-        chart(rows)
-        .mark_point(size=60, filled=True, opacity=1)
-        .encode(
-            x=alt.X(
-                "step:Q",
-                title="step",
-                scale=alt.Scale(padding=8, nice=False),
-                axis=style.step_axis(max(point.step for point in points)),
-            ),
-            y=y,
-            color=series.color,
-            shape=series.shape,
-            tooltip=[
-                "step:Q",
-                "block:N",
-                "solver chosen:N",
-                alt.Tooltip("break_even_s:Q", format=".2e"),
-                "reason:N",
-            ],
-        )
-    )
+    axis = style.step_axis(max(point.step for point in points))
+    x = alt.X("step:Q", title="step", scale=alt.Scale(padding=8, nice=False), axis=axis)
+    tooltip: list[Any] = ["step:Q", "block:N", "solver chosen:N"]
+    tooltip += [alt.Tooltip("break_even_s:Q", format=".2e"), "reason:N"]
+    marked = chart(rows).mark_point(size=60, filled=True, opacity=1)
+    drawn = marked.encode(x=x, y=y, color=series.color, shape=series.shape, tooltip=tooltip)
     height = max(_HEIGHT, _LABEL_ROOM * len(hardware))
     if hardware:
         lines, ends = _machine_lines(hardware, (lowest, highest), height)
         drawn = with_labels(alt.layer(lines, drawn), ends, _WIDTH, height)
-    drawn = drawn.properties(width=_WIDTH, height=height, title=_reading(hardware))
+    dashed = any(machine.hypothetical for machine in hardware)
+    title = [_READING, *(["Dashed: machines that do not exist"] if dashed else [])]
+    drawn = drawn.properties(width=_WIDTH, height=height, title=title if hardware else [])
     off_axis = any(look is OFF_AXIS for look, _ in marks)
     refused = sum(point.gate_time_s is None for point in points)
     caption = words("break_even", policy=policy, off_axis=off_axis, refused=refused)
     return Picture(style.themed(drawn), rows, caption)
-
-
-def _reading(hardware: Sequence[QuantumHardware]) -> list[str]:
-    """Return the title: how to read the lines, if there are any."""
-    if not hardware:
-        return []
-    dashed = any(machine.hypothetical for machine in hardware)
-    return [_READING, *(["Dashed: machines that do not exist"] if dashed else [])]
 
 
 def _decades(points: Sequence[BreakEven], hardware: Sequence[QuantumHardware]) -> tuple[int, int]:
@@ -214,14 +185,9 @@ def _machine_lines(
     machines = sorted(hardware, key=lambda machine: -machine.gate_time_s.value)
     rows = [{"gate_time_s": m.gate_time_s.value, "hypothetical": m.hypothetical} for m in machines]
     scale = alt.Scale(type="log", domain=[10.0**lowest, 10.0**highest], nice=False)
-    lines = (
-        chart(rows)
-        .mark_rule(strokeWidth=1.2, color="#333333")
-        .encode(
-            y=alt.Y("gate_time_s:Q", scale=scale),
-            strokeDash=alt.condition("datum.hypothetical", alt.value([5, 4]), alt.value([1, 0])),
-        )
-    )
+    dash = alt.condition("datum.hypothetical", alt.value([5, 4]), alt.value([1, 0]))
+    lines = chart(rows).mark_rule(strokeWidth=1.2, color="#333333")
+    lines = lines.encode(y=alt.Y("gate_time_s:Q", scale=scale), strokeDash=dash)
     ends = []
     for machine in machines:
         gate_time = machine.gate_time_s.value

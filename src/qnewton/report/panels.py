@@ -1,6 +1,6 @@
 """The parts that pictures share: axes, series of one look each, lines and their labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,11 @@ CROSS = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z
 def chart(rows: Rows) -> alt.Chart:
     """Return a chart of some rows, without marks."""
     return alt.Chart(inline_data(rows))
+
+
+def rows_of(names: Sequence[str], values: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """Return one mapping per tuple of values, which stand in the order of their names."""
+    return [dict(zip(names, row, strict=True)) for row in values]
 
 
 def log_axis(

@@ -4,19 +4,17 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import altair as alt
 
 from qnewton.cost import Scenario, with_condition, with_sparsity
 from qnewton.records import Formed
-from qnewton.report.panels import chart
+from qnewton.report.panels import chart, rows_of
 from qnewton.report.save import Picture
 from qnewton.report.style import BLUE, PLOT_WIDTH, VERMILLION, decade_channel, themed
 from qnewton.report.words import words
 
 _CELLS = 24
-_SIDE = PLOT_WIDTH
 _LIMIT = 12  # decades at which colors saturate
 
 
@@ -86,25 +84,25 @@ def _map(
 ) -> Picture:
     (x, x_title, *x_range), (y, y_title, *y_range) = axes
     xs, ys = _edges(*x_range), _edges(*y_range)
-    rows: list[dict[str, Any]] = []
-    for x0, x1 in itertools.pairwise(xs):
-        for y0, y1 in itertools.pairwise(ys):
-            quantum, classical = at(10 ** ((x0 + x1) / 2), 10 ** ((y0 + y1) / 2)).prices()
-            ratio = None
-            if quantum is not None and classical is not None:
-                ratio = math.log10(quantum) - math.log10(classical)
-            rows.append(
-                {
-                    x: 10**x0,
-                    f"{x}_end": 10**x1,
-                    y: 10**y0,
-                    f"{y}_end": 10**y1,
-                    "quantum_s": quantum,
-                    "classical_s": classical,
-                    "decades_dearer": ratio,
-                }
-            )
+    rows = []
+    for (x0, x1), (y0, y1) in itertools.product(itertools.pairwise(xs), itertools.pairwise(ys)):
+        quantum, classical = at(10 ** ((x0 + x1) / 2), 10 ** ((y0 + y1) / 2)).prices()
+        ratio = None
+        if quantum is not None and classical is not None:
+            ratio = math.log10(quantum) - math.log10(classical)
+        rows.append((10**x0, 10**x1, 10**y0, 10**y1, quantum, classical, ratio))
+    prices = ("quantum_s", "classical_s", "decades_dearer")
+    rows = rows_of((x, f"{x}_end", y, f"{y}_end", *prices), rows)
     wins = sum(row["decades_dearer"] is not None and row["decades_dearer"] < 0 for row in rows)
+    colors = alt.Scale(
+        domain=[-_LIMIT, 0, _LIMIT],
+        range=[VERMILLION, "#ffffff", BLUE],
+        clamp=True,
+        # Other ways go round the color wheel: equal prices would be cyan, not white.
+        interpolate="rgb",
+    )
+    title = "quantum / classical seconds (modelled), powers of ten"
+    legend = alt.Legend(title=title, gradientLength=200)
     drawn = (
         chart(rows)
         .mark_rect()
@@ -113,23 +111,11 @@ def _map(
             x2=f"{x}_end:Q",
             y=decade_channel(alt.Y, y, y_title, *y_range),
             y2=f"{y}_end:Q",
-            color=alt.Color(
-                "decades_dearer:Q",
-                scale=alt.Scale(
-                    domain=[-_LIMIT, 0, _LIMIT],
-                    range=[VERMILLION, "#ffffff", BLUE],
-                    clamp=True,
-                    # Other ways go round the color wheel: equal prices would be cyan, not white.
-                    interpolate="rgb",
-                ),
-                legend=alt.Legend(
-                    title="quantum / classical seconds (modelled), powers of ten",
-                    gradientLength=200,
-                ),
-            ),
+            color=alt.Color("decades_dearer:Q", scale=colors, legend=legend),
         )
-        .properties(width=_SIDE, height=_SIDE, title="Red: the quantum solver is priced cheaper")
     )
+    title = "Red: the quantum solver is priced cheaper"
+    drawn = drawn.properties(width=PLOT_WIDTH, height=PLOT_WIDTH, title=title)
     caption = words("price_map", scenario=scenario, fixed=fixed, wins=wins, cells=len(rows))
     return Picture(themed(drawn), rows, caption)
 

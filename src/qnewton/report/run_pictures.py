@@ -8,18 +8,10 @@ from typing import Any
 import altair as alt
 
 from qnewton.records import StepRecord
-from qnewton.report.panels import DARK, Series, chart, log_axis
+from qnewton.report import style
+from qnewton.report.panels import DARK, Series, chart, log_axis, rows_of
 from qnewton.report.save import Picture
-from qnewton.report.style import (
-    PLOT_WIDTH,
-    STAGES,
-    log_domain,
-    log_ticks,
-    method_look,
-    solver_look,
-    step_axis,
-    themed,
-)
+from qnewton.report.style import PLOT_WIDTH, STAGES, method_look, solver_look, step_axis, themed
 from qnewton.report.words import words
 from qnewton.runs import Run
 
@@ -90,16 +82,9 @@ def _panel(curves: Sequence[Curve], rows: list[dict[str, Any]], x: alt.X, y: alt
     # Few values are marked one by one, since a single one would leave no line at all.
     points = alt.OverlayMarkDef(size=30) if len(rows) <= 12 * len(curves) else False
     looks = [replace(method_look(curve.method), label=curve.label) for curve in curves]
-    series = Series(
-        "method",
-        looks,
-        {
-            "title": None,
-            "columns": 1 if max(len(look.label) for look in looks) > 24 else 2,
-            "symbolType": "stroke",
-            "symbolSize": 500,
-        },
-    )
+    columns = 1 if max(len(look.label) for look in looks) > 24 else 2
+    legend = {"title": None, "columns": columns, "symbolType": "stroke", "symbolSize": 500}
+    series = Series("method", looks, legend)
     lines = chart(rows).mark_line(point=points).properties(width=PLOT_WIDTH)
     tooltip = ["method:N", "step:Q", alt.Tooltip("value:Q", format=".4g")]
     return lines.encode(x=x, y=y, color=series.color, strokeDash=series.dash, tooltip=tooltip)
@@ -107,8 +92,8 @@ def _panel(curves: Sequence[Curve], rows: list[dict[str, Any]], x: alt.X, y: alt
 
 def _loss_panel(curves: Sequence[Curve], rows: list[dict[str, Any]], last_step: int) -> Any:
     values = [row["value"] for row in rows]
-    ends = log_domain(min(values), max(values))
-    y = log_axis(alt.Y, "value", "train loss", ends, log_ticks(*ends), "~g")
+    ends = style.log_domain(min(values), max(values))
+    y = log_axis(alt.Y, "value", "train loss", ends, style.log_ticks(*ends), "~g")
     x = alt.X("step:Q", title=None, axis=step_axis(last_step, labels=False))
     return _panel(curves, rows, x, y).properties(height=170)
 
@@ -146,36 +131,31 @@ def stage_breakdown(run: Run, n_steps: int = 30) -> Picture:
         raise ValueError(f"{run.folder} has no steps to draw; train at least one")
     longest = max(step.measured.total for step in steps)
     size, unit = next((u for u in _UNITS if longest >= u[0]), _UNITS[-1])
-    rows: list[dict[str, Any]] = [
-        {
-            "step": step.step,
-            "stage": look.label,
-            "order": order,
-            "measured_seconds": getattr(step.measured, stage),
-        }
-        for step in steps
-        for order, (stage, look) in enumerate(STAGES.items())
-    ]
+    rows = rows_of(
+        ("step", "stage", "order", "measured_seconds"),
+        (
+            (step.step, look.label, order, getattr(step.measured, stage))
+            for step in steps
+            for order, (stage, look) in enumerate(STAGES.items())
+        ),
+    )
     series = Series(
         "stage", list(STAGES.values()), {"title": None, "columns": 3, "symbolStrokeWidth": 0}
     )
+    axis = alt.Axis(labelAngle=0, labelOverlap=True, labelSeparation=6)
     bars = (
         chart(rows)
-        .transform_calculate(shown=f"datum.measured_seconds / {size}")
         .mark_bar(stroke="white", strokeWidth=0.5)
         .encode(
-            x=alt.X(
-                "step:O",
-                title="step",
-                axis=alt.Axis(labelAngle=0, labelOverlap=True, labelSeparation=6),
-            ),
+            x=alt.X("step:O", title="step", axis=axis),
             y=alt.Y("shown:Q", title=f"measured time per step ({unit})"),
             color=series.color,
             order=alt.Order("order:Q"),
             tooltip=["step:O", "stage:N", alt.Tooltip("measured_seconds:Q", format=".3s")],
         )
-        .properties(width=PLOT_WIDTH, height=230)
     )
+    bars = bars.transform_calculate(shown=f"datum.measured_seconds / {size}")
+    bars = bars.properties(width=PLOT_WIDTH, height=230)
     caption = words("stages", steps=len(steps), all_steps=len(run.steps))
     return Picture(themed(bars), rows, caption)
 
@@ -230,10 +210,9 @@ def layer_map(cells: Sequence[LayerCell], caption: str) -> Picture:
             color=series.color,
             tooltip=["layer:N", "step:O", alt.Tooltip("n:Q", title="unknowns"), "solver:N"],
         )
-        .properties(
-            width=PLOT_WIDTH * (0.8 if panels > 1 else 1.0), height=_ROW_HEIGHT * len(order)
-        )
     )
+    width = PLOT_WIDTH * (0.8 if panels > 1 else 1.0)
+    drawn = drawn.properties(width=width, height=_ROW_HEIGHT * len(order))
     if panels > 1:
         drawn = drawn.facet(column=alt.Column("panel:N", title=None))
     return Picture(themed(drawn), rows, caption)

@@ -14,17 +14,8 @@ from typing import Any
 import altair as alt
 
 from qnewton.cost import SOLVERS
-from qnewton.records.colours import (
-    BLACK,
-    BLUE,
-    GRAY,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILLION,
-    YELLOW,
-)
+from qnewton.records import colours
+from qnewton.records.colours import BLACK, BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY, VERMILLION
 from qnewton.scheduler.policy import POLICIES
 
 # With its axis and the labels in its margin a picture is then about 450 px, half a page, wide.
@@ -57,14 +48,14 @@ _METHODS = {
 _ALGORITHMS = {
     "jennings": Look("Quantum (Jennings)", VERMILLION, shape="diamond"),
     "dalzell": Look("Quantum (Dalzell)", ORANGE, shape="diamond"),
-    "costa": Look("Quantum (Costa)", YELLOW, shape="diamond"),
-    "hhl": Look("Quantum (HHL)", YELLOW, shape="diamond"),
+    "costa": Look("Quantum (Costa)", colours.YELLOW, shape="diamond"),
+    "hhl": Look("Quantum (HHL)", colours.YELLOW, shape="diamond"),
 }
 
 STAGES = {
     "forward_backward": Look("forward and backward", SKY),
     "curvature": Look("curvature", BLUE),
-    "treatment": Look("treatment", YELLOW),
+    "treatment": Look("treatment", colours.YELLOW),
     "survey": Look("survey", ORANGE),
     "solve": Look("solve", VERMILLION),
     "update": Look("update", PURPLE),
