@@ -1,12 +1,12 @@
 """What goes into a solve beside the system, and what comes out of it."""
 
-import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from torch import Tensor
 
 from qnewton.records import Definiteness, Estimate, Outcome, QuantumStats
+from qnewton.records.messages import check
 
 if TYPE_CHECKING:
     from qnewton.solvers.quantum.readout import Readout
@@ -44,10 +44,20 @@ class SolveOptions:
     readout: "Readout | None" = None
 
     def __post_init__(self) -> None:
-        if not (0.0 < self.tolerance < math.inf):
-            raise ValueError(f"tolerance is {self.tolerance}; it must be positive and finite")
-        if self.max_products < 1:
-            raise ValueError(f"max_products is {self.max_products}; it must be at least 1")
+        check("tolerance", self.tolerance, "must be positive and finite", self.tolerance > 0.0)
+        check("max_products", self.max_products, "must be at least 1", self.max_products >= 1)
+
+
+class SolveKeywords(TypedDict, total=False):
+    """What may be asked of a solver by keyword, the fields of :class:`SolveOptions`."""
+
+    max_products: int
+    start: Tensor | None
+    epsilon: float | None
+    alpha: float | None
+    kappa: float | None
+    mode: Mode
+    readout: "Readout | None"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
+from typing import Unpack
 
 import torch
 from torch import Tensor
@@ -30,8 +31,8 @@ from qnewton.solvers.classical import (
     relative_residual,
     sparse_conjugate_gradients,
 )
-from qnewton.solvers.quantum import Emulator, Readout, SystemRefused
-from qnewton.solvers.solution import Mode, Solution, SolveOptions, SolveStats
+from qnewton.solvers.quantum import Emulator, SystemRefused
+from qnewton.solvers.solution import Solution, SolveKeywords, SolveOptions, SolveStats
 
 Runner = Callable[[SymmetricOperator, Tensor, SolveOptions], Solution]
 """What solves: an operator, a right-hand side and options go in, a solution comes out."""
@@ -50,14 +51,7 @@ def solve(
     system: LinearSystem | tuple[SymmetricOperator | Tensor, Tensor],
     solver: str | Runner = "cholesky",
     tolerance: float = 1e-6,
-    *,
-    max_products: int = 1000,
-    start: Tensor | None = None,
-    epsilon: float | None = None,
-    alpha: float | None = None,
-    kappa: float | None = None,
-    mode: Mode = "auto",
-    readout: Readout | None = None,
+    **keywords: Unpack[SolveKeywords],
 ) -> Solution:
     """Solve A·x = b with the named solver; what goes wrong with the entries is an outcome.
 
@@ -98,29 +92,17 @@ def solve(
     """
     if isinstance(solver, str) and solver not in RUNNERS:
         raise ValueError(f"solver {solver!r} is not known; known: {', '.join(RUNNERS)}")
-    options = SolveOptions(
-        tolerance=tolerance,
-        max_products=max_products,
-        start=start,
-        epsilon=epsilon,
-        alpha=alpha,
-        kappa=kappa,
-        mode=mode,
-        readout=readout,
-    )
+    options = SolveOptions(tolerance=tolerance, **keywords)
     if not isinstance(system, LinearSystem):
         system = LinearSystem(_operator(system[0]), system[1])
-    operator, rhs = system.operator, system.rhs
-    if rhs.dtype != operator.dtype or rhs.device != operator.device:
-        raise ValueError(
-            f"the right-hand side is {rhs.dtype} on {rhs.device}, the operator {operator.dtype} "
-            f"on {operator.device}; convert one of them"
-        )
-    if start is not None and (start.shape != rhs.shape or start.dtype != rhs.dtype):
-        raise ValueError(
-            f"start has shape {tuple(start.shape)} and dtype {start.dtype}; this system needs "
-            f"[{operator.n}] and {rhs.dtype}"
-        )
+    operator, rhs, start = system.operator, system.rhs, options.start
+    if (rhs.dtype, rhs.device) != (operator.dtype, operator.device):
+        found = f"the right-hand side is {rhs.dtype} on {rhs.device}"
+        needed = f"the operator {operator.dtype} on {operator.device}; convert one of them"
+        raise ValueError(f"{found}, {needed}")
+    if start is not None and (start.shape, start.dtype) != (rhs.shape, rhs.dtype):
+        found = f"start has shape {tuple(start.shape)} and dtype {start.dtype}"
+        raise ValueError(f"{found}; this system needs [{operator.n}] and {rhs.dtype}")
     began = time.perf_counter()
     if isinstance(solver, str):
         solution = RUNNERS[solver](operator, rhs.detach(), options)
@@ -215,8 +197,8 @@ def _preconditioned(name: str, build: Callable[[SymmetricOperator], Precondition
         try:
             preconditioner = build(operator)
         except ValueError as refusal:
-            stats = SolveStats(solver=name)
-            return Solution(None, Outcome.NO_PRECONDITIONER, stats, str(refusal))
+            outcome = Outcome.NO_PRECONDITIONER
+            return Solution(None, outcome, SolveStats(solver=name), str(refusal))
         helped = partial(conjugate_gradients, preconditioner=preconditioner)
         solution = _by_products(helped)(operator, rhs, options)
         products = solution.stats.products + preconditioner.products
@@ -228,9 +210,8 @@ def _preconditioned(name: str, build: Callable[[SymmetricOperator], Precondition
 def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
     epsilon = options.tolerance if options.epsilon is None else options.epsilon
     try:
-        emulator = Emulator(
-            operator, "qsvt", epsilon, options.alpha, options.kappa, mode=options.mode, for_rhs=rhs
-        )
+        promised, how = (options.alpha, options.kappa), {"mode": options.mode, "for_rhs": rhs}
+        emulator = Emulator(operator, "qsvt", epsilon, *promised, **how)
         output = emulator.solve(rhs, options.readout)
     except SystemRefused as refusal:
         return Solution(None, refusal.outcome, SolveStats(solver="qsvt"), refusal.detail)
@@ -240,10 +221,8 @@ def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> So
         outcome, detail = Outcome.SOLVED, ""
     if outcome is not Outcome.SOLVED and output.promise_held is False:
         outcome, detail = Outcome.PROMISE_BROKEN, outcome.describe(detail)
-    stats = SolveStats(
-        solver="qsvt", residual=residual, products=output.products, quantum=output.stats()
-    )
-    return Solution(output.direction, outcome, stats, detail)
+    measured = {"residual": residual, "products": output.products, "quantum": output.stats()}
+    return Solution(output.direction, outcome, SolveStats(solver="qsvt", **measured), detail)
 
 
 RUNNERS: Mapping[str, Runner] = MappingProxyType(

@@ -77,10 +77,9 @@ class Factorization(ABC):
         Cost: 4N² operations with the residual, and as many for each refinement.
         """
         if rhs.shape != self._matrix.shape[:1] or rhs.dtype != self._matrix.dtype:
-            raise ValueError(
-                f"the right-hand side has shape {tuple(rhs.shape)} and dtype {rhs.dtype}; this "
-                f"factorization needs [{self._matrix.shape[0]}] and {self._matrix.dtype}"
-            )
+            found = f"the right-hand side has shape {tuple(rhs.shape)} and dtype {rhs.dtype}"
+            needed = f"[{self._matrix.shape[0]}] and {self._matrix.dtype}"
+            raise ValueError(f"{found}; this factorization needs {needed}")
         outcome = self.outcome if torch.isfinite(rhs).all() else Outcome.NOT_FINITE
         if outcome is not Outcome.FACTORIZED:
             stats = SolveStats(solver=self.solver, definiteness=self.definiteness)
@@ -88,9 +87,8 @@ class Factorization(ABC):
         near, down = into_range(rhs)
         if down and not torch.equal(scaled(near, down), rhs):
             near, down = rhs, 0  # entries from both ends of the range keep their digits as they are
-        solution = refined_solution(
-            self.solver, self._matrix, near, self._apply, tolerance, diverged=Outcome.SINGULAR
-        )
+        known = (self.solver, self._matrix, near, self._apply)
+        solution = refined_solution(*known, tolerance, diverged=Outcome.SINGULAR)
         solution = put_back(solution, self._matrix, near, down - self._exponent)
         return replace(solution, stats=replace(solution.stats, definiteness=self.definiteness))
 

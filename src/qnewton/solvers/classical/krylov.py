@@ -61,9 +61,8 @@ def solve_in_rounds(
         x = rounds.run(left)
         return x if first is None else first + x
 
-    solution = refined_solution(
-        rounds.solver, ranged, near, correct, tolerance, diverged=Outcome.NOT_FINITE
-    )
+    known = (rounds.solver, ranged, near, correct)
+    solution = refined_solution(*known, tolerance, diverged=Outcome.NOT_FINITE)
     # Half of the dtype's digits are enough where more products do not help, not where they ran out.
     missed = (solution.stats.residual or 0.0) > tolerance
     if rounds.failure is not None and missed and solution.direction is not None:
@@ -72,12 +71,8 @@ def solve_in_rounds(
         detail = f"in {max_products} products" if ran_out else ""
         solution = Solution(direction, rounds.failure, solution.stats, detail)
     solution = put_back(solution, ranged, near, down - ranged.exponent)
-    stats = replace(
-        solution.stats,
-        products=rounds.products + ranged.probes,
-        condition=rounds.seen,
-        definiteness=rounds.definiteness,
-    )
+    seen = {"condition": rounds.seen, "definiteness": rounds.definiteness}
+    stats = replace(solution.stats, products=rounds.products + ranged.probes, **seen)
     return replace(solution, stats=stats)
 
 

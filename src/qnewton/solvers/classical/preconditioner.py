@@ -7,6 +7,7 @@ from torch import Tensor
 
 from qnewton.operators import RangedOperator, SymmetricOperator
 from qnewton.operators.scaling import into_range, shifted_number
+from qnewton.records.messages import check
 
 
 class Preconditioner(Protocol):
@@ -45,10 +46,10 @@ class DiagonalPreconditioner:
         self._diagonal = into_range(operator.dense().diagonal())[0].clone()
         lowest = float(self._diagonal.min())
         if not lowest > 0.0:
-            raise ValueError(
-                f"the smallest diagonal entry is {lowest:.3g}; a diagonal preconditioner needs "
-                "all of them positive: add damping, or use none"
+            needed = (
+                "a diagonal preconditioner needs all of them positive: add damping, or use none"
             )
+            raise ValueError(f"the smallest diagonal entry is {lowest:.3g}; {needed}")
 
     def __call__(self, vector: Tensor) -> Tensor:
         """Return v divided by the diagonal."""
@@ -88,8 +89,7 @@ class NystromPreconditioner:
         n = operator.n
         if not shift > 0.0:
             raise ValueError(f"shift is {shift}; the Nyström preconditioner needs damping above 0")
-        if not 1 <= rank <= n:
-            raise ValueError(f"rank is {rank}; it must lie between 1 and N = {n}")
+        check("rank", rank, f"must lie between 1 and N = {n}", 1 <= rank <= n)
         generator = torch.Generator().manual_seed(seed)
         draw = torch.randn(n, rank, generator=generator, dtype=torch.float64)
         sketch = torch.linalg.qr(draw.to(operator.device))[0]
@@ -104,10 +104,8 @@ class NystromPreconditioner:
         core = sketch.mT @ image
         factor, info = torch.linalg.cholesky_ex((core + core.mT) / 2)
         if int(info):
-            raise ValueError(
-                "the sketched curvature is not positive semidefinite; use curvature='ggn' or "
-                "'fisher', or no preconditioner"
-            )
+            way_out = "use curvature='ggn' or 'fisher', or no preconditioner"
+            raise ValueError(f"the sketched curvature is not positive semidefinite; {way_out}")
         half = torch.linalg.solve_triangular(factor, image.mT, upper=False).mT
         basis, singular, _ = torch.linalg.svd(half, full_matrices=False)
         values = (singular.square() - guard).clamp_min(0.0)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
+from qnewton.records.messages import check
 from qnewton.solvers.quantum.polynomials import Array
 from qnewton.solvers.solution import Mode
 
@@ -93,8 +94,8 @@ def searched_queries(queries: int, success_probability: float) -> float:
 
 
 def _check(success_probability: float) -> None:
-    if not (0.0 < success_probability <= 1.0):
-        raise ValueError(f"the success probability is {success_probability}; it must lie in (0, 1]")
+    holds = 0.0 < success_probability <= 1.0
+    check("the success probability", success_probability, "must lie in (0, 1]", holds)
 
 
 # Boyer et al. take 6/5; any growth below 4/3 does.

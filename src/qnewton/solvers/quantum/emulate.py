@@ -167,9 +167,8 @@ class Emulator:
         if alpha is not None:
             alpha = shifted_number(alpha, -self._exponent)
         with self._units():
-            self._promise, self._basis = _prepared(
-                self._working, alpha, kappa, mode, operator.dtype
-            )
+            prepared = _prepared(self._working, alpha, kappa, mode, operator.dtype)
+            self._promise, self._basis = prepared
             self._solver: Algorithm | None = None  # Dalzell's is one for every right-hand side
             if algorithm == "qsvt":
                 self._solver = qsvt(self._promise, epsilon, polynomial)
@@ -201,16 +200,13 @@ class Emulator:
             norm = shifted_number(norm, self._exponent - down)
         solver = self._solver or dalzell(promise, epsilon, norm, length)
         with self._units():
-            found = output_state(
-                solver, self._working, near / length, self._mode, self._basis, epsilon
-            )
+            known = (self._mode, self._basis, epsilon)
+            found = output_state(solver, self._working, near / length, *known)
             solution = self._solution(solver, found, near, readout)
         move, dtype = down - self._exponent, self._operator.dtype
-        return replace(
-            solution,
-            direction=_put_back(solution.direction, move, dtype, epsilon),
-            alpha=shifted_number(solution.alpha, self._exponent),
-        )
+        direction = _put_back(solution.direction, move, dtype, epsilon)
+        alpha = shifted_number(solution.alpha, self._exponent)
+        return replace(solution, direction=direction, alpha=alpha)
 
     def _solution(
         self, solver: Algorithm, found: Applied, rhs: Tensor, readout: Readout | None
@@ -270,31 +266,23 @@ class Emulator:
 def _put_back(x: Tensor, exponent: int, dtype: torch.dtype, epsilon: float) -> Tensor:
     """Return x·2^exponent in the matrix's dtype; refuse what that cannot hold."""
     stored = scaled(x, exponent).to(dtype)
-    name = dtype_name(dtype)
+    name, limits = dtype_name(dtype), torch.finfo(dtype)
     if not torch.isfinite(stored).all():
-        raise SystemRefused(
-            Outcome.OVERFLOW,
-            f"the solution has entries above {torch.finfo(dtype).max:.3g}, the largest {name}; "
-            "scale the right-hand side down, or the matrix up",
-            name,
-        )
-    small = largest(stored) < torch.finfo(dtype).tiny
+        message = f"the solution has entries above {limits.max:.3g}, the largest {name}"
+        message += "; scale the right-hand side down, or the matrix up"
+        raise SystemRefused(Outcome.OVERFLOW, message, name)
+    small = largest(stored) < limits.tiny
     if small and norm_ratio(scaled(stored.double(), -exponent) - x, x) > epsilon:
-        raise SystemRefused(
-            Outcome.UNDERFLOW,
-            f"the solution is below {torch.finfo(dtype).tiny:.3g}, where {name} loses its digits; "
-            "scale the right-hand side up, or the matrix down",
-            name,
-        )
+        message = f"the solution is below {limits.tiny:.3g}, where {name} loses its digits"
+        message += "; scale the right-hand side up, or the matrix down"
+        raise SystemRefused(Outcome.UNDERFLOW, message, name)
     return stored
 
 
 def _check_request(algorithm: str, mode: str, polynomial: str) -> None:
-    for what, value, known in (
-        ("algorithm", algorithm, ALGORITHMS),
-        ("mode", mode, get_args(Mode)),
-        ("polynomial", polynomial, get_args(Family)),
-    ):
+    asked = {"algorithm": (algorithm, ALGORITHMS), "mode": (mode, get_args(Mode))}
+    asked["polynomial"] = (polynomial, get_args(Family))
+    for what, (value, known) in asked.items():
         if value not in known:
             raise ValueError(f"{what} {value!r} is not known; known: {', '.join(known)}")
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from qnewton.operators import SymmetricOperator
 from qnewton.operators.scaling import shifted_number
 from qnewton.records import Outcome
+from qnewton.records.messages import check
 from qnewton.solvers.quantum.algorithm import Chances, FunctionOfA
 from qnewton.solvers.quantum.polynomials import Array
 from qnewton.solvers.quantum.promise import Promise, SystemRefused
@@ -47,11 +48,9 @@ class Clock:
     def in_units(self, exponent: int) -> "Clock":
         """Return the same clock for the matrix divided by 2^exponent."""
         time, rotation = self.time, self.rotation
-        return replace(
-            self,
-            time=None if time is None else shifted_number(time, exponent),
-            rotation=None if rotation is None else shifted_number(rotation, -exponent),
-        )
+        time = None if time is None else shifted_number(time, exponent)
+        rotation = None if rotation is None else shifted_number(rotation, -exponent)
+        return replace(self, time=time, rotation=rotation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,22 +159,19 @@ def hhl(promise: Promise, epsilon: float, clock: Clock) -> HHL:
     """Return HHL with the parameters that were left open set."""
     time = 0.9 * math.pi / promise.alpha if clock.time is None else clock.time
     if not (0.0 < time * promise.alpha < math.pi):
-        raise ValueError(
-            f"the evolution time is {time:.6g}; it must lie between 0 and π/α = "
-            f"{math.pi / promise.alpha:.6g}, or phases of different signs coincide"
-        )
+        limits = f"must lie between 0 and π/α = {math.pi / promise.alpha:.6g}"
+        said = f"the evolution time is {time:.6g}; it {limits}"
+        raise ValueError(f"{said}, or phases of different signs coincide")
     qubits = clock.qubits
     if qubits is None:
         needed = 2.0 * math.pi * promise.kappa / (promise.alpha * time * epsilon)
         qubits = max(2, math.ceil(math.log2(needed)))
         if qubits > MAX_CLOCK_QUBITS:
-            raise SystemRefused(
-                Outcome.CLOCK_TOO_LARGE,
-                f"kappa_be = {promise.kappa:.4g} at epsilon={epsilon:.3g} needs a clock of "
-                f"{qubits} qubits, above the limit of {MAX_CLOCK_QUBITS}; raise epsilon, or give "
-                "Clock(qubits=...)",
-                f"{qubits} qubits above {MAX_CLOCK_QUBITS}",
-            )
+            message = f"kappa_be = {promise.kappa:.4g} at epsilon={epsilon:.3g} needs a clock of "
+            message += f"{qubits} qubits, above the limit of {MAX_CLOCK_QUBITS}; raise epsilon, or "
+            message += "give Clock(qubits=...)"
+            detail = f"{qubits} qubits above {MAX_CLOCK_QUBITS}"
+            raise SystemRefused(Outcome.CLOCK_TOO_LARGE, message, detail)
     if not 1 <= qubits <= MAX_CLOCK_QUBITS:
         raise ValueError(f"the clock has {qubits} qubits; it needs 1 to {MAX_CLOCK_QUBITS}")
     size = 2**qubits
@@ -187,8 +183,7 @@ def hhl(promise: Promise, epsilon: float, clock: Clock) -> HHL:
     rotation = clock.rotation
     if rotation is None:
         rotation = max(2.0 * math.pi / (size * time), promise.alpha / promise.kappa / 2.0)
-    if not (0.0 < rotation < math.inf):
-        raise ValueError(f"the rotation constant is {rotation}; it must be positive and finite")
+    check("the rotation constant", rotation, "must be positive and finite", rotation > 0.0)
     return HHL(size, time, rotation, amplitudes, promise.alpha, epsilon)
 
 

@@ -9,6 +9,7 @@ follow f on A's spectrum.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,9 +96,8 @@ def by_krylov(operator: SymmetricOperator, start: Tensor, request: KrylovRequest
         if exact or settled or enough or k >= most:
             image = process.combination(torch.as_tensor(local, dtype=torch.float64))
             resolved = exact or settled
-            return Applied(
-                image=image, chances=chances, products=k, mode="krylov", resolved=resolved
-            )
+            found: dict[str, Any] = {"image": image, "chances": chances, "products": k}
+            return Applied(mode="krylov", resolved=resolved, **found)
         seen.append((k, local))
         checkpoint = min(max(k + 4, round(k * _GROWTH)), most)
         if needed is not None and k < needed < checkpoint:
@@ -106,10 +106,9 @@ def by_krylov(operator: SymmetricOperator, start: Tensor, request: KrylovRequest
 
 def _moved(local: Array, seen: list[tuple[int, Array]], k: int) -> float | None:
     """Return how far y moved since the last checkpoint at or below k/2: V is orthonormal."""
-    earlier = [vector for count, vector in seen if count <= k / 2]
-    if not earlier:
+    before = next((vector for count, vector in reversed(seen) if count <= k / 2), None)
+    if before is None:
         return None
-    before = earlier[-1]
     moved = local.copy()
     moved[: len(before)] -= before
     return float(np.linalg.norm(moved))
@@ -208,10 +207,12 @@ def _in_krylov_space_of_the_square(
     solver: QSVT, operator: SymmetricOperator, start: Tensor, epsilon: float, limit: float
 ) -> Applied:
     """Return y = (A/α)·h(A²/α²)b̂: Ritz values of A itself would enter the gap around 0."""
+
     # There |P| is as large as κ_be, and nothing converges before about κ_be products.
-    square = MatrixFreeOperator(
-        operator.n, lambda v: operator @ (operator @ v), torch.float64, start.device
-    )
+    def multiply(vector: Tensor) -> Tensor:
+        return operator @ (operator @ vector)
+
+    square = MatrixFreeOperator(operator.n, multiply, torch.float64, start.device)
     request = KrylovRequest(
         coefficients=solver.coefficients_of_squares,
         function=solver.factors_of_squares,

@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import dct
 from scipy.optimize import minimize_scalar
 
+from qnewton.records.messages import check
+
 Array = NDArray[np.float64]
 
 MAX_DEGREE = 1_000_000
@@ -189,22 +191,17 @@ def inverse_degree(kappa: float, epsilon: float) -> int:
 
 def refuse_range(kappa: float, epsilon: float) -> None:
     """Raise ``ValueError`` for a κ or an ε that no inverse polynomial is for."""
-    if not (1.0 <= kappa < math.inf):
-        raise ValueError(
-            f"kappa is {kappa}; it must be a finite number of at least 1, since it is "
-            "alpha divided by the smallest singular value"
-        )
-    if not (0.0 < epsilon < 1.0):
-        raise ValueError(f"epsilon is {epsilon}; it must lie strictly between 0 and 1")
+    limits = "must be a finite number of at least 1, since it is alpha divided by the smallest"
+    check("kappa", kappa, f"{limits} singular value", kappa >= 1.0)
+    check("epsilon", epsilon, "must lie strictly between 0 and 1", 0.0 < epsilon < 1.0)
 
 
 def refuse_degree(degree: int, kappa: float, epsilon: float) -> None:
     """Raise ``ValueError`` for a degree above ``MAX_DEGREE``."""
     if degree > MAX_DEGREE:
-        raise ValueError(
-            f"kappa={kappa:.6g} at epsilon={epsilon:.3g} needs degree {degree:,}, above the limit "
-            f"of {MAX_DEGREE:,}; lower kappa (more damping) or raise epsilon"
-        )
+        needed = f"kappa={kappa:.6g} at epsilon={epsilon:.3g} needs degree {degree:,}"
+        way_out = "lower kappa (more damping) or raise epsilon"
+        raise ValueError(f"{needed}, above the limit of {MAX_DEGREE:,}; {way_out}")
 
 
 def closed_form(x: ArrayLike, kappa: float, n: int) -> Array:

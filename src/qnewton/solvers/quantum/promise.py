@@ -18,6 +18,7 @@ from qnewton.survey import condition_number
 EXACT_LIMIT = 2048
 """Largest N whose eigenvalues are computed to check the promise: two seconds on 2 cores."""
 
+_DAMP = "damp it, or give kappa"
 _ESTIMATE_SLACK = 0.01
 _SLACK = 1e-9  # forgives a κ_be that was itself computed as α/σ_min
 
@@ -95,11 +96,9 @@ def exact_promise(
     if kappa is None:
         noise = max(rounding, 4 * torch.finfo(dtype).eps if dtype == torch.float32 else 0.0)
         if smallest <= noise * norm:
-            raise SystemRefused(
-                Outcome.SINGULAR,
-                f"the matrix is singular to working precision: its smallest singular value is "
-                f"{smallest:.3g}, its norm {norm:.3g}; damp it, or give kappa",
-            )
+            sizes = f"its smallest singular value is {smallest:.3g}, its norm {norm:.3g}"
+            message = f"the matrix is singular to working precision: {sizes}; {_DAMP}"
+            raise SystemRefused(Outcome.SINGULAR, message)
         kappa = alpha / smallest
     held = smallest * kappa >= alpha * (1.0 - _SLACK)
     definite = bool((eigenvalues > 0).all() or (eigenvalues < 0).all())
@@ -124,10 +123,8 @@ def estimated_promise(
             operator, method="lanczos", tolerance=_ESTIMATE_SLACK, max_products=operator.n
         )
         if estimate.value is None or not math.isfinite(estimate.value):
-            raise SystemRefused(
-                Outcome.SINGULAR,
-                "the matrix is singular as far as Lanczos can tell; damp it, or give kappa",
-            )
+            message = f"the matrix is singular as far as Lanczos can tell; {_DAMP}"
+            raise SystemRefused(Outcome.SINGULAR, message)
         kappa = max(1.0, alpha / norm * estimate.value * (1.0 + _ESTIMATE_SLACK))
     return Promise(alpha=alpha, kappa=kappa, held=None)
 
@@ -143,9 +140,8 @@ def alpha_too_small(alpha: float, norm: str) -> SystemRefused:
 
 def _refuse_zero(norm: float) -> None:
     if norm == 0.0:
-        raise SystemRefused(
-            Outcome.SINGULAR, "the matrix is zero, so no system with it has a solution"
-        )
+        message = "the matrix is zero, so no system with it has a solution"
+        raise SystemRefused(Outcome.SINGULAR, message)
 
 
 def norm_from_below(
@@ -172,10 +168,8 @@ def norm_from_below(
 def check_rhs(operator: SymmetricOperator, rhs: Tensor) -> None:
     """Raise ``ValueError`` unless the right-hand side fits the matrix."""
     if rhs.shape != (operator.n,) or rhs.dtype not in (torch.float32, torch.float64):
-        raise ValueError(
-            f"the right-hand side has shape {tuple(rhs.shape)} and dtype {rhs.dtype}; this matrix "
-            f"needs [{operator.n}] in float32 or float64"
-        )
+        found = f"the right-hand side has shape {tuple(rhs.shape)} and dtype {rhs.dtype}"
+        raise ValueError(f"{found}; this matrix needs [{operator.n}] in float32 or float64")
 
 
 def near_rhs(rhs: Tensor) -> tuple[Tensor, int]:
@@ -183,14 +177,11 @@ def near_rhs(rhs: Tensor) -> tuple[Tensor, int]:
     near, exponent = into_range(rhs.double())
     length = float(near.norm())
     if not math.isfinite(length):
-        raise SystemRefused(
-            Outcome.NOT_FINITE, "the right-hand side has entries that are not finite"
-        )
+        message = "the right-hand side has entries that are not finite"
+        raise SystemRefused(Outcome.NOT_FINITE, message)
     if length == 0.0:
-        raise SystemRefused(
-            Outcome.ZERO_RHS,
-            "the right-hand side is zero, and no quantum state stands for it; the solution is 0",
-        )
+        message = "the right-hand side is zero, and no quantum state stands for it"
+        raise SystemRefused(Outcome.ZERO_RHS, f"{message}; the solution is 0")
     return near, exponent
 
 

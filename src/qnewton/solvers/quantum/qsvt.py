@@ -74,15 +74,9 @@ def cks_polynomial(kappa: float, epsilon: float) -> InversePolynomial:
     coefficients = signs * _binomial_tails(b, d + 1)
     coefficients.setflags(write=False)
     sup_norm, error = _measured(coefficients, kappa)
-    polynomial = InversePolynomial(
-        kappa=float(kappa),
-        epsilon=float(epsilon),
-        degree=2 * d + 1,
-        sup_norm=sup_norm,
-        error_bound=error,
-        coefficients=coefficients,
-        optimal=False,
-    )
+    known = {"sup_norm": sup_norm, "error_bound": error, "coefficients": coefficients}
+    asked = {"kappa": float(kappa), "epsilon": float(epsilon)}
+    polynomial = InversePolynomial(degree=2 * d + 1, optimal=False, **asked, **known)
     # The error is largest at the very end of the promise, which the grid misses.
     at_end = abs(float(polynomial.evaluate(1.0 / kappa)) - kappa)
     return replace(polynomial, error_bound=max(error, at_end))
@@ -189,13 +183,11 @@ def qsvt(promise: Promise, epsilon: float, family: Family = "optimal") -> QSVT:
     degrees = {"optimal": inverse_degree, "cks": cks_degree}
     degree = degrees[family](promise.kappa, epsilon)
     if degree > MAX_DEGREE:
-        raise SystemRefused(
-            Outcome.DEGREE_TOO_HIGH,
-            f"kappa_be = {promise.kappa:.4g} at epsilon={epsilon:.3g} needs a polynomial of degree "
-            f"{degree:,}, above the limit of {MAX_DEGREE:,}; add damping, raise epsilon, or give "
-            "a smaller kappa",
-            f"{degree:.1e} above {MAX_DEGREE:.0e}",
-        )
+        message = f"kappa_be = {promise.kappa:.4g} at epsilon={epsilon:.3g} needs a polynomial of "
+        message += f"degree {degree:,}, above the limit of {MAX_DEGREE:,}; add damping, raise "
+        message += "epsilon, or give a smaller kappa"
+        detail = f"{degree:.1e} above {MAX_DEGREE:.0e}"
+        raise SystemRefused(Outcome.DEGREE_TOO_HIGH, message, detail)
     build = {"optimal": inverse_polynomial, "cks": cks_polynomial}[family]
     return QSVT(build(promise.kappa, epsilon), promise.alpha)
 

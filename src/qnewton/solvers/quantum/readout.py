@@ -12,6 +12,7 @@ from torch import Tensor
 from qnewton.operators import RangedOperator, SymmetricOperator
 from qnewton.operators.scaling import into_range, largest, scaled
 from qnewton.records import Outcome, QuantumStats
+from qnewton.records.messages import check
 from qnewton.solvers.quantum.promise import SystemRefused
 from qnewton.solvers.solution import Mode
 
@@ -50,15 +51,15 @@ class Readout:
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
-            raise ValueError(
-                f"read-out {self.method!r} is not known; known: {', '.join(get_args(Method))}"
-            )
+            known = ", ".join(get_args(Method))
+            raise ValueError(f"read-out {self.method!r} is not known; known: {known}")
         if (self.shots is None) == (self.tolerance is None):
             raise ValueError("give a read-out either shots or a tolerance")
-        if self.shots is not None and not 2 <= self.shots < 2**62:
-            raise ValueError(f"shots is {self.shots}; it must be from 2 to 2**62")
-        if self.tolerance is not None and not 0.0 < self.tolerance < 1.0:
-            raise ValueError(f"tolerance is {self.tolerance}; it must lie between 0 and 1")
+        if self.shots is not None:
+            check("shots", self.shots, "must be from 2 to 2**62", 2 <= self.shots < 2**62)
+        elif self.tolerance is not None:
+            holds = 0.0 < self.tolerance < 1.0
+            check("tolerance", self.tolerance, "must lie between 0 and 1", holds)
 
     def shots_for(self, n: int) -> int:
         """Return the shots in all for N components.
@@ -142,10 +143,8 @@ def measure(state: Tensor, readout: Readout) -> Measurement:
     else:
         each = shots // len(x)
         if each < 1:
-            raise ValueError(
-                f"{shots} shots cannot test {len(x)} components one by one; give at least "
-                f"{len(x)}, or use the amplitude read-out"
-            )
+            way_out = f"give at least {len(x)}, or use the amplitude read-out"
+            raise ValueError(f"{shots} shots cannot test {len(x)} components one by one; {way_out}")
         shots = each * len(x)
         overlap = x if readout.method == "hadamard" else x**2
         zeros = generator.binomial(each, np.clip((1.0 + overlap) / 2.0, 0.0, 1.0))
@@ -154,9 +153,8 @@ def measure(state: Tensor, readout: Readout) -> Measurement:
             estimate = np.sqrt(np.maximum(estimate, 0.0))
     size = float(np.linalg.norm(estimate))
     if size == 0.0:
-        raise SystemRefused(
-            Outcome.NOTHING_READ, f"{shots} shots told nothing of the state; give more"
-        )
+        message = f"{shots} shots told nothing of the state; give more"
+        raise SystemRefused(Outcome.NOTHING_READ, message)
     return Measurement(
         vector=torch.as_tensor(estimate / size, device=state.device),
         method=readout.method,
