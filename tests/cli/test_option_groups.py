@@ -4,9 +4,7 @@ import dataclasses
 
 import pytest
 
-from qnewton.cli.commands import COMMANDS
-from qnewton.cli.main import main
-from qnewton.cli.parsing import parse
+from qnewton.cli.main import COMMANDS, main, parse
 from qnewton.cli.train import Train
 from qnewton.cost import DEFAULT_AUDIT
 from qnewton.training.request import TrainingRequest, request_of

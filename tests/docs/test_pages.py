@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from qnewton.cli import main
-from qnewton.cli.commands import COMMANDS
-from qnewton.cli.parsing import parse
+from qnewton.cli.main import COMMANDS, parse
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -104,21 +104,12 @@ def with_emulated(facts: Facts, emulated: Emulated) -> Facts:
     condition = spectrum.condition
     if emulated.kappa is None or condition is None or condition.value is not None:
         return facts
-    certificate = "all eigenvalues, as the emulation computed them"
-    exact = replace(
-        condition,
-        value=emulated.kappa,
-        low=emulated.kappa,
-        high=emulated.kappa,
-        method="exact",
-        low_certificate=certificate,
-        high_certificate=certificate,
-    )
-    return replace(
-        facts,
-        spectrum=replace(spectrum, condition=exact),
-        notes=tuple(note for note in facts.notes if not note.startswith(ON_CONDITION)),
-    )
+    said = "all eigenvalues, as the emulation computed them"
+    bracket = dict.fromkeys(("value", "low", "high"), emulated.kappa)
+    certificates = dict.fromkeys(("low_certificate", "high_certificate"), said)
+    exact = replace(condition, method="exact", **bracket, **certificates)
+    notes = tuple(note for note in facts.notes if not note.startswith(ON_CONDITION))
+    return replace(facts, spectrum=replace(spectrum, condition=exact), notes=notes)
 
 
 def _with_entries(facts: Facts, matrix: Any) -> Facts:
@@ -149,17 +140,15 @@ def _determinant(matrix: Any) -> Estimate:
     """Bound κ by the determinant, from the pivots of a sparse LU factorisation."""
     import numpy
     import torch
-    from scipy.sparse import csc_array
     from scipy.sparse.linalg import splu
 
     from qnewton.operators.scaling import into_range
+    from qnewton.solvers.classical.structured import compressed_columns
     from qnewton.survey.determinant import Pivots
 
-    rows, n = matrix.compressed, matrix.n
-    values, _ = into_range(rows.values())  # κ has no unit, and squares keep their digits
-    parts = (values.numpy(), rows.col_indices().numpy(), rows.crow_indices().numpy())
-    # Rows serve as columns: A is symmetric.
-    columns: Any = csc_array(parts, shape=(n, n))
+    n = matrix.n
+    values, _ = into_range(matrix.compressed.values())  # κ has no unit, squares keep their digits
+    columns = compressed_columns(matrix.with_entries(values))
     try:
         pivots = splu(columns, permc_spec="MMD_AT_PLUS_A").U.diagonal()
     except RuntimeError:

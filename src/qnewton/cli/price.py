@@ -11,6 +11,7 @@ from qnewton.cli.output import RESULTS, print_json, require, warn
 from qnewton.cli.price_tables import Priced
 from qnewton.cost.quantum_prices import registered_quotes
 from qnewton.records import Facts, Quote
+from qnewton.records.messages import check
 from qnewton.training.request import MachineOptions, check_counts
 
 
@@ -41,14 +42,10 @@ class SystemOptions:
     def __post_init__(self) -> None:
         kappa, measured = self.kappa, self.max_products
         if kappa is not None:
-            require(
-                1 <= kappa < float("inf"), f"--kappa is {kappa}; it must be finite and at least 1"
-            )
+            check("--kappa", kappa, "must be finite and at least 1", kappa >= 1)
         if self.matrix is not None:
-            by_numbers = (self.n, self.sparsity) != (None, None) or self.indefinite
-            require(
-                not by_numbers, "--matrix brings its own --n, --sparsity and signs; leave those out"
-            )
+            own = "--matrix brings its own --n, --sparsity and signs; leave those out"
+            require((self.n, self.sparsity, self.indefinite) == (None, None, False), own)
             check_counts(self, "max_products")
             excluded = kappa is not None and measured is not None
             require(not excluded, "--kappa leaves nothing for --max-products to measure; drop one")
@@ -59,9 +56,9 @@ class SystemOptions:
             require(getattr(self, name) is not None, missing)
         n = self.n or 0
         require(n >= 1, f"--n is {n}; a system has at least 1 unknown")
-        if self.sparsity is not None:
-            d = self.sparsity
-            require(1 <= d <= n, f"--sparsity is {d}; it must lie between 1 and n = {n}")
+        d = self.sparsity
+        if d is not None:
+            check("--sparsity", d, f"must lie between 1 and n = {n}", 1 <= d <= n)
 
     def surveyed(self) -> tuple[Any, Facts]:
         """Return the matrix, ``None`` without one, and the facts of the system."""
@@ -114,15 +111,13 @@ class Price:
 
     def _priced(self) -> Priced:
         audit = self.price.over(cost.DEFAULT_AUDIT)
-        calibration = (
-            self.classical.chosen() or cost.latest_calibration() or cost.nominal_calibration()
-        )
+        calibration = self.classical.chosen() or cost.latest_calibration()
+        calibration = calibration or cost.nominal_calibration()
         dtype = self.classical.dtype or "float32"
         tolerance = self.classical.tolerance or 1e-6
         epsilon, named = self.quantum.epsilon, self.quantum.hardware
-        machines = [
-            cost.load_hardware(name) for name in ([named] if named else cost.available_hardware())
-        ]
+        names = [named] if named else cost.available_hardware()
+        machines = [cost.load_hardware(name) for name in names]
         matrix, facts = self.system.surveyed()
         emulated = split = None
         if matrix is not None:
@@ -152,13 +147,8 @@ class Price:
             scenario = None if scenario.advantage() is None else scenario
         if matrix is not None and scenario is not None:
             split = _split(scenario, matrix, self.system.seed)
-        others = [
-            quote
-            for m in machines
-            for quote in registered_quotes(
-                facts, cost.Market(calibration, m, epsilon, dtype=dtype, audit=audit)
-            )
-        ]
+        markets = (cost.Market(calibration, m, epsilon, dtype=dtype, audit=audit) for m in machines)
+        others = [quote for market in markets for quote in registered_quotes(facts, market)]
         return Priced(
             facts=facts,
             epsilon=epsilon,
@@ -179,11 +169,8 @@ class Price:
         from qnewton.report import condition_sparsity_map, gate_time_size_map, save_chart
 
         maps = {"condition-sparsity": condition_sparsity_map, "gate-time-size": gate_time_size_map}
-        return [
-            path
-            for name, draw in maps.items()
-            for path in save_chart(draw(scenario), self.pictures, name)
-        ]
+        drawn = (save_chart(draw(scenario), self.pictures, name) for name, draw in maps.items())
+        return [path for paths in drawn for path in paths]
 
 
 def _split(scenario: cost.Scenario, matrix: Any, seed: int) -> Quote | None:
@@ -193,21 +180,14 @@ def _split(scenario: cost.Scenario, matrix: Any, seed: int) -> Quote | None:
     largest, products = largest_eigenvalues(matrix, seed)
     if not largest:
         return None
-    return cost.deflation_quote(
-        scenario.calibration,
-        scenario.facts,
-        scenario.hardware,
-        largest,
-        products,
-        scenario.audit,
-        scenario.dtype,
-    )
+    system = (scenario.calibration, scenario.facts, scenario.hardware)
+    found = (largest, products)
+    return cost.deflation_quote(*system, *found, scenario.audit, scenario.dtype)
 
 
 def _warn_of_unknown(facts: Facts) -> None:
     condition = facts.spectrum.condition
     if condition is not None and condition.value is None:
-        warn(
-            f"κ is not known to 1% after {condition.products} products, {condition.describe()}, so "
-            "prices that need it are missing: give --kappa, or a larger --max-products"
-        )
+        spent = f"κ is not known to 1% after {condition.products} products, {condition.describe()}"
+        way_out = "give --kappa, or a larger --max-products"
+        warn(f"{spent}, so prices that need it are missing: {way_out}")

@@ -95,11 +95,9 @@ class Priced:
                 return None
             spectrum = replace(facts.spectrum, condition=replace(condition, products=products))
             facts = replace(facts, spectrum=spectrum)
-        parts = [
-            survey_seconds(fact, facts, self.calibration, self.dtype)
-            for fact in ("condition", "row_sparsity")
-        ]
-        return None if None in parts else sum(part for part in parts if part is not None)
+        known = (facts, self.calibration, self.dtype)
+        condition_s, sparsity_s = (survey_seconds(f, *known) for f in ("condition", "row_sparsity"))
+        return None if condition_s is None or sparsity_s is None else condition_s + sparsity_s
 
     def plain(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -164,8 +162,7 @@ class Priced:
             Column("solver", lambda quote: quote.name, words=True),
             Column("machine", machine_text, words=True),
             Column(
-                "modelled seconds",
-                lambda quote: "refused" if quote.seconds is None else f"{quote.seconds:.3g}",
+                "modelled seconds", lambda q: "refused" if q.seconds is None else f"{q.seconds:.3g}"
             ),
             Column("model", lambda quote: quote.refused or quote.model, words=True),
         )
@@ -173,11 +170,9 @@ class Priced:
             f"Modelled seconds to solve one system: N = {facts.n:,}, κ = {kappa}, d = "
             f"{facts.spectrum.row_sparsity or facts.n:,}, ε = {self.epsilon:g} in the paper's price"
         )
-        notes = dict.fromkeys(note for quote in quotes for note in quote.assumptions)
-        note = (
-            f"classical machine: {self.calibration.machine} ({self.calibration.source})\n"
-            "assumptions:\n" + "\n".join(f"• {note}" for note in notes)
-        )
+        notes = dict.fromkeys(f"• {note}" for quote in quotes for note in quote.assumptions)
+        machine = f"classical machine: {self.calibration.machine} ({self.calibration.source})"
+        note = "\n".join((machine, "assumptions:", *notes))
         return table_of(title, columns, quotes, note).rich()
 
     def _survey_line(self) -> str | None:
@@ -185,10 +180,8 @@ class Priced:
         if seconds is None or condition is None:
             return None
         took = "takes at most" if condition.method in _NOT_BY_PRODUCTS else "took"
-        return (
-            f"measuring κ and d {took} {seconds:.3g} s of the classical machine (modelled), which "
-            "a policy that decides by them pays on top"
-        )
+        measured = f"measuring κ and d {took} {seconds:.3g} s of the classical machine (modelled)"
+        return f"{measured}, which a policy that decides by them pays on top"
 
 
 def machine_text(quote: Quote) -> str:

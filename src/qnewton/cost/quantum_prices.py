@@ -8,7 +8,7 @@ from qnewton.cost.audit import Market
 from qnewton.cost.audited import audited_quote
 from qnewton.cost.quantum import machine_quote, paper_quote
 from qnewton.records import Facts, MachineKind, QuantumHardware, QuantumPart, Quote, decode, encode
-from qnewton.records.messages import one_line, shown
+from qnewton.records.messages import check, one_line, shown
 from qnewton.records.registry import Registry
 
 
@@ -51,11 +51,9 @@ class QuantumPrice:
     price: Callable[[Facts, Market, QuantumHardware], Quote]
 
     def __post_init__(self) -> None:
-        if not callable(self.price):
-            raise ValueError(
-                f"quantum price {self.name!r}: price is {self.price!r}; it must be a function of "
-                "the facts, the market and the quantum machine that returns a Quote"
-            )
+        limits = "must be a function of the facts, the market and the quantum machine that returns"
+        name, holds = f"quantum price {self.name!r}: price", callable(self.price)
+        check(name, self.price, f"{limits} a Quote", holds)
 
 
 PAPER = QuantumPrice(

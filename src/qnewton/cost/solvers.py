@@ -97,10 +97,8 @@ class Solver:
             refuse("reads", f"a tuple of some of {', '.join(kinds)}")
         if not callable(self.price):
             refuse("price", "a function of the facts and the market that returns a Quote")
-        if isinstance(self.run, str):
-            if not all(self.run.partition(":")):
-                refuse("run", "'module:name', or the function itself")
-        elif self.run is not None and not callable(self.run):
+        named = isinstance(self.run, str) and all(self.run.partition(":"))
+        if not (named or self.run is None or callable(self.run)):
             refuse("run", "'module:name', or the function itself")
 
     @cached_property
@@ -238,14 +236,8 @@ def quote_by(
     made = made_outside(partial(price, facts, market, *products), solver.name, solver.machine)
     if isinstance(made, Quote):
         return made
-    return Quote(
-        solver=solver.name,
-        machine=solver.machine,
-        seconds=None,
-        model="no price",
-        hardware="unknown",
-        refused=made,
-    )
+    known: dict[str, Any] = {"model": "no price", "hardware": "unknown", "refused": made}
+    return Quote(solver=solver.name, machine=solver.machine, seconds=None, **known)
 
 
 def classical_solvers() -> tuple[Solver, ...]:
@@ -300,8 +292,6 @@ def classical_quotes(
         ['cholesky', 'ldl', 'lu', 'lu_inverse']
     """
     market = Market(calibration, tolerance=tolerance, dtype=dtype)
-    chosen = (
-        classical_solvers() if solvers is None else [classical_solver(name) for name in solvers]
-    )
-    takers = [solver for solver in chosen if solver.takes(facts)]
+    asked = None if solvers is None else [classical_solver(name) for name in solvers]
+    takers = [s for s in (classical_solvers() if asked is None else asked) if s.takes(facts)]
     return tuple(quote_by(solver, solver.price, facts, market) for solver in takers)

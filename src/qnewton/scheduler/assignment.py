@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qnewton.records import Decision, Quote
+from qnewton.records.messages import check
 
 EXACT_UP_TO = 14
 """Blocks up to which the assignment is the best one; above, a greedy one is improved."""
@@ -55,8 +56,7 @@ def assign(
     """
     if len(classical) != len(quantum):
         raise ValueError(f"{len(classical)} classical prices and {len(quantum)} quantum ones")
-    if n_qpus < 0:
-        raise ValueError(f"n_qpus is {n_qpus}; it must be 0 or more")
+    check("n_qpus", n_qpus, "must be 0 or more", n_qpus >= 0)
     costs = [(_cost(c), *([_cost(q)] * n_qpus)) for c, q in zip(classical, quantum, strict=True)]
     for index, row in enumerate(costs):
         if min(row) == math.inf:
@@ -70,9 +70,8 @@ def assign(
     chosen = _improved(costs, _greedy(costs, order))
     if len(costs) <= EXACT_UP_TO:
         chosen = _exact(costs, order, chosen)
-    return Assignment(
-        machines=tuple(chosen), makespan=max(_loads(costs, chosen), default=0.0), lower_bound=bound
-    )
+    makespan = max(_loads(costs, chosen), default=0.0)
+    return Assignment(machines=tuple(chosen), makespan=makespan, lower_bound=bound)
 
 
 def assign_blocks(
@@ -110,18 +109,10 @@ def assign_blocks(
         quote = pair[1 if machine else 0]
         assert quote is not None
         where = f"QPU {machine}" if machine else "the classical machine"
-        assigned.append(
-            Decision(
-                chosen=quote.solver,
-                quotes=decision.quotes,
-                policy=decision.policy,
-                reason=(
-                    f"{quote.solver} at {quote.seconds:.3g} s on {where}: all blocks are done in "
-                    f"{found.makespan:.3g} s"
-                ),
-                machine=machine,
-            )
-        )
+        done = f"all blocks are done in {found.makespan:.3g} s"
+        reason = f"{quote.solver} at {quote.seconds:.3g} s on {where}: {done}"
+        chosen = replace(decision, chosen=quote.solver, reason=reason, machine=machine)
+        assigned.append(chosen)
     return tuple(assigned), found
 
 

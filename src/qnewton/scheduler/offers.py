@@ -73,11 +73,8 @@ def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, .
     direct = _direct_quotes(found, facts, market)
     priced = tuple(direct.get(s.name) or quote_by(s, s.price, facts, market) for s in found)
     offers = dict(zip(found, _without_failed(priced, facts.earlier), strict=True))
-    classical = {
-        solver: offer.seconds
-        for solver, offer in offers.items()
-        if solver.machine == "classical" and offer.seconds is not None
-    }
+    known = ((s, o.seconds) for s, o in offers.items() if s.machine == "classical")
+    classical = {solver: seconds for solver, seconds in known if seconds is not None}
     if not classical:
         return tuple(_usual(solver, offer, facts, market) for solver, offer in offers.items())
     affordable = SHARE_OF_A_TRY * min(classical.values())
@@ -95,12 +92,9 @@ def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, .
         # One more of MINRES, which come second: conjugate gradients also prove the signs.
         most = most if tried.max_products is None else tried.max_products + 1
     # The routes that take over from a Krylov solver that ran out of products.
-    instead = [seconds for solver, seconds in classical.items() if not solver.family.iterates]
-    cheapest = min(instead, default=None)
-    return tuple(
-        _bounded(solver, offer, facts.earlier, cheapest, market.max_products)
-        for solver, offer in offers.items()
-    )
+    direct_seconds = (seconds for s, seconds in classical.items() if not s.family.iterates)
+    limits = (facts.earlier, min(direct_seconds, default=None), market.max_products)
+    return tuple(_bounded(solver, offer, *limits) for solver, offer in offers.items())
 
 
 def forming_pays(facts: Facts, market: Market, products: int) -> bool:
@@ -122,10 +116,9 @@ def forming_pays(facts: Facts, market: Market, products: int) -> bool:
         >>> forming_pays(facts, market, 40), forming_pays(facts, market, 900)
         (False, True)
     """
-    forming = Draft("forming", market.calibration, facts, market.dtype, "")
-    forming.add_forming()
-    instead = Draft("products", market.calibration, facts, market.dtype, "")
-    instead.add_products(products)
+    known = (market.calibration, facts, market.dtype)
+    forming = Draft("forming", *known, "").add_forming()
+    instead = Draft("products", *known, "").add_products(products)
     if forming.refused is not None or instead.refused is not None:
         return instead.refused is not None
     return forming.seconds <= instead.seconds
@@ -136,8 +129,7 @@ def _direct_quotes(found: tuple[Solver, ...], facts: Facts, market: Market) -> d
     earlier = facts.earlier
     if earlier is not None:
         # All they take from an earlier step are the signs.
-        signs = Earlier(step=0, definiteness=earlier.definiteness)
-        facts = replace(facts, earlier=signs)
+        facts = replace(facts, earlier=Earlier(step=0, definiteness=earlier.definiteness))
     memo = market.calibration.memo
     key = (facts, market.dtype, found)
     quotes = memo.get(key)
@@ -191,9 +183,8 @@ def _usual(solver: Solver, offer: Quote, facts: Facts, market: Market) -> Quote:
 
 def _as_trial(quote: Quote, said: str) -> Quote:
     """Return a quote of products that we chose, and say so."""
-    return replace(
-        quote, basis=Basis.TRIAL, model=_TRIAL_MODEL, assumptions=(said, *quote.assumptions)
-    )
+    assumptions = (said, *quote.assumptions)
+    return replace(quote, basis=Basis.TRIAL, model=_TRIAL_MODEL, assumptions=assumptions)
 
 
 def _bounded(
@@ -259,8 +250,6 @@ def _a_try(solver: Solver, offer: Quote, affordable: float, facts: Facts, market
         term if term.name == RESIDUAL else replace(term, seconds=count * term.seconds)
         for term in one.terms
     )
-    return _as_trial(
-        one.with_terms(terms, products=count, max_products=count),
-        f"{count} products at most, half of the cheapest other route; unless they solve it the "
-        "next quote takes over",
-    )
+    tried = one.with_terms(terms, products=count, max_products=count)
+    said = f"{count} products at most, half of the cheapest other route"
+    return _as_trial(tried, f"{said}; unless they solve it the next quote takes over")

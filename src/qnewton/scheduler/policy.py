@@ -11,7 +11,7 @@ from typing import get_args
 from qnewton.cost import QUANTUM_PRICES, SOLVERS, SurveyFact
 from qnewton.records import Decision, MachineKind, QuantumHardware, Quote
 from qnewton.records.colours import BLUE, GRAY, GREEN, ORANGE, SKY, VERMILLION
-from qnewton.records.messages import one_line, shown
+from qnewton.records.messages import check, one_line, shown
 from qnewton.records.registry import Registry
 
 Choice = tuple[str, str]
@@ -61,17 +61,12 @@ class Policy:
     dash: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if not callable(self.choose):
-            raise ValueError(
-                f"policy {self.name!r}: choose is {self.choose!r}; it must be a function of the "
-                "quotes that returns a solver's name and the reason"
-            )
+        limits = "must be a function of the quotes that returns a solver's name and the reason"
+        check(f"policy {self.name!r}: choose", self.choose, limits, callable(self.choose))
         facts = get_args(SurveyFact)
-        if isinstance(self.survey, str) or not set(self.survey) <= set(facts):
-            raise ValueError(
-                f"policy {self.name!r}: survey is {self.survey!r}; it must be a tuple of some of "
-                f"{', '.join(facts)}"
-            )
+        holds = not isinstance(self.survey, str) and set(self.survey) <= set(facts)
+        limits = f"must be a tuple of some of {', '.join(facts)}"
+        check(f"policy {self.name!r}: survey", self.survey, limits, holds)
 
     @property
     def needs_quantum_machine(self) -> bool:
@@ -114,7 +109,7 @@ def decide(policy: str | Policy, quotes: Sequence[Quote]) -> Decision:
         'R_q = 0.5 s is not above R_c = 2 s, so the quantum solver'
     """
     chooser = policy_of(policy)
-    ordered = tuple(sorted(quotes, key=lambda quote: (quote.machine, quote.solver)))
+    ordered = _ordered(quotes)
     names = [quote.solver for quote in ordered]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -127,10 +122,8 @@ def decide(policy: str | Policy, quotes: Sequence[Quote]) -> Decision:
         said = f"{type(error).__name__}: {one_line(error)}"
         raise ValueError(f"policy {chooser.name!r} raised {said}") from error
     if not isinstance(choice, tuple) or [type(part) for part in choice] != [str, str]:
-        raise ValueError(
-            f"policy {chooser.name!r} chose {shown(choice)}; it must be a solver's name and the "
-            "reason, two strings"
-        )
+        needed = "it must be a solver's name and the reason, two strings"
+        raise ValueError(f"policy {chooser.name!r} chose {shown(choice)}; {needed}")
     chosen, reason = choice
     if chosen not in names:
         raise ValueError(f"policy {chooser.name!r} chose {chosen!r}, of which there is no quote")
@@ -155,10 +148,14 @@ def decide_anyway(policy: Policy, quotes: Sequence[Quote]) -> Decision:
         unpriced = quote.seconds is None
         return quote.machine != "classical", unpriced, quote.seconds or 0.0, *fits, quote.solver
 
-    ordered = tuple(sorted(quotes, key=lambda quote: (quote.machine, quote.solver)))
+    ordered = _ordered(quotes)
     chosen = min(ordered, key=rank).solver
     reason = f"{said}; so {chosen}, the first of the classical solvers by price"
     return Decision(chosen=chosen, quotes=ordered, policy=policy.name, reason=reason)
+
+
+def _ordered(quotes: Sequence[Quote]) -> tuple[Quote, ...]:
+    return tuple(sorted(quotes, key=lambda quote: (quote.machine, quote.solver)))
 
 
 def policy_of(policy: str | Policy) -> Policy:
@@ -186,15 +183,12 @@ def needs_survey(policy: str | Policy, hardware: QuantumHardware | None) -> tupl
     """
     asked = policy_of(policy)
     if asked.needs_quantum_machine and hardware is None:
-        raise ValueError(
-            f"policy {asked.name!r} needs a quantum machine and hardware is None; name one, or use "
-            "policy 'classical'"
-        )
+        needed = f"policy {asked.name!r} needs a quantum machine and hardware is None"
+        raise ValueError(f"{needed}; name one, or use policy 'classical'")
     if asked.quantum_price is not None and asked.quantum_price not in QUANTUM_PRICES:
-        raise ValueError(
-            f"policy {asked.name!r} weighs the quantum price {asked.quantum_price!r}, which is not "
-            f"registered; choose {', '.join(QUANTUM_PRICES.names)}, or register it first"
-        )
+        weighs = f"policy {asked.name!r} weighs the quantum price {asked.quantum_price!r}"
+        known = f"choose {', '.join(QUANTUM_PRICES.names)}, or register it first"
+        raise ValueError(f"{weighs}, which is not registered; {known}")
     return asked.survey
 
 
@@ -244,11 +238,9 @@ def _cheapest(quotes: Sequence[Quote], policy: str, machine: MachineKind | None 
     seconds, _, solver = priced[0]
     if len(priced) == 1:
         return solver, f"{solver} at {seconds:.3g} s is the only {kind}solver with a price"
-    runner_up_seconds, _, runner_up = priced[1]
-    return solver, (
-        f"{solver} at {seconds:.3g} s is the cheapest of {len(priced)} {kind}solvers, "
-        f"{runner_up} next at {runner_up_seconds:.3g} s"
-    )
+    after, _, runner_up = priced[1]
+    best = f"{solver} at {seconds:.3g} s is the cheapest of {len(priced)} {kind}solvers"
+    return solver, f"{best}, {runner_up} next at {after:.3g} s"
 
 
 def _hybrid(quotes: Sequence[Quote]) -> Choice:
@@ -257,21 +249,15 @@ def _hybrid(quotes: Sequence[Quote]) -> Choice:
 
 
 def _algorithm_2(quotes: Sequence[Quote]) -> Choice:
-    classical = _needed("paper", _CLASSICAL, quotes)
-    quantum = _needed("paper", _QUANTUM, quotes)
+    classical, quantum = (_needed("paper", solver, quotes) for solver in (_CLASSICAL, _QUANTUM))
     if classical.seconds is None:
         raise ValueError(f"policy 'paper' needs a price of {_CLASSICAL!r}: {classical.refused}")
     if quantum.seconds is None:
         return _CLASSICAL, f"the quantum solver has no price, so LU inversion: {quantum.refused}"
+    r_c, r_q = f"R_c = {classical.seconds:.3g} s", f"R_q = {quantum.seconds:.3g} s"
     if classical.seconds < quantum.seconds:
-        return _CLASSICAL, (
-            f"R_c = {classical.seconds:.3g} s is below R_q = {quantum.seconds:.3g} s, so LU "
-            "inversion"
-        )
-    return _QUANTUM, (
-        f"R_q = {quantum.seconds:.3g} s is not above R_c = {classical.seconds:.3g} s, so the "
-        "quantum solver"
-    )
+        return _CLASSICAL, f"{r_c} is below {r_q}, so LU inversion"
+    return _QUANTUM, f"{r_q} is not above {r_c}, so the quantum solver"
 
 
 def _baseline(quotes: Sequence[Quote], policy: str, solver: str) -> Choice:

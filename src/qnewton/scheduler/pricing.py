@@ -29,6 +29,7 @@ from qnewton.records import (
     Quote,
     StepRecord,
 )
+from qnewton.records.messages import check
 from qnewton.scheduler.assignment import assign_blocks, shared_makespan
 from qnewton.scheduler.offers import BY_PRODUCTS
 from qnewton.scheduler.policy import Policy, decide, facts_paid_for
@@ -68,8 +69,7 @@ class ReplaySettings:
     def __post_init__(self) -> None:
         for name in self.solvers or ():
             classical_solver(name)  # raises on an unknown one
-        if self.n_qpus < 1:
-            raise ValueError(f"n_qpus is {self.n_qpus}; it must be at least 1")
+        check("n_qpus", self.n_qpus, "must be at least 1", self.n_qpus >= 1)
 
     @property
     def market(self) -> Market:
@@ -230,13 +230,9 @@ def _again(block: BlockRecord, recorded: Quote, settings: ReplaySettings) -> Quo
         tolerance = _TOLERANCE if recorded.tolerance is None else recorded.tolerance
     market = replace(settings.market, tolerance=tolerance)
     if recorded.basis is Basis.TRIAL and recorded.products is not None and solver.price_of:
-        return replace(
-            quote_by(solver, solver.price_of, facts, market, recorded.products),
-            model=recorded.model,
-            basis=recorded.basis,
-            assumptions=recorded.assumptions,
-            max_products=recorded.max_products,
-        )
+        again = quote_by(solver, solver.price_of, facts, market, recorded.products)
+        kept = ("model", "basis", "assumptions", "max_products")
+        return replace(again, **{name: getattr(recorded, name) for name in kept})
     if recorded.basis is Basis.AS_TIMED and solver.price_as_timed is not None:
         return quote_by(solver, solver.price_as_timed, facts, market)
     again = quote_by(solver, solver.price, facts, market)

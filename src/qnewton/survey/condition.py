@@ -168,14 +168,9 @@ def spectrum_summary(
         return exact_summary(operator.dense())
     held = max_products is None and operator.holds_entries and operator.n <= MOST_FORMED
     limit = cheaper_products(operator.n) if held else most_products(operator.n)
-    found = lanczos_summary(
-        operator,
-        tolerance=tolerance,
-        seed=seed,
-        max_products=limit if max_products is None else max_products,
-        positive_definite=positive_definite,
-        bracketed=max_products is None,
-    )
+    asked = {"tolerance": tolerance, "seed": seed, "positive_definite": positive_definite}
+    asked["max_products"] = limit if max_products is None else max_products
+    found = lanczos_summary(operator, bracketed=max_products is None, **asked)
     met = found.condition.value is not None and is_narrow(found.condition, tolerance)
     if met or not held:
         return found
@@ -215,13 +210,7 @@ def exact_summary(matrix: Tensor) -> SpectrumSummary:
     else:
         low = value
         certificate = f"all eigenvalues in float64, relative error {rounding / smallest:.1g}"
-    condition = Estimate(
-        value=value,
-        low=low,
-        high=value,
-        method="exact",
-        products=0,
-        low_certificate=certificate,
-        high_certificate=None if value is None else certificate,
-    )
+    high = None if value is None else certificate
+    certified = {"low_certificate": certificate, "high_certificate": high, "method": "exact"}
+    condition = Estimate(value=value, low=low, high=value, products=0, **certified)
     return SpectrumSummary(condition, shifted_number(norm, exponent), definiteness)

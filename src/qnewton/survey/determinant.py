@@ -55,10 +55,9 @@ class Pivots:
         # y = (N/tr A)^N det A. It is a bound, ``high``, only where definiteness is certified.
         # Reference: as for :meth:`determinant_bound`.
         if not self.definite or trace <= 0.0:
-            raise ValueError(
-                f"the trace bound needs a positive definite matrix, and {self.refusal}; use "
-                "'determinant' or 'lanczos', or a larger damping"
-            )
+            way_out = "use 'determinant' or 'lanczos', or a larger damping"
+            needed = f"the trace bound needs a positive definite matrix, and {self.refusal}"
+            raise ValueError(f"{needed}; {way_out}")
         log_y = min(self._against(trace / len(self.logs), 1.0), 0.0) - self.rounding
         certificate = self.certificate
         if certificate is not None:
@@ -102,11 +101,9 @@ def factorize(matrix: Tensor, positive_definite: bool | None) -> Pivots:
     if positive_definite is not False:
         factor, info = torch.linalg.cholesky_ex(_shifted(matrix) if double else matrix)
         if int(info) == 0:
-            certificate = (
-                "Cholesky in float64 with a shift covering its rounding" if double else None
-            )
-            if positive_definite:
-                certificate = certificate or "positive definite, as given"
+            shifted = "Cholesky in float64 with a shift covering its rounding"
+            given = "positive definite, as given" if positive_definite else None
+            certificate = shifted if double else given
             pivots = factor.diagonal().to(torch.float64)
             return Pivots(2.0 * pivots.log(), rounding, True, certificate, None)
         refusal = f"Cholesky failed at pivot {int(info)} of {n}"
@@ -135,13 +132,7 @@ def _bound(method: str, log_bound: float | None, certificate: str | None) -> Est
     value = None
     if log_bound is not None and log_bound < _LOG_MAX:
         value = math.exp(log_bound)
-    return Estimate(
-        value=value,
-        low=1.0,
-        high=value if certificate else None,
-        method=method,
-        products=0,
-        log_value=log_bound,
-        low_certificate="κ ≥ 1 for every matrix",
-        high_certificate=certificate,
-    )
+    high = value if certificate else None
+    known = {"low_certificate": "κ ≥ 1 for every matrix", "high_certificate": certificate}
+    known |= {"method": method, "log_value": log_bound, "products": 0}
+    return Estimate(value=value, low=1.0, high=high, **known)

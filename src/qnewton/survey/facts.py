@@ -157,15 +157,10 @@ def survey(
     else:
         notes.append(NOT_FORMED)
     if condition in ("lanczos", "exact"):
-        summary = spectrum_summary(
-            operator, condition, tolerance, seed=seed, max_products=max_products
-        )
-        spectrum = replace(
-            spectrum,
-            condition=summary.condition,
-            norm=_representable(summary.norm),
-            definiteness=summary.definiteness,
-        )
+        asked = {"seed": seed, "max_products": max_products}
+        summary = spectrum_summary(operator, condition, tolerance, **asked)
+        known = {"condition": summary.condition, "definiteness": summary.definiteness}
+        spectrum = replace(spectrum, norm=_representable(summary.norm), **known)
         notes += _missing(summary)
     if wanted:
         matrix, known = into_range(operator.dense())[0], spectrum.definiteness
@@ -184,9 +179,8 @@ def survey(
 
 def _check(condition: str | None, bounds: Sequence[str]) -> None:
     if condition is not None and condition not in _METHODS:
-        raise ValueError(
-            f"unknown condition method {condition!r}; choose from {', '.join(_METHODS)} or None"
-        )
+        known = ", ".join(_METHODS)
+        raise ValueError(f"unknown condition method {condition!r}; choose from {known} or None")
     for bound in bounds:
         if bound not in _BOUNDS:
             raise ValueError(f"unknown bound {bound!r}; choose from {', '.join(_BOUNDS)}")
@@ -214,15 +208,12 @@ def _missing(summary: SpectrumSummary) -> list[str]:
     if condition.value is not None:
         return []
     if not summary.budget_ended:
-        return [
-            f"{ON_CONDITION}the smallest |λ| is zero to rounding, κ is at least {condition.low:.3g}"
-        ]
+        zero = "the smallest |λ| is zero to rounding"
+        return [f"{ON_CONDITION}{zero}, κ is at least {condition.low:.3g}"]
     high = "" if condition.high is None else f" and at most {condition.high:.3g}"
-    return [
-        f"{ON_CONDITION}not known to the tolerance after the {condition.products} products "
-        f"allowed, κ is at least {condition.low:.3g}{high}; allow more (max_products), raise "
-        "the damping, or hold the entries (condition='exact')"
-    ]
+    spent = f"not known to the tolerance after the {condition.products} products allowed"
+    more = "allow more (max_products), raise the damping, or hold the entries (condition='exact')"
+    return [f"{ON_CONDITION}{spent}, κ is at least {condition.low:.3g}{high}; {more}"]
 
 
 def _measure_bounds(
@@ -279,10 +270,9 @@ def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Fact
     pivots = Pivots(values.log(), rounding, True, certificate, None)
     square = float(values.square().sum())
     nonzero = int((near.factor.row_squares() > 0).sum())
+    kappa = high / low
     spectrum = Spectrum(
-        condition=Estimate(
-            value=high / low, low=high / low, high=high / low, method="exact", products=0
-        ),
+        condition=Estimate(value=kappa, low=kappa, high=kappa, method="exact", products=0),
         bounds=(pivots.determinant_bound(square), pivots.trace_bound(float(values.sum()))),
         row_sparsity=max(nonzero, 1),
         max_abs=_representable(near.largest(), exponent),
@@ -290,11 +280,7 @@ def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Fact
         frobenius=_representable(math.sqrt(square), exponent),
         definiteness="positive",
     )
-    return Facts(
-        n=n,
-        held=LowRank(columns=operator.factor.shape[1]),
-        spectrum=spectrum,
-        rank=operator.rank,
-        batch=batch,
-        notes=("row sparsity is an upper bound: rows of U that are not zero, entries not formed",),
-    )
+    held = LowRank(columns=operator.factor.shape[1])
+    said = "row sparsity is an upper bound: rows of U that are not zero, entries not formed"
+    known = {"spectrum": spectrum, "rank": operator.rank, "batch": batch}
+    return Facts(n=n, held=held, notes=(said,), **known)

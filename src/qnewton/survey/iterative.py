@@ -53,12 +53,8 @@ def spectrum_bounds(tridiagonal: Tridiagonal) -> SpectrumBounds:
     excluded = _Excluded(values, ceiling)
     lowest = excluded.beyond(first, -1.0) - rounding
     highest = excluded.beyond(last, 1.0) + rounding
-    smallest = 0.0
-    if first > 0.0:
-        smallest = lowest
-    elif last < 0.0:
-        smallest = -highest
-    elif excluded.at(np.zeros(1))[0]:
+    smallest = lowest if first > 0.0 else -highest if last < 0.0 else 0.0
+    if first <= 0.0 <= last and excluded.at(np.zeros(1))[0]:
         # Between two Ritz values log|p_k| is concave, so the excluded points are one interval.
         right = excluded.edge(0.0, float(values[values > 0.0][0]))
         left = excluded.edge(0.0, float(values[values < 0.0][-1]))
@@ -103,6 +99,7 @@ class _Excluded:
 
 
 _FIRST_CHECK = 4
+_COMPLETE = "the Krylov basis is complete, its eigenvalues are those of A to rounding"
 _CHANCE = "with probability 1 - 1e-6 over the random start"
 # A look at the tridiagonal takes about as long as reading this many entries of A.
 _ENTRIES_PER_CHECK = 2**20
@@ -219,24 +216,16 @@ def _summarize(
     high, high_certificate = None, None
     if bounds.smallest is not None:
         high = max(abs(bounds.lowest), abs(bounds.highest)) / bounds.smallest
-        high_certificate = (
-            "the Krylov basis is complete, its eigenvalues are those of A to rounding"
-            if tridiagonal.complete
-            else f"Lanczos polynomial bound (van Dorsselaer et al. 2000), {_CHANCE}"
-        )
+        high_certificate = f"Lanczos polynomial bound (van Dorsselaer et al. 2000), {_CHANCE}"
+        if tridiagonal.complete:
+            high_certificate = _COMPLETE
     value = None
     if resolved:
         value = max(norm / abs(ends.nearest.value), low)
         value = value if high is None else min(value, high)
-    condition = Estimate(
-        value=value,
-        low=low,
-        high=high,
-        method="lanczos",
-        products=tridiagonal.products,
-        low_certificate=low_certificate,
-        high_certificate=high_certificate,
-    )
+    certificates = {"low_certificate": low_certificate, "high_certificate": high_certificate}
+    known = {"method": "lanczos", "products": tridiagonal.products, **certificates}
+    condition = Estimate(value=value, low=low, high=high, **known)
     return SpectrumSummary(condition, norm, definiteness, budget_ended=not met)
 
 

@@ -56,10 +56,8 @@ def damp(
         raise ValueError(f"damping {strength!r} must be a finite number of at least 0")
     operator = as_operator(operator)
     if operator.treatment.max_per_row is not None:
-        raise ValueError(
-            f"the operator is already pruned to {operator.treatment.max_per_row} entries per row; "
-            "damp before pruning"
-        )
+        pruned = f"pruned to {operator.treatment.max_per_row} entries per row"
+        raise ValueError(f"the operator is already {pruned}; damp before pruning")
     factor = strength if relative else None
     if isinstance(operator, LowRankOperator):
         shift = strength * finite_largest(operator.largest()) if relative else strength

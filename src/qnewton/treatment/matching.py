@@ -181,13 +181,9 @@ def _contest(edges: _Edges, full: Tensor, capacity: Tensor) -> Tensor:
     at_row = full[edges.row]
     at_column = full[edges.column] & (edges.row != edges.column)
     # One claim for each end that may refuse, sorted by row and then by the edges' order.
-    claims = torch.cat(
-        [
-            edges.row[at_row] * n_edges + position[at_row],
-            edges.column[at_column] * n_edges + position[at_column],
-        ]
-    )
-    claims = claims.sort().values
+    by_row = edges.row[at_row] * n_edges + position[at_row]
+    by_column = edges.column[at_column] * n_edges + position[at_column]
+    claims = torch.cat([by_row, by_column]).sort().values
     row, edge = claims // n_edges, claims % n_edges
     room = capacity.clone()
     kept = torch.zeros(n_edges, dtype=torch.bool, device=capacity.device)

@@ -58,15 +58,14 @@ def prune(
         (5, 0.7142857142857143)
     """
     if (max_per_row is None) == (mass is None):
-        raise ValueError(
-            f"give exactly one of max_per_row and mass, not {max_per_row!r} and {mass!r}"
-        )
+        given = f"{max_per_row!r} and {mass!r}"
+        raise ValueError(f"give exactly one of max_per_row and mass, not {given}")
     operator = as_operator(operator)
     n = operator.n
     if max_per_row is not None and not 1 <= max_per_row <= n:
+        limits = f"is outside 1 to {n}, the entries of a row"
         raise ValueError(
-            f"max_per_row {max_per_row!r} is outside 1 to {n}, the entries of a row; "
-            "leave pruning out to keep them all"
+            f"max_per_row {max_per_row!r} {limits}; leave pruning out to keep them all"
         )
     kind = OwnedOperator if isinstance(operator, OwnedOperator) else DenseOperator
     matrix = operator.take()

@@ -118,7 +118,7 @@ class SparseLUFactorization(Factorization):
     def _factorize_entries(self, operator: SparseOperator) -> Outcome:
         if not torch.isfinite(operator.compressed.values()).all():
             return Outcome.NOT_FINITE
-        columns = _columns(operator)
+        columns = compressed_columns(operator)
         try:
             self._factor: SuperLU = splu(columns, permc_spec=_ordering(columns))
         except RuntimeError:
@@ -150,7 +150,7 @@ def _ordering(columns: csc_matrix) -> str:
     return "COLAMD" if longest > dense else "MMD_AT_PLUS_A"
 
 
-def _columns(operator: SparseOperator) -> csc_matrix:
+def compressed_columns(operator: SparseOperator) -> csc_matrix:
     """Return the matrix by columns; a symmetric one has the same rows and columns."""
     rows = operator.compressed.cpu()
     pieces = (rows.values(), rows.col_indices(), rows.crow_indices())
