@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qnewton.curvature import Residuals
+    from qnewton.fitting import curve_fit, least_squares
     from qnewton.optimizer import Classical, Damping, Limits, QNewton, Quantum, Warmup
 
 __version__ = "0.1.0"
@@ -17,14 +18,21 @@ __all__ = [
     "Residuals",
     "Warmup",
     "__version__",
+    "curve_fit",
+    "least_squares",
 ]
 
-_ELSEWHERE = {"Residuals": "qnewton.curvature"}
+_ELSEWHERE = {
+    "Residuals": "qnewton.curvature",
+    "curve_fit": "qnewton.fitting",
+    "least_squares": "qnewton.fitting",
+}
 """Public names that are not the optimizer's."""
 
 _ROOMS = (
     "cost",
     "curvature",
+    "fitting",
     "operators",
     "optimizer",
     "records",

@@ -1,0 +1,89 @@
+"""The user's function of a vector, called in one way and checked."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """A function with its further arguments; its value is made a tensor like the parameters."""
+
+    function: Function
+    like: Tensor
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return what the function returns, of any shape."""
+        return as_tensor(self.function(x, *self.args, **self.kwargs), self.like)
+
+    def vector(self, x: Tensor) -> Tensor:
+        """Return the residuals, shape [M]; a single one may come without a dimension.
+
+        Raises:
+            ValueError: If they have more than one dimension or are none.
+        """
+        value = self(x)
+        if value.dim() == 1 and len(value):
+            return value
+        if value.dim() == 0:
+            return value.reshape(1)
+        raise ValueError(
+            f"residuals have shape {list(value.shape)}, and one dimension with at least one entry "
+            "is needed; flatten what the function returns"
+        )
+
+    def tensor(self, x: np.ndarray) -> Tensor:
+        """Return parameters as the function gets them."""
+        return torch.from_numpy(x).to(self.like)
+
+
+def as_tensor(value: Any, like: Tensor) -> Tensor:
+    """Return a tensor, an array, a number, or a list of any of them, as a tensor with its graph."""
+    if isinstance(value, Tensor):
+        found = value
+    elif isinstance(value, (list, tuple)) and any(isinstance(each, Tensor) for each in value):
+        found = _stacked(value, like)
+    else:
+        found = torch.as_tensor(np.asarray(value, dtype=np.float64))
+    if found.dtype == like.dtype and found.device == like.device:
+        return found
+    if found.is_complex():
+        raise ValueError(
+            f"residuals are {found.dtype}, and real ones are needed; "
+            "return real and imaginary parts one after the other"
+        )
+    return found.to(like)
+
+
+def _stacked(values: Sequence[Any], like: Tensor) -> Tensor:
+    # Entries that do not depend on the parameters are numbers, also where others are expanded.
+    entries = [each if isinstance(each, Tensor) else as_tensor(each, like) for each in values]
+    return torch.stack(torch.broadcast_tensors(*entries))
+
+
+def parameters_of(x0: Any) -> Tensor:
+    """Return the start, shape [N], in the dtype and on the device that the fit keeps.
+
+    Raises:
+        ValueError: If it is no vector, empty, not finite, or of another floating dtype.
+    """
+    if isinstance(x0, Tensor) and x0.dtype in (torch.float32, torch.float64):
+        start = x0.detach()
+    elif isinstance(x0, Tensor) and (x0.is_floating_point() or x0.is_complex()):
+        raise ValueError(f"x0 is {x0.dtype}; convert it to float32 or float64")
+    else:
+        start = torch.as_tensor(np.asarray(x0, dtype=np.float64))
+    start = start.reshape(1) if start.dim() == 0 else start
+    if start.dim() != 1 or not len(start):
+        raise ValueError(f"x0 has shape {list(start.shape)}, and a vector of parameters is needed")
+    if not bool(start.isfinite().all()):
+        raise ValueError(f"x0 is not finite: {start.tolist()}")
+    return start

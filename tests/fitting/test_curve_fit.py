@@ -1,0 +1,178 @@
+"""Curve fits against NIST's certified values and SciPy."""
+
+import math
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.optimize
+import torch
+from torch import Tensor
+
+import qnewton
+from benchmarks.nist_problems import MODELS, Regression, digits, load
+from qnewton.fitting import JacobianKind, curve_fit, least_squares
+
+DATA = Path(os.environ.get("QNEWTON_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+NIST = DATA / "nist"
+
+# Misra1a: Misra, D. (1978), NIST; certified values and standard deviations.
+VOLUME = [10.07, 14.73, 17.94, 23.93, 29.61, 35.18, 40.02, 44.82, 50.76, 55.05, 61.01, 66.4]
+VOLUME += [75.47, 81.78]
+PRESSURE = [77.6, 114.9, 141.1, 190.8, 239.9, 289.0, 332.8, 378.4, 434.8, 477.3, 536.8, 593.1]
+PRESSURE += [689.1, 760.0]
+CERTIFIED = [2.3894212918e02, 5.5015643181e-04]
+DEVIATIONS = [2.7070075241, 7.2668688436e-06]
+START = [500.0, 0.0001]
+
+T = torch.linspace(0, 4, 50, dtype=torch.float64)
+Y = 2.5 * torch.exp(-1.3 * T) + 0.5 + 0.1 * torch.sin(31 * T)
+SIGMA = 0.1 + 0.05 * T
+
+
+def misra(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return a * (1 - torch.exp(-b * x))
+
+
+def decay(t: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    return a * torch.exp(-b * t) + c
+
+
+def by_numpy(t: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
+    return a * np.exp(-b * t) + c
+
+
+def test_misra1a_has_its_certified_values_and_standard_deviations() -> None:
+    found, covariance = curve_fit(misra, PRESSURE, VOLUME, START)
+    assert found.tolist() == pytest.approx(CERTIFIED, rel=1e-8)
+    assert covariance.diagonal().sqrt().tolist() == pytest.approx(DEVIATIONS, rel=1e-7)
+    assert found.dtype == torch.float64
+
+
+@pytest.mark.skipif(not NIST.is_dir(), reason="NIST's files are not here; set QNEWTON_DATA")
+@pytest.mark.parametrize("name", MODELS)
+def test_nists_problems_have_six_certified_digits_from_both_starts(name: str) -> None:
+    problem = load(name, NIST)
+    x, y = torch.from_numpy(problem.x), torch.from_numpy(problem.y)
+    for start in problem.starts:
+        fit = least_squares(lambda b: problem.model(b, x, torch) - y, start)
+        assert fit.success
+        assert digits(fit.x.numpy(), problem.certified) >= 6
+        if problem.squares > 1e-20:
+            assert 2 * fit.cost == pytest.approx(problem.squares, rel=1e-8)
+            assert fit.standard_errors is not None
+            assert digits(fit.standard_errors.numpy(), problem.deviations) >= 4
+        assert fit.jacobian is JacobianKind.EXPANDED
+
+
+def test_digits_are_counted() -> None:
+    certified = np.array([1.0, 2.0])
+    assert digits(np.array([1.001, 2.0]), certified) == pytest.approx(3.0)
+    assert digits(certified, certified) == 11.0
+    assert digits(np.array([np.nan, 2.0]), certified) == 0.0
+    assert Regression.__dataclass_fields__.keys() >= {"certified", "deviations"}
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("kind", ["none", "deviations", "covariance"])
+def test_parameters_and_covariance_are_scipys(kind: str, absolute: bool) -> None:
+    distance = (T[:, None] - T[None, :]).abs()
+    sigma = {
+        "none": None,
+        "deviations": SIGMA,
+        "covariance": SIGMA[:, None] * torch.exp(-4 * distance) * SIGMA[None, :],
+    }[kind]
+    found, covariance = curve_fit(decay, T, Y, sigma=sigma, absolute_sigma=absolute)
+    peer, spread = scipy.optimize.curve_fit(
+        by_numpy,
+        T.numpy(),
+        Y.numpy(),
+        sigma=None if sigma is None else sigma.numpy(),
+        absolute_sigma=absolute,
+        ftol=1e-14,
+        xtol=1e-14,
+    )
+    np.testing.assert_allclose(found.numpy(), peer, rtol=1e-6)
+    np.testing.assert_allclose(covariance.numpy(), spread, rtol=1e-4)
+
+
+def test_bounds_losses_and_further_options_reach_the_fit() -> None:
+    found, _, fit = curve_fit(
+        decay, T, Y, bounds=([0, 0, 0], [2.0, 5, 5]), loss="soft_l1", full_output=True
+    )
+    assert fit.active_mask.tolist() == [1, 0, 0]
+    assert torch.equal(fit.x, found)
+    peer, _ = scipy.optimize.curve_fit(
+        by_numpy, T.numpy(), Y.numpy(), bounds=([0, 0, 0], [2.0, 5, 5]), loss="soft_l1"
+    )
+    np.testing.assert_allclose(found.numpy(), peer, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "start"),
+    [
+        ((-math.inf, math.inf), [1.0, 1.0, 1.0]),
+        ((0.0, 4.0), [2.0, 2.0, 2.0]),
+        ((3.0, math.inf), [4.0, 4.0, 4.0]),
+        ((-math.inf, 3.0), [2.0, 2.0, 2.0]),
+    ],
+)
+def test_the_start_is_scipys(bounds: tuple[float, float], start: list[float]) -> None:
+    seen: list[Tensor] = []
+
+    def watched(t: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        seen.append(torch.stack([each.detach().reshape(-1)[0] for each in (a, b, c)]))
+        return decay(t, a, b, c)
+
+    curve_fit(watched, T, Y, bounds=bounds)
+    assert seen[0].tolist() == start
+
+
+def test_dtype_is_the_starts_else_the_datas() -> None:
+    single = T.float(), Y.float()
+    assert curve_fit(decay, *single)[0].dtype == torch.float32
+    assert curve_fit(decay, *single, p0=torch.ones(3).double())[0].dtype == torch.float64
+    assert curve_fit(decay, T.tolist(), Y.tolist())[0].dtype == torch.float64
+    assert curve_fit(decay, T.numpy(), Y.numpy(), p0=[1, 1, 1])[0].dtype == torch.float64
+
+
+def test_models_in_numpy_are_fitted_by_differences() -> None:
+    def model(t: np.ndarray, a: Tensor, b: Tensor, c: Tensor) -> np.ndarray:
+        return float(a) * np.exp(-float(b) * np.asarray(t)) + float(c)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        found, _, fit = curve_fit(model, T.numpy(), Y.numpy(), full_output=True)
+    assert fit.jacobian is JacobianKind.DIFFERENCES
+    torch.testing.assert_close(found, curve_fit(decay, T, Y)[0], rtol=1e-5, atol=0)
+
+
+def test_what_the_data_do_not_determine_has_no_covariance() -> None:
+    _, covariance = curve_fit(lambda t, a, b: (a + b) * t, T, 3 * T)
+    assert bool(covariance.isinf().all())
+    _, covariance = curve_fit(lambda t, a, b: a * t + b, T[:2], Y[:2])
+    assert bool(covariance.isinf().all())
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"ydata": []}, "ydata has 0 entries"),
+        ({"ydata": [1.0, float("nan")]}, "1 of them not finite"),
+        ({"f": lambda t, *p: p[0] * t}, "cannot be counted"),
+        ({"sigma": -SIGMA}, "must be positive"),
+        ({"sigma": SIGMA[:3]}, r"sigma has shape \[3\]"),
+        ({"sigma": -torch.eye(50).double()}, "not positive definite"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused_in_one_line(changed: dict, line: str) -> None:
+    asked = {"f": decay, "xdata": T, "ydata": Y, **changed}
+    with pytest.raises(ValueError, match=line) as caught:
+        curve_fit(**asked)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_package_has_it() -> None:
+    assert qnewton.curve_fit is curve_fit
