@@ -26,6 +26,7 @@ NAMES = (
     "route_choice",
     "optimizer_overhead",
     "full_batch",
+    "physics",
     "mnist_to_95",
     "untouched_defaults",
     "seeds",

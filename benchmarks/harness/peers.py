@@ -5,7 +5,11 @@ from importlib.util import find_spec
 
 INSTALL = "pip install -e '.[bench]' -c constraints.txt"
 
-_DISTRIBUTIONS = {"jax": "jax", "curvlinops": "curvlinops-for-pytorch"}
+_DISTRIBUTIONS = {
+    "jax": "jax",
+    "curvlinops": "curvlinops-for-pytorch",
+    "pytorch_optimizer": "pytorch-optimizer",
+}
 
 
 def missing_peers(*modules: str) -> tuple[str, ...]:
