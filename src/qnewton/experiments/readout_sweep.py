@@ -1,6 +1,7 @@
 """What shots and polynomial error do to training: the quantum solver trains, read with noise."""
 
 import dataclasses
+import itertools
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -86,11 +87,8 @@ def sweep_readout(
         target=None,
     )
     runs: list[tuple[Swept, TrainingRequest]] = [("ideal", base)]
-    for method in request.methods:
-        runs.extend(
-            ("shots", dataclasses.replace(base, readout=method, shots=shots))
-            for shots in request.shots
-        )
+    cases = itertools.product(request.methods, request.shots)
+    runs.extend(("shots", dataclasses.replace(base, readout=m, shots=n)) for m, n in cases)
     runs.extend(("epsilon", dataclasses.replace(base, epsilon=e)) for e in request.epsilons)
     points = []
     for swept, training in runs:

@@ -53,17 +53,14 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
 
 
 def _run_page(run: Run) -> str:
+    steps = (tables.step_table(run, "Steps"), quantum_table(run))
     return _render(
         run.config,
         title=f"{run.config.workload}, {method_look(run.config.policy).label}",
         tiles=_run_tiles(run),
         tables_first=(),
         figures=pictures_of_run(run),
-        tables=[
-            tables.step_table(run, "Steps"),
-            quantum_table(run),
-            *_background(run.config, [run]),
-        ],
+        tables=[*steps, *_background(run.config, [run])],
         warnings=run.warnings,
     )
 
@@ -93,21 +90,16 @@ def _comparison_page(config: RunConfig, comparison: Comparison, folder: Path) ->
 def _background(config: RunConfig, trained: Sequence[Run]) -> list[Table]:
     """Return the tables of what a page rests on: prices, machines and options."""
     machines = [m for m in dict.fromkeys((config.hardware, *config.profiles)) if m is not None]
-    calibration = config.calibration
-    return [
-        tables.price_table(trained),
-        *([] if calibration is None else [tables.calibration_table(calibration)]),
-        tables.hardware_table(machines),
-        tables.option_table(config),
-    ]
+    prices = [tables.price_table(trained)]
+    if config.calibration is not None:
+        prices.append(tables.calibration_table(config.calibration))
+    return [*prices, tables.hardware_table(machines), tables.option_table(config)]
 
 
 def _run_tiles(run: Run) -> list[tuple[str, str]]:
     modelled = [step.modelled.total for step in run.steps if step.modelled is not None]
     whole = len(modelled) == len(run.steps) > 0
-    decisions = [
-        f"{solver_look(solver).label} {count}" for solver, count in run.decisions().items()
-    ]
+    decisions = [f"{solver_look(name).label} {count}" for name, count in run.decisions().items()]
     return [
         ("steps", str(len(run.steps))),
         ("last loss", number_text(run.steps[-1].loss if run.steps else None)),

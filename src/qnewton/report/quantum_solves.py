@@ -11,10 +11,13 @@ from qnewton.report.panels import chart
 from qnewton.report.quantities import UNKNOWN, number_text
 from qnewton.report.save import Picture
 from qnewton.report.style import PLOT_WIDTH, VERMILLION, themed
-from qnewton.report.table import Column, Table, table_of
+from qnewton.report.table import Table
 from qnewton.report.words import words
 from qnewton.runs import Run
 
+_COLUMNS = ("step", "block (unknowns)", "algorithm", "κ_be", "degree", "success probability")
+_COLUMNS += ("queries until success", "read-out", "shots", "angle to the exact step (rad)")
+_COLUMNS += ("promise σ_min ≥ α/κ_be", "emulated")
 _QUANTITIES = ["success probability", "queries until success", "angle to the exact step (rad)"]
 
 
@@ -42,40 +45,37 @@ def quantum_solves(run: Run) -> Picture | None:
         ]
     if not rows:
         return None
-    drawn = (
-        chart(rows)
-        .mark_line(point=alt.OverlayMarkDef(color=VERMILLION), color=VERMILLION)
-        .encode(
-            x=alt.X("step:Q", title="step", axis=alt.Axis(format="d", tickMinStep=1)),
-            y=alt.Y("value:Q", title=None, scale=alt.Scale(type="log"), axis=_EXPONENTS),
-            tooltip=["step:Q", "quantity:N", alt.Tooltip("value:Q", format=".3g")],
-        )
-        .properties(width=PLOT_WIDTH, height=90)
-        .facet(row=alt.Row("quantity:N", title=None, sort=_QUANTITIES, header=_HEADER))
-        .resolve_scale(y="independent")
-    )
+    line = chart(rows).mark_line(point=alt.OverlayMarkDef(color=VERMILLION), color=VERMILLION)
+    drawn = line.encode(
+        x=alt.X("step:Q", title="step", axis=alt.Axis(format="d", tickMinStep=1)),
+        y=alt.Y("value:Q", title=None, scale=alt.Scale(type="log"), axis=_EXPONENTS),
+        tooltip=["step:Q", "quantity:N", alt.Tooltip("value:Q", format=".3g")],
+    ).properties(width=PLOT_WIDTH, height=90)
+    panels = alt.Row("quantity:N", title=None, sort=_QUANTITIES, header=_HEADER)
+    drawn = drawn.facet(row=panels).resolve_scale(y="independent")
     return Picture(themed(drawn), rows, words("quantum_solves"))
 
 
 def quantum_table(run: Run) -> Table:
     """Return every solve of the quantum solver with what it would have taken."""
-    solves = [(step, *found) for step in run.steps for found in quantum_attempts(step)]
-    columns: tuple[Column[tuple[StepRecord, BlockRecord, QuantumStats]], ...] = (
-        Column("step", lambda s: str(s[0].step)),
-        Column("block (unknowns)", lambda s: f"{s[1].name} ({s[1].n:,})", words=True),
-        Column("algorithm", lambda s: s[2].algorithm, words=True),
-        Column("κ_be", lambda s: number_text(s[2].kappa)),
-        Column("degree", lambda s: number_text(float(s[2].degree))),
-        Column("success probability", lambda s: number_text(s[2].success_probability)),
-        Column("queries until success", lambda s: number_text(s[2].expected_queries)),
-        Column("read-out", lambda s: s[2].readout or "ideal", words=True),
-        Column("shots", lambda s: UNKNOWN if s[2].shots is None else f"{s[2].shots:,}"),
-        Column("angle to the exact step (rad)", lambda s: number_text(s[2].angle)),
-        Column("promise σ_min ≥ α/κ_be", lambda s: _PROMISE[s[2].promise_held], words=True),
-        Column("emulated", lambda s: _RESOLVED[s[2].resolved], words=True),
-    )
+    rows = [
+        (
+            str(step.step),
+            f"{block.name} ({block.n:,})",
+            stats.algorithm,
+            *map(number_text, (stats.kappa, float(stats.degree), stats.success_probability)),
+            number_text(stats.expected_queries),
+            stats.readout or "ideal",
+            UNKNOWN if stats.shots is None else f"{stats.shots:,}",
+            number_text(stats.angle),
+            _PROMISE[stats.promise_held],
+            _RESOLVED[stats.resolved],
+        )
+        for step in run.steps
+        for block, stats in quantum_attempts(step)
+    ]
     note = "Queries are those of one state; a read-out with shots takes as many states."
-    return table_of("Quantum solves", columns, solves, note)
+    return Table("Quantum solves", _COLUMNS, rows, note, frozenset({1, 2, 7, 10, 11}))
 
 
 def quantum_attempts(step: StepRecord) -> Iterator[tuple[BlockRecord, QuantumStats]]:

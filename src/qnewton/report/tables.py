@@ -14,7 +14,7 @@ from qnewton.report.break_even import break_even_gate_time
 from qnewton.report.quantities import UNKNOWN, number_text, seconds_text, share_text
 from qnewton.report.run_summary import measured_text, modelled_text
 from qnewton.report.style import solver_look
-from qnewton.report.table import Cell, Column, Table, table_of
+from qnewton.report.table import Cell, Column, Table
 from qnewton.report.words import words
 from qnewton.runs import Comparison, ComparisonRow, Run, RunConfig
 
@@ -145,15 +145,15 @@ def price_table(runs: Sequence[Run]) -> Table:
     for quote in (quote for run in runs for step in run.steps for quote in _quotes(step)):
         key = (quote.name, quote.hardware, quote.hypothetical, quote.model)
         groups.setdefault(key, []).append(quote)
-    columns: tuple[Column[list[Quote]], ...] = (
-        Column("solver", lambda group: solver_look(group[0].name).label, words=True),
-        Column("machine", lambda group: machine_text(group[0]), words=True),
-        Column("price model", lambda group: group[0].model, words=True),
-        Column("assumptions", _assumptions, words=True),
-        Column("quotes", lambda group: f"{len(group)}"),
-        Column("refused", _refusals, words=True),
-    )
-    return table_of("Prices", columns, groups.values())
+    rows = []
+    for (name, _, _, model), quotes in groups.items():
+        assumptions = list(dict.fromkeys(text for quote in quotes for text in quote.assumptions))
+        refusals = Counter(quote.refused for quote in quotes if quote.refused is not None)
+        refused = _some([f"{count} × {text}" for text, count in refusals.items()])
+        head = (solver_look(name).label, machine_text(quotes[0]), model)
+        rows.append((*head, _some(assumptions), f"{len(quotes)}", refused))
+    headers = ("solver", "machine", "price model", "assumptions", "quotes", "refused")
+    return Table("Prices", headers, rows, text_columns=frozenset({0, 1, 2, 3, 5}))
 
 
 def option_table(config: RunConfig) -> Table:
@@ -169,48 +169,30 @@ def option_table(config: RunConfig) -> Table:
 
 def calibration_table(calibration: records.Calibration) -> Table:
     """Return the fitted classical constants that priced the run."""
-    columns: tuple[Column[records.KernelFit], ...] = (
-        Column("kernel", lambda fit: fit.kernel, words=True),
-        Column("precision", lambda fit: fit.dtype, words=True),
-        Column("price", lambda fit: f"{number_text(fit.seconds_per_unit)} s · {fit.work}"),
-        Column("overhead", lambda fit: seconds_text(fit.overhead_s)),
-        Column(
-            "median error of the fit",
-            lambda fit: UNKNOWN if fit.median_error is None else f"{100 * fit.median_error:.0f}%",
-        ),
-    )
+    rows = []
+    for fit in calibration.fits:
+        error = UNKNOWN if fit.median_error is None else f"{100 * fit.median_error:.0f}%"
+        price = f"{number_text(fit.seconds_per_unit)} s · {fit.work}"
+        rows.append((fit.kernel, fit.dtype, price, seconds_text(fit.overhead_s), error))
     note = f"{calibration.name}: {calibration.machine}, {calibration.date}, {calibration.source}."
-    return table_of("Classical calibration", columns, calibration.fits, note)
+    headers = ("kernel", "precision", "price", "overhead", "median error of the fit")
+    return Table("Classical calibration", headers, rows, note, frozenset({0, 1}))
 
 
 def hardware_table(machines: Sequence[records.QuantumHardware]) -> Table:
     """Return the quantum machines, with the source of each gate time."""
-    columns: tuple[Column[records.QuantumHardware], ...] = (
-        Column("name", lambda machine: machine.name, words=True),
-        Column("machine", lambda machine: machine.title, words=True),
-        Column("", lambda m: "hypothetical" if m.hypothetical else "exists", words=True),
-        Column("gate time", lambda machine: seconds_text(machine.gate_time_s.value)),
-        Column(
-            "source of the gate time",
-            lambda machine: f"{machine.gate_time_s.source}, {machine.gate_time_s.date}",
-            words=True,
-        ),
-    )
-    return table_of("Quantum machines", columns, machines)
+    rows = []
+    for machine in machines:
+        gate, exists = machine.gate_time_s, "hypothetical" if machine.hypothetical else "exists"
+        source = f"{gate.source}, {gate.date}"
+        rows.append((machine.name, machine.title, exists, seconds_text(gate.value), source))
+    headers = ("name", "machine", "", "gate time", "source of the gate time")
+    return Table("Quantum machines", headers, rows, text_columns=frozenset({0, 1, 2, 4}))
 
 
 def machine_text(quote: Quote) -> str:
     """Return the machine of a quote, marked where it does not exist."""
     return f"{quote.hardware} (hypothetical)" if quote.hypothetical else quote.hardware
-
-
-def _assumptions(quotes: Sequence[Quote]) -> Cell:
-    return _some(list(dict.fromkeys(text for quote in quotes for text in quote.assumptions)))
-
-
-def _refusals(quotes: Sequence[Quote]) -> Cell:
-    refusals = Counter(quote.refused for quote in quotes if quote.refused is not None)
-    return _some([f"{count} × {text}" for text, count in refusals.items()])
 
 
 def _some(lines: Sequence[str], limit: int = 5) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import qnewton
 from qnewton import optimizer, runs
 from qnewton.cost import available_hardware, load_hardware
 from qnewton.operators.base import dtype_name
-from qnewton.records import Calibration, QuantumHardware, decode
+from qnewton.records import Calibration, decode
 from qnewton.solvers.quantum import Readout
 from qnewton.training.loop import Progress, Session, TrainingResult, train
 from qnewton.training.request import TrainingRequest
@@ -156,55 +156,47 @@ def resume(
 
 
 def _session(request: TrainingRequest, config: runs.RunConfig, workload: Workload) -> Session:
-    assert config.calibration is not None
     if request.batch_size is not None:
         workload = dataclasses.replace(workload, batch_size=request.batch_size)
     model = workload.build_model(request.seed)
-    stepper = _stepper(request, model, config.calibration, config.hardware)
-    return Session(request, config, workload, model, stepper)
+    return Session(request, config, workload, model, _stepper(request, config, model))
 
 
-def _stepper(
-    request: TrainingRequest,
-    model: nn.Module,
-    calibration: Calibration,
-    hardware: QuantumHardware | None,
-) -> Stepper:
+def _stepper(request: TrainingRequest, config: runs.RunConfig, model: nn.Module) -> Stepper:
+    assert config.calibration is not None
     assert request.lr is not None
     if request.optimizer in FIRST_ORDER:
         kind, _ = FIRST_ORDER[request.optimizer]
         first_order = kind(model.parameters(), lr=request.lr)  # type: ignore[call-arg]
-        return FirstOrderStepper(first_order, model, calibration)
+        return FirstOrderStepper(first_order, model, config.calibration)
     assert request.curvature is not None
     assert request.damping is not None
-    return NewtonStepper(
-        optimizer.QNewton(
-            model,
-            lr=request.lr,
-            curvature=request.curvature,
-            blocks=request.blocks,
-            damping=optimizer.Damping(
-                request.damping, "max-abs" if request.relative_damping else "absolute"
-            ),
-            prune=request.prune,
-            policy=request.policy,
-            quantum=optimizer.Quantum(
-                hardware,
-                epsilon=request.epsilon,
-                readout=_readout(request),
-                audit=request.audit,
-                n_qpus=request.qpus,
-                survey_every=request.survey_every,
-            ),
-            classical=optimizer.Classical(calibration=calibration),
-            limits=optimizer.Limits(max_newton=request.max_newton),
-            warmup=dataclasses.replace(
-                optimizer.Warmup.of(request.warmup_value), first_order_lr=request.first_order_lr
-            ),
-            rescale=bool(request.rescale),
-            seed=request.seed,
-        )
+    kind = "max-abs" if request.relative_damping else "absolute"
+    warmup = optimizer.Warmup.of(request.warmup_value)
+    quantum = optimizer.Quantum(
+        config.hardware,
+        epsilon=request.epsilon,
+        readout=_readout(request),
+        audit=request.audit,
+        n_qpus=request.qpus,
+        survey_every=request.survey_every,
     )
+    newton = optimizer.QNewton(
+        model,
+        lr=request.lr,
+        curvature=request.curvature,
+        blocks=request.blocks,
+        damping=optimizer.Damping(request.damping, kind),
+        prune=request.prune,
+        policy=request.policy,
+        quantum=quantum,
+        classical=optimizer.Classical(calibration=config.calibration),
+        limits=optimizer.Limits(max_newton=request.max_newton),
+        warmup=dataclasses.replace(warmup, first_order_lr=request.first_order_lr),
+        rescale=bool(request.rescale),
+        seed=request.seed,
+    )
+    return NewtonStepper(newton)
 
 
 def _readout(request: TrainingRequest) -> Readout | None:
