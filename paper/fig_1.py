@@ -116,13 +116,8 @@ def _checks(found: Sides) -> Iterator[Check]:
     ]
     here = [s.classical_seconds for s in prices.of("paper", HERE).steps]
     largest = max(apart, default=float("nan"))
-    yield TEXTS.check(
-        # Whoever is the cheapest solves each: the same step, to rounding.
-        "whole",
-        largest <= _ROUNDING,
-        pairs=len(apart),
-        largest=largest,
-    )
+    # Whoever is the cheapest solves each: the same step, to rounding.
+    yield TEXTS.check("whole", largest <= _ROUNDING, pairs=len(apart), largest=largest)
     yield TEXTS.check("caps", max(over) <= 0, over=over)
     yield TEXTS.check("cheaper", all(right), right=right)
     folder = shared.newton.folder.name

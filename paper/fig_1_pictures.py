@@ -95,16 +95,13 @@ def alternation_picture(shared: SharedRun, prices: Prices) -> Picture:
         for bound, look in BOUND_LOOKS.items()
         for step in prices.of("paper", HERE, bound).steps
     ]
-    chosen = [
-        {
-            "step": step.step,
-            "row": f"{_SHORT[bound]}, {'here' if machine == HERE else 'H100'}",
-            "chosen": solver_look(step.chosen).label,
-        }
+    choices = (
+        (step.step, f"{_SHORT[bound]}, {where}", solver_look(step.chosen).label)
         for bound in BOUNDS
-        for machine in MACHINES
+        for machine, where in ((HERE, "here"), (PAPER_H100, "H100"))
         for step in prices.of("paper", machine, bound).steps
-    ]
+    )
+    chosen = rows_of(("step", "row", "chosen"), choices)
     both = alt.vconcat(
         _prices_panel(rows, shared.newton.steps[-1].step), _chosen_panel(chosen), spacing=14
     ).resolve_scale(color="independent", shape="independent", x="independent")
@@ -125,12 +122,8 @@ def _prices_panel(rows: Rows, last: int) -> Any:
     top = _TOP_DECADE + 1
     ends, ticks = (10.0**lowest, 10.0**top), [10.0**k for k in range(lowest, top) if k % 3 == 0]
     y = log_axis(alt.Y, "drawn_s", "price of one solve (modelled s)", ends, ticks, ".0e")
-    x = alt.X(
-        "step:Q",
-        title=None,
-        scale=alt.Scale(domain=[-0.5, last + 0.5], nice=False),
-        axis=step_axis(last, labels=False),
-    )
+    scale, axis = alt.Scale(domain=[-0.5, last + 0.5], nice=False), step_axis(last, labels=False)
+    x = alt.X("step:Q", title=None, scale=scale, axis=axis)
     # The price of LU inversion is the same at every step.
     inversions = {
         machine: next(row for row in rows if row["price"] == f"LU, {machine}")
@@ -139,15 +132,15 @@ def _prices_panel(rows: Rows, last: int) -> Any:
     legend = {"title": "quantum solver, κ from", "columns": 3, "symbolStrokeWidth": 2}
     series = Series("price", list(BOUND_LOOKS.values()), legend)
     names = [look.label for look in series.looks]
-    marks = chart([row for row in rows if row["price"] in names]).encode(
-        x=x, y=y, color=series.color
-    )
+    marks = chart([row for row in rows if row["price"] in names])
+    marks = marks.encode(x=x, y=y, color=series.color)
     within = "datum.drawn_s === datum.modelled_seconds"
+    rules = (
+        chart([row]).mark_rule(color=_LU_COLORS[machine], strokeWidth=2).encode(y=y)
+        for machine, row in inversions.items()
+    )
     both = alt.layer(
-        *(
-            chart([row]).mark_rule(color=_LU_COLORS[machine], strokeWidth=2).encode(y=y)
-            for machine, row in inversions.items()
-        ),
+        *rules,
         marks.mark_point(size=45, opacity=1).encode(shape=series.shape).transform_filter(within),
         marks.mark_point(size=45, opacity=1, shape=_ARROW_UP).transform_filter(f"!({within})"),
     )
@@ -156,9 +149,8 @@ def _prices_panel(rows: Rows, last: int) -> Any:
         (decade * (top - math.log10(row["drawn_s"])), ("LU inversion,", machine))
         for machine, row in inversions.items()
     ]
-    return panels.with_labels(both, ends, PLOT_WIDTH, _PRICES_HEIGHT).properties(
-        width=PLOT_WIDTH, height=_PRICES_HEIGHT
-    )
+    labelled = panels.with_labels(both, ends, PLOT_WIDTH, _PRICES_HEIGHT)
+    return labelled.properties(width=PLOT_WIDTH, height=_PRICES_HEIGHT)
 
 
 def _chosen_panel(chosen: Rows) -> Any:
@@ -168,7 +160,7 @@ def _chosen_panel(chosen: Rows) -> Any:
     shown = alt.Axis(labelAngle=0, values=[s for s in steps if s % every == 0], ticks=False)
     legend = {"title": "Q-Newton chooses", "columns": 2, "symbolStrokeWidth": 0}
     looks = [solver_look("lu_inverse"), solver_look("qsvt")]
-    return (
+    cells = (
         chart(chosen)
         .mark_rect(stroke="white", strokeWidth=1)
         .encode(
@@ -176,5 +168,5 @@ def _chosen_panel(chosen: Rows) -> Any:
             y=alt.Y("row:N", title=None, sort=order, axis=alt.Axis(ticks=False)),
             color=Series("chosen", looks, legend).color,
         )
-        .properties(width=PLOT_WIDTH, height=18 * len(order))
     )
+    return cells.properties(width=PLOT_WIDTH, height=18 * len(order))

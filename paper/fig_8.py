@@ -115,9 +115,9 @@ def _picture(found: Sweep) -> Picture:
     points = []
     for p in found.points:
         head = (labels[p.warmup], p.damping, p.seed, p.trial.diverged)
-        kappas = (("first", p.first_condition), ("later", p.later_condition))
-        for panel in (("accuracy", p.trial.test_accuracy), *kappas):
-            points += [(*head, *panel)] if panel[1] is not None else []
+        values = (p.trial.test_accuracy, p.first_condition, p.later_condition)
+        shown = zip(("accuracy", "first", "later"), values, strict=True)
+        points += [(*head, panel, value) for panel, value in shown if value is not None]
     rows = rows_of(("series", "damping", "seed", "diverged", "panel", "value"), points)
     means = _means(rows)
     shown, averaged = (

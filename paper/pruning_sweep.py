@@ -183,9 +183,18 @@ def pruning_sweep(context: PaperContext, setup: Setup) -> Sweep:
     def run(case: tuple[int, float | None, float | None]) -> Level:
         seed, share, mass = case
         probe = HalfMassProbe(seed, setup.probe_every) if share is mass is None else None
-        level = _level(context, setup, case, probe)
+        workload = load_workload(setup.workload, seed, context.data_dir)
+        n = sum(p.numel() for p in workload.build_model(seed).parameters())
+        request = TrainingRequest(
+            workload=setup.workload,
+            steps=setup.steps,
+            seed=seed,
+            prune_count=None if share is None else max(1, round(share * n)),
+            prune_mass=mass,
+        )
+        trial = run_trial(request, workload, context.calibration, probe)
         effects.extend(probe.effects if probe else ())
-        return level
+        return Level(share=share, mass=mass, seed=seed, n=n, trial=trial)
 
     kinds = [(None, None), (None, HALF), *((share, None) for share in setup.shares)]
     cases = [(context.seed + offset, *kind) for offset in setup.seeds for kind in kinds]
@@ -204,26 +213,6 @@ def level_text(share: float | None, mass: float | None) -> str:
     if share is not None:
         return f"{100 * share:g}% of a row"
     return "unpruned" if mass is None else f"{100 * mass:g}% of the row mass"
-
-
-def _level(
-    context: PaperContext,
-    setup: Setup,
-    case: tuple[int, float | None, float | None],
-    probe: HalfMassProbe | None,
-) -> Level:
-    seed, share, mass = case
-    workload = load_workload(setup.workload, seed, context.data_dir)
-    n = sum(p.numel() for p in workload.build_model(seed).parameters())
-    request = TrainingRequest(
-        workload=setup.workload,
-        steps=setup.steps,
-        seed=seed,
-        prune_count=None if share is None else max(1, round(share * n)),
-        prune_mass=mass,
-    )
-    trial = run_trial(request, workload, context.calibration, probe)
-    return Level(share=share, mass=mass, seed=seed, n=n, trial=trial)
 
 
 def mean_accuracy(levels: Sequence[Level]) -> float:

@@ -145,13 +145,9 @@ def shared_run(context: PaperContext, setup: Setup) -> SharedRun:
     }
     rate = tunings["sgd"].best_rate
     comparison = _comparison(context, setup, workload, rate, folder / "comparison")
-    newton = next(row.run for row in comparison.rows if row.method == "q-newton")
-    return SharedRun(
-        setup=setup,
-        comparison=comparison,
-        newton=read_run(folder / "comparison" / newton),
-        tunings=tunings,
-    )
+    subfolder = next(row.run for row in comparison.rows if row.method == "q-newton")
+    newton = read_run(folder / "comparison" / subfolder)
+    return SharedRun(setup=setup, comparison=comparison, newton=newton, tunings=tunings)
 
 
 def _tune(

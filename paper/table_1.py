@@ -60,11 +60,8 @@ class Network:
 def _run(context: PaperContext, widths: tuple[int, ...]) -> dict[str, Network]:
     """Count. Well below a second."""
     context.progress("counting parameters")
-    dnn, bert, mistral = (
-        counts.dnn_parts(widths),
-        counts.bert_parts(BERT),
-        counts.mistral_parts(MISTRAL),
-    )
+    dnn, bert = counts.dnn_parts(widths), counts.bert_parts(BERT)
+    mistral = counts.mistral_parts(MISTRAL)
     dnn_ways = {
         "784-16-16-10, weights and biases": count(dnn),
         "first weight alone (Fig. 6)": widths[0] * widths[1],

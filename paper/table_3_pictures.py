@@ -18,7 +18,7 @@ from paper.repricing import (
 from paper.shared_run import SharedRun
 from paper.trials import reached
 from qnewton.report import Picture, style
-from qnewton.report.panels import HOLLOW, Series, chart, level, log_axis, with_labels
+from qnewton.report.panels import HOLLOW, Series, chart, level, log_axis, rows_of, with_labels
 from qnewton.report.style import PLOT_WIDTH, Look, themed
 
 TEXTS = Texts("table-3")
@@ -38,16 +38,12 @@ _BOUNDS_HEIGHT = 250
 def tuning_picture(shared: SharedRun) -> Picture:
     """Draw the steps each first-order optimizer takes at each learning rate, and Newton's."""
     newton = shared.newton
-    rows = [
-        {
-            "optimizer": _OPTIMIZERS[name].label,
-            "learning_rate": rate,
-            "steps": len(run.steps),
-            "reached": reached(run, tuning.target),
-        }
+    tried = (
+        (_OPTIMIZERS[name].label, rate, len(run.steps), reached(run, tuning.target))
         for name, tuning in shared.tunings.items()
         for rate, run in tuning.runs.items()
-    ]
+    )
+    rows = rows_of(("optimizer", "learning_rate", "steps", "reached"), tried)
     lines = [
         ("Newton here", len(newton.steps), -8, {"color": style.GREEN, "strokeDash": [1, 0]}),
         ("paper's SGD", TABLE_3["sgd"].steps, -8, {"color": style.GRAY, "strokeDash": [2, 2]}),
@@ -110,12 +106,8 @@ def bounds_picture(shared: SharedRun) -> Picture:
         scale=alt.Scale(type="sqrt", domain=[0, top], nice=False),
         axis=alt.Axis(values=ticks, labelExpr="'1e' + datum.value"),
     )
-    x = alt.X(
-        "step:Q",
-        title="step",
-        scale=alt.Scale(nice=False, padding=6),
-        axis=style.step_axis(newton.steps[-1].step),
-    )
+    axis = style.step_axis(newton.steps[-1].step)
+    x = alt.X("step:Q", title="step", scale=alt.Scale(nice=False, padding=6), axis=axis)
     legend = {"title": "κ from", "columns": 3, "symbolStrokeWidth": 2}
     series = Series("estimate", list(BOUND_LOOKS.values()), legend)
     line = chart(rows).mark_line(strokeWidth=1.5).encode(x=x, y=y, color=series.color)

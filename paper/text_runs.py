@@ -5,10 +5,8 @@ weights and the same batches, and every one is tuned over a stated grid.
 """
 
 import dataclasses
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 from paper.artifact import Check, PaperContext, Texts
@@ -16,6 +14,7 @@ from paper.trials import first_order_runs, kept_runs
 from qnewton.runs import Run
 from qnewton.training.request import TrainingRequest
 from qnewton.workloads.language import load_language_workload
+from qnewton.workloads.sources import data_folder
 from qnewton.workloads.transformer import Architecture
 
 MODELS: tuple[Architecture, ...] = ("bert", "mistral")
@@ -158,20 +157,15 @@ def text_runs(context: PaperContext, model: Architecture, setup: TextSetup) -> M
     Raises:
         ValueError: If the folder holds runs made with other settings, or data are missing.
     """
-    data_dir = context.data_dir
-    if data_dir is None and os.environ.get("QNEWTON_DATA"):
-        data_dir = Path(os.environ["QNEWTON_DATA"])
+    data_dir = data_folder(context.data_dir)
     workload = load_language_workload(model, data_dir, length=setup.length)
+    looked_at = f"{setup.test_sequences} test sequences of {setup.length} tokens"
     workload = dataclasses.replace(
         workload,
         test_inputs=workload.test_inputs[: setup.test_sequences],
         test_targets=workload.test_targets[: setup.test_sequences],
         evaluate_every=max(setup.steps, setup.newton_steps),
-        notes=(
-            *workload.notes[:-1],
-            f"evaluated on the first {setup.test_sequences} test sequences of {setup.length} "
-            "tokens",
-        ),
+        notes=(*workload.notes[:-1], f"evaluated on the first {looked_at}"),
     )
     folder = context.folder / "text" / f"{model}-{setup.name}-seed{context.seed}"
     say = f"{model}: {{}}".format
@@ -198,16 +192,11 @@ def text_runs(context: PaperContext, model: Architecture, setup: TextSetup) -> M
         hardware="attosecond",
     )
     grid = {
-        (damping, lr): (
-            f"newton-l{damping:g}-b{lr:g}",
-            dataclasses.replace(base, damping=damping, lr=lr),
-        )
-        for damping, lr in setup.newton[model]
+        (d, lr): (f"newton-l{d:g}-b{lr:g}", dataclasses.replace(base, damping=d, lr=lr))
+        for d, lr in setup.newton[model]
     }
-    newton = kept_runs(context, workload, folder, grid, say)
-    return ModelRuns(
-        setup=setup, model=model, sgd=sgd, adam=adam, newton=newton, notes=workload.notes
-    )
+    runs = {"sgd": sgd, "adam": adam, "newton": kept_runs(context, workload, folder, grid, say)}
+    return ModelRuns(setup=setup, model=model, notes=workload.notes, **runs)
 
 
 def all_text_runs(context: PaperContext, setup: TextSetup) -> dict[Architecture, ModelRuns]:
@@ -235,10 +224,8 @@ def run_checks(found: ModelRuns) -> Iterator[Check]:
     reaches = found.steps_to_target(found.best["SGD"])
     alike = max(first) - min(first) <= 1e-4 * max(first)
     yield _TEXTS.check("beginning", alike, title=found.title, first=first)
-    steps = found.setup.steps
-    yield _TEXTS.check(
-        "reaches", reaches is not None, title=found.title, reaches=reaches, steps=steps
-    )
+    said = {"title": found.title, "reaches": reaches, "steps": found.setup.steps}
+    yield _TEXTS.check("reaches", reaches is not None, **said)
 
 
 def text_settings(context: PaperContext, runs: Mapping[Architecture, ModelRuns]) -> dict[str, Any]:
