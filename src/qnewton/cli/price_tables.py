@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
-from qnewton.cost import (
-    Flip,
-    Scenario,
-    break_even,
-    break_even_gate_time,
-    cheapest,
-    lanczos_products,
-    survey_seconds,
-)
+from qnewton import cost
 from qnewton.records import Calibration, Facts, Quote, encode
 
 if TYPE_CHECKING:
@@ -51,7 +43,7 @@ class Priced:
     quotes: Sequence[Quote]
     audited: Sequence[Quote]
     others: Sequence[Quote]
-    scenario: Scenario | None
+    scenario: cost.Scenario | None
     split: Quote | None
     emulated: "Emulated | None"
     pictures: Sequence[Path]
@@ -63,7 +55,7 @@ class Priced:
         if count is None:
             return {}
         return {
-            quote.name: break_even_gate_time(quote.seconds, count)
+            quote.name: cost.break_even_gate_time(quote.seconds, count)
             for quote in _ordered(self.quotes)
             if quote.machine == "classical" and quote.seconds
         }
@@ -78,9 +70,9 @@ class Priced:
         }
 
     @cached_property
-    def flips(self) -> tuple[Flip, ...]:
+    def flips(self) -> tuple[cost.Flip, ...]:
         """What would flip the choice on the cheapest quantum machine."""
-        return () if self.scenario is None else break_even(self.scenario)
+        return () if self.scenario is None else cost.break_even(self.scenario)
 
     @property
     def survey_s(self) -> float | None:
@@ -90,13 +82,15 @@ class Priced:
             return None
         facts = self.facts
         if condition.method in _NOT_BY_PRODUCTS:
-            products = lanczos_products(self.calibration, facts.n, self.dtype)
+            products = cost.lanczos_products(self.calibration, facts.n, self.dtype)
             if products is None:
                 return None
             spectrum = replace(facts.spectrum, condition=replace(condition, products=products))
             facts = replace(facts, spectrum=spectrum)
         known = (facts, self.calibration, self.dtype)
-        condition_s, sparsity_s = (survey_seconds(f, *known) for f in ("condition", "row_sparsity"))
+        condition_s, sparsity_s = (
+            cost.survey_seconds(f, *known) for f in ("condition", "row_sparsity")
+        )
         return None if condition_s is None or sparsity_s is None else condition_s + sparsity_s
 
     def plain(self) -> dict[str, Any]:
@@ -195,8 +189,8 @@ def _ordered(quotes: Iterable[Quote]) -> list[Quote]:
 
 def _verdict(quotes: Sequence[Quote], audited: Sequence[Quote]) -> str | None:
     """Return who wins, the cheapest classical price or the audited one; ``None`` without both."""
-    rival = cheapest(quote for quote in quotes if quote.machine == "classical")
-    quantum = cheapest(audited)
+    rival = cost.cheapest(quote for quote in quotes if quote.machine == "classical")
+    quantum = cost.cheapest(audited)
     if rival is None or quantum is None or rival.seconds is None or quantum.seconds is None:
         return None
     held = " by its entries" if rival.representation == "sparse" else ""
@@ -208,7 +202,7 @@ def _verdict(quotes: Sequence[Quote], audited: Sequence[Quote]) -> str | None:
     )
 
 
-def _term_table(quote: Quote, scenario: Scenario) -> RenderableType:
+def _term_table(quote: Quote, scenario: cost.Scenario) -> RenderableType:
     """Return the terms of an audited price: what each adds to those before it."""
     from qnewton.report.quantities import number_text, seconds_text, share_text
     from qnewton.report.table import Column, table_of
@@ -248,7 +242,7 @@ def _deflation_line(split: Quote, whole: Quote) -> str:
     )
 
 
-def _flip_lines(flips: Sequence[Flip]) -> list[str]:
+def _flip_lines(flips: Sequence[cost.Flip]) -> list[str]:
     """Return one line per assumption; its last says so where nothing flips the choice."""
     lines = [f"  {'→' if flip.flips else '·'} {flip.said}" for flip in flips]
     if not any(flip.flips for flip in flips if flip.assumption != "classical competitor"):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from qnewton import records
 from qnewton.cost.audit import DEFAULT_AUDIT, WIDENED, Audit, ErrorShares, shots
 from qnewton.cost.block_encoding import (
     BlockEncoding,
@@ -18,27 +19,17 @@ from qnewton.cost.error_correction import Corrected, error_corrected
 from qnewton.cost.parts import Draft
 from qnewton.cost.quantum import hypothetical, machine_quote, raised_condition
 from qnewton.cost.queries import QUERY_ALGORITHMS, logical_qubits, query_count
-from qnewton.records import (
-    Calibration,
-    Facts,
-    PriceTerm,
-    QuantumHardware,
-    QuantumPart,
-    QueryCount,
-    Quote,
-    Sparse,
-)
 from qnewton.records.messages import check
 from qnewton.records.quotes import cheapest
 
 
 def audited_quote(
-    calibration: Calibration,
-    facts: Facts,
-    hardware: QuantumHardware,
+    calibration: records.Calibration,
+    facts: records.Facts,
+    hardware: records.QuantumHardware,
     audit: Audit = DEFAULT_AUDIT,
     dtype: str = "float32",
-) -> Quote:
+) -> records.Quote:
     """Price a quantum solve with everything it needs; the cheaper block-encoding is taken.
 
     Each term is what it adds to those before it::
@@ -76,7 +67,7 @@ def audited_quote(
 
     Example:
         >>> from qnewton.cost import load_hardware, nominal_calibration
-        >>> from qnewton.records import Estimate, Spectrum
+        >>> from qnewton.records import Estimate, Facts, Spectrum
         >>> kappa = Estimate(value=156.25, low=None, high=None, method="given", products=0)
         >>> facts = Facts(n=12_544, spectrum=Spectrum(condition=kappa, row_sparsity=64))
         >>> warm = Audit(query_set="warm-start", error_correction="closed-form")
@@ -98,7 +89,7 @@ def audited_quote(
     return cheapest(quotes) or (quotes[0] if quotes else system.quote(refused=reason))
 
 
-def _condition(facts: Facts) -> tuple[float | None, str]:
+def _condition(facts: records.Facts) -> tuple[float | None, str]:
     estimate = facts.spectrum.condition
     if estimate is None:
         return None, "the condition number is unknown; survey it to price the quantum solver"
@@ -108,7 +99,7 @@ def _condition(facts: Facts) -> tuple[float | None, str]:
     return estimate.value, ""
 
 
-def _encodings(facts: Facts, kappa: float, audit: Audit) -> list[BlockEncoding]:
+def _encodings(facts: records.Facts, kappa: float, audit: Audit) -> list[BlockEncoding]:
     n, known = facts.n, facts.spectrum
     d, norm = known.row_sparsity, known.norm
     epsilon = ErrorShares(audit.epsilon).entries
@@ -132,7 +123,7 @@ def _total(parts: _Parts, count: Callable[[LogicalGates], float]) -> float:
 
 
 def _circuit(
-    n: int, encoding: BlockEncoding, count: QueryCount, audit: Audit
+    n: int, encoding: BlockEncoding, count: records.QueryCount, audit: Audit
 ) -> tuple[_Parts, int]:
     """Return the parts that make one state, and its logical qubits."""
     assert count.state_preparations is not None
@@ -157,22 +148,22 @@ def _circuit(
 class _System:
     """A system on a classical and a quantum machine: what every part of its price reads."""
 
-    calibration: Calibration
-    facts: Facts
-    hardware: QuantumHardware
+    calibration: records.Calibration
+    facts: records.Facts
+    hardware: records.QuantumHardware
     audit: Audit
     dtype: str
 
-    def quote(self, figures: dict[str, Any] | None = None, **price: Any) -> Quote:
+    def quote(self, figures: dict[str, Any] | None = None, **price: Any) -> records.Quote:
         """Return a quote of this price, with the figures of its quantum part; both may be empty."""
         audit = self.audit
         model = f"audited, {audit.query_set} queries × gates × corrected cycles × states read"
         known = {"algorithm": QUERY_ALGORITHMS[audit.query_set], "epsilon": audit.epsilon}
         d = self.facts.spectrum.row_sparsity
-        part = QuantumPart(sparsity=d, **known, **(figures or {}))
+        part = records.QuantumPart(sparsity=d, **known, **(figures or {}))
         return machine_quote(self.hardware, model, part, **price)
 
-    def priced(self, encoding: BlockEncoding, kappa: float) -> Quote:
+    def priced(self, encoding: BlockEncoding, kappa: float) -> records.Quote:
         """Return the quote by one block-encoding."""
         facts, audit = self.facts, self.audit
         asked = {"alpha": encoding.alpha, "kappa": kappa * WIDENED}
@@ -182,7 +173,7 @@ class _System:
         except OverflowError as overflow:
             return self.quote(refused=str(overflow))
         before, after = (Draft("qsvt", self.calibration, facts, self.dtype, "") for _ in range(2))
-        if not isinstance(facts.held, Sparse):
+        if not isinstance(facts.held, records.Sparse):
             # Sparse access reads the entries that are there; no solver writes out the zeros.
             before.add_forming()
         if audit.table_building:
@@ -222,8 +213,8 @@ class _System:
         return self.quote(figures, assumptions=said, **price)
 
     def _quantum_terms(
-        self, parts: _Parts, run: Corrected, count: QueryCount, states: float
-    ) -> list[PriceTerm]:
+        self, parts: _Parts, run: Corrected, count: records.QueryCount, states: float
+    ) -> list[records.PriceTerm]:
         assert run.seconds is not None
         attempts = count.expected / count.queries
         gate = self.hardware.gate_time_s.value
@@ -235,7 +226,7 @@ class _System:
             ("error correction", run.seconds - succeeded),
             ("read-out", (states - 1) * run.seconds),
         )
-        return [PriceTerm(name=name, seconds=max(0.0, seconds)) for name, seconds in added]
+        return [records.PriceTerm(name=name, seconds=max(0.0, seconds)) for name, seconds in added]
 
     def _assumptions(
         self, encoding: BlockEncoding, kappa: float, run: Corrected, readout: str

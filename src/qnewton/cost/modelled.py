@@ -10,19 +10,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from qnewton import records
 from qnewton.cost.kernels import cubic_work, graph_calls, matvec_work, price, sort_work
 from qnewton.cost.parts import FORMING, RESIDUAL, forming_seconds
-from qnewton.records import (
-    Attempt,
-    BlockRecord,
-    Calibration,
-    Facts,
-    Formed,
-    ModelledSeconds,
-    Quote,
-    Sparse,
-    StepRecord,
-)
 
 SurveyFact = Literal["determinant", "condition", "row_sparsity"]
 """A fact a policy decides with, and so pays for."""
@@ -32,13 +22,13 @@ _PASSES_OF_A_PRODUCT = 2.0
 
 
 def modelled_seconds(
-    record: StepRecord,
-    calibration: Calibration,
+    record: records.StepRecord,
+    calibration: records.Calibration,
     *,
-    charged: Mapping[str, Sequence[Quote]],
+    charged: Mapping[str, Sequence[records.Quote]],
     surveyed: Collection[SurveyFact] = (),
     dtype: str = "float32",
-) -> ModelledSeconds | None:
+) -> records.ModelledSeconds | None:
     """Price every stage of a recorded step.
 
     ================  =========================================================================
@@ -91,7 +81,7 @@ def modelled_seconds(
 
     Example:
         >>> from qnewton.cost import nominal_calibration
-        >>> from qnewton.records import MeasuredSeconds
+        >>> from qnewton.records import MeasuredSeconds, StepRecord
         >>> step = StepRecord(step=0, phase="first-order", loss=2.3, gradient_norm=1.0,
         ...                   step_norm=0.1, cosine=1.0, parameters=1000,
         ...                   measured=MeasuredSeconds(), forward_backward_flops=8e8)
@@ -122,7 +112,7 @@ def modelled_seconds(
     surveyed_s, solve_s = _sum(survey), _sum(solve)
     if forward_backward is None or curvature is None or surveyed_s is None or solve_s is None:
         return None
-    return ModelledSeconds(
+    return records.ModelledSeconds(
         forward_backward=forward_backward,
         curvature=curvature,
         treatment=treatment,
@@ -136,8 +126,8 @@ def modelled_seconds(
 class _Prices:
     """What the stages of a recorded step cost on a classical machine."""
 
-    record: StepRecord
-    calibration: Calibration
+    record: records.StepRecord
+    calibration: records.Calibration
     dtype: str
 
     def of(self, kernel: str, work: float, calls: float = 1.0) -> float:
@@ -160,17 +150,17 @@ class _Prices:
             return self.of("gemm", flops, products)
         return self.of(kernel, flops, graph_calls(self.record.graph_operations, passes))
 
-    def curvature(self, block: BlockRecord) -> Iterator[float | None]:
+    def curvature(self, block: records.BlockRecord) -> Iterator[float | None]:
         """Give what a block's route took before any product or entry, and its forming."""
         known = block.curvature
         if known.preparing_calls:
             yield self._graph("curvature_rows", known.preparing_flops, known.preparing_calls)
         # Sparse ones were formed to be pruned.
-        if isinstance(block.facts.held, Formed | Sparse):
+        if isinstance(block.facts.held, records.Formed | records.Sparse):
             work = known.forming
             yield None if work is None else forming_seconds(self.calibration, work, self.dtype)
 
-    def treatment(self, block: BlockRecord) -> float:
+    def treatment(self, block: records.BlockRecord) -> float:
         """Return what damping and pruning a block took."""
         n, treatment, seconds = block.n, block.treatment, 0.0
         if treatment.damping:
@@ -183,14 +173,14 @@ class _Prices:
             seconds += self.of("sort", sort_work(n * (n + 1) // 2))
         return seconds
 
-    def fact(self, fact: SurveyFact, block: BlockRecord) -> float | None:
+    def fact(self, fact: SurveyFact, block: records.BlockRecord) -> float | None:
         """Return what measuring a fact of a block took, where no earlier step paid for it."""
         if block.facts.spectrum.measured_at is not None:
             return 0.0
         return survey_seconds(fact, block.facts, self.calibration, self.dtype)
 
 
-def own_charges(record: StepRecord) -> dict[str, tuple[Quote, ...]]:
+def own_charges(record: records.StepRecord) -> dict[str, tuple[records.Quote, ...]]:
     """Return, by block name, the quotes a step's own policy pays for, at the products it spent.
 
     These are the chosen solver's and, where that one was tried and failed, those of the solvers
@@ -203,7 +193,7 @@ def own_charges(record: StepRecord) -> dict[str, tuple[Quote, ...]]:
     return {block.name: _own_charges(block) for block in record.blocks}
 
 
-def _own_charges(block: BlockRecord) -> tuple[Quote, ...]:
+def _own_charges(block: records.BlockRecord) -> tuple[records.Quote, ...]:
     chosen, attempts = block.decision.chosen, block.attempts
     ran = bool(attempts) and attempts[0].solver == chosen
     quotes = []
@@ -215,14 +205,14 @@ def _own_charges(block: BlockRecord) -> tuple[Quote, ...]:
     return tuple(map(as_run, quotes, attempts)) if ran else tuple(quotes)
 
 
-def as_run(quote: Quote, attempt: Attempt) -> Quote:
+def as_run(quote: records.Quote, attempt: records.Attempt) -> records.Quote:
     """Return a classical quote at the products that an attempt spent, not those that were foretold.
 
     What a bound promises, or a try may spend at most, is no charge for a solve that took less.
     Forming, and the check of the residual, do not hang on products.
 
     Example:
-        >>> from qnewton.records import Outcome, PriceTerm
+        >>> from qnewton.records import Attempt, Outcome, PriceTerm, Quote
         >>> products = PriceTerm(name="products", seconds=4.0)
         >>> terms = (products, PriceTerm(name="forming", seconds=1.0))
         >>> quote = Quote(solver="cg", machine="classical", seconds=5.0, model="m", hardware="h",
@@ -242,13 +232,15 @@ def as_run(quote: Quote, attempt: Attempt) -> Quote:
     return quote.with_terms(terms, products=attempt.products)
 
 
-def _charges(charged: Mapping[str, Sequence[Quote]], block: BlockRecord) -> Sequence[Quote]:
+def _charges(
+    charged: Mapping[str, Sequence[records.Quote]], block: records.BlockRecord
+) -> Sequence[records.Quote]:
     if block.name not in charged:
         raise ValueError(f"block {block.name!r} has no quote to charge; pass one in charged")
     return charged[block.name]
 
 
-def _solve(charges: Sequence[Quote]) -> float | None:
+def _solve(charges: Sequence[records.Quote]) -> float | None:
     """Return the price of all solvers of a block, which form its entries once."""
     seconds = _sum([quote.seconds for quote in charges])
     forming = [term.seconds for q in charges for term in q.terms if term.name == FORMING]
@@ -258,7 +250,7 @@ def _solve(charges: Sequence[Quote]) -> float | None:
 
 
 def survey_seconds(
-    fact: SurveyFact, facts: Facts, calibration: Calibration, dtype: str = "float32"
+    fact: SurveyFact, facts: records.Facts, calibration: records.Calibration, dtype: str = "float32"
 ) -> float | None:
     """Return the modelled seconds of measuring one fact: the paper's "extra runtime overhead".
 
@@ -276,12 +268,13 @@ def survey_seconds(
 
     Example:
         >>> from qnewton.cost import nominal_calibration
+        >>> from qnewton.records import Facts
         >>> f"{survey_seconds('determinant', Facts(n=1000), nominal_calibration()):.0e}"
         '2e-02'
     """
     if fact == "determinant":
         return price(calibration, "lu", cubic_work(facts.n), dtype)
-    entries = facts.held.entries if isinstance(facts.held, Sparse) else None
+    entries = facts.held.entries if isinstance(facts.held, records.Sparse) else None
     if fact == "row_sparsity":
         work = float(facts.n) ** 2 if entries is None else float(entries)
         return price(calibration, "elementwise", work, dtype)

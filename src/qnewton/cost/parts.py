@@ -4,27 +4,8 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from qnewton.cost.kernels import (
-    graph_calls,
-    matvec_work,
-    missing_fit,
-    price,
-    rows_calls,
-    seconds_of,
-)
-from qnewton.records import (
-    Basis,
-    Calibration,
-    Definiteness,
-    Facts,
-    Formed,
-    FormingWork,
-    LowRank,
-    PriceTerm,
-    Products,
-    Quote,
-    Sparse,
-)
+from qnewton import records
+from qnewton.cost import kernels
 
 FORMING = "forming"
 """The term that pays for entries which are not there yet."""
@@ -59,12 +40,12 @@ class Draft:
     """
 
     solver: str
-    calibration: Calibration
-    facts: Facts
+    calibration: records.Calibration
+    facts: records.Facts
     dtype: str
     model: str
-    basis: Basis = Basis.FACTS
-    terms: list[PriceTerm] = field(default_factory=list)
+    basis: records.Basis = records.Basis.FACTS
+    terms: list[records.PriceTerm] = field(default_factory=list)
     assumptions: list[str] = field(default_factory=list)
     refused: str | None = None
 
@@ -98,8 +79,10 @@ class Draft:
             return self.refuse(unknown)
         fit = self.calibration.fit(kernel, self.dtype)
         if fit is None:
-            return self.refuse(missing_fit(self.calibration, kernel, self.dtype))
-        self.terms.append(PriceTerm(name=name, seconds=seconds_of(fit, work, calls, as_timed)))
+            return self.refuse(kernels.missing_fit(self.calibration, kernel, self.dtype))
+        self.terms.append(
+            records.PriceTerm(name=name, seconds=kernels.seconds_of(fit, work, calls, as_timed))
+        )
         return self
 
     def timed(self, kernel: str) -> bool:
@@ -109,39 +92,39 @@ class Draft:
     def add_forming(self) -> Self:
         """Add what the entries cost where they are not there yet."""
         held = self.facts.held
-        if isinstance(held, Formed):
+        if isinstance(held, records.Formed):
             return self
-        if isinstance(held, Sparse):
+        if isinstance(held, records.Sparse):
             return self.add(FORMING, "elementwise", float(self.facts.n) ** 2)
         work = held.forming
         if work is None or not work.rows or not self.timed("curvature_rows"):
             unknown = "the operations that form the entries: nobody counted them"
             return self.add(FORMING, "gemm", None if work is None else work.flops, unknown=unknown)
         seconds = forming_seconds(self.calibration, work, self.dtype)
-        self.terms.append(PriceTerm(name=FORMING, seconds=seconds))
+        self.terms.append(records.PriceTerm(name=FORMING, seconds=seconds))
         return self
 
     def add_products(self, count: int) -> Self:
         """Add ``count`` products with A as it is held."""
         n = self.facts.n
         match self.facts.held:
-            case Formed():
-                return self.add("products", "matvec", matvec_work(n, count), calls=count)
-            case Sparse():
+            case records.Formed():
+                return self.add("products", "matvec", kernels.matvec_work(n, count), calls=count)
+            case records.Sparse():
                 return self._add_sparse_products(count)
-            case Products(product_flops=flops, product_operations=operations):
+            case records.Products(product_flops=flops, product_operations=operations):
                 closed = operations is None and self.timed("closed_form_product")
                 kernel = "closed_form_product" if closed else "curvature_product"
                 work, calls = (
                     None if flops is None else count * flops,
-                    graph_calls(operations, count),
+                    kernels.graph_calls(operations, count),
                 )
                 unknown = "the operations of a product are unknown"
                 return self.add("products", kernel, work, calls=calls, unknown=unknown)
-            case LowRank(product_flops=float(flops)):
+            case records.LowRank(product_flops=float(flops)):
                 kernel = "factor_product" if self.timed("factor_product") else "gemm"
                 return self.add("products", kernel, count * flops, calls=count)
-            case LowRank(columns=columns):
+            case records.LowRank(columns=columns):
                 # U and Uᵀ, N·k entries each, are read as a dense matrix is.
                 work = None if columns is None else 2.0 * count * n * columns
                 return self.add("products", "matvec", work, calls=2 * count, unknown=NO_RANK)
@@ -153,8 +136,8 @@ class Draft:
 
     def add_entry_products(self, count: int) -> Self:
         """Add ``count`` products with the nonzero entries, which a formed A is searched for."""
-        if not isinstance(self.facts.held, Sparse):
-            self.add("compressing", "compress", matvec_work(self.facts.n))
+        if not isinstance(self.facts.held, records.Sparse):
+            self.add("compressing", "compress", kernels.matvec_work(self.facts.n))
         return self._add_sparse_products(count)
 
     def add_vectors(self, kernel: str, count: int) -> Self:
@@ -168,21 +151,21 @@ class Draft:
     def add_solve(self) -> Self:
         """Add two triangular solves, which read N² entries together as a product does."""
         if self.timed("substitution"):
-            return self.add("solve", "substitution", matvec_work(self.facts.n))
+            return self.add("solve", "substitution", kernels.matvec_work(self.facts.n))
         self.assume(_SOLVES_AS_PRODUCT)
-        return self.add("solve", "matvec", matvec_work(self.facts.n))
+        return self.add("solve", "matvec", kernels.matvec_work(self.facts.n))
 
     def add_residual(self) -> Self:
         """Add the product that checks the residual."""
-        if isinstance(self.facts.held, Formed) and self.timed("residual"):
-            return self.add(RESIDUAL, "residual", matvec_work(self.facts.n))
+        if isinstance(self.facts.held, records.Formed) and self.timed("residual"):
+            return self.add(RESIDUAL, "residual", kernels.matvec_work(self.facts.n))
         before = self.terms
         self.terms = []
         self.add_products(1)
         self.terms = [*before, *(replace(term, name=RESIDUAL) for term in self.terms)]
         return self
 
-    def quote(self, *, drifts: bool = True, **priced: Any) -> Quote:
+    def quote(self, *, drifts: bool = True, **priced: Any) -> records.Quote:
         """Return the finished quote, every term times what earlier runs found of the solver.
 
         Args:
@@ -192,7 +175,7 @@ class Draft:
         fixed: dict[str, Any] = {"solver": self.solver, "model": self.model, "basis": self.basis}
         fixed |= {"machine": "classical", "hardware": self.calibration.name, "seconds": None}
         kind = self.facts.held.KIND
-        quote = Quote(refused=self.refused, representation=kind, **fixed)
+        quote = records.Quote(refused=self.refused, representation=kind, **fixed)
         if self.refused is not None:
             return quote
         terms, assumptions = self.terms, list(self.assumptions)
@@ -209,37 +192,40 @@ class Draft:
         return quote.with_terms(terms, assumptions=tuple(assumptions), **priced)
 
 
-def forming_seconds(calibration: Calibration, work: FormingWork, dtype: str) -> float:
+def forming_seconds(
+    calibration: records.Calibration, work: records.FormingWork, dtype: str
+) -> float:
     """Return what forming entries costs: rows by double backward, the rest in matrix products.
 
     A calibration without ``curvature_rows`` prices all of them as matrix products.
     """
     if not work.rows or calibration.fit("curvature_rows", dtype) is None:
-        return price(calibration, "gemm", work.flops, dtype)
-    calls = rows_calls(work.rows, work.row_operations)
-    seconds = price(calibration, "curvature_rows", work.rows_flops, dtype, calls=calls)
+        return kernels.price(calibration, "gemm", work.flops, dtype)
+    calls = kernels.rows_calls(work.rows, work.row_operations)
+    seconds = kernels.price(calibration, "curvature_rows", work.rows_flops, dtype, calls=calls)
     rest = work.flops - work.rows_flops
-    return seconds + price(calibration, "gemm", rest, dtype) if rest > 0.0 else seconds
+    return seconds + kernels.price(calibration, "gemm", rest, dtype) if rest > 0.0 else seconds
 
 
-def nonzeros(facts: Facts) -> Sparse:
+def nonzeros(facts: records.Facts) -> records.Sparse:
     """Return what is known of the nonzero entries, whether A is held by them or not.
 
     Example:
+        >>> from qnewton.records import Facts, Formed
         >>> nonzeros(Facts(n=3, held=Formed(entries=5))).entries, nonzeros(Facts(n=3)).entries
         (5, None)
     """
     held = facts.held
-    if isinstance(held, Formed):
-        return Sparse(entries=held.entries, envelope=held.envelope)
-    return held if isinstance(held, Sparse) else Sparse()
+    if isinstance(held, records.Formed):
+        return records.Sparse(entries=held.entries, envelope=held.envelope)
+    return held if isinstance(held, records.Sparse) else records.Sparse()
 
 
-def definiteness_known(facts: Facts) -> tuple[Definiteness | None, str]:
+def definiteness_known(facts: records.Facts) -> tuple[records.Definiteness | None, str]:
     """Return what is known of A's signs, and where from: this step's survey before an earlier one.
 
     Example:
-        >>> from qnewton.records import Earlier
+        >>> from qnewton.records import Earlier, Facts
         >>> earlier = Earlier(step=4, definiteness="indefinite")
         >>> definiteness_known(Facts(n=3, earlier=earlier))
         ('indefinite', ', as an earlier step found')

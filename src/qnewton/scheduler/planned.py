@@ -1,31 +1,15 @@
 """What is known of a block before anything of it is formed or measured."""
 
-from qnewton.operators import (
-    DenseFactor,
-    DenseOperator,
-    LinearSystem,
-    LowRankOperator,
-    SparseOperator,
-    SymmetricOperator,
-)
-from qnewton.records import (
-    CurvatureRecord,
-    Earlier,
-    Facts,
-    Formed,
-    FormingWork,
-    Held,
-    LowRank,
-    Products,
-    Sparse,
-)
+from qnewton import operators, records
 from qnewton.survey import envelope
 
-GIVEN = CurvatureRecord(kind="hessian", route="given", reason="passed in by the caller")
+GIVEN = records.CurvatureRecord(kind="hessian", route="given", reason="passed in by the caller")
 """The curvature of a system that no route of this package made."""
 
 
-def planned_facts(system: LinearSystem, earlier: Earlier | None = None) -> Facts:
+def planned_facts(
+    system: operators.LinearSystem, earlier: records.Earlier | None = None
+) -> records.Facts:
     """Return what is known of a system before anything of it is formed or measured.
 
     Args:
@@ -36,39 +20,42 @@ def planned_facts(system: LinearSystem, earlier: Earlier | None = None) -> Facts
 
     Example:
         >>> import torch
+        >>> from qnewton.operators import DenseOperator, LinearSystem
         >>> planned_facts(LinearSystem(DenseOperator(torch.eye(2)), torch.ones(2))).held
         Formed(entries=None, envelope=None)
     """
     operator, curvature = system.operator, system.curvature or GIVEN
-    return Facts(
+    return records.Facts(
         n=system.n,
         held=_held(operator, curvature, None if earlier is None else earlier.envelope),
         earlier=earlier,
-        rank=operator.rank if isinstance(operator, LowRankOperator) else None,
+        rank=operator.rank if isinstance(operator, operators.LowRankOperator) else None,
         batch=curvature.batch,
         notes=("decided from shapes and the last step: nothing was measured",),
     )
 
 
 def _held(
-    operator: SymmetricOperator, curvature: CurvatureRecord, known_envelope: float | None
-) -> Held:
-    if isinstance(operator, DenseOperator):
-        return Formed()
-    if isinstance(operator, SparseOperator):
+    operator: operators.SymmetricOperator,
+    curvature: records.CurvatureRecord,
+    known_envelope: float | None,
+) -> records.Held:
+    if isinstance(operator, operators.DenseOperator):
+        return records.Formed()
+    if isinstance(operator, operators.SparseOperator):
         filled = envelope(operator) if known_envelope is None else known_envelope
-        return Sparse(entries=operator.entries, envelope=filled)
-    if not isinstance(operator, LowRankOperator):
-        return Products(
+        return records.Sparse(entries=operator.entries, envelope=filled)
+    if not isinstance(operator, operators.LowRankOperator):
+        return records.Products(
             product_flops=curvature.product_flops,
             product_operations=curvature.product_operations,
             forming=curvature.forming,
         )
     factor, columns = operator.factor, operator.factor.shape[1]
-    structured = not isinstance(factor, DenseFactor)
+    structured = not isinstance(factor, operators.DenseFactor)
     # U·Uᵀ, where curvature knows no cheaper way.
-    forming = curvature.forming or FormingWork(flops=2.0 * operator.n**2 * columns)
-    return LowRank(
+    forming = curvature.forming or records.FormingWork(flops=2.0 * operator.n**2 * columns)
+    return records.LowRank(
         columns=columns,
         product_flops=factor.product_flops if structured else curvature.product_flops,
         gram_flops=factor.gram_flops if structured else None,

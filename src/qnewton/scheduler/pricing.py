@@ -7,16 +7,7 @@ again, from its recorded facts or quotes, and priced by the same function.
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from qnewton.cost import (
-    DEFAULT_AUDIT,
-    PAPER_EPSILON,
-    SOLVERS,
-    Audit,
-    Market,
-    SurveyFact,
-    modelled_seconds,
-    own_charges,
-)
+from qnewton import cost
 from qnewton.cost.solvers import classical_solver, quote_by
 from qnewton.records import (
     Basis,
@@ -61,7 +52,7 @@ class ReplaySettings:
     epsilon: float | None = None
     tolerance: float | None = None
     solvers: tuple[str, ...] | None = None
-    audit: Audit = DEFAULT_AUDIT
+    audit: cost.Audit = cost.DEFAULT_AUDIT
     dtype: str = "float32"
     n_qpus: int = 1
     keep: tuple[MachineKind, ...] = ()
@@ -72,9 +63,9 @@ class ReplaySettings:
         check("n_qpus", self.n_qpus, "must be at least 1", self.n_qpus >= 1)
 
     @property
-    def market(self) -> Market:
+    def market(self) -> cost.Market:
         """The machines, as a live step has them."""
-        return Market(
+        return cost.Market(
             self.calibration, self.hardware, dtype=self.dtype, audit=self.audit, n_qpus=self.n_qpus
         )
 
@@ -82,8 +73,8 @@ class ReplaySettings:
 def step_seconds(
     record: StepRecord,
     policy: Policy,
-    market: Market,
-    surveyed: Collection[SurveyFact] | None = None,
+    market: cost.Market,
+    surveyed: Collection[cost.SurveyFact] | None = None,
 ) -> ModelledSeconds | None:
     """Price every stage of a step by the decisions and quotes it holds.
 
@@ -111,8 +102,8 @@ def step_seconds(
     decisions = [block.decision for block in record.blocks]
     if surveyed is None:
         surveyed = facts_paid_for(policy, market.hardware, (d.quote(d.chosen) for d in decisions))
-    charged = own_charges(record)
-    seconds = modelled_seconds(
+    charged = cost.own_charges(record)
+    seconds = cost.modelled_seconds(
         record, market.calibration, charged=charged, surveyed=surveyed, dtype=market.dtype
     )
     shared = shared_makespan(decisions, [charged[block.name] for block in record.blocks])
@@ -132,7 +123,10 @@ def shared_out(policy: Policy, decisions: Sequence[Decision], n_qpus: int) -> Se
 
 
 def decided_again(
-    record: StepRecord, policy: Policy, market: Market, offers: Callable[[BlockRecord], list[Quote]]
+    record: StepRecord,
+    policy: Policy,
+    market: cost.Market,
+    offers: Callable[[BlockRecord], list[Quote]],
 ) -> StepRecord:
     """Return a recorded step as a policy decides it from other quotes.
 
@@ -171,7 +165,7 @@ def repriced_step(record: StepRecord, policy: Policy, settings: ReplaySettings) 
 
 def _recorded(block: BlockRecord) -> list[Quote]:
     """Return the recorded quotes of the solvers that were offered, not of who took over."""
-    known = ((SOLVERS.find(quote.solver), quote) for quote in block.decision.quotes)
+    known = ((cost.SOLVERS.find(quote.solver), quote) for quote in block.decision.quotes)
     return [quote for solver, quote in known if solver is None or solver.offered]
 
 
@@ -192,10 +186,10 @@ def _repriced(block: BlockRecord, policy: Policy, settings: ReplaySettings) -> l
         epsilons = [p.epsilon for p in parts if p is not None and p.epsilon is not None]
         market = replace(
             market,
-            epsilon=settings.epsilon or next(iter(epsilons), PAPER_EPSILON),
+            epsilon=settings.epsilon or next(iter(epsilons), cost.PAPER_EPSILON),
             quantum_price=policy.quantum_price or market.quantum_price,
         )
-        new += [s for s in SOLVERS if s.offered and s.machine == "quantum"]
+        new += [s for s in cost.SOLVERS if s.offered and s.machine == "quantum"]
     return [*offers, *(quote_by(s, s.price, block.facts, market) for s in new)]
 
 
@@ -208,11 +202,11 @@ def _decided(block: BlockRecord, policy: Policy, offers: Sequence[Quote]) -> Dec
     return decide(policy, offers)
 
 
-def _with_takeovers(block: BlockRecord, decision: Decision, market: Market) -> BlockRecord:
+def _with_takeovers(block: BlockRecord, decision: Decision, market: cost.Market) -> BlockRecord:
     """Return a block with a decision, and quotes of the solvers that were tried unasked."""
     asked = {quote.solver for quote in decision.quotes}
     unasked = dict.fromkeys(a.solver for a in block.attempts if a.solver not in asked)
-    solvers = [(SOLVERS.find(name), block.decision.quote(name)) for name in unasked]
+    solvers = [(cost.SOLVERS.find(name), block.decision.quote(name)) for name in unasked]
     # Of a solver that this process lacks the recorded quote is all there is.
     found = [q if s is None else quote_by(s, s.price, block.facts, market) for s, q in solvers]
     quotes = (*decision.quotes, *(quote for quote in found if quote is not None))
@@ -223,7 +217,7 @@ def _again(block: BlockRecord, recorded: Quote, settings: ReplaySettings) -> Quo
     """Price a classical solver again, on what its recorded price rests on."""
     if recorded.refusal is not None or "classical" in settings.keep:
         return recorded
-    solver, facts, tolerance = SOLVERS.find(recorded.solver), block.facts, settings.tolerance
+    solver, facts, tolerance = cost.SOLVERS.find(recorded.solver), block.facts, settings.tolerance
     if solver is None:
         return recorded  # priced by code that this process lacks
     if tolerance is None:

@@ -14,23 +14,7 @@ from torch import Tensor
 from qnewton.operators import DenseOperator, LinearSystem, SymmetricOperator, as_operator
 from qnewton.records import Outcome, decode, encode
 from qnewton.records.messages import one_line, shown
-from qnewton.solvers.classical import (
-    CholeskyFactorization,
-    DiagonalPreconditioner,
-    Factorization,
-    LDLFactorization,
-    LUFactorization,
-    LUInverse,
-    NystromPreconditioner,
-    Preconditioner,
-    SparseLUFactorization,
-    WoodburyFactorization,
-    conjugate_gradients,
-    judge,
-    minimum_residual,
-    relative_residual,
-    sparse_conjugate_gradients,
-)
+from qnewton.solvers import classical
 from qnewton.solvers.quantum import Emulator, SystemRefused
 from qnewton.solvers.solution import Solution, SolveKeywords, SolveOptions, SolveStats
 
@@ -40,10 +24,18 @@ Runner = Callable[[SymmetricOperator, Tensor, SolveOptions], Solution]
 NYSTROM_RANK = 64
 """Eigenpairs that ``pcg_nystrom`` sketches; its products count as any others."""
 
-_DENSE = (LUInverse, LUFactorization, CholeskyFactorization, LDLFactorization)
+_DENSE = (
+    classical.LUInverse,
+    classical.LUFactorization,
+    classical.CholeskyFactorization,
+    classical.LDLFactorization,
+)
 
-FACTORIZATIONS: Mapping[str, type[Factorization]] = MappingProxyType(
-    {kind.solver: kind for kind in (*_DENSE, SparseLUFactorization, WoodburyFactorization)}
+FACTORIZATIONS: Mapping[str, type[classical.Factorization]] = MappingProxyType(
+    {
+        kind.solver: kind
+        for kind in (*_DENSE, classical.SparseLUFactorization, classical.WoodburyFactorization)
+    }
 )
 
 
@@ -145,7 +137,9 @@ def _check(solution: object, rhs: Tensor) -> None:
         raise TypeError(f"the solver's x has {said(*found)}; this system needs {said(*needed)}")
 
 
-def factorize(matrix: SymmetricOperator | Tensor, kind: str = "cholesky") -> Factorization:
+def factorize(
+    matrix: SymmetricOperator | Tensor, kind: str = "cholesky"
+) -> classical.Factorization:
     """Factorise A once, to solve with many right-hand sides.
 
     Args:
@@ -177,7 +171,7 @@ def _operator(matrix: SymmetricOperator | Tensor) -> SymmetricOperator:
     return as_operator(matrix)
 
 
-def _by_factorization(kind: type[Factorization]) -> Runner:
+def _by_factorization(kind: type[classical.Factorization]) -> Runner:
     return lambda operator, rhs, options: kind(operator).solve(rhs, options.tolerance)
 
 
@@ -187,19 +181,21 @@ def _by_products(run: Callable[..., Solution]) -> Runner:
     )
 
 
-def _nystrom(operator: SymmetricOperator) -> Preconditioner:
+def _nystrom(operator: SymmetricOperator) -> classical.Preconditioner:
     rank = min(operator.n, NYSTROM_RANK)
-    return NystromPreconditioner(operator, operator.treatment.damping, rank)
+    return classical.NystromPreconditioner(operator, operator.treatment.damping, rank)
 
 
-def _preconditioned(name: str, build: Callable[[SymmetricOperator], Preconditioner]) -> Runner:
+def _preconditioned(
+    name: str, build: Callable[[SymmetricOperator], classical.Preconditioner]
+) -> Runner:
     def run(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
         try:
             preconditioner = build(operator)
         except ValueError as refusal:
             outcome = Outcome.NO_PRECONDITIONER
             return Solution(None, outcome, SolveStats(solver=name), str(refusal))
-        helped = partial(conjugate_gradients, preconditioner=preconditioner)
+        helped = partial(classical.conjugate_gradients, preconditioner=preconditioner)
         solution = _by_products(helped)(operator, rhs, options)
         products = solution.stats.products + preconditioner.products
         return replace(solution, stats=replace(solution.stats, solver=name, products=products))
@@ -215,8 +211,8 @@ def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> So
         output = emulator.solve(rhs, options.readout)
     except SystemRefused as refusal:
         return Solution(None, refusal.outcome, SolveStats(solver="qsvt"), refusal.detail)
-    residual = relative_residual(operator, output.direction, rhs)
-    outcome, detail = judge(residual, max(epsilon, options.tolerance), operator.dtype)
+    residual = classical.relative_residual(operator, output.direction, rhs)
+    outcome, detail = classical.judge(residual, max(epsilon, options.tolerance), operator.dtype)
     if output.measurement is not None and math.isfinite(residual):
         outcome, detail = Outcome.SOLVED, ""
     if outcome is not Outcome.SOLVED and output.promise_held is False:
@@ -228,11 +224,11 @@ def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> So
 RUNNERS: Mapping[str, Runner] = MappingProxyType(
     {
         **{name: _by_factorization(kind) for name, kind in FACTORIZATIONS.items()},
-        "cg": _by_products(conjugate_gradients),
-        "sparse_cg": _by_products(sparse_conjugate_gradients),
-        "pcg_diagonal": _preconditioned("pcg_diagonal", DiagonalPreconditioner),
+        "cg": _by_products(classical.conjugate_gradients),
+        "sparse_cg": _by_products(classical.sparse_conjugate_gradients),
+        "pcg_diagonal": _preconditioned("pcg_diagonal", classical.DiagonalPreconditioner),
         "pcg_nystrom": _preconditioned("pcg_nystrom", _nystrom),
-        "minres": _by_products(minimum_residual),
+        "minres": _by_products(classical.minimum_residual),
         "qsvt": _qsvt,
     }
 )
