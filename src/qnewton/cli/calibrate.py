@@ -128,10 +128,8 @@ def keep_drifts(folder: Path) -> Calibration:
         raise ValueError("this machine has no calibration to correct; run `qnewton calibrate`")
     priced = run.config.calibration
     if priced is None or replace(priced, drifts=()) != replace(stored, drifts=()):
-        raise ValueError(
-            f"--drift {folder}: its prices do not rest on the calibration stored for {machine!r}; "
-            "train again with that, and take the new run"
-        )
+        other = f"its prices do not rest on the calibration stored for {machine!r}"
+        raise ValueError(f"--drift {folder}: {other}; train again with that, and take the new run")
     corrected = cost.with_drifts(stored, cost.measured_drifts(run.steps, priced))
     cost.save_calibration(corrected)
     return corrected

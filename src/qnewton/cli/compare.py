@@ -43,10 +43,9 @@ class Compare:
     def __post_init__(self) -> None:
         request.check_counts(self, "max_sgd_steps", "agreement_every")
         if self.damping.damping == "auto":
-            raise ValueError(
-                "--damping is 'auto'; a comparison prices the same systems for every policy, with "
-                "a λ that is a number: give one, or train with 'auto' by qnewton train"
-            )
+            needed = "a comparison prices the same systems for every policy, with a λ that is a"
+            way_out = "give one, or train with 'auto' by qnewton train"
+            raise ValueError(f"--damping is 'auto'; {needed} number: {way_out}")
 
     def run(self) -> None:
         """Run the comparison, write its page, and print its table."""
@@ -67,9 +66,8 @@ class Compare:
         workload = load_workload(name, self.training.seed, self.folders.data_dir)
         calibration = self.classical.chosen() or load_or_calibrate()
         with TrainingProgress(quiet=self.json) as shown:
-            comparison = compare(
-                asked, folder, workload, calibration, shown.on_event, shown.on_stage
-            )
+            priced = (asked, folder, workload, calibration)
+            comparison = compare(*priced, shown.on_event, shown.on_stage)
         report = write_report(folder)
         write_pictures(folder)
         if self.json:

@@ -77,7 +77,6 @@ class ReadoutSweep:
             Column("p", lambda p: number_text(p.success_probability)),
             Column("queries", lambda p: f"{p.queries:.1e}"),
         )
-        RESULTS.print(
-            table_of(f"{name}, {steps} steps of the emulated QSVT", columns, points).rich()
-        )
+        title = f"{name}, {steps} steps of the emulated QSVT"
+        RESULTS.print(table_of(title, columns, points).rich())
         RESULTS.print(f"written into {folder}")

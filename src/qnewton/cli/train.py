@@ -96,9 +96,9 @@ class Train:
             RESULTS.print(text)
         if drifts:
             drifted = ", ".join(f"{drift.solver} {drift.ratio:.2f}×" for drift in drifts)
+            command = f"`qnewton calibrate --drift {folder}`"
             RESULTS.print(
-                f"solves took, of their price: {drifted}; `qnewton calibrate --drift {folder}` "
-                "prices later runs with that"
+                f"solves took, of their price: {drifted}; {command} prices later runs with that"
             )
         RESULTS.print(f"run folder {folder}, page {report}")
 
@@ -110,10 +110,8 @@ class Train:
 
         if self.resume is not None:
             with self._progress(None) as shown:
-                found = resume(
-                    self.resume, self.folders.data_dir, shown.on_step, shown.on_stage, warn
-                )
-                return self.resume, *found
+                told = (shown.on_step, shown.on_stage, warn)
+                return self.resume, *resume(self.resume, self.folders.data_dir, *told)
         name, seed = self.training.workload, self.training.seed
         workload = load_workload(name, seed, self.folders.data_dir)
         asked = request.request_of(self, audit=self.price.over(DEFAULT_AUDIT))

@@ -80,10 +80,8 @@ def t_factories(t_states: float, error: float, t_error: float, budget: float) ->
         return Factories(0, 0, ())
     rounds = len(distances)
     units = math.ceil(15 / (1 - 15 * t_error)) + 1
-    qubits = max(
-        units ** (rounds - 1 - index) * _LOGICAL_QUBITS * 2 * distance**2
-        for index, distance in enumerate(distances)
-    )
+    counts = [units ** (rounds - 1 - index) * _LOGICAL_QUBITS for index in range(rounds)]
+    qubits = max(n * 2 * distance**2 for n, distance in zip(counts, distances, strict=True))
     count = math.ceil(_MOST_T_A_CYCLE * _CYCLES * (2 - 2.0 ** (1 - rounds)))
     return Factories(count, qubits, tuple(distances))
 

@@ -239,9 +239,8 @@ def load_classical(name_or_path: str | PathLike[str]) -> Calibration:
     entries = table.get("fits")
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{table.where}: fits is {entries!r}; it must be one or more [[fits]]")
-    fits = tuple(
-        _kernel_fit(Table(f"{table.where}: fits[{i}]", entry)) for i, entry in enumerate(entries)
-    )
+    places = (f"{table.where}: fits[{index}]" for index in range(len(entries)))
+    fits = tuple(_kernel_fit(Table(*entry)) for entry in zip(places, entries, strict=True))
     if len({(f.kernel, f.dtype) for f in fits}) < len(fits):
         raise ValueError(f"{table.where}: fits has a kernel and dtype twice; give each once")
     texts: dict[str, Any] = {

@@ -10,9 +10,7 @@ from qnewton.cost import kernels
 FORMING = "forming"
 """The term that pays for entries which are not there yet."""
 
-_SOLVES_AS_PRODUCT = (
-    "the two triangular solves are priced as one matrix-vector product: both read N² entries"
-)
+_AS_PRODUCT = "the two triangular solves are priced as one matrix-vector product: both read N²"
 
 NO_RANK = "the rank of the factor is unknown"
 
@@ -80,9 +78,8 @@ class Draft:
         fit = self.calibration.fit(kernel, self.dtype)
         if fit is None:
             return self.refuse(kernels.missing_fit(self.calibration, kernel, self.dtype))
-        self.terms.append(
-            records.PriceTerm(name=name, seconds=kernels.seconds_of(fit, work, calls, as_timed))
-        )
+        seconds = kernels.seconds_of(fit, work, calls, as_timed)
+        self.terms.append(records.PriceTerm(name=name, seconds=seconds))
         return self
 
     def timed(self, kernel: str) -> bool:
@@ -152,7 +149,7 @@ class Draft:
         """Add two triangular solves, which read N² entries together as a product does."""
         if self.timed("substitution"):
             return self.add("solve", "substitution", kernels.matvec_work(self.facts.n))
-        self.assume(_SOLVES_AS_PRODUCT)
+        self.assume(f"{_AS_PRODUCT} entries")
         return self.add("solve", "matvec", kernels.matvec_work(self.facts.n))
 
     def add_residual(self) -> Self:

@@ -110,10 +110,8 @@ def _enum_reader(expected: type[enum.Enum]) -> Reader:
 def _union_reader(options: tuple[Any, ...]) -> Reader:
     present = [option for option in options if option is not type(None)]
     readers = [_reader(option) for option in present]
-    kinds = {
-        getattr(option, "KIND", None): reader
-        for option, reader in zip(present, readers, strict=True)
-    }
+    names = (getattr(option, "KIND", None) for option in present)
+    kinds = dict(zip(names, readers, strict=True))
 
     def by_kind(data: Any) -> Any:
         kind = data.get("kind") if isinstance(data, dict) else data

@@ -55,10 +55,7 @@ class Registry(Generic[Item]):
         of: type[Item] | None = None,
         check: Callable[[Item], None] = lambda _: None,
     ) -> None:
-        self.kind = kind
-        self.group = group
-        self._of = of
-        self._check = check
+        self.kind, self.group, self._of, self._check = kind, group, of, check
         self._items: dict[str, Item] = {}
         self._loaded = False
         for item in items:
@@ -78,15 +75,11 @@ class Registry(Generic[Item]):
             raise ValueError(f"{found} is no {self.kind}; register an instance of {wanted}")
         name = item.name
         if not isinstance(name, str) or not re.fullmatch(r"\w[\w.+-]*", name):
-            raise ValueError(
-                f"a {self.kind} is called {name!r}; its name must be a word of letters, digits and "
-                "any of _ . + -"
-            )
+            limits = "its name must be a word of letters, digits and any of _ . + -"
+            raise ValueError(f"a {self.kind} is called {name!r}; {limits}")
         if self._items.get(name, item) is not item:
-            raise ValueError(
-                f"a {self.kind} called {name!r} is there already; choose another name, or "
-                "unregister that one first"
-            )
+            way_out = "choose another name, or unregister that one first"
+            raise ValueError(f"a {self.kind} called {name!r} is there already; {way_out}")
         self._check(item)
         return self._items.setdefault(name, item)
 

@@ -310,15 +310,9 @@ class StepRecord:
         damping = self.damping
         fell_back = damping is not None and damping.failure is not None
         untold = damping is None or damping.survey_products is None
-        return (
-            (self.met_negative_curvature and untold)
-            or fell_back
-            or any(
-                block.decision.quote(attempt.solver) is None
-                for block in self.blocks
-                for attempt in block.attempts
-            )
-        )
+        ran = ((b.decision, attempt.solver) for b in self.blocks for attempt in b.attempts)
+        unpriced = any(decision.quote(solver) is None for decision, solver in ran)
+        return (self.met_negative_curvature and untold) or fell_back or unpriced
 
 
 def _strengths(blocks: Sequence[BlockRecord]) -> str:

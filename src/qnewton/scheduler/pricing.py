@@ -158,9 +158,11 @@ def decided_again(
 
 def repriced_step(record: StepRecord, policy: Policy, settings: ReplaySettings) -> StepRecord:
     """Return a recorded step as a policy decides it at the prices of the settings."""
-    return decided_again(
-        record, policy, settings.market, lambda block: _repriced(block, policy, settings)
-    )
+
+    def offers(block: BlockRecord) -> list[Quote]:
+        return _repriced(block, policy, settings)
+
+    return decided_again(record, policy, settings.market, offers)
 
 
 def _recorded(block: BlockRecord) -> list[Quote]:

@@ -192,9 +192,8 @@ def _measure_entries(matrix: Tensor) -> Spectrum:
     for rows in row_blocks(matrix):
         most = max(most, int(rows.count_nonzero(dim=1).max()))
         square += float(scaled(rows.to(torch.float64), -exponent).square().sum())
-    return Spectrum(
-        row_sparsity=most, max_abs=largest, frobenius=_representable(math.sqrt(square), exponent)
-    )
+    frobenius = _representable(math.sqrt(square), exponent)
+    return Spectrum(row_sparsity=most, max_abs=largest, frobenius=frobenius)
 
 
 def _representable(size: float, exponent: int = 0) -> float | None:

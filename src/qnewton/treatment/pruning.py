@@ -63,10 +63,8 @@ def prune(
     operator = as_operator(operator)
     n = operator.n
     if max_per_row is not None and not 1 <= max_per_row <= n:
-        limits = f"is outside 1 to {n}, the entries of a row"
-        raise ValueError(
-            f"max_per_row {max_per_row!r} {limits}; leave pruning out to keep them all"
-        )
+        limits = f"is outside 1 to {n}, the entries of a row; leave pruning out to keep them all"
+        raise ValueError(f"max_per_row {max_per_row!r} {limits}")
     kind = OwnedOperator if isinstance(operator, OwnedOperator) else DenseOperator
     matrix = operator.take()
     largest_entry(matrix)  # Refuses entries that are not finite: they have no order.

@@ -82,10 +82,9 @@ def jennings_2023(
     queries = first + second + third
     expected = queries / success
     if not math.isfinite(expected):
-        raise OverflowError(
-            f"the query count at alpha = {alpha:.4g}, kappa = {kappa:.4g} exceeds the largest "
-            "float64; lower alpha·kappa to 1e300 or less"
-        )
+        count = f"the query count at alpha = {alpha:.4g}, kappa = {kappa:.4g}"
+        way_out = "lower alpha·kappa to 1e300 or less"
+        raise OverflowError(f"{count} exceeds the largest float64; {way_out}")
     return QueryCount(
         queries=queries,
         success_probability=success,

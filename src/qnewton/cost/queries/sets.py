@@ -60,9 +60,8 @@ def query_count(
         optimistic 11671
     """
     if query_set not in get_args(QuerySet):
-        raise ValueError(
-            f"no set of counts is called {query_set!r}; choose {', '.join(QUERY_SETS)}"
-        )
+        known = ", ".join(QUERY_SETS)
+        raise ValueError(f"no set of counts is called {query_set!r}; choose {known}")
     check("alpha", alpha, "must be finite and at least 1, since α ≥ ‖A‖₂", alpha >= 1)
     check("kappa", kappa, "must be finite and at least 1", kappa >= 1)
     if query_set == "paper":

@@ -46,10 +46,9 @@ class DiagonalPreconditioner:
         self._diagonal = into_range(operator.dense().diagonal())[0].clone()
         lowest = float(self._diagonal.min())
         if not lowest > 0.0:
-            needed = (
-                "a diagonal preconditioner needs all of them positive: add damping, or use none"
-            )
-            raise ValueError(f"the smallest diagonal entry is {lowest:.3g}; {needed}")
+            needed = "a diagonal preconditioner needs all of them positive"
+            found = f"the smallest diagonal entry is {lowest:.3g}"
+            raise ValueError(f"{found}; {needed}: add damping, or use none")
 
     def __call__(self, vector: Tensor) -> Tensor:
         """Return v divided by the diagonal."""

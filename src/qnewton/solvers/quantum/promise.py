@@ -119,9 +119,8 @@ def estimated_promise(
     if alpha is None:
         alpha = norm * (1.0 + _ESTIMATE_SLACK)
     if kappa is None:
-        estimate = condition_number(
-            operator, method="lanczos", tolerance=_ESTIMATE_SLACK, max_products=operator.n
-        )
+        most = operator.n
+        estimate = condition_number(operator, "lanczos", _ESTIMATE_SLACK, max_products=most)
         if estimate.value is None or not math.isfinite(estimate.value):
             message = f"the matrix is singular as far as Lanczos can tell; {_DAMP}"
             raise SystemRefused(Outcome.SINGULAR, message)
