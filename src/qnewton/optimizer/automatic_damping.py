@@ -22,8 +22,9 @@ from qnewton.optimizer.proposals import (
 from qnewton.optimizer.step_context import Evaluated, NewtonUpdate, StepContext, TakenStep
 from qnewton.optimizer.trial_loss import TrialLoss
 from qnewton.optimizer.update import Applied
-from qnewton.records import DampingRecord
+from qnewton.records import Convergence, DampingRecord
 
+_SETTLED = 2  # steps in a row that the loss does not show, before it is at its rounding
 _LOOK_AGAIN = 10  # steps from one look for a saddle that found none to the next
 
 
@@ -117,6 +118,7 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
         failure=failure,
         floor=bounds.floor,
         ceiling=bounds.ceiling if math.isfinite(bounds.ceiling) else None,
+        converged=_convergence(loss, search),
     )
     if search.length == 0.0:
         last = "" if trial.error is None else f"; the last error was {trial.error}"
@@ -198,6 +200,22 @@ def _result(loss: LocalLoss, search: LineSearch) -> StepResult:
         share=proposal.share,
         noise=noise,
     )
+
+
+def _convergence(loss: LocalLoss, search: LineSearch) -> Convergence | None:
+    """Return why further steps can do nothing more, if that is so."""
+    memory, proposal, result = loss.context.memory, search.proposal, _result(loss, search)
+    # A large λ makes steps short, and the next one is smaller.
+    free = proposal.origin == "newton" and (proposal.share is None or proposal.share <= 0.5)
+    hidden = search.ratio is None or (result.refused and result.noise)
+    memory.settled = memory.settled + 1 if free and hidden else 0
+    if safe_norm(loss.gradient) == 0.0 and search.step_norm == 0.0:
+        return Convergence.GRADIENT
+    if memory.settled >= _SETTLED:
+        return Convergence.LOSS
+    size = math.hypot(*(safe_norm(p.detach()) for p in loss.parameters))
+    lost = search.step_norm <= torch.finfo(loss.gradient.dtype).eps * size
+    return Convergence.STEP if free and search.length > 0.0 and lost else None
 
 
 def _cosine(taken: Tensor, gradient: Tensor) -> float | None:

@@ -62,6 +62,7 @@ class Memory:
         exact_from: The step from which the Hessian is looked at again, after a saddle.
         exact_wait: How many steps the last wait was.
         saddle_from: The step from which a stationary point is looked at again.
+        settled: How many steps in a row changed the loss by no more than its rounding.
         slow: How many Gauss-Newton steps in a row left nearly all of the residuals.
     """
 
@@ -73,6 +74,7 @@ class Memory:
     exact_from = _Number(0)
     exact_wait = _Number(1)
     saddle_from = _Number(0)
+    settled = _Number(0)
     slow = _Number(0)
 
     @property

@@ -35,7 +35,7 @@ from qnewton.optimizer.step_record import finish
 from qnewton.optimizer.trainable import TrainableCurvature
 from qnewton.optimizer.update import Gradients, descend
 from qnewton.optimizer.warmup import Warmup
-from qnewton.records import QuantumHardware, StepRecord
+from qnewton.records import Convergence, QuantumHardware, StepRecord
 from qnewton.scheduler.policy import needs_survey, policy_of
 
 if TYPE_CHECKING:
@@ -333,6 +333,25 @@ class QNewton(LoopOptimizer):
             gradients = Gradients.of(self.param_groups)
         refuse_half_precision(evaluation)
         return Evaluated(curvature, evaluation, gradients, again, beginning)
+
+    @property
+    def converged(self) -> Convergence | None:
+        """Why steps on the same loss can do nothing more; ``None`` while they can.
+
+        Only a step that sets its λ tells. A loop over one loss may end at it; one over batches
+        meets another loss at its next step.
+
+        Example:
+            >>> import torch
+            >>> w = nn.Parameter(torch.tensor([3.0, -2.0], dtype=torch.float64))
+            >>> optimizer = QNewton([w])
+            >>> while not optimizer.converged:
+            ...     loss = optimizer.step(lambda: (w - 1).square().sum())
+            >>> w.tolist(), optimizer.converged.sentence
+            ([1.0, 1.0], 'the step is lost in the rounding of the parameters')
+        """
+        last = self.records[-1].damping if self.records else None
+        return None if last is None else last.converged
 
     @property
     def plan(self) -> tuple[BlockPlan, ...]:

@@ -1,7 +1,7 @@
 """Frozen, torch-free records: what is measured, priced, decided and done in a step."""
 
 from qnewton.records.codec import decode, encode
-from qnewton.records.damping import DampingRecord, Origin
+from qnewton.records.damping import Convergence, DampingRecord, Origin
 from qnewton.records.facts import (
     Definiteness,
     Earlier,
@@ -45,7 +45,8 @@ from qnewton.records.steps import (
     StepRecord,
 )
 
-__all__ = ["SCHEMA_VERSION", "Attempt", "Basis", "BlockRecord", "Calibration", "CurvatureRecord"]
+__all__ = ["SCHEMA_VERSION", "Attempt", "Basis", "BlockRecord", "Calibration", "Convergence"]
+__all__ += ["CurvatureRecord"]
 __all__ += ["DampingRecord", "Decision", "Definiteness", "Drift", "Earlier", "Estimate", "Facts"]
 __all__ += ["Figure", "Formed", "FormingWork", "Held", "KernelFit", "KrylovHistory", "LowRank"]
 __all__ += ["MachineKind", "MeasuredSeconds", "MetricRecord", "ModelledSeconds", "Origin"]

@@ -1,10 +1,36 @@
 """How a step with self-setting damping was judged, and what became of λ and the trust radius."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 Origin = Literal["newton", "gradient", "eigenvector"]
 """What a step goes along: the solution of the systems, -g, or the lowest eigenvector."""
+
+
+class Convergence(StrEnum):
+    """Why steps on the same loss can do nothing more.
+
+    Example:
+        >>> Convergence.LOSS.sentence
+        'the loss can fall no further than its rounding'
+    """
+
+    GRADIENT = "gradient"
+    STEP = "step"
+    LOSS = "loss"
+
+    @property
+    def sentence(self) -> str:
+        """The reason in words."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Convergence.GRADIENT: "the gradient is zero",
+    Convergence.STEP: "the step is lost in the rounding of the parameters",
+    Convergence.LOSS: "the loss can fall no further than its rounding",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +63,7 @@ class DampingRecord:
         failure: Why there was no usable direction; ``None`` when there was one.
         floor: Smallest λ that rounding leaves something of, as of this step; ``None`` in records
             of older versions.
+        converged: Why further steps on the same loss can do nothing more; ``None`` while they can.
         ceiling: Largest λ whose step the loss could tell from none; ``None`` where there is none.
     """
 
@@ -59,6 +86,7 @@ class DampingRecord:
     floor: float | None = None
     ceiling: float | None = None
     survey_products: int | None = None
+    converged: Convergence | None = None
 
     @property
     def at_bound(self) -> bool:

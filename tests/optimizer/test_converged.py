@@ -1,0 +1,93 @@
+"""A step says when further steps on the same loss can do nothing more."""
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from qnewton import QNewton
+from qnewton.records import Convergence, decode, encode
+from qnewton.records.steps import StepRecord
+
+
+def steps_to_the_end(optimizer: QNewton, loss: object, most: int = 200) -> int:
+    for count in range(1, most + 1):
+        optimizer.step(loss)  # type: ignore[arg-type]
+        if optimizer.converged:
+            return count
+    raise AssertionError(f"no end after {most} steps: {optimizer.records[-1]}")
+
+
+def test_a_step_that_rounding_swallows_is_an_end() -> None:
+    w = nn.Parameter(torch.tensor([3.0, -2.0], dtype=torch.float64))
+    optimizer = QNewton([w])
+    assert optimizer.converged is None
+    steps_to_the_end(optimizer, lambda: (w - 1).square().sum(), 10)
+    assert optimizer.converged is Convergence.STEP
+
+
+def test_a_gradient_of_zero_is_an_end() -> None:
+    w = nn.Parameter(torch.ones(2))
+    optimizer = QNewton([w])
+    assert steps_to_the_end(optimizer, lambda: (w - 1).square().sum()) == 1
+    assert optimizer.converged is Convergence.GRADIENT
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_fit_ends_soon_after_its_last_digit(dtype: torch.dtype) -> None:
+    t = torch.linspace(0, 2, 30, dtype=dtype)
+    y = 2 * torch.exp(-1.5 * t) + 0.01 * torch.sin(40 * t)
+    w = nn.Parameter(torch.ones(2, dtype=dtype))
+
+    def loss() -> Tensor:
+        return (w[0] * torch.exp(-w[1] * t) - y).square().sum()
+
+    optimizer = QNewton([w])
+    count = steps_to_the_end(optimizer, loss)
+    assert count < 40
+    found = w.detach().clone()
+    for _ in range(20):
+        optimizer.step(loss)
+    assert torch.allclose(w.detach(), found, rtol=50 * torch.finfo(dtype).eps ** 0.5, atol=0.0)
+    assert optimizer.converged
+
+
+def test_an_end_is_none_while_the_loss_falls() -> None:
+    torch.manual_seed(0)
+    net, x = nn.Linear(4, 3).double(), torch.randn(60, 4).double()
+    labels = torch.randint(0, 3, (60,))
+    optimizer = QNewton(net)
+    count = steps_to_the_end(optimizer, lambda: cross_entropy(net(x), labels))
+    losses = [record.loss for record in optimizer.records]
+    falls = [a - b for a, b in itertools.pairwise(losses)]
+    assert all(fall > 1e-15 for fall in falls[: count - 4])
+    judged = [record.damping for record in optimizer.records]
+    assert all(one is not None and one.converged is None for one in judged[: count - 1])
+    last = optimizer.records[-1]
+    assert decode(StepRecord, encode(last)) == last
+
+
+def test_a_saddle_is_no_end() -> None:
+    w = nn.Parameter(torch.tensor([0.0, 0.0], dtype=torch.float64))
+    optimizer = QNewton([w])
+    steps_to_the_end(optimizer, lambda: (w[0] ** 2 - 1) ** 2 + w[1] ** 2)
+    assert abs(w[0].item()) == pytest.approx(1.0)
+
+
+def test_batches_that_differ_are_no_end() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+    optimizer = QNewton(net)
+    for _ in range(15):
+        x, labels = torch.randn(20, 4), torch.randint(0, 3, (20,))
+        optimizer.step(lambda x=x, labels=labels: cross_entropy(net(x), labels))
+        assert optimizer.converged is None
+
+
+def test_a_fixed_damping_never_tells() -> None:
+    w = nn.Parameter(torch.zeros(2))
+    optimizer = QNewton([w], damping=0.1)
+    optimizer.step(lambda: w.square().sum())
+    assert optimizer.converged is None
