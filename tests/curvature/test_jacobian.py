@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from qnewton.curvature.jacobian import Jacobian, jacobian, probed, proof
+from qnewton.curvature.jacobian import Jacobian, Workspace, jacobian, probed, proof
 from qnewton.curvature.residuals import Residuals, SumOfSquares, sum_of_squares
 from qnewton.curvature.routes import Refused
 from qnewton.curvature.taps import Taps
@@ -100,7 +100,34 @@ def by_function_transforms() -> Case:
     return Case(loss, [*net.parameters()], by_uses=False)
 
 
+def images() -> Case:
+    net = seeded(
+        nn.Conv2d(1, 2, 3, stride=2, padding=1),
+        nn.Softplus(),
+        nn.Conv2d(2, 3, 2, dilation=2, padding="same"),
+        nn.Tanh(),
+        nn.Flatten(),
+        nn.Linear(27, 2),
+    )
+    x, y = torch.randn(4, 1, 6, 6).double(), torch.randn(4, 2).double()
+    return Case(lambda: mse_loss(net(x), y), [*net.parameters()])
+
+
+def derivatives_of_images() -> Case:
+    net = seeded(nn.Conv1d(2, 3, 3, padding=1), nn.Tanh(), nn.Conv1d(3, 1, 2, bias=False))
+    signal = torch.randn(5, 2, 6).double()
+
+    def loss() -> Tensor:
+        x = signal.clone().requires_grad_()
+        [slope] = torch.autograd.grad(net(x).sum(), x, create_graph=True)
+        return slope.square().mean()
+
+    return Case(loss, [*net.parameters()])
+
+
 CASES = (
+    images,
+    derivatives_of_images,
     poisson,
     declared,
     several_outputs,
@@ -205,3 +232,20 @@ def test_autocast_is_left_as_it_is(dtype: torch.dtype) -> None:
         found = layer(x)
     assert not taps.tapes
     assert found.dtype == dtype
+
+
+def test_memory_is_used_again_only_when_nobody_reads_it() -> None:
+    case, workspace = positions(), Workspace()
+    _, sums, taps = made(case)
+    first = jacobian(sums, case.parameters, taps, workspace)
+    assert isinstance(first, Jacobian)
+    at, kept = first.matrix.data_ptr(), first.matrix.clone()
+    second = jacobian(sums, case.parameters, taps, workspace)
+    assert isinstance(second, Jacobian)
+    assert second.matrix.data_ptr() != at
+    assert torch.equal(first.matrix, kept)
+    at = second.matrix.data_ptr()
+    del second
+    third = jacobian(sums, case.parameters, taps, workspace)
+    assert isinstance(third, Jacobian)
+    assert third.matrix.data_ptr() == at

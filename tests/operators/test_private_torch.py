@@ -112,6 +112,10 @@ def test_tensors_count_changes_and_modules_register_buffers() -> None:
     assert set(buffers) == {name for name, _ in norm.named_buffers()}, vanished("_buffers")
     buffers["running_mean"] = torch.full((1,), 7.0)
     assert norm.running_mean is buffers["running_mean"], vanished("_buffers")
+    view = x[:1]
+    assert private_torch.is_shared(x), vanished("_C._storage_Use_Count")
+    del view
+    assert not private_torch.is_shared(x), vanished("_C._storage_Use_Count")
     assert private_torch.own_parameters(norm) == [*norm.parameters()], vanished("_parameters")
     assert not private_torch.is_flattened(x)
     fsdp = importlib.util.find_spec("torch.distributed.fsdp")

@@ -1,16 +1,18 @@
 """The Jacobian of residuals, rows by sample, from the fewest passes that give it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from qnewton.curvature.autograd import batched_grad, grad, leaf_uses
+from qnewton.curvature.blocks import unknowns
 from qnewton.curvature.generic import CHUNK, JacobianGraph
-from qnewton.curvature.residuals import SumOfSquares, Term
+from qnewton.curvature.residuals import SumOfSquares
 from qnewton.curvature.routes import Refused, difference, random_like
 from qnewton.curvature.taps import Taps, Use
+from qnewton.operators.private_torch import is_shared
 
 _MAX_ENTRIES = 1 << 27
 """Entries of a Jacobian that are formed: 1 GB in float64."""
@@ -31,8 +33,26 @@ class Jacobian:
     passes: int
 
 
+class Workspace:
+    """Memory for one Jacobian after the other: fresh memory costs more than the entries."""
+
+    def __init__(self) -> None:
+        self._matrix: Tensor | None = None
+
+    def matrix(self, rows: int, columns: int, like: Tensor) -> Tensor:
+        """Return a matrix of some content, which nobody else reads, typed as ``like``."""
+        held = self._matrix
+        same = held is not None and (held.dtype, held.device) == (like.dtype, like.device)
+        if held is None or not same or held.shape != (rows, columns) or is_shared(held):
+            held = self._matrix = like.detach().new_empty((rows, columns))
+        return held.detach()
+
+
 def jacobian(
-    sums: SumOfSquares, parameters: Sequence[Tensor], taps: Taps | None
+    sums: SumOfSquares,
+    parameters: Sequence[Tensor],
+    taps: Taps | None,
+    workspace: Workspace | None = None,
 ) -> Jacobian | Refused:
     """Return J of a loss's terms.
 
@@ -44,64 +64,74 @@ def jacobian(
         sums: The terms.
         parameters: θ.
         taps: What watched the closure; ``None`` if nobody did.
+        workspace: Where to make it; ``None`` for new memory.
     """
-    rows = sum(term.residual.numel() for term in sums.terms)
+    counts = [term.residual.numel() for term in sums.terms]
     n = sum(parameter.numel() for parameter in parameters)
-    if rows * n > _MAX_ENTRIES:
-        return Refused(f"{rows} × {n} entries are more than {_MAX_ENTRIES:.2g}", lasting=True)
-    made = [_of_term(term, parameters, taps) for term in sums.terms]
-    matrix = torch.cat([part.matrix for part in made])
-    by_uses = any(part.by_uses for part in made)
-    return Jacobian(matrix, by_uses, sum(part.passes for part in made))
+    if sum(counts) * n > _MAX_ENTRIES:
+        reason = f"{sum(counts)} × {n} entries are more than {_MAX_ENTRIES:.2g}"
+        return Refused(reason, lasting=True)
+    matrix = (workspace or Workspace()).matrix(sum(counts), n, parameters[0])
+    by_uses, passes = False, 0
+    for term, rows in zip(sums.terms, matrix.split(counts), strict=True):
+        used, taken = _fill(rows, term.residual, parameters, taps)
+        by_uses, passes = by_uses or used, passes + taken
+    return Jacobian(matrix, by_uses, passes)
 
 
-def _of_term(term: Term, parameters: Sequence[Tensor], taps: Taps | None) -> Jacobian:
-    residual = term.residual
+def _fill(
+    rows: Tensor, residual: Tensor, parameters: Sequence[Tensor], taps: Taps | None
+) -> tuple[bool, int]:
+    """Fill in the rows of one residual; return whether uses told some, and the passes."""
+    places = dict(zip(map(id, parameters), unknowns(parameters), strict=True))
     if residual.is_leaf:  # weight decay
-        matrix = torch.eye(residual.numel(), dtype=residual.dtype, device=residual.device)
-        pieces = [
-            matrix if parameter is residual else matrix.new_zeros((len(matrix), parameter.numel()))
-            for parameter in parameters
-        ]
-        return Jacobian(torch.cat(pieces, dim=1), False, 0)
-    columns: dict[int, Tensor] = {} if taps is None else _by_uses(residual, parameters, taps)
-    uses = leaf_uses([residual])
+        rows.zero_()
+        rows[:, places[id(residual)]].fill_diagonal_(1.0)
+        return False, 0
+    known = set() if taps is None else _fill_by_uses(rows, residual, places, taps)
+    uses, used = leaf_uses([residual]), bool(known)
+    missing = []
     for parameter in parameters:
         if not uses[id(parameter)]:
-            columns.setdefault(
-                id(parameter), residual.new_zeros(()).expand(residual.numel(), parameter.numel())
-            )
-    missing = [parameter for parameter in parameters if id(parameter) not in columns]
-    passes, by_uses = 1, any(columns[id(p)].stride(0) for p in parameters if id(p) in columns)
-    if missing:
-        columns |= _one_by_one(residual, missing)
-        passes += min(residual.numel(), 2 * sum(p.numel() for p in missing))
-    return Jacobian(torch.cat([columns[id(p)] for p in parameters], dim=1), by_uses, passes)
+            rows[:, places[id(parameter)]] = 0.0
+        elif id(parameter) not in known:
+            missing.append(parameter)
+    if not missing:
+        return used, 1
+    for parameter, columns in zip(missing, _one_by_one(residual, missing), strict=True):
+        rows[:, places[id(parameter)]] = columns
+    return used, 1 + min(len(rows), 2 * sum(p.numel() for p in missing))
 
 
-def _by_uses(residual: Tensor, parameters: Sequence[Tensor], taps: Taps) -> dict[int, Tensor]:
-    """Return the columns of weights and biases that the residual reaches through uses alone."""
+def _fill_by_uses(
+    rows: Tensor, residual: Tensor, places: Mapping[int, slice], taps: Taps
+) -> set[int]:
+    """Fill in the columns of weights and biases that are reached through uses alone."""
     if residual.ndim == 0 or not taps.tapes:
-        return {}
-    samples = residual.shape[0]
-    counts = leaf_uses([residual])
-    found: dict[int, Tensor] = {}
+        return set()
+    samples, counts = residual.shape[0], leaf_uses([residual])
     uses = [use for tape in taps.tapes.values() for use in tape.uses]
     signals = dict(zip(map(id, uses), _signals(residual, uses), strict=True))
-    for parameter in parameters:
-        tape, shifted = taps.tapes.get(id(parameter)), taps.shifts.get(id(parameter))
-        if tape is not None and counts[id(parameter)] == 1:
-            pairs = [(use, s) for use in tape.uses if (s := signals[id(use)]) is not None]
-            if pairs and all(use.shape[0] == samples for use, _ in pairs):
-                found[id(parameter)] = _weight_rows(pairs, samples)
-        elif shifted is not None:
-            back = [(use, s) for use in shifted if (s := signals[id(use)]) is not None]
-            whole = counts[id(parameter)] == len(back)
-            if back and whole and all(use.shape[0] == samples for use, _ in back):
-                sums = [s.flatten(2, -2).sum(2) if s.ndim > 3 else s for _, s in back]
-                first, *others = (s.transpose(0, 1).flatten(0, 1) for s in sums)
-                found[id(parameter)] = sum(others, start=first)
-    return found
+
+    def reached(of: Sequence[Use]) -> list[tuple[Use, Tensor]]:
+        pairs = [(use, s) for use in of if (s := signals[id(use)]) is not None]
+        return pairs if all(use.shape[0] == samples for use, _ in pairs) else []
+
+    entries = rows.view(samples, -1, rows.shape[1])
+    filled = set()
+    for key, place in places.items():
+        if key in taps.tapes and counts[key] == 1:
+            pairs = reached(taps.tapes[key].uses)
+            if pairs:
+                _fill_weight(entries[..., place], pairs)
+                filled.add(key)
+        elif key in taps.shifts:
+            pairs = reached(taps.shifts[key])
+            if pairs and len(pairs) == counts[key]:
+                first, *others = (use.map.shifts(signal) for use, signal in pairs)
+                entries[..., place] = sum(others, start=first)
+                filled.add(key)
+    return filled
 
 
 def _signals(residual: Tensor, uses: Sequence[Use]) -> Sequence[Tensor | None]:
@@ -116,22 +146,20 @@ def _signals(residual: Tensor, uses: Sequence[Use]) -> Sequence[Tensor | None]:
     return batched_grad([residual], places, [cotangents])  # type: ignore[arg-type]
 
 
-def _weight_rows(pairs: Sequence[tuple[Use, Tensor]], samples: int) -> Tensor:
-    """Return Σ signal ⊗ input of every sample and entry, [B·C, out·in]."""
-    lefts, rights = [], []
-    for use, signal in pairs:
-        factor = use.factor.detach()
-        width = signal.shape[-1]
-        back = signal.reshape(signal.shape[0], samples, -1, width).transpose(0, 1)
-        given = factor.reshape(samples, 1, -1, factor.shape[-1]).expand(-1, back.shape[1], -1, -1)
-        left, right = (given, back) if use.transposed else (back, given)
-        lefts.append(left)
-        rights.append(right)
-    left, right = torch.cat(lefts, dim=2), torch.cat(rights, dim=2)
-    return (left.mT @ right).flatten(2).flatten(0, 1)
+def _fill_weight(entries: Tensor, pairs: Sequence[tuple[Use, Tensor]]) -> None:
+    """Fill in Σ signal ⊗ input of every sample and entry, [B, K, out·in]."""
+    sides = [use.sides(signal) for use, signal in pairs]
+    left, right = sides[0]
+    if len(sides) > 1:
+        left = torch.cat([one for one, _ in sides], dim=2)
+        right = torch.cat([one.expand(-1, left.shape[1], -1, -1) for _, one in sides], dim=2)
+    shape = left.shape[-1], right.shape[-1]
+    for at in range(entries.shape[1]):
+        given = right[:, min(at, right.shape[1] - 1)]
+        torch.bmm(left[:, at].mT, given, out=entries[:, at].unflatten(-1, shape))
 
 
-def _one_by_one(residual: Tensor, parameters: Sequence[Tensor]) -> dict[int, Tensor]:
+def _one_by_one(residual: Tensor, parameters: Sequence[Tensor]) -> Sequence[Tensor]:
     """Return the columns of parameters by one pass a row, or two a column."""
     graph = JacobianGraph(residual, parameters)
     sizes = [parameter.numel() for parameter in parameters]
@@ -145,7 +173,7 @@ def _one_by_one(residual: Tensor, parameters: Sequence[Tensor]) -> dict[int, Ten
         units = torch.eye(n, dtype=example.dtype, device=example.device)
         pieces = [graph.forward(parameters, piece) for piece in units.split(CHUNK)]
         found = torch.cat(pieces).reshape(n, rows).mT
-    return dict(zip(map(id, parameters), found.detach().split(sizes, dim=1), strict=True))
+    return found.detach().split(sizes, dim=1)
 
 
 def proof(

@@ -10,7 +10,7 @@ from torch import Tensor
 from qnewton.curvature.blocks import Block, unknowns
 from qnewton.curvature.evaluation import Evaluation
 from qnewton.curvature.generic import Operators
-from qnewton.curvature.jacobian import Jacobian, jacobian, probed, proof
+from qnewton.curvature.jacobian import Jacobian, Workspace, jacobian, probed, proof
 from qnewton.curvature.residuals import sum_of_squares
 from qnewton.curvature.routes import LIMIT, GraphWork, Refused
 from qnewton.operators import DenseFactor, LowRankOperator
@@ -52,6 +52,7 @@ class ResidualSpace:
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = tuple(parameters)
         self._proven: set[int] = set()
+        self._workspace = Workspace()
 
     def look(
         self, evaluation: Evaluation, root: Tensor, alike: Callable[[float], float] | None
@@ -74,7 +75,7 @@ class ResidualSpace:
         if self._is_layered(evaluation):
             reason = "every parameter belongs to one pass of a layer, whose Hessian has closed form"
             return Refused(reason, lasting=True)
-        made = jacobian(sums, self._parameters, evaluation.taps)
+        made = jacobian(sums, self._parameters, evaluation.taps, self._workspace)
         if isinstance(made, Refused):
             return made
         limit = LIMIT[made.matrix.dtype]
@@ -89,7 +90,7 @@ class ResidualSpace:
         if isinstance(agreement, Refused):
             if not made.by_uses:
                 return agreement
-            made = jacobian(sums, self._parameters, None)
+            made = jacobian(sums, self._parameters, None, self._workspace)
             assert isinstance(made, Jacobian)
             agreement = proof(made, sums, root, gradient, limit)
             if isinstance(agreement, Refused):
@@ -97,7 +98,7 @@ class ResidualSpace:
         else:
             self._proven.add(structure)
         scale = torch.cat([term.curvature.flatten() for term in sums.terms]).sqrt()
-        return GaussNewton(scale[:, None] * made.matrix, made, agreement)
+        return GaussNewton(made.matrix.mul_(scale[:, None]), made, agreement)
 
     def _is_layered(self, evaluation: Evaluation) -> bool:
         """Return whether layers that ran once, and no derivatives of them, make up the loss."""

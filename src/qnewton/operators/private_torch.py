@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
+_OWN_HOLDS = 2
+
 
 class Saved(Enum):
     """What a node of the autograd graph keeps of its operation, by PyTorch's name for it."""
@@ -84,6 +86,13 @@ def will_run(node: Node | None) -> bool:
 def version(tensor: Tensor) -> int:
     """Return how often ``tensor`` was changed in place."""
     return tensor._version
+
+
+def is_shared(tensor: Tensor) -> bool:
+    """Return whether another tensor, a view of it or a base, holds the same memory."""
+    storage = tensor.untyped_storage()
+    # The tensor holds it once, and ``storage`` does.
+    return torch._C._storage_Use_Count(storage._cdata) > _OWN_HOLDS  # pyright: ignore
 
 
 def registered_buffers(module: nn.Module) -> dict[str, Tensor | None]:
