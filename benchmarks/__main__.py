@@ -23,6 +23,7 @@ NAMES = (
     "polynomial_limits",
     "newton_step",
     "fisher_step",
+    "sample_jacobian",
     "route_choice",
     "optimizer_overhead",
     "full_batch",
