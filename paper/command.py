@@ -59,10 +59,8 @@ def make_artifacts(request: Paper) -> None:
             seconds = time.perf_counter() - start
         files = write_artifact(artifact, request.out)
         artifacts.append(artifact)
-        summaries.append(
-            artifact_summary(artifact)
-            | {"measured_seconds": seconds, "files": [str(file) for file in files]}
-        )
+        made = {"measured_seconds": seconds, "files": [str(file) for file in files]}
+        summaries.append(artifact_summary(artifact) | made)
         PROGRESS.print(f"{name}: {seconds:.0f} s (measured), {files[0].parent}", highlight=False)
         if not request.json:
             _show(artifact)
@@ -98,11 +96,8 @@ def _show(artifact: Artifact) -> None:
             table.add_row(*line)
         RESULTS.print(table)
     for finding in artifact.findings:
-        RESULTS.print(
-            f"{finding.verdict}: {finding.claim}\n  found: {finding.measured}",
-            highlight=False,
-            markup=False,
-        )
+        said = f"{finding.verdict}: {finding.claim}\n  found: {finding.measured}"
+        RESULTS.print(said, highlight=False, markup=False)
     for check in artifact.checks:
         if not check.passed:
             RESULTS.print(f"check failed: {check.name}: {check.detail}", markup=False)

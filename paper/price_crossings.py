@@ -47,14 +47,12 @@ def quantum_seconds(hardware: QuantumHardware, condition_number: float, sparsity
     d is a count; between two counts, as a crossing may lie, the count before it and the count
     after it are interpolated (the price is affine in d).
     """
-    bound = Estimate(
-        value=condition_number, low=None, high=condition_number, method="determinant", products=0
-    )
+    high = condition_number
+    bound = Estimate(value=high, low=None, high=high, method="determinant", products=0)
 
     def price(d: int) -> float:
-        quote = paper_quote(
-            Facts(n=N, spectrum=Spectrum(bounds=(bound,), row_sparsity=d)), hardware
-        )
+        spectrum = Spectrum(bounds=(bound,), row_sparsity=d)
+        quote = paper_quote(Facts(n=N, spectrum=spectrum), hardware)
         assert quote.seconds is not None
         return quote.seconds
 
@@ -118,15 +116,12 @@ def _meeting(machine: QuantumHardware, calibration: Calibration) -> Crossing:
     if sparsity is None:
         dense = quantum_seconds(machine, FIXED_CONDITION, N)
         cheaper = "quantum solver" if dense < level else "LU inversion"
+    kappas = (JENNINGS_MIN_KAPPA, HIGHEST_CONDITION)
     return Crossing(
         hardware=machine,
         calibration=calibration.name,
         lu_seconds=level,
-        condition_number=where(
-            lambda kappa: quantum_seconds(machine, kappa, FIXED_SPARSITY),
-            JENNINGS_MIN_KAPPA,
-            HIGHEST_CONDITION,
-        ),
+        condition_number=where(lambda k: quantum_seconds(machine, k, FIXED_SPARSITY), *kappas),
         sparsity=sparsity,
         cheaper=cheaper,
     )

@@ -1,5 +1,6 @@
 """Recorded Newton steps priced again: for another estimate of κ, or for the paper's machine."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ from paper.price_crossings import crossing
 from qnewton.cost import Market, SurveyFact, load_classical, lu_inverse_quote, paper_quote
 from qnewton.cost.queries import JENNINGS_MIN_KAPPA, jennings_2023
 from qnewton.experiments.compare import NEWTON_POLICIES
-from qnewton.records import BlockRecord, Calibration, Decision, QuantumHardware, Quote, StepRecord
+from qnewton.records import BlockRecord, Calibration, QuantumHardware, Quote, StepRecord
 from qnewton.runs import Run
 from qnewton.scheduler.policy import POLICIES, needs_survey
 from qnewton.scheduler.pricing import decided_again, step_seconds
@@ -74,10 +75,9 @@ def paper_h100() -> Machine:
     """Return the paper's machine as its own tables imply it (:data:`H100_ASSUMPTION`)."""
 
     def step(record: StepRecord, surveyed: tuple[SurveyFact, ...]) -> float | None:
-        decision = only_block(record).decision
-        return total(
-            [SGD_STEP_S, SURVEY_S if surveyed else 0.0, _seconds(decision.chosen, decision)]
-        )
+        block = only_block(record)
+        survey, solve = SURVEY_S if surveyed else 0.0, _seconds(block.decision.chosen, block)
+        return total([SGD_STEP_S, survey, solve])
 
     return Machine(PAPER_H100, load_classical(PAPER_H100), step)
 
@@ -154,28 +154,18 @@ class Prices:
 
 def total(parts: Iterable[float | None]) -> float | None:
     """Return a sum; ``None`` if one of its parts is not known."""
-    known: list[float] = []
-    for part in parts:
-        if part is None:
-            return None
-        known.append(part)
-    return math.fsum(known)
+    given = list(parts)
+    known = [part for part in given if part is not None]
+    return math.fsum(known) if len(known) == len(given) else None
 
 
 def reprice_all(run: Run) -> Prices:
     """Price a Newton run for the paper's three policies, both machines and every source of κ."""
     assert run.config.calibration is not None
     assert run.config.hardware is not None
-    return Prices(
-        {
-            (policy, machine.name, bound): reprice(
-                run.steps, policy, machine, run.config.hardware, bound
-            )
-            for policy in NEWTON_POLICIES
-            for machine in machines(run.config.calibration)
-            for bound in BOUNDS
-        }
-    )
+    cases = itertools.product(NEWTON_POLICIES, machines(run.config.calibration), BOUNDS)
+    hardware = run.config.hardware
+    return Prices({(p, m.name, b): reprice(run.steps, p, m, hardware, b) for p, m, b in cases})
 
 
 def reprice(
@@ -198,23 +188,22 @@ def reprice(
     if bound == "lanczos" and facts_used:
         facts_used = ("condition", "row_sparsity")
     market = Market(machine.calibration, hardware)
+
+    def quotes(block: BlockRecord) -> list[Quote]:
+        return [machine.invert(block), quantum_quote(block, hardware, bound)]
+
     steps = []
     for recorded in records:
         only_block(recorded)  # raises where a step has none, or several
-        record = decided_again(
-            recorded,
-            POLICIES.get(policy),
-            market,
-            lambda block: [machine.invert(block), quantum_quote(block, hardware, bound)],
-        )
+        record = decided_again(recorded, POLICIES.get(policy), market, quotes)
         block = only_block(record)
-        classical_seconds = _seconds("lu_inverse", block.decision)
+        classical_seconds = _seconds("lu_inverse", block)
         assert classical_seconds is not None
         steps.append(
             StepPrice(
                 step=record.step,
                 classical_seconds=classical_seconds,
-                quantum_seconds=_seconds("qsvt", block.decision),
+                quantum_seconds=_seconds("qsvt", block),
                 log_condition=log_condition(block, bound),
                 chosen=block.decision.chosen,
                 seconds=machine.step(record, facts_used),
@@ -223,8 +212,8 @@ def reprice(
     return PolicyPrices(tuple(steps))
 
 
-def _seconds(solver: str, decision: Decision) -> float | None:
-    quote = decision.quote(solver)
+def _seconds(solver: str, block: BlockRecord) -> float | None:
+    quote = block.decision.quote(solver)
     return None if quote is None else quote.seconds
 
 

@@ -140,7 +140,5 @@ def _clocks(
 ) -> tuple[float, float | None]:
     """Return both clocks after a step; a step without a price leaves no modelled sum."""
     priced = None if record.modelled is None else record.modelled.total
-    return (
-        measured + record.measured.total,
-        None if modelled is None or priced is None else modelled + priced,
-    )
+    both = None if modelled is None or priced is None else modelled + priced
+    return measured + record.measured.total, both

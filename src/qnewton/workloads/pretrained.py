@@ -201,12 +201,11 @@ def _word_pieces(raw: bytes, identity: str) -> Vocabulary:
     pieces = [tokenizer.id_to_token(number) or "" for number in range(tokenizer.get_vocab_size())]
     names = ("[CLS]", "[SEP]", "[MASK]", "[UNK]", "<s>", "</s>")
     specials = {n: t for n in names if (t := tokenizer.token_to_id(n)) is not None}
-    return Vocabulary(
-        lambda text: tokenizer.encode(text, add_special_tokens=False).ids,
-        pieces,
-        identity,
-        specials,
-    )
+
+    def encode(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False).ids
+
+    return Vocabulary(encode, pieces, identity, specials)
 
 
 def _sentence_pieces(raw: bytes, identity: str) -> Vocabulary:

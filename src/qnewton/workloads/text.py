@@ -188,11 +188,8 @@ class TextWorkload(Workload):
     def evaluate(self, model: nn.Module) -> tuple[float, float]:
         """Return (mean loss, accuracy) over the positions asked for in the test split."""
         loss, right, asked = 0.0, 0, 0
-        pieces = zip(
-            self.test_inputs.split(_EVALUATED_AT_ONCE),
-            self.test_targets.split(_EVALUATED_AT_ONCE),
-            strict=True,
-        )
+        splits = (self.test_inputs, self.test_targets)
+        pieces = zip(*(split.split(_EVALUATED_AT_ONCE) for split in splits), strict=True)
         with evaluating(model):
             for inputs, targets in pieces:
                 counted = targets != IGNORED
