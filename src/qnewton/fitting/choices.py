@@ -13,6 +13,9 @@ from qnewton.fitting.stopping import Limits
 # A sum of squares, and what it falls by, are known to a few roundings of the dtype.
 ROUNDINGS = 8.0
 
+# Residuals are small differences: their rounding is that of data, and larger than their own.
+_NOISE = 1e3
+
 
 class Method(Enum):
     """The algorithms."""
@@ -65,7 +68,8 @@ def limits_of(
         evaluations = 100 * n * (n + 1 if method is Method.LEVENBERG_MARQUARDT else 1)
     if evaluations < 1:
         raise ValueError(f"max_nfev is {evaluations}, and at least 1 is needed")
-    return Limits(cost, step, gradient, evaluations)
+    noise = max(rounding, min(cost, _NOISE * torch.finfo(like.dtype).eps))
+    return Limits(cost, step, gradient, evaluations, noise)
 
 
 def scale_of(x_scale: Any, n: int) -> np.ndarray | None:

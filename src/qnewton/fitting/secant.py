@@ -21,6 +21,9 @@ _SLOW = 0.1
 _LEVEL = 0.9
 _CHANGEABLE = 0.1
 
+# Where J has lost rank a step seems to change much; then a cost that stays at this share tells.
+_FLAT = 0.9999
+
 
 @dataclass
 class SecondOrder:
@@ -60,12 +63,11 @@ class SecondOrder:
 
 def _begins(before: Linearised, after: Linearised) -> bool:
     """Return whether residuals stay large and the fit is slow."""
-    left = after.reduced.projected
-    return (
-        left > _SLOW * before.reduced.projected
-        and after.point.cost > _LEVEL * before.point.cost
-        and left**2 <= _CHANGEABLE * 2 * after.point.cost
-    )
+    left, cost = after.reduced.projected, after.point.cost
+    if left <= _SLOW * before.reduced.projected:
+        return False
+    little = left**2 <= _CHANGEABLE * 2 * cost
+    return cost > (_LEVEL if little else _FLAT) * before.point.cost
 
 
 def _updated(

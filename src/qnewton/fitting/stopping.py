@@ -35,12 +35,21 @@ class Progress:
 
 @dataclass(frozen=True)
 class Limits:
-    """Tolerances, each at least the rounding of the dtype, and the most evaluations."""
+    """Tolerances, each at least the rounding of the dtype, and the most evaluations.
+
+    Attributes:
+        cost: Of the relative fall of the cost.
+        step: Of a step, relative to the parameters.
+        gradient: Of what can still be changed, relative to the residuals.
+        evaluations: The most.
+        rounding: Two costs that differ by no more may be equal.
+    """
 
     cost: float
     step: float
     gradient: float
     evaluations: int
+    rounding: float
 
     def reached(self, cost: bool, step: bool) -> Status | None:
         """Return the status of two tests, None if neither holds."""

@@ -130,14 +130,14 @@ class TrustRegion:
 
     def _taken(self, here: Linearised, trial: Trial) -> Linearised | None:
         """Return the linear model of the trial if it is the next point."""
-        close = self._close(trial)
-        if not close and trial.ratio < TAKEN:
+        rounded = self._close(trial) and abs(trial.actual) <= self.settings.limits.rounding
+        if not rounded and trial.ratio < TAKEN:
             return None
         there = self.problem.linearise(trial.point)
         if not there.reduced.finite:
             return None
         # The cost is rounded by more than it falls: the gradient decides.
-        if close and trial.actual <= 0 and self.left(there) >= self.left(here):
+        if trial.ratio < TAKEN and self.left(there) >= self.left(here):
             return None
         return there
 
@@ -173,7 +173,8 @@ class TrustRegion:
             self.shift = 0.5 * ball.shift
         elif trial.ratio <= _POOR or there is None:
             share = _shrink(here, trial)
-            self.radius = share * min(self.radius, 10 * ball.norm)
+            # At most half of what was tried, or a Newton step inside the ball would come again.
+            self.radius = min(share * min(self.radius, 10 * ball.norm), 0.5 * ball.norm)
             self.shift = ball.shift / share
         else:
             self.shift = ball.shift
