@@ -28,6 +28,7 @@ NAMES = (
     "optimizer_overhead",
     "full_batch",
     "physics",
+    "fits",
     "mnist_to_95",
     "untouched_defaults",
     "seeds",
@@ -74,7 +75,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--data-dir",
         type=Path,
-        help="folder with MNIST and wikitext-2; some use random inputs without",
+        help="folder with MNIST, wikitext-2 and nist; some use random inputs without",
     )
     options = parser.parse_args(arguments)
     for name in options.names:
