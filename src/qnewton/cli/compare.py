@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 
 from qnewton.cli.calibrate import ClassicalOptions, load_or_calibrate
-from qnewton.cli.folders import FolderOptions
-from qnewton.cli.output import RESULTS, print_json
+from qnewton.cli.output import RESULTS, FolderOptions, print_json
 from qnewton.cli.progress import TrainingProgress
 from qnewton.training import request
 

@@ -1,7 +1,10 @@
-"""Where a command's words go: results to standard output, everything else to standard error."""
+"""Where a command writes: results, progress and warnings, and the folder of a run."""
 
 import json
 import sys
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -33,3 +36,27 @@ def require(holds: bool, message: str) -> None:
     """Raise ``ValueError`` with the message unless it holds."""
     if not holds:
         raise ValueError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderOptions:
+    """Where data come from, and where results go.
+
+    Attributes:
+        out: New folder for the results; by default one below runs/ is named by workload and time.
+        data_dir: Local folder with data, for workloads that need one (else QNEWTON_DATA).
+    """
+
+    out: Path | None = None
+    data_dir: Path | None = None
+
+    def new_folder(self, name: str) -> Path:
+        """Return the folder asked for, else ``runs/NAME-DATE-TIME``, numbered if that is taken."""
+        if self.out is not None:
+            return self.out
+        stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+        folder, number = Path("runs") / f"{name}-{stamp}", 1
+        while folder.exists():
+            number += 1
+            folder = folder.with_name(f"{name}-{stamp}-{number}")
+        return folder

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qnewton.cli.folders import FolderOptions
-from qnewton.cli.output import PROGRESS, RESULTS, print_json
+from qnewton.cli.output import PROGRESS, RESULTS, FolderOptions, print_json
 from qnewton.training import request
 
 

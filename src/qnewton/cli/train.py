@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from qnewton.cli.auditing import TrainingAudit
 from qnewton.cli.calibrate import load_or_calibrate
-from qnewton.cli.folders import FolderOptions
-from qnewton.cli.output import RESULTS, print_json, warn
+from qnewton.cli.output import RESULTS, FolderOptions, print_json, warn
 from qnewton.cli.progress import TrainingProgress
 from qnewton.cost import DEFAULT_AUDIT
 from qnewton.training import request
