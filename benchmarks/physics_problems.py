@@ -129,8 +129,8 @@ def burgers_residual(u: Field, points: Tensor, viscosity: Tensor) -> Tensor:
     return slope[:, 0] + value * slope[:, 1] - viscosity * bend[:, 1]
 
 
-def burgers_solution(points: Tensor) -> Tensor:
-    """Return the solution from u(0, x) = -sin(πx) with ν = 0.01/π at points (t, x).
+def burgers_solution(points: Tensor, viscosity: float = VISCOSITY) -> Tensor:
+    """Return the solution from u(0, x) = -sin(πx) at points (t, x).
 
     The formula of Cole and Hopf is a quotient of two integrals over a Gaussian of variance 2νt,
     here by Gauss-Hermite quadrature.
@@ -140,9 +140,9 @@ def burgers_solution(points: Tensor) -> Tensor:
     """
     nodes, weights = map(torch.from_numpy, roots_hermite(_HERMITE_NODES))
     t, x = points[:, :1], points[:, 1:]
-    from_x = x - (4 * VISCOSITY * t).sqrt() * nodes
+    from_x = x - (4 * viscosity * t).sqrt() * nodes
     # exp(±50) stands in the integrals: softmax keeps their quotient in range.
-    share = (weights.log() - torch.cos(math.pi * from_x) / (2 * math.pi * VISCOSITY)).softmax(-1)
+    share = (weights.log() - torch.cos(math.pi * from_x) / (2 * math.pi * viscosity)).softmax(-1)
     return -(share * torch.sin(math.pi * from_x)).sum(-1)
 
 
