@@ -86,7 +86,19 @@ def concatenated() -> Case:
         found = net(torch.cat([one, two]))
         return found[:4].square().mean() + (found[4:] - 1).square().mean()
 
-    return Case(loss, [*net.parameters()], by_uses=False)
+    return Case(loss, [*net.parameters()])
+
+
+def neighbours() -> Case:
+    """Return residuals of which each is reached from two rows of the net's output."""
+    net = seeded(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))
+    x = torch.randn(8, 2).double()
+
+    def loss() -> Tensor:
+        found = net(x)
+        return (found[1::2] - 2 * found[::2]).square().mean() + laplacian(net, x).square().mean()
+
+    return Case(loss, [*net.parameters()])
 
 
 def by_function_transforms() -> Case:
@@ -135,6 +147,7 @@ CASES = (
     tied,
     outside_its_layer,
     concatenated,
+    neighbours,
     by_function_transforms,
 )
 
@@ -232,6 +245,17 @@ def test_autocast_is_left_as_it_is(dtype: torch.dtype) -> None:
         found = layer(x)
     assert not taps.tapes
     assert found.dtype == dtype
+
+
+def test_rows_that_several_residuals_are_reached_from_are_not_placed() -> None:
+    layer = nn.Linear(2, 1).double()
+    x = torch.randn(6, 2).double()
+    case = Case(lambda: layer(x)[:5].cumsum(0).square().mean(), [*layer.parameters()])
+    _, sums, taps = made(case)
+    found = jacobian(sums, case.parameters, taps)
+    assert isinstance(found, Jacobian)
+    assert not found.by_uses
+    torch.testing.assert_close(found.matrix, row_by_row(sums, case.parameters))
 
 
 def test_memory_is_used_again_only_when_nobody_reads_it() -> None:

@@ -248,6 +248,11 @@ class Curvature:
             return self.kind
         return "ggn" if isinstance(self._squares(evaluation), GaussNewton) else "hessian"
 
+    @property
+    def exact_kind(self) -> Kind:
+        """The kind, and the Hessian in place of one that each evaluation decides on."""
+        return "hessian" if self.kind == "auto" else self.kind
+
     def has_convex(self, evaluation: Evaluation) -> bool:
         """Return whether the ``ggn`` of an evaluation may be asked for beside its Hessian."""
         return bool(evaluation.outputs) or isinstance(self._squares(evaluation), GaussNewton)

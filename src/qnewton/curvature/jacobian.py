@@ -11,6 +11,7 @@ from qnewton.curvature.blocks import unknowns
 from qnewton.curvature.generic import CHUNK, JacobianGraph
 from qnewton.curvature.residuals import SumOfSquares
 from qnewton.curvature.routes import Refused, difference, random_like
+from qnewton.curvature.sample_rows import PlacedUse, placed_by_weights, placed_in_order
 from qnewton.curvature.taps import Taps, Use
 from qnewton.operators.private_torch import is_shared
 
@@ -109,29 +110,34 @@ def _fill_by_uses(
     """Fill in the columns of weights and biases that are reached through uses alone."""
     if residual.ndim == 0 or not taps.tapes:
         return set()
-    samples, counts = residual.shape[0], leaf_uses([residual])
+    counts = leaf_uses([residual])
     uses = [use for tape in taps.tapes.values() for use in tape.uses]
-    signals = dict(zip(map(id, uses), _signals(residual, uses), strict=True))
-
-    def reached(of: Sequence[Use]) -> list[tuple[Use, Tensor]]:
-        pairs = [(use, s) for use in of if (s := signals[id(use)]) is not None]
-        return pairs if all(use.shape[0] == samples for use, _ in pairs) else []
-
-    entries = rows.view(samples, -1, rows.shape[1])
+    placed = _placed(residual, uses)
+    known = {id(one.use): one for one in placed}
+    entries = rows.view(residual.shape[0], -1, rows.shape[1])
     filled = set()
     for key, place in places.items():
         if key in taps.tapes and counts[key] == 1:
-            pairs = reached(taps.tapes[key].uses)
-            if pairs:
-                _fill_weight(entries[..., place], pairs)
+            found = [known[id(use)] for use in taps.tapes[key].uses if id(use) in known]
+            if found:
+                _fill_weight(entries[..., place], found)
                 filled.add(key)
         elif key in taps.shifts:
-            pairs = reached(taps.shifts[key])
-            if pairs and len(pairs) == counts[key]:
-                first, *others = (use.map.shifts(signal) for use, signal in pairs)
+            found = [known[id(use)] for use in taps.shifts[key] if id(use) in known]
+            if found and len(found) == counts[key]:
+                first, *others = (one.shifts() for one in found)
                 entries[..., place] = sum(others, start=first)
                 filled.add(key)
     return filled
+
+
+def _placed(residual: Tensor, uses: Sequence[Use]) -> list[PlacedUse]:
+    """Return the uses that a residual is reached from, with the rows of each."""
+    signals = _signals(residual, uses)
+    pairs = zip(uses, signals, strict=True)
+    if all(use.shape[0] == residual.shape[0] for use, signal in pairs if signal is not None):
+        return placed_in_order(uses, signals)
+    return placed_by_weights(residual, uses, signals) or []
 
 
 def _signals(residual: Tensor, uses: Sequence[Use]) -> Sequence[Tensor | None]:
@@ -146,9 +152,9 @@ def _signals(residual: Tensor, uses: Sequence[Use]) -> Sequence[Tensor | None]:
     return batched_grad([residual], places, [cotangents])  # type: ignore[arg-type]
 
 
-def _fill_weight(entries: Tensor, pairs: Sequence[tuple[Use, Tensor]]) -> None:
+def _fill_weight(entries: Tensor, placed: Sequence[PlacedUse]) -> None:
     """Fill in Σ signal ⊗ input of every sample and entry, [B, K, out·in]."""
-    sides = [use.sides(signal) for use, signal in pairs]
+    sides = [one.sides() for one in placed]
     left, right = sides[0]
     if len(sides) > 1:
         left = torch.cat([one for one, _ in sides], dim=2)

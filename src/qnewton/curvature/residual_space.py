@@ -52,6 +52,7 @@ class ResidualSpace:
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = tuple(parameters)
         self._proven: set[int] = set()
+        self._interacting: set[int] = set()
         self._workspace = Workspace()
 
     def look(
@@ -75,14 +76,15 @@ class ResidualSpace:
         if self._is_layered(evaluation):
             reason = "every parameter belongs to one pass of a layer, whose Hessian has closed form"
             return Refused(reason, lasting=True)
-        made = jacobian(sums, self._parameters, evaluation.taps, self._workspace)
+        structure = (evaluation.work or GraphWork(0.0, 0)).structure
+        taps = None if structure in self._interacting else evaluation.taps
+        made = jacobian(sums, self._parameters, taps, self._workspace)
         if isinstance(made, Refused):
             return made
         limit = LIMIT[made.matrix.dtype]
         # The gradient of several processes is no longer that of this one's loss.
         gradient = None if alike is not None else evaluation.loss_gradient(self._parameters)
         agreement = proof(made, sums, root, gradient, limit)
-        structure = (evaluation.work or GraphWork(0.0, 0)).structure
         if not isinstance(agreement, Refused) and structure not in self._proven:
             off = probed(made, sums, self._parameters)
             if not off <= limit:
@@ -90,6 +92,7 @@ class ResidualSpace:
         if isinstance(agreement, Refused):
             if not made.by_uses:
                 return agreement
+            self._interacting.add(structure)
             made = jacobian(sums, self._parameters, None, self._workspace)
             assert isinstance(made, Jacobian)
             agreement = proof(made, sums, root, gradient, limit)

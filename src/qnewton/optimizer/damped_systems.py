@@ -108,7 +108,8 @@ class DampedSystems:
         """The curvature that the step begins with: the convex one for a while after a saddle."""
         curvature, memory = self._loss.evaluated.curvature, self._loss.context.memory
         evaluation = self._loss.evaluated.evaluation
-        kind = curvature.kind_of(evaluation)
+        # Where squares are maximised their convex part points the wrong way.
+        kind = curvature.kind_of(evaluation) if self._loss.sign > 0 else curvature.exact_kind
         second = kind == "ggn" and curvature.kind == "auto" and memory.slow >= SLOW
         if second and self._affordable(evaluation):
             kind = "hessian"
