@@ -135,3 +135,19 @@ def test_a_resumed_run_is_the_same_to_the_bit() -> None:
     trained(5, second, other_loss)
     for one, other in zip(net.parameters(), kept.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_squares_that_are_maximised_climb_by_the_hessian() -> None:
+    net, _ = physics(torch.float64)
+    x = torch.linspace(0, 1, 20, dtype=torch.float64)[:, None].requires_grad_()
+
+    def loss() -> Tensor:
+        [slope] = torch.autograd.grad(net(x).sum(), x, create_graph=True)
+        return (slope.tanh() - 0.5).square().mean()
+
+    optimizer = QNewton(net, maximize=True)
+    for _ in range(12):
+        optimizer.step(loss)
+    assert optimizer.records[-1].loss > optimizer.records[0].loss
+    kinds = {record.damping.curvature for record in optimizer.records if record.damping is not None}
+    assert kinds == {"hessian"}

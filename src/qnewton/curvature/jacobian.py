@@ -27,11 +27,13 @@ class Jacobian:
         matrix: Shape [M, N], the rows in the order of the terms, the columns in that of parameters.
         by_uses: Whether the rows of weights came from one backward pass through their uses.
         passes: Backward passes that it took.
+        terms: How many residuals, of many entries each.
     """
 
     matrix: Tensor
     by_uses: bool
     passes: int
+    terms: int
 
 
 class Workspace:
@@ -77,7 +79,7 @@ def jacobian(
     for term, rows in zip(sums.terms, matrix.split(counts), strict=True):
         used, taken = _fill(rows, term.residual, parameters, taps)
         by_uses, passes = by_uses or used, passes + taken
-    return Jacobian(matrix, by_uses, passes)
+    return Jacobian(matrix, by_uses, passes, len(counts))
 
 
 def _fill(

@@ -124,7 +124,8 @@ def residual_operators(
     m = len(found.rows)
     work = evaluation.work or GraphWork(0.0, 0)
     places = dict(zip(map(id, evaluation.parameters), unknowns(evaluation.parameters), strict=True))
-    how = "one backward pass" if found.made.by_uses else f"{found.made.passes} passes"
+    fewest = found.made.passes <= found.made.terms
+    how = "one backward pass" if fewest else f"{found.made.passes} passes"
     made: Operators = []
     for block in blocks:
         record = CurvatureRecord(

@@ -78,11 +78,12 @@ class DampedSystems:
         by_eigenvalues = "a factorisation met it; eigenvalues are taken by their size"
         found = by_eigenvalues if by_size else None
         # Where the loss is a sum of squares a convex matrix is at hand, which foretells more.
-        convex = loss.evaluated.curvature.kind_of(loss.evaluated.evaluation) == "ggn"
+        curvature = loss.evaluated.curvature
+        convex = loss.sign > 0 and curvature.kind_of(loss.evaluated.evaluation) == "ggn"
         if update.indefinite is None and not (by_size and kind == "hessian" and convex):
             return Solved(update, kind, strength, found)
         negative, abandoned = update.indefinite or found, update.blocks
-        if kind == "hessian" and loss.evaluated.curvature.has_convex(loss.evaluated.evaluation):
+        if kind == "hessian" and loss.sign > 0 and self._has_convex:
             convex = self._convex(strength)
             if convex.directions is not None:
                 return Solved(replace(convex, abandoned=abandoned), "ggn", strength, negative)
@@ -115,6 +116,10 @@ class DampedSystems:
             kind = "hessian"
         waits = kind == "hessian" and memory.exact_from > memory.step
         return "ggn" if waits else kind
+
+    @property
+    def _has_convex(self) -> bool:
+        return self._loss.evaluated.curvature.has_convex(self._loss.evaluated.evaluation)
 
     def _affordable(self, evaluation: Evaluation) -> bool:
         """Return whether rows by double backward cost no more than some Gauss-Newton steps."""
