@@ -71,6 +71,11 @@ class Reducer:
             joined[:n], joined[n] = transposed.numpy(), residuals.numpy()
             found, *_ = geqrf(joined.T, lwork=_BLOCK * (n + 1), overwrite_a=1)
         else:
-            wide = torch.cat([transposed, residuals.unsqueeze(0)]).T.double()
-            found = torch.linalg.qr(wide, mode="r").R.cpu().numpy()
+            found = triangle_where_it_is(transposed, residuals)
         return Reduced(found[:rows, :n] * self._upper, found[:rows, n].copy())
+
+
+def triangle_where_it_is(transposed: Tensor, residuals: Tensor) -> np.ndarray:
+    """Return the triangle of [J f] in float64, decomposed on the device of both."""
+    wide = torch.cat([transposed, residuals.unsqueeze(0)]).T.double()
+    return torch.linalg.qr(wide, mode="r").R.cpu().numpy()

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,14 @@ from qnewton.fitting.problem import Linearised, Point, Problem
 from qnewton.fitting.reduced import Reducer
 from qnewton.fitting.reflective import Reflective
 from qnewton.fitting.residuals import Residuals
-from qnewton.fitting.result import FitResult
+from qnewton.fitting.result import FitResult, Status
 from qnewton.fitting.routes import First, fallback, first_route
 from qnewton.fitting.stopping import Outcome, Settings
 from qnewton.fitting.trust_region import TrustRegion
+
+# A share of the cost that a free step would remove, and a share of the first cost that is nothing.
+_PROMISED = 1e-4
+_NOTHING = 1e-16
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def solve(request: Request) -> FitResult:
     first = first_route(request.residuals, request.jacobian, request.bounds, like.new_tensor(x))
     problem = Problem(like, first.route, request.loss, Reducer(len(first.trace.residuals), len(x)))
     start = _begun(problem, x, first)
-    outcome = _algorithm(request, problem, start).run(start)
+    outcome = _better(request, problem, start, _algorithm(request, problem, start).run(start))
     if isinstance(problem.route, Expanded):
         here = outcome.here
         plain = graphed(request.residuals, like.new_tensor(here.point.x))
@@ -58,6 +62,28 @@ def solve(request: Request) -> FitResult:
             again = problem.linearise(problem.at(here.point.x))
             outcome = _algorithm(request, problem, again).run(again)
     return _result(request, problem, outcome)
+
+
+def _better(request: Request, problem: Problem, start: Linearised, first: Outcome) -> Outcome:
+    """Return a fit or, where it stuck, the better of it and one in a metric of fixed sizes.
+
+    The metric follows the Jacobian, which may lead into a flat valley that another passes by.
+    """
+    if request.settings.scale is not None or not _stuck(start, first):
+        return first
+    fixed = replace(request.settings, scale=1 / np.maximum(1, np.abs(start.point.x)))
+    second = _algorithm(replace(request, settings=fixed), problem, start).run(start)
+    return second if second.here.point.cost < first.here.point.cost else first
+
+
+def _stuck(start: Linearised, outcome: Outcome) -> bool:
+    """Return whether steps became small where the model still promised much."""
+    here, cost = outcome.here, outcome.here.point.cost
+    return (
+        outcome.status is Status.STEP
+        and here.reduced.projected**2 > _PROMISED * 2 * cost
+        and cost > _NOTHING * start.point.cost
+    )
 
 
 def _begun(problem: Problem, x: np.ndarray, first: First) -> Linearised:
