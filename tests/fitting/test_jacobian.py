@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from qnewton.fitting import JacobianKind, least_squares
+from qnewton.fitting import JacobianKind, Status, least_squares
 from qnewton.fitting.bounds import bounds_of
 from qnewton.fitting.expanded import Expanded, agrees
 from qnewton.fitting.jacobian import Columns, Differences, Rows, graphed
@@ -129,6 +129,21 @@ def test_what_holds_at_the_start_only_is_found_at_the_end() -> None:
     torch.testing.assert_close(fit.grad, torch.zeros(2).double(), atol=1e-7, rtol=0)
     expected = torch.autograd.functional.jacobian(other, fit.x)
     torch.testing.assert_close(fit.jac, expected)
+
+
+def test_a_stop_from_outside_stays_one_where_the_route_is_found_wrong() -> None:
+    def other(x: Tensor) -> Tensor:
+        values = x[0] * T + x[1] - (2 * T + 1) + 0.1 * torch.sin(9 * T)
+        shared = values.sum() if bool(((x[0] - 4).abs() > 0.5).all()) else values * 0
+        return values + 0.1 * shared
+
+    def stop(progress: object) -> None:
+        raise StopIteration
+
+    fit = least_squares(other, [4.0, 0.0], callback=stop)
+    assert fit.status is Status.STOPPED
+    assert fit.iterations == 1
+    torch.testing.assert_close(fit.jac, torch.autograd.functional.jacobian(other, fit.x))
 
 
 @settings(deadline=None)

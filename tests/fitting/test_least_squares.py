@@ -225,6 +225,30 @@ def test_large_residuals_bring_second_derivatives_and_fewer_steps() -> None:
     assert small.second_order_from is None
 
 
+@pytest.mark.parametrize("start", [[1.0], [0.0]])
+def test_a_wall_ends_a_fit_without_a_tolerance_of_the_step(start: list[float]) -> None:
+    # Every step from the start leads where nothing is finite.
+    def walled(x: Tensor) -> Tensor:
+        moved = (x[0] != start[0]).detach()
+        return torch.where(moved, torch.inf, 1.0) + x[0] + 0 * T
+
+    fit = least_squares(walled, start, xtol=None, gtol=None, max_nfev=5000)
+    assert fit.status is Status.STEP
+    assert fit.x.tolist() == start
+    assert fit.nfev < 700
+
+
+def test_a_jacobian_that_is_not_finite_is_refused_without_a_warning(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    def root(x: Tensor) -> Tensor:
+        return torch.sqrt((x[0] - 1).abs()) + torch.sqrt((x[1] - 2).abs()) + 0.1 * T
+
+    fit = least_squares(root, [1.5, 2.5])
+    assert bool(fit.jac.isfinite().all())
+    assert [str(each.message) for each in recwarn] == []
+
+
 def test_the_exact_minimum_is_an_end() -> None:
     fit = least_squares(rosenbrock, [1.0, 1.0])
     assert fit.status is Status.GRADIENT

@@ -72,7 +72,9 @@ class Reducer:
             found, *_ = geqrf(joined.T, lwork=_BLOCK * (n + 1), overwrite_a=1)
         else:
             found = triangle_where_it_is(transposed, residuals)
-        return Reduced(found[:rows, :n] * self._upper, found[:rows, n].copy())
+        # What is not finite is refused where it matters, and needs no warning.
+        with np.errstate(invalid="ignore"):
+            return Reduced(found[:rows, :n] * self._upper, found[:rows, n].copy())
 
 
 def triangle_where_it_is(transposed: Tensor, residuals: Tensor) -> np.ndarray:

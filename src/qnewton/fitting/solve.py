@@ -60,7 +60,11 @@ def solve(request: Request) -> FitResult:
             # Its columns were apart at the start and are not here: the fit goes on without it.
             problem.route = fallback(request.residuals, plain)
             again = problem.linearise(problem.at(here.point.x))
-            outcome = _algorithm(request, problem, again).run(again)
+            if outcome.status > 0:
+                outcome = _algorithm(request, problem, again).run(again)
+            else:
+                # Stopped from outside: only the Jacobian is made anew.
+                outcome = replace(outcome, here=again)
     return _result(request, problem, outcome)
 
 

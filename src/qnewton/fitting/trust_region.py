@@ -32,6 +32,9 @@ _MOST_HELD = 1e6
 # change: digits are cheap there, and the last steps of a fit give most of them.
 STILL_FALLING = 0.9
 
+# Parameters at zero are moved by any step; this one is none.
+_NO_RADIUS = 1e-150
+
 # Trials refused on end where all costs agree within the tolerance: rounding, and not the model.
 REFUSED = 3
 
@@ -157,13 +160,17 @@ class TrustRegion:
         # A short step foretells little: what a free one would gain must be little, too.
         little = self.left(at) ** 2 <= 2 * limits.cost * at.point.cost
         size = limits.step * norm(self.scale * at.point.x)
-        found = limits.reached(
-            cost=little and last and self._close(trial),
-            step=min(self.radius, trial.ball.norm) <= size,
-        )
+        unmoved = self._unmoved(here, trial)
+        cost = little and (last or unmoved) and self._close(trial)
+        short = min(self.radius, trial.ball.norm) <= size
+        found = limits.reached(cost, short or (unmoved and not cost))
         if found is None or there is None:
             return found
         return None if self.left(there) <= STILL_FALLING * self.left(here) else found
+
+    def _unmoved(self, here: Linearised, trial: Trial) -> bool:
+        """Return whether a step is lost in the rounding of the parameters, whatever xtol says."""
+        return self.radius < _NO_RADIUS or np.array_equal(trial.point.x, here.point.x)
 
     def _resize(self, here: Linearised, trial: Trial, there: Linearised | None) -> None:
         """Set the next radius by how well the model foretold the cost (Moré 1978, section 4)."""
