@@ -91,11 +91,11 @@ def _fill(
         rows.zero_()
         rows[:, places[id(residual)]].fill_diagonal_(1.0)
         return False, 0
-    known = set() if taps is None else _fill_by_uses(rows, residual, places, taps)
-    uses, used = leaf_uses([residual]), bool(known)
-    missing = []
+    counts = leaf_uses([residual])
+    known = set() if taps is None else _fill_by_uses(rows, residual, places, taps, counts)
+    used, missing = bool(known), []
     for parameter in parameters:
-        if not uses[id(parameter)]:
+        if not counts[id(parameter)]:
             rows[:, places[id(parameter)]] = 0.0
         elif id(parameter) not in known:
             missing.append(parameter)
@@ -107,12 +107,15 @@ def _fill(
 
 
 def _fill_by_uses(
-    rows: Tensor, residual: Tensor, places: Mapping[int, slice], taps: Taps
+    rows: Tensor,
+    residual: Tensor,
+    places: Mapping[int, slice],
+    taps: Taps,
+    counts: Mapping[int, int],
 ) -> set[int]:
     """Fill in the columns of weights and biases that are reached through uses alone."""
     if residual.ndim == 0 or not taps.tapes:
         return set()
-    counts = leaf_uses([residual])
     uses = [use for tape in taps.tapes.values() for use in tape.uses]
     placed = _placed(residual, uses)
     known = {id(one.use): one for one in placed}
