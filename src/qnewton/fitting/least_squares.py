@@ -61,8 +61,9 @@ def least_squares(
 
     Returns:
         :class:`FitResult`: SciPy's fields as tensors, and ``covariance``. A tolerance that is met
-        does not end a fit whose steps still at least halve what is left: the last digits are cheap.
-        A tolerance below eight roundings, 1e-6 in float32, is raised to that.
+        does not end a fit whose steps still take a tenth of what is left: its last digits are
+        cheap. A tolerance below eight roundings, 1e-6 in float32, is raised to that. A fit that
+        sticks is tried once more, in a metric of fixed sizes.
 
     Raises:
         ValueError: For residuals that are not finite at ``x0``, a start outside its bounds, or

@@ -56,7 +56,8 @@ class FitResult:
         optimality: Its largest entry; with bounds each entry is scaled by the distance to the
             bound that it points to.
         active_mask: -1 at a lower bound, 1 at an upper bound, else 0; int64, shape [N].
-        nfev: Evaluations of the residuals, those of finite differences not counted.
+        nfev: Evaluations of the residuals, those for accelerations included; not those of finite
+            differences, nor the two that prove the Jacobian.
         njev: Evaluations of the Jacobian.
         status: Why the fit ended.
         covariance: Of the parameters, s²·(JᵀJ)⁻¹ with s² = 2·cost/(M - N), shape [N, N]; ``None``
