@@ -29,6 +29,7 @@ from qnewton.optimizer.options import Classical, Damping, Limits, Quantum
 from qnewton.optimizer.refusals import refuse_half_precision
 from qnewton.optimizer.replicas import Replicas
 from qnewton.optimizer.rescale import check_rescaling
+from qnewton.optimizer.settings import treated_apart
 from qnewton.optimizer.step_context import Evaluated, Settings, StepContext, StepMethod
 from qnewton.optimizer.step_loss import evaluate_step
 from qnewton.optimizer.step_record import finish
@@ -36,6 +37,7 @@ from qnewton.optimizer.trainable import TrainableCurvature
 from qnewton.optimizer.update import Gradients, descend
 from qnewton.optimizer.warmup import Warmup
 from qnewton.records import Convergence, QuantumHardware, StepRecord
+from qnewton.records.messages import check
 from qnewton.scheduler.policy import needs_survey, policy_of
 
 if TYPE_CHECKING:
@@ -66,11 +68,9 @@ class QNewton(LoopOptimizer):
         curvature: ``hessian``, the exact one; ``ggn``, generalised Gauss-Newton; ``fisher``, the
             empirical Fisher of a loss that is the mean over the samples it counts. The latter two
             are positive semidefinite for losses convex in the model's output, need a module, and
-            need a closure that calls it once. ``auto`` is ``hessian`` unless λ sets itself and the
-            policy is ``classical``: then a loss that is a sum of squares (declared by
-            :class:`~qnewton.Residuals`, or seen in its graph) and whose Hessian has no closed form
-            is minimised by Gauss-Newton steps on its residuals' Jacobian. The Hessian comes back
-            where three such steps in a row took less than a tenth of the loss each.
+            need a closure that calls it once. ``auto`` is ``hessian`` unless λ sets itself, the
+            policy is ``classical``, and the loss is a sum of squares (:class:`~qnewton.Residuals`,
+            or seen in its graph) without a closed form: then Gauss-Newton on its residuals.
         blocks: ``full`` (the default with ``damping="auto"``, unless parameter groups are treated
             differently), ``layer`` (the default for a module otherwise) or ``tensor`` (the default
             for parameters otherwise).
@@ -192,7 +192,7 @@ class QNewton(LoopOptimizer):
         together = automatic
         if not isinstance(params, nn.Module | Tensor):
             params = list(params)
-            together = automatic and not _treated_apart(params)
+            together = automatic and not treated_apart(params)
         if blocks is None:
             blocks = "full" if together else "tensor" if module is None else "layer"
         needs_survey(chooser, quantum.machine)  # raises on one without its machine
@@ -200,10 +200,7 @@ class QNewton(LoopOptimizer):
         self.warmup = options.warmup
         self.seed = seed
         self.survey_every = quantum.survey_every
-        if print_every < 0:
-            raise ValueError(
-                f"print_every is {print_every}; it must be 0, to print nothing, or more"
-            )
+        check("print_every", print_every, "must be 0, to print nothing, or more", print_every >= 0)
         self.print_every = print_every
         self.market = Market(
             calibration=classical.calibration or default_calibration(),
@@ -338,8 +335,7 @@ class QNewton(LoopOptimizer):
     def converged(self) -> Convergence | None:
         """Why steps on the same loss can do nothing more; ``None`` while they can.
 
-        Only a step that sets its λ tells. A loop over one loss may end at it; one over batches
-        meets another loss at its next step.
+        Only a step that sets its λ tells; in a loop over batches the next loss is another.
 
         Example:
             >>> import torch
@@ -405,9 +401,3 @@ class QNewton(LoopOptimizer):
         memory.step = step + 1
         if self._attachment is not None:
             self._attachment.clear()
-
-
-def _treated_apart(params: list[Any]) -> bool:
-    """Return whether some parameter group asks for a treatment of its own."""
-    asked = {"damping", "damping_scale", "prune", "maximize"}
-    return any(isinstance(group, dict) and asked & group.keys() for group in params)

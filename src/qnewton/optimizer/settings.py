@@ -122,3 +122,9 @@ def one_sign(groups: Sequence[dict[str, Any]]) -> float:
             "by one loss; give damping a number, or all groups the same maximize"
         )
     return -1.0 if True in found else 1.0
+
+
+def treated_apart(params: list[Any]) -> bool:
+    """Return whether some parameter group asks for a treatment of its own."""
+    asked = {"damping", "damping_scale", "prune", "maximize"}
+    return any(isinstance(group, dict) and asked & group.keys() for group in params)
