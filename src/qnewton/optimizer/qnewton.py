@@ -96,17 +96,15 @@ class QNewton(LoopOptimizer):
             times over, and the step would overshoot. It costs one product per block, and needs
             ``curvature="fisher"``, one process, minimisation, and a damping that is a number.
         maximize: Negate loss, gradient and curvature together, and climb.
-        print_every: 5 prints one line about every fifth step, ``str`` of its record, to standard
-            output: step, loss, λ, ρ, solvers, seconds, and why nothing was changed. 0 prints none.
-            Of several processes the first prints.
+        print_every: 5 prints ``str`` of every fifth step's record to standard output; 0 prints
+            none. Of several processes the first prints.
         model: The module that the parameters in ``params`` belong to: its linear layers allow
             the closed form, and ``layer`` blocks.
         process_group: Processes that train the same model on equal shares of the batch, and
             whose gradients and curvature are averaged; by default all of them, once
             ``torch.distributed`` is initialized.
-        others: ``foreach``, ``fused``, ``capturable`` and ``differentiable`` are known from
-            PyTorch's optimizers and declined. Keywords of release 0.1 that have moved into a value
-            (``hardware``, ``calibration``, ``max_dense``, …) still work, with a warning.
+        others: PyTorch's ``foreach``, ``fused``, ``capturable`` and ``differentiable`` are
+            declined. Keywords of release 0.1 that moved into a value work, with a warning.
 
     Raises:
         ValueError: If a setting is outside its limits, blocks span groups of different
@@ -121,11 +119,9 @@ class QNewton(LoopOptimizer):
         Training with Newton's Gradient Descent, arXiv:2405.00252, Algorithm 2.
 
     Example:
-        A quadratic is solved in one undamped step.
-
         >>> import torch
         >>> w = nn.Parameter(torch.tensor([3.0, -2.0], dtype=torch.float64))
-        >>> optimizer = QNewton([w], damping=0.0)
+        >>> optimizer = QNewton([w], damping=0.0)  # solves a quadratic in one step
         >>> loss = optimizer.step(lambda: (w[0] - 1) ** 2 + 10 * (w[1] + w[0]) ** 2)
         >>> [round(value, 6) for value in w.tolist()]
         [1.0, -1.0]
