@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -151,3 +152,28 @@ def test_squares_that_are_maximised_climb_by_the_hessian() -> None:
     assert optimizer.records[-1].loss > optimizer.records[0].loss
     kinds = {record.damping.curvature for record in optimizer.records if record.damping is not None}
     assert kinds == {"hessian"}
+
+
+class _Halved(torch.autograd.Function):
+    """sin x, whose second derivative is half of what it should be."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.sin()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grads[0] * (x.cos() + x.detach().cos()) / 2
+
+
+def test_wrong_second_derivatives_leave_gauss_newton() -> None:
+    t = torch.linspace(0, 1, 20, dtype=torch.float64)
+    w = nn.Parameter(torch.tensor([2.0, 0.5], dtype=torch.float64))
+    optimizer = QNewton([w])
+    for _ in range(30):
+        optimizer.step(lambda: (_Halved.apply(w[0] * t + w[1]) - 3).square().sum())
+    kinds = {record.damping.curvature for record in optimizer.records if record.damping is not None}
+    assert kinds == {"ggn"}
+    assert optimizer.records[-1].loss < optimizer.records[0].loss

@@ -253,6 +253,15 @@ class Curvature:
         """The kind, and the Hessian in place of one that each evaluation decides on."""
         return "hessian" if self.kind == "auto" else self.kind
 
+    def has_exact(self, evaluation: Evaluation) -> bool:
+        """Return whether the Hessian of an evaluation can be had, and is right."""
+        assert evaluation.root is not None
+        try:
+            self._verification.check(evaluation, evaluation.root, second=True, alike=self.alike)
+        except ValueError:
+            return False
+        return True
+
     def has_convex(self, evaluation: Evaluation) -> bool:
         """Return whether the ``ggn`` of an evaluation may be asked for beside its Hessian."""
         return bool(evaluation.outputs) or isinstance(self._squares(evaluation), GaussNewton)

@@ -111,11 +111,17 @@ class DampedSystems:
         evaluation = self._loss.evaluated.evaluation
         # Where squares are maximised their convex part points the wrong way.
         kind = curvature.kind_of(evaluation) if self._loss.sign > 0 else curvature.exact_kind
+        waits = memory.exact_from > memory.step
+        if kind == "hessian":
+            return "ggn" if waits else kind
         second = kind == "ggn" and curvature.kind == "auto" and memory.slow >= SLOW
-        if second and self._affordable(evaluation):
-            kind = "hessian"
-        waits = kind == "hessian" and memory.exact_from > memory.step
-        return "ggn" if waits else kind
+        if not second or waits or not self._affordable(evaluation):
+            return kind
+        if curvature.has_exact(evaluation):
+            return "hessian"
+        # Its second derivatives are wrong, or cannot be had: Gauss-Newton needs none.
+        memory.exact_from = memory.step + _MOST_WAIT
+        return kind
 
     @property
     def _has_convex(self) -> bool:
