@@ -207,13 +207,14 @@ def proof(
     if gradient is None:
         return "the squares add up to the loss"
     slope = torch.cat([term.slope.flatten() for term in sums.terms])
-    found = made.matrix.mT @ slope
-    # Near a minimum the sum cancels, and what is left of it is rounding.
-    scale = (made.matrix.abs().mT @ slope.abs()).norm()
-    off = float((found - gradient).norm())
-    if not off <= limit * max(float(gradient.norm()), 1e-3 * float(scale)):
-        return Refused(f"Jᵀr is off the gradient by {off:.2g}: samples interact", lasting=True)
-    return f"Jᵀr agrees with the gradient to {off / max(float(gradient.norm()), 1e-300):.1g}"
+    size, off = float(gradient.norm()), float((made.matrix.mT @ slope - gradient).norm())
+    if not off <= limit * size:
+        # Near a minimum the sum cancels, and what is left of it is rounding.
+        scale = float((made.matrix.abs().mT @ slope.abs()).norm())
+        if not off <= limit * max(size, 1e-3 * scale):
+            reason = f"Jᵀr is off the gradient by {off:.2g}: samples interact"
+            return Refused(reason, lasting=True)
+    return f"Jᵀr agrees with the gradient to {off / max(size, 1e-300):.1g}"
 
 
 def probed(made: Jacobian, sums: SumOfSquares, parameters: Sequence[Tensor]) -> float:

@@ -32,6 +32,8 @@ _STEP_PASSES = 6  # through the loss's graph, of a Gauss-Newton step
 _START = 15_000  # entries that are computed in the time that starting an operation takes
 _WORTH = 16.0  # Gauss-Newton steps that a Hessian may cost
 
+_COARSEST_OF_SQUARES = 1e-2  # a rough direction says nothing along the flat ones of a fit
+
 FINEST = 1e-6
 """Relative residual below which no solve is asked for, unless the tolerance is."""
 
@@ -153,6 +155,8 @@ class DampedSystems:
     def _solved(self, kind: Kind, strength: float) -> NewtonUpdate:
         context = self._loss.context
         coarsest = context.market.tolerance
+        if kind == "ggn" and self._loss.evaluated.curvature.kind == "auto":
+            coarsest = min(coarsest, _COARSEST_OF_SQUARES)
         tolerance = max(min(coarsest, self._forcing()), min(coarsest, FINEST))
         try:
             systems = movable_systems(context.whole(self._systems(kind)), self._loss.lengths)
