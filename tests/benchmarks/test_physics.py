@@ -120,7 +120,7 @@ def test_the_closure_is_seen_as_squares_by_the_uses_of_its_weights(problem: Phys
     rows = sum(SHAPES[problem.name][1])
     assert (block.curvature.kind, block.curvature.route) == ("ggn", "residuals")
     assert block.curvature.batch == rows
-    # One pass for each of two or three conditions, and two more for Burgers' ν, which no layer uses.
+    # One pass for each of the conditions, and two more for Burgers' ν, which no layer uses.
     assert block.curvature.preparing_calls <= 4
 
 
