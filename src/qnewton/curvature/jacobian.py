@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qnewton.curvature.autograd import batched_grad, grad, leaf_uses
+from qnewton.curvature.autograd import batched_grad, flat, grad, leaf_uses
 from qnewton.curvature.blocks import unknowns
 from qnewton.curvature.generic import CHUNK, JacobianGraph
 from qnewton.curvature.residuals import SumOfSquares
@@ -75,18 +75,22 @@ def jacobian(
         reason = f"{sum(counts)} × {n} entries are more than {_MAX_ENTRIES:.2g}"
         return Refused(reason, lasting=True)
     matrix = (workspace or Workspace()).matrix(sum(counts), n, parameters[0])
+    places = dict(zip(map(id, parameters), unknowns(parameters), strict=True))
     by_uses, passes = False, 0
     for term, rows in zip(sums.terms, matrix.split(counts), strict=True):
-        used, taken = _fill(rows, term.residual, parameters, taps)
+        used, taken = _fill(rows, term.residual, parameters, places, taps)
         by_uses, passes = by_uses or used, passes + taken
     return Jacobian(matrix, by_uses, passes, len(counts))
 
 
 def _fill(
-    rows: Tensor, residual: Tensor, parameters: Sequence[Tensor], taps: Taps | None
+    rows: Tensor,
+    residual: Tensor,
+    parameters: Sequence[Tensor],
+    places: Mapping[int, slice],
+    taps: Taps | None,
 ) -> tuple[bool, int]:
     """Fill in the rows of one residual; return whether uses told some, and the passes."""
-    places = dict(zip(map(id, parameters), unknowns(parameters), strict=True))
     if residual.is_leaf:  # weight decay
         rows.zero_()
         rows[:, places[id(residual)]].fill_diagonal_(1.0)
@@ -175,13 +179,12 @@ def _one_by_one(residual: Tensor, parameters: Sequence[Tensor]) -> Sequence[Tens
     graph = JacobianGraph(residual, parameters)
     sizes = [parameter.numel() for parameter in parameters]
     rows, n = residual.numel(), sum(sizes)
-    example = residual.detach()
     if rows <= 2 * n:
         units = torch.eye(rows, dtype=residual.dtype, device=residual.device)
         cotangents = units.view(rows, *residual.shape).split(CHUNK)
         found = torch.cat([graph.backward(parameters, piece) for piece in cotangents])
     else:
-        units = torch.eye(n, dtype=example.dtype, device=example.device)
+        units = torch.eye(n, dtype=residual.dtype, device=residual.device)
         pieces = [graph.forward(parameters, piece) for piece in units.split(CHUNK)]
         found = torch.cat(pieces).reshape(n, rows).mT
     return found.detach().split(sizes, dim=1)
@@ -224,9 +227,5 @@ def probed(made: Jacobian, sums: SumOfSquares, parameters: Sequence[Tensor]) -> 
     expected = torch.zeros_like(made.matrix[0])
     for term, piece in zip(sums.terms, pieces, strict=True):
         found = grad(term.residual, parameters, piece.view_as(term.residual))
-        flat = [
-            torch.zeros_like(p).flatten() if g is None else g.flatten()
-            for g, p in zip(found, parameters, strict=True)
-        ]
-        expected += torch.cat(flat)
+        expected += flat(found, parameters)
     return difference(made.matrix.mT @ u, expected)

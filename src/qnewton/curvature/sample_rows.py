@@ -12,12 +12,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from qnewton.curvature.autograd import batched_grad
+from qnewton.curvature.routes import LIMIT
 from qnewton.curvature.taps import Use
 
 _MOST_ROWS = {torch.float32: 1 << 11, torch.float64: 1 << 20}
 """Residuals that numbers between 1 and 2 can tell apart in a product's rounding."""
-
-_OFF = {torch.float32: 1e-4, torch.float64: 1e-9}
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def _index(pair: Tensor, count: int, dtype: torch.dtype) -> Tensor | None:
     off = (weighed[live] - ratio[:, None] * plain[live]).norm(dim=1)
     owner = (ratio - 1) * count
     nearest = owner.round()
-    right = (off <= _OFF[dtype] * weighed[live].norm(dim=1)) & ((owner - nearest).abs() < 0.1)
+    right = (off <= LIMIT[dtype] * weighed[live].norm(dim=1)) & ((owner - nearest).abs() < 0.1)
     if not bool((right & (nearest >= 0) & (nearest < count)).all()):
         return None
     owners, order = nearest.long().sort(stable=True)

@@ -175,11 +175,15 @@ class Tape:
     uses: list[Use] = field(default_factory=list)
 
     def product(self, x: Tensor, map: Map) -> Tensor:
-        """Return W·x, recorded."""
+        """Return W·x, recorded unless nothing will be differentiated again."""
+        if not torch.is_grad_enabled():
+            return map.product(x, self.view)
         return self._recorded(_Product.apply(x, self.view, self, map), x, False, map)
 
     def transposed(self, g: Tensor, map: Map, shape: torch.Size) -> Tensor:
-        """Return Wᵀ·g, recorded."""
+        """Return Wᵀ·g, recorded unless nothing will be differentiated again."""
+        if not torch.is_grad_enabled():
+            return map.transposed(g, self.view, shape)
         made = _TransposedProduct.apply(g, self.view, self, map, shape)
         return self._recorded(made, g, True, map)
 
@@ -200,15 +204,8 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, signal: Tensor) -> Any:  # type: ignore[override]
         x, weight = ctx.saved_tensors
-        given = None
-        if ctx.needs_input_grad[0]:
-            # Without a graph nothing is differentiated again, so nothing has to be recorded.
-            recorded = torch.is_grad_enabled()
-            given = (
-                ctx.tape.transposed(signal, ctx.map, x.shape)
-                if recorded
-                else ctx.map.transposed(signal, weight, x.shape)
-            )
+        differs = ctx.needs_input_grad[0]
+        given = ctx.tape.transposed(signal, ctx.map, x.shape) if differs else None
         asked = will_run(weight.grad_fn)
         return given, ctx.map.outer(x, signal, weight) if asked else None, None, None
 
@@ -227,12 +224,7 @@ class _TransposedProduct(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, signal: Tensor) -> Any:  # type: ignore[override]
         g, weight = ctx.saved_tensors
-        given = None
-        if ctx.needs_input_grad[0]:
-            recorded = torch.is_grad_enabled()
-            given = (
-                ctx.tape.product(signal, ctx.map) if recorded else ctx.map.product(signal, weight)
-            )
+        given = ctx.tape.product(signal, ctx.map) if ctx.needs_input_grad[0] else None
         asked = will_run(weight.grad_fn)
         found = ctx.map.outer(signal, g, weight) if asked else None
         return given, found, None, None, None

@@ -91,7 +91,8 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
     bounds = Bounds(
         present_floor(proposal.candidates[0].step, proposal.candidates[0].bend), ceiling
     )
-    rule = next_rule(solved.strength, radius, _result(loss, search), bounds)
+    result = _result(loss, search)
+    rule = next_rule(solved.strength, radius, result, bounds)
     memory.damping, memory.radius = rule.strength, rule.radius
     if solved.kind == "ggn" and search.predicted is not None:
         leaves = -search.predicted < LEFT * abs(loss.value)
@@ -118,7 +119,7 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
         failure=failure,
         floor=bounds.floor,
         ceiling=bounds.ceiling if math.isfinite(bounds.ceiling) else None,
-        converged=_convergence(loss, search),
+        converged=_convergence(loss, search, result),
     )
     if search.length == 0.0:
         last = "" if trial.error is None else f"; the last error was {trial.error}"
@@ -202,9 +203,9 @@ def _result(loss: LocalLoss, search: LineSearch) -> StepResult:
     )
 
 
-def _convergence(loss: LocalLoss, search: LineSearch) -> Convergence | None:
+def _convergence(loss: LocalLoss, search: LineSearch, result: StepResult) -> Convergence | None:
     """Return why further steps can do nothing more, if that is so."""
-    memory, proposal, result = loss.context.memory, search.proposal, _result(loss, search)
+    memory, proposal = loss.context.memory, search.proposal
     # A large λ makes steps short, and the next one is smaller.
     free = proposal.origin == "newton" and (proposal.share is None or proposal.share <= 0.5)
     hidden = search.ratio is None or (result.refused and result.noise)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -80,12 +81,12 @@ class DampedSystems:
         by_eigenvalues = "a factorisation met it; eigenvalues are taken by their size"
         found = by_eigenvalues if by_size else None
         # Where the loss is a sum of squares a convex matrix is at hand, which foretells more.
-        curvature = loss.evaluated.curvature
-        convex = loss.sign > 0 and curvature.kind_of(loss.evaluated.evaluation) == "ggn"
-        if update.indefinite is None and not (by_size and kind == "hessian" and convex):
+        curvature, evaluation = loss.evaluated.curvature, loss.evaluated.evaluation
+        squares = loss.sign > 0 and curvature.kind_of(evaluation) == "ggn"
+        if update.indefinite is None and not (by_size and kind == "hessian" and squares):
             return Solved(update, kind, strength, found)
         negative, abandoned = update.indefinite or found, update.blocks
-        if kind == "hessian" and loss.sign > 0 and self._has_convex:
+        if kind == "hessian" and loss.sign > 0 and curvature.has_convex(evaluation):
             convex = self._convex(strength)
             if convex.directions is not None:
                 return Solved(replace(convex, abandoned=abandoned), "ggn", strength, negative)
@@ -106,7 +107,7 @@ class DampedSystems:
         update = replace(update, abandoned=abandoned)
         return Solved(update, kind, strength, negative, loss.products_spent(lowest))
 
-    @property
+    @cached_property
     def kind(self) -> Kind:
         """The curvature that the step begins with: the convex one for a while after a saddle."""
         curvature, memory = self._loss.evaluated.curvature, self._loss.context.memory
@@ -124,10 +125,6 @@ class DampedSystems:
         # Its second derivatives are wrong, or cannot be had: Gauss-Newton needs none.
         memory.exact_from = memory.step + _MOST_WAIT
         return kind
-
-    @property
-    def _has_convex(self) -> bool:
-        return self._loss.evaluated.curvature.has_convex(self._loss.evaluated.evaluation)
 
     def _affordable(self, evaluation: Evaluation) -> bool:
         """Return whether rows by double backward cost no more than some Gauss-Newton steps."""
