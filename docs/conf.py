@@ -6,7 +6,9 @@ from pathlib import Path
 import qnewton
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
-sys.path.insert(1, str(Path(__file__).parents[1]))  # paper/ and benchmarks/, which are not installed
+sys.path.insert(
+    1, str(Path(__file__).parents[1])
+)  # paper/ and benchmarks/, not installed
 
 project = "qnewton"
 author = "the qnewton authors"

@@ -78,8 +78,8 @@ edge = alt.Chart(alt.Data(values=[{"x": 1 / 8}])).mark_rule(strokeDash=[4, 3])
 # Accuracy costs a logarithm
 # --------------------------
 # Each factor of ten in ε adds about the same number of queries to one attempt. The success
-# probability falls slowly, because ``max|P|`` grows with √ln(κ/ε) and P has to be divided by it. The
-# error is that of the whole step against an LU solve, and stays below ε.
+# probability falls slowly, because ``max|P|`` grows with √ln(κ/ε) and P has to be divided by it.
+# The error is that of the whole step against an LU solve, and stays below ε.
 
 print("epsilon  degree  success probability  expected queries  relative error")
 for epsilon in (1e-1, 1e-2, 1e-4, 1e-6, 1e-8, 1e-10):

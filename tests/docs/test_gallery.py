@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-# Of the extra ``integrations``: an example may need one that is not installed.
+# Of the extras ``integrations`` and ``gallery``: an example may need one that is not installed.
 FRAMEWORKS = {
     "plot_6_lightning": ("lightning",),
     "plot_7_transformers_trainer": ("transformers", "accelerate"),
     "plot_8_accelerate": ("accelerate",),
+    "plot_b_kinetics": ("torchdiffeq",),
+    "plot_b_registration": ("PIL",),
 }
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "docs" / "gallery").glob("plot_*.py"))
