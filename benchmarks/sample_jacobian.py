@@ -1,8 +1,8 @@
 """How long does the Jacobian of a convolutional regression net take, beside ``vmap(jacrev)``?
 
 N = 97,051 parameters, batch 128, float32, one output. Ours is what a step with ``curvature="auto"``
-makes: the closure runs once with its weights watched, and one backward pass through their uses
-gives all rows. Step after step it uses the same memory, so one step has run before. The peer calls
+makes: the closure runs once as it is, and one backward pass to the uses of its weights gives all
+rows. Step after step it uses the same memory, so one step has run before. The peer calls
 the model once for all samples inside ``torch.func``.
 """
 
@@ -25,7 +25,7 @@ from benchmarks.harness import (
 )
 from qnewton.curvature.jacobian import Jacobian, Workspace, jacobian
 from qnewton.curvature.residuals import SumOfSquares, sum_of_squares
-from qnewton.curvature.taps import Taps
+from qnewton.curvature.uses import uses_in
 
 BATCH = 128
 SIDE = 16
@@ -93,11 +93,10 @@ def _ours(net: nn.Module, inputs: Tensor, targets: Tensor) -> Callable[[], Tenso
     parameters, workspace = [*net.parameters()], Workspace()
 
     def run() -> Tensor:
-        with Taps(parameters) as taps:
-            loss = mse_loss(net(inputs), targets)
-        sums = sum_of_squares(loss)
+        sums = sum_of_squares(mse_loss(net(inputs), targets))
         assert isinstance(sums, SumOfSquares)
-        found = jacobian(sums, parameters, taps, workspace)
+        uses = [uses_in(term.residual, parameters) for term in sums.terms]
+        found = jacobian(sums, parameters, uses, workspace)
         assert isinstance(found, Jacobian)
         return found.matrix
 

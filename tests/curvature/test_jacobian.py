@@ -11,15 +11,14 @@ from torch.nn.functional import mse_loss
 from qnewton.curvature.jacobian import Jacobian, Workspace, jacobian, probed, proof
 from qnewton.curvature.residuals import Residuals, SumOfSquares, sum_of_squares
 from qnewton.curvature.routes import Refused
-from qnewton.curvature.taps import Taps
+from qnewton.curvature.uses import Uses, uses_in, without_places
 
 
 class Case(NamedTuple):
-    """A closure, its parameters, and whether the uses tell some of its rows."""
+    """A closure and its parameters."""
 
     loss: Callable[[], Tensor]
     parameters: list[Tensor]
-    by_uses: bool = True
 
 
 def laplacian(net: nn.Module, points: Tensor) -> Tensor:
@@ -109,7 +108,7 @@ def by_function_transforms() -> Case:
         hessian = torch.func.hessian(lambda x: net(x[None])[0, 0])
         return torch.func.vmap(hessian)(points).diagonal(0, 1, 2).sum(1).square().sum()
 
-    return Case(loss, [*net.parameters()], by_uses=False)
+    return Case(loss, [*net.parameters()])
 
 
 def images() -> Case:
@@ -152,12 +151,11 @@ CASES = (
 )
 
 
-def made(case: Case) -> tuple[Tensor, SumOfSquares, Taps]:
-    with Taps(case.parameters) as taps:
-        loss = case.loss()
+def made(case: Case) -> tuple[Tensor, SumOfSquares, list[Uses]]:
+    loss = case.loss()
     sums = sum_of_squares(loss)
     assert isinstance(sums, SumOfSquares), sums
-    return loss, sums, taps
+    return loss, sums, [uses_in(term.residual, case.parameters) for term in sums.terms]
 
 
 def row_by_row(sums: SumOfSquares, parameters: list[Tensor]) -> Tensor:
@@ -179,10 +177,10 @@ def gradient(loss: Tensor, parameters: list[Tensor]) -> Tensor:
 @pytest.mark.parametrize("make", CASES)
 def test_rows_are_those_of_single_backward_passes(make: Callable[[], Case]) -> None:
     case = make()
-    loss, sums, taps = made(case)
-    found = jacobian(sums, case.parameters, taps)
+    loss, sums, uses = made(case)
+    found = jacobian(sums, case.parameters, uses)
     assert isinstance(found, Jacobian)
-    assert found.by_uses is case.by_uses
+    assert found.by_uses
     expected = row_by_row(sums, case.parameters)
     torch.testing.assert_close(found.matrix, expected, rtol=1e-11, atol=1e-13)
     agreed = proof(found, sums, loss, gradient(loss, case.parameters), 1e-9)
@@ -190,69 +188,45 @@ def test_rows_are_those_of_single_backward_passes(make: Callable[[], Case]) -> N
     assert probed(found, sums, case.parameters) < 1e-12
 
 
-@pytest.mark.parametrize("make", CASES)
-def test_second_derivatives_through_recorded_uses_are_right(make: Callable[[], Case]) -> None:
-    case = make()
-    products = []
-    for watched in (True, False):
-        loss = made(case)[0] if watched else case.loss()
-        slopes = torch.autograd.grad(loss, case.parameters, create_graph=True, allow_unused=True)
-        size = sum(slope.square().sum() for slope in slopes if slope is not None)
-        assert isinstance(size, Tensor)
-        products.append(gradient(size, case.parameters))
-    torch.testing.assert_close(*products, rtol=1e-10, atol=1e-12)
-
-
 def test_samples_that_interact_are_seen() -> None:
     net = seeded(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2))
     x, y = torch.randn(8, 3).double(), torch.randn(8, 2).double()
     case = Case(lambda: mse_loss(net(x), y), [*net.parameters()])
-    loss, sums, taps = made(case)
-    found = jacobian(sums, case.parameters, taps)
+    loss, sums, uses = made(case)
+    found = jacobian(sums, case.parameters, uses)
     assert isinstance(found, Jacobian)
     refused = proof(found, sums, loss, gradient(loss, case.parameters), 1e-9)
     assert isinstance(refused, Refused)
     assert "samples interact" in refused.reason
     # Without the uses every row is right, whatever interacts.
-    apart = jacobian(sums, case.parameters, None)
+    apart = jacobian(sums, case.parameters, [*map(without_places, uses)])
     assert isinstance(apart, Jacobian)
     torch.testing.assert_close(apart.matrix, row_by_row(sums, case.parameters))
-
-
-def test_a_derivative_of_the_closure_costs_no_gradient_of_the_weights() -> None:
-    layer, x = nn.Linear(2, 3), torch.randn(4, 2, requires_grad=True)
-    with Taps([*layer.parameters()]) as taps:
-        [slope] = torch.autograd.grad(layer(x).tanh().sum(), x, create_graph=True)
-        slope.square().sum().backward()
-    assert layer.weight.grad is not None
-    uses = taps.tapes[id(layer.weight)].uses
-    assert [use.transposed for use in uses] == [False, True]
 
 
 def test_a_jacobian_beyond_the_limit_is_refused() -> None:
     x = torch.zeros(1 << 14, requires_grad=True)
     sums = sum_of_squares(x.sin().square().sum())
     assert isinstance(sums, SumOfSquares)
-    refused = jacobian(sums, [x], None)
+    refused = jacobian(sums, [x], [{id(x): [None]}])
     assert isinstance(refused, Refused)
     assert "16384 × 16384" in refused.reason
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_autocast_is_left_as_it_is(dtype: torch.dtype) -> None:
+def test_what_autocast_rounds_is_no_known_use(dtype: torch.dtype) -> None:
     layer, x = nn.Linear(3, 2), torch.randn(4, 3)
-    with Taps([*layer.parameters()]) as taps, torch.autocast("cpu", dtype=dtype):
+    with torch.autocast("cpu", dtype=dtype):
         found = layer(x)
-    assert not taps.tapes
-    assert found.dtype == dtype
+    assert uses_in(found, [layer.weight]) == {id(layer.weight): [None]}
 
 
 def test_rows_that_several_residuals_are_reached_from_are_not_placed() -> None:
     layer = nn.Linear(2, 1).double()
     x = torch.randn(6, 2).double()
     case = Case(lambda: layer(x)[:5].cumsum(0).square().mean(), [*layer.parameters()])
-    _, sums, taps = made(case)
-    found = jacobian(sums, case.parameters, taps)
+    _, sums, uses = made(case)
+    found = jacobian(sums, case.parameters, uses)
     assert isinstance(found, Jacobian)
     assert not found.by_uses
     torch.testing.assert_close(found.matrix, row_by_row(sums, case.parameters))
@@ -260,16 +234,16 @@ def test_rows_that_several_residuals_are_reached_from_are_not_placed() -> None:
 
 def test_memory_is_used_again_only_when_nobody_reads_it() -> None:
     case, workspace = positions(), Workspace()
-    _, sums, taps = made(case)
-    first = jacobian(sums, case.parameters, taps, workspace)
+    _, sums, uses = made(case)
+    first = jacobian(sums, case.parameters, uses, workspace)
     assert isinstance(first, Jacobian)
     at, kept = first.matrix.data_ptr(), first.matrix.clone()
-    second = jacobian(sums, case.parameters, taps, workspace)
+    second = jacobian(sums, case.parameters, uses, workspace)
     assert isinstance(second, Jacobian)
     assert second.matrix.data_ptr() != at
     assert torch.equal(first.matrix, kept)
     at = second.matrix.data_ptr()
     del second
-    third = jacobian(sums, case.parameters, taps, workspace)
+    third = jacobian(sums, case.parameters, uses, workspace)
     assert isinstance(third, Jacobian)
     assert third.matrix.data_ptr() == at

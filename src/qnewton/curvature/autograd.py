@@ -72,13 +72,15 @@ def load_batching() -> None:
 
 
 def batched_grad(
-    outputs: Sequence[Tensor], inputs: Sequence[Tensor], grad_outputs: Sequence[Tensor]
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor] | Sequence[GradientEdge],
+    grad_outputs: Sequence[Tensor],
 ) -> list[Tensor | None]:
     """Return the vector-Jacobian products of K cotangents at once; the graph is kept.
 
     Args:
         outputs: Differentiable tensors.
-        inputs: Tensors to differentiate with respect to.
+        inputs: Tensors, or places in the graph, to differentiate with respect to.
         grad_outputs: Cotangents, each of shape [K, *output.shape].
 
     Returns:

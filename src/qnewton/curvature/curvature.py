@@ -168,8 +168,7 @@ class Curvature:
         if curvature and self._one_pass is not None and alone and not self._loops:
             recorder = self._one_pass.recorder
         elif curvature:
-            tapped = () if self._residuals is None else self.parameters
-            recorder = LayerRecorder(self._layers, self._model, tapped)
+            recorder = LayerRecorder(self._layers, self._model)
         evaluation = evaluate(closure, self.parameters, recorder, accumulates)
         self._closure_seen = True
         # One pass of signals is of one batch: micro-batches are better recorded layer by layer.

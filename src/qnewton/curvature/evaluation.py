@@ -12,7 +12,6 @@ from qnewton.curvature.autograd import Gradients, flat
 from qnewton.curvature.generic import GradientGraph
 from qnewton.curvature.layers import LayerCall
 from qnewton.curvature.routes import GraphWork, graph_work
-from qnewton.curvature.taps import Taps
 from qnewton.curvature.watching import (
     BackwardPass,
     BackwardRecorder,
@@ -73,7 +72,6 @@ class Evaluation:
     parts: "tuple[tuple[float, Evaluation], ...]" = ()
     shares: bool = False
     closure: Closure | None = None
-    taps: Taps | None = None
     squares: Any = None
     _gradient_graph: GradientGraph | None = None
 
@@ -124,7 +122,6 @@ class Evaluation:
             part.release()
         self.parts = ()
         self.closure = None
-        self.taps = None
         self.squares = None
 
 
@@ -180,7 +177,6 @@ def evaluate(
         accumulated=backward.accumulated,
         by_signals=by_signals,
         closure=closure if curvature else None,
-        taps=recorder.taps,
     )
     parts = _shares(evaluation, backward.passes) if curvature else ()
     return replace(evaluation, parts=parts, shares=bool(parts))

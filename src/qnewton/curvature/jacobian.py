@@ -1,18 +1,18 @@
 """The Jacobian of residuals, rows by sample, from the fewest passes that give it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from qnewton.curvature.autograd import batched_grad, flat, grad, leaf_uses
+from qnewton.curvature.autograd import batched_grad, flat, grad
 from qnewton.curvature.blocks import unknowns
 from qnewton.curvature.generic import CHUNK, JacobianGraph
 from qnewton.curvature.residuals import SumOfSquares
 from qnewton.curvature.routes import Refused, difference, random_like
-from qnewton.curvature.sample_rows import PlacedUse, placed_by_weights, placed_in_order
-from qnewton.curvature.taps import Taps, Use
+from qnewton.curvature.sample_rows import gathered, row_indices
+from qnewton.curvature.uses import Gone, Sides, Use, Uses
 from qnewton.operators.private_torch import is_shared
 
 _MAX_ENTRIES = 1 << 27
@@ -54,7 +54,7 @@ class Workspace:
 def jacobian(
     sums: SumOfSquares,
     parameters: Sequence[Tensor],
-    taps: Taps | None,
+    uses: Sequence[Uses],
     workspace: Workspace | None = None,
 ) -> Jacobian | Refused:
     """Return J of a loss's terms.
@@ -66,7 +66,8 @@ def jacobian(
     Args:
         sums: The terms.
         parameters: θ.
-        taps: What watched the closure; ``None`` if nobody did.
+        uses: How each term uses them, as :func:`~qnewton.curvature.uses.uses_in` says; those left
+            out are differentiated.
         workspace: Where to make it; ``None`` for new memory.
     """
     counts = [term.residual.numel() for term in sums.terms]
@@ -75,103 +76,90 @@ def jacobian(
         reason = f"{sum(counts)} × {n} entries are more than {_MAX_ENTRIES:.2g}"
         return Refused(reason, lasting=True)
     matrix = (workspace or Workspace()).matrix(sum(counts), n, parameters[0])
-    places = dict(zip(map(id, parameters), unknowns(parameters), strict=True))
     by_uses, passes = False, 0
-    for term, rows in zip(sums.terms, matrix.split(counts), strict=True):
-        used, taken = _fill(rows, term.residual, parameters, places, taps)
-        by_uses, passes = by_uses or used, passes + taken
+    for term, rows, used in zip(sums.terms, matrix.split(counts), uses, strict=True):
+        told, taken = _fill(rows, term.residual, parameters, used)
+        by_uses, passes = by_uses or told, passes + taken
     return Jacobian(matrix, by_uses, passes, len(counts))
 
 
 def _fill(
-    rows: Tensor,
-    residual: Tensor,
-    parameters: Sequence[Tensor],
-    places: Mapping[int, slice],
-    taps: Taps | None,
+    rows: Tensor, residual: Tensor, parameters: Sequence[Tensor], uses: Uses
 ) -> tuple[bool, int]:
     """Fill in the rows of one residual; return whether uses told some, and the passes."""
+    places = dict(zip(map(id, parameters), unknowns(parameters), strict=True))
     if residual.is_leaf:  # weight decay
         rows.zero_()
         rows[:, places[id(residual)]].fill_diagonal_(1.0)
         return False, 0
-    counts = leaf_uses([residual])
-    known = set() if taps is None else _fill_by_uses(rows, residual, places, taps, counts)
-    used, missing = bool(known), []
+    told = set()
+    for key, sides in _told(residual, uses):
+        _fill_parameter(rows.view(len(residual), -1, rows.shape[1])[..., places[key]], sides)
+        told.add(key)
+    missing = [p for p in parameters if id(p) not in told and uses[id(p)]]
     for parameter in parameters:
-        if not counts[id(parameter)]:
+        if not uses[id(parameter)]:
             rows[:, places[id(parameter)]] = 0.0
-        elif id(parameter) not in known:
-            missing.append(parameter)
     if not missing:
-        return used, 1
+        return bool(told), 1
     for parameter, columns in zip(missing, _one_by_one(residual, missing), strict=True):
         rows[:, places[id(parameter)]] = columns
-    return used, 1 + min(len(rows), 2 * sum(p.numel() for p in missing))
+    return bool(told), 1 + min(len(rows), 2 * sum(p.numel() for p in missing))
 
 
-def _fill_by_uses(
-    rows: Tensor,
-    residual: Tensor,
-    places: Mapping[int, slice],
-    taps: Taps,
-    counts: Mapping[int, int],
-) -> set[int]:
-    """Fill in the columns of weights and biases that are reached through uses alone."""
-    if residual.ndim == 0 or not taps.tapes:
-        return set()
-    uses = [use for tape in taps.tapes.values() for use in tape.uses]
-    placed = _placed(residual, uses)
-    known = {id(one.use): one for one in placed}
-    entries = rows.view(residual.shape[0], -1, rows.shape[1])
-    filled = set()
-    for key, place in places.items():
-        if key in taps.tapes and counts[key] == 1:
-            found = [known[id(use)] for use in taps.tapes[key].uses if id(use) in known]
-            if found:
-                _fill_weight(entries[..., place], found)
-                filled.add(key)
-        elif key in taps.shifts:
-            found = [known[id(use)] for use in taps.shifts[key] if id(use) in known]
-            if found and len(found) == counts[key]:
-                first, *others = (one.shifts() for one in found)
-                entries[..., place] = sum(others, start=first)
-                filled.add(key)
-    return filled
-
-
-def _placed(residual: Tensor, uses: Sequence[Use]) -> list[PlacedUse]:
-    """Return the uses that a residual is reached from, with the rows of each."""
-    signals = _signals(residual, uses)
-    pairs = zip(uses, signals, strict=True)
-    if all(use.shape[0] == residual.shape[0] for use, signal in pairs if signal is not None):
-        return placed_in_order(uses, signals)
-    return placed_by_weights(residual, uses, signals) or []
+def _told(residual: Tensor, uses: Uses) -> Iterator[tuple[int, list[Sides]]]:
+    """Yield the parameters whose every use is known by sample, with the sides of their rows."""
+    known = {key: [use for use in of if use is not None] for key, of in uses.items()}
+    known = {key: of for key, of in known.items() if of and len(of) == len(uses[key])}
+    if residual.ndim == 0 or not known:
+        return
+    every = {use.node: use for of in known.values() for use in of}
+    found = zip(every, _signals(residual, [*every.values()]), strict=True)
+    signals = {node: signal for node, signal in found if signal is not None}
+    reached = {key: [use for use in of if use.node in signals] for key, of in known.items()}
+    astray = [u for of in reached.values() for u in of if u.shape[0] != len(residual)]
+    indices = row_indices(residual, astray)
+    for key, of in reached.items():
+        if any(indices.get(id(use), True) is None for use in of):
+            continue
+        try:
+            made = [use.sides(use.by_sample(signals[use.node])) for use in of]
+        except Gone:
+            continue
+        pairs = zip(made, of, strict=True)
+        yield key, [gathered(sides, indices.get(id(use))) for sides, use in pairs]
 
 
 def _signals(residual: Tensor, uses: Sequence[Use]) -> Sequence[Tensor | None]:
-    """Return what comes back to each use from every entry of a sample, [C, B, …]."""
-    entries = residual.numel() // max(residual.shape[0], 1)
+    """Return what comes back to each use from every entry of a sample, [C, …]."""
+    entries = residual.numel() // max(len(residual), 1)
     places = [use.place for use in uses]
     if entries == 1:
         found = grad(residual, places, torch.ones_like(residual))
         return [None if signal is None else signal.detach()[None] for signal in found]
     eye = torch.eye(entries, dtype=residual.dtype, device=residual.device)
     cotangents = eye.view(entries, 1, *residual.shape[1:]).expand(-1, *residual.shape)
-    return batched_grad([residual], places, [cotangents])  # type: ignore[arg-type]
+    return batched_grad([residual], places, [cotangents])
 
 
-def _fill_weight(entries: Tensor, placed: Sequence[PlacedUse]) -> None:
-    """Fill in Σ signal ⊗ input of every sample and entry, [B, K, out·in]."""
-    sides = [one.sides() for one in placed]
-    left, right = sides[0]
-    if len(sides) > 1:
-        left = torch.cat([one for one, _ in sides], dim=2)
-        right = torch.cat([one.expand(-1, left.shape[1], -1, -1) for _, one in sides], dim=2)
+def _fill_parameter(entries: Tensor, sides: Sequence[Sides]) -> None:
+    """Fill in Σ left ⊗ right of every sample and entry, [B, K, n]."""
+    count = entries.shape[1]
+    products = [(one.left, one.right) for one in sides if one.right is not None]
+    plain = [one.left.sum(2) for one in sides if one.right is None]
+    if not products:
+        entries.zero_() if not plain else entries.copy_(sum(plain[1:], start=plain[0]))
+        return
+    left, right = products[0]
+    if len(products) > 1:
+        whole = [[side.expand(-1, count, -1, -1) for side in pair] for pair in products]
+        left, right = (torch.cat(several, dim=2) for several in zip(*whole, strict=True))
     shape = left.shape[-1], right.shape[-1]
-    for at in range(entries.shape[1]):
-        given = right[:, min(at, right.shape[1] - 1)]
-        torch.bmm(left[:, at].mT, given, out=entries[:, at].unflatten(-1, shape))
+    for at in range(count):
+        one, other = (side[:, min(at, side.shape[1] - 1)] for side in (left, right))
+        torch.bmm(one.mT, other, out=entries[:, at].unflatten(-1, shape))
+    for part in plain:
+        entries += part
 
 
 def _one_by_one(residual: Tensor, parameters: Sequence[Tensor]) -> Sequence[Tensor]:

@@ -13,6 +13,7 @@ from qnewton.curvature.generic import Operators
 from qnewton.curvature.jacobian import Jacobian, Workspace, jacobian, probed, proof
 from qnewton.curvature.residuals import sum_of_squares
 from qnewton.curvature.routes import LIMIT, GraphWork, Refused
+from qnewton.curvature.uses import Uses, uses_in, without_places
 from qnewton.operators import DenseFactor, LowRankOperator
 from qnewton.records import CurvatureRecord
 
@@ -73,12 +74,14 @@ class ResidualSpace:
         sums = sum_of_squares(root)
         if isinstance(sums, Refused):
             return sums
-        if self._is_layered(evaluation):
+        uses = [uses_in(term.residual, self._parameters) for term in sums.terms]
+        if self._is_layered(evaluation, uses):
             reason = "every parameter belongs to one pass of a layer, whose Hessian has closed form"
             return Refused(reason, lasting=True)
         structure = (evaluation.work or GraphWork(0.0, 0)).structure
-        taps = None if structure in self._interacting else evaluation.taps
-        made = jacobian(sums, self._parameters, taps, self._workspace)
+        if structure in self._interacting:
+            uses = [without_places(of) for of in uses]
+        made = jacobian(sums, self._parameters, uses, self._workspace)
         if isinstance(made, Refused):
             return made
         limit = LIMIT[made.matrix.dtype]
@@ -93,7 +96,8 @@ class ResidualSpace:
             if not made.by_uses:
                 return agreement
             self._interacting.add(structure)
-            made = jacobian(sums, self._parameters, None, self._workspace)
+            uses = [without_places(of) for of in uses]
+            made = jacobian(sums, self._parameters, uses, self._workspace)
             assert isinstance(made, Jacobian)
             agreement = proof(made, sums, root, gradient, limit)
             if isinstance(agreement, Refused):
@@ -103,12 +107,11 @@ class ResidualSpace:
         scale = torch.cat([term.curvature.flatten() for term in sums.terms]).sqrt()
         return GaussNewton(made.matrix.mul_(scale[:, None]), made, agreement)
 
-    def _is_layered(self, evaluation: Evaluation) -> bool:
+    def _is_layered(self, evaluation: Evaluation, uses: Sequence[Uses]) -> bool:
         """Return whether layers that ran once, and no derivatives of them, make up the loss."""
         owners = Counter(id(p) for call in evaluation.calls for p in call.layer.parameters())
-        tapes = () if evaluation.taps is None else evaluation.taps.tapes.values()
-        once = all(owners[id(parameter)] == 1 for parameter in self._parameters)
-        return once and not any(use.transposed for tape in tapes for use in tape.uses)
+        ran_once = all(owners[id(parameter)] == 1 for parameter in self._parameters)
+        return ran_once and all(sum(len(of[id(p)]) for of in uses) <= 1 for p in self._parameters)
 
 
 def residual_operators(

@@ -9,15 +9,14 @@ from torch import Tensor
 from torch.autograd.graph import Node
 
 from qnewton.curvature.routes import Refused
-from qnewton.operators.private_torch import Saved, leaf, result_shape, saved
+from qnewton.operators.private_torch import Saved, kept, leaf, result_shape, saved
 
 _MOST_TERMS = 4096
 # ``reduction`` as PyTorch's losses save it.
 _MEAN = 1
 # What products save their second factor as.
 _FACTORS = {"MulBackward0": Saved.OTHER, "DotBackward0": Saved.TENSOR}
-# Operations that keep the entries and their order.
-_RESHAPES = {
+RESHAPES = {
     "ViewBackward0",
     "UnsafeViewBackward0",
     "ReshapeAliasBackward0",
@@ -29,6 +28,7 @@ _RESHAPES = {
     "SqueezeBackward2",
     "UnsqueezeBackward0",
 }
+"""Operations that keep the entries and their order."""
 
 
 class Residuals:
@@ -182,12 +182,9 @@ def _huber(values: Tensor, delta: float, scale: float) -> Any:
 
 
 def _live(node: Node, what: Saved) -> Tensor:
-    try:
-        found = saved(node, what)
-    except RuntimeError as error:  # freed, or changed in place
-        raise _Unknown(f"{node.name()} no longer has what it was given") from error
-    if not isinstance(found, Tensor):
-        raise _Unknown(f"{node.name()} does not keep what it was given")
+    found = kept(node, what)
+    if found is None:
+        raise _Unknown(f"{node.name()} no longer has what it was given")
     return found
 
 
@@ -353,4 +350,4 @@ _LINEAR: dict[str, Callable[[Node, Tensor], _Step]] = {
     "RsubBackward1": _subtracted,
     "StackBackward0": _joined,
     "CatBackward0": _joined,
-} | dict.fromkeys(_RESHAPES, _reshaped)
+} | dict.fromkeys(RESHAPES, _reshaped)

@@ -156,11 +156,15 @@ class GraphWork:
             for each multiplication of the forward pass.
         operations: Operations in the graph, each of which a pass starts, leaves not counted.
         structure: Checksum of the operations in their order, whatever their shapes.
+        names: PyTorch's names of the operations, leaves included.
+        leaves: Ids of the tensors that it begins from.
     """
 
     flops: float
     operations: int
     structure: int = field(default=0, repr=False)
+    names: frozenset[str] = field(default=frozenset(), repr=False)
+    leaves: frozenset[int] = field(default=frozenset(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -224,12 +228,17 @@ def graph_work(root: Tensor) -> GraphWork:
         GraphWork(flops=144.0, operations=3)
     """
     flops, operations, structure = 0.0, 0, 0
+    names, leaves = set(), set()
     for node in graph_nodes([root.grad_fn]):
-        structure = zlib.crc32(node.name().encode(), structure)
-        if leaf(node) is None:
+        name, variable = node.name(), leaf(node)
+        structure = zlib.crc32(name.encode(), structure)
+        names.add(name)
+        if variable is None:
             operations += 1
-            flops += 6.0 * _multiplications(node)
-    return GraphWork(flops, operations, structure)
+            flops += 6.0 * _multiplications(node, name)
+        else:
+            leaves.add(id(variable))
+    return GraphWork(flops, operations, structure, frozenset(names), frozenset(leaves))
 
 
 def graph_size(root: Tensor) -> tuple[int, int]:
@@ -243,10 +252,12 @@ def graph_size(root: Tensor) -> tuple[int, int]:
     return len(shapes), sum(math.prod(shape) for shape in shapes if shape is not None)
 
 
-def _multiplications(node: Node) -> float:
+def _multiplications(node: Node, name: str) -> float:
     """Return the multiplications of the forward operation behind ``node``, if it is a product."""
-    name, result = node.name(), result_shape(node)
-    if result is None or not (name == _CONVOLUTION or name in _PRODUCTS or name in _ADDED):
+    if not (name == _CONVOLUTION or name in _PRODUCTS or name in _ADDED):
+        return 0.0
+    result = result_shape(node)
+    if result is None:
         return 0.0
     # The shapes of those operands that are differentiated.
     operands = node.next_functions[1:3] if name in _ADDED else node.next_functions[:2]

@@ -5,7 +5,6 @@ residuals out of what comes back. Row b of the residuals is then reached from ot
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,84 +12,56 @@ from torch.nn.functional import pad
 
 from qnewton.curvature.autograd import batched_grad
 from qnewton.curvature.routes import LIMIT
-from qnewton.curvature.taps import Use
+from qnewton.curvature.uses import Sides, Use
 
 _MOST_ROWS = {torch.float32: 1 << 11, torch.float64: 1 << 20}
 """Residuals that numbers between 1 and 2 can tell apart in a product's rounding."""
 
 
-@dataclass(frozen=True)
-class PlacedUse:
-    """A use whose rows are known by residual.
-
-    Attributes:
-        use: The use.
-        signal: What came back to it from every entry of a residual, shape [K, rows, …].
-        index: Which rows of the use each residual is reached from, shape [B, T]; the number of
-            rows stands for none. ``None`` if row b is that of residual b.
-    """
-
-    use: Use
-    signal: Tensor
-    index: Tensor | None = None
-
-    def sides(self) -> tuple[Tensor, Tensor]:
-        """Return the two sides of the weight's rows, [B, K, T, out] and [B, K or 1, T, in]."""
-        left, right = self.use.sides(self.signal)
-        return self._gathered(left), self._gathered(right)
-
-    def shifts(self) -> Tensor:
-        """Return the rows of a bias that is added to the use, [B, K, out]."""
-        found = self.use.map.shifts(self.signal)
-        return found if self.index is None else self._gathered(found[:, :, None]).sum(2)
-
-    def _gathered(self, side: Tensor) -> Tensor:
-        """Return [rows, K, T, …] by residual, the positions of its rows one after the other."""
-        if self.index is None:
-            return side
-        picked = pad(side, (0, 0, 0, 0, 0, 0, 0, 1))[self.index]
-        return picked.transpose(1, 2).flatten(2, 3)
-
-
-def placed_in_order(uses: Sequence[Use], signals: Sequence[Tensor | None]) -> list[PlacedUse]:
-    """Return the uses that are reached, row b of each that of residual b."""
-    pairs = zip(uses, signals, strict=True)
-    return [PlacedUse(use, signal) for use, signal in pairs if signal is not None]
-
-
-def placed_by_weights(
-    residual: Tensor, uses: Sequence[Use], signals: Sequence[Tensor | None]
-) -> list[PlacedUse] | None:
-    """Return the uses that are reached, with their rows by residual; ``None`` if nothing tells.
+def row_indices(residual: Tensor, uses: Sequence[Use]) -> dict[int, Tensor | None]:
+    """Return which rows of each use every residual is reached from, by the use's id.
 
     With weights w_b = 1 + b/B on the residuals, the signal of a row that residual b alone is
     reached from is w_b times that without weights.
 
     Args:
         residual: r, shape [B, …].
-        uses: Uses of weights.
-        signals: What comes back to each, [K, rows, …].
+        uses: Uses that it is reached from.
 
-    Cost: one batch of two backward passes.
+    Returns:
+        Indices of shape [B, T], where the number of rows stands for none; ``None`` for a use with
+        a row that several residuals are reached from.
+
+    Cost: one batch of two backward passes, if there is a use.
     """
-    count = residual.shape[0]
-    if count > _MOST_ROWS[residual.dtype]:
-        return None
-    reached = [(use, s) for use, s in zip(uses, signals, strict=True) if s is not None]
+    count = len(residual)
+    if not uses or count > _MOST_ROWS[residual.dtype]:
+        return dict.fromkeys(map(id, uses))
     weights = 1 + torch.arange(count, dtype=residual.dtype, device=residual.device) / count
     plain = torch.ones_like(residual)
     # Positive factors of their own keep the entries of one residual from cancelling.
     plain = plain * (1 + torch.rand(residual.shape[1:], generator=_drawn()).to(plain))
     weighed = weights.view(-1, *[1] * (residual.ndim - 1)) * plain
-    places = [use.place for use, _ in reached]
-    both = batched_grad([residual], places, [torch.stack([plain, weighed])])  # type: ignore
-    placed = []
-    for (use, signal), pair in zip(reached, both, strict=True):
-        index = None if pair is None else _index(pair.flatten(2).double(), count, residual.dtype)
-        if index is None:
-            return None
-        placed.append(PlacedUse(use, signal, index))
-    return placed
+    both = batched_grad([residual], [use.place for use in uses], [torch.stack([plain, weighed])])
+    found: dict[int, Tensor | None] = {}
+    for use, pair in zip(uses, both, strict=True):
+        assert pair is not None
+        rows = use.by_sample(pair).flatten(2).double()
+        found[id(use)] = _index(rows, count, residual.dtype)
+    return found
+
+
+def gathered(sides: Sides, index: Tensor | None) -> Sides:
+    """Return both sides by residual, the positions of its rows one after the other."""
+    if index is None:
+        return sides
+
+    def by_residual(side: Tensor) -> Tensor:
+        picked = pad(side, (0, 0, 0, 0, 0, 0, 0, 1))[index]
+        return picked.transpose(1, 2).flatten(2, 3)
+
+    left, right = sides
+    return Sides(by_residual(left), None if right is None else by_residual(right))
 
 
 def _index(pair: Tensor, count: int, dtype: torch.dtype) -> Tensor | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from qnewton.curvature.autograd import grad, graph_nodes, leaf_uses
+from qnewton.curvature.autograd import grad, graph_nodes
 from qnewton.curvature.differences import (
     ASYMMETRY,
     PRECISIONS,
@@ -15,7 +15,7 @@ from qnewton.curvature.differences import (
 )
 from qnewton.curvature.evaluation import Evaluation
 from qnewton.curvature.rerun import NUMERICAL, Rerun, Reruns
-from qnewton.curvature.routes import LIMIT, Refused, difference, random_like
+from qnewton.curvature.routes import LIMIT, Refused, difference, graph_work, random_like
 from qnewton.operators.private_torch import custom_function, leaf
 
 Alike = Callable[[float], float]
@@ -73,15 +73,16 @@ class Verification:
         """Check what is new in the graph of ``root``."""
         if evaluation.closure is None:
             return
-        nodes = list(graph_nodes([root.grad_fn]))
-        operations, uses = {node.name() for node in nodes}, leaf_uses([root])
+        graph = evaluation.work or graph_work(root)
+        operations = graph.names
         pairs = zip(self._names, self._parameters, strict=True)
-        reached = {f"parameter {name}" for name, p in pairs if uses[id(p)]}
+        reached = {f"parameter {name}" for name, p in pairs if id(p) in graph.leaves}
         known = self._known.get(second)
         if known is not None and (alike is not None or operations | reached <= known):
             return
         together = alike or (lambda value: value)
         self._several = alike is not None
+        nodes = graph_nodes([root.grad_fn])
         others = {id(found): found for node in nodes if (found := leaf(node)) is not None}
         for parameter in self._parameters:
             others.pop(id(parameter), None)
@@ -92,7 +93,7 @@ class Verification:
                 self.note = self._second(reruns, operations, together)
             else:
                 hidden = any(
-                    g is not None and not uses[id(p)] and bool(g.any())
+                    g is not None and id(p) not in graph.leaves and bool(g.any())
                     for p, g in zip(self._parameters, evaluation.gradients, strict=True)
                 )
                 if together(float(hidden or _CHECKPOINT in operations)):
@@ -104,9 +105,9 @@ class Verification:
             refused = ValueError("another process refuses this model; its error says why")
         if refused is not None:
             raise refused
-        self._known[second] = frozenset(operations | reached) | (known or frozenset())
+        self._known[second] = operations | reached | (known or frozenset())
 
-    def _first(self, here: Rerun, operations: set[str]) -> None:
+    def _first(self, here: Rerun, operations: frozenset[str]) -> None:
         """Refuse a parameter whose gradient ``torch.autograd.grad`` does not find."""
         assert here.evaluation.root is not None
         found = grad(here.evaluation.root, self._parameters)
@@ -125,7 +126,7 @@ class Verification:
                     f"by {off:.2g} of its norm), so its curvature would be wrong; {way_out}"
                 )
 
-    def _second(self, reruns: Reruns, operations: set[str], together: Alike) -> str:
+    def _second(self, reruns: Reruns, operations: frozenset[str], together: Alike) -> str:
         """Refuse wrong second derivatives, and return what could not be told of them."""
         # What runs the closure or speaks to other processes does not depend on what this one
         # found.
@@ -149,7 +150,7 @@ class Verification:
             raise refused
         return note
 
-    def _begun(self, reruns: Reruns, operations: set[str]) -> Differences | str:
+    def _begun(self, reruns: Reruns, operations: frozenset[str]) -> Differences | str:
         """Return what to compare with differences, or what a record says of why nothing can be."""
         place = self._place(reruns)
         try:

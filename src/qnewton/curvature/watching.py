@@ -1,7 +1,7 @@
 """Watching a closure: its calls of ``backward``, of layers, and of the model."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -11,7 +11,6 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from qnewton.curvature.layers import Layer, LayerCall, LayerSignal, layers_of
-from qnewton.curvature.taps import Taps
 from qnewton.operators.private_torch import version
 
 _OWN_SCALE = (nn.LayerNorm, nn.RMSNorm)
@@ -182,7 +181,6 @@ class Recorder:
     """
 
     through_backward = False
-    taps: Taps | None = None
 
     def __init__(self, model: nn.Module | None = None) -> None:
         self._model = model
@@ -218,21 +216,11 @@ class LayerRecorder(Recorder):
     Args:
         layers: The layers.
         model: Whose outputs to record; ``None`` for nobody's.
-        tapped: Parameters whose uses to record, whatever layer or function uses them.
     """
 
-    def __init__(
-        self, layers: Sequence[Layer], model: nn.Module | None, tapped: Sequence[Tensor] = ()
-    ) -> None:
+    def __init__(self, layers: Sequence[Layer], model: nn.Module | None) -> None:
         super().__init__(model)
         self._layers = layers
-        self.taps = Taps(tapped) if tapped else None
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Return a context in which calls and uses are recorded."""
-        with super().watching(), self.taps or nullcontext():
-            yield
 
     def _hooks(self) -> Iterator[Any]:
         for layer in self._layers:

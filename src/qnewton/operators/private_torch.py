@@ -35,11 +35,35 @@ class Saved(Enum):
     NUMEL = "_saved_self_sym_numel"
     BETA = "_saved_beta"
     DELTA = "_saved_delta"
+    MAT1 = "_saved_mat1"
+    MAT2 = "_saved_mat2"
+    INPUT = "_saved_input"
+    GRAD_OUTPUT = "_saved_grad_output"
+    STRIDE = "_saved_stride"
+    PADDING = "_saved_padding"
+    DILATION = "_saved_dilation"
+    GROUPS = "_saved_groups"
+    INDICES = "_saved_indices"
+    PADDING_INDEX = "_saved_padding_idx"
+    BY_FREQUENCY = "_saved_scale_grad_by_freq"
+    MEAN = "_saved_result1"
+    INVERSE_DEVIATION = "_saved_result2"
 
 
 def saved(node: Node, what: Saved) -> Any:
     """Return what ``node`` keeps of its operation, or ``None`` if it keeps nothing of the kind."""
     return getattr(node, what.value, None)
+
+
+def kept(node: Node, what: Saved) -> Tensor | None:
+    """Return a tensor that ``node`` keeps; ``None`` if it was freed or changed in place since."""
+    try:
+        found = saved(node, what)
+    except torch.OutOfMemoryError:  # a checkpoint computes it again
+        raise
+    except RuntimeError:
+        return None
+    return found if isinstance(found, Tensor) else None
 
 
 def leaf(node: Node | None) -> Tensor | None:
@@ -70,17 +94,6 @@ def inside_a_function() -> bool:
     """Return whether the forward of a ``torch.autograd.Function`` runs: its backward is its own."""
     # It disables both modes of differentiation where ``no_grad`` disables the backward one.
     return not torch._C._is_fwd_grad_enabled()
-
-
-def inside_a_transform() -> bool:
-    """Return whether a transform of ``torch.func`` runs, under which parameters are wrapped."""
-    transforms: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
-    return transforms.peek_interpreter_stack() is not None
-
-
-def will_run(node: Node | None) -> bool:
-    """Return whether the backward pass that runs will reach ``node``, which is no leaf's."""
-    return node is None or torch._C._will_engine_execute_node(node)
 
 
 def version(tensor: Tensor) -> int:
