@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import huber_loss, mse_loss
+from torch.nn.functional import cross_entropy, huber_loss, mse_loss
 
 from qnewton import QNewton, Residuals
 
@@ -38,6 +38,7 @@ def test_a_physics_informed_network_takes_gauss_newton_steps(dtype: torch.dtype)
         optimizer.step(loss)
     first = optimizer.records[0]
     assert first.blocks[0].curvature.route == "residuals"
+    assert first.blocks[0].curvature.no_squares is None
     assert "sum of 42 squares, Jacobian by one backward pass" in first.blocks[0].curvature.reason
     x = torch.linspace(0, 1, 101, dtype=dtype)[:, None]
     off = (net(x) - torch.sin(math.pi * x)).norm() / torch.sin(math.pi * x).norm()
@@ -82,7 +83,20 @@ def test_layers_with_a_closed_form_keep_the_exact_hessian() -> None:
     x, y = torch.randn(20, 3).double(), torch.randn(20, 2).double()
     optimizer = QNewton(net)
     optimizer.step(lambda: mse_loss(net(x), y))
-    assert optimizer.records[0].blocks[0].curvature.kind == "hessian"
+    record = optimizer.records[0].blocks[0].curvature
+    assert record.kind == "hessian"
+    assert record.no_squares is not None
+    assert "whose Hessian has closed form" in record.no_squares
+
+
+def test_the_record_says_why_a_loss_is_no_sum_of_squares() -> None:
+    layer = nn.Linear(3, 2).double()
+    x, y = torch.randn(5, 3).double(), torch.tensor([0, 1, 1, 0, 1])
+    looked, asked = QNewton(layer), QNewton(layer, curvature="hessian")
+    for optimizer in (looked, asked):
+        optimizer.step(lambda: cross_entropy(layer(x), y))
+    found = [o.records[0].blocks[0].curvature.no_squares for o in (looked, asked)]
+    assert found == ["the loss is no sum of squares: NllLoss is in it", None]
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,8 @@ class Curvature:
             notes.append("Gauss-Newton steps left the residuals, whose second derivatives count")
         for note in notes:
             operators = [(o, replace(r, reason=f"{r.reason}; {note}")) for o, r in operators]
+        if isinstance(squares, Refused):
+            operators = [(o, replace(r, no_squares=squares.reason)) for o, r in operators]
         return self._of_blocks(evaluation, operators)
 
     def _of_blocks(self, evaluation: Evaluation, operators: Operators) -> list[LinearSystem]:

@@ -60,6 +60,8 @@ class CurvatureRecord:
             sample, and the comparison with automatic differentiation.
         preparing_calls: Passes through the graph of the loss that those were done in.
         batch: Samples the loss averaged over; ``None`` when nothing tells.
+        no_squares: Why the loss was not taken as a sum of squares; ``None`` where it was, or
+            where nobody looked.
     """
 
     kind: str
@@ -73,6 +75,7 @@ class CurvatureRecord:
     preparing_flops: float = 0.0
     preparing_calls: int = 0
     batch: int | None = None
+    no_squares: str | None = None
 
     @property
     def forming(self) -> FormingWork | None:
