@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from qnewton.curvature.jacobian import Jacobian, Workspace, jacobian, probed, proof
+from qnewton.curvature.jacobian import Workspace, jacobian, probed, proof
 from qnewton.curvature.residuals import Residuals, SumOfSquares, sum_of_squares
 from qnewton.curvature.routes import Refused
 from qnewton.curvature.uses import Uses, uses_in, without_places
@@ -179,7 +179,6 @@ def test_rows_are_those_of_single_backward_passes(make: Callable[[], Case]) -> N
     case = make()
     loss, sums, uses = made(case)
     found = jacobian(sums, case.parameters, uses)
-    assert isinstance(found, Jacobian)
     assert found.by_uses
     expected = row_by_row(sums, case.parameters)
     torch.testing.assert_close(found.matrix, expected, rtol=1e-11, atol=1e-13)
@@ -194,23 +193,12 @@ def test_samples_that_interact_are_seen() -> None:
     case = Case(lambda: mse_loss(net(x), y), [*net.parameters()])
     loss, sums, uses = made(case)
     found = jacobian(sums, case.parameters, uses)
-    assert isinstance(found, Jacobian)
     refused = proof(found, sums, loss, gradient(loss, case.parameters), 1e-9)
     assert isinstance(refused, Refused)
     assert "samples interact" in refused.reason
     # Without the uses every row is right, whatever interacts.
     apart = jacobian(sums, case.parameters, [*map(without_places, uses)])
-    assert isinstance(apart, Jacobian)
     torch.testing.assert_close(apart.matrix, row_by_row(sums, case.parameters))
-
-
-def test_a_jacobian_beyond_the_limit_is_refused() -> None:
-    x = torch.zeros(1 << 14, requires_grad=True)
-    sums = sum_of_squares(x.sin().square().sum())
-    assert isinstance(sums, SumOfSquares)
-    refused = jacobian(sums, [x], [{id(x): [None]}])
-    assert isinstance(refused, Refused)
-    assert "16384 × 16384" in refused.reason
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -227,7 +215,6 @@ def test_rows_that_several_residuals_are_reached_from_are_not_placed() -> None:
     case = Case(lambda: layer(x)[:5].cumsum(0).square().mean(), [*layer.parameters()])
     _, sums, uses = made(case)
     found = jacobian(sums, case.parameters, uses)
-    assert isinstance(found, Jacobian)
     assert not found.by_uses
     torch.testing.assert_close(found.matrix, row_by_row(sums, case.parameters))
 
@@ -236,14 +223,11 @@ def test_memory_is_used_again_only_when_nobody_reads_it() -> None:
     case, workspace = positions(), Workspace()
     _, sums, uses = made(case)
     first = jacobian(sums, case.parameters, uses, workspace)
-    assert isinstance(first, Jacobian)
     at, kept = first.matrix.data_ptr(), first.matrix.clone()
     second = jacobian(sums, case.parameters, uses, workspace)
-    assert isinstance(second, Jacobian)
     assert second.matrix.data_ptr() != at
     assert torch.equal(first.matrix, kept)
     at = second.matrix.data_ptr()
     del second
     third = jacobian(sums, case.parameters, uses, workspace)
-    assert isinstance(third, Jacobian)
     assert third.matrix.data_ptr() == at

@@ -21,7 +21,7 @@ from qnewton.curvature.hessian import hessian_operators
 from qnewton.curvature.layers import layers_of
 from qnewton.curvature.output_loss import OutputLoss
 from qnewton.curvature.parts import shares_of_one_mean, sum_of_systems
-from qnewton.curvature.residual_space import GaussNewton, ResidualSpace, residual_operators
+from qnewton.curvature.residual_space import GaussNewton, ResidualSpace
 from qnewton.curvature.residuals import with_loss
 from qnewton.curvature.routes import Refused, RouteMemory
 from qnewton.curvature.sample_mean import Reduction
@@ -206,8 +206,7 @@ class Curvature:
         squares = self._squares(evaluation)
         if kind == "ggn" and isinstance(squares, GaussNewton):
             self._verification.check(evaluation, evaluation.root, False, self.alike)
-            operators = residual_operators(squares, self.blocks, evaluation)
-            return self._of_blocks(evaluation, operators)
+            return self._of_blocks(evaluation, squares.operators(self.blocks, evaluation))
         second = kind == "hessian"
         self._verification.check(evaluation, evaluation.root, second, self.alike)
         if evaluation.parts:
@@ -289,7 +288,7 @@ class Curvature:
         kind = self.kind_of(evaluation) if kind is None else kind
         squares = self._squares(evaluation)
         if kind == "ggn" and isinstance(squares, GaussNewton):
-            return squares.operator([slice(0, squares.rows.shape[1])])
+            return squares.whole()
         if evaluation.parts:
             terms = [(weight, self.quadratic(part, kind)) for weight, part in evaluation.parts]
             return weighted_sum(terms)

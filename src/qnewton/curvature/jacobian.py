@@ -15,9 +15,6 @@ from qnewton.curvature.sample_rows import gathered, row_indices
 from qnewton.curvature.uses import Gone, Sides, Use, Uses
 from qnewton.operators.private_torch import is_shared
 
-_MAX_ENTRIES = 1 << 27
-"""Entries of a Jacobian that are formed: 1 GB in float64."""
-
 
 @dataclass(frozen=True)
 class Jacobian:
@@ -56,7 +53,7 @@ def jacobian(
     parameters: Sequence[Tensor],
     uses: Sequence[Uses],
     workspace: Workspace | None = None,
-) -> Jacobian | Refused:
+) -> Jacobian:
     """Return J of a loss's terms.
 
     Where the samples of a term do not interact, one backward pass gives the signals of every use of
@@ -72,9 +69,6 @@ def jacobian(
     """
     counts = [term.residual.numel() for term in sums.terms]
     n = sum(parameter.numel() for parameter in parameters)
-    if sum(counts) * n > _MAX_ENTRIES:
-        reason = f"{sum(counts)} × {n} entries are more than {_MAX_ENTRIES:.2g}"
-        return Refused(reason, lasting=True)
     matrix = (workspace or Workspace()).matrix(sum(counts), n, parameters[0])
     by_uses, passes = False, 0
     for term, rows, used in zip(sums.terms, matrix.split(counts), uses, strict=True):
@@ -178,6 +172,15 @@ def _one_by_one(residual: Tensor, parameters: Sequence[Tensor]) -> Sequence[Tens
     return found.detach().split(sizes, dim=1)
 
 
+def value_refusal(sums: SumOfSquares, loss: Tensor, limit: float) -> Refused | None:
+    """Return that the terms do not add up to the loss, to a relative ``limit``; ``None`` if so."""
+    value = sum((term.value for term in sums.terms), start=torch.zeros_like(loss.detach()))
+    apart = difference(value.reshape(1), loss.detach().reshape(1))
+    if sums.has_constant or apart <= limit:
+        return None
+    return Refused(f"the squares are off the loss by {apart:.2g}, limit {limit:.0g}")
+
+
 def proof(
     made: Jacobian, sums: SumOfSquares, loss: Tensor, gradient: Tensor | None, limit: float
 ) -> str | Refused:
@@ -190,11 +193,9 @@ def proof(
         gradient: Its gradient in all parameters, shape [N].
         limit: Of the relative difference.
     """
-    value = sum((term.value for term in sums.terms), start=torch.zeros_like(loss.detach()))
-    if not sums.has_constant:
-        apart = difference(value.reshape(1), loss.detach().reshape(1))
-        if not apart <= limit:
-            return Refused(f"the squares are off the loss by {apart:.2g}, limit {limit:.0g}")
+    off_value = value_refusal(sums, loss, limit)
+    if off_value is not None:
+        return off_value
     if gradient is None:
         return "the squares add up to the loss"
     slope = torch.cat([term.slope.flatten() for term in sums.terms])

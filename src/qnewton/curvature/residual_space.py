@@ -1,26 +1,58 @@
 """The Gauss-Newton matrix of a sum of squares, from the Jacobian of its residuals."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
 from qnewton.curvature.blocks import Block, unknowns
 from qnewton.curvature.evaluation import Evaluation
-from qnewton.curvature.generic import Operators
-from qnewton.curvature.jacobian import Jacobian, Workspace, jacobian, probed, proof
-from qnewton.curvature.residuals import sum_of_squares
-from qnewton.curvature.routes import LIMIT, GraphWork, Refused
+from qnewton.curvature.generic import (
+    CurvatureProducts,
+    GenericHessian,
+    HessianOperator,
+    JacobianGraph,
+    Operators,
+)
+from qnewton.curvature.jacobian import Jacobian, Workspace, jacobian, probed, proof, value_refusal
+from qnewton.curvature.residuals import SumOfSquares, sum_of_squares
+from qnewton.curvature.routes import LIMIT, GraphWork, Refused, compared
 from qnewton.curvature.uses import Uses, uses_in, without_places
-from qnewton.operators import DenseFactor, LowRankOperator
+from qnewton.operators import (
+    DenseFactor,
+    LowRankOperator,
+    MatrixFreeOperator,
+    SymmetricOperator,
+)
 from qnewton.records import CurvatureRecord
+
+_MAX_ENTRIES = 1 << 27
+"""Entries of a Jacobian that are formed: 1 GB in float64."""
+
+
+class GaussNewton(ABC):
+    """G = JᵀDJ of a loss Σ ρ(r_i), J = ∂r/∂θ, D = diag ρ″(r_i), for M residuals."""
+
+    @abstractmethod
+    def whole(self) -> SymmetricOperator:
+        """Return G of all parameters."""
+
+    @abstractmethod
+    def operators(self, blocks: Sequence[Block], evaluation: Evaluation) -> Operators:
+        """Return blocks of G, and how each is computed.
+
+        Args:
+            blocks: Blocks of its parameters, in their order.
+            evaluation: The loss.
+        """
 
 
 @dataclass(frozen=True)
-class GaussNewton:
-    """G = JᵀDJ of a loss Σ ρ(r_i), J = ∂r/∂θ, D = diag ρ″(r_i).
+class FormedGaussNewton(GaussNewton):
+    """One whose Jacobian is formed.
 
     Attributes:
         rows: √D J, shape [M, N].
@@ -32,15 +64,76 @@ class GaussNewton:
     made: Jacobian
     agreement: str
 
-    def operator(self, columns: Sequence[slice]) -> LowRankOperator:
-        """Return the block of some unknowns."""
-        parts = [self.rows[:, part] for part in columns]
-        rows = (
-            self.rows
-            if len(self.rows[0]) == sum(p.shape[1] for p in parts)
-            else torch.cat(parts, dim=1)
+    def whole(self) -> SymmetricOperator:
+        """Return the low-rank operator of all parameters."""
+        return LowRankOperator(DenseFactor(self.rows.mT))
+
+    def operators(self, blocks: Sequence[Block], evaluation: Evaluation) -> Operators:
+        """Return each block as a low-rank operator."""
+        m, passes = len(self.rows), self.made.passes
+        work = evaluation.work or GraphWork(0.0, 0)
+        places = dict(
+            zip(map(id, evaluation.parameters), unknowns(evaluation.parameters), strict=True)
         )
-        return LowRankOperator(DenseFactor(rows.mT))
+        how = "one backward pass" if passes <= self.made.terms else f"{passes} passes"
+        made: Operators = []
+        for block in blocks:
+            record = CurvatureRecord(
+                kind="ggn",
+                route="residuals",
+                reason=f"the loss is a sum of {m} squares, Jacobian by {how}; {self.agreement}",
+                forming_flops=float(block.n) ** 2 * m,
+                batch=m,
+                preparing_flops=passes * work.flops / 3,
+                preparing_calls=passes,
+            )
+            parts = [self.rows[:, places[id(parameter)]] for parameter in block.parameters]
+            rows = self.rows if block.n == self.rows.shape[1] else torch.cat(parts, dim=1)
+            made.append((LowRankOperator(DenseFactor(rows.mT)), record))
+        return made
+
+
+@dataclass(frozen=True, eq=False)
+class GaussNewtonProducts(GaussNewton, CurvatureProducts):
+    """One whose Jacobian is too large to be formed: products Jᵀ(D(J v)).
+
+    Attributes:
+        jacobian: J, of all terms' residuals one after the other.
+        curvature: The diagonal of D.
+    """
+
+    jacobian: JacobianGraph
+    curvature: Tensor
+
+    # J v and Jᵀu take two thirds of a forward and backward pass each.
+    passes = 4 / 3
+
+    def rows(self, of: Sequence[Tensor], at: Sequence[Tensor], vectors: Tensor) -> Tensor:
+        """Return V G for the rows of parameters ``of`` and the columns of parameters ``at``."""
+        return self.jacobian.backward(at, self.curvature * self.jacobian.forward(of, vectors))
+
+    def whole(self) -> SymmetricOperator:
+        """Return products with the matrix of all parameters."""
+        parameters = self.jacobian.parameters
+        return MatrixFreeOperator(
+            sum(parameter.numel() for parameter in parameters),
+            lambda vector: self.products(parameters, vector[None])[0],
+            parameters[0].dtype,
+            parameters[0].device,
+        )
+
+    def operators(self, blocks: Sequence[Block], evaluation: Evaluation) -> Operators:
+        """Return each block by its products, formed where somebody reads the entries."""
+        m = len(self.curvature)
+        reason = f"the loss is a sum of {m} squares, whose Jacobian is too large to be formed"
+        made: Operators = []
+        for block in blocks:
+            work = evaluation.work or GraphWork(0.0, 0)
+            source = GenericHessian(self, block.parameters, work)
+            costs = asdict(source.cost)
+            record = CurvatureRecord(kind="ggn", route="generic", reason=reason, batch=m, **costs)
+            made.append((HessianOperator(source, block), record))
+        return made
 
 
 class ResidualSpace:
@@ -78,15 +171,17 @@ class ResidualSpace:
         if self._is_layered(evaluation, uses):
             reason = "every parameter belongs to one pass of a layer, whose Hessian has closed form"
             return Refused(reason, lasting=True)
+        limit = LIMIT[root.dtype]
+        # The gradient of several processes is no longer that of this one's loss.
+        gradient = None if alike is not None else evaluation.loss_gradient(self._parameters)
+        entries = sum(term.residual.numel() for term in sums.terms)
+        entries *= sum(parameter.numel() for parameter in self._parameters)
         structure = (evaluation.work or GraphWork(0.0, 0)).structure
+        if entries > _MAX_ENTRIES:
+            return self._products(sums, root, gradient, structure)
         if structure in self._interacting:
             uses = [without_places(of) for of in uses]
         made = jacobian(sums, self._parameters, uses, self._workspace)
-        if isinstance(made, Refused):
-            return made
-        limit = LIMIT[made.matrix.dtype]
-        # The gradient of several processes is no longer that of this one's loss.
-        gradient = None if alike is not None else evaluation.loss_gradient(self._parameters)
         agreement = proof(made, sums, root, gradient, limit)
         if not isinstance(agreement, Refused) and structure not in self._proven:
             off = probed(made, sums, self._parameters)
@@ -98,48 +193,36 @@ class ResidualSpace:
             self._interacting.add(structure)
             uses = [without_places(of) for of in uses]
             made = jacobian(sums, self._parameters, uses, self._workspace)
-            assert isinstance(made, Jacobian)
             agreement = proof(made, sums, root, gradient, limit)
             if isinstance(agreement, Refused):
                 return agreement
         else:
             self._proven.add(structure)
         scale = torch.cat([term.curvature.flatten() for term in sums.terms]).sqrt()
-        return GaussNewton(made.matrix.mul_(scale[:, None]), made, agreement)
+        return FormedGaussNewton(made.matrix.mul_(scale[:, None]), made, agreement)
+
+    def _products(
+        self, sums: SumOfSquares, root: Tensor, gradient: Tensor | None, structure: int
+    ) -> GaussNewton | Refused:
+        refusal = value_refusal(sums, root, LIMIT[root.dtype])
+        if refusal is not None:
+            return refusal
+        with torch.enable_grad():
+            residuals = torch.cat([term.residual.flatten() for term in sums.terms])
+        curvature = torch.cat([term.curvature.flatten() for term in sums.terms])
+        found = GaussNewtonProducts(JacobianGraph(residuals, self._parameters), curvature)
+        # Once per graph, and not near a minimum, where the gradient is rounding.
+        if gradient is not None and structure not in self._proven:
+            slope = torch.cat([term.slope.flatten() for term in sums.terms])
+            pulled = found.jacobian.backward(self._parameters, slope[None])[0]
+            agreement = compared(pulled, gradient, "Jᵀr", "the terms are others")
+            if isinstance(agreement, Refused):
+                return agreement
+            self._proven.add(structure)
+        return found
 
     def _is_layered(self, evaluation: Evaluation, uses: Sequence[Uses]) -> bool:
         """Return whether layers that ran once, and no derivatives of them, make up the loss."""
         owners = Counter(id(p) for call in evaluation.calls for p in call.layer.parameters())
         ran_once = all(owners[id(parameter)] == 1 for parameter in self._parameters)
         return ran_once and all(sum(len(of[id(p)]) for of in uses) <= 1 for p in self._parameters)
-
-
-def residual_operators(
-    found: GaussNewton, blocks: Sequence[Block], evaluation: Evaluation
-) -> Operators:
-    """Return each block of G as a low-rank operator.
-
-    Args:
-        found: The whole matrix.
-        blocks: Blocks of its parameters, in their order.
-        evaluation: The loss.
-    """
-    m = len(found.rows)
-    work = evaluation.work or GraphWork(0.0, 0)
-    places = dict(zip(map(id, evaluation.parameters), unknowns(evaluation.parameters), strict=True))
-    fewest = found.made.passes <= found.made.terms
-    how = "one backward pass" if fewest else f"{found.made.passes} passes"
-    made: Operators = []
-    for block in blocks:
-        record = CurvatureRecord(
-            kind="ggn",
-            route="residuals",
-            reason=f"the loss is a sum of {m} squares, Jacobian by {how}; {found.agreement}",
-            forming_flops=float(block.n) ** 2 * m,
-            batch=m,
-            preparing_flops=found.made.passes * work.flops / 3,
-            preparing_calls=found.made.passes,
-        )
-        columns = [places[id(parameter)] for parameter in block.parameters]
-        made.append((found.operator(columns), record))
-    return made
