@@ -10,10 +10,17 @@ from torch import Tensor, nn
 
 from qnewton import Classical, QNewton
 from qnewton.cost import nominal_calibration
-from qnewton.operators import DenseFactor, LowRankOperator
+from qnewton.operators import DenseFactor, LinearSystem, LowRankOperator
 from qnewton.records import Treatment
+from qnewton.solvers import RUNNERS
 
 NOMINAL = nominal_calibration()
+
+OF_FACTORS = ("woodbury", "augmented_qr", "lsmr")
+"""Solvers of U Uᵀ + λI alone."""
+
+ANY_MATRIX = tuple(name for name in RUNNERS if name not in (*OF_FACTORS, "pcg_nystrom"))
+"""Solvers that need neither a factor nor damping on record."""
 
 
 def draw(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -70,6 +77,24 @@ def low_rank(
     """Return U Uᵀ + shift·I of a Gaussian U, [n, k], whose entries have variance 1/k."""
     factor = draw(n, k, seed=seed) / max(k, 1) ** 0.5
     return LowRankOperator(DenseFactor(factor.to(dtype)), shift, Treatment(damping=shift))
+
+
+def least_squares(
+    rows: int, n: int, kappa: float, noise: float = 0.1, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor]:
+    """Return J, [rows, n] of condition number κ and norm 1, and a target near its range."""
+    few = min(rows, n)
+    left, right = orthogonal(rows, seed=1)[:, :few], orthogonal(n, seed=2)[:, :few]
+    jacobian = (left * geometric(few, kappa)) @ right.mT
+    inside = jacobian @ draw(n, seed=3)
+    target = inside / inside.norm() + noise * draw(rows, seed=4) / rows**0.5
+    return jacobian.to(dtype), target.to(dtype)
+
+
+def squares(jacobian: Tensor, target: Tensor, shift: float) -> LinearSystem:
+    """Return the system of min ‖Jx - t‖² + λ‖x‖², which knows its target."""
+    operator = LowRankOperator(DenseFactor(jacobian.mT), shift, Treatment(damping=shift))
+    return LinearSystem(operator, jacobian.mT @ target, target=target)
 
 
 def mlp(

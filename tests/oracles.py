@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import mpmath
 import torch
 from torch import Tensor, nn
 
@@ -111,3 +112,12 @@ def difference_quotient(
             entries[index] = kept
             rows.append(total / (12 * step))
     return torch.stack(rows)
+
+
+def damped_fit(jacobian: Tensor, target: Tensor, shift: float) -> Tensor:
+    """Return argmin ‖Jx - t‖² + λ‖x‖² of the given float64 numbers, in 60 digits."""
+    with mpmath.workdps(60):
+        rows, t = mpmath.matrix(jacobian.double().tolist()), mpmath.matrix(target.double().tolist())
+        matrix = rows.T * rows + mpmath.mpf(shift) * mpmath.eye(rows.cols)
+        exact = mpmath.lu_solve(matrix, rows.T * t)
+        return torch.tensor([float(x) for x in exact], dtype=torch.float64)

@@ -46,10 +46,12 @@ def system_for(solver):
     """Return a definite system of order 8, held as the solver reads it."""
     factor = torch.linspace(-1.0, 1.0, 16, dtype=torch.float64).reshape(8, 2)
     operator = LowRankOperator(DenseFactor(factor), shift=1.0)
+    target = torch.ones(2, dtype=torch.float64)
+    rhs = factor @ target
     if "low-rank" not in solver.reads or "products" in solver.reads:
         held = SparseOperator if solver.reads == ("sparse",) else DenseOperator
         operator = held(operator.dense())
-    return LinearSystem(operator, torch.ones(8, dtype=torch.float64))
+    return LinearSystem(operator, rhs, target=target)
 
 
 @pytest.mark.parametrize("solver", SOLVERS, ids=lambda solver: solver.name)

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from qnewton.operators import DenseFactor, DenseOperator, LowRankOperator, MatrixFreeOperator
 from qnewton.records import Outcome, Treatment
-from qnewton.solvers import RUNNERS, Solution, solve
+from qnewton.solvers import Solution, solve
 from qnewton.solvers.classical import solve_absolute
 from qnewton.solvers.quantum import Readout, SystemRefused, emulate, measure
+from tests.cases import ANY_MATRIX, OF_FACTORS
 
 EYE, ONES = torch.eye(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
 ZERO, NAN = torch.zeros_like(EYE), EYE + torch.tensor([[0.0, math.nan], [math.nan, 0.0]])
@@ -19,7 +20,7 @@ SADDLE = torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64))
 HALF = torch.diag(torch.tensor([1.0, 0.0], dtype=torch.float64))
 FAR = torch.diag(torch.tensor([1.0, 1e-9], dtype=torch.float64))
 TINY, HUGE = 1e-200, 1e200
-ANY_MATRIX = [name for name in RUNNERS if name not in ("woodbury", "pcg_nystrom")]
+DAMPED = ["woodbury", "augmented_qr"]
 DIRECT = ["lu_inverse", "lu", "ldl", "sparse_lu"]
 SPREAD = torch.diag(torch.logspace(0, 4, 40, dtype=torch.float64))
 SIGNED = SPREAD * (1 - 2 * (torch.arange(40) % 2)).unsqueeze(1)
@@ -45,9 +46,10 @@ CASES = [
     ("pcg_diagonal", SADDLE, ONES, Outcome.NO_PRECONDITIONER),
     ("pcg_nystrom", EYE, ONES, Outcome.NO_PRECONDITIONER),
     ("pcg_nystrom", damped(-3.0 * EYE), ONES, Outcome.NO_PRECONDITIONER),
-    ("woodbury", EYE, ONES, Outcome.NO_FACTOR),
-    ("woodbury", low_rank(1.0, 0.0), ONES, Outcome.NO_DAMPING),
-    ("woodbury", low_rank(math.nan, 1.0), ONES, Outcome.NOT_FINITE),
+    *((name, EYE, ONES, Outcome.NO_FACTOR) for name in OF_FACTORS),
+    ("lsmr", low_rank(1.0, 1.0), ONES, Outcome.NO_TARGET),
+    *((name, low_rank(1.0, 0.0), ONES, Outcome.NO_DAMPING) for name in DAMPED),
+    *((name, low_rank(math.nan, 1.0), ONES, Outcome.NOT_FINITE) for name in DAMPED),
     ("qsvt", EYE, 0.0 * ONES, Outcome.ZERO_RHS),
     ("qsvt", FAR, ONES, Outcome.DEGREE_TOO_HIGH),
 ]

@@ -7,14 +7,12 @@ import torch
 
 from qnewton.operators import DenseOperator, LinearSystem, MatrixFreeOperator
 from qnewton.records import Outcome
-from qnewton.solvers import RUNNERS, SolveOptions, factorize, solve
+from qnewton.solvers import SolveOptions, factorize, solve
 from qnewton.solvers.classical import relative_residual
-from tests.cases import draw, with_spectrum
+from tests.cases import ANY_MATRIX, draw, with_spectrum
 
 N = 24
 DTYPES = (torch.float32, torch.float64)
-# The others need a factor or damping on record: see test_structured_solvers.
-ANY_MATRIX = tuple(name for name in RUNNERS if name not in ("woodbury", "pcg_nystrom"))
 DEFINITE_ONLY = ("cholesky", "cg", "sparse_cg", "pcg_diagonal")
 
 
@@ -174,7 +172,7 @@ def test_only_the_quantum_solver_reports_quantum_figures():
         (
             {"solver": "qr"},
             "'qr' is not known; known: lu_inverse, lu, cholesky, ldl, sparse_lu, woodbury, "
-            "cg, sparse_cg, pcg_diagonal, pcg_nystrom, minres, qsvt",
+            "augmented_qr, cg, sparse_cg, pcg_diagonal, pcg_nystrom, minres, lsmr, qsvt",
         ),
         ({"tolerance": 0.0}, "tolerance is 0.0"),
         ({"tolerance": float("nan")}, "tolerance is nan"),

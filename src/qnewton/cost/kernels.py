@@ -40,6 +40,8 @@ KERNELS: dict[str, Kernel] = {
     "residual": Kernel("N^2 per residual", has_overhead=True),
     "gemm": Kernel("flops", has_overhead=True),
     "gram": Kernel("flops", has_overhead=True),
+    # R by Householder's reflections, of a factor's rows above √λ·I.
+    "householder": Kernel("flops", has_overhead=True),
     # All of a solve by Woodbury's identity but its factor: products, residual, refinement.
     "woodbury_solve": Kernel("N·k per solve", has_overhead=True),
     # Passes through an autograd graph of OPERATIONS_A_CALL operations: the loss and its gradient,

@@ -40,7 +40,7 @@ def cg_products(condition_number: float, tolerance: float) -> int:
         >>> cg_products(100.0, 1e-6)
         85
     """
-    _check(condition_number, tolerance)
+    krylov_known(condition_number, tolerance)
     root = math.sqrt(condition_number)
     return max(1, math.ceil(0.5 * root * (math.log(2 * root) - math.log(tolerance))))
 
@@ -63,7 +63,7 @@ def minres_products(condition_number: float, tolerance: float) -> int:
         >>> minres_products(100.0, 1e-6)
         1451
     """
-    _check(condition_number, tolerance)
+    krylov_known(condition_number, tolerance)
     return max(1, math.ceil(condition_number * (math.log(2) - math.log(tolerance))))
 
 
@@ -168,7 +168,7 @@ def minres_quote(
     draft = Draft("minres", calibration, facts, dtype, model)
     definite = definiteness_known(facts)[0] == "positive"
     bound = cg_products if definite else minres_products
-    counted = _count(draft, "MINRES", _earlier(facts).minres, bound, tolerance, products)
+    counted = counted_products(draft, "MINRES", _earlier(facts).minres, bound, tolerance, products)
     if counted is None:
         return draft.quote()
     count, condition = counted
@@ -186,7 +186,9 @@ def _definite_quote(
     known, since = definiteness_known(draft.facts)
     if known == "indefinite":
         return draft.refuse(f"A is indefinite{since}; CG needs a positive definite matrix").quote()
-    counted = _count(draft, "CG", _earlier(draft.facts).cg, cg_products, tolerance, products)
+    counted = counted_products(
+        draft, "CG", _earlier(draft.facts).cg, cg_products, tolerance, products
+    )
     if counted is None:
         return draft.quote()
     count, condition = counted
@@ -201,7 +203,7 @@ def _definite_quote(
     return draft.quote(condition_number=condition, tolerance=tolerance, products=count)
 
 
-def _count(
+def counted_products(
     draft: Draft,
     name: str,
     history: KrylovHistory,
@@ -254,7 +256,8 @@ def _rescaled(products: int, reached: float | None, tolerance: float) -> int:
     return max(1, math.ceil(products * math.log(2 / tolerance) / math.log(2 / reached)))
 
 
-def _check(condition_number: float, tolerance: float) -> None:
+def krylov_known(condition_number: float, tolerance: float) -> None:
+    """Refuse a condition number or a tolerance that bounds no products."""
     limits = "must be finite and at least 1"
     check("condition_number", condition_number, limits, condition_number >= 1)
     check("tolerance", tolerance, "must lie between 0 and 1", 0 < tolerance < 1)

@@ -137,9 +137,9 @@ class Draft:
             self.add("compressing", "compress", kernels.matvec_work(self.facts.n))
         return self._add_sparse_products(count)
 
-    def add_vectors(self, kernel: str, count: int) -> Self:
-        """Add the vector operations beside ``count`` products."""
-        n = self.facts.n
+    def add_vectors(self, kernel: str, count: int, length: int | None = None) -> Self:
+        """Add the vector operations beside ``count`` products, of N numbers unless told."""
+        n = self.facts.n if length is None else length
         if self.timed(kernel):
             return self.add("vectors", kernel, float(count) * n, calls=count)
         passes = PASSES_BESIDE_A_PRODUCT * count

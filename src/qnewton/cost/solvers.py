@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import cached_property, partial
 from typing import Any, get_args
 
-from qnewton.cost import direct, krylov
+from qnewton.cost import direct, krylov, least_squares
 from qnewton.cost.audit import Market
 from qnewton.cost.parts import nonzeros
 from qnewton.cost.quantum_prices import made_outside, quantum_quote
@@ -45,6 +45,8 @@ class Solver:
             the solver; ``products`` is any matrix, which is then only multiplied with.
         needs_definite: Whether it solves positive definite systems alone.
         sees_definiteness: Whether a solve tells that the matrix is not positive definite.
+        keeps_root: Whether it works on the factor U of U Uᵀ + λI, so that rounding is multiplied by
+            √κ, and not by κ.
         descends: Whether an iterate that ran out of products is a direction of descent.
         offered: Whether it is asked for a quote before every decision. One that is not takes over
             where the others failed.
@@ -74,6 +76,7 @@ class Solver:
     reads: tuple[Representation, ...] = ("formed",)
     needs_definite: bool = False
     sees_definiteness: bool = False
+    keeps_root: bool = False
     descends: bool = False
     offered: bool = True
     price_of: Callable[[Facts, Market, int], Quote] | None = None
@@ -131,6 +134,7 @@ class Solver:
 
 _ANY: tuple[Representation, ...] = ("formed", "products", "low-rank", "sparse")
 _SPARSE: tuple[Representation, ...] = ("sparse",)
+_FACTOR: dict[str, Any] = {"reads": ("low-rank",), "keeps_root": True, "sees_definiteness": True}
 _DEFINITE: dict[str, Any] = {"needs_definite": True, "sees_definiteness": True}
 
 
@@ -186,6 +190,23 @@ _OWN = (
         sees_definiteness=True,  # its systems are definite by their form
         colour=BLACK,
         shape="square",
+    ),
+    _direct(
+        "augmented_qr",
+        "QR of the factor",
+        least_squares.augmented_qr_quote,
+        colour=GREEN,
+        shape="triangle-right",
+        **_FACTOR,
+    ),
+    Solver(
+        "lsmr",
+        "LSMR",
+        Family.MINRES,  # whose iterates are the same in exact arithmetic
+        partial(_to_tolerance, least_squares.lsmr_quote),
+        colour=PURPLE,
+        shape="diamond",
+        **_FACTOR,
     ),
     Solver(
         "sparse_cg",

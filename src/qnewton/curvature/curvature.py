@@ -206,7 +206,8 @@ class Curvature:
         squares = self._squares(evaluation)
         if kind == "ggn" and isinstance(squares, GaussNewton):
             self._verification.check(evaluation, evaluation.root, False, self.alike)
-            return self._of_blocks(evaluation, squares.operators(self.blocks, evaluation))
+            systems = self._of_blocks(evaluation, squares.operators(self.blocks, evaluation))
+            return [replace(system, target=squares.target) for system in systems]
         second = kind == "hessian"
         self._verification.check(evaluation, evaluation.root, second, self.alike)
         if evaluation.parts:

@@ -34,7 +34,15 @@ _MAX_ENTRIES = 1 << 27
 
 
 class GaussNewton(ABC):
-    """G = JᵀDJ of a loss Σ ρ(r_i), J = ∂r/∂θ, D = diag ρ″(r_i), for M residuals."""
+    """G = JᵀDJ of a loss Σ ρ(r_i), J = ∂r/∂θ, D = diag ρ″(r_i), for M residuals.
+
+    Attributes:
+        target: t with -∂L/∂θ = (√D J)ᵀt, shape [M], for who solves on the rows √D J: -ρ′(r_i)/√ρ″;
+            ``None`` where there are no rows, a residual has a slope and no curvature, or the
+            gradient is not this process's own.
+    """
+
+    target: Tensor | None = None
 
     @abstractmethod
     def whole(self) -> SymmetricOperator:
@@ -58,11 +66,13 @@ class FormedGaussNewton(GaussNewton):
         rows: √D J, shape [M, N].
         made: How J was made.
         agreement: How well it agrees with the loss and its gradient, in words.
+        target: As above.
     """
 
     rows: Tensor
     made: Jacobian
     agreement: str
+    target: Tensor | None = None
 
     def whole(self) -> SymmetricOperator:
         """Return the low-rank operator of all parameters."""
@@ -199,7 +209,8 @@ class ResidualSpace:
         else:
             self._proven.add(structure)
         scale = torch.cat([term.curvature.flatten() for term in sums.terms]).sqrt()
-        return FormedGaussNewton(made.matrix.mul_(scale[:, None]), made, agreement)
+        target = None if alike is not None else _target(sums, scale)
+        return FormedGaussNewton(made.matrix.mul_(scale[:, None]), made, agreement, target)
 
     def _products(
         self, sums: SumOfSquares, root: Tensor, gradient: Tensor | None, structure: int
@@ -226,3 +237,11 @@ class ResidualSpace:
         owners = Counter(id(p) for call in evaluation.calls for p in call.layer.parameters())
         ran_once = all(owners[id(parameter)] == 1 for parameter in self._parameters)
         return ran_once and all(sum(len(of[id(p)]) for of in uses) <= 1 for p in self._parameters)
+
+
+def _target(sums: SumOfSquares, scale: Tensor) -> Tensor | None:
+    slope = torch.cat([term.slope.flatten() for term in sums.terms])
+    flat = scale == 0.0
+    if (flat & (slope != 0.0)).any():
+        return None
+    return -torch.where(flat, 0.0, slope / scale)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from qnewton.cost import fit
 from qnewton.cost.kernels import ROWS_A_CALL, cubic_work, graph_calls, matvec_work, sort_work
+from qnewton.cost.least_squares import augmented_qr_flops
 from qnewton.curvature import Curvature
 from qnewton.operators import (
     DenseFactor,
@@ -175,6 +176,9 @@ def _structured(dtype: torch.dtype, generator: torch.Generator) -> Iterator[Timi
         # ‖U‖² is about N: with this shift, one round is exact, as it is at a usual damping.
         factors = factorize(LowRankOperator(factor, shift=float(n)), "woodbury")
         rhs = torch.randn(n, dtype=dtype, generator=generator)
+        for rows in (factor, DenseFactor(factor.dense().mT)):
+            work, operator = augmented_qr_flops(*rows.shape), LowRankOperator(rows, shift=float(n))
+            yield Timing("householder", work, partial(factorize, operator, "augmented_qr"))
         yield Timing("woodbury_solve", float(n * k), partial(factors.solve, rhs))
     for n, kept in SPARSE_SHAPES:
         matrix = torch.zeros(n, n, dtype=dtype)

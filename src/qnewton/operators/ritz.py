@@ -199,6 +199,31 @@ def condition_seen_by_minres(diagonal: Sequence[float], off: Sequence[float]) ->
     return _estimate("minres", k, *extreme_singular_values(seen))
 
 
+def condition_seen_by_lsmr(diagonal: Sequence[float], off: Sequence[float]) -> Estimate | None:
+    """Return θ_max/θ_min of BᵀB + λI, B the bidiagonal matrix of a factor: a lower bound on κ.
+
+    Args:
+        diagonal: α_j² + β_{j+1}² + λ of k products.
+        off: α_{j+1}·β_{j+1} beside them, of which the last is not read.
+
+    Returns:
+        The estimate, its products the k of the run; ``None`` without a step.
+
+    Cost: O(k²), the eigenvalues of the tridiagonal.
+
+    Reference: Fong and Saunders, SIAM J. Sci. Comput. 33 (2011) 2950, section 3.4.
+
+    Example:
+        >>> condition_seen_by_lsmr([5.0], [0.0]).value
+        1.0
+    """
+    k = len(diagonal)
+    if k == 0 or not np.isfinite([*diagonal, *off]).all():
+        return None
+    values = _eigenvalues(np.array(diagonal), np.array(off[: k - 1]))
+    return _estimate("lsmr", k, float(values[-1]), float(values[0]))
+
+
 def _estimate(method: str, products: int, largest: float, smallest: float) -> Estimate | None:
     if not smallest > 0.0 or not math.isfinite(largest / smallest):
         return None

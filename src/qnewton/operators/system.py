@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from qnewton.operators.base import SymmetricOperator
+from qnewton.operators.low_rank import LowRankOperator
 from qnewton.records import CurvatureRecord
 
 
@@ -19,9 +20,12 @@ class LinearSystem:
             this order to give the N unknowns. Empty for a system that moves no parameters.
         name: The block's name.
         curvature: How the operator was obtained, when it is a curvature.
+        target: t of shape [k] with rhs = U·t, where A = U Uᵀ + λI: the system is then that of
+            min ‖Uᵀx - t‖² + λ‖x‖², and t says more of x than its product with U does; for a sum
+            of squares, minus the residuals. ``None`` where nobody knows.
 
     Raises:
-        ValueError: If the right-hand side does not fit the operator.
+        ValueError: If the right-hand side or the target does not fit the operator.
     """
 
     operator: SymmetricOperator
@@ -29,6 +33,7 @@ class LinearSystem:
     parameters: tuple[Tensor, ...] = ()
     name: str = "system"
     curvature: CurvatureRecord | None = None
+    target: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.rhs.shape != (self.operator.n,):
@@ -36,6 +41,12 @@ class LinearSystem:
                 f"the right-hand side has shape {tuple(self.rhs.shape)}, the operator needs "
                 f"[{self.operator.n}]"
             )
+        if self.target is None or not isinstance(self.operator, LowRankOperator):
+            return
+        columns = self.operator.factor.shape[1]
+        if self.target.shape != (columns,):
+            found = f"the target has shape {tuple(self.target.shape)}"
+            raise ValueError(f"{found}, the factor's columns need [{columns}]")
 
     @property
     def n(self) -> int:

@@ -1,7 +1,7 @@
 """Solving one block: an attempt with the chosen solver, then the next quote while one fails."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -89,9 +89,13 @@ def solve_block(
     system, record = prepared.system, prepared.record
     attempts: list[Attempt] = []
     direction = entries = None
-    for name in _order(record.decision):
+    # By its form, whatever rounding makes of it.
+    definite = isinstance(system.operator, LowRankOperator) and system.operator.shift > 0.0
+    order = _order(record.decision)
+    blind = _blind(order, definite)
+    for name in order:
         solver, offer = SOLVERS.get(name), record.decision.quote(name)
-        if solver.needs_definite and any(a.outcome is Outcome.NOT_DEFINITE for a in attempts):
+        if solver.name in blind and any(a.outcome is Outcome.NOT_DEFINITE for a in attempts):
             continue
         limit = None if offer is None else offer.max_products
         if limit is not None and any(_ran_out(attempt) for attempt in attempts):
@@ -120,7 +124,8 @@ def solve_block(
             direction = x if solution.solved else None
         elif solution.outcome is Outcome.NOT_DEFINITE or (x is not None and _climbs(x, system.rhs)):
             attempts[-1] = replace(attempts[-1], outcome=Outcome.NOT_DEFINITE, detail="")
-            break
+            if not definite:
+                break
         else:
             # Only for want of products: whatever else went wrong, the iterate tells nothing.
             out_of_products = solution.stats.products >= asked.max_products
@@ -165,6 +170,15 @@ def _with_price_of_absolute(
 def _ran_out(attempt: Attempt) -> bool:
     """Return whether a Krylov solver needed more products: another one would, too."""
     return attempt.products > 0 and attempt.outcome not in (Outcome.SOLVED, Outcome.NOT_DEFINITE)
+
+
+def _blind(order: Sequence[str], definite: bool) -> set[str]:
+    """Return who fails where another solver found A not to be definite."""
+    solvers = [SOLVERS.get(name) for name in order]
+    if definite and any(solver.keeps_root for solver in solvers):
+        # Rounding did that, of which every square of the factor has as much.
+        return {solver.name for solver in solvers if not solver.keeps_root}
+    return {solver.name for solver in solvers if solver.needs_definite}
 
 
 def _is_finite(direction: Tensor | None) -> bool:

@@ -113,6 +113,7 @@ class Memory:
             definiteness=self._signs(block, "definiteness"),
             failed=tuple(name for name in direct_solvers() if self._of(block, f"failed.{name}")),
             envelope=self._of(block, "envelope"),
+            condition_seen=self._of(block, "condition_seen"),
         )
 
     def surveyed(self, block: str) -> Spectrum | None:
@@ -160,6 +161,7 @@ class Memory:
             | {f"failed.{name}": (name in left.failed) or None for name in direct_solvers()}
             | {
                 "envelope": left.envelope,
+                "condition_seen": left.condition_seen,
                 "step": self.step,
                 "tolerance": left.tolerance,
                 "definiteness": _SIGNS[left.definiteness],

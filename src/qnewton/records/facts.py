@@ -108,6 +108,7 @@ class LowRank:
         product_flops: Operations of one product with U Uᵀ, where U has a structure of its own.
         gram_flops: Operations of UᵀU, where U has a structure of its own.
         forming: What the entries would take; ``None`` where nobody counted.
+        target: Whether the right-hand side is known as U·t, that of least squares.
     """
 
     KIND: ClassVar[Representation] = "low-rank"
@@ -116,6 +117,7 @@ class LowRank:
     product_flops: float | None = None
     gram_flops: float | None = None
     forming: FormingWork | None = None
+    target: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +167,7 @@ class Earlier:
         minres: What MINRES did.
         failed: Factorisations whose solution missed the tolerance.
         envelope: That of its entries, where it was sparse; as many entries fill about as much.
+        condition_seen: What the last solve that tells showed of the condition number, from below.
     """
 
     step: int
@@ -174,6 +177,7 @@ class Earlier:
     minres: KrylovHistory = KrylovHistory()
     failed: tuple[str, ...] = ()
     envelope: float | None = None
+    condition_seen: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

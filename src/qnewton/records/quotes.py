@@ -31,10 +31,12 @@ class Refusal(StrEnum):
     Attributes:
         BLIND: The solver does not see negative curvature, which the step has to know of.
         MISSED: Its solution missed the tolerance at an earlier step.
+        ROUNDING: The condition number leaves too few digits to a solver that squares the factor's.
     """
 
     BLIND = "blind"
     MISSED = "missed"
+    ROUNDING = "rounding"
 
 
 @dataclass(frozen=True, kw_only=True)

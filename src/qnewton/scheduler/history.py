@@ -4,7 +4,15 @@ import math
 from dataclasses import replace
 
 from qnewton.cost import SOLVERS, Family
-from qnewton.records import Attempt, BlockRecord, Earlier, KrylovHistory, Outcome, Sparse
+from qnewton.records import (
+    Attempt,
+    BlockRecord,
+    Earlier,
+    KrylovHistory,
+    LowRank,
+    Outcome,
+    Sparse,
+)
 
 # A residual above this tells nothing of where it will go.
 _PROGRESS = 0.5
@@ -30,12 +38,19 @@ def facts_left(record: BlockRecord, step: int, tolerance: float, before: Earlier
     held = record.facts.held
     filled = held.envelope if isinstance(held, Sparse) else None
     left = replace(before or Earlier(step=step), step=step, envelope=filled)
+    definite = isinstance(held, LowRank) and record.treatment.damping > 0.0
     for attempt in record.attempts:
-        left = _with_attempt(left, attempt, tolerance)
+        left = _with_attempt(left, attempt, tolerance, definite)
     return left
 
 
-def _with_attempt(left: Earlier, attempt: Attempt, tolerance: float) -> Earlier:
+def _with_attempt(left: Earlier, attempt: Attempt, tolerance: float, definite: bool) -> Earlier:
+    """Add what one attempt left, on a matrix that may be ``definite`` by its form."""
+    if attempt.condition is not None and attempt.condition.value is not None:
+        left = replace(left, condition_seen=attempt.condition.value)
+    if definite and attempt.outcome is Outcome.NOT_DEFINITE:
+        # Rounding, of which the signs tell nothing.
+        return _with_failed(left, attempt)
     definiteness, solver = attempt.definiteness, SOLVERS.find(attempt.solver)
     if attempt.outcome is Outcome.NOT_DEFINITE:
         definiteness = "indefinite"
@@ -46,7 +61,7 @@ def _with_attempt(left: Earlier, attempt: Attempt, tolerance: float) -> Earlier:
     if solver is None or not solver.family.iterates:
         if attempt.outcome is not Outcome.RESIDUAL:
             return left
-        return replace(left, failed=tuple(sorted({*left.failed, attempt.solver})))
+        return _with_failed(left, attempt)
     by_cg = solver.family is Family.CG
     if by_cg and definiteness == "indefinite":
         return left
@@ -60,6 +75,10 @@ def _with_attempt(left: Earlier, attempt: Attempt, tolerance: float) -> Earlier:
         history = KrylovHistory(unfinished=attempt.products, expected=expected)
     left = replace(left, tolerance=tolerance)
     return replace(left, cg=history) if by_cg else replace(left, minres=history)
+
+
+def _with_failed(left: Earlier, attempt: Attempt) -> Earlier:
+    return replace(left, failed=tuple(sorted({*left.failed, attempt.solver})))
 
 
 def _foretold(attempt: Attempt, tolerance: float) -> int | None:

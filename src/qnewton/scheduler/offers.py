@@ -29,6 +29,8 @@ _MOST_SHAPES = 512  # whose prices are kept
 _FEWEST = 4  # products below which a try tells nothing
 # Times its quoted work after which a route that converged before goes over to the next.
 _OVERRUN = 2
+# One unit in the last place of 1.
+_EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52}
 # Half as many again as foretold: fits of convergence are not exact.
 _PATIENCE = 1.5
 
@@ -94,7 +96,8 @@ def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, .
     # The routes that take over from a Krylov solver that ran out of products.
     direct_seconds = (seconds for s, seconds in classical.items() if not s.family.iterates)
     limits = (facts.earlier, min(direct_seconds, default=None), market.max_products)
-    return tuple(_bounded(solver, offer, *limits) for solver, offer in offers.items())
+    bounded = {solver: _bounded(solver, offer, *limits) for solver, offer in offers.items()}
+    return _without_rounded(bounded, facts, market)
 
 
 def forming_pays(facts: Facts, market: Market, products: int) -> bool:
@@ -164,6 +167,34 @@ def _without_failed(offers: tuple[Quote, ...], earlier: Earlier | None) -> tuple
         for offer in offers
     )
     return left if any(o.seconds is not None for o in left) else offers
+
+
+def _without_rounded(
+    offers: dict[Solver, Quote], facts: Facts, market: Market
+) -> tuple[Quote, ...]:
+    """Refuse who squares a factor's condition number, where that leaves too few digits."""
+    kept = [s for s, o in offers.items() if s.keeps_root and o.seconds is not None]
+    kappa = _condition_known(facts)
+    rounding = 0.0 if kappa is None else _EPSILON[market.dtype] * kappa
+    limit = max(market.tolerance, math.sqrt(_EPSILON[market.dtype]))
+    if not kept or rounding <= limit:
+        return tuple(offers.values())
+    refused = f"κ is at least {kappa:.2g}: rounding of {rounding:.0e} is above {limit:.0e}"
+    changes = {"seconds": None, "terms": (), "refused": refused, "refusal": Refusal.ROUNDING}
+    return tuple(
+        offer
+        if solver.keeps_root or solver.machine == "quantum" or offer.seconds is None
+        else replace(offer, **changes)
+        for solver, offer in offers.items()
+    )
+
+
+def _condition_known(facts: Facts) -> float | None:
+    """Return a condition number that A has at least: this step's survey before an earlier solve."""
+    surveyed = facts.spectrum.condition
+    if surveyed is not None:
+        return surveyed.low
+    return None if facts.earlier is None else facts.earlier.condition_seen
 
 
 def _usual(solver: Solver, offer: Quote, facts: Facts, market: Market) -> Quote:

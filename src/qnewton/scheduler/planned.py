@@ -27,7 +27,7 @@ def planned_facts(
     operator, curvature = system.operator, system.curvature or GIVEN
     return records.Facts(
         n=system.n,
-        held=_held(operator, curvature, None if earlier is None else earlier.envelope),
+        held=_held(system, curvature, None if earlier is None else earlier.envelope),
         earlier=earlier,
         rank=operator.rank if isinstance(operator, operators.LowRankOperator) else None,
         batch=curvature.batch,
@@ -36,10 +36,11 @@ def planned_facts(
 
 
 def _held(
-    operator: operators.SymmetricOperator,
+    system: operators.LinearSystem,
     curvature: records.CurvatureRecord,
     known_envelope: float | None,
 ) -> records.Held:
+    operator = system.operator
     if isinstance(operator, operators.DenseOperator):
         return records.Formed()
     if isinstance(operator, operators.SparseOperator):
@@ -60,4 +61,5 @@ def _held(
         product_flops=factor.product_flops if structured else curvature.product_flops,
         gram_flops=factor.gram_flops if structured else None,
         forming=forming,
+        target=system.target is not None,
     )

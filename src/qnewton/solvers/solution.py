@@ -22,6 +22,8 @@ class SolveOptions:
         tolerance: Largest ‖A·x - b‖/‖b‖ that counts as solved.
         max_products: Most products an iterative solver may spend. 1,000 is enough for
             conjugate gradients at κ = 10⁴ and a tolerance of 1e-6: ½√κ ln(2√κ/ε) = 956.
+        target: t with b = U·t, shape [k], of A = U Uᵀ + λI; ``None`` where nobody knows (see
+            :class:`~qnewton.operators.LinearSystem`).
         start: First x of a Krylov solver, shape [N], such as the last step's; ``None`` for zero.
         epsilon: Error of the quantum solver's polynomial; ``None`` takes ``tolerance``, which
             suffices since |x P(x) - 1| ≤ ε|x| bounds the residual by ε.
@@ -36,6 +38,7 @@ class SolveOptions:
 
     tolerance: float = 1e-6
     max_products: int = 1000
+    target: Tensor | None = None
     start: Tensor | None = None
     epsilon: float | None = None
     alpha: float | None = None
@@ -71,8 +74,9 @@ class SolveStats:
         products: Matrix-vector products the solver spent on x, 0 for a factorisation; the
             products that check the residual are not counted.
         refinements: Rounds of iterative refinement among them.
-        condition: The condition number that a Krylov solver's own coefficients show, a lower
-            bound; of the preconditioned matrix, where one was used.
+        condition: The condition number that a Krylov solver's own coefficients, or the diagonal of
+            a triangular factor, show, a lower bound; of the preconditioned matrix, where one was
+            used.
         definiteness: What solving A proved of it, up to rounding: ``positive`` by a Cholesky
             factorisation, ``indefinite`` by a negative pivot or curvature.
         seconds: Wall-clock seconds, residual check included; ``None`` when nobody timed it.

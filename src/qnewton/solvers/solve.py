@@ -31,11 +31,14 @@ _DENSE = (
     classical.LDLFactorization,
 )
 
+_STRUCTURED = (
+    classical.SparseLUFactorization,
+    classical.WoodburyFactorization,
+    classical.AugmentedQR,
+)
+
 FACTORIZATIONS: Mapping[str, type[classical.Factorization]] = MappingProxyType(
-    {
-        kind.solver: kind
-        for kind in (*_DENSE, classical.SparseLUFactorization, classical.WoodburyFactorization)
-    }
+    {kind.solver: kind for kind in (*_DENSE, *_STRUCTURED)}
 )
 
 
@@ -50,9 +53,9 @@ def solve(
     Args:
         system: A system, or the pair (A, b) with A symmetric of shape [N, N], b of shape [N].
         solver: A name in ``RUNNERS``: ``lu_inverse``, ``lu``, ``cholesky``, ``ldl``,
-            ``sparse_lu``, ``woodbury``, ``cg``, ``sparse_cg``, ``pcg_diagonal``, ``pcg_nystrom``,
-            ``minres``, ``qsvt``; or a function of the operator, b and
-            :class:`~qnewton.solvers.SolveOptions` that returns a solution.
+            ``sparse_lu``, ``woodbury``, ``augmented_qr``, ``cg``, ``sparse_cg``,
+            ``pcg_diagonal``, ``pcg_nystrom``, ``minres``, ``lsmr``, ``qsvt``; or a function of the
+            operator, b and :class:`~qnewton.solvers.SolveOptions` that returns a solution.
         tolerance: Largest ‖A·x - b‖/‖b‖ that counts as solved; where the dtype cannot reach it,
             √eps does (see ``classical.refinement``).
         max_products: Most products of an iterative solver.
@@ -88,6 +91,7 @@ def solve(
     if not isinstance(system, LinearSystem):
         system = LinearSystem(_operator(system[0]), system[1])
     operator, rhs, start = system.operator, system.rhs, options.start
+    options = replace(options, target=system.target)
     if (rhs.dtype, rhs.device) != (operator.dtype, operator.device):
         found = f"the right-hand side is {rhs.dtype} on {rhs.device}"
         needed = f"the operator {operator.dtype} on {operator.device}; convert one of them"
@@ -144,7 +148,8 @@ def factorize(
 
     Args:
         matrix: A, symmetric, shape [N, N].
-        kind: ``cholesky``, ``ldl``, ``lu``, ``lu_inverse``, ``sparse_lu`` or ``woodbury``.
+        kind: ``cholesky``, ``ldl``, ``lu``, ``lu_inverse``, ``sparse_lu``, ``woodbury`` or
+            ``augmented_qr``.
 
     Returns:
         The factorisation; if it failed, its ``outcome`` says why and every solve repeats it.
@@ -172,7 +177,9 @@ def _operator(matrix: SymmetricOperator | Tensor) -> SymmetricOperator:
 
 
 def _by_factorization(kind: type[classical.Factorization]) -> Runner:
-    return lambda operator, rhs, options: kind(operator).solve(rhs, options.tolerance)
+    return lambda operator, rhs, options: kind(operator).solve(
+        rhs, options.tolerance, options.target
+    )
 
 
 def _by_products(run: Callable[..., Solution]) -> Runner:
@@ -229,6 +236,9 @@ RUNNERS: Mapping[str, Runner] = MappingProxyType(
         "pcg_diagonal": _preconditioned("pcg_diagonal", classical.DiagonalPreconditioner),
         "pcg_nystrom": _preconditioned("pcg_nystrom", _nystrom),
         "minres": _by_products(classical.minimum_residual),
+        "lsmr": lambda operator, rhs, options: classical.lsmr(
+            operator, rhs, options.tolerance, options.max_products, target=options.target
+        ),
         "qsvt": _qsvt,
     }
 )

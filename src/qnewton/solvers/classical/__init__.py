@@ -10,6 +10,7 @@ from qnewton.solvers.classical.factorization import (
     solve_absolute,
 )
 from qnewton.solvers.classical.krylov import MinimumResidual, minimum_residual
+from qnewton.solvers.classical.least_squares import AugmentedQR, lsmr
 from qnewton.solvers.classical.preconditioner import (
     DiagonalPreconditioner,
     NystromPreconditioner,
@@ -22,8 +23,9 @@ from qnewton.solvers.classical.structured import (
     sparse_conjugate_gradients,
 )
 
-__all__ = ["CholeskyFactorization", "DiagonalPreconditioner", "Factorization", "LDLFactorization"]
+__all__ = ["AugmentedQR", "CholeskyFactorization", "DiagonalPreconditioner", "Factorization"]
+__all__ += ["LDLFactorization"]
 __all__ += ["LUFactorization", "LUInverse", "MinimumResidual", "NystromPreconditioner"]
 __all__ += ["Preconditioner", "SparseLUFactorization", "WoodburyFactorization"]
-__all__ += ["conjugate_gradients", "judge", "minimum_residual", "relative_residual"]
+__all__ += ["conjugate_gradients", "judge", "lsmr", "minimum_residual", "relative_residual"]
 __all__ += ["residual_vector", "solve_absolute", "sparse_conjugate_gradients"]

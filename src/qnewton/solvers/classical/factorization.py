@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -18,7 +19,7 @@ from qnewton.operators.scaling import (
     scaled,
     shifted_number,
 )
-from qnewton.records import Definiteness, Outcome
+from qnewton.records import Definiteness, Estimate, Outcome
 from qnewton.solvers.classical.refinement import judge, put_back, refined_solution
 from qnewton.solvers.solution import Solution, SolveStats
 
@@ -36,10 +37,13 @@ class Factorization(ABC):
     Attributes:
         outcome: ``Outcome.FACTORIZED``, or what the factorisation met.
         definiteness: What it proved of A, up to rounding; ``None`` where its pivots tell nothing.
+        condition: What the diagonal of a triangular factor of A = LLᵀ shows of κ, a lower bound;
+            ``None`` for other factors.
     """
 
     solver: ClassVar[str]
     definiteness: Definiteness | None = None
+    condition: Estimate | None = None
 
     def __init__(self, operator: SymmetricOperator) -> None:
         self._matrix: SymmetricOperator | Tensor = operator
@@ -64,12 +68,17 @@ class Factorization(ABC):
     def _apply(self, rhs: Tensor) -> Tensor:
         """Return the factors' A⁻¹·rhs, shape [N]."""
 
-    def solve(self, rhs: Tensor, tolerance: float = 1e-6) -> Solution:
+    def _beginning(self, target: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return what makes x of b, and then the corrections of what x leaves."""
+        return self._apply
+
+    def solve(self, rhs: Tensor, tolerance: float = 1e-6, target: Tensor | None = None) -> Solution:
         """Solve A·x = rhs, refining while the residual exceeds the tolerance.
 
         Args:
             rhs: b, shape [N], in the matrix's dtype.
             tolerance: Largest ‖A·x - b‖/‖b‖ that counts as solved (see ``refinement``).
+            target: t with b = U·t, of A = U Uᵀ + λI, which only least squares begin from.
 
         Raises:
             ValueError: If ``rhs`` does not have shape [N] or has another dtype.
@@ -87,10 +96,14 @@ class Factorization(ABC):
         near, down = into_range(rhs)
         if down and not torch.equal(scaled(near, down), rhs):
             near, down = rhs, 0  # entries from both ends of the range keep their digits as they are
-        known = (self.solver, self._matrix, near, self._apply)
+        correct = self._apply
+        if target is not None and torch.isfinite(target).all():
+            correct = self._beginning(scaled(target, self._exponent // 2 - down))
+        known = (self.solver, self._matrix, near, correct)
         solution = refined_solution(*known, tolerance, diverged=Outcome.SINGULAR)
         solution = put_back(solution, self._matrix, near, down - self._exponent)
-        return replace(solution, stats=replace(solution.stats, definiteness=self.definiteness))
+        proven = {"definiteness": self.definiteness, "condition": self.condition}
+        return replace(solution, stats=replace(solution.stats, **proven))
 
 
 def _near(matrix: Tensor, exponent: int) -> tuple[Tensor, int]:
@@ -177,11 +190,43 @@ class CholeskyFactorization(Factorization):
 
     def _factorize(self, matrix: Tensor) -> Outcome:
         self._factor, info = torch.linalg.cholesky_ex(matrix)
-        self.definiteness = "positive" if int(info) == 0 else "indefinite"
-        return Outcome.FACTORIZED if int(info) == 0 else Outcome.NOT_DEFINITE
+        if int(info) != 0:
+            self.definiteness = "indefinite"
+            return Outcome.NOT_DEFINITE
+        self.definiteness = "positive"
+        self.condition = condition_of_factor(self._factor)
+        return Outcome.FACTORIZED
 
     def _apply(self, rhs: Tensor) -> Tensor:
         return solve_by_factor(self._factor, rhs)
+
+
+def condition_of_factor(factor: Tensor) -> Estimate | None:
+    """Return (max|l_ii|/min|l_ii|)² of a triangular L: A = LLᵀ has no smaller condition number.
+
+    ``None`` if an entry is zero.
+
+    Cost: one pass over the diagonal.
+
+    Reference: Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 15.1 and 8.3.
+
+    Example:
+        >>> condition_of_factor(torch.tensor([[3.0, 0.0], [1.0, 1.0]])).value
+        9.0
+    """
+    low, high = (float(end) for end in factor.diagonal().abs().aminmax())
+    ratio = high / low if low > 0.0 else math.inf
+    ratio *= ratio
+    if not math.isfinite(ratio):
+        return None
+    return Estimate(
+        value=ratio,
+        low=ratio,
+        high=None,
+        method="factor",
+        products=0,
+        low_certificate="the diagonal of a triangular factor, exact arithmetic",
+    )
 
 
 def solve_by_factor(factor: Tensor, rhs: Tensor) -> Tensor:

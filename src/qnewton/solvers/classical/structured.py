@@ -13,7 +13,11 @@ from qnewton.operators import LowRankOperator, SparseOperator, SymmetricOperator
 from qnewton.operators.scaling import into_range
 from qnewton.records import Outcome
 from qnewton.solvers.classical.cg import conjugate_gradients
-from qnewton.solvers.classical.factorization import Factorization, solve_by_factor
+from qnewton.solvers.classical.factorization import (
+    Factorization,
+    condition_of_factor,
+    solve_by_factor,
+)
 from qnewton.solvers.solution import Solution
 
 # The first split leaves λ/(λ + σ²) of b's part along a singular vector of U, the second its square.
@@ -63,7 +67,10 @@ class WoodburyFactorization(Factorization):
         small = small.clone() if small is matrix else small
         small.diagonal().add_(self._shift)
         self._small, info = torch.linalg.cholesky_ex(small)
-        return Outcome.FACTORIZED if int(info) == 0 else Outcome.NOT_DEFINITE
+        if int(info) != 0:
+            return Outcome.SINGULAR  # definite by its form, so what is left of it is rounding
+        self.condition = condition_of_factor(self._small)
+        return Outcome.FACTORIZED
 
     def _apply(self, rhs: Tensor) -> Tensor:
         inside = torch.zeros(len(self._small), dtype=torch.float64, device=rhs.device)
