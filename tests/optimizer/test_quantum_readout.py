@@ -116,9 +116,9 @@ def test_the_exact_direction_beside_it_is_found_while_no_clock_runs(monkeypatch)
         running.append(name)
         return begin(clock, name)
 
-    def ended(clock, name, since):
+    def ended(clock, name):
         running.remove(name)
-        end(clock, name, since)
+        end(clock, name)
 
     def compared(system, solution):
         seen.append(tuple(running))

@@ -181,13 +181,13 @@ def test_a_closure_that_differentiates_inside_is_tried_with_its_graph() -> None:
     optimizer = QNewton(net, damping="auto")
     losses = [float(optimizer.step(closure).detach()) for _ in range(15)]
     assert losses[-1] < losses[0] / 100
-    # The first trial of the first step finds out that it needs the graph; later steps know. The
-    # first step with a Hessian also runs the closure three times to check its second derivatives.
+    # Trials of a sum of squares keep their graph. The first step with a Hessian also runs the
+    # closure three times to check its second derivatives.
     kinds = [record.damping.curvature for record in optimizer.records if record.damping is not None]
     first_exact = kinds.index("hessian") if "hessian" in kinds else None
     for step, record in enumerate(optimizer.records):
         assert record.damping is not None
-        beside = (step == 0) + 3 * (step == first_exact)
+        beside = 3 * (step == first_exact)
         assert calls.count(step) == 1 + record.damping.tries + beside
 
 

@@ -19,6 +19,7 @@ from qnewton.curvature.evaluation import Evaluation
 from qnewton.curvature.generic import HessianOperator
 from qnewton.curvature.parts import together
 from qnewton.curvature.rerun import KeptBuffer, RandomState, Repeatable, SeenBuffers, lent
+from qnewton.curvature.residual_change import ResidualChange
 from qnewton.curvature.residuals import Residuals, with_loss
 from qnewton.curvature.routes import RouteMemory, graph_size
 from qnewton.curvature.sample_mean import Reduction
@@ -35,6 +36,7 @@ __all__ = [
     "RandomState",
     "Reduction",
     "Repeatable",
+    "ResidualChange",
     "Residuals",
     "RouteMemory",
     "SeenBuffers",

@@ -21,7 +21,8 @@ from qnewton.curvature.hessian import hessian_operators
 from qnewton.curvature.layers import layers_of
 from qnewton.curvature.output_loss import OutputLoss
 from qnewton.curvature.parts import shares_of_one_mean, sum_of_systems
-from qnewton.curvature.residual_space import GaussNewton, ResidualSpace
+from qnewton.curvature.residual_change import ResidualChange
+from qnewton.curvature.residual_space import FormedGaussNewton, GaussNewton, ResidualSpace
 from qnewton.curvature.residuals import with_loss
 from qnewton.curvature.routes import Refused, RouteMemory
 from qnewton.curvature.sample_mean import Reduction
@@ -266,6 +267,13 @@ class Curvature:
     def has_convex(self, evaluation: Evaluation) -> bool:
         """Return whether the ``ggn`` of an evaluation may be asked for beside its Hessian."""
         return bool(evaluation.outputs) or isinstance(self._squares(evaluation), GaussNewton)
+
+    def residual_change(self, evaluation: Evaluation) -> ResidualChange | None:
+        """Return the residuals of squares whose Jacobian is formed; ``None`` for other losses."""
+        squares = self._squares(evaluation)
+        if not isinstance(squares, FormedGaussNewton) or evaluation.root is None:
+            return None
+        return ResidualChange.at(evaluation.root, squares.rows)
 
     def _squares(self, evaluation: Evaluation) -> GaussNewton | Refused | None:
         if self._residuals is None or evaluation.root is None:

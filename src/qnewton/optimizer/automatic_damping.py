@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from qnewton.operators.scaling import safe_norm
+from qnewton.optimizer.bend import Bend
 from qnewton.optimizer.damped_systems import LEFT, DampedSystems, joined_directions
 from qnewton.optimizer.damping_rule import Bounds, StepResult, next_rule
 from qnewton.optimizer.damping_state import begin_step, present_ceiling, present_floor
-from qnewton.optimizer.line_search import LineSearch
+from qnewton.optimizer.line_search import MOST_TRIES, LineSearch
 from qnewton.optimizer.local_loss import LocalLoss
 from qnewton.optimizer.proposals import (
     Proposal,
@@ -59,6 +61,7 @@ class AutomaticDamping:
             evaluated.beginning,
             evaluation.loss_gradients or evaluation.gradients,
             self._trials_need_graph,
+            keeps_graph=loss.residuals is not None,
         )
         taken = _take_step(loss, trial)
         self._trials_need_graph = trial.needs_graph
@@ -77,16 +80,25 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
     solved = systems.solve_somehow(min(strength, ceiling))
     if solved.kind != kind:
         model = loss.quadratic(solved.kind)
+    squares = solved.kind == "ggn" and loss.residuals is not None
     terms = Terms(loss.gradient, loss.asked, model, solved.strength, radius, loss.flat_lengths)
     with context.clock.stage("update"):
-        proposal, failure = _proposal(loss, terms, solved.update)
+        proposal, failure = _proposal(loss, terms, solved.update, bounded=not squares)
     proposals, survey_products = [proposal], solved.survey_products
     if -proposal.candidates[0].change() <= loss.rounding or loss.is_flat:
         away, products = _away_from_saddle(loss, terms, proposal.candidates[0].change())
         proposals, survey_products = [*away, proposal], survey_products + products
     loss.evaluated.evaluation.release()
     with context.clock.stage("update"):
-        search, count = _first_that_descends(loss, trial, proposals)
+        bend = _bend(loss, trial, systems, solved.strength) if squares else None
+        search, count = _first_that_descends(loss, trial, proposals, bend)
+        while bend is not None and count < MOST_TRIES and _is_refused(search):
+            solved = systems.again(solved)
+            terms = replace(terms, strength=solved.strength)
+            proposal, failure = _proposal(loss, terms, solved.update, bounded=False)
+            bend = _bend(loss, trial, systems, solved.strength)
+            search = _search(loss, trial, proposal, bend)
+            count += search.count
     proposal = search.proposal
     bounds = Bounds(
         present_floor(proposal.candidates[0].step, proposal.candidates[0].bend), ceiling
@@ -121,19 +133,40 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
         ceiling=bounds.ceiling if math.isfinite(bounds.ceiling) else None,
         converged=_convergence(loss, search, result),
     )
+    update = replace(solved.update, abandoned=(*solved.update.abandoned, *systems.aside))
     if search.length == 0.0:
         last = "" if trial.error is None else f"; the last error was {trial.error}"
         skipped = f"no length tried lowers the loss{last}"
-        return TakenStep(solved.update, skipped=skipped, damping=record)
+        return TakenStep(update, skipped=skipped, damping=record)
     applied = Applied(safe_norm(search.taken), _cosine(search.taken, loss.gradient), finite=True)
-    return TakenStep(solved.update, applied, damping=record)
+    return TakenStep(update, applied, damping=record)
 
 
-def _proposal(loss: LocalLoss, terms: Terms, update: NewtonUpdate) -> tuple[Proposal, str | None]:
-    """Return the step to judge, and why it is along -g if it is."""
+def _is_refused(search: LineSearch) -> bool:
+    """Return whether a larger λ is to be tried, for the whole step of the systems is too long."""
+    return search.length == 0.0 and search.proposal.origin == "newton"
+
+
+def _bend(loss: LocalLoss, trial: TrialLoss, systems: DampedSystems, strength: float) -> Bend:
+    assert loss.residuals is not None
+    return Bend(loss.residuals, lambda: trial.root, lambda rhs: systems.solved_for(rhs, strength))
+
+
+def _proposal(
+    loss: LocalLoss, terms: Terms, update: NewtonUpdate, bounded: bool
+) -> tuple[Proposal, str | None]:
+    """Return the step to judge, and why it is along -g if it is.
+
+    Args:
+        loss: The loss.
+        terms: What the step is made from.
+        update: What came of the systems.
+        bounded: Whether Δ bounds the systems' step; else λ alone does.
+    """
     failure = update.failure or update.indefinite
     if update.directions is not None:
-        made = newton_proposal(terms, *joined_directions(loss, update))
+        within = terms if bounded else replace(terms, radius=math.inf)
+        made = newton_proposal(within, *joined_directions(loss, update))
         if isinstance(made, Proposal):
             return made, None
         failure = made
@@ -157,7 +190,7 @@ def _away_from_saddle(
 
 
 def _first_that_descends(
-    loss: LocalLoss, trial: TrialLoss, proposals: Sequence[Proposal]
+    loss: LocalLoss, trial: TrialLoss, proposals: Sequence[Proposal], bend: Bend | None
 ) -> tuple[LineSearch, int]:
     """Take the first proposal of which some length lowers the loss.
 
@@ -165,20 +198,25 @@ def _first_that_descends(
         What came of it, or of the last one; how often the loss was evaluated in all.
     """
     memory, (first, *others) = loss.context.memory, proposals
-    search = _search(loss, trial, first)
+    search = _search(loss, trial, first, bend)
     count = search.count
     for proposal in others:
         if search.length > 0.0:
             break
         # Along an eigenvector the model promised more than there is.
         memory.saddle_from = memory.step + _LOOK_AGAIN
-        search = _search(loss, trial, proposal)
+        search = _search(loss, trial, proposal, bend)
         count += search.count
     return search, count
 
 
-def _search(loss: LocalLoss, trial: TrialLoss, proposal: Proposal) -> LineSearch:
-    search = LineSearch(loss.parameters, lambda: loss.whole(trial()), loss.value, proposal)
+def _search(loss: LocalLoss, trial: TrialLoss, proposal: Proposal, bend: Bend | None) -> LineSearch:
+    """Try lengths of a step; one alone where a larger λ at hand shortens and turns it."""
+    along = bend if proposal.origin == "newton" else None
+    lengths = MOST_TRIES if along is None else 1
+    search = LineSearch(
+        loss.parameters, lambda: loss.whole(trial()), loss.value, proposal, lengths, along
+    )
     search.run(loss.rounding if proposal.certain else 0.0)
     return search
 

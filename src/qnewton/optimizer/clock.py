@@ -9,7 +9,7 @@ from qnewton.records import MeasuredSeconds
 
 
 class StageClock:
-    """Adds up wall-clock seconds by stage name.
+    """Adds up wall-clock seconds by stage name; a stage inside another one pauses it.
 
     Args:
         device: Where the work runs; an accelerator's queue is drained at both ends of a stage,
@@ -21,26 +21,36 @@ class StageClock:
         self._device = device if device.type == "cuda" else None
         self._on_stage = on_stage
         self._seconds: dict[str, float] = {}
+        self._running: list[str] = []
+        self._since = 0.0
 
     def stage(self, name: str) -> "Stage":
         """Return a context that adds the seconds of its body to stage ``name``."""
         return Stage(self, name)
 
-    def begin(self, name: str) -> float:
-        """Announce a stage and return when it begins."""
+    def begin(self, name: str) -> None:
+        """Announce a stage and begin it."""
         if self._on_stage is not None:
             self._on_stage(name)
-        self._drain()
-        return time.perf_counter()
+        self._add()
+        self._running.append(name)
 
-    def end(self, name: str, begun: float) -> None:
-        """Add the seconds since ``begun`` to a stage."""
-        self._drain()
-        self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - begun
+    def end(self, name: str) -> None:
+        """End the stage that began last."""
+        self._add()
+        self._running.remove(name)
 
     def seconds(self) -> MeasuredSeconds:
         """Return what was measured so far."""
         return MeasuredSeconds(**self._seconds)
+
+    def _add(self) -> None:
+        self._drain()
+        now = time.perf_counter()
+        if self._running:
+            name = self._running[-1]
+            self._seconds[name] = self._seconds.get(name, 0.0) + now - self._since
+        self._since = now
 
     def _drain(self) -> None:
         if self._device is not None:
@@ -53,12 +63,11 @@ class Stage:
     def __init__(self, clock: StageClock, name: str) -> None:
         self._clock = clock
         self._name = name
-        self._begun = 0.0
 
     def __enter__(self) -> None:
         """Begin the stage."""
-        self._begun = self._clock.begin(self._name)
+        self._clock.begin(self._name)
 
     def __exit__(self, *_: object) -> None:
         """End the stage, also after an error."""
-        self._clock.end(self._name, self._begun)
+        self._clock.end(self._name)

@@ -1,6 +1,7 @@
 """The systems of a step that sets its own λ: solved at one λ, and another where that must be."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,16 +19,17 @@ from qnewton.optimizer.local_loss import LocalLoss
 from qnewton.optimizer.movable import movable_systems
 from qnewton.optimizer.newton import one_by_one, solve_systems
 from qnewton.optimizer.step_context import NOTHING_FOUND, NewtonUpdate
+from qnewton.records import BlockRecord
 
 _SHIFTS = 6  # how often λ is raised above a negative eigenvalue before the step is given up
 _MOST_SUBSPACE = 16  # blocks whose directions are put together by cross terms
 _MOST_WAIT = 64  # steps on the convex matrix between looks at the Hessian
 _MOST_WAIT_OF_SQUARES = 16  # the same, where a look costs no more than as many of those steps
 SLOW = 3
-"""Gauss-Newton steps in a row that leave the residuals, before their second derivatives count."""
+"""Gauss-Newton steps in a row that gain next to nothing, before second derivatives count."""
 
-LEFT = 0.1
-"""Share of the loss that a Gauss-Newton step has to take, or it leaves the residuals."""
+LEFT = 1e-6
+"""Share of the loss that a Gauss-Newton step has to promise, or it gains next to nothing."""
 
 _STEP_PASSES = 6  # through the loss's graph, of a Gauss-Newton step
 _START = 15_000  # entries that are computed in the time that starting an operation takes
@@ -63,11 +65,15 @@ class DampedSystems:
 
     Args:
         loss: What they are of.
+
+    Attributes:
+        aside: Records of systems that were solved beside those of the step's direction.
     """
 
     def __init__(self, loss: LocalLoss) -> None:
         self._loss = loss
         self._made: dict[Kind, list[LinearSystem]] = {}
+        self.aside: tuple[BlockRecord, ...] = ()
 
     def solve_somehow(self, strength: float) -> Solved:
         """Solve at λ and, where that meets negative curvature, in another way.
@@ -135,6 +141,23 @@ class DampedSystems:
         rows = 2.0 * (math.ceil(n / ROWS_A_CALL) * started + n * entries)
         return rows <= _WORTH * _STEP_PASSES * (started + entries)
 
+    def again(self, refused: Solved) -> Solved:
+        """Solve the Gauss-Newton systems of a sum of squares at the next larger λ.
+
+        Cost: that of the solves; the Jacobian is there, and its product if it was formed.
+        """
+        self.aside += (*refused.update.abandoned, *refused.update.blocks)
+        strength = GROWTH * refused.strength
+        return Solved(self._solved("ggn", strength), "ggn", strength, refused.negative)
+
+    def solved_for(self, rhs: Tensor, strength: float) -> Tensor | None:
+        """Solve the same systems for another right-hand side, shape [N], in all parameters."""
+        update = self._solved("ggn", strength, rhs)
+        self.aside += update.blocks
+        if update.directions is None:
+            return None
+        return joined_directions(self._loss, update)[0].sum(1)
+
     def _convex(self, strength: float) -> NewtonUpdate:
         memory = self._loss.context.memory
         try:
@@ -149,15 +172,17 @@ class DampedSystems:
             memory.exact_from = memory.step + memory.exact_wait
         return update
 
-    def _solved(self, kind: Kind, strength: float) -> NewtonUpdate:
+    def _solved(self, kind: Kind, strength: float, rhs: Tensor | None = None) -> NewtonUpdate:
         context = self._loss.context
         coarsest = context.market.tolerance
         if kind == "ggn" and self._loss.evaluated.curvature.kind == "auto":
             coarsest = min(coarsest, _COARSEST_OF_SQUARES)
         tolerance = max(min(coarsest, self._forcing()), min(coarsest, FINEST))
         try:
-            systems = movable_systems(context.whole(self._systems(kind)), self._loss.lengths)
-            queued = one_by_one(systems)
+            systems = context.whole(self._systems(kind))
+            if rhs is not None:
+                systems = _with_rhs(systems, self._loss.parameters, rhs)
+            queued = one_by_one(movable_systems(systems, self._loss.lengths))
             del systems
             market = replace(context.market, tolerance=tolerance)
             return solve_systems(replace(context, market=market), queued, strength)
@@ -167,9 +192,11 @@ class DampedSystems:
     def _systems(self, kind: Kind) -> list[LinearSystem]:
         """Return the systems; of factors, which can be made once alone, the same at every call."""
         if kind in self._made:
-            return self._made[kind]
+            return [_again(system) for system in self._made[kind]]
         systems = self._loss.evaluated.systems(self._loss.context, kind)
         if all(isinstance(system.operator, LowRankOperator) for system in systems):
+            if self._loss.residuals is not None and len(systems) == 1:
+                systems = [_formed_once(system) for system in systems]
             self._made[kind] = systems
         return systems
 
@@ -177,6 +204,46 @@ class DampedSystems:
         """Return √(‖g‖/usual): far from a minimum a rough direction does, near it does not."""
         usual = float(self._loss.context.memory.usual_gradient)
         return math.sqrt(safe_norm(self._loss.gradient) / usual) if usual > 0.0 else 1.0
+
+
+class _OnceFormedOperator(LowRankOperator):
+    """U Uᵀ + λI whose product U Uᵀ is formed once, for every λ."""
+
+    def __init__(self, base: LowRankOperator) -> None:
+        self.formed: Tensor | None = None
+        super().__init__(base.factor, base.shift, base.treatment, self._once)
+        self._base = base
+
+    def _once(self) -> Tensor:
+        if self.formed is None:
+            self.formed = self._base.dense()
+        return self.formed.clone()
+
+
+def _formed_once(system: LinearSystem) -> LinearSystem:
+    assert isinstance(system.operator, LowRankOperator)
+    return system.with_operator(_OnceFormedOperator(system.operator))
+
+
+def _again(system: LinearSystem) -> LinearSystem:
+    """Return a system of a sum of squares with what is left to do, for it was solved before."""
+    operator, record = system.operator, system.curvature
+    if not isinstance(operator, _OnceFormedOperator) or record is None:
+        return system
+    forming = record.forming_flops if operator.formed is None else 0.0
+    left = replace(record, preparing_flops=0.0, preparing_calls=0, forming_flops=forming)
+    return replace(system, curvature=left)
+
+
+def _with_rhs(
+    systems: Sequence[LinearSystem], parameters: Sequence[Tensor], rhs: Tensor
+) -> list[LinearSystem]:
+    """Return systems of the same matrices with the pieces of another right-hand side."""
+    pieces = dict(zip(map(id, parameters), rhs.split([p.numel() for p in parameters]), strict=True))
+    return [
+        replace(system, rhs=torch.cat([pieces[id(p)] for p in system.parameters]))
+        for system in systems
+    ]
 
 
 def joined_directions(loss: LocalLoss, update: NewtonUpdate) -> tuple[Tensor, Tensor]:

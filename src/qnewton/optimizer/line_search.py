@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators.scaling import safe_norm
-from qnewton.optimizer.proposals import Proposal
+from qnewton.optimizer.proposals import Candidate, Proposal
 
 MOST_TRIES = 12
 _ENOUGH = 1e-4  # share of the predicted decrease that a length has to keep (Armijo)
@@ -21,6 +21,8 @@ class LineSearch:
         loss: The loss at whatever they are.
         before: The loss where they are now.
         proposal: One step to try, or two.
+        lengths: How many are tried at most.
+        bend: What a step whose ρ is off may turn into; the better of the two is taken.
 
     Attributes:
         proposal: The same.
@@ -34,7 +36,6 @@ class LineSearch:
         count: Evaluations of the loss.
 
     Example:
-        >>> from qnewton.optimizer.proposals import Candidate
         >>> place, step = torch.tensor([1.0]), torch.tensor([-4.0])
         >>> whole = Proposal(origin="newton", candidates=(Candidate(step, -8.0, 0.0),))
         >>> search = LineSearch([place], lambda: float(place**2), 1.0, whole)
@@ -49,9 +50,12 @@ class LineSearch:
         loss: Callable[[], float],
         before: float,
         proposal: Proposal,
+        lengths: int = MOST_TRIES,
+        bend: Callable[[Tensor, float], Tensor | None] | None = None,
     ) -> None:
         self._parameters, self._loss, self._before = parameters, loss, before
         self.proposal = proposal
+        self._lengths, self._bend = lengths, bend
         self.taken = torch.zeros_like(proposal.candidates[0].step)
         self.predicted: float | None = None
         self.actual: float | None = None
@@ -81,25 +85,46 @@ class LineSearch:
             self._accept(first.step, 1.0)
             return
         length, actual = 1.0, math.inf
-        for _ in range(MOST_TRIES):
+        for _ in range(self._lengths):
             self.shortest = length
             for candidate in self.proposal.candidates:
                 predicted = candidate.change(length)
                 if predicted >= 0.0 <= candidate.slope:
                     continue  # uphill at every length, which no trial can mend
-                self._move(base, candidate.step, length)
-                actual = self._loss() - self._before
-                self.count += 1
-                ratio = actual / predicted if math.isfinite(actual) and predicted else -math.inf
+                step, actual = self._moved(base, candidate, length)
+                ratio = _ratio(actual, predicted)
                 if self.ratio is None:
                     self.ratio = ratio
                 self.predicted = predicted
                 self.actual = actual if math.isfinite(actual) else None
                 if predicted < 0.0 and ratio > _ENOUGH:
-                    self._accept(candidate.step, length)
+                    self._accept(step, length)
                     return
             length *= _shorter(first.slope * length, actual) if math.isfinite(actual) else 0.25
         self._put_back(base)
+
+    def _moved(
+        self, base: list[Tensor], candidate: Candidate, length: float
+    ) -> tuple[Tensor, float]:
+        """Move along a step, or what it bends to where the loss is lower there."""
+        step = candidate.step
+        straight = self._tried(base, step, length)
+        ratio = _ratio(straight, candidate.change(length))
+        if self._bend is None or length < 1.0 or not math.isfinite(ratio):
+            return step, straight
+        bent = self._bend(step, ratio)
+        if bent is None:
+            return step, straight
+        actual = self._tried(base, bent, length)
+        if actual < straight:
+            return bent, actual
+        self._move(base, step, length)
+        return step, straight
+
+    def _tried(self, base: list[Tensor], step: Tensor, length: float) -> float:
+        self._move(base, step, length)
+        self.count += 1
+        return self._loss() - self._before
 
     def _put_back(self, base: list[Tensor]) -> None:
         with torch.no_grad():
@@ -116,6 +141,10 @@ class LineSearch:
         self.taken = length * step
         self.length = length
         self.step_norm = safe_norm(self.taken)
+
+
+def _ratio(actual: float, predicted: float) -> float:
+    return actual / predicted if math.isfinite(actual) and predicted else -math.inf
 
 
 def _shorter(slope: float, actual: float) -> float:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from qnewton.cost.kernels import ROWS_A_CALL
-from qnewton.curvature import Kind
+from qnewton.curvature import Kind, ResidualChange
 from qnewton.operators import DenseOperator, NegatedOperator, SymmetricOperator
 from qnewton.operators.scaling import safe_norm
 from qnewton.optimizer.movable import scaled_operator
@@ -70,6 +70,16 @@ class LocalLoss:
         if replicas is not None:
             loss = float(replicas.average_(self.gradient.new_tensor([loss])))
         return self.sign * loss
+
+    @cached_property
+    def residuals(self) -> ResidualChange | None:
+        """Those of a sum of squares that one process minimises; ``None`` for other losses.
+
+        It is asked for while the evaluation has its graph.
+        """
+        if self.context.replicas is not None or self.sign < 0:
+            return None
+        return self.evaluated.curvature.residual_change(self.evaluated.evaluation)
 
     @property
     def rounding(self) -> float:

@@ -63,7 +63,7 @@ class Memory:
         exact_wait: How many steps the last wait was.
         saddle_from: The step from which a stationary point is looked at again.
         settled: How many steps in a row changed the loss by no more than its rounding.
-        slow: How many Gauss-Newton steps in a row left nearly all of the residuals.
+        slow: How many Gauss-Newton steps in a row promised next to nothing of the loss.
     """
 
     step = _Number(0)

@@ -133,7 +133,7 @@ class NewtonUpdate:
         directions: One of every block; ``None`` if a block has none.
         failure: Why a block has no direction.
         indefinite: Where a solve that has to descend met negative curvature.
-        abandoned: Records of systems of the same step that were solved before these and given up.
+        abandoned: Records of other systems that the same step solved.
     """
 
     blocks: tuple[BlockRecord, ...] = ()

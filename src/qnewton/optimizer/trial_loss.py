@@ -28,9 +28,11 @@ class TrialLoss:
         beginning: From before the closure first ran.
         gradients: Of the loss, one for each of the step's parameters.
         needs_graph: Whether an earlier step's closure was found to differentiate inside.
+        keeps_graph: Whether somebody will ask for ``root``.
 
     Attributes:
         needs_graph: The same, and what this step found.
+        root: The last loss with its graph, if that is kept and the closure differentiates one loss.
         error: The last error about numbers that ended an evaluation, in one line.
 
     Cost: one forward pass per call, and a copy of gradients and buffers.
@@ -42,15 +44,19 @@ class TrialLoss:
         beginning: Beginning,
         gradients: Sequence[Tensor | None],
         needs_graph: bool = False,
+        keeps_graph: bool = False,
     ) -> None:
         self._closure = closure
         self._beginning = beginning
         self._gradients = gradients
         self.needs_graph = needs_graph
+        self.keeps_graph = keeps_graph
+        self.root: Tensor | None = None
         self.error: str | None = None
 
     def __call__(self) -> float:
         """Return the loss, infinite where the closure ends in an error about numbers."""
+        self.root = None
         try:
             with self._put_back():
                 return self._evaluate()
@@ -76,6 +82,8 @@ class TrialLoss:
                 kept.put_back()
 
     def _evaluate(self) -> float:
+        if self.keeps_graph:
+            return self._run(self._silent(), graph=True)
         if not self.needs_graph:
             silent = self._silent()
             try:
@@ -101,6 +109,8 @@ class TrialLoss:
             stack.enter_context(silent)
             returned = self._closure()
         loss = returned if silent.total is None else silent.total
+        if self.keeps_graph:
+            self.root = silent.only if silent.terms else _live(returned)
         return float(loss.detach() if isinstance(loss, Tensor) else loss)
 
     def _silent(self) -> "_SilentBackward":
@@ -124,6 +134,8 @@ class _SilentBackward(TorchFunctionMode):
 
     Attributes:
         total: The value of what was to be differentiated since the gradients were cleared.
+        terms: How many losses that is the sum of.
+        only: The loss, if it is one.
         raised: The last error that one of PyTorch's functions raised.
     """
 
@@ -132,6 +144,8 @@ class _SilentBackward(TorchFunctionMode):
         self._parameters = parameters
         self._fill = fill
         self.total: Tensor | None = None
+        self.only: Tensor | None = None
+        self.terms = 0
         self.raised: BaseException | None = None
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -153,8 +167,15 @@ class _SilentBackward(TorchFunctionMode):
     def _add(self, loss: Tensor, gradient: Tensor | None) -> None:
         term = loss.detach().clone() if gradient is None else (loss * gradient).sum().detach()
         if all(parameter.grad is None for parameter in self._parameters):
-            self.total = None
+            self.total, self.terms = None, 0
+        self.terms += 1
+        self.only = loss if gradient is None and self.terms == 1 else None
         self.total = term.reshape(()) if self.total is None else self.total + term.reshape(())
+
+
+def _live(returned: Any) -> Tensor | None:
+    live = isinstance(returned, Tensor) and returned.requires_grad
+    return returned if live else None
 
 
 _OF_THEIR_OWN = (torch.OutOfMemoryError, LinAlgError)

@@ -40,15 +40,16 @@ class DampingRecord:
     Attributes:
         strength: λ of the systems that gave the step.
         next_strength: λ the next step begins with.
-        radius: Trust radius Δ: no step is longer.
+        radius: Trust radius Δ: no step is longer, but for those of sums of squares, whose length
+            λ alone sets.
         next_radius: Δ the next step begins with.
         curvature: The matrix that gave the step: ``hessian``, ``ggn``, ``fisher``.
         predicted: Change of the loss that the undamped, unpruned quadratic model predicts for the
             step taken (or for the last one tried); below 0 is a decrease. ``None`` without a step.
         actual: The true change on the same batch; ``None`` where it was not looked at.
-        ratio: ρ = actual / predicted of the *first* try, which is what λ follows; ``None`` where
-            either is below rounding.
-        tries: Lengths tried, each one evaluation of the loss.
+        ratio: ρ = actual / predicted of the *first* length tried at λ, bent where that is lower,
+            which is what λ follows; ``None`` where either is below rounding.
+        tries: Lengths, bends and λ tried, each one evaluation of the loss.
         products: Products with the undamped curvature that the model took.
         survey_products: Products with the undamped curvature that looks for its lowest eigenvalue
             took; a batch of rows, where few entries were formed instead, counts as one. ``None``

@@ -231,8 +231,9 @@ class StepRecord:
         graph_operations: Operations in the graph of the loss, as priced; ``None`` without a graph.
         parameters: Number of trainable parameters.
         blocks: One record per block; empty in first-order steps.
-        abandoned: Records of the systems that the step solved first and gave up, for they met
-            negative curvature: what was tried on them counts into the step's price.
+        abandoned: Records of the systems that the step solved beside those of its direction: given
+            up, for they met negative curvature or the loss refused the step, or solved to bend it.
+            What was tried on them counts into the step's price.
         first_order_blocks: Blocks too large for a system, which took -g in a Newton step.
         newton_share: Share of the trainable parameters in blocks with a system; ``None`` in
             first-order steps.

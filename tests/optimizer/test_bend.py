@@ -1,0 +1,149 @@
+"""Steps on sums of squares: bent, and solved again at a larger λ where the loss refuses them."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from qnewton import QNewton, Residuals
+from qnewton.curvature import ResidualChange
+from qnewton.optimizer.bend import Bend
+from qnewton.optimizer.clock import StageClock
+from qnewton.records.steps import StepRecord
+
+
+def rosenbrock(w: Tensor) -> Residuals:
+    return Residuals(torch.stack([10 * (w[1] - w[0] ** 2), 1 - w[0]]))
+
+
+def trained(closure: Callable[[Tensor], object], steps: int) -> tuple[Tensor, list[StepRecord]]:
+    w = nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.float64))
+    optimizer = QNewton([w])
+    for _ in range(steps):
+        optimizer.step(lambda: closure(w))
+    return w.detach(), list(optimizer.records)
+
+
+def change_of(matrix: Tensor, weight: float) -> tuple[ResidualChange, Callable[[Tensor], Tensor]]:
+    """Return the residuals r_i = (x² A)_i + x_i of ½·weight·Σr² at x = 1, and the live loss."""
+    x = torch.ones(len(matrix), dtype=torch.float64)
+
+    def loss(at: Tensor) -> Tensor:
+        return 0.5 * weight * (at.square() @ matrix + at).square().sum()
+
+    rows = weight**0.5 * (2 * matrix.T * x + torch.eye(len(x), dtype=torch.float64))
+    found = ResidualChange.at(loss(x.clone().requires_grad_()), rows)
+    assert found is not None
+    return found, loss
+
+
+@given(seed=st.integers(0, 1000), weight=st.floats(1e-3, 1e3))
+@settings(deadline=None, max_examples=25)
+def test_what_is_beyond_linear_is_half_the_second_derivative(seed: int, weight: float) -> None:
+    drawn = torch.Generator().manual_seed(seed)
+    matrix = torch.randn(4, 4, generator=drawn, dtype=torch.float64)
+    step = torch.randn(4, generator=drawn, dtype=torch.float64)
+    change, loss = change_of(matrix, weight)
+    found = change.beyond_linear(loss((1 + step).requires_grad_()), step)
+    assert found is not None
+    expected = change.rows.T @ (weight**0.5 * (step.square() @ matrix))
+    assert torch.allclose(found, expected, rtol=1e-9, atol=1e-9 * float(expected.norm()))
+
+
+def test_nothing_is_known_of_a_loss_that_is_no_sum_of_squares() -> None:
+    change, _ = change_of(torch.eye(2, dtype=torch.float64), 1.0)
+    x = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    assert ResidualChange.at(x.exp().sum(), change.rows) is None
+    assert change.beyond_linear(x.exp().sum(), x.detach()) is None
+    assert change.beyond_linear(x[:1].square().sum(), x.detach()) is None
+
+
+def test_a_bend_too_sharp_and_a_step_as_foretold_stay_straight() -> None:
+    change, loss = change_of(torch.eye(2, dtype=torch.float64), 1.0)
+    step = torch.full((2,), 0.5, dtype=torch.float64)
+    live = loss((1 + step).requires_grad_())
+
+    def bent(size: float, ratio: float) -> Tensor | None:
+        return Bend(change, lambda: live, lambda rhs: size * rhs / rhs.norm())(step, ratio)
+
+    assert bent(0.1, 1.2) is None
+    assert bent(0.2, 0.5) is None  # 2‖a‖ = 0.8 is above ¾·‖v‖ = 0.53
+    found = bent(0.1, 0.5)
+    assert found is not None
+    assert float((found - step).norm()) == pytest.approx(0.1)
+
+
+def test_bent_steps_follow_a_curved_valley() -> None:
+    w, records = trained(rosenbrock, 15)
+    assert w.tolist() == pytest.approx([1.0, 1.0], abs=1e-6)
+    judged = [record.damping for record in records]
+    bent = [damping for damping in judged if damping is not None and damping.tries == 2]
+    assert len(bent) >= 3
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_closure_that_calls_backward_takes_the_same_steps(backward: bool) -> None:
+    def closure(w: Tensor) -> Tensor:
+        loss = rosenbrock(w).loss
+        if backward:
+            w.grad = None
+            loss.backward()
+        return loss
+
+    found, _ = trained(closure, 6)
+    expected, _ = trained(rosenbrock, 6)
+    assert torch.equal(found, expected)
+
+
+def test_a_refused_step_is_solved_again_on_the_same_jacobian() -> None:
+    w = nn.Parameter(torch.tensor([1.0, 1.0], dtype=torch.float64))
+    t = torch.linspace(0, 30, 20, dtype=torch.float64)
+    y = torch.exp(-0.1 * t)
+    losses = []
+
+    def closure() -> Tensor:
+        loss = (w[0] * torch.exp(-w[1] * t) - y).square().sum()
+        losses.append(float(loss.detach()))
+        return loss
+
+    optimizer = QNewton([w])
+    refused = []
+    for _ in range(20):
+        losses.clear()
+        optimizer.step(closure)
+        record = optimizer.records[-1]
+        assert record.damping is not None
+        if record.abandoned and record.damping.length == 1.0 and losses[1] > losses[0]:
+            refused.append(record)
+    assert refused
+    for record in refused:
+        [block] = record.blocks
+        strengths = [other.treatment.damping for other in record.abandoned]
+        assert strengths == sorted(strengths)
+        assert strengths[0] <= block.treatment.damping
+        made = [other.curvature.preparing_calls > 0 for other in (*record.abandoned, block)]
+        assert made.count(True) == 1
+        # Who reads entries forms them for all that follow.
+        formed = "cholesky" in {other.solver for other in record.abandoned}
+        assert (block.curvature.forming_flops == 0.0) == formed
+        assert record.damping is not None
+        assert record.damping.strength == pytest.approx(block.treatment.damping)
+
+
+def test_a_stage_inside_another_one_pauses_it() -> None:
+    clock = StageClock(torch.device("cpu"))
+    begun = time.perf_counter()
+    with clock.stage("update"):
+        time.sleep(0.01)
+        with clock.stage("solve"):
+            time.sleep(0.03)
+        time.sleep(0.01)
+    whole = time.perf_counter() - begun
+    seconds = clock.seconds()
+    assert seconds.update + seconds.solve <= whole
+    assert seconds.solve >= 0.03
+    assert 0.02 <= seconds.update < whole - 0.03 + 1e-6
