@@ -283,7 +283,7 @@ def graph_nodes(roots: Iterable[Node | None], stop: Collection[Node | None] = ()
             continue
         seen.add(node)
         yield node
-        waiting.extend(following for following, _ in node.next_functions)
+        waiting += [following for following, _ in node.next_functions]
 
 
 def _behind(outputs: Tensor | Sequence[Tensor] | Sequence[GradientEdge]) -> Iterator[Node]:

@@ -27,6 +27,7 @@ _CONVOLUTION = "ConvolutionBackward0"
 _PRODUCTS = {"MmBackward0", "BmmBackward0", "MvBackward0", "DotBackward0", "LinearBackward0"}
 # and of these they stand behind what is added.
 _ADDED = {"AddmmBackward0", "AddmvBackward0", "BaddbmmBackward0", "AddbmmBackward0"}
+_COUNTED_PRODUCTS = {_CONVOLUTION, *_PRODUCTS, *_ADDED}
 
 
 @dataclass(frozen=True)
@@ -227,17 +228,16 @@ def graph_work(root: Tensor) -> GraphWork:
         >>> graph_work((x @ weight).tanh().sum())
         GraphWork(flops=144.0, operations=3)
     """
-    flops, operations, structure = 0.0, 0, 0
-    names, leaves = set(), set()
-    for node in graph_nodes([root.grad_fn]):
-        name, variable = node.name(), leaf(node)
-        structure = zlib.crc32(name.encode(), structure)
-        names.add(name)
-        if variable is None:
-            operations += 1
+    flops, leaves = 0.0, set()
+    nodes = list(graph_nodes([root.grad_fn]))
+    names = [node.name() for node in nodes]
+    for node, name in zip(nodes, names, strict=True):
+        if name in _COUNTED_PRODUCTS:
             flops += 6.0 * _multiplications(node, name)
-        else:
+        elif (variable := leaf(node)) is not None:
             leaves.add(id(variable))
+    structure = zlib.crc32("".join(names).encode())
+    operations = len(nodes) - len(leaves)
     return GraphWork(flops, operations, structure, frozenset(names), frozenset(leaves))
 
 
@@ -254,8 +254,6 @@ def graph_size(root: Tensor) -> tuple[int, int]:
 
 def _multiplications(node: Node, name: str) -> float:
     """Return the multiplications of the forward operation behind ``node``, if it is a product."""
-    if not (name == _CONVOLUTION or name in _PRODUCTS or name in _ADDED):
-        return 0.0
     result = result_shape(node)
     if result is None:
         return 0.0
