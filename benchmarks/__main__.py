@@ -29,6 +29,7 @@ NAMES = (
     "full_batch",
     "physics",
     "fits",
+    "minibatch",
     "mnist_to_95",
     "untouched_defaults",
     "seeds",

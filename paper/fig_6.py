@@ -20,7 +20,7 @@ from qnewton.report.quantities import number_text
 from qnewton.report.style import BLUE, GREEN, ORANGE, PLOT_WIDTH, VERMILLION, Look, themed
 from qnewton.workloads import Workload, load_workload
 from qnewton.workloads.mlp import build_mlp
-from qnewton.workloads.mnist import _arrays
+from qnewton.workloads.mnist import mnist_arrays
 
 PAPER_STEPS = (0, 10)
 STEPS = (*PAPER_STEPS, 100)
@@ -88,7 +88,7 @@ class Seen:
 
 def published_workload(workload: Workload, data_dir: Path | None) -> Workload:
     """Return MNIST and the network as the authors' script has them, in place of ours."""
-    arrays, _ = _arrays(data_dir)
+    arrays, _ = mnist_arrays(data_dir)
     train, test = (
         torch.from_numpy(arrays[f"{name}-images-idx3-ubyte"].reshape(-1, 784).astype(np.float32))
         for name in ("train", "t10k")

@@ -112,7 +112,7 @@ def load_mnist_workload(data_dir: Path | None) -> Workload:
         Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document
         recognition, Proc. IEEE 86 (1998) 2278-2324.
     """
-    arrays, source = _arrays(data_dir)
+    arrays, source = mnist_arrays(data_dir)
     train, train_targets, test, test_targets = (torch.tensor(arrays[name]) for name in MD5)
     train_inputs, test_inputs = standardise(
         train.flatten(1).to(torch.float32), test.flatten(1).to(torch.float32)
@@ -135,7 +135,15 @@ def load_mnist_workload(data_dir: Path | None) -> Workload:
     )
 
 
-def _arrays(data_dir: Path | None) -> tuple[Arrays, str]:
+def mnist_arrays(data_dir: Path | None) -> tuple[Arrays, str]:
+    """Return MNIST's four arrays by the names in ``MD5``, and where they came from.
+
+    Args:
+        data_dir: As :func:`load_mnist_workload` takes it.
+
+    Raises:
+        ValueError: If a file is missing, truncated or corrupt, or the Hub cannot be used.
+    """
     data_dir = data_folder(data_dir)
     if data_dir is not None:
         return _from_folder(data_dir), f"local IDX files in {data_dir.name}"
