@@ -9,15 +9,16 @@ from torch.nn.functional import huber_loss, mse_loss
 
 from qnewton.cost import Market, nominal_calibration
 from qnewton.curvature import Curvature
-from qnewton.operators import LowRankOperator
+from qnewton.operators import LinearSystem, LowRankOperator, MatrixFreeOperator
 from qnewton.optimizer.attempts import solve_block
 from qnewton.optimizer.blocks import PreparedBlock
 from qnewton.optimizer.clock import StageClock
-from qnewton.records import BlockRecord, Earlier, Outcome, Refusal
+from qnewton.records import BlockRecord, CurvatureRecord, Earlier, FormingWork, Outcome, Refusal
 from qnewton.scheduler.history import facts_left
 from qnewton.scheduler.offers import price_routes
 from qnewton.scheduler.planned import GIVEN, planned_facts
 from qnewton.scheduler.policy import decide
+from qnewton.treatment import damp
 from tests.cases import draw, least_squares, mlp, squares
 from tests.oracles import damped_fit
 
@@ -106,3 +107,36 @@ def test_a_sum_of_squares_gives_the_target_of_its_system(loss, known, blocks):
                 system.operator.factor @ system.target, system.rhs, rtol=1e-9, atol=1e-12
             )
     evaluation.release()
+
+
+def test_products_alone_go_from_conjugate_gradients_to_a_sketch_and_stay_there():
+    # Fifty eigenvalues over six orders stand out of λ: a sketch of 64 takes all of them.
+    n, values = 400, torch.logspace(6.0, 0.0, 50, dtype=torch.float64)
+    basis = torch.linalg.qr(draw(n, 50))[0]
+    free = MatrixFreeOperator(n, lambda v: basis @ (values * (basis.mT @ v)), dtype=torch.float64)
+    forming = FormingWork(flops=4e12, rows=n, rows_flops=4e12, row_operations=40)
+    record = CurvatureRecord(
+        kind="ggn",
+        route="given",
+        reason="a test's",
+        product_flops=1e10,
+        product_operations=40,
+        forming_flops=forming.flops,
+        forming_rows=n,
+        forming_rows_flops=forming.rows_flops,
+    )
+    system = LinearSystem(damp(free, 1e-3), draw(n, seed=9), curvature=record)
+    earlier, chosen = None, []
+    for step in range(4):
+        ready = prepared(system, earlier, descends=True)
+        direction, record_of_step = solve_block(ready, MARKET, StageClock(torch.device("cpu")))
+        assert direction is not None
+        chosen.append([(a.solver, a.outcome) for a in record_of_step.attempts])
+        earlier = facts_left(record_of_step, step, MARKET.tolerance, earlier)
+    assert [solver for solver, _ in chosen[0]] == ["cg", "cholesky"]
+    assert chosen[1:] == 3 * [[("pcg_nystrom", Outcome.SOLVED)]]
+    assert earlier is not None
+    assert earlier.pcg.products is not None
+    assert earlier.pcg.products < 10
+    assert earlier.condition_seen is not None
+    assert earlier.condition_seen > 1e7  # of A, and not of the preconditioned matrix

@@ -152,5 +152,5 @@ def test_nystrom_needs_damping_on_record_and_saves_products():
     damped = DenseOperator(matrix, Treatment(damping=0.1))
     plain, sketched = solve((damped, rhs), "cg"), solve((damped, rhs), "pcg_nystrom")
     assert sketched.solved
-    # 64 products build the sketch; what is left is a matrix near the identity.
-    assert sketched.stats.products - 64 < plain.stats.products / 4
+    # What the sketch leaves is a matrix near the identity.
+    assert sketched.stats.products < plain.stats.products / 4

@@ -48,6 +48,7 @@ from qnewton.cost.krylov import (
 )
 from qnewton.cost.least_squares import augmented_qr_quote, lsmr_products, lsmr_quote
 from qnewton.cost.modelled import SurveyFact, modelled_seconds, own_charges, survey_seconds
+from qnewton.cost.nystrom import nystrom_rank, pcg_nystrom_quote
 from qnewton.cost.quantum import PAPER_EPSILON, break_even_gate_time, paper_quote
 from qnewton.cost.quantum_prices import QUANTUM_PRICES, QuantumPrice
 from qnewton.cost.solvers import SOLVERS, Family, Solver, classical_quotes
@@ -56,7 +57,8 @@ from qnewton.records.quotes import cheapest
 __all__ = ["AUDITED_EPSILON", "DEFAULT_AUDIT", "KERNELS", "MACHINES", "PAPER_EPSILON"]
 __all__ += ["QUANTUM_PRICES", "SOLVERS", "SPARSE_SHARE", "Audit", "Family", "Flip", "Kernel"]
 __all__ += ["Market", "QuantumPrice", "Scenario", "Solver", "SurveyFact", "absolute_quote"]
-__all__ += ["augmented_qr_quote", "lsmr_products", "lsmr_quote"]
+__all__ += ["augmented_qr_quote", "lsmr_products", "lsmr_quote", "nystrom_rank"]
+__all__ += ["pcg_nystrom_quote"]
 __all__ += ["audited_quote", "available_classical", "available_hardware", "break_even"]
 __all__ += ["break_even_gate_time", "calibration_path", "cg_products", "cg_quote", "cheapest"]
 __all__ += ["cholesky_quote", "classical_quotes", "cubic_work", "deflated_facts", "deflation_quote"]

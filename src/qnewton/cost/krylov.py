@@ -207,11 +207,11 @@ def counted_products(
     draft: Draft,
     name: str,
     history: KrylovHistory,
-    bound: Callable[[float, float], int],
+    bound: Callable[[float, float], int] | None,
     tolerance: float,
     products: int | None,
 ) -> _Counted | None:
-    """Return the products to price, or refuse: the last step's before what κ bounds."""
+    """Return the products to price, or refuse: the last step's before what κ bounds, if it does."""
     if products is not None:
         return products, None
     earlier = _earlier(draft.facts)
@@ -227,6 +227,9 @@ def counted_products(
         return products, None
     if unfinished is not None:
         draft.refuse(f"{name} had not converged after {unfinished} products at step {earlier.step}")
+        return None
+    if bound is None:
+        draft.refuse(f"nobody knows how many products {name} takes")
         return None
     condition = draft.facts.spectrum.condition
     if condition is None:

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from qnewton import records
 from qnewton.cost.kernels import cubic_work, graph_calls, matvec_work, price, sort_work
-from qnewton.cost.parts import FORMING, RESIDUAL, forming_seconds
+from qnewton.cost.parts import FORMING, ONCE, forming_seconds
 
 SurveyFact = Literal["determinant", "condition", "row_sparsity"]
 """A fact a policy decides with, and so pays for."""
@@ -209,7 +209,7 @@ def as_run(quote: records.Quote, attempt: records.Attempt) -> records.Quote:
     """Return a classical quote at the products that an attempt spent, not those that were foretold.
 
     What a bound promises, or a try may spend at most, is no charge for a solve that took less.
-    Forming, and the check of the residual, do not hang on products.
+    Forming, a sketch, and the check of the residual do not hang on products.
 
     Example:
         >>> from qnewton.records import Attempt, Outcome, PriceTerm, Quote
@@ -226,7 +226,7 @@ def as_run(quote: records.Quote, attempt: records.Attempt) -> records.Quote:
         return quote
     share = attempt.products / quote.products
     terms = tuple(
-        term if term.name in (FORMING, RESIDUAL) else replace(term, seconds=share * term.seconds)
+        term if term.name in ONCE else replace(term, seconds=share * term.seconds)
         for term in quote.terms
     )
     return quote.with_terms(terms, products=attempt.products)

@@ -1,6 +1,7 @@
 """What every classical quote is put together from: terms, assumptions, refusals, and forming."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -16,6 +17,12 @@ NO_RANK = "the rank of the factor is unknown"
 
 RESIDUAL = "residual"
 """The term that pays for the check of a solution."""
+
+SKETCH = "sketch"
+"""The term that pays for products with many vectors at once, of which a preconditioner is made."""
+
+ONCE = (FORMING, RESIDUAL, SKETCH)
+"""Terms that do not hang on how many products a solve takes."""
 
 PASSES_BESIDE_A_PRODUCT = 5
 """Passes over N-vectors beside a Krylov product, where no kernel timed them together."""
@@ -156,11 +163,28 @@ class Draft:
         """Add the product that checks the residual."""
         if isinstance(self.facts.held, records.Formed) and self.timed("residual"):
             return self.add(RESIDUAL, "residual", kernels.matvec_work(self.facts.n))
-        before = self.terms
-        self.terms = []
-        self.add_products(1)
-        self.terms = [*before, *(replace(term, name=RESIDUAL) for term in self.terms)]
+        return self._renamed(RESIDUAL, lambda: self.add_products(1))
+
+    def _renamed(self, name: str, add: Callable[[], Any]) -> Self:
+        """Add terms under another name."""
+        before, self.terms = self.terms, []
+        add()
+        self.terms = [*before, *(replace(term, name=name) for term in self.terms)]
         return self
+
+    def add_sketch(self, columns: int) -> Self:
+        """Add products with ``columns`` vectors at once, one product each."""
+        n, held = self.facts.n, self.facts.held
+        match held:
+            case records.Formed():
+                return self.add(SKETCH, "gemm", 2.0 * n * n * columns)
+            case records.LowRank(product_flops=None, columns=int(rank)):
+                return self.add(SKETCH, "gemm", 4.0 * n * rank * columns, calls=2)
+            case records.Products(product_flops=float(flops), product_operations=int(passes)):
+                if self.timed("curvature_rows"):
+                    calls = kernels.rows_calls(columns, passes)
+                    return self.add(SKETCH, "curvature_rows", columns * flops, calls=calls)
+        return self._renamed(SKETCH, lambda: self.add_products(columns))
 
     def quote(self, *, drifts: bool = True, **priced: Any) -> records.Quote:
         """Return the finished quote, every term times what earlier runs found of the solver.

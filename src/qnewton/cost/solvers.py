@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import cached_property, partial
 from typing import Any, get_args
 
-from qnewton.cost import direct, krylov, least_squares
+from qnewton.cost import direct, krylov, least_squares, nystrom
 from qnewton.cost.audit import Market
 from qnewton.cost.parts import nonzeros
 from qnewton.cost.quantum_prices import made_outside, quantum_quote
@@ -23,12 +23,13 @@ class Family(StrEnum):
     DIRECT = "direct"
     CG = "cg"
     MINRES = "minres"
+    PCG = "pcg"
     QUANTUM = "quantum"
 
     @property
     def iterates(self) -> bool:
         """Whether the price hangs on how many products with the matrix the solve takes."""
-        return self in (Family.CG, Family.MINRES)
+        return self in (Family.CG, Family.MINRES, Family.PCG)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Solver:
         reads: How the matrix may be held. ``formed`` alone means that its entries are formed for
             the solver; ``products`` is any matrix, which is then only multiplied with.
         needs_definite: Whether it solves positive definite systems alone.
+        needs_semidefinite: Whether the undamped part has to be positive semidefinite by its form.
         sees_definiteness: Whether a solve tells that the matrix is not positive definite.
         keeps_root: Whether it works on the factor U of U Uᵀ + λI, so that rounding is multiplied by
             √κ, and not by κ.
@@ -75,6 +77,7 @@ class Solver:
     machine: MachineKind = "classical"
     reads: tuple[Representation, ...] = ("formed",)
     needs_definite: bool = False
+    needs_semidefinite: bool = False
     sees_definiteness: bool = False
     keeps_root: bool = False
     descends: bool = False
@@ -121,6 +124,8 @@ class Solver:
             facts: How the matrix is held; ``None`` where nobody knows.
             may_form: Whether the matrix has its entries, or they may be formed.
         """
+        if self.needs_semidefinite and not (facts is not None and facts.semidefinite):
+            return False
         if self.needs_entries:
             return may_form
         if "products" in self.reads:
@@ -207,6 +212,15 @@ _OWN = (
         colour=PURPLE,
         shape="diamond",
         **_FACTOR,
+    ),
+    _krylov(
+        "pcg_nystrom",
+        "CG after a Nyström sketch",
+        Family.PCG,
+        nystrom.pcg_nystrom_quote,
+        needs_semidefinite=True,
+        shape="square",
+        **_DEFINITE,
     ),
     Solver(
         "sparse_cg",

@@ -98,18 +98,19 @@ class Memory:
         known = self._of(block, "step")
         if known is None:
             return None
-        cg, minres = (
+        cg, minres, pcg = (
             KrylovHistory(**{name: self._of(block, f"{family}_{name}") for name in _COUNTS})
-            for family in ("cg", "minres")
+            for family in ("cg", "minres", "pcg")
         )
         earlier = Earlier(step=int(known), tolerance=self._of(block, "tolerance"))
         if self.step % _LOOK_AGAIN == 0:
-            cg, minres = (KrylovHistory(products=history.products) for history in (cg, minres))
-            return replace(earlier, cg=cg, minres=minres)
+            cg, minres, pcg = (KrylovHistory(products=h.products) for h in (cg, minres, pcg))
+            return replace(earlier, cg=cg, minres=minres, pcg=pcg)
         return replace(
             earlier,
             cg=cg,
             minres=minres,
+            pcg=pcg,
             definiteness=self._signs(block, "definiteness"),
             failed=tuple(name for name in direct_solvers() if self._of(block, f"failed.{name}")),
             envelope=self._of(block, "envelope"),
@@ -158,6 +159,7 @@ class Memory:
             record.name,
             {f"cg_{name}": count for name, count in vars(left.cg).items()}
             | {f"minres_{name}": count for name, count in vars(left.minres).items()}
+            | {f"pcg_{name}": count for name, count in vars(left.pcg).items()}
             | {f"failed.{name}": (name in left.failed) or None for name in direct_solvers()}
             | {
                 "envelope": left.envelope,

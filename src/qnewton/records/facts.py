@@ -165,6 +165,7 @@ class Earlier:
         definiteness: What its factorisation or Krylov solver proved.
         cg: What conjugate gradients did.
         minres: What MINRES did.
+        pcg: What conjugate gradients with a sketched preconditioner did.
         failed: Factorisations whose solution missed the tolerance.
         envelope: That of its entries, where it was sparse; as many entries fill about as much.
         condition_seen: What the last solve that tells showed of the condition number, from below.
@@ -175,6 +176,7 @@ class Earlier:
     definiteness: Definiteness | None = None
     cg: KrylovHistory = KrylovHistory()
     minres: KrylovHistory = KrylovHistory()
+    pcg: KrylovHistory = KrylovHistory()
     failed: tuple[str, ...] = ()
     envelope: float | None = None
     condition_seen: float | None = None
@@ -192,6 +194,8 @@ class Spectrum:
         norm: Spectral norm ‖A‖₂ (an estimate from below unless ``condition`` is exact).
         frobenius: Frobenius norm.
         definiteness: ``positive`` only when certified; ``None`` when nobody looked.
+        effective_dimension: Σ σ/(σ + λ) over the eigenvalues σ of the undamped part: how many of
+            them stand out above λ.
         measured_at: The earlier step that measured all this; ``None`` where this step did, or
             nobody.
     """
@@ -203,6 +207,7 @@ class Spectrum:
     norm: float | None = None
     frobenius: float | None = None
     definiteness: Definiteness | None = None
+    effective_dimension: float | None = None
     measured_at: int | None = None
 
     def bound(self, method: str) -> Estimate | None:
@@ -221,6 +226,8 @@ class Facts:
         earlier: What an earlier step's solve left.
         rank: Rank of the undamped part, where its factor tells.
         batch: Samples behind the curvature.
+        semidefinite: Whether the undamped part is positive semidefinite by its form, as
+            Gauss-Newton and Fisher matrices are.
         notes: Why a fact is missing, in words.
     """
 
@@ -230,6 +237,7 @@ class Facts:
     earlier: Earlier | None = None
     rank: int | None = None
     batch: int | None = None
+    semidefinite: bool = False
     notes: tuple[str, ...] = ()
 
 

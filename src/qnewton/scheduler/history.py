@@ -20,7 +20,7 @@ _PROGRESS = 0.5
 
 def krylov_history(earlier: Earlier, family: Family) -> KrylovHistory:
     """Return what an iterative family of solvers did."""
-    return earlier.cg if family is Family.CG else earlier.minres
+    return {Family.CG: earlier.cg, Family.MINRES: earlier.minres, Family.PCG: earlier.pcg}[family]
 
 
 def facts_left(record: BlockRecord, step: int, tolerance: float, before: Earlier | None) -> Earlier:
@@ -46,12 +46,13 @@ def facts_left(record: BlockRecord, step: int, tolerance: float, before: Earlier
 
 def _with_attempt(left: Earlier, attempt: Attempt, tolerance: float, definite: bool) -> Earlier:
     """Add what one attempt left, on a matrix that may be ``definite`` by its form."""
-    if attempt.condition is not None and attempt.condition.value is not None:
+    definiteness, solver = attempt.definiteness, SOLVERS.find(attempt.solver)
+    if attempt.condition is not None and (solver is None or solver.family is not Family.PCG):
+        # A preconditioned solver shows another matrix's.
         left = replace(left, condition_seen=attempt.condition.value)
     if definite and attempt.outcome is Outcome.NOT_DEFINITE:
         # Rounding, of which the signs tell nothing.
         return _with_failed(left, attempt)
-    definiteness, solver = attempt.definiteness, SOLVERS.find(attempt.solver)
     if attempt.outcome is Outcome.NOT_DEFINITE:
         definiteness = "indefinite"
     elif attempt.outcome is Outcome.SOLVED and solver is not None and solver.proves_definite:
@@ -62,19 +63,24 @@ def _with_attempt(left: Earlier, attempt: Attempt, tolerance: float, definite: b
         if attempt.outcome is not Outcome.RESIDUAL:
             return left
         return _with_failed(left, attempt)
-    by_cg = solver.family is Family.CG
-    if by_cg and definiteness == "indefinite":
+    family = solver.family
+    if family is Family.CG and definiteness == "indefinite":
         return left
     if attempt.outcome is Outcome.SOLVED:
         history = KrylovHistory(products=attempt.products)
     else:
         # What was foretold before did not come true.
         expected = None
-        if krylov_history(left, solver.family).expected is None:
+        if krylov_history(left, family).expected is None:
             expected = _foretold(attempt, tolerance)
         history = KrylovHistory(unfinished=attempt.products, expected=expected)
     left = replace(left, tolerance=tolerance)
-    return replace(left, cg=history) if by_cg else replace(left, minres=history)
+    match family:
+        case Family.CG:
+            return replace(left, cg=history)
+        case Family.MINRES:
+            return replace(left, minres=history)
+    return replace(left, pcg=history)
 
 
 def _with_failed(left: Earlier, attempt: Attempt) -> Earlier:

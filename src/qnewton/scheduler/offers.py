@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from qnewton.cost import SOLVERS, Family, Market, Solver
 from qnewton.cost.krylov import USUAL_PRODUCTS
-from qnewton.cost.parts import RESIDUAL, Draft, definiteness_known
+from qnewton.cost.nystrom import nystrom_rank
+from qnewton.cost.parts import ONCE, Draft, definiteness_known
 from qnewton.cost.solvers import quote_by
 from qnewton.records import Basis, Earlier, Facts, Quote, Refusal
 from qnewton.scheduler.history import krylov_history
@@ -88,7 +89,7 @@ def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, .
         tried = _a_try(solver, offer, affordable, facts, replace(market, max_products=most))
         if solver.family is Family.CG:
             by_cg = tried
-        elif not _dearer(tried, by_cg):
+        elif solver.family is Family.MINRES and not _dearer(tried, by_cg):
             continue
         offers[solver] = tried
         # One more of MINRES, which come second: conjugate gradients also prove the signs.
@@ -233,7 +234,7 @@ def _bounded(
     if history.products is not None:
         if instead is None or not offer.seconds:
             return offer
-        each = math.fsum(t.seconds for t in offer.terms if t.name != RESIDUAL) / offer.products
+        each = math.fsum(t.seconds for t in offer.terms if t.name not in ONCE) / offer.products
         worth = math.floor(instead / each) if each > 0 else 0
         bound = max(_OVERRUN * offer.products, worth, _FEWEST)
         return offer if bound >= most else replace(offer, max_products=bound)
@@ -251,6 +252,11 @@ def _worth_a_try(solver: Solver, facts: Facts) -> bool:
     earlier = facts.earlier or Earlier(step=0)
     cg, minres = earlier.cg, earlier.minres
     signs = definiteness_known(facts)[0]
+    if solver.family is Family.PCG:
+        # A sketch pays where plain ones took more products than it is made of, or ran out of them.
+        plain = cg.products or cg.unfinished or 0
+        untold = {earlier.pcg.products, earlier.pcg.unfinished} == {None}
+        return untold and plain > nystrom_rank(facts)
     if solver.family is Family.CG:
         untold = {cg.products, cg.unfinished, minres.unfinished} == {None}
         return untold and signs != "indefinite"
@@ -270,15 +276,15 @@ def _a_try(solver: Solver, offer: Quote, affordable: float, facts: Facts, market
     one = quote_by(solver, solver.price_of, facts, market, 1)
     if one.seconds is None:
         return offer
-    check = math.fsum(term.seconds for term in one.terms if term.name == RESIDUAL)
-    each = one.seconds - check
-    affords = math.floor((affordable - check) / each) if each > 0 else 0
+    once = math.fsum(term.seconds for term in one.terms if term.name in ONCE)
+    each = one.seconds - once
+    affords = math.floor((affordable - once) / each) if each > 0 else 0
     count = min(affords, facts.n, market.max_products)
     if count < _FEWEST:
         return offer
     # Every other term is a product's, and products are priced alike.
     terms = tuple(
-        term if term.name == RESIDUAL else replace(term, seconds=count * term.seconds)
+        term if term.name in ONCE else replace(term, seconds=count * term.seconds)
         for term in one.terms
     )
     tried = one.with_terms(terms, products=count, max_products=count)

@@ -31,8 +31,19 @@ def planned_facts(
         earlier=earlier,
         rank=operator.rank if isinstance(operator, operators.LowRankOperator) else None,
         batch=curvature.batch,
+        semidefinite=_semidefinite(operator, curvature),
         notes=("decided from shapes and the last step: nothing was measured",),
     )
+
+
+def _semidefinite(
+    operator: operators.SymmetricOperator, curvature: records.CurvatureRecord
+) -> bool:
+    """Return whether the form of a matrix says that it has no negative eigenvalue."""
+    if isinstance(operator, operators.LowRankOperator):
+        return True
+    negated = isinstance(operator, operators.NegatedOperator)
+    return curvature.kind in ("ggn", "fisher") and not negated
 
 
 def _held(

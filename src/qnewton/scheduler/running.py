@@ -6,7 +6,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
-from qnewton.cost import Market, Solver
+from qnewton.cost import Market, Solver, nystrom_rank
 from qnewton.operators import LinearSystem
 from qnewton.records import Facts
 from qnewton.solvers import Solution, solve
@@ -28,7 +28,7 @@ def run_solver(solver: Solver, system: LinearSystem, facts: Facts, market: Marke
     """
     options: dict[str, Any]
     if solver.machine == "classical":
-        options = {"max_products": market.max_products}
+        options = {"max_products": market.max_products, "rank": nystrom_rank(facts)}
     else:
         options = {"epsilon": market.epsilon, "readout": _readout(system, market)}
         condition, norm = facts.spectrum.condition, facts.spectrum.norm

@@ -24,6 +24,7 @@ class SolveOptions:
             conjugate gradients at κ = 10⁴ and a tolerance of 1e-6: ½√κ ln(2√κ/ε) = 956.
         target: t with b = U·t, shape [k], of A = U Uᵀ + λI; ``None`` where nobody knows (see
             :class:`~qnewton.operators.LinearSystem`).
+        rank: Eigenpairs that a Nyström preconditioner sketches; ``None`` for 64.
         start: First x of a Krylov solver, shape [N], such as the last step's; ``None`` for zero.
         epsilon: Error of the quantum solver's polynomial; ``None`` takes ``tolerance``, which
             suffices since |x P(x) - 1| ≤ ε|x| bounds the residual by ε.
@@ -39,6 +40,7 @@ class SolveOptions:
     tolerance: float = 1e-6
     max_products: int = 1000
     target: Tensor | None = None
+    rank: int | None = None
     start: Tensor | None = None
     epsilon: float | None = None
     alpha: float | None = None
@@ -55,6 +57,7 @@ class SolveKeywords(TypedDict, total=False):
     """What may be asked of a solver by keyword, the fields of :class:`SolveOptions`."""
 
     max_products: int
+    rank: int | None
     start: Tensor | None
     epsilon: float | None
     alpha: float | None
@@ -72,7 +75,8 @@ class SolveStats:
         residual: ‖A·x - b‖/‖b‖ against the true operator, accumulated in float64 where its
             entries are at hand; ``None`` when there is no x; 0 for b = 0.
         products: Matrix-vector products the solver spent on x, 0 for a factorisation; the
-            products that check the residual are not counted.
+            products that check the residual, or that a preconditioner was sketched from, are not
+            counted.
         refinements: Rounds of iterative refinement among them.
         condition: The condition number that a Krylov solver's own coefficients, or the diagonal of
             a triangular factor, show, a lower bound; of the preconditioned matrix, where one was

@@ -11,7 +11,13 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from qnewton.operators import DenseOperator, LinearSystem, SymmetricOperator, as_operator
+from qnewton.operators import (
+    DenseOperator,
+    LinearSystem,
+    LowRankOperator,
+    SymmetricOperator,
+    as_operator,
+)
 from qnewton.records import Outcome, decode, encode
 from qnewton.records.messages import one_line, shown
 from qnewton.solvers import classical
@@ -22,7 +28,7 @@ Runner = Callable[[SymmetricOperator, Tensor, SolveOptions], Solution]
 """What solves: an operator, a right-hand side and options go in, a solution comes out."""
 
 NYSTROM_RANK = 64
-"""Eigenpairs that ``pcg_nystrom`` sketches; its products count as any others."""
+"""Eigenpairs that ``pcg_nystrom`` sketches unless it is told how many."""
 
 _DENSE = (
     classical.LUInverse,
@@ -59,6 +65,7 @@ def solve(
         tolerance: Largest ‖A·x - b‖/‖b‖ that counts as solved; where the dtype cannot reach it,
             √eps does (see ``classical.refinement``).
         max_products: Most products of an iterative solver.
+        rank: Eigenpairs that ``pcg_nystrom`` sketches, by default 64.
         start: First x of a Krylov solver, shape [N]; zero by default. Others ignore it.
         epsilon: ``qsvt``: error of its polynomial, by default ``tolerance``. The emulation is
             held to this epsilon where it is the larger of the two.
@@ -188,24 +195,29 @@ def _by_products(run: Callable[..., Solution]) -> Runner:
     )
 
 
-def _nystrom(operator: SymmetricOperator) -> classical.Preconditioner:
-    rank = min(operator.n, NYSTROM_RANK)
-    return classical.NystromPreconditioner(operator, operator.treatment.damping, rank)
+def _diagonal(operator: SymmetricOperator, options: SolveOptions) -> classical.Preconditioner:
+    return classical.DiagonalPreconditioner(operator)
+
+
+def _nystrom(operator: SymmetricOperator, options: SolveOptions) -> classical.Preconditioner:
+    rank = min(operator.n, NYSTROM_RANK if options.rank is None else options.rank)
+    held = isinstance(operator, LowRankOperator)
+    shift = operator.shift if held else operator.treatment.damping
+    return classical.NystromPreconditioner(operator, shift, rank)
 
 
 def _preconditioned(
-    name: str, build: Callable[[SymmetricOperator], classical.Preconditioner]
+    name: str, build: Callable[[SymmetricOperator, SolveOptions], classical.Preconditioner]
 ) -> Runner:
     def run(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
         try:
-            preconditioner = build(operator)
+            preconditioner = build(operator, options)
         except ValueError as refusal:
             outcome = Outcome.NO_PRECONDITIONER
             return Solution(None, outcome, SolveStats(solver=name), str(refusal))
         helped = partial(classical.conjugate_gradients, preconditioner=preconditioner)
         solution = _by_products(helped)(operator, rhs, options)
-        products = solution.stats.products + preconditioner.products
-        return replace(solution, stats=replace(solution.stats, solver=name, products=products))
+        return replace(solution, stats=replace(solution.stats, solver=name))
 
     return run
 
@@ -233,7 +245,7 @@ RUNNERS: Mapping[str, Runner] = MappingProxyType(
         **{name: _by_factorization(kind) for name, kind in FACTORIZATIONS.items()},
         "cg": _by_products(classical.conjugate_gradients),
         "sparse_cg": _by_products(classical.sparse_conjugate_gradients),
-        "pcg_diagonal": _preconditioned("pcg_diagonal", classical.DiagonalPreconditioner),
+        "pcg_diagonal": _preconditioned("pcg_diagonal", _diagonal),
         "pcg_nystrom": _preconditioned("pcg_nystrom", _nystrom),
         "minres": _by_products(classical.minimum_residual),
         "lsmr": lambda operator, rhs, options: classical.lsmr(

@@ -233,8 +233,9 @@ def _measure_bounds(
 def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Facts:
     """Return the facts of A = U Uᵀ + λI without forming its N² entries.
 
-    Its eigenvalues are λ + those of UᵀU, and λ itself N - k times: κ, ‖A‖₂, ‖A‖_F and det A
-    follow. Row sparsity is an upper bound: a row of U that is not zero meets every other such row.
+    Its eigenvalues are λ + those of UᵀU, and λ itself N - k times: κ, ‖A‖₂, ‖A‖_F, det A and the
+    effective dimension follow. Row sparsity is an upper bound: a row of U that is not zero meets
+    every other such row.
 
     Args:
         operator: A, U of shape [N, k], λ > 0.
@@ -263,6 +264,7 @@ def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Fact
     own = eigenvalues((gram + gram.mT) / 2).clamp(min=0.0)[-n:]
     values = torch.full((n,), shift, dtype=torch.float64, device=own.device)
     values[: len(own)] += own
+    dimension = float((own / (own + shift)).sum())
     high, low = float(values.max()), float(values.min())
     certificate = "the smallest eigenvalue of U Uᵀ + λI is at least λ"
     rounding = 8.0 * n * torch.finfo(torch.float64).eps
@@ -278,6 +280,7 @@ def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Fact
         norm=_representable(high, exponent),
         frobenius=_representable(math.sqrt(square), exponent),
         definiteness="positive",
+        effective_dimension=dimension,
     )
     held = LowRank(columns=operator.factor.shape[1])
     said = "row sparsity is an upper bound: rows of U that are not zero, entries not formed"
