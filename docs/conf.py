@@ -21,6 +21,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_gallery.gen_gallery",
     "math_bars",
+    "measured",
 ]
 exclude_patterns = ["_build", "gallery", "**sg_execution_times.rst"]
 myst_heading_anchors = 3

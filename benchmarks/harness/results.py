@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -81,6 +82,31 @@ def read_rows(name: str, folder: Path = FOLDER) -> list[Row]:
     """Return the rows a benchmark wrote."""
     content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     return [Row(**row) for row in content["rows"]]
+
+
+def markdown(name: str, folder: Path = FOLDER) -> str:
+    """Return what a benchmark wrote as a table for a page, or a line that says that it was not run.
+
+    A verdict that is not met is bold. Date and load averages stand above the table.
+    """
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return f"`{name}` has not been run on this checkout: `python -m benchmarks {name}`."
+    content = json.loads(path.read_text(encoding="utf-8"))
+    machine = content["machine"]
+    load = "" if machine is None else f", load averages {machine['load_averages']}"
+    lines = [f"`{name}`, {content['date']}{load}:", ""]
+    lines += ["| question | reach | measured | verdict |", "|---|---|---|---|"]
+    for row in read_rows(name, folder):
+        verdict = row.verdict if row.verdict in ("met", "") else f"**{row.verdict}**"
+        cells = (_escaped(row.question), _escaped(row.reach), _escaped(row.measured), verdict)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _escaped(text: str) -> str:
+    """Return text in which Markdown sees no markup."""
+    return re.sub(r"([\\`*_<|\[\]])", r"\\\1", text)
 
 
 def reached(question: str, reach: str, measured: str, met: bool) -> Row:

@@ -1,6 +1,7 @@
 """A report is read back as it was written, and every way to fail is a row."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from benchmarks import __main__ as runner
 from benchmarks import mlp_hessian
 from benchmarks.harness import INSTALL, Report, Row, Timing, describe_machine, reached, speed
-from benchmarks.harness.results import Verdict, read_rows
+from benchmarks.harness.results import Verdict, markdown, read_rows
 
 
 def test_a_report_keeps_raw_samples(tmp_path: Path) -> None:
@@ -21,6 +22,32 @@ def test_a_report_keeps_raw_samples(tmp_path: Path) -> None:
     assert content["timings"]["a"]["median"] == 4.5
     assert content["peak_bytes"] == {"a": 7}
     assert content["machine"] == {"cores": 2}
+
+
+def test_a_page_gets_every_row_with_its_marks_escaped(tmp_path: Path) -> None:
+    rows = [
+        reached("max |P|, λ_1", "≤ 1", "0.5 [1]", met=True),
+        reached("speed", "≥ 6×", "5*", met=False),
+    ]
+    Report("some", rows, {"load_averages": [1.0, 2.0, 3.0]}).write(tmp_path)
+    first, _, _, _, *lines = markdown("some", tmp_path).splitlines()
+    assert first.startswith("`some`, ")
+    assert first.endswith(", load averages [1.0, 2.0, 3.0]:")
+    assert lines == [
+        r"| max \|P\|, λ\_1 | ≤ 1 | 0.5 \[1\] | met |",
+        r"| speed | ≥ 6× | 5\* | **missed** |",
+    ]
+
+
+def test_a_page_says_what_was_not_run(tmp_path: Path) -> None:
+    assert "`python -m benchmarks some`" in markdown("some", tmp_path)
+
+
+def test_the_page_asks_for_what_was_measured_and_names_every_benchmark() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert "```{measured}\n```" in page
+    named = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert sorted(named) == sorted(runner.NAMES)
 
 
 def test_a_scaled_time_is_labelled() -> None:
