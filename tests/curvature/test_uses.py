@@ -6,12 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, linear
+from torch.nn.functional import embedding, linear, softplus
+from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.checkpoint import checkpoint
 
 from qnewton.curvature.jacobian import jacobian
 from qnewton.curvature.residuals import SumOfSquares, sum_of_squares
-from qnewton.curvature.uses import Gone, Sides, uses_in
+from qnewton.curvature.use_kinds import Gone, Sides
+from qnewton.curvature.uses import uses_in
 
 Built = tuple[list[nn.Parameter], Callable[[], Tensor]]
 """Parameters, and what returns residuals by sample, [B, …]."""
@@ -133,6 +135,16 @@ def checkpointed() -> Built:
     return [*net.parameters()], lambda: checkpoint(net, x, use_reentrant=False)
 
 
+def reparametrised() -> Built:
+    size, rate, x = parameter(3), parameter(), samples(3)
+    return [size, rate], lambda: x * size.exp() - (2 * softplus(rate)).pow(3) + size
+
+
+def masked() -> Built:
+    weights, x, mask = parameter(4, 3), samples(3), torch.rand(4, 3) < 0.5
+    return [weights], lambda: linear(x, weights * mask).tanh()
+
+
 def by_function_transforms() -> Built:
     net, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)), samples(3)
     slope = torch.func.vmap(torch.func.jacrev(lambda one: net(one)[0]))
@@ -156,6 +168,8 @@ WHOLE = (
     vector_field,
     curvature_of_images,
     checkpointed,
+    reparametrised,
+    masked,
     by_function_transforms,
 )
 
@@ -168,9 +182,13 @@ def transposed() -> Built:
     return of_module(nn.Sequential(nn.ConvTranspose1d(2, 1, 2), nn.Tanh()), samples(2, 3))
 
 
-def reparametrised() -> Built:
-    size, x = parameter(3), samples(3)
-    return [size], lambda: x * size.exp()
+def weight_normed() -> Built:
+    return of_module(weight_norm(nn.Linear(3, 2)), samples(3))
+
+
+def mixture() -> Built:
+    shares, x = parameter(3), samples(3)
+    return [shares], lambda: x * shares.softmax(0)
 
 
 def batch_normed() -> Built:
@@ -217,7 +235,7 @@ def test_one_pass_gives_the_rows_of_every_parameter(
     )
 
 
-@pytest.mark.parametrize("make", [grouped, transposed, reparametrised, batch_normed])
+@pytest.mark.parametrize("make", [grouped, transposed, weight_normed, mixture, batch_normed])
 def test_what_is_used_in_another_way_is_differentiated(make: Callable[[], Built]) -> None:
     parameters, sums = built(make, torch.float64)
     [term] = sums.terms
@@ -226,6 +244,23 @@ def test_what_is_used_in_another_way_is_differentiated(make: Callable[[], Built]
     unknown = {key: [None] * len(of) for key, of in uses.items()}
     found = jacobian(sums, parameters, [unknown if make is batch_normed else uses])
     torch.testing.assert_close(found.matrix, row_by_row(term.residual, parameters))
+
+
+def test_a_residual_that_is_a_parameter_itself_is_no_known_use() -> None:
+    weights = parameter(3, 2)
+    assert uses_in(weights.flatten(), [weights])[id(weights)] == [None]
+    assert uses_in(2 * weights.mT, [weights])[id(weights)] == [None]
+
+
+def test_a_long_chain_of_maps_is_followed() -> None:
+    start, x = parameter(), samples()
+    image: Tensor = start
+    for _ in range(3000):
+        image = image * 0.999
+    [use] = uses_in(x * image, [start])[id(start)]
+    assert use is not None
+    rows = use.sides(torch.ones(1, 5)).rows()
+    torch.testing.assert_close(rows.flatten(), x * 0.999**3000)
 
 
 def test_a_parameter_that_is_not_reached_has_no_use() -> None:

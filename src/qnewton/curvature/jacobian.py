@@ -12,7 +12,8 @@ from qnewton.curvature.generic import CHUNK, JacobianGraph
 from qnewton.curvature.residuals import SumOfSquares
 from qnewton.curvature.routes import Refused, difference, random_like
 from qnewton.curvature.sample_rows import gathered, row_indices
-from qnewton.curvature.uses import Gone, Sides, Use, Uses
+from qnewton.curvature.use_kinds import Gone, Sides, Use
+from qnewton.curvature.uses import Uses
 from qnewton.operators.private_torch import is_shared
 
 
@@ -140,7 +141,7 @@ def _fill_parameter(entries: Tensor, sides: Sequence[Sides]) -> None:
     """Fill in Σ left ⊗ right of every sample and entry, [B, K, n]."""
     count = entries.shape[1]
     products = [(one.left, one.right) for one in sides if one.right is not None]
-    plain = [one.left.sum(2) for one in sides if one.right is None]
+    plain = [one.rows() for one in sides if one.right is None]
     if not products:
         entries.zero_() if not plain else entries.copy_(sum(plain[1:], start=plain[0]))
         return

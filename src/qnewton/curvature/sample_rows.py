@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 
 from qnewton.curvature.autograd import batched_grad
 from qnewton.curvature.routes import LIMIT
-from qnewton.curvature.uses import Sides, Use
+from qnewton.curvature.use_kinds import Sides, Use
 
 _MOST_ROWS = {torch.float32: 1 << 11, torch.float64: 1 << 20}
 """Residuals that numbers between 1 and 2 can tell apart in a product's rounding."""

@@ -74,7 +74,7 @@ def leaf(node: Node | None) -> Tensor | None:
 def result_shape(node: Node | None, number: int = 0) -> torch.Size | None:
     """Return the shape of a result of the operation of ``node``, or ``None`` if it is unknown."""
     known = getattr(node, "_input_metadata", ())
-    return known[number].shape if number < len(known) else None
+    return torch.Size(known[number].shape) if number < len(known) else None
 
 
 def custom_function(node: Node) -> Any:
