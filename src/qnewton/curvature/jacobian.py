@@ -16,6 +16,9 @@ from qnewton.curvature.use_kinds import Gone, Sides, Use
 from qnewton.curvature.uses import Uses
 from qnewton.operators.private_torch import is_shared
 
+# Passes that tell whether points are samples of their own: fewer are taken at once.
+_BATCH = 2
+
 
 @dataclass(frozen=True)
 class Jacobian:
@@ -87,19 +90,36 @@ def _fill(
         rows.zero_()
         rows[:, places[id(residual)]].fill_diagonal_(1.0)
         return False, 0
-    told = set()
+    residual = _by_point(residual, [use for of in uses.values() for use in of if use is not None])
+    told, passes = set(), 0
     for key, sides in _told(residual, uses):
-        _fill_parameter(rows.view(len(residual), -1, rows.shape[1])[..., places[key]], sides)
+        entries = rows.view(len(residual), -1, rows.shape[1])
+        _fill_parameter(entries[..., places[key]], sides)
         told.add(key)
+        passes = entries.shape[1]
     missing = [p for p in parameters if id(p) not in told and uses[id(p)]]
     for parameter in parameters:
         if not uses[id(parameter)]:
             rows[:, places[id(parameter)]] = 0.0
     if not missing:
-        return bool(told), 1
+        return bool(told), passes
     for parameter, columns in zip(missing, _one_by_one(residual, missing), strict=True):
         rows[:, places[id(parameter)]] = columns
-    return bool(told), 1 + min(len(rows), 2 * sum(p.numel() for p in missing))
+    return bool(told), passes + min(len(rows), 2 * sum(p.numel() for p in missing))
+
+
+def _by_point(residual: Tensor, uses: Sequence[Use]) -> Tensor:
+    """Return residuals on a grid of points as samples of their own, if the uses show points."""
+    count = residual.numel()
+    several = residual.ndim > 1 and count > _BATCH * len(residual)
+    if not several or any(use.shape[0] != count for use in uses):
+        return residual
+    with torch.enable_grad():
+        points = residual.flatten()
+    order = torch.arange(count, device=residual.device)[:, None]
+    indices = row_indices(points, uses).values()
+    in_order = all(index is not None and torch.equal(index, order) for index in indices)
+    return points if in_order else residual
 
 
 def _told(residual: Tensor, uses: Uses) -> Iterator[tuple[int, list[Sides]]]:

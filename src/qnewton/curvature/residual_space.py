@@ -1,5 +1,6 @@
 """The Gauss-Newton matrix of a sum of squares, from the Jacobian of its residuals."""
 
+import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from torch import Tensor
 from qnewton.curvature.blocks import Block, unknowns
 from qnewton.curvature.evaluation import Evaluation
 from qnewton.curvature.generic import (
+    CHUNK,
     CurvatureProducts,
     GenericHessian,
     HessianOperator,
@@ -95,7 +97,7 @@ class FormedGaussNewton(GaussNewton):
                 forming_flops=float(block.n) ** 2 * m,
                 batch=m,
                 preparing_flops=passes * work.flops / 3,
-                preparing_calls=passes,
+                preparing_calls=max(self.made.terms, math.ceil(passes / CHUNK)),
             )
             parts = [self.rows[:, places[id(parameter)]] for parameter in block.parameters]
             rows = self.rows if block.n == self.rows.shape[1] else torch.cat(parts, dim=1)
