@@ -41,7 +41,7 @@ class Proposal:
         candidates: The steps.
         clipped: Whether the trust radius shortened it.
         products: Products with H that it took.
-        share: ‖λx‖/‖g‖ of the systems' solution x, if there is one.
+        share: λ‖x‖²/-gᵀx of the systems' solution x, if there is one: 1 where λ is all that counts.
         certain: Whether the model's word can be taken for it where rounding hides the change.
         note: What negative curvature it goes along, in words.
     """
@@ -111,7 +111,6 @@ def newton_proposal(terms: Terms, directions: Tensor, betas: Tensor) -> Proposal
     step = quadratic.step(coefficients).to(terms.gradient.dtype)
     if not torch.isfinite(step).all():
         return "the step is not finite"
-    size = safe_norm(terms.asked)
     return Proposal(
         origin="newton",
         candidates=(
@@ -119,8 +118,14 @@ def newton_proposal(terms: Terms, directions: Tensor, betas: Tensor) -> Proposal
         ),
         clipped=clipped,
         products=directions.shape[1],
-        share=terms.strength * quadratic.norm(whole) / size if size > 0.0 else None,
+        share=_share(terms.strength, quadratic, whole),
     )
+
+
+def _share(strength: float, quadratic: QuadraticModel, whole: Tensor) -> float | None:
+    """Return the share of λ in the curvature along the systems' solution x, λ‖x‖²/-gᵀx."""
+    slope, norm = -float(quadratic.asked @ whole), quadratic.norm(whole)
+    return min(1.0, strength * norm / slope * norm) if slope > 0.0 else None
 
 
 def gradient_proposal(terms: Terms) -> Proposal:
