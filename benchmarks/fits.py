@@ -3,7 +3,9 @@
 SciPy is called as its users call it: residuals in NumPy, no Jacobian, nothing tuned. Nor is ours.
 """
 
+import math
 import statistics
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,9 +19,11 @@ from benchmarks.fit_problems import PROBLEMS, Problem
 from benchmarks.harness import Contender, Report, Row, Say, describe_machine, interleave, reached
 from benchmarks.harness.timing import ratio
 from benchmarks.nist_problems import MODELS, Regression, digits, folder, load
+from qnewton import QNewton
 from qnewton.fitting import least_squares
 
 REPEATS = 9
+_STEPS = 500  # of QNewton, which ends before where its last step can do nothing more
 _CERTIFIED = 6
 _MOST_MISSED = 1
 _MOST_TIMES = 3.0
@@ -66,6 +70,7 @@ def measure(say: Say) -> Report:
             name: [fit.evaluations for fit in fits] for name, fits in found.items()
         }
         rows += _exact_rows(exact, found)
+        rows.append(_row_of_steps(problems, facts))
         times = ratio(timings["ours"], timings["scipy lm"])
         rows.append(
             reached(
@@ -99,6 +104,37 @@ def _exact_rows(exact: dict[str, list[float]], found: dict[str, list[Found]]) ->
         else:
             rows.append(Row(question, "", measured, ""))
     return rows
+
+
+def _row_of_steps(problems: Sequence[Regression], facts: dict[str, Any]) -> Row:
+    """Fit by QNewton with its defaults, one step of a closure after the other."""
+    begun = time.perf_counter()
+    starts = [(problem, start) for problem in problems for start in problem.starts]
+    found = [stepped(problem, start, _STEPS) for problem, start in starts]
+    seconds = time.perf_counter() - begun
+    facts["nist_steps"] = [fit.evaluations for fit in found]
+    exact = facts["nist_digits_of_steps"] = _digits(problems, found)
+    good, steps = sum(value >= _CERTIFIED for value in exact), sum(facts["nist_steps"])
+    least = len(exact) - _MOST_MISSED
+    return reached(
+        "NIST's 27 regressions, both starts, six certified digits: QNewton, defaults",
+        f"≥ {least}",
+        f"{good} of {len(exact)}; {steps:,} steps in {seconds:.2g} s",
+        good >= least,
+    )
+
+
+def stepped(problem: Regression, start: np.ndarray, most: int) -> Found:
+    """Fit a regression by steps on its sum of squares; the evaluations are those steps."""
+    x, y = torch.from_numpy(problem.x), torch.from_numpy(problem.y)
+    b = torch.nn.Parameter(torch.from_numpy(start.copy()))
+    optimizer = QNewton([b])
+    loss = torch.tensor(math.nan)
+    for _ in range(most):
+        loss = optimizer.step(lambda: (problem.model(b, x, torch) - y).square().sum())
+        if optimizer.converged:
+            break
+    return Found(b.detach().numpy(), float(loss), len(optimizer.records))
 
 
 def _digits(problems: Sequence[Regression], fits: Sequence[Found]) -> list[float]:

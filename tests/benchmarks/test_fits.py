@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from benchmarks.fit_problems import PROBLEMS, Problem
-from benchmarks.fits import our_fit
+from benchmarks.fits import our_fit, stepped
+from benchmarks.nist_problems import Regression, digits
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
@@ -32,3 +33,22 @@ def test_starts_and_minima_are_told_apart() -> None:
     assert not problem.solved(4.001)
     assert not problem.solved(float("nan"))
     assert len(Problem("zero", lambda x, xp: x, (0.0, 0.0), (0.0,)).starts()) == 1
+
+
+def test_steps_of_the_optimizer_end_at_the_published_minimum() -> None:
+    x = np.linspace(0, 2, 15)
+    y = 3 * np.exp(-x) + 0.1 * x
+    certified = np.array([3.0, -1.0])
+    problem = Regression(
+        name="decay",
+        model=lambda b, x, xp: b[0] * xp.exp(b[1] * x) + 0.1 * x,
+        starts=np.array([[1.0, -0.1], [2.0, -2.0]]),
+        certified=certified,
+        deviations=certified,
+        squares=0.0,
+        x=x,
+        y=y,
+    )
+    found = stepped(problem, problem.starts[0], 100)
+    assert digits(found.x, certified) > 6
+    assert found.evaluations < 40

@@ -14,6 +14,7 @@ from qnewton.optimizer.damping_rule import Bounds, StepResult, next_rule
 from qnewton.optimizer.damping_state import begin_step, present_ceiling, present_floor
 from qnewton.optimizer.line_search import MOST_TRIES, LineSearch
 from qnewton.optimizer.local_loss import LocalLoss
+from qnewton.optimizer.metric import next_metric
 from qnewton.optimizer.proposals import (
     Proposal,
     Terms,
@@ -55,6 +56,9 @@ class AutomaticDamping:
         if skipped is not None:
             evaluation.release()
             return TakenStep(skipped=skipped)
+        metric = next_metric(context.memory, loss.parameters, loss.residuals)
+        if metric.scale is not None:
+            loss = replace(loss, metric=metric)
         assert evaluated.beginning is not None
         trial = TrialLoss(
             evaluated.again,
@@ -74,7 +78,7 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
     kind = systems.kind
     model = loss.quadratic(kind)
     with context.clock.stage("curvature"):
-        begin_step(memory, loss.gradient, model, loss.parameters)
+        begin_step(memory, loss.gradient, model, loss.size)
         strength, radius = memory.strength, memory.radius
         ceiling = present_ceiling(strength, loss.gradient, model, loss.rounding, context.seed)
     solved = systems.solve_somehow(min(strength, ceiling))
@@ -85,7 +89,8 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
     with context.clock.stage("update"):
         proposal, failure = _proposal(loss, terms, solved.update, bounded=not squares)
     proposals, survey_products = [proposal], solved.survey_products
-    if -proposal.candidates[0].change() <= loss.rounding or loss.is_flat:
+    hidden = -proposal.candidates[0].change() <= loss.rounding
+    if hidden or (loss.is_flat and not squares):
         away, products = _away_from_saddle(loss, terms, proposal.candidates[0].change())
         proposals, survey_products = [*away, proposal], survey_products + products
     loss.evaluated.evaluation.release()
@@ -138,7 +143,9 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
         last = "" if trial.error is None else f"; the last error was {trial.error}"
         skipped = f"no length tried lowers the loss{last}"
         return TakenStep(update, skipped=skipped, damping=record)
-    applied = Applied(safe_norm(search.taken), _cosine(search.taken, loss.gradient), finite=True)
+    moved = loss.metric.movement(search.taken)
+    slope = loss.evaluated.evaluation.loss_gradient(loss.parameters)
+    applied = Applied(safe_norm(moved), _cosine(moved, loss.sign * slope), finite=True)
     return TakenStep(update, applied, damping=record)
 
 
@@ -215,7 +222,13 @@ def _search(loss: LocalLoss, trial: TrialLoss, proposal: Proposal, bend: Bend | 
     along = bend if proposal.origin == "newton" else None
     lengths = MOST_TRIES if along is None else 1
     search = LineSearch(
-        loss.parameters, lambda: loss.whole(trial()), loss.value, proposal, lengths, along
+        loss.parameters,
+        lambda: loss.whole(trial()),
+        loss.value,
+        proposal,
+        lengths,
+        along,
+        loss.metric,
     )
     search.run(loss.rounding if proposal.certain else 0.0)
     return search
@@ -227,7 +240,7 @@ def _result(loss: LocalLoss, search: LineSearch) -> StepResult:
     if refused and search.actual is not None and search.predicted is not None:
         # The shortest length is so short that only rounding can have changed the loss there.
         eps = torch.finfo(loss.gradient.dtype).eps
-        moves = eps * math.hypot(*(safe_norm(p.detach()) for p in loss.parameters))
+        moves = eps * loss.size
         shortest = search.shortest * safe_norm(proposal.candidates[0].step)
         noise = -search.predicted <= loss.rounding or search.actual == 0.0 or shortest <= moves
     return StepResult(
@@ -252,8 +265,7 @@ def _convergence(loss: LocalLoss, search: LineSearch, result: StepResult) -> Con
         return Convergence.GRADIENT
     if memory.settled >= _SETTLED:
         return Convergence.LOSS
-    size = math.hypot(*(safe_norm(p.detach()) for p in loss.parameters))
-    lost = search.step_norm <= torch.finfo(loss.gradient.dtype).eps * size
+    lost = search.step_norm <= torch.finfo(loss.gradient.dtype).eps * loss.size
     return Convergence.STEP if free and search.length > 0.0 and lost else None
 
 

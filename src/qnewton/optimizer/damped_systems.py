@@ -193,9 +193,11 @@ class DampedSystems:
         """Return the systems; of factors, which can be made once alone, the same at every call."""
         if kind in self._made:
             return [_again(system) for system in self._made[kind]]
-        systems = self._loss.evaluated.systems(self._loss.context, kind)
+        loss = self._loss
+        systems = loss.evaluated.systems(loss.context, kind)
+        systems = loss.metric.systems(systems, loss.parameters)
         if all(isinstance(system.operator, LowRankOperator) for system in systems):
-            if self._loss.residuals is not None and len(systems) == 1:
+            if loss.residuals is not None and len(systems) == 1:
                 systems = [_formed_once(system) for system in systems]
             self._made[kind] = systems
         return systems

@@ -10,7 +10,7 @@ FAILURE_GROWTH = 10.0
 """λ's factor after a step that could not be taken, or a loss that is not finite."""
 
 ENOUGH = 1e-9
-"""Share ‖λx‖/‖g‖ below which a smaller λ would not change the step x."""
+"""Share of λ in the curvature along a step below which a smaller λ would not change the step."""
 
 _FIRST_SHARE = 0.1  # of the curvature along the gradient, for the first λ
 _RADIUS_GROWTH = 2.0
@@ -32,8 +32,8 @@ class StepResult:
         refused: Whether no length was taken.
         unsolved: Whether no solver had a direction at this λ, so that the step is a damped
             gradient.
-        share: ‖λx‖/‖g‖ of the step x that the systems gave: what λ leaves of the residual of the
-            undamped system. ``None`` if there is no x.
+        share: λ‖x‖²/-gᵀx of the step x that the systems gave: the share of λ in the curvature along
+            it. ``None`` if there is no x.
         noise: Whether the lengths that were refused went down to changes that rounding hides.
     """
 

@@ -1,7 +1,6 @@
 """λ, Δ, the usual gradient and ‖H‖ in the optimizer's state: how they begin and stay true."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +17,7 @@ def begin_step(
     memory: Memory,
     gradient: Tensor,
     model: SymmetricOperator,
-    parameters: Sequence[Tensor],
+    size: float,
 ) -> None:
     """Choose λ and Δ if this is the first step; learn what gradient is usual.
 
@@ -26,7 +25,7 @@ def begin_step(
         memory: What earlier steps left, changed.
         gradient: g, shape [N].
         model: H.
-        parameters: Their size is the first Δ.
+        size: Of the parameters, which is the first Δ.
 
     Cost: one product at the first step.
     """
@@ -38,7 +37,7 @@ def begin_step(
     if norm > 0.0:
         unit = (gradient.double() / norm).to(gradient.dtype)
         along = float(unit.double() @ (model @ unit).double())
-    radius = max(1.0, math.hypot(*(safe_norm(p.detach()) for p in parameters)))
+    radius = max(1.0, size)
     # A run may begin next to a saddle: then the Hessian tells what a gradient would be away.
     away = _AWAY * abs(along) * radius if math.isfinite(along) else 0.0
     memory.usual_gradient = max(norm, away)

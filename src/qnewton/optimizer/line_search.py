@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators.scaling import safe_norm
+from qnewton.optimizer.metric import PLAIN, Metric
 from qnewton.optimizer.proposals import Candidate, Proposal
 
 MOST_TRIES = 12
@@ -23,6 +24,7 @@ class LineSearch:
         proposal: One step to try, or two.
         lengths: How many are tried at most.
         bend: What a step whose ρ is off may turn into; the better of the two is taken.
+        metric: The variables that steps are in.
 
     Attributes:
         proposal: The same.
@@ -52,10 +54,11 @@ class LineSearch:
         proposal: Proposal,
         lengths: int = MOST_TRIES,
         bend: Callable[[Tensor, float], Tensor | None] | None = None,
+        metric: Metric = PLAIN,
     ) -> None:
         self._parameters, self._loss, self._before = parameters, loss, before
         self.proposal = proposal
-        self._lengths, self._bend = lengths, bend
+        self._lengths, self._bend, self._metric = lengths, bend, metric
         self.taken = torch.zeros_like(proposal.candidates[0].step)
         self.predicted: float | None = None
         self.actual: float | None = None
@@ -132,7 +135,7 @@ class LineSearch:
                 parameter.copy_(kept)
 
     def _move(self, base: list[Tensor], step: Tensor, length: float) -> None:
-        pieces = step.split([p.numel() for p in self._parameters])
+        pieces = self._metric.movement(step).split([p.numel() for p in self._parameters])
         with torch.no_grad():
             for parameter, kept, piece in zip(self._parameters, base, pieces, strict=True):
                 parameter.copy_(torch.add(kept, piece.view_as(kept), alpha=length))

@@ -11,6 +11,7 @@ from qnewton.cost.kernels import ROWS_A_CALL
 from qnewton.curvature import Kind, ResidualChange
 from qnewton.operators import DenseOperator, NegatedOperator, SymmetricOperator
 from qnewton.operators.scaling import safe_norm
+from qnewton.optimizer.metric import PLAIN, Metric
 from qnewton.optimizer.movable import scaled_operator
 from qnewton.optimizer.replicas import AveragedOperator
 from qnewton.optimizer.settings import one_sign
@@ -28,10 +29,12 @@ class LocalLoss:
     Attributes:
         context: Where the step takes place.
         evaluated: The loss there.
+        metric: The variables of the step: gradient, systems, lengths and Δ are in these.
     """
 
     context: StepContext
     evaluated: Evaluated
+    metric: Metric = PLAIN
 
     @cached_property
     def sign(self) -> float:
@@ -52,12 +55,14 @@ class LocalLoss:
     @cached_property
     def gradient(self) -> Tensor:
         """g, which is not clipped, shape [N]."""
-        return self.sign * self.evaluated.evaluation.loss_gradient(self.parameters)
+        gradient = self.evaluated.evaluation.loss_gradient(self.parameters)
+        return self.sign * self.metric.covector(gradient)
 
     @cached_property
     def asked(self) -> Tensor:
         """What the systems are to undo, ``.grad``, which may be clipped, shape [N]."""
-        return self.sign * self.evaluated.evaluation.gradient(self.parameters)
+        gradient = self.evaluated.evaluation.gradient(self.parameters)
+        return self.sign * self.metric.covector(gradient)
 
     @property
     def value(self) -> float:
@@ -79,7 +84,13 @@ class LocalLoss:
         """
         if self.context.replicas is not None or self.sign < 0:
             return None
-        return self.evaluated.curvature.residual_change(self.evaluated.evaluation)
+        found = self.evaluated.curvature.residual_change(self.evaluated.evaluation)
+        return None if found is None else self.metric.residuals(found)
+
+    @property
+    def size(self) -> float:
+        """The length of the parameters."""
+        return self.metric.size(self.parameters)
 
     @property
     def rounding(self) -> float:
@@ -105,6 +116,7 @@ class LocalLoss:
         operator = self.evaluated.curvature.quadratic(self.evaluated.evaluation, kind)
         if self.context.replicas is not None:
             operator = AveragedOperator(operator, self.context.replicas)
+        operator = self.metric.operator(operator)
         return operator if self.sign > 0 else NegatedOperator(operator)
 
     def lowest(self, kind: Kind, lengths: Tensor) -> LowestPair | None:
@@ -133,5 +145,5 @@ class LocalLoss:
         if self.context.replicas is not None or large:
             return self.quadratic(kind)
         [system] = evaluated.curvature.systems(evaluated.evaluation, kind, self.context.routes)
-        operator = DenseOperator(system.operator.dense())
+        operator = self.metric.operator(DenseOperator(system.operator.dense()))
         return operator if self.sign > 0 else NegatedOperator(operator)

@@ -1,6 +1,6 @@
 """What steps leave for later ones: named fields over the flat numbers of the state."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from typing import Any, Generic, TypeVar, overload
 
@@ -16,6 +16,8 @@ _COUNTS = tuple(field.name for field in fields(KrylovHistory))
 _PLAIN = ("row_sparsity", "max_abs", "norm", "frobenius")
 _ESTIMATES = {"condition": "lanczos", "determinant": "determinant", "trace": "trace"}
 """Estimates of a survey, each with the method that it has unless it is exact."""
+
+_COLUMN = "column"
 
 _ENDS = ("value", "low", "high", "log_value", "products")
 _SIGNS: dict[Definiteness | None, int] = {"positive": 1, "indefinite": -1, None: 0}
@@ -82,6 +84,16 @@ class Memory:
         """λ, once a step has set it."""
         assert self.damping is not None
         return float(self.damping)
+
+    def largest_columns(self, n: int) -> list[float] | None:
+        """Return the largest norms so far of a Jacobian's N columns, if steps kept that many."""
+        found = [self.numbers.get(f"{_COLUMN}.{i}") for i in range(n)]
+        known = [norm for norm in found if norm is not None]
+        return known if len(known) == n else None
+
+    def keep_columns(self, norms: Sequence[float]) -> None:
+        """Keep the largest norms so far of a Jacobian's columns."""
+        self.numbers.update({f"{_COLUMN}.{i}": norm for i, norm in enumerate(norms)})
 
     def __init__(self, numbers: dict[str, Any], survey_every: int = 1) -> None:
         self.numbers = numbers
