@@ -165,6 +165,8 @@ def condition_seen_by_cg(steps: Sequence[float], ratios: Sequence[float]) -> Est
     if k == 0:
         return None
     alphas, betas = np.array(steps), np.array(ratios[: k - 1])
+    if (betas < 0.0).any():
+        return None  # rounding left no descent in the preconditioner's norm
     diagonal = 1.0 / alphas
     diagonal[1:] += betas / alphas[:-1]
     off = np.sqrt(betas) / alphas[:-1]

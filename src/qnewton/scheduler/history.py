@@ -1,6 +1,7 @@
 """What a solve leaves for the next step of its block."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from qnewton.cost import SOLVERS, Family
@@ -39,17 +40,29 @@ def facts_left(record: BlockRecord, step: int, tolerance: float, before: Earlier
     filled = held.envelope if isinstance(held, Sparse) else None
     left = replace(before or Earlier(step=step), step=step, envelope=filled)
     definite = isinstance(held, LowRank) and record.treatment.damping > 0.0
+    seen = _condition_seen(record.attempts)
+    if seen is not None:
+        left = replace(left, condition_seen=seen)
     for attempt in record.attempts:
         left = _with_attempt(left, attempt, tolerance, definite)
     return left
 
 
+def _condition_seen(attempts: Sequence[Attempt]) -> float | None:
+    """Return the largest condition number that a solve of this step showed."""
+    # A preconditioned solver shows another matrix's.
+    solvers = (SOLVERS.find(attempt.solver) for attempt in attempts)
+    own = [
+        a.condition
+        for a, s in zip(attempts, solvers, strict=True)
+        if s and s.family is not Family.PCG
+    ]
+    return max((e.value for e in own if e is not None and e.value is not None), default=None)
+
+
 def _with_attempt(left: Earlier, attempt: Attempt, tolerance: float, definite: bool) -> Earlier:
     """Add what one attempt left, on a matrix that may be ``definite`` by its form."""
     definiteness, solver = attempt.definiteness, SOLVERS.find(attempt.solver)
-    if attempt.condition is not None and (solver is None or solver.family is not Family.PCG):
-        # A preconditioned solver shows another matrix's.
-        left = replace(left, condition_seen=attempt.condition.value)
     if definite and attempt.outcome is Outcome.NOT_DEFINITE:
         # Rounding, of which the signs tell nothing.
         return _with_failed(left, attempt)

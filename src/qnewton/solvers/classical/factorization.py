@@ -37,8 +37,8 @@ class Factorization(ABC):
     Attributes:
         outcome: ``Outcome.FACTORIZED``, or what the factorisation met.
         definiteness: What it proved of A, up to rounding; ``None`` where its pivots tell nothing.
-        condition: What the diagonal of a triangular factor of A = LLᵀ shows of κ, a lower bound;
-            ``None`` for other factors.
+        condition: What the pivots show of κ, a lower bound where A = LLᵀ; ``None`` for other
+            factors.
     """
 
     solver: ClassVar[str]
@@ -138,7 +138,10 @@ class LUFactorization(Factorization):
 
     def _factorize(self, matrix: Tensor) -> Outcome:
         self._lu, self._pivots, info = torch.linalg.lu_factor_ex(matrix)
-        return Outcome.FACTORIZED if int(info) == 0 else Outcome.SINGULAR
+        if int(info) != 0:
+            return Outcome.SINGULAR
+        self.condition = condition_of_pivots(self._lu.diagonal())
+        return Outcome.FACTORIZED
 
     def _apply(self, rhs: Tensor) -> Tensor:
         return torch.linalg.lu_solve(self._lu, self._pivots, rhs.unsqueeze(1)).squeeze(1)
@@ -214,19 +217,21 @@ def condition_of_factor(factor: Tensor) -> Estimate | None:
         >>> condition_of_factor(torch.tensor([[3.0, 0.0], [1.0, 1.0]])).value
         9.0
     """
-    low, high = (float(end) for end in factor.diagonal().abs().aminmax())
+    known = condition_of_pivots(factor.diagonal().double().square())
+    certificate = "the diagonal of a triangular factor, exact arithmetic"
+    return known and replace(known, low=known.value, low_certificate=certificate)
+
+
+def condition_of_pivots(pivots: Tensor) -> Estimate | None:
+    """Return max|d_i|/min|d_i| of the pivots that elimination leaves, an estimate of κ.
+
+    Of a definite matrix that was not permuted they are the squares of Cholesky's.
+    """
+    low, high = (float(end) for end in pivots.abs().aminmax())
     ratio = high / low if low > 0.0 else math.inf
-    ratio *= ratio
     if not math.isfinite(ratio):
         return None
-    return Estimate(
-        value=ratio,
-        low=ratio,
-        high=None,
-        method="factor",
-        products=0,
-        low_certificate="the diagonal of a triangular factor, exact arithmetic",
-    )
+    return Estimate(value=ratio, low=None, high=None, method="pivots", products=0)
 
 
 def solve_by_factor(factor: Tensor, rhs: Tensor) -> Tensor:
