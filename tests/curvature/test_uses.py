@@ -65,6 +65,30 @@ def root_mean_square_normed() -> Built:
     return of_module(nn.Sequential(nn.RMSNorm(4), nn.Linear(4, 2)), samples(3, 4))
 
 
+def frozen_batch_norm() -> Built:
+    norm = nn.BatchNorm2d(2)
+    net = nn.Sequential(nn.Conv2d(1, 2, 2), norm, nn.Tanh(), nn.Flatten(), nn.Linear(12, 1))
+    net(samples(1, 3, 4))
+    return of_module(net.eval(), samples(1, 3, 4))
+
+
+def attention() -> Built:
+    # Positions come before samples inside.
+    layer, x = nn.MultiheadAttention(4, 2, batch_first=True), samples(3, 4)
+    return [*layer.parameters()], lambda: layer(x, x, x)[0].sum(1)
+
+
+def sequences() -> Built:
+    layer, x = nn.GRU(2, 3, batch_first=True), samples(4, 2)
+    return [*layer.parameters()], lambda: layer(x)[0][:, -1]
+
+
+def positions_first() -> Built:
+    layers, x = nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 2, bias=False)), torch.randn(4, 5, 3)
+    gain = parameter(2)
+    return [*layers.parameters(), gain], lambda: (gain * layers(x)).tanh().sum(0)
+
+
 def scaled() -> Built:
     gain, shift, nu, x = parameter(1, 3), parameter(3), parameter(), samples(2, 3)
     return [gain, shift, nu], lambda: nu * (gain * (x - shift)).tanh() + shift
@@ -159,6 +183,10 @@ WHOLE = (
     layer_normed_positions,
     group_normed,
     root_mean_square_normed,
+    frozen_batch_norm,
+    attention,
+    sequences,
+    positions_first,
     scaled,
     gained_channels,
     by_hand,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import (
+    batch_norm,
     conv2d,
     cross_entropy,
     embedding,
@@ -54,6 +55,11 @@ def lookup(**options: Any) -> torch.autograd.graph.Node:
     return node(embedding(torch.tensor([2]), live(3, 1), **options))
 
 
+def frozen() -> torch.autograd.graph.Node:
+    mean, variance = torch.full((1,), 2.0), torch.full((1,), 3.0)
+    return node(batch_norm(torch.ones(2, 1), mean, variance, live(1), eps=0.5))
+
+
 def normed() -> torch.autograd.graph.Node:
     return node(layer_norm(torch.tensor([[1.0, 3.0]]), (2,), live(2), eps=0.0))
 
@@ -92,6 +98,10 @@ KEPT = {
     Saved.INDICES: (lookup, torch.tensor([2])),
     Saved.PADDING_INDEX: (lambda: lookup(padding_idx=1), 1),
     Saved.BY_FREQUENCY: (lambda: lookup(scale_grad_by_freq=True), True),
+    Saved.RUNNING_MEAN: (frozen, torch.full((1,), 2.0)),
+    Saved.RUNNING_VARIANCE: (frozen, torch.full((1,), 3.0)),
+    Saved.EPS: (frozen, 0.5),
+    Saved.TRAINING: (frozen, False),
     Saved.MEAN: (normed, torch.tensor([[2.0]])),
     Saved.INVERSE_DEVIATION: (normed, torch.tensor([[1.0]])),
 }

@@ -112,6 +112,7 @@ def _by_point(residual: Tensor, uses: Sequence[Use]) -> Tensor:
     """Return residuals on a grid of points as samples of their own, if the uses show points."""
     count = residual.numel()
     several = residual.ndim > 1 and count > _BATCH * len(residual)
+    uses = [use.by_row() for use in uses]
     if not several or any(use.shape[0] != count for use in uses):
         return residual
     with torch.enable_grad():
@@ -124,7 +125,11 @@ def _by_point(residual: Tensor, uses: Sequence[Use]) -> Tensor:
 
 def _told(residual: Tensor, uses: Uses) -> Iterator[tuple[int, list[Sides]]]:
     """Yield the parameters whose every use is known by sample, with the sides of their rows."""
-    known = {key: [use for use in of if use is not None] for key, of in uses.items()}
+    count = len(residual) if residual.ndim else 0
+    known = {
+        key: [use if use.shape[0] == count else use.by_row() for use in of if use is not None]
+        for key, of in uses.items()
+    }
     known = {key: of for key, of in known.items() if of and len(of) == len(uses[key])}
     if residual.ndim == 0 or not known:
         return
@@ -132,7 +137,7 @@ def _told(residual: Tensor, uses: Uses) -> Iterator[tuple[int, list[Sides]]]:
     found = zip(every, _signals(residual, [*every.values()]), strict=True)
     signals = {node: signal for node, signal in found if signal is not None}
     reached = {key: [use for use in of if use.node in signals] for key, of in known.items()}
-    astray = [u for of in reached.values() for u in of if u.shape[0] != len(residual)]
+    astray = [u for of in reached.values() for u in of if u.shape[0] != count]
     indices = row_indices(residual, astray)
     for key, of in reached.items():
         if any(indices.get(id(use), True) is None for use in of):

@@ -5,8 +5,9 @@ inputs use W again, transposed. The node of each such operation keeps what W was
 and the rows of the Jacobian of W follow from that and from the signal that comes back to the node.
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -52,18 +53,26 @@ class Use:
         shape: That of its result by sample, [B, …].
         sides: Makes the parameter's rows from what comes back to the result, [K, B, …]; raises
             :class:`Gone`.
+        inner: How many trailing dimensions of the result belong to one row of the operation.
         by_columns: Whether the samples are the columns of the result.
     """
 
     node: Node
     shape: torch.Size
     sides: Callable[[Tensor], Sides]
+    inner: int
     by_columns: bool = False
 
     @property
     def place(self) -> GradientEdge:
         """Where the signal comes back to."""
         return GradientEdge(self.node, 0)
+
+    def by_row(self) -> "Use":
+        """Return the use with every row of the operation in place of a sample."""
+        outer = len(self.shape) - self.inner
+        shape = torch.Size((math.prod(self.shape[:outer]), *self.shape[outer:]))
+        return replace(self, shape=shape)
 
     def by_sample(self, signal: Tensor) -> Tensor:
         """Return K signals by sample, [K, B, …]."""
@@ -107,7 +116,7 @@ def _product(node: Node, seen: Seen, first: bool, other: Saved) -> Use:
         taken = x.reshape(samples, 1, -1, x.shape[-1])
         return Sides(taken, given) if first is seen.flipped else Sides(given, taken)
 
-    return Use(node, shape[::-1] if first else shape, sides, by_columns=first)
+    return Use(node, shape[::-1] if first else shape, sides, 1, by_columns=first)
 
 
 def _of_mm(node: Node, at: int, seen: Seen) -> Use:
@@ -129,7 +138,7 @@ def _of_mv(node: Node, at: int, seen: Seen) -> Use | None:
     def sides(signal: Tensor) -> Sides:
         return Sides(signal.mT[..., None, None], _kept(node, Saved.SELF)[:, None, None])
 
-    return Use(node, _shape(node), sides)
+    return Use(node, _shape(node), sides, 0)
 
 
 def _elementwise(
@@ -148,12 +157,15 @@ def _elementwise(
         return None
 
     def sides(signal: Tensor) -> Sides:
-        product = (signal if factor is None else signal * factor()).transpose(0, 1)
+        given = signal
+        if factor is not None:
+            given = (signal.reshape(len(signal), *shape) * factor()).reshape(signal.shape)
+        product = given.transpose(0, 1)
         lead = product.shape[:2]
         within = (1,) * (signal.ndim - 1 - len(spread)) + spread
         return Sides(product.sum_to_size(*lead, *within[1:]).reshape(*lead, 1, -1))
 
-    return Use(node, shape, sides)
+    return Use(node, shape, sides, min(len(spread), len(shape) - 1))
 
 
 def _of_mul(node: Node, at: int, seen: Seen) -> Use | None:
@@ -184,6 +196,18 @@ def _of_norm(node: Node, at: int, seen: Seen) -> Use | None:
     return _elementwise(node, seen, normalised if at == 1 else None, ahead)
 
 
+def _of_batch_norm(node: Node, at: int, seen: Seen) -> Use | None:
+    if at == 0 or saved(node, Saved.TRAINING):  # samples interact
+        return None
+
+    def normalised() -> Tensor:
+        x = _kept(node, Saved.INPUT).transpose(1, -1)
+        deviation = (_kept(node, Saved.RUNNING_VARIANCE) + saved(node, Saved.EPS)).sqrt()
+        return ((x - _kept(node, Saved.RUNNING_MEAN)) / deviation).transpose(1, -1)
+
+    return _elementwise(node, seen, normalised if at == 1 else None, len(_shape(node)) - 2)
+
+
 def _of_embedding(node: Node, at: int, seen: Seen) -> Use | None:
     if seen.flipped or saved(node, Saved.BY_FREQUENCY) or len(_shape(node)) < _MATRIX:
         return None
@@ -197,7 +221,7 @@ def _of_embedding(node: Node, at: int, seen: Seen) -> Use | None:
         rows.scatter_add_(2, indices.expand_as(given), given)
         return Sides(rows.flatten(2)[:, :, None])
 
-    return Use(node, _shape(node), sides)
+    return Use(node, _shape(node), sides, 1)
 
 
 def _of_convolution(node: Node, at: int, seen: Seen) -> Use | None:
@@ -210,7 +234,7 @@ def _of_convolution(node: Node, at: int, seen: Seen) -> Use | None:
         patches = _patches(node, _kept(node, Saved.INPUT)[None], seen)
         return Sides(signal.flatten(3).mT.transpose(0, 1), patches)
 
-    return Use(node, _shape(node), sides)
+    return Use(node, _shape(node), sides, len(_shape(node)) - 1)
 
 
 def _of_convolution_backward(node: Node, at: int, seen: Seen) -> Use | None:
@@ -222,7 +246,7 @@ def _of_convolution_backward(node: Node, at: int, seen: Seen) -> Use | None:
         given = _kept(node, Saved.GRAD_OUTPUT).flatten(2).mT[:, None]
         return Sides(given, _patches(node, signal, seen))
 
-    return Use(node, _shape(node), sides)
+    return Use(node, _shape(node), sides, len(_shape(node)) - 1)
 
 
 def _is_plain(node: Node, seen: Seen) -> bool:
@@ -255,6 +279,7 @@ KINDS: dict[str, Callable[[Node, int, Seen], Use | None]] = {
     "EmbeddingBackward0": _of_embedding,
     "NativeLayerNormBackward0": _of_norm,
     _GROUP_NORM: _of_norm,
+    "NativeBatchNormBackward0": _of_batch_norm,
     "MulBackward0": _of_mul,
     "AddBackward0": _of_add,
     "SubBackward0": _of_sub,

@@ -48,6 +48,10 @@ class Saved(Enum):
     BY_FREQUENCY = "_saved_scale_grad_by_freq"
     MEAN = "_saved_result1"
     INVERSE_DEVIATION = "_saved_result2"
+    RUNNING_MEAN = "_saved_running_mean"
+    RUNNING_VARIANCE = "_saved_running_var"
+    EPS = "_saved_eps"
+    TRAINING = "_saved_training"
 
 
 def saved(node: Node, what: Saved) -> Any:
