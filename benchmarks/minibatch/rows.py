@@ -135,10 +135,11 @@ def _time_row(found: Found) -> Row:
         family, seconds = run.setting.split(",")[0], run.seconds_to(target)
         best[family] = min(best.get(family, math.inf), math.inf if seconds is None else seconds)
     each = "; ".join(f"{name} {_shown(seconds)}" for name, seconds in best.items())
-    ours = found.ours[0]
+    ours, adam = found.ours[0], found.adams[0]
     measured = (
-        f"{_shown_times(found.times)}; seed 0: {_shown(ours.seconds_to(target))}, "
-        f"{1e3 * ours.seconds_per_step:.3g} ms per step ({each}); loss {target:.4g}"
+        f"{_shown_times(found.times)}; seed 0: {_shown(ours.seconds_to(target))} ({each}) to loss "
+        f"{target:.4g}; {1e3 * ours.seconds_per_step:.3g} ms per step, Adam "
+        f"{1e3 * adam.seconds_per_step:.3g} ms"
     )
     name = found.workload.name
     question = f"{name}: seconds to the best Adam's loss over Adam's, {len(found.ours)} seeds"
