@@ -29,6 +29,7 @@ NAMES = (
     "full_batch",
     "physics",
     "fits",
+    "step_cost",
     "minibatch",
     "mnist_to_95",
     "untouched_defaults",

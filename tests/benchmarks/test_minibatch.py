@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ NEEDS_DATA = {"CNN", "VAE", "frozen body", "GRU", "tied GPT", "BERT"}
 NAMED = {workload.name: workload for workload in WORKLOADS}
 
 FROZEN = "6d8fb4451e8f945a"
+
+
+@pytest.fixture(autouse=True)
+def own_threads() -> Iterator[None]:
+    """Leave the number of threads as it was: a benchmark sets it."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(params=WORKLOADS, ids=lambda workload: workload.name.replace(" ", "-"))
