@@ -18,6 +18,8 @@ from qnewton.operators.private_torch import is_shared
 
 # Passes that tell whether points are samples of their own: fewer are taken at once.
 _BATCH = 2
+# Inputs of a layer up to which a loop over them is faster than an innermost loop as short.
+_NARROW = 3
 
 
 @dataclass(frozen=True)
@@ -180,14 +182,24 @@ def _fill_parameter(entries: Tensor, sides: Sequence[Sides]) -> None:
         target = entries[:, at].unflatten(-1, shape)
         for place, pair in enumerate(products):
             left, right = (side[:, min(at, side.shape[1] - 1)] for side in pair)
-            if not single:
+            if single:
+                _put_outer(target, left, right, added=place > 0)
+            else:
                 torch.bmm(left.mT, right, out=target)
-            elif place:
-                target.addcmul_(left.mT, right)
-            else:  # of small vectors, nine times as fast as bmm
-                torch.mul(left.mT, right, out=target)
     for part in plain:
         entries += part
+
+
+def _put_outer(target: Tensor, left: Tensor, right: Tensor, added: bool) -> None:
+    """Put left ⊗ right of every sample in place, or add it: nine times as fast as bmm if small."""
+    width, parts = target.shape[-1], [(target, left.mT, right)]
+    if width <= _NARROW:
+        parts = [(target[..., at], left[:, 0], right[..., at]) for at in range(width)]
+    for into, one, other in parts:
+        if added:
+            into.addcmul_(one, other)
+        else:
+            torch.mul(one, other, out=into)
 
 
 def _one_by_one(residual: Tensor, parameters: Sequence[Tensor]) -> Sequence[Tensor]:
