@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from qnewton import QNewton, Residuals
+from qnewton import Classical, QNewton, Residuals
 from qnewton.curvature import ResidualChange
+from qnewton.curvature.residuals import SumOfSquares, sum_of_squares
+from qnewton.operators import LinearSystem, LowRankOperator
 from qnewton.optimizer.bend import Bend
 from qnewton.optimizer.clock import StageClock
 from qnewton.records.steps import StepRecord
@@ -36,9 +38,9 @@ def change_of(matrix: Tensor, weight: float) -> tuple[ResidualChange, Callable[[
         return 0.5 * weight * (at.square() @ matrix + at).square().sum()
 
     rows = weight**0.5 * (2 * matrix.T * x + torch.eye(len(x), dtype=torch.float64))
-    found = ResidualChange.at(loss(x.clone().requires_grad_()), rows)
-    assert found is not None
-    return found, loss
+    sums = sum_of_squares(loss(x.clone().requires_grad_()))
+    assert isinstance(sums, SumOfSquares)
+    return ResidualChange.of(sums, rows), loss
 
 
 @given(seed=st.integers(0, 1000), weight=st.floats(1e-3, 1e3))
@@ -50,14 +52,13 @@ def test_what_is_beyond_linear_is_half_the_second_derivative(seed: int, weight: 
     change, loss = change_of(matrix, weight)
     found = change.beyond_linear(loss((1 + step).requires_grad_()), step)
     assert found is not None
-    expected = change.rows.T @ (weight**0.5 * (step.square() @ matrix))
+    expected = weight**0.5 * (step.square() @ matrix)
     assert torch.allclose(found, expected, rtol=1e-9, atol=1e-9 * float(expected.norm()))
 
 
 def test_nothing_is_known_of_a_loss_that_is_no_sum_of_squares() -> None:
     change, _ = change_of(torch.eye(2, dtype=torch.float64), 1.0)
     x = torch.ones(2, dtype=torch.float64, requires_grad=True)
-    assert ResidualChange.at(x.exp().sum(), change.rows) is None
     assert change.beyond_linear(x.exp().sum(), x.detach()) is None
     assert change.beyond_linear(x[:1].square().sum(), x.detach()) is None
 
@@ -68,7 +69,7 @@ def test_a_bend_too_sharp_and_a_step_as_foretold_stay_straight() -> None:
     live = loss((1 + step).requires_grad_())
 
     def bent(size: float, ratio: float) -> Tensor | None:
-        return Bend(change, lambda: live, lambda rhs: size * rhs / rhs.norm())(step, ratio)
+        return Bend(change, lambda: live, lambda t: size * t / t.norm())(step, ratio)
 
     assert bent(0.1, 1.2) is None
     assert bent(0.2, 0.5) is None  # 2‖a‖ = 0.8 is above ¾·‖v‖ = 0.53
@@ -132,6 +133,23 @@ def test_a_refused_step_is_solved_again_on_the_same_jacobian() -> None:
         assert (block.curvature.forming_flops == 0.0) == formed
         assert record.damping is not None
         assert record.damping.strength == pytest.approx(block.treatment.damping)
+
+
+def test_every_system_of_a_step_is_solved_for_the_right_side_it_has() -> None:
+    w = nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.float64))
+    optimizer = QNewton([w], classical=Classical(tolerance=1e-8))
+    told: list[tuple[int, LinearSystem, Tensor]] = []
+    optimizer.register_solution_hook(lambda step, system, _, x: told.append((step, system, x)))
+    for _ in range(8):
+        optimizer.step(lambda: rosenbrock(w))
+    assert len(told) > 12  # some of a step's are those of its bend
+    for _, system, x in told:
+        off = float((system.operator @ x - system.rhs).norm())
+        assert off <= 1e-8 * float(system.rhs.norm())
+        assert isinstance(system.operator, LowRankOperator)
+        if system.target is not None:  # which some solvers begin from
+            given = system.operator.factor @ system.target
+            assert torch.allclose(given, system.rhs, rtol=1e-9)
 
 
 def test_a_stage_inside_another_one_pauses_it() -> None:

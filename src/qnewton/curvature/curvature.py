@@ -271,9 +271,7 @@ class Curvature:
     def residual_change(self, evaluation: Evaluation) -> ResidualChange | None:
         """Return the residuals of squares whose Jacobian is formed; ``None`` for other losses."""
         squares = self._squares(evaluation)
-        if not isinstance(squares, FormedGaussNewton) or evaluation.root is None:
-            return None
-        return ResidualChange.at(evaluation.root, squares.rows)
+        return squares.residuals if isinstance(squares, FormedGaussNewton) else None
 
     def _squares(self, evaluation: Evaluation) -> GaussNewton | Refused | None:
         if self._residuals is None or evaluation.root is None:

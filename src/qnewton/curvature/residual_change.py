@@ -26,16 +26,13 @@ class ResidualChange:
     residuals: Tensor
 
     @classmethod
-    def at(cls, root: Tensor, rows: Tensor) -> "ResidualChange | None":
-        """Return the residuals that a live loss is made of; ``None`` if its graph does not tell."""
-        sums = sum_of_squares(root)
-        if isinstance(sums, Refused):
-            return None
+    def of(cls, sums: SumOfSquares, rows: Tensor) -> "ResidualChange":
+        """Return the residuals of a loss with their Jacobian, √D J."""
         weights = torch.cat([term.curvature.flatten() for term in sums.terms]).sqrt()
         return cls(rows, weights, _values(sums))
 
     def beyond_linear(self, root: Tensor, step: Tensor) -> Tensor | None:
-        """Return JᵀD(r(θ + s) - r(θ) - Js), shape [N]: Jᵀ of half the second derivative along s.
+        """Return √D(r(θ + s) - r(θ) - Js), shape [M]: half the second derivative along s.
 
         Args:
             root: The live loss at θ + s.
@@ -44,7 +41,7 @@ class ResidualChange:
         Returns:
             Not finite where the residuals there are not; ``None`` if the graph does not tell them.
 
-        Cost: a walk over the operations between loss and residuals, and two products with J.
+        Cost: a walk over the operations between loss and residuals, and a product with J.
         """
         sums = sum_of_squares(root)
         if isinstance(sums, Refused):
@@ -52,7 +49,7 @@ class ResidualChange:
         there = _values(sums)
         if there.shape != self.residuals.shape:
             return None
-        return self.rows.mT @ (self.weights * (there - self.residuals) - self.rows @ step)
+        return self.weights * (there - self.residuals) - self.rows @ step
 
 
 def _values(sums: SumOfSquares) -> Tensor:

@@ -20,6 +20,7 @@ from qnewton.curvature.generic import (
     Operators,
 )
 from qnewton.curvature.jacobian import Jacobian, Workspace, jacobian, probed, proof, value_refusal
+from qnewton.curvature.residual_change import ResidualChange
 from qnewton.curvature.residuals import SumOfSquares, sum_of_squares
 from qnewton.curvature.routes import LIMIT, GraphWork, Refused, compared
 from qnewton.curvature.uses import Uses, uses_in, without_places
@@ -68,12 +69,14 @@ class FormedGaussNewton(GaussNewton):
         rows: √D J, shape [M, N].
         made: How J was made.
         agreement: How well it agrees with the loss and its gradient, in words.
+        residuals: What they are here.
         target: As above.
     """
 
     rows: Tensor
     made: Jacobian
     agreement: str
+    residuals: ResidualChange
     target: Tensor | None = None
 
     def whole(self) -> SymmetricOperator:
@@ -212,7 +215,9 @@ class ResidualSpace:
             self._proven.add(structure)
         scale = torch.cat([term.curvature.flatten() for term in sums.terms]).sqrt()
         target = None if alike is not None else _target(sums, scale)
-        return FormedGaussNewton(made.matrix.mul_(scale[:, None]), made, agreement, target)
+        rows = made.matrix.mul_(scale[:, None])
+        change = ResidualChange.of(sums, rows)
+        return FormedGaussNewton(rows, made, agreement, change, target)
 
     def _products(
         self, sums: SumOfSquares, root: Tensor, gradient: Tensor | None, structure: int

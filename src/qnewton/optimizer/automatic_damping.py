@@ -156,7 +156,9 @@ def _is_refused(search: LineSearch) -> bool:
 
 def _bend(loss: LocalLoss, trial: TrialLoss, systems: DampedSystems, strength: float) -> Bend:
     assert loss.residuals is not None
-    return Bend(loss.residuals, lambda: trial.root, lambda rhs: systems.solved_for(rhs, strength))
+    return Bend(
+        loss.residuals, lambda: trial.root, lambda target: systems.solved_for(target, strength)
+    )
 
 
 def _proposal(

@@ -27,7 +27,7 @@ class Bend:
     Attributes:
         residuals: Those where the step begins.
         trial: Returns the live loss that was tried last, if it is known.
-        solved: Solves (JᵀJ + λI)·x = b for the λ of the step; ``None`` if that fails.
+        solved: Solves (JᵀJ + λI)·x = Jᵀt for the λ of the step; ``None`` if that fails.
     """
 
     residuals: ResidualChange

@@ -1,7 +1,6 @@
 """The systems of a step that sets its own λ: solved at one λ, and another where that must be."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -150,9 +149,9 @@ class DampedSystems:
         strength = GROWTH * refused.strength
         return Solved(self._solved("ggn", strength), "ggn", strength, refused.negative)
 
-    def solved_for(self, rhs: Tensor, strength: float) -> Tensor | None:
-        """Solve the same systems for another right-hand side, shape [N], in all parameters."""
-        update = self._solved("ggn", strength, rhs)
+    def solved_for(self, target: Tensor, strength: float) -> Tensor | None:
+        """Solve a sum of squares' systems for Jᵀt, t of shape [M], in all parameters."""
+        update = self._solved("ggn", strength, target)
         self.aside += update.blocks
         if update.directions is None:
             return None
@@ -172,7 +171,7 @@ class DampedSystems:
             memory.exact_from = memory.step + memory.exact_wait
         return update
 
-    def _solved(self, kind: Kind, strength: float, rhs: Tensor | None = None) -> NewtonUpdate:
+    def _solved(self, kind: Kind, strength: float, target: Tensor | None = None) -> NewtonUpdate:
         context = self._loss.context
         coarsest = context.market.tolerance
         if kind == "ggn" and self._loss.evaluated.curvature.kind == "auto":
@@ -180,8 +179,8 @@ class DampedSystems:
         tolerance = max(min(coarsest, self._forcing()), min(coarsest, FINEST))
         try:
             systems = context.whole(self._systems(kind))
-            if rhs is not None:
-                systems = _with_rhs(systems, self._loss.parameters, rhs)
+            if target is not None:
+                systems = [_with_target(system, target) for system in systems]
             queued = one_by_one(movable_systems(systems, self._loss.lengths))
             del systems
             market = replace(context.market, tolerance=tolerance)
@@ -237,15 +236,10 @@ def _again(system: LinearSystem) -> LinearSystem:
     return replace(system, curvature=left)
 
 
-def _with_rhs(
-    systems: Sequence[LinearSystem], parameters: Sequence[Tensor], rhs: Tensor
-) -> list[LinearSystem]:
-    """Return systems of the same matrices with the pieces of another right-hand side."""
-    pieces = dict(zip(map(id, parameters), rhs.split([p.numel() for p in parameters]), strict=True))
-    return [
-        replace(system, rhs=torch.cat([pieces[id(p)] for p in system.parameters]))
-        for system in systems
-    ]
+def _with_target(system: LinearSystem, target: Tensor) -> LinearSystem:
+    """Return the system of the same matrix U Uᵀ + λI whose right-hand side is U·t."""
+    assert isinstance(system.operator, LowRankOperator)
+    return replace(system, rhs=system.operator.factor @ target, target=target)
 
 
 def joined_directions(loss: LocalLoss, update: NewtonUpdate) -> tuple[Tensor, Tensor]:
