@@ -109,6 +109,25 @@ def test_a_sum_of_squares_gives_the_target_of_its_system(loss, known, blocks):
     evaluation.release()
 
 
+def test_a_loss_in_two_backward_passes_keeps_no_target_that_is_not_its_own():
+    net = mlp([2, 8, 1], nn.Tanh)
+
+    def closure():
+        net.zero_grad()
+        first, second = weighted(net), 0.1 * weighted(net)
+        first.backward()
+        second.backward()
+        return first.detach() + second.detach()
+
+    curvature = Curvature(net, "auto", blocks="full")
+    evaluation = curvature.evaluate(closure)
+    [system] = curvature.systems(evaluation)
+    if system.target is not None:
+        assert isinstance(system.operator, LowRankOperator)
+        torch.testing.assert_close(system.operator.factor @ system.target, system.rhs)
+    evaluation.release()
+
+
 def test_products_alone_go_from_conjugate_gradients_to_a_sketch_and_stay_there():
     # Fifty eigenvalues over six orders stand out of λ: a sketch of 64 takes all of them.
     n, values = 400, torch.logspace(6.0, 0.0, 50, dtype=torch.float64)

@@ -121,6 +121,15 @@ def test_a_target_of_another_system_does_not_pass_for_a_solution():
     torch.testing.assert_close(mended.direction, solve(system, "cholesky").direction)
 
 
+def test_another_right_hand_side_has_no_known_target():
+    system = squares(*least_squares(30, 10, kappa=10.0), 1e-2)
+    other = system.with_rhs(draw(10, seed=7))
+    assert other.target is None
+    assert solve(other, "lsmr").outcome is Outcome.NO_TARGET
+    found, expected = (solve(other, solver).direction for solver in ("augmented_qr", "cholesky"))
+    torch.testing.assert_close(found, expected)
+
+
 def test_a_target_that_does_not_fit_the_factor_is_refused():
     operator = low_rank(4, 3, 1.0)
     with pytest.raises(ValueError, match=r"the target has shape \(4,\), the factor's columns need"):

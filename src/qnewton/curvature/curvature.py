@@ -217,7 +217,7 @@ class Curvature:
                 weights = shares_of_one_mean(evaluation.parts, self._reduction)
             parts = [self.systems(part, kind, memory) for _, part in evaluation.parts]
             return [
-                replace(system, rhs=-evaluation.gradient(system.parameters))
+                system.with_rhs(-evaluation.gradient(system.parameters))
                 for system in sum_of_systems(weights, parts)
             ]
         if memory is not None and evaluation.work is not None:

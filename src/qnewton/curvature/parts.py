@@ -71,7 +71,9 @@ def sum_of_systems(
     for systems in zip(*parts, strict=True):
         terms = zip(weights, (system.operator for system in systems), strict=True)
         record = _record([system.curvature for system in systems])
-        summed.append(replace(systems[0], operator=weighted_sum(list(terms)), curvature=record))
+        summed.append(
+            replace(systems[0], operator=weighted_sum(list(terms)), curvature=record, target=None)
+        )
     return summed
 
 

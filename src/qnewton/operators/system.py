@@ -53,6 +53,10 @@ class LinearSystem:
         """Number of unknowns."""
         return self.operator.n
 
+    def with_rhs(self, rhs: Tensor) -> "LinearSystem":
+        """Return a system of the same matrix with another right-hand side, of no known target."""
+        return replace(self, rhs=rhs, target=None)
+
     def with_operator(self, operator: SymmetricOperator) -> "LinearSystem":
         """Return the same system with another (treated) operator."""
         return replace(self, operator=operator)
