@@ -125,7 +125,7 @@ class _Runner:
         done = remembered(self.plan.log, wanted, lambda: run(self.workload, setting, seed, limits))
         last = done.curve[-1]
         self.say(
-            f"  {done.setting}, seed {seed}, {threads} threads: {last.steps} steps of "
+            f"  {done.setting}, seed {seed}, threads {threads}: {last.steps} steps of "
             f"{1e3 * done.seconds_per_step:.3g} ms, loss {done.curve[0].loss:.4g} to "
             f"{last.loss:.4g}, {self.workload.metric} {last.held_out:.4g}"
             + (f"; {done.error}" if done.error else "")

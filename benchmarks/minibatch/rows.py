@@ -142,7 +142,7 @@ def _time_row(found: Found) -> Row:
         f"{1e3 * adam.seconds_per_step:.3g} ms"
     )
     name = found.workload.name
-    question = f"{name}: seconds to the best Adam's loss over Adam's, {len(found.ours)} seeds"
+    question = f"{name}: seconds to the best Adam's loss over Adam's (seeds: {len(found.ours)})"
     return reached(question, f"≤ {FAR:g}×", measured, found.times <= FAR)
 
 
@@ -156,7 +156,7 @@ def _threads_row(found: Found, threads: int) -> Row:
     adam = next(run for name, run in runs.items() if name.startswith("Adam,"))
     target = adam.least_loss
     each = "; ".join(f"{name} {_shown(run.seconds_to(target))}" for name, run in runs.items())
-    question = f"{found.workload.name}, {threads} threads: the same, by wall clock, seed 0"
+    question = f"{found.workload.name}: the same on {threads} threads, by wall clock, seed 0"
     return Row(question, "", f"{_shown_times(times_as_long(ours, adam))} ({each})", "")
 
 
