@@ -201,6 +201,46 @@ def test_samples_that_interact_are_seen() -> None:
     torch.testing.assert_close(apart.matrix, row_by_row(sums, case.parameters))
 
 
+def test_rows_of_more_residuals_than_weights_tell_apart_are_placed() -> None:
+    net = seeded(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)).float()
+    points = torch.randn(5000, 2)
+    order = torch.randperm(5000, generator=torch.Generator().manual_seed(0))
+
+    def loss() -> Tensor:
+        u = net(points)[order]
+        return u[:4200].square().mean() + (u[4200:] - 1).square().mean()
+
+    case = Case(loss, [*net.parameters()])
+    _, sums, uses = made(case)
+    found = jacobian(sums, case.parameters, uses)
+    assert found.by_uses
+    expected = torch.func.vmap(torch.func.jacrev(_output(net)), (None, 0))(
+        dict(net.named_parameters()), points
+    )
+    rows = torch.cat([one.flatten(1) for one in expected.values()], dim=1)[order].detach()
+    parts = {4200: rows[:4200], 800: rows[4200:]}
+    each = [parts[term.residual.numel()] for term in sums.terms]
+    torch.testing.assert_close(found.matrix, torch.cat(each), rtol=1e-5, atol=1e-6)
+
+
+def _output(net: nn.Module) -> Callable[[dict[str, Tensor], Tensor], Tensor]:
+    return lambda weights, x: torch.func.functional_call(net, weights, (x,)).squeeze()
+
+
+def test_one_sample_of_many_entries_is_differentiated_by_columns() -> None:
+    shift, gain = (nn.Parameter(torch.full((size,), 0.5).double()) for size in (2, 1))
+    grid = torch.rand(40, 2).double()
+
+    def loss() -> Tensor:
+        return (gain * (grid * shift).sin().sum(1).view(1, 40)).square().sum()
+
+    case = Case(loss, [shift, gain])
+    _, sums, uses = made(case)
+    found = jacobian(sums, case.parameters, uses)
+    assert found.passes == 2 * 3
+    torch.testing.assert_close(found.matrix, row_by_row(sums, case.parameters))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_what_autocast_rounds_is_no_known_use(dtype: torch.dtype) -> None:
     layer, x = nn.Linear(3, 2), torch.randn(4, 3)

@@ -93,13 +93,16 @@ def _fill(
         rows[:, places[id(residual)]].fill_diagonal_(1.0)
         return False, 0
     residual = _by_point(residual, [use for of in uses.values() for use in of if use is not None])
+    used = [parameter for parameter in parameters if uses[id(parameter)]]
+    apart = min(len(rows), 2 * sum(parameter.numel() for parameter in used))
     told, passes = set(), 0
-    for key, sides in _told(residual, uses):
+    # A sample of many entries takes as many signals: one by one may be fewer passes.
+    for key, sides in _told(residual, uses) if len(rows) <= apart * len(residual) else ():
         entries = rows.view(len(residual), -1, rows.shape[1])
         _fill_parameter(entries[..., places[key]], sides)
         told.add(key)
         passes = entries.shape[1]
-    missing = [p for p in parameters if id(p) not in told and uses[id(p)]]
+    missing = [parameter for parameter in used if id(parameter) not in told]
     for parameter in parameters:
         if not uses[id(parameter)]:
             rows[:, places[id(parameter)]] = 0.0

@@ -14,15 +14,16 @@ from qnewton.curvature.autograd import batched_grad
 from qnewton.curvature.routes import LIMIT
 from qnewton.curvature.use_kinds import Sides, Use
 
-_MOST_ROWS = {torch.float32: 1 << 11, torch.float64: 1 << 20}
-"""Residuals that numbers between 1 and 2 can tell apart in a product's rounding."""
+_APART = {torch.float32: 1 << 11, torch.float64: 1 << 20}
+"""How many numbers between 1 and 2 can be told apart after a product's rounding."""
 
 
 def row_indices(residual: Tensor, uses: Sequence[Use]) -> dict[int, Tensor | None]:
     """Return which rows of each use every residual is reached from, by the use's id.
 
     With weights w_b = 1 + b/B on the residuals, the signal of a row that residual b alone is
-    reached from is w_b times that without weights.
+    reached from is w_b times that without weights. More residuals than weights can tell apart
+    are weighed by each digit of b.
 
     Args:
         residual: r, shape [B, …].
@@ -32,23 +33,31 @@ def row_indices(residual: Tensor, uses: Sequence[Use]) -> dict[int, Tensor | Non
         Indices of shape [B, T], where the number of rows stands for none; ``None`` for a use with
         a row that several residuals are reached from.
 
-    Cost: one batch of two backward passes, if there is a use.
+    Cost: one batch of backward passes, one and one per digit, if there is a use.
     """
-    count = len(residual)
-    if not uses or count > _MOST_ROWS[residual.dtype]:
-        return dict.fromkeys(map(id, uses))
-    weights = 1 + torch.arange(count, dtype=residual.dtype, device=residual.device) / count
+    if not uses:
+        return {}
     plain = torch.ones_like(residual)
     # Positive factors of their own keep the entries of one residual from cancelling.
     plain = plain * (1 + torch.rand(residual.shape[1:], generator=_drawn()).to(plain))
-    weighed = weights.view(-1, *[1] * (residual.ndim - 1)) * plain
-    both = batched_grad([residual], [use.place for use in uses], [torch.stack([plain, weighed])])
+    weights = 1 + _digits(residual) / _APART[residual.dtype]
+    weighed = weights.view(len(weights), -1, *[1] * (residual.ndim - 1)) * plain
+    places, passes = [use.place for use in uses], torch.cat([plain[None], weighed])
     found: dict[int, Tensor | None] = {}
-    for use, pair in zip(uses, both, strict=True):
-        assert pair is not None
-        rows = use.by_sample(pair).flatten(2).double()
-        found[id(use)] = _index(rows, count, residual.dtype)
+    for use, signals in zip(uses, batched_grad([residual], places, [passes]), strict=True):
+        assert signals is not None
+        rows = use.by_sample(signals).reshape(len(signals), use.shape[0], -1).double()
+        found[id(use)] = _index(rows, len(residual), residual.dtype)
     return found
+
+
+def _digits(residual: Tensor) -> Tensor:
+    """Return the digits of 0, 1, … for the residuals, the lowest first, [D, B]."""
+    numbers, base = torch.arange(len(residual), device=residual.device), _APART[residual.dtype]
+    digits = [numbers % base]
+    while len(residual) > base ** len(digits):
+        digits.append(numbers // base ** len(digits) % base)
+    return torch.stack(digits).to(residual.dtype)
 
 
 def gathered(sides: Sides, index: Tensor | None) -> Sides:
@@ -64,19 +73,21 @@ def gathered(sides: Sides, index: Tensor | None) -> Sides:
     return Sides(by_residual(left), None if right is None else by_residual(right))
 
 
-def _index(pair: Tensor, count: int, dtype: torch.dtype) -> Tensor | None:
-    """Return the rows of each residual, [count, T], from their signals, [2, rows, F]."""
-    plain, weighed = pair
+def _index(signals: Tensor, count: int, dtype: torch.dtype) -> Tensor | None:
+    """Return the rows of each residual, [count, T], from their signals, [1 + D, rows, F]."""
+    plain, weighed = signals[0], signals[1:]
     squares = plain.square().sum(1)
     live = (squares > 0).nonzero().squeeze(1)
-    ratio = (plain * weighed).sum(1)[live] / squares[live]
-    off = (weighed[live] - ratio[:, None] * plain[live]).norm(dim=1)
-    owner = (ratio - 1) * count
-    nearest = owner.round()
-    right = (off <= LIMIT[dtype] * weighed[live].norm(dim=1)) & ((owner - nearest).abs() < 0.1)
-    if not bool((right & (nearest >= 0) & (nearest < count)).all()):
+    ratio = (plain * weighed).sum(2)[:, live] / squares[live]
+    off = (weighed[:, live] - ratio[..., None] * plain[live]).norm(dim=2)
+    digits = (ratio - 1) * _APART[dtype]
+    nearest = digits.round()
+    places = _APART[dtype] ** torch.arange(len(nearest), device=nearest.device)
+    owner = (nearest * places[:, None]).sum(0)
+    right = (off <= LIMIT[dtype] * weighed[:, live].norm(dim=2)) & ((digits - nearest).abs() < 0.1)
+    if not bool((right.all(0) & (nearest >= 0).all(0) & (owner < count)).all()):
         return None
-    owners, order = nearest.long().sort(stable=True)
+    owners, order = owner.long().sort(stable=True)
     amounts = torch.bincount(owners, minlength=count)
     starts = amounts.cumsum(0) - amounts
     rank = torch.arange(len(owners), device=owners.device) - starts[owners]
