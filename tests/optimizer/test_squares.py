@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import grad
 from torch.nn.functional import cross_entropy, huber_loss, mse_loss
 
 from qnewton import QNewton, Residuals
+from qnewton.curvature.residuals import SumOfSquares, sum_of_squares
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -43,6 +45,59 @@ def test_a_physics_informed_network_takes_gauss_newton_steps(dtype: torch.dtype)
     x = torch.linspace(0, 1, 101, dtype=dtype)[:, None]
     off = (net(x) - torch.sin(math.pi * x)).norm() / torch.sin(math.pi * x).norm()
     assert float(off) < (1e-2 if dtype == torch.float32 else 1e-3)
+
+
+@pytest.mark.parametrize("policy", ["classical", "quantum-only"])
+def test_gauss_newton_asked_for_by_name_is_that_of_the_residuals(policy: str) -> None:
+    # The network is called twice, and differentiated inside.
+    net, loss = physics(torch.float64)
+    before = [p.detach().clone() for p in net.parameters()]
+    expected = damped_residual_step(loss, [*net.parameters()], 1e-2)
+    settings: dict[str, Any] = {} if policy == "classical" else {"quantum": "attosecond"}
+    optimizer = QNewton(
+        net, curvature="ggn", damping=1e-2, blocks="full", policy=policy, **settings
+    )
+    optimizer.step(loss)
+    [block] = optimizer.records[0].blocks
+    assert block.curvature.route == "residuals"
+    moved = [(p.detach() - b).flatten() for p, b in zip(net.parameters(), before, strict=True)]
+    torch.testing.assert_close(torch.cat(moved), expected, rtol=1e-4, atol=1e-6)
+
+
+def damped_residual_step(
+    loss: Callable[[], Tensor], parameters: list[Tensor], strength: float
+) -> Tensor:
+    """Return -(JᵀJ + λI)⁻¹ g of the scaled residuals, J by one backward pass for each."""
+    root = loss()
+    sums = sum_of_squares(root)
+    assert isinstance(sums, SumOfSquares)
+    entries = [
+        (term.curvature * torch.ones_like(term.residual)).sqrt().detach().flatten()[at] * entry
+        for term in sums.terms
+        for at, entry in enumerate(term.residual.flatten())
+    ]
+    found = [grad(entry, parameters, retain_graph=True, allow_unused=True) for entry in entries]
+    rows = [
+        torch.cat(
+            [
+                (torch.zeros_like(p) if g is None else g).flatten()
+                for g, p in zip(f, parameters, strict=True)
+            ]
+        )
+        for f in found
+    ]
+    jacobian = torch.stack(rows)
+    gradient = torch.cat([g.flatten() for g in grad(root, parameters)])
+    matrix = jacobian.mT @ jacobian + strength * torch.eye(len(gradient)).double()
+    return -torch.linalg.solve(matrix, gradient)
+
+
+def test_gauss_newton_of_two_calls_and_no_squares_says_both_reasons() -> None:
+    net = nn.Linear(2, 1).double()
+    x = torch.rand(4, 2).double()
+    optimizer = QNewton(net, curvature="ggn")
+    with pytest.raises(ValueError, match=r"called the model 2 times.*as a sum of squares: "):
+        optimizer.step(lambda: (net(x).exp() + net(-x).exp()).sum())
 
 
 def test_declared_residuals_are_the_loss_and_what_a_step_returns() -> None:

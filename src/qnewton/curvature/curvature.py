@@ -19,7 +19,7 @@ from qnewton.curvature.generic import (
 from qnewton.curvature.ggn import ggn_operators
 from qnewton.curvature.hessian import hessian_operators
 from qnewton.curvature.layers import layers_of
-from qnewton.curvature.output_loss import OutputLoss
+from qnewton.curvature.output_loss import OutputLoss, past_output
 from qnewton.curvature.parts import shares_of_one_mean, sum_of_systems
 from qnewton.curvature.residual_change import ResidualChange
 from qnewton.curvature.residual_space import FormedGaussNewton, GaussNewton, ResidualSpace
@@ -47,6 +47,7 @@ class Curvature:
             J = ∂f/∂θ; ``fisher``, F = (1/n) Σ g_i g_iᵀ with g_i the gradient of one sample's loss.
             The latter two need a module that the closure calls once. ``auto`` is JᵀDJ, J = ∂r/∂θ,
             of a loss Σ ρ(r_i) that is a sum of squares without a closed form, else ``hessian``.
+            ``ggn`` is that matrix, too, where such a loss is not a function of one output f.
         blocks: ``full``, ``layer`` or ``tensor``; see :func:`~qnewton.curvature.partition`.
         reduction: ``mean`` or ``sum``, what the closure's loss is of its samples' losses. Only
             ``fisher`` has to know; ``None`` to read it from the loss, as
@@ -115,7 +116,7 @@ class Curvature:
                 f"{min(block.n for block in found):,} unknowns; raise it, or use smaller blocks"
             )
         self.parameters = tuple(p for block in found for p in block.parameters)
-        if kind == "auto":
+        if kind in ("auto", "ggn"):
             self._residuals = ResidualSpace(self.parameters)
         self._verification = Verification(
             [name for block in found for name in block.names],
@@ -222,6 +223,8 @@ class Curvature:
             ]
         if memory is not None and evaluation.work is not None:
             memory = replace(memory, structure=evaluation.work.structure)
+        if kind == "ggn":
+            _output_or_why(evaluation, squares)
         operators = self._operators(evaluation, evaluation.root, kind, memory)
         notes = [self._verification.note] if second and self._verification.note else []
         if isinstance(squares, GaussNewton) and second:
@@ -276,7 +279,16 @@ class Curvature:
     def _squares(self, evaluation: Evaluation) -> GaussNewton | Refused | None:
         if self._residuals is None or evaluation.root is None:
             return None
+        if self.kind == "ggn" and self._is_of_output(evaluation, evaluation.root):
+            return None
         return self._residuals.look(evaluation, evaluation.root, self.alike)
+
+    def _is_of_output(self, evaluation: Evaluation, root: Tensor) -> bool:
+        """Return whether the loss depends on the parameters through one output of the model."""
+        outputs = [output.tensor for output in evaluation.outputs]
+        if len(outputs) != 1 or outputs[0] is None:
+            return False
+        return not past_output(root, outputs[0], self.blocks)
 
     def quadratic(self, evaluation: Evaluation, kind: Kind | None = None) -> SymmetricOperator:
         """Return the curvature of all parameters together, cross terms included, by products.
@@ -301,7 +313,7 @@ class Curvature:
             return weighted_sum(terms)
         graph: CurvatureProducts
         if kind == "ggn":
-            output = single_output(evaluation.outputs)
+            output = _output_or_why(evaluation, squares)
             loss = OutputLoss(evaluation.root, output, self.parameters[0].dtype)
             graph = GaussNewtonGraph(loss, JacobianGraph(output, list(self.parameters)))
         else:
@@ -325,6 +337,16 @@ class Curvature:
             reduction = self._reduction
             return fisher_operators(evaluation, root, self.blocks, reduction, memory, one_pass)
         return hessian_operators(evaluation, root, self.blocks, self._max_dense, memory)
+
+
+def _output_or_why(evaluation: Evaluation, squares: GaussNewton | Refused | None) -> Tensor:
+    """Return the output of the model's only call; an error says why there are no squares either."""
+    try:
+        return single_output(evaluation.outputs)
+    except ValueError as error:
+        if not isinstance(squares, Refused):
+            raise
+        raise ValueError(f"{error}; as a sum of squares: {squares.reason}") from error
 
 
 def systems(

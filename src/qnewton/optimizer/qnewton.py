@@ -68,9 +68,10 @@ class QNewton(LoopOptimizer):
         curvature: ``hessian``, the exact one; ``ggn``, generalised Gauss-Newton; ``fisher``, the
             empirical Fisher of a loss that is the mean over the samples it counts. The latter two
             are positive semidefinite for losses convex in the model's output, need a module, and
-            need a closure that calls it once. ``auto`` is ``hessian`` unless λ sets itself, the
-            policy is ``classical``, and the loss is a sum of squares (:class:`~qnewton.Residuals`,
-            or seen in its graph) without a closed form: then Gauss-Newton on its residuals.
+            need a closure that calls it once, but for ``ggn`` of a sum of squares. ``auto`` is
+            ``hessian`` unless λ sets itself, the policy is ``classical``, and the loss is a sum of
+            squares (:class:`~qnewton.Residuals`, or seen in its graph) without a closed form: then
+            Gauss-Newton on its residuals.
         blocks: ``full`` (the default with ``damping="auto"``, unless parameter groups are treated
             differently), ``layer`` (the default for a module otherwise) or ``tensor`` (the default
             for parameters otherwise).
