@@ -151,7 +151,7 @@ def _scheduled(system: LinearSystem, market: Market, earlier: Earlier | None) ->
         RuntimeError: If no solver does.
     """
     facts = planned_facts(system, earlier)
-    direction, record = solve_block(
+    direction, record, _ = solve_block(
         _prepared(system, facts, price_routes(facts, market, may_form=True)),
         market,
         StageClock(system.operator.device),

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from qnewton import Classical, QNewton, Residuals
+from qnewton.cost import nominal_calibration
 from qnewton.curvature import ResidualChange
 from qnewton.curvature.residuals import SumOfSquares, sum_of_squares
-from qnewton.operators import LinearSystem, LowRankOperator
+from qnewton.operators import DenseFactor, LinearSystem, LowRankOperator
 from qnewton.optimizer.bend import Bend
 from qnewton.optimizer.clock import StageClock
 from qnewton.records.steps import StepRecord
+from qnewton.solvers import solve
 
 
 def rosenbrock(w: Tensor) -> Residuals:
@@ -165,3 +167,46 @@ def test_a_stage_inside_another_one_pauses_it() -> None:
     assert seconds.update + seconds.solve <= whole
     assert seconds.solve >= 0.03
     assert 0.02 <= seconds.update < whole - 0.03 + 1e-6
+
+
+def test_a_bend_is_one_more_solve_with_the_factorisation_of_its_step() -> None:
+    t = torch.linspace(0, 30, 20, dtype=torch.float64)
+    y = torch.exp(-0.1 * t)
+    w = nn.Parameter(torch.tensor([1.0, 0.5], dtype=torch.float64))
+    optimizer = QNewton([w], classical=Classical(calibration=nominal_calibration()))
+    bends = []
+    for _ in range(15):
+        optimizer.step(lambda: (w[0] * torch.exp(-w[1] * t) - y).square().sum())
+        record = optimizer.records[-1]
+        assert record.modelled is not None
+        systems = {b.treatment.damping: b for b in record.abandoned if not b.facts.factored_by}
+        systems |= {b.treatment.damping: b for b in record.blocks}
+        bends += [
+            (b, systems[b.treatment.damping]) for b in record.abandoned if b.facts.factored_by
+        ]
+    assert bends
+    for bend, system in bends:
+        assert [a.solver for a in bend.attempts] == [bend.facts.factored_by] == [system.solver]
+        [quote], known = bend.decision.quotes, system.decision.quote(bend.decision.chosen)
+        assert known is not None
+        solve = [term for term in known.terms if term.name not in ("forming", "factor")]
+        assert list(quote.terms) == solve
+        assert bend.curvature.preparing_calls == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["lu_inverse", "lu", "ldl", "cholesky", "woodbury", "augmented_qr"]
+)
+def test_kept_factors_solve_for_another_target(name: str) -> None:
+    drawn = torch.Generator().manual_seed(0)
+    factor = torch.randn(5, 7, generator=drawn, dtype=torch.float64)
+    targets = torch.randn(2, 7, generator=drawn, dtype=torch.float64)
+    system = LinearSystem(LowRankOperator(DenseFactor(factor), 0.1), factor @ targets[0])
+    assert solve(system, name).factors is None
+    factors = solve(system, name, keep_factors=True).factors
+    assert factors is not None
+    other = system.with_target(targets[1])
+    found = factors.solve(other.rhs, 1e-10, other.target).direction
+    assert found is not None
+    expected = torch.linalg.solve(factor @ factor.mT + 0.1 * torch.eye(5), factor @ targets[1])
+    assert torch.allclose(found, expected, rtol=1e-9)

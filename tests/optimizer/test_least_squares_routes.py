@@ -49,7 +49,7 @@ def test_where_rounding_leaves_cholesky_nothing_qr_takes_over_and_the_next_step_
     system = squares(jacobian, target, 1e-19)
     ready = prepared(system, descends=descends)
     assert ready.record.decision.chosen == "cholesky"
-    direction, record = solve_block(ready, MARKET, StageClock(torch.device("cpu")))
+    direction, record, _ = solve_block(ready, MARKET, StageClock(torch.device("cpu")))
     found = [(attempt.solver, attempt.outcome) for attempt in record.attempts]
     assert found == [
         ("cholesky", Outcome.NOT_DEFINITE),
@@ -71,7 +71,7 @@ def test_the_direction_that_qr_left_is_right_to_six_digits():
     jacobian, target = least_squares(40, 12, kappa=1e9)
     system = squares(jacobian, target, 1e-19)
     ready = prepared(system, Earlier(step=0, condition_seen=1e18))
-    direction, _ = solve_block(ready, MARKET, StageClock(torch.device("cpu")))
+    direction, _, _ = solve_block(ready, MARKET, StageClock(torch.device("cpu")))
     assert direction is not None
     exact = damped_fit(jacobian, target, 1e-19)
     assert float((direction - exact).norm() / exact.norm()) < 1e-6
@@ -148,7 +148,7 @@ def test_products_alone_go_from_conjugate_gradients_to_a_sketch_and_stay_there()
     earlier, chosen = None, []
     for step in range(4):
         ready = prepared(system, earlier, descends=True)
-        direction, record_of_step = solve_block(ready, MARKET, StageClock(torch.device("cpu")))
+        direction, record_of_step, _ = solve_block(ready, MARKET, StageClock(torch.device("cpu")))
         assert direction is not None
         chosen.append([(a.solver, a.outcome) for a in record_of_step.attempts])
         earlier = facts_left(record_of_step, step, MARKET.tolerance, earlier)

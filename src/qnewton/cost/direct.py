@@ -44,7 +44,8 @@ def lu_inverse_quote(
     draft = Draft("lu_inverse", calibration, facts, dtype, "C·N³ (paper IV-C)")
     if as_timed:
         draft = replace(draft, model="LU inversion as timed", basis=Basis.AS_TIMED)
-    draft.add_forming().add("invert", "lu_inverse", cubic_work(facts.n), as_timed=as_timed)
+    work = cubic_work(facts.n)
+    draft.add_forming().add_factor("invert", "lu_inverse", work, as_timed=as_timed)
     if as_timed:
         return draft.add_solve().quote()
     draft.assume("the inverse times the gradient is not charged, as in the paper")
@@ -212,12 +213,12 @@ def woodbury_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
     if columns is None:
         return draft.refuse(NO_RANK).quote()
     if held.gram_flops is not None and draft.timed("factor_gram"):
-        draft.add("gram", "factor_gram", held.gram_flops)
+        draft.add_factor("gram", "factor_gram", held.gram_flops)
     else:
         known = held.gram_flops
-        draft.add("gram", "gram", 2.0 * facts.n * columns**2 if known is None else known)
+        draft.add_factor("gram", "gram", 2.0 * facts.n * columns**2 if known is None else known)
     double = Draft("woodbury", calibration, facts, "float64", model)
-    double.add("factor", "cholesky", cubic_work(columns))
+    double.add_factor("factor", "cholesky", cubic_work(columns))
     if held.product_flops is not None:
         products, half = _PASSES_OF_WOODBURY // 2, held.product_flops
         if draft.timed("factor_product"):
@@ -270,4 +271,4 @@ def _model(kernel: str) -> str:
 
 def _factorisation(draft: Draft) -> Quote:
     work = cubic_work(draft.facts.n)
-    return draft.add_forming().add("factor", draft.solver, work).add_solve().quote()
+    return draft.add_forming().add_factor("factor", draft.solver, work).add_solve().quote()

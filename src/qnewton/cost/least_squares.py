@@ -90,10 +90,10 @@ def augmented_qr_quote(calibration: Calibration, facts: Facts, dtype: str = "flo
         return draft.refuse("the factor keeps products in place of its entries").quote()
     flops = augmented_qr_flops(facts.n, held.columns)
     if draft.timed("householder"):
-        draft.add("factor", "householder", flops)
+        draft.add_factor("factor", "householder", flops)
     else:
         draft.assume("reflections are priced as twice as many operations of a Gram matrix")
-        draft.add("factor", "gram", _GRAM_FLOPS * flops)
+        draft.add_factor("factor", "gram", _GRAM_FLOPS * flops)
     small = matvec_work(min(facts.n, held.columns), _SMALL_SOLVES)
     work = _PASSES * float(facts.n) * held.columns + small
     return draft.add("solve", "matvec", work, calls=_STARTS).quote()

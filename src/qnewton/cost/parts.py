@@ -89,6 +89,12 @@ class Draft:
         self.terms.append(records.PriceTerm(name=name, seconds=seconds))
         return self
 
+    def add_factor(self, name: str, kernel: str, work: float, *, as_timed: bool = False) -> Self:
+        """Add what the solver's factorisation of A costs, unless it is there already."""
+        if self.facts.factored_by == self.solver:
+            return self
+        return self.add(name, kernel, work, as_timed=as_timed)
+
     def timed(self, kernel: str) -> bool:
         """Return whether the calibration has a rate of the kernel."""
         return self.calibration.fit(kernel, self.dtype) is not None
@@ -96,7 +102,7 @@ class Draft:
     def add_forming(self) -> Self:
         """Add what the entries cost where they are not there yet."""
         held = self.facts.held
-        if isinstance(held, records.Formed):
+        if isinstance(held, records.Formed) or self.facts.factored_by == self.solver:
             return self
         if isinstance(held, records.Sparse):
             return self.add(FORMING, "elementwise", float(self.facts.n) ** 2)

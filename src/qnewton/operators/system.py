@@ -57,6 +57,11 @@ class LinearSystem:
         """Return a system of the same matrix with another right-hand side, of no known target."""
         return replace(self, rhs=rhs, target=None)
 
+    def with_target(self, target: Tensor) -> "LinearSystem":
+        """Return least squares of the same matrix U Uᵀ + λI with another target t."""
+        assert isinstance(self.operator, LowRankOperator)
+        return replace(self, rhs=self.operator.factor @ target, target=target)
+
     def with_operator(self, operator: SymmetricOperator) -> "LinearSystem":
         """Return the same system with another (treated) operator."""
         return replace(self, operator=operator)

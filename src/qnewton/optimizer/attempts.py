@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,7 +20,12 @@ from qnewton.scheduler.offers import forming_pays
 from qnewton.scheduler.running import run_solver
 from qnewton.scheduler.step_angle import with_angle
 from qnewton.solvers import Solution, SolveStats
-from qnewton.solvers.classical import judge, relative_residual, solve_absolute
+from qnewton.solvers.classical import (
+    Factorization,
+    judge,
+    relative_residual,
+    solve_absolute,
+)
 from qnewton.survey.lowest import PRODUCTS as LOWEST_PRODUCTS
 
 ABSOLUTE_LIMIT = 1024
@@ -75,11 +81,12 @@ def checked_claim(
 
 def solve_block(
     prepared: PreparedBlock, market: Market, clock: StageClock
-) -> tuple[Tensor | None, BlockRecord]:
+) -> tuple[Tensor | None, BlockRecord, Factorization | None]:
     """Solve a block with the decision's solver, then the next quote while one fails.
 
     Only classical candidates take over from a failed solver. Returns the direction, or ``None``
-    when all failed, and the record with every attempt.
+    when all failed; the record with every attempt; and, where least squares have to descend and a
+    factorisation solved them, that.
 
     Where the direction x has to descend, xᵀA·x = -gᵀx is looked at. Where negative
     curvature is seen, a small formed block takes the eigenvalues by their size and a larger one
@@ -90,9 +97,16 @@ def solve_block(
     attempts: list[Attempt] = []
     direction = entries = None
     # By its form, whatever rounding makes of it.
-    definite = isinstance(system.operator, LowRankOperator) and system.operator.shift > 0.0
+    held = system.operator if isinstance(system.operator, LowRankOperator) else None
+    definite = held is not None and held.shift > 0.0
     order = _order(record.decision)
     blind = _blind(order, definite)
+    run = partial(
+        run_solver,
+        facts=record.facts,
+        keep_factors=prepared.descends and held is not None and system.target is not None,
+    )
+    factors: Factorization | None = None
     for name in order:
         solver, offer = SOLVERS.get(name), record.decision.quote(name)
         if solver.name in blind and any(a.outcome is Outcome.NOT_DEFINITE for a in attempts):
@@ -109,7 +123,7 @@ def solve_block(
             ready = entries
         with clock.stage("solve"):
             solution, attempt = attempt_solve(
-                name, lambda s=solver, r=ready, m=asked: run_solver(s, r, record.facts, m)
+                name, lambda s=solver, r=ready, m=asked: run(s, r, market=m)
             )
             if solution.solved and solver.machine == "classical":
                 solution, attempt = checked_claim(solution, attempt, ready, market.tolerance)
@@ -132,6 +146,7 @@ def solve_block(
             usable = solution.solved or (solver.descends and limit is None and out_of_products)
             direction = x if usable and _is_finite(x) else None
         if direction is not None:
+            factors = solution.factors
             break
     may_decompose = prepared.descends and prepared.may_form and system.n <= ABSOLUTE_LIMIT
     unsolved = direction is None and may_decompose
@@ -143,7 +158,7 @@ def solve_block(
         attempts.append(attempt)
         record = _with_price_of_absolute(record, system, market)
         direction = solution.direction if solution.solved else None
-    return direction, replace(record, attempts=tuple(attempts))
+    return direction, replace(record, attempts=tuple(attempts)), factors
 
 
 def _forming_pays(prepared: PreparedBlock, market: Market) -> bool:

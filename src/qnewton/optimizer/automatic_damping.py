@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qnewton.operators.scaling import safe_norm
 from qnewton.optimizer.bend import Bend
-from qnewton.optimizer.damped_systems import LEFT, DampedSystems, joined_directions
+from qnewton.optimizer.damped_systems import LEFT, DampedSystems, Solved, joined_directions
 from qnewton.optimizer.damping_rule import Bounds, StepResult, next_rule
 from qnewton.optimizer.damping_state import begin_step, present_ceiling, present_floor
 from qnewton.optimizer.line_search import MOST_TRIES, LineSearch
@@ -95,13 +95,13 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
         proposals, survey_products = [*away, proposal], survey_products + products
     loss.evaluated.evaluation.release()
     with context.clock.stage("update"):
-        bend = _bend(loss, trial, systems, solved.strength) if squares else None
+        bend = _bend(loss, trial, systems, solved) if squares else None
         search, count = _first_that_descends(loss, trial, proposals, bend)
         while bend is not None and count < MOST_TRIES and _is_refused(search):
             solved = systems.again(solved)
             terms = replace(terms, strength=solved.strength)
             proposal, failure = _proposal(loss, terms, solved.update, bounded=False)
-            bend = _bend(loss, trial, systems, solved.strength)
+            bend = _bend(loss, trial, systems, solved)
             search = _search(loss, trial, proposal, bend)
             count += search.count
     proposal = search.proposal
@@ -154,10 +154,10 @@ def _is_refused(search: LineSearch) -> bool:
     return search.length == 0.0 and search.proposal.origin == "newton"
 
 
-def _bend(loss: LocalLoss, trial: TrialLoss, systems: DampedSystems, strength: float) -> Bend:
+def _bend(loss: LocalLoss, trial: TrialLoss, systems: DampedSystems, solved: Solved) -> Bend:
     assert loss.residuals is not None
     return Bend(
-        loss.residuals, lambda: trial.root, lambda target: systems.solved_for(target, strength)
+        loss.residuals, lambda: trial.root, lambda target: systems.solved_for(target, solved)
     )
 
 

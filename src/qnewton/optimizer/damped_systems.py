@@ -11,6 +11,7 @@ from qnewton.cost.kernels import ROWS_A_CALL
 from qnewton.curvature import Evaluation, Kind, graph_size
 from qnewton.operators import LinearSystem, LowRankOperator
 from qnewton.operators.scaling import safe_norm
+from qnewton.optimizer.another_target import solve_another
 from qnewton.optimizer.attempts import BY_SIZE
 from qnewton.optimizer.damping_rule import GROWTH
 from qnewton.optimizer.damping_state import largest_strength
@@ -149,13 +150,29 @@ class DampedSystems:
         strength = GROWTH * refused.strength
         return Solved(self._solved("ggn", strength), "ggn", strength, refused.negative)
 
-    def solved_for(self, target: Tensor, strength: float) -> Tensor | None:
-        """Solve a sum of squares' systems for Jᵀt, t of shape [M], in all parameters."""
-        update = self._solved("ggn", strength, target)
+    def solved_for(self, target: Tensor, solved: Solved) -> Tensor | None:
+        """Solve a sum of squares' systems for Jᵀt, t of shape [M], in all parameters.
+
+        Cost: a solve with the factorisations of the systems, where they were solved by some.
+        """
+        update = self._by_kept_factors(target, solved.update)
+        if update.directions is None:
+            update = self._solved("ggn", solved.strength, target)
         self.aside += update.blocks
         if update.directions is None:
             return None
         return joined_directions(self._loss, update)[0].sum(1)
+
+    def _by_kept_factors(self, target: Tensor, solved: NewtonUpdate) -> NewtonUpdate:
+        if len(solved.kept) < len(solved.blocks):
+            return NOTHING_FOUND
+        update = NewtonUpdate(directions=())
+        for kept in solved.kept:
+            direction, record = solve_another(
+                self._loss.context, kept, target, self._tolerance("ggn")
+            )
+            update = update.and_block(record, direction)
+        return update
 
     def _convex(self, strength: float) -> NewtonUpdate:
         memory = self._loss.context.memory
@@ -173,17 +190,13 @@ class DampedSystems:
 
     def _solved(self, kind: Kind, strength: float, target: Tensor | None = None) -> NewtonUpdate:
         context = self._loss.context
-        coarsest = context.market.tolerance
-        if kind == "ggn" and self._loss.evaluated.curvature.kind == "auto":
-            coarsest = min(coarsest, _COARSEST_OF_SQUARES)
-        tolerance = max(min(coarsest, self._forcing()), min(coarsest, FINEST))
         try:
             systems = context.whole(self._systems(kind))
             if target is not None:
-                systems = [_with_target(system, target) for system in systems]
+                systems = [system.with_target(target) for system in systems]
             queued = one_by_one(movable_systems(systems, self._loss.lengths))
             del systems
-            market = replace(context.market, tolerance=tolerance)
+            market = replace(context.market, tolerance=self._tolerance(kind))
             return solve_systems(replace(context, market=market), queued, strength)
         except FloatingPointError as error:
             return NewtonUpdate(failure=str(error))
@@ -200,6 +213,13 @@ class DampedSystems:
                 systems = [_formed_once(system) for system in systems]
             self._made[kind] = systems
         return systems
+
+    def _tolerance(self, kind: Kind) -> float:
+        """Return the largest relative residual that counts as solved."""
+        coarsest = self._loss.context.market.tolerance
+        if kind == "ggn" and self._loss.evaluated.curvature.kind == "auto":
+            coarsest = min(coarsest, _COARSEST_OF_SQUARES)
+        return max(min(coarsest, self._forcing()), min(coarsest, FINEST))
 
     def _forcing(self) -> float:
         """Return √(‖g‖/usual): far from a minimum a rough direction does, near it does not."""
@@ -234,12 +254,6 @@ def _again(system: LinearSystem) -> LinearSystem:
     forming = record.forming_flops if operator.formed is None else 0.0
     left = replace(record, preparing_flops=0.0, preparing_calls=0, forming_flops=forming)
     return replace(system, curvature=left)
-
-
-def _with_target(system: LinearSystem, target: Tensor) -> LinearSystem:
-    """Return the system of the same matrix U Uᵀ + λI whose right-hand side is U·t."""
-    assert isinstance(system.operator, LowRankOperator)
-    return replace(system, rhs=system.operator.factor @ target, target=target)
 
 
 def joined_directions(loss: LocalLoss, update: NewtonUpdate) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from qnewton.operators import LinearSystem
 from qnewton.optimizer.attempts import solve_block
 from qnewton.optimizer.blocks import BlockTask, PreparedBlock, prepare_block
 from qnewton.optimizer.settings import settings_of_block
-from qnewton.optimizer.step_context import Direction, NewtonUpdate, StepContext
+from qnewton.optimizer.step_context import Direction, KeptFactors, NewtonUpdate, StepContext
 from qnewton.records import BlockRecord, Outcome
 from qnewton.scheduler.pricing import shared_out
 
@@ -112,12 +112,15 @@ def _shared_out(context: StepContext, prepared: Iterator[PreparedBlock]) -> Iter
 def _with_solved(update: NewtonUpdate, context: StepContext, block: PreparedBlock) -> NewtonUpdate:
     """Return what came of the blocks so far, and of one more."""
     system = block.system
-    direction, record = solve_block(block, context.market, context.clock)
+    direction, record, factors = solve_block(block, context.market, context.clock)
     if context.replicas is not None:
         direction = context.replicas.agree(direction, system.rhs)
     if direction is not None and torch.isfinite(direction).all():
         context.hooks.tell_solution(context.step, system, record, direction)
-        return update.and_block(record, Direction(system.parameters, direction, "newton"))
+        solved = update.and_block(record, Direction(system.parameters, direction, "newton"))
+        if factors is None:
+            return solved
+        return replace(solved, kept=(*solved.kept, KeptFactors(system, record, factors)))
     if block.descends and record.outcome is Outcome.NOT_DEFINITE:
         damping = record.treatment.damping
         where = f"block {system.name!r} is not positive definite at λ = {damping:.3g}"

@@ -19,6 +19,7 @@ from qnewton.optimizer.settings import settings_of_block
 from qnewton.optimizer.update import NOT_APPLIED, Applied, Direction, Gradients
 from qnewton.records import BlockRecord, DampingRecord, Phase
 from qnewton.scheduler.policy import Policy
+from qnewton.solvers.classical import Factorization
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,21 @@ class Evaluated:
             return self.curvature.systems(self.evaluation, kind, context.routes)
 
 
+@dataclass(frozen=True, eq=False)
+class KeptFactors:
+    """The factorisation that solved a system of least squares.
+
+    Attributes:
+        system: The system, as it was treated.
+        record: That of its solve.
+        factors: The factorisation.
+    """
+
+    system: LinearSystem
+    record: BlockRecord
+    factors: Factorization
+
+
 @dataclass(frozen=True)
 class NewtonUpdate:
     """What came of a step's systems.
@@ -134,6 +150,7 @@ class NewtonUpdate:
         failure: Why a block has no direction.
         indefinite: Where a solve that has to descend met negative curvature.
         abandoned: Records of other systems that the same step solved.
+        kept: The factorisations of those that are least squares and were solved by one.
     """
 
     blocks: tuple[BlockRecord, ...] = ()
@@ -141,6 +158,7 @@ class NewtonUpdate:
     failure: str | None = None
     indefinite: str | None = None
     abandoned: tuple[BlockRecord, ...] = ()
+    kept: tuple[KeptFactors, ...] = ()
 
     def and_block(self, record: BlockRecord, direction: Direction | None = None) -> "NewtonUpdate":
         """Return the same with one more block, which may have no direction."""

@@ -228,6 +228,7 @@ class Facts:
         batch: Samples behind the curvature.
         semidefinite: Whether the undamped part is positive semidefinite by its form, as
             Gauss-Newton and Fisher matrices are.
+        factored_by: The solver whose factorisation of A is there already.
         notes: Why a fact is missing, in words.
     """
 
@@ -238,6 +239,7 @@ class Facts:
     rank: int | None = None
     batch: int | None = None
     semidefinite: bool = False
+    factored_by: str | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -16,12 +16,26 @@ SURVEY_MARGIN = 1.02
 """The default survey is accurate to 1%; twice that keeps the spectrum inside the promise."""
 
 
-def run_solver(solver: Solver, system: LinearSystem, facts: Facts, market: Market) -> Solution:
+def run_solver(
+    solver: Solver,
+    system: LinearSystem,
+    facts: Facts,
+    market: Market,
+    *,
+    keep_factors: bool = False,
+) -> Solution:
     """Solve a system with a solver of the table.
 
     A quantum solver is run with α and κ from the survey, each widened by the survey's own
     accuracy. The block-encoding is the tightest one, α = ‖A‖₂: the paper prices its queries with
     α = d but leaves the block-encoding itself free.
+
+    Args:
+        solver: The solver.
+        system: The system.
+        facts: What is known of it.
+        market: The machines, and the tolerance.
+        keep_factors: Whether the solution is to hold the factorisation that made it.
 
     Raises:
         ValueError: If the solver's ``run`` names nothing that is there.
@@ -29,6 +43,7 @@ def run_solver(solver: Solver, system: LinearSystem, facts: Facts, market: Marke
     options: dict[str, Any]
     if solver.machine == "classical":
         options = {"max_products": market.max_products, "rank": nystrom_rank(facts)}
+        options["keep_factors"] = keep_factors
     else:
         options = {"epsilon": market.epsilon, "readout": _readout(system, market)}
         condition, norm = facts.spectrum.condition, facts.spectrum.norm

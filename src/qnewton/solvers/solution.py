@@ -9,6 +9,7 @@ from qnewton.records import Definiteness, Estimate, Outcome, QuantumStats
 from qnewton.records.messages import check
 
 if TYPE_CHECKING:
+    from qnewton.solvers.classical.factorization import Factorization
     from qnewton.solvers.quantum.readout import Readout
 
 Mode = Literal["auto", "products", "eigen", "krylov"]
@@ -32,6 +33,7 @@ class SolveOptions:
         kappa: The promise κ_be ≥ α/σ_min; ``None`` measures it.
         mode: How the quantum solver is emulated.
         readout: How its state is measured; ``None`` for the ideal read-out.
+        keep_factors: Whether the solution is to hold the factorisation that made it.
 
     Raises:
         ValueError: If the tolerance is not positive or ``max_products`` is below 1.
@@ -47,6 +49,7 @@ class SolveOptions:
     kappa: float | None = None
     mode: Mode = "auto"
     readout: "Readout | None" = None
+    keep_factors: bool = False
 
     def __post_init__(self) -> None:
         check("tolerance", self.tolerance, "must be positive and finite", self.tolerance > 0.0)
@@ -64,6 +67,7 @@ class SolveKeywords(TypedDict, total=False):
     kappa: float | None
     mode: Mode
     readout: "Readout | None"
+    keep_factors: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +112,8 @@ class Solution:
         stats: What it took.
         detail: The words and numbers beside the outcome, such as ``in 200 products`` or ``3e-02
             above 3e-04``; empty where there are none.
+        factors: What solves other right-hand sides of the same matrix; ``None`` unless that was
+            asked for, and a factorisation solved it.
 
     Example:
         >>> failed = Solution(None, Outcome.NOT_CONVERGED, SolveStats(solver="cg"), "in 9 products")
@@ -120,6 +126,7 @@ class Solution:
     outcome: Outcome
     stats: SolveStats
     detail: str = ""
+    factors: "Factorization | None" = field(default=None, repr=False)
 
     @property
     def solved(self) -> bool:

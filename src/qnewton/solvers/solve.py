@@ -74,6 +74,7 @@ def solve(
         mode: ``qsvt``: how it is emulated.
         readout: ``qsvt``: how its state is measured; ideally by default. What was measured with
             shots counts as solved whatever its residual, which says what the shots gave.
+        keep_factors: A factorisation is then kept in the solution, N² entries or more.
 
     Returns:
         The solution, its residual checked against the true operator.
@@ -184,9 +185,12 @@ def _operator(matrix: SymmetricOperator | Tensor) -> SymmetricOperator:
 
 
 def _by_factorization(kind: type[classical.Factorization]) -> Runner:
-    return lambda operator, rhs, options: kind(operator).solve(
-        rhs, options.tolerance, options.target
-    )
+    def run(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
+        factors = kind(operator)
+        solution = factors.solve(rhs, options.tolerance, options.target)
+        return replace(solution, factors=factors) if options.keep_factors else solution
+
+    return run
 
 
 def _by_products(run: Callable[..., Solution]) -> Runner:
