@@ -97,7 +97,8 @@ def _fill(
     apart = min(len(rows), 2 * sum(parameter.numel() for parameter in used))
     told, passes = set(), 0
     # A sample of many entries takes as many signals: one by one may be fewer passes.
-    for key, sides in _told(residual, uses) if len(rows) <= apart * len(residual) else ():
+    many = residual.ndim == 0 or len(rows) > apart * len(residual)
+    for key, sides in () if many else _told(residual, uses):
         entries = rows.view(len(residual), -1, rows.shape[1])
         _fill_parameter(entries[..., places[key]], sides)
         told.add(key)
@@ -130,13 +131,13 @@ def _by_point(residual: Tensor, uses: Sequence[Use]) -> Tensor:
 
 def _told(residual: Tensor, uses: Uses) -> Iterator[tuple[int, list[Sides]]]:
     """Yield the parameters whose every use is known by sample, with the sides of their rows."""
-    count = len(residual) if residual.ndim else 0
+    count = len(residual)
     known = {
         key: [use if use.shape[0] == count else use.by_row() for use in of if use is not None]
         for key, of in uses.items()
     }
     known = {key: of for key, of in known.items() if of and len(of) == len(uses[key])}
-    if residual.ndim == 0 or not known:
+    if not known:
         return
     every = {use.node: use for of in known.values() for use in of}
     found = zip(every, _signals(residual, [*every.values()]), strict=True)
