@@ -15,8 +15,6 @@ loss function of your own, the trainer computes the loss outside of the model: t
 # ------------
 # A BERT with random weights, nothing to download, learns whether a sequence of digits begins with
 # one above four. As in fine-tuning, its encoder stays as it is and its head is trained.
-# (Training the encoder, too, takes ``attn_implementation="eager"``: PyTorch's fused attention
-# kernels have no second derivative, and QNewton says so.)
 
 import torch
 from transformers import (

@@ -82,12 +82,23 @@ class Heads(nn.Module):
         return F.scaled_dot_product_attention(q, q, q)[:, 0].mean(1)
 
 
-def test_attention_alone_gets_the_advice_on_attention():
+def test_attention_is_run_by_operations_with_second_derivatives():
     net, x = Heads(), torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(1))
-    with pytest.raises(ValueError, match=r"scaled_dot_product_attention .*SDPBackend\.MATH"):
-        entries(net, lambda: net(x).square().mean())
+    found = entries(net, lambda: net(x).square().mean())
+    assert torch.backends.cuda.flash_sdp_enabled()
     with nn.attention.sdpa_kernel(nn.attention.SDPBackend.MATH):
-        assert entries(net, lambda: net(x).square().mean()).isfinite().all()
+        torch.testing.assert_close(entries(net, lambda: net(x).square().mean()), found)
+
+
+def test_a_kernel_that_the_closure_insists_on_gets_the_advice_on_attention():
+    net, x = Heads(), torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(1))
+
+    def closure():
+        with nn.attention.sdpa_kernel(nn.attention.SDPBackend.FLASH_ATTENTION):
+            return net(x).square().mean()
+
+    with pytest.raises(ValueError, match=r"scaled_dot_product_attention .*SDPBackend\.MATH"):
+        entries(net, closure)
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,24 @@ def test_single_precision_confirms_a_smooth_model():
         assert "differences" not in reason
 
 
+@pytest.mark.parametrize("kind", ["hessian", "ggn"])
+def test_a_padding_row_that_the_loss_uses_is_a_constant(kind):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Embedding(5, 3, padding_idx=0), nn.Flatten(), nn.Linear(12, 2))
+    net = net.double()
+    with torch.no_grad():
+        net[0].weight[0] = 1.0  # type: ignore[index]
+    tokens = torch.tensor([[0, 1, 2, 3], [4, 0, 0, 1], [2, 2, 3, 4], [1, 0, 4, 3]])
+    [system] = systems(net, lambda: cross_entropy(net(tokens), TARGETS[:4]), kind, "full")
+    dense = system.operator.dense()
+    assert not dense[:3].any()
+    assert dense[3:].any()
+    assert "differences" not in str(system.curvature)
+    before = net[0].weight[0].clone()  # type: ignore[index]
+    QNewton(net).step(lambda: cross_entropy(net(tokens), TARGETS[:4]))
+    assert torch.equal(net[0].weight[0], before)  # type: ignore[index]
+
+
 def test_dropout_repeats_its_mask():
     net = network(nn.Tanh(), nn.Dropout(0.5))
     before = torch.get_rng_state()

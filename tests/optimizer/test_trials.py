@@ -342,3 +342,22 @@ def test_an_interrupted_update_moves_no_group(damping: Any, monkeypatch: Any) ->
     assert calls >= 2
     monkeypatch.undo()
     trace.check()
+
+
+# Attention
+
+
+@pytest.mark.parametrize("curvature", ["auto", "hessian", "ggn", "fisher"])
+@pytest.mark.parametrize("damping", ["auto", 1.0])
+def test_a_transformer_takes_steps_with_the_attention_that_pytorch_chooses(
+    curvature: Any, damping: Any
+) -> None:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(4, 2, 8, 0.0, batch_first=True)
+    net = nn.Sequential(layer, nn.Flatten(), nn.Linear(12, 2))
+    x, y = torch.randn(6, 3, 4), torch.arange(6) % 2
+    optimizer = QNewton(net, curvature=curvature, damping=damping)
+    losses = [float(optimizer.step(lambda: nn.functional.cross_entropy(net(x), y)))]
+    losses += [float(optimizer.step(lambda: nn.functional.cross_entropy(net(x), y)))]
+    assert losses[1] < losses[0]
+    assert torch.backends.cuda.flash_sdp_enabled()

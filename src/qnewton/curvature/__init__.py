@@ -13,6 +13,7 @@ at every step by comparing one random product (``routes``), and recorded; routes
 are remembered.
 """
 
+from qnewton.curvature.autograd import twice_differentiable
 from qnewton.curvature.blocks import Block, BlockLimits, Partition, partition
 from qnewton.curvature.curvature import Curvature, Kind, systems
 from qnewton.curvature.evaluation import Evaluation
@@ -45,5 +46,6 @@ __all__ = [
     "partition",
     "systems",
     "together",
+    "twice_differentiable",
     "with_loss",
 ]

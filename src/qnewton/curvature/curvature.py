@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from qnewton.curvature.autograd import load_batching
+from qnewton.curvature.autograd import load_batching, twice_differentiable
 from qnewton.curvature.blocks import Block, BlockLimits, Partition, partition
 from qnewton.curvature.evaluation import Closure, Evaluation, evaluate, evaluate_plainly
 from qnewton.curvature.fisher import OnePassFisher, fisher_operators
@@ -171,7 +171,9 @@ class Curvature:
             recorder = self._one_pass.recorder
         elif curvature:
             recorder = LayerRecorder(self._layers, self._model)
-        evaluation = evaluate(closure, self.parameters, recorder, accumulates)
+        evaluation = evaluate(
+            twice_differentiable()(closure), self.parameters, recorder, accumulates
+        )
         self._closure_seen = True
         # One pass of signals is of one batch: micro-batches are better recorded layer by layer.
         self._loops = evaluation.shares

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from qnewton.curvature import twice_differentiable
 from qnewton.optimizer.beginning import Beginning, KeptGradient
 from qnewton.optimizer.numerical import LinAlgError, is_numerical, is_of_torch
 from qnewton.records.messages import in_one_line
@@ -107,6 +108,7 @@ class TrialLoss:
             stack.enter_context(self._beginning.random_state.replayed())
             stack.enter_context(torch.enable_grad() if graph else torch.no_grad())
             stack.enter_context(silent)
+            stack.enter_context(twice_differentiable())  # as the loss was evaluated
             returned = self._closure()
         loss = returned if silent.total is None else silent.total
         if self.keeps_graph:
