@@ -1,6 +1,6 @@
 """The Jacobian of residuals, rows by sample, from the fewest passes that give it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -77,17 +77,21 @@ def jacobian(
     n = sum(parameter.numel() for parameter in parameters)
     matrix = (workspace or Workspace()).matrix(sum(counts), n, parameters[0])
     by_uses, passes = False, 0
+    places = dict(zip(map(id, parameters), unknowns(parameters), strict=True))
     for term, rows, used in zip(sums.terms, matrix.split(counts), uses, strict=True):
-        told, taken = _fill(rows, term.residual, parameters, used)
+        told, taken = _fill(rows, term.residual, parameters, places, used)
         by_uses, passes = by_uses or told, passes + taken
     return Jacobian(matrix, by_uses, passes, len(counts))
 
 
 def _fill(
-    rows: Tensor, residual: Tensor, parameters: Sequence[Tensor], uses: Uses
+    rows: Tensor,
+    residual: Tensor,
+    parameters: Sequence[Tensor],
+    places: Mapping[int, slice],
+    uses: Uses,
 ) -> tuple[bool, int]:
     """Fill in the rows of one residual; return whether uses told some, and the passes."""
-    places = dict(zip(map(id, parameters), unknowns(parameters), strict=True))
     if residual.is_leaf:  # weight decay
         rows.zero_()
         rows[:, places[id(residual)]].fill_diagonal_(1.0)
@@ -248,7 +252,7 @@ def proof(
         return off_value
     if gradient is None:
         return "the squares add up to the loss"
-    slope = torch.cat([term.slope.flatten() for term in sums.terms])
+    slope = sums.slope
     size, off = float(gradient.norm()), float((made.matrix.mT @ slope - gradient).norm())
     if not off <= limit * size:
         # Near a minimum the sum cancels, and what is left of it is rounding.

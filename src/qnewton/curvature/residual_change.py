@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from qnewton.curvature.residuals import SumOfSquares, sum_of_squares
@@ -28,8 +27,7 @@ class ResidualChange:
     @classmethod
     def of(cls, sums: SumOfSquares, rows: Tensor) -> "ResidualChange":
         """Return the residuals of a loss with their Jacobian, √D J."""
-        weights = torch.cat([term.curvature.flatten() for term in sums.terms]).sqrt()
-        return cls(rows, weights, _values(sums))
+        return cls(rows, sums.curvature.sqrt(), sums.values)
 
     def beyond_linear(self, root: Tensor, step: Tensor) -> Tensor | None:
         """Return √D(r(θ + s) - r(θ) - Js), shape [M]: half the second derivative along s.
@@ -46,11 +44,7 @@ class ResidualChange:
         sums = sum_of_squares(root)
         if isinstance(sums, Refused):
             return None
-        there = _values(sums)
+        there = sums.values
         if there.shape != self.residuals.shape:
             return None
         return self.weights * (there - self.residuals) - self.rows @ step
-
-
-def _values(sums: SumOfSquares) -> Tensor:
-    return torch.cat([term.residual.detach().flatten() for term in sums.terms])

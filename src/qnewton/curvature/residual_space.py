@@ -213,7 +213,7 @@ class ResidualSpace:
                 return agreement
         else:
             self._proven.add(structure)
-        scale = torch.cat([term.curvature.flatten() for term in sums.terms]).sqrt()
+        scale = sums.curvature.sqrt()
         target = None if alike is not None else _target(sums, scale)
         rows = made.matrix.mul_(scale[:, None])
         change = ResidualChange.of(sums, rows)
@@ -227,12 +227,11 @@ class ResidualSpace:
             return refusal
         with torch.enable_grad():
             residuals = torch.cat([term.residual.flatten() for term in sums.terms])
-        curvature = torch.cat([term.curvature.flatten() for term in sums.terms])
-        found = GaussNewtonProducts(JacobianGraph(residuals, self._parameters), curvature)
+        graph = JacobianGraph(residuals, self._parameters)
+        found = GaussNewtonProducts(graph, sums.curvature)
         # Once per graph, and not near a minimum, where the gradient is rounding.
         if gradient is not None and structure not in self._proven:
-            slope = torch.cat([term.slope.flatten() for term in sums.terms])
-            pulled = found.jacobian.backward(self._parameters, slope[None])[0]
+            pulled = found.jacobian.backward(self._parameters, sums.slope[None])[0]
             agreement = compared(pulled, gradient, "Jᵀr", "the terms are others")
             if isinstance(agreement, Refused):
                 return agreement
@@ -247,8 +246,7 @@ class ResidualSpace:
 
 
 def _target(sums: SumOfSquares, scale: Tensor) -> Tensor | None:
-    slope = torch.cat([term.slope.flatten() for term in sums.terms])
     flat = scale == 0.0
-    if (flat & (slope != 0.0)).any():
+    if (flat & (sums.slope != 0.0)).any():
         return None
-    return -torch.where(flat, 0.0, slope / scale)
+    return -torch.where(flat, 0.0, sums.slope / scale)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -73,24 +74,42 @@ def with_loss(closure: Callable[[], Any]) -> Callable[[], Any]:
     return evaluated
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Term:
-    """One part Σ_i ρ(r_i) of a loss, ρ a square or a robust relative of one.
+    """One part Σ_i w_i·ρ(r_i) of a loss, ρ a square or a robust relative of one.
 
     Attributes:
         residual: r, with its graph.
-        value: Σ_i ρ(r_i).
-        slope: ρ′(r_i), in the shape of r.
-        curvature: ρ″(r_i), none of them negative, in the shape of r.
+        weight: w, none of them negative, of a shape that r's broadcasts.
+        rho: Returns ρ(r_i), ρ′(r_i) and ρ″(r_i).
     """
 
     residual: Tensor
-    value: Tensor
-    slope: Tensor
-    curvature: Tensor
+    weight: Tensor
+    rho: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+
+    @cached_property
+    def _weighted(self) -> tuple[Tensor, Tensor, Tensor]:
+        value, slope, curvature = self.rho(self.residual.detach())
+        return self.weight * value, self.weight * slope, self.weight * curvature
+
+    @property
+    def value(self) -> Tensor:
+        """Σ_i w_i·ρ(r_i)."""
+        return self._weighted[0].sum()
+
+    @property
+    def slope(self) -> Tensor:
+        """w_i·ρ′(r_i), in the shape of r."""
+        return self._weighted[1]
+
+    @property
+    def curvature(self) -> Tensor:
+        """w_i·ρ″(r_i), none of them negative, in the shape of r."""
+        return self._weighted[2]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SumOfSquares:
     """A loss as a sum of terms.
 
@@ -101,6 +120,21 @@ class SumOfSquares:
 
     terms: tuple[Term, ...]
     has_constant: bool
+
+    @property
+    def values(self) -> Tensor:
+        """The residuals of all terms one after the other, shape [M], without their graph."""
+        return torch.cat([term.residual.detach().flatten() for term in self.terms])
+
+    @cached_property
+    def slope(self) -> Tensor:
+        """ρ′ of all of them, weighted, shape [M]."""
+        return torch.cat([term.slope.flatten() for term in self.terms])
+
+    @cached_property
+    def curvature(self) -> Tensor:
+        """ρ″ of all of them, weighted, shape [M]."""
+        return torch.cat([term.curvature.flatten() for term in self.terms])
 
 
 class _Unknown(Exception):
@@ -160,12 +194,10 @@ def _walk(root: Tensor) -> SumOfSquares:
 
 
 def _term(residual: Tensor, factor: Tensor, rho: Callable[[Tensor], Any]) -> Term:
-    values = residual.detach()
-    factor = factor.detach().to(values.dtype).expand(values.shape)
+    factor = factor.detach()
     if bool((factor < 0).any()):
         raise _Unknown("a square is subtracted")
-    value, slope, curvature = rho(values)
-    return Term(residual, (factor * value).sum(), factor * slope, factor * curvature)
+    return Term(residual, factor.to(residual.dtype), rho)
 
 
 def _square(values: Tensor) -> Any:

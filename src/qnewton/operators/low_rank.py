@@ -13,9 +13,11 @@ from qnewton.operators.scaling import excess, largest, shifted_number
 from qnewton.operators.symmetric import mirror_upper_
 from qnewton.records import Treatment
 
-# Entries of the columns that are multiplied at once, and rows of one panel of the result.
+# Entries of the columns that are multiplied at once.
 _COLUMN_ENTRIES = 1 << 24
-_PANEL = 512
+# Panels of the result, and the fewest and most rows of one: half of a panel's corner is thrown
+# away, and a product with few rows is slow.
+_PANELS, _FEWEST_ROWS, _MOST_ROWS = 8, 64, 512
 
 
 class LowRankOperator(SymmetricOperator):
@@ -121,10 +123,11 @@ def _outer_product(factor: Factor) -> Tensor:
     n, k = factor.shape
     matrix = torch.zeros(n, n, dtype=factor.dtype, device=factor.device)
     step = max(1, _COLUMN_ENTRIES // n)
+    panel = min(max(n // _PANELS, _FEWEST_ROWS), _MOST_ROWS)
     for start in range(0, k, step):
         columns = factor.columns(start, min(start + step, k))
-        for top in range(0, n, _PANEL):
-            bottom = top + _PANEL
+        for top in range(0, n, panel):
+            bottom = top + panel
             rows = columns[top:bottom]
             corner = rows @ rows.mT
             # Averaging with the mirror makes every sum of these corners symmetric to the bit.

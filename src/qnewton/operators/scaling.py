@@ -16,6 +16,8 @@ _WINDOW = {torch.float32: 32, torch.float64: 100}
 
 # A multiplication by more than this would need a power of two that the dtype does not hold.
 _STRIDE = {torch.float32: 100, torch.float64: 900}
+_TRUSTED = (1e-140, 1e140)
+"""Norms between these two come from squares that float64 can hold, or that do not count."""
 # How far a vector is moved to find the size of a product that left the range.
 _PROBE = {torch.float32: 60, torch.float64: 500}
 
@@ -94,7 +96,11 @@ def safe_norm(vector: Tensor) -> float:
         >>> safe_norm(torch.tensor([3e200, 4e200], dtype=torch.float64)) / 1e200
         5.0
     """
-    near, exponent = into_range(vector.double())
+    wide = vector.double()
+    size = float(wide.norm())
+    if _TRUSTED[0] < size < _TRUSTED[1]:
+        return size
+    near, exponent = into_range(wide)
     return shifted_number(float(near.norm()), exponent)
 
 
@@ -106,7 +112,11 @@ def norm_ratio(above: Tensor, below: Tensor) -> float:
         >>> norm_ratio(small, 2 * small)
         0.5
     """
-    (a, up), (b, down) = into_range(above.double()), into_range(below.double())
+    above, below = above.double(), below.double()
+    size, scale = float(above.norm()), float(below.norm())
+    if _TRUSTED[0] < size < _TRUSTED[1] and _TRUSTED[0] < scale < _TRUSTED[1]:
+        return size / scale
+    (a, up), (b, down) = into_range(above), into_range(below)
     size, scale = float(a.norm()), float(b.norm())
     if scale == 0.0:
         return 0.0 if size == 0.0 else math.inf

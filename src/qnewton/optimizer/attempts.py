@@ -131,8 +131,10 @@ def solve_block(
                 solution = replace(solution, outcome=Outcome.NOT_FINITE)
                 attempt = replace(attempt, outcome=Outcome.NOT_FINITE)
         # The exact direction beside a quantum one is for the record alone: no clock runs.
-        solution = with_angle(ready, solution)
-        attempts.append(replace(attempt, quantum=solution.stats.quantum))
+        if solution.stats.quantum is not None:
+            solution = with_angle(ready, solution)
+            attempt = replace(attempt, quantum=solution.stats.quantum)
+        attempts.append(attempt)
         x = solution.direction
         if not prepared.descends:
             direction = x if solution.solved else None

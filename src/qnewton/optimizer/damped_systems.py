@@ -270,8 +270,8 @@ def joined_directions(loss: LocalLoss, update: NewtonUpdate) -> tuple[Tensor, Te
         for p in loss.parameters
     ]
     flat = torch.cat(pieces)
-    if len(blocks) > _MOST_SUBSPACE:
-        return flat[:, None], torch.tensor([betas[0]], dtype=torch.float64)
+    if not 1 < len(blocks) <= _MOST_SUBSPACE:
+        return flat[:, None], torch.tensor([betas[0]], dtype=torch.float64, device=flat.device)
     sizes = torch.tensor([p.numel() for p in loss.parameters])
     owners = torch.tensor([of_block[id(p)] for p in loss.parameters]).repeat_interleave(sizes)
     owned = owners[:, None] == torch.arange(len(blocks))

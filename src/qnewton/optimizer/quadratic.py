@@ -75,7 +75,7 @@ class QuadraticModel:
     def finite(self) -> bool:
         """Whether all of it is."""
         parts = (self.scales, self.slope, self.asked, self.curvature, self.gram)
-        return all(bool(torch.isfinite(part).all()) for part in parts)
+        return bool(torch.isfinite(torch.cat([part.flatten() for part in parts])).all())
 
     def step(self, coefficients: Tensor) -> Tensor:
         """Return D·S·c for c of shape [K], in float64."""

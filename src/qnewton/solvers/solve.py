@@ -95,11 +95,10 @@ def solve(
     """
     if isinstance(solver, str) and solver not in RUNNERS:
         raise ValueError(f"solver {solver!r} is not known; known: {', '.join(RUNNERS)}")
-    options = SolveOptions(tolerance=tolerance, **keywords)
     if not isinstance(system, LinearSystem):
         system = LinearSystem(_operator(system[0]), system[1])
+    options = SolveOptions(tolerance=tolerance, target=system.target, **keywords)
     operator, rhs, start = system.operator, system.rhs, options.start
-    options = replace(options, target=system.target)
     if (rhs.dtype, rhs.device) != (operator.dtype, operator.device):
         found = f"the right-hand side is {rhs.dtype} on {rhs.device}"
         needed = f"the operator {operator.dtype} on {operator.device}; convert one of them"
