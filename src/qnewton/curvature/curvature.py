@@ -255,6 +255,13 @@ class Curvature:
             return self.kind
         return "ggn" if isinstance(self._squares(evaluation), GaussNewton) else "hessian"
 
+    def never_squares(self, evaluation: Evaluation) -> str | None:
+        """Return why a loss is no sum of squares but has the Hessian, where that will stay so."""
+        if self.kind_of(evaluation) != "hessian":
+            return None
+        squares = self._squares(evaluation)
+        return squares.reason if isinstance(squares, Refused) and squares.lasting else None
+
     @property
     def exact_kind(self) -> Kind:
         """The kind, and the Hessian in place of one that each evaluation decides on."""

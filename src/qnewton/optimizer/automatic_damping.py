@@ -14,7 +14,7 @@ from qnewton.optimizer.damping_rule import Bounds, StepResult, next_rule
 from qnewton.optimizer.damping_state import begin_step, present_ceiling, present_floor
 from qnewton.optimizer.line_search import MOST_TRIES, LineSearch
 from qnewton.optimizer.local_loss import LocalLoss
-from qnewton.optimizer.metric import next_metric
+from qnewton.optimizer.momentum import keep_step
 from qnewton.optimizer.proposals import (
     Proposal,
     Terms,
@@ -22,6 +22,7 @@ from qnewton.optimizer.proposals import (
     gradient_proposal,
     newton_proposal,
 )
+from qnewton.optimizer.settings import asked_of_squares, refuse_of_squares
 from qnewton.optimizer.step_context import Evaluated, NewtonUpdate, StepContext, TakenStep
 from qnewton.optimizer.trial_loss import TrialLoss
 from qnewton.optimizer.update import Applied
@@ -56,9 +57,8 @@ class AutomaticDamping:
         if skipped is not None:
             evaluation.release()
             return TakenStep(skipped=skipped)
-        metric = next_metric(context.memory, loss.parameters, loss.residuals)
-        if metric.scale is not None:
-            loss = replace(loss, metric=metric)
+        _check_squares(loss)
+        loss = loss.in_its_metric()
         assert evaluated.beginning is not None
         trial = TrialLoss(
             evaluated.again,
@@ -70,6 +70,15 @@ class AutomaticDamping:
         taken = _take_step(loss, trial)
         self._trials_need_graph = trial.needs_graph
         return taken
+
+
+def _check_squares(loss: LocalLoss) -> None:
+    """Raise if a group asks for what this loss is not: a sum of squares."""
+    groups = loss.context.settings.groups
+    if asked_of_squares(groups) is not None:
+        reason = loss.evaluated.curvature.never_squares(loss.evaluated.evaluation)
+        if reason is not None:
+            refuse_of_squares(groups, reason)
 
 
 def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
@@ -142,8 +151,10 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
     if search.length == 0.0:
         last = "" if trial.error is None else f"; the last error was {trial.error}"
         skipped = f"no length tried lowers the loss{last}"
+        keep_step(loss, torch.zeros_like(loss.gradient))
         return TakenStep(update, skipped=skipped, damping=record)
     moved = loss.metric.movement(search.taken)
+    keep_step(loss, moved)
     slope = loss.evaluated.evaluation.loss_gradient(loss.parameters)
     applied = Applied(safe_norm(moved), _cosine(moved, loss.sign * slope), finite=True)
     return TakenStep(update, applied, damping=record)

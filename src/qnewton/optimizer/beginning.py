@@ -40,7 +40,7 @@ class Beginning:
     Args:
         parameters: Trainable parameters.
         module: Their module, if known; the closure's others are found as it calls them.
-        counters: The optimizer's state, whose values are plain numbers.
+        states: Dictionaries of the optimizer's state, whose values nobody changes in place.
 
     Attributes:
         parameters: The parameters.
@@ -50,14 +50,17 @@ class Beginning:
     """
 
     def __init__(
-        self, parameters: Sequence[Tensor], module: nn.Module | None, counters: dict[str, Any]
+        self,
+        parameters: Sequence[Tensor],
+        module: nn.Module | None,
+        states: Sequence[dict[str, Any]],
     ) -> None:
         self.parameters = tuple(parameters)
         self._all_generators = RandomState(parameters[0].device)
         self.gradients = [KeptGradient(parameter) for parameter in parameters]
         self._values = [parameter.detach().clone() for parameter in parameters]
         self._buffers = SeenBuffers(module)
-        self._counters = counters, dict(counters)
+        self._states = [(state, dict(state)) for state in states]
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -102,9 +105,9 @@ class Beginning:
         for kept in [*self.gradients, *self._buffers.before]:
             kept.put_back()
         self._all_generators.put_back()
-        counters, values = self._counters
-        counters.clear()
-        counters.update(values)
+        for state, values in self._states:
+            state.clear()
+            state.update(values)
 
     def other_leaves(self) -> list[Tensor]:
         """Return what else of the closure's modules has a gradient."""

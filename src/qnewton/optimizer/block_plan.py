@@ -70,7 +70,7 @@ def check_plan(plan: BlockPlan, policy: str, settings: GroupSettings) -> None:
         wanting = f"policy={policy!r}"
     elif settings.prune is not None:
         wanting = f"prune={settings.prune}"
-    elif settings.damping_scale != "absolute":
+    elif settings.damping_scale == "max-abs":
         wanting = f"damping_scale={settings.damping_scale!r}"
     else:
         return

@@ -213,7 +213,7 @@ def survey_products(calibration: Calibration, n: int, dtype: str) -> int:
 
 def _route(context: StepContext, task: BlockTask) -> Route:
     operator, settings, record = task.system.operator, task.settings, task.system.curvature
-    plain = settings.prune is None and settings.damping_scale == "absolute"
+    plain = settings.prune is None and settings.damping_scale != "max-abs"
     # A solver that reads entries has a price before they are there.
     priced = isinstance(operator, DenseOperator) or (
         record is not None and record.forming_flops is not None

@@ -3,9 +3,11 @@
 import sys
 from typing import Any, ClassVar
 
+from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
+from qnewton.optimizer.memory import COLUMNS, MOMENTUM
 from qnewton.optimizer.options import Classical, Damping, Limits, Quantum
 from qnewton.optimizer.refusals import HALF_PRECISION, refuse_sharded
 from qnewton.optimizer.settings import GROUP_SETTINGS, check_settings
@@ -23,7 +25,7 @@ class ContractOptimizer(Optimizer):
     kept: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
-        self._counters_are_shared = False
+        self._forget_counters()
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -40,15 +42,19 @@ class ContractOptimizer(Optimizer):
                 )
         damping = param_group.get("damping")
         if isinstance(damping, Damping):
-            scale = param_group.get("damping_scale", damping.scale)
-            if damping.scale not in (Damping.scale, scale):
-                raise ValueError(
-                    f"damping_scale is {scale!r} and damping has scale {damping.scale!r}; give it "
-                    "once, as damping=Damping(scale=…)"
-                )
-            param_group = param_group | {"damping": damping.strength, "damping_scale": scale}
+            given = damping.group_settings
+            for name in ("scale", "momentum"):
+                key, value = f"damping_{name}", getattr(damping, name)
+                own = param_group.get(key, value)
+                if value not in (getattr(Damping, name), own):
+                    raise ValueError(
+                        f"{key} is {own!r} and damping has {name} {value!r}; give it once, as "
+                        f"damping=Damping({name}=…)"
+                    )
+                given[key] = own
+            param_group = param_group | given
         super().add_param_group(param_group)
-        self._counters_are_shared = False
+        self._forget_counters()
         try:
             check_settings(self.param_groups[-1])
             refuse_sharded(self.param_groups[-1]["params"])
@@ -64,28 +70,47 @@ class ContractOptimizer(Optimizer):
         """Fill what a state saved by an older version lacks."""
         super().__setstate__(state)
         self.defaults.setdefault("maximize", False)
+        self.defaults.setdefault("damping_momentum", 0.0)
         for group in self.param_groups:
             for name in GROUP_SETTINGS:
                 group.setdefault(name, self.defaults[name])
-        self._counters_are_shared = False  # every parameter was given a copy
+        self._forget_counters()  # every parameter was given a copy
 
     @property
     def counters(self) -> dict[str, Any]:
         """``step``, and whether the ``newton`` phase has begun.
 
         One dictionary under every parameter, because distributed checkpoints ask each for its
-        state; plain numbers, because PyTorch casts tensors to the parameter's dtype on loading.
+        state; plain numbers, because PyTorch casts tensors to the parameter's dtype on loading. A
+        parameter with tensors of its own holds a copy, beside them.
         """
         holders = [p for group in self.param_groups for p in group["params"]]
         # Groups may be empty, and parameters that joined late have nothing yet.
         state = next((self.state[p] for p in holders if self.state.get(p)), {})
-        if not state or not self._counters_are_shared:
-            state["step"] = int(state.get("step", 0))  # a tensor in older files
-            state["newton"] = bool(state.get("newton", False))
-            for group in self.param_groups:
-                self.state.update(dict.fromkeys(group["params"], state))
-            self._counters_are_shared = True
-        return state
+        if not state or self._counters is None:
+            for name in (MOMENTUM, COLUMNS):
+                found = {p: self.state[p][name] for p in holders if name in self.state.get(p, {})}
+                self._own_tensors[name] = found
+            self._counters = {k: v for k, v in state.items() if k not in self._own_tensors}
+            self._counters["step"] = int(state.get("step", 0))  # a tensor in older files
+            self._counters["newton"] = bool(state.get("newton", False))
+            self.state.update(dict.fromkeys(holders, self._counters))
+            self._show_own_tensors()
+        return self._counters
+
+    def _show_own_tensors(self) -> None:
+        """Put what parameters have of their own into the state, where files are made from."""
+        assert self._counters is not None
+        own: dict[Tensor, dict[str, Any]] = {}
+        for name, tensors in self._own_tensors.items():
+            for parameter, tensor in tensors.items():
+                own.setdefault(parameter, dict(self._counters))[name] = tensor
+        self.state.update(own)
+
+    def _forget_counters(self) -> None:
+        """Let them be read from the state at the next look."""
+        self._counters: dict[str, Any] | None = None
+        self._own_tensors: dict[str, dict[Tensor, Tensor]] = {}
 
     @property
     def _step_supports_amp_scaling(self) -> bool:

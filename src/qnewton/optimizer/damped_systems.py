@@ -16,8 +16,10 @@ from qnewton.optimizer.attempts import BY_SIZE
 from qnewton.optimizer.damping_rule import GROWTH
 from qnewton.optimizer.damping_state import largest_strength
 from qnewton.optimizer.local_loss import LocalLoss
+from qnewton.optimizer.momentum import around, carried, with_center
 from qnewton.optimizer.movable import movable_systems
 from qnewton.optimizer.newton import one_by_one, solve_systems
+from qnewton.optimizer.settings import asked_of_squares
 from qnewton.optimizer.step_context import NOTHING_FOUND, NewtonUpdate
 from qnewton.records import BlockRecord
 
@@ -68,12 +70,14 @@ class DampedSystems:
 
     Attributes:
         aside: Records of systems that were solved beside those of the step's direction.
+        center: c of a step with momentum, in its variables, shape [N]; ``None`` without.
     """
 
     def __init__(self, loss: LocalLoss) -> None:
         self._loss = loss
         self._made: dict[Kind, list[LinearSystem]] = {}
         self.aside: tuple[BlockRecord, ...] = ()
+        self.center = carried(loss)
 
     def solve_somehow(self, strength: float) -> Solved:
         """Solve at λ and, where that meets negative curvature, in another way.
@@ -123,6 +127,8 @@ class DampedSystems:
         waits = memory.exact_from > memory.step
         if kind == "hessian":
             return "ggn" if waits else kind
+        if asked_of_squares(self._loss.context.settings.groups) is not None:
+            return kind
         second = kind == "ggn" and curvature.kind == "auto" and memory.slow >= SLOW
         if not second or waits or not self._affordable(evaluation):
             return kind
@@ -144,10 +150,13 @@ class DampedSystems:
     def again(self, refused: Solved) -> Solved:
         """Solve the Gauss-Newton systems of a sum of squares at the next larger λ.
 
+        A step with momentum is tried without it first: a larger λ would lead to c, and not to 0.
+
         Cost: that of the solves; the Jacobian is there, and its product if it was formed.
         """
         self.aside += (*refused.update.abandoned, *refused.update.blocks)
-        strength = GROWTH * refused.strength
+        strength = refused.strength if self.center is not None else GROWTH * refused.strength
+        self.center = None
         return Solved(self._solved("ggn", strength), "ggn", strength, refused.negative)
 
     def solved_for(self, target: Tensor, solved: Solved) -> Tensor | None:
@@ -189,25 +198,42 @@ class DampedSystems:
         return update
 
     def _solved(self, kind: Kind, strength: float, target: Tensor | None = None) -> NewtonUpdate:
+        """Solve for the step, or for a target; a step whose momentum climbs goes on without."""
+        if self.center is None or target is not None:
+            return self._solved_around(kind, strength, target, None)
+        update = self._solved_around(kind, strength, None, self.center)
+        if update.directions is not None:
+            step = joined_directions(self._loss, update)[0].sum(1)
+            if float(step.double() @ self._loss.gradient.double()) <= 0.0:
+                return update
+        self.aside += update.blocks
+        self.center = None
+        return self._solved_around(kind, strength, None, None)
+
+    def _solved_around(
+        self, kind: Kind, strength: float, target: Tensor | None, center: Tensor | None
+    ) -> NewtonUpdate:
         context = self._loss.context
         try:
             systems = context.whole(self._systems(kind))
             if target is not None:
                 systems = [system.with_target(target) for system in systems]
+            if center is not None:
+                systems = around(systems, self._loss.parameters, center)
             queued = one_by_one(movable_systems(systems, self._loss.lengths))
             del systems
             market = replace(context.market, tolerance=self._tolerance(kind))
-            return solve_systems(replace(context, market=market), queued, strength)
+            update = solve_systems(replace(context, market=market), queued, strength)
         except FloatingPointError as error:
             return NewtonUpdate(failure=str(error))
+        return update if center is None else with_center(update, self._loss.parameters, center)
 
     def _systems(self, kind: Kind) -> list[LinearSystem]:
         """Return the systems; of factors, which can be made once alone, the same at every call."""
         if kind in self._made:
             return [_again(system) for system in self._made[kind]]
         loss = self._loss
-        systems = loss.evaluated.systems(loss.context, kind)
-        systems = loss.metric.systems(systems, loss.parameters)
+        systems = loss.metric.systems(loss.systems(kind), loss.parameters)
         if all(isinstance(system.operator, LowRankOperator) for system in systems):
             if loss.residuals is not None and len(systems) == 1:
                 systems = [_formed_once(system) for system in systems]

@@ -1,7 +1,7 @@
 """The loss around the present parameters, as a step whose damping sets itself sees it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -9,12 +9,18 @@ from torch import Tensor
 
 from qnewton.cost.kernels import ROWS_A_CALL
 from qnewton.curvature import Kind, ResidualChange
-from qnewton.operators import DenseOperator, NegatedOperator, SymmetricOperator
+from qnewton.operators import (
+    DenseOperator,
+    LinearSystem,
+    LowRankOperator,
+    NegatedOperator,
+    SymmetricOperator,
+)
 from qnewton.operators.scaling import safe_norm
-from qnewton.optimizer.metric import PLAIN, Metric
+from qnewton.optimizer.metric import PLAIN, Metric, metric_of, next_metric
 from qnewton.optimizer.movable import scaled_operator
 from qnewton.optimizer.replicas import AveragedOperator
-from qnewton.optimizer.settings import one_sign
+from qnewton.optimizer.settings import in_columns, one_sign
 from qnewton.optimizer.step_context import Evaluated, StepContext
 from qnewton.survey.lowest import SMALL, LowestPair, lowest_pair
 
@@ -30,16 +36,23 @@ class LocalLoss:
         context: Where the step takes place.
         evaluated: The loss there.
         metric: The variables of the step: gradient, systems, lengths and Δ are in these.
+        made: The systems of factors in the parameters' own variables, which are made once.
     """
 
     context: StepContext
     evaluated: Evaluated
     metric: Metric = PLAIN
+    made: dict[Kind, list[LinearSystem]] = field(default_factory=dict)
 
     @cached_property
     def sign(self) -> float:
         """-1 where the loss is maximised."""
         return one_sign(self.context.settings.groups)
+
+    @property
+    def kind(self) -> Kind:
+        """The curvature that the evaluation decides on."""
+        return self.evaluated.curvature.kind_of(self.evaluated.evaluation)
 
     @cached_property
     def lengths(self) -> dict[int, float]:
@@ -86,6 +99,47 @@ class LocalLoss:
             return None
         found = self.evaluated.curvature.residual_change(self.evaluated.evaluation)
         return None if found is None else self.metric.residuals(found)
+
+    def systems(self, kind: Kind) -> list[LinearSystem]:
+        """Return the systems of this process, in the parameters' own variables."""
+        if kind in self.made:
+            return self.made[kind]
+        systems = self.evaluated.systems(self.context, kind)
+        if all(isinstance(system.operator, LowRankOperator) for system in systems):
+            self.made[kind] = systems
+        return systems
+
+    def in_its_metric(self) -> "LocalLoss":
+        """Return the same in the variables that the step is to be taken in.
+
+        Raises:
+            ValueError: If groups ask for the norms of columns, and nobody holds columns.
+        """
+        memory = self.context.memory
+        if in_columns(self.context.settings.groups):
+            if self.kind == "hessian":  # of this step alone, whose squares were not proven
+                return self
+            metric = metric_of(memory, self.parameters, self._column_norms())
+        else:
+            metric = next_metric(memory, self.parameters, self.residuals)
+        return self if metric.scale is None else replace(self, metric=metric)
+
+    def _column_norms(self) -> Tensor:
+        pieces: dict[int, Tensor] = {}
+        for system in self.systems(self.kind):
+            operator = system.operator
+            if isinstance(operator, LowRankOperator) and self.context.replicas is None:
+                norms = operator.factor.row_squares().sqrt()
+            elif operator.n <= self.context.settings.max_dense and self.context.replicas is None:
+                norms = operator.dense().diagonal().clamp(min=0.0).sqrt()
+            else:
+                raise ValueError(
+                    "damping_scale='columns' reads the columns of a Jacobian that one process "
+                    f"holds, and that of block {system.name!r} is not held; leave the scale out"
+                )
+            sizes = [parameter.numel() for parameter in system.parameters]
+            pieces |= zip(map(id, system.parameters), norms.split(sizes), strict=True)
+        return torch.cat([pieces[id(parameter)] for parameter in self.parameters])
 
     @property
     def size(self) -> float:

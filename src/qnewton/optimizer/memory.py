@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from typing import Any, Generic, TypeVar, overload
 
+import torch
+from torch import Tensor
+
 from qnewton.cost.solvers import direct_solvers
 from qnewton.records import BlockRecord, Definiteness, Earlier, Estimate, KrylovHistory, Spectrum
 from qnewton.scheduler.history import facts_left
@@ -17,7 +20,11 @@ _PLAIN = ("row_sparsity", "max_abs", "norm", "frobenius")
 _ESTIMATES = {"condition": "lanczos", "determinant": "determinant", "trace": "trace"}
 """Estimates of a survey, each with the method that it has unless it is exact."""
 
-_COLUMN = "column"
+MOMENTUM = "momentum"
+"""What a parameter's own tensor is called in the state: how the last step moved it, at lr 1."""
+
+COLUMNS = "largest_columns"
+"""The same for the largest norms so far of the Jacobian's columns."""
 
 _ENDS = ("value", "low", "high", "log_value", "products")
 _SIGNS: dict[Definiteness | None, int] = {"positive": 1, "indefinite": -1, None: 0}
@@ -49,11 +56,13 @@ class Memory:
     """What earlier steps left.
 
     The optimizer's state is a flat dictionary of plain numbers, since distributed checkpoints keep
-    nothing else. All of its names are given here, and in the curvature's memory of its routes.
+    nothing else but tensors. All of its names are given here, and in the curvature's memory of its
+    routes.
 
     Args:
         numbers: The optimizer's state.
         survey_every: Steps from one survey to the next.
+        tensors: By name, what parameters have of their own, each of its parameter's shape.
 
     Attributes:
         step: The present step.
@@ -80,24 +89,39 @@ class Memory:
     slow = _Number(0)
 
     @property
+    def states(self) -> tuple[dict[str, Any], ...]:
+        """All that a step may change of it."""
+        return self.numbers, self._tensors
+
+    @property
     def strength(self) -> float:
         """λ, once a step has set it."""
         assert self.damping is not None
         return float(self.damping)
 
-    def largest_columns(self, n: int) -> list[float] | None:
-        """Return the largest norms so far of a Jacobian's N columns, if steps kept that many."""
-        found = [self.numbers.get(f"{_COLUMN}.{i}") for i in range(n)]
-        known = [norm for norm in found if norm is not None]
-        return known if len(known) == n else None
-
-    def keep_columns(self, norms: Sequence[float]) -> None:
-        """Keep the largest norms so far of a Jacobian's columns."""
-        self.numbers.update({f"{_COLUMN}.{i}": norm for i, norm in enumerate(norms)})
-
-    def __init__(self, numbers: dict[str, Any], survey_every: int = 1) -> None:
+    def __init__(
+        self,
+        numbers: dict[str, Any],
+        survey_every: int = 1,
+        tensors: dict[str, dict[Tensor, Tensor]] | None = None,
+    ) -> None:
         self.numbers = numbers
         self._survey_every = survey_every
+        self._tensors = {} if tensors is None else tensors
+
+    def vector(self, name: str, parameters: Sequence[Tensor]) -> Tensor | None:
+        """Return what steps kept under a name, shape [N]; ``None`` if a parameter has nothing."""
+        known = self._tensors.get(name, {})
+        if not all(parameter in known for parameter in parameters):
+            return None
+        return torch.cat([known[p].to(p).flatten() for p in parameters])
+
+    def keep_vector(self, name: str, parameters: Sequence[Tensor], values: Tensor) -> None:
+        """Keep a vector of shape [N], each parameter's piece under the parameter."""
+        pieces = values.split([parameter.numel() for parameter in parameters])
+        pairs = zip(parameters, pieces, strict=True)
+        kept = {p: piece.to(p).view_as(p).clone() for p, piece in pairs}
+        self._tensors[name] = self._tensors.get(name, {}) | kept
 
     def earlier(self, block: str) -> Earlier | None:
         """Return what the last solve of a block left; every tenth step forgets what did not work.

@@ -21,11 +21,11 @@ from qnewton.operators import (
     SymmetricOperator,
 )
 from qnewton.operators.scaling import safe_norm
-from qnewton.optimizer.memory import Memory
+from qnewton.optimizer.memory import COLUMNS, Memory
 from qnewton.optimizer.movable import scaled_operator
 
 _MOST = 256
-"""Unknowns up to which D is kept from step to step."""
+"""Unknowns up to which a loss may be a fit."""
 
 _HELD = 1 / 30
 """A column may be nearly zero at first and let its parameter run away: its d_i is then held up to
@@ -54,6 +54,10 @@ class Metric:
     def movement(self, step: Tensor) -> Tensor:
         """Return D⁻¹s, what a step s of y moves the parameters by."""
         return step if self.scale is None else step / self.scale
+
+    def variables(self, step: Tensor) -> Tensor:
+        """Return Ds, the step of y that moves the parameters by s."""
+        return step if self.scale is None else self.scale * step
 
     def size(self, parameters: Sequence[Tensor]) -> float:
         """Return ‖Dθ‖."""
@@ -104,15 +108,22 @@ def next_metric(
     n = sum(parameter.numel() for parameter in parameters)
     if residuals is None or n > _MOST or any(parameter.ndim > 1 for parameter in parameters):
         return PLAIN
-    norms = torch.linalg.vector_norm(residuals.rows, dim=0)
+    return metric_of(memory, parameters, torch.linalg.vector_norm(residuals.rows, dim=0))
+
+
+def metric_of(memory: Memory, parameters: Sequence[Tensor], norms: Tensor) -> Metric:
+    """Return the metric of the largest columns so far, and keep it.
+
+    Args:
+        memory: What earlier steps left, changed.
+        parameters: θ.
+        norms: The norms of the Jacobian's columns, shape [N].
+    """
     # One step that cannot be used is not to be remembered.
     norms = torch.where(torch.isfinite(norms), norms, torch.zeros_like(norms))
-    known = memory.largest_columns(n)
-    if known is None:
-        scale = _first(norms, parameters)
-    else:
-        scale = torch.maximum(norms, norms.new_tensor(known))
-    memory.keep_columns(scale.tolist())
+    known = memory.vector(COLUMNS, parameters)
+    scale = _first(norms, parameters) if known is None else torch.maximum(norms, known)
+    memory.keep_vector(COLUMNS, parameters, scale)
     return Metric(scale)
 
 

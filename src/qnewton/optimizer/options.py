@@ -4,7 +4,7 @@ import math
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from qnewton.cost import Audit, load_hardware
 from qnewton.records import Calibration, QuantumHardware
@@ -12,7 +12,7 @@ from qnewton.records import Calibration, QuantumHardware
 if TYPE_CHECKING:
     from qnewton.solvers.quantum import Readout
 
-DampingScale = Literal["absolute", "max-abs"]
+DampingScale = Literal["absolute", "max-abs", "columns"]
 
 
 @dataclass(frozen=True)
@@ -22,29 +22,54 @@ class Damping:
     Attributes:
         strength: λ, or its factor where ``scale`` is ``max-abs``; ``auto`` where every step sets
             λ by what the loss did.
-        scale: ``absolute`` for A = H + λI; ``max-abs`` for λ = strength · max\|H\|.
+        scale: ``absolute`` for A = H + λI; ``max-abs`` for λ = strength · max\|H\|; ``columns`` for
+            A = JᵀJ + λD², where D = diag(d), d_i the largest norm so far of column i of J (Moré
+            1978), so that the units of the parameters do not count. It needs ``auto``; fits of
+            numbers and vectors have it without being asked.
+        momentum: μ. With the last step φ the next one is argmin_s ‖Js + r‖² + λ‖s - μφ‖², which is
+            (JᵀJ + λI)s = -g + λμφ: SPRING, for points that are drawn anew at every step, since s
+            keeps μφ where the present residuals r say nothing. It needs ``auto``, and costs a
+            product per step.
+
+    ``columns`` and ``momentum`` need a loss that is a sum of squares, or ``curvature`` ``ggn`` or
+    ``fisher``; the Hessian then does not come back where residuals stay.
 
     Raises:
-        ValueError: If λ is negative or not finite, or the scale is unknown or has no number.
+        ValueError: If λ is negative or not finite, the scale is unknown or does not fit λ, or the
+            momentum does not fit λ or is outside [0, 1).
+
+    Reference:
+        J. J. Moré, The Levenberg-Marquardt algorithm, 1978. G. Goldshlager, N. Abrahamsen and
+        L. Lin, A Kaczmarz-inspired approach to accelerate the optimization of neural network
+        wavefunctions, arXiv:2401.10190.
 
     Example:
         >>> Damping(1e-3, scale="max-abs")
-        Damping(strength=0.001, scale='max-abs')
-        >>> Damping.of(0.5)
-        Damping(strength=0.5, scale='absolute')
+        Damping(strength=0.001, scale='max-abs', momentum=0.0)
+        >>> Damping.of(0.5).scale, Damping(momentum=0.9).strength
+        ('absolute', 'auto')
     """
 
     strength: float | Literal["auto"] = "auto"
     scale: DampingScale = "absolute"
+    momentum: float = 0.0
 
     def __post_init__(self) -> None:
         if not (self.is_automatic or _is_finite(self.strength)):
             raise ValueError(
                 f"damping is {self.strength}; it must be finite and 0 or more, or 'auto'"
             )
-        if self.scale not in ("absolute", "max-abs"):
-            raise ValueError(f"damping_scale is {self.scale!r}; it must be 'absolute' or 'max-abs'")
-        if self.is_automatic and self.scale != "absolute":
+        if self.scale not in get_args(DampingScale):
+            known = "'absolute', 'max-abs' or 'columns'"
+            raise ValueError(f"damping_scale is {self.scale!r}; it must be {known}")
+        if not 0.0 <= self.momentum < 1.0:
+            raise ValueError(f"damping_momentum is {self.momentum}; it must be in [0, 1)")
+        if self.of_squares and not self.is_automatic:
+            raise ValueError(
+                f"{self.of_squares} needs damping='auto', and damping is {self.strength}; leave "
+                "the number out"
+            )
+        if self.is_automatic and self.scale == "max-abs":
             raise ValueError(
                 f"damping_scale={self.scale!r} scales a damping that is a number, and "
                 "damping='auto' sets λ itself; give damping a number, or leave the scale out"
@@ -56,9 +81,25 @@ class Damping:
         return value if isinstance(value, Damping) else cls(value)
 
     @property
+    def group_settings(self) -> dict[str, Any]:
+        """What a parameter group holds of it, by the group's keys."""
+        return {
+            "damping": self.strength,
+            "damping_scale": self.scale,
+            "damping_momentum": self.momentum,
+        }
+
+    @property
     def is_automatic(self) -> bool:
         """Whether every step sets λ."""
         return isinstance(self.strength, str) and self.strength == "auto"
+
+    @property
+    def of_squares(self) -> str | None:
+        """The setting that only sums of squares have a meaning for, in words; else ``None``."""
+        if self.momentum > 0.0:
+            return f"damping_momentum={self.momentum}"
+        return "damping_scale='columns'" if self.scale == "columns" else None
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class QNewton(LoopOptimizer):
             loss for the same parameters; a step that no length makes descend changes nothing.
             Where the curvature is indefinite the step comes from the Gauss-Newton matrix of the
             same evaluation, from the eigenvalues' sizes, or from a larger λ; each step's
-            ``damping`` record says which and why. A :class:`Damping` carries a scale, too.
+            ``damping`` record says which and why. A :class:`Damping` has a scale and momentum, too.
         prune: ``None``; an int d keeps at most d entries per row; a float p in (0, 1) chooses d so
             that no row loses more than a share 1-p of its mass to the cap.
         policy: ``classical``, ``paper``, ``hybrid``, ``classical-only`` or ``quantum-only``.
@@ -222,8 +222,7 @@ class QNewton(LoopOptimizer):
         self._begin_without_hooks()
         defaults: dict[str, Any] = {
             "lr": lr,
-            "damping": strength,
-            "damping_scale": options.damping.scale,
+            **options.damping.group_settings,
             "prune": prune,
             "first_order_lr": options.warmup.first_order_lr,
             "maximize": maximize,
@@ -260,7 +259,7 @@ class QNewton(LoopOptimizer):
         attached = self._attachment is not None and self._attachment.has_passes
         if closure is None and not attached:
             return self._step_without_closure()
-        memory = Memory(self.counters, self.survey_every)
+        memory = Memory(self.counters, self.survey_every, self._own_tensors)
         method = self._method(memory)
         with ExitStack() as stack:
             if self._attachment is not None:
@@ -269,7 +268,7 @@ class QNewton(LoopOptimizer):
             beginning = None
             if curvature.watches(method.needs_graph) or joins:
                 module = self._trainable.module
-                beginning = Beginning(curvature.parameters, module, memory.numbers)
+                beginning = Beginning(curvature.parameters, module, memory.states)
                 # Puts everything back if an exception comes out.
                 stack.enter_context(beginning.kept())
             context = self._context(memory, curvature.parameters[0].device)
@@ -396,5 +395,6 @@ class QNewton(LoopOptimizer):
             sys.stdout.write(f"{self.records[-1]}\n")
             sys.stdout.flush()
         memory.step = step + 1
+        self._show_own_tensors()
         if self._attachment is not None:
             self._attachment.clear()

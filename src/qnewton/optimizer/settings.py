@@ -10,7 +10,15 @@ from torch import Tensor
 from qnewton.optimizer.options import Damping, DampingScale
 from qnewton.optimizer.warmup import check_rate
 
-GROUP_SETTINGS = ("lr", "damping", "damping_scale", "prune", "first_order_lr", "maximize")
+GROUP_SETTINGS = (
+    "lr",
+    "damping",
+    "damping_scale",
+    "damping_momentum",
+    "prune",
+    "first_order_lr",
+    "maximize",
+)
 """What a parameter group may set."""
 
 
@@ -38,13 +46,16 @@ class GroupSettings:
     Attributes:
         damping: λ, or its factor when ``damping_scale`` is ``max-abs``; ``auto`` where steps set
             it.
-        damping_scale: ``absolute`` for A = H + λI; ``max-abs`` for λ = damping · max|H|.
+        damping_scale: ``absolute`` for A = H + λI; ``max-abs`` for λ = damping · max|H|;
+            ``columns`` for A = JᵀJ + λD².
+        damping_momentum: μ.
         prune: ``None``; a count d of entries that a row keeps; or a share of row mass in (0, 1).
         maximize: Whether loss, gradient and curvature are negated.
     """
 
     damping: float | Literal["auto"]
     damping_scale: DampingScale
+    damping_momentum: float
     prune: int | float | None
     maximize: bool
 
@@ -71,7 +82,7 @@ def check_settings(group: dict[str, Any]) -> GroupSettings:
     """
     decline_flags({name: group[name] for name in _DECLINED if name in group})
     lr, prune = group["lr"], group["prune"]
-    damping = Damping(group["damping"], group["damping_scale"])
+    damping = Damping(group["damping"], group["damping_scale"], group["damping_momentum"])
     if isinstance(lr, Tensor) and lr.numel() != 1:
         raise ValueError(f"Tensor lr must be 1-element, found {lr.numel()} elements")
     if not (math.isfinite(float(lr)) and float(lr) >= 0):
@@ -85,8 +96,15 @@ def check_settings(group: dict[str, Any]) -> GroupSettings:
                 "of row mass between 0 and 1"
             )
     check_rate(group["first_order_lr"])
+    maximize = bool(group["maximize"])
+    for name, set_too in (("maximize", maximize), ("prune", prune is not None)):
+        if damping.of_squares and set_too:
+            raise ValueError(
+                f"{damping.of_squares} is for squares that are minimised, and {name} is "
+                f"{group[name]}; leave one of the two out"
+            )
     strength = "auto" if damping.strength == "auto" else float(damping.strength)
-    return GroupSettings(strength, damping.scale, prune, bool(group["maximize"]))
+    return GroupSettings(strength, damping.scale, damping.momentum, prune, maximize)
 
 
 def settings_of_block(
@@ -124,7 +142,46 @@ def one_sign(groups: Sequence[dict[str, Any]]) -> float:
     return -1.0 if True in found else 1.0
 
 
+def refuse_of_squares(groups: Sequence[dict[str, Any]], reason: str) -> None:
+    """Raise if a group asks for what sums of squares alone have.
+
+    Args:
+        groups: The parameter groups.
+        reason: Why the curvature is the Hessian.
+    """
+    asked = asked_of_squares(groups)
+    if asked is not None:
+        raise ValueError(
+            f"{asked} needs a sum of squares, or curvature='ggn' or 'fisher', and here is the "
+            f"Hessian: {reason}"
+        )
+
+
+def asked_of_squares(groups: Sequence[dict[str, Any]]) -> str | None:
+    """Return a group's setting that only sums of squares have a meaning for, in words."""
+    found = (
+        Damping(group["damping"], group["damping_scale"], group["damping_momentum"]).of_squares
+        for group in groups
+    )
+    return next(filter(None, found), None)
+
+
+def in_columns(groups: Sequence[dict[str, Any]]) -> bool:
+    """Return whether λ is scaled by the columns of J, which holds for all parameters together.
+
+    Raises:
+        ValueError: If some groups ask for it and others do not.
+    """
+    found = {group["damping_scale"] == "columns" for group in groups if group["params"]}
+    if len(found) > 1:
+        raise ValueError(
+            "some parameter groups have damping_scale='columns' and others have not, and "
+            "damping='auto' takes one step of all of them; give all groups the same"
+        )
+    return True in found
+
+
 def treated_apart(params: list[Any]) -> bool:
     """Return whether some parameter group asks for a treatment of its own."""
-    asked = {"damping", "damping_scale", "prune", "maximize"}
+    asked = {"damping", "damping_scale", "damping_momentum", "prune", "maximize"}
     return any(isinstance(group, dict) and asked & group.keys() for group in params)

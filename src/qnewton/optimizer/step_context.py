@@ -84,7 +84,7 @@ class StepContext:
     def routes(self) -> RouteMemory:
         """What earlier steps found of the curvature's routes."""
         formed = any(
-            group["prune"] is not None or group["damping_scale"] != "absolute"
+            group["prune"] is not None or group["damping_scale"] == "max-abs"
             for group in self.settings.groups
         )
         needs_entries = formed or self.policy.needs_entries

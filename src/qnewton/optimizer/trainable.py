@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from qnewton.curvature import BlockLimits, Curvature, Kind, Partition
 from qnewton.optimizer.block_plan import BlockPlan, check_plan, plan_block
-from qnewton.optimizer.settings import settings_of_block
+from qnewton.optimizer.settings import refuse_of_squares, settings_of_block
 
 
 @dataclass(eq=False)
@@ -75,6 +75,8 @@ class TrainableCurvature:
         for block, planned in zip(curvature.blocks, self.plan, strict=True):
             settings = settings_of_block(block.name, block.parameters, groups)
             check_plan(planned, self.policy, settings)
+        if self.kind == "hessian":
+            refuse_of_squares(groups, "curvature or policy ask for it")
         self.plan += tuple(plan_block(block, None) for block in curvature.larger)
         return curvature
 
