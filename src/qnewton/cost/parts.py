@@ -200,11 +200,10 @@ class Draft:
             priced: Other fields of the quote, where it has a price.
         """
         fixed: dict[str, Any] = {"solver": self.solver, "model": self.model, "basis": self.basis}
-        fixed |= {"machine": "classical", "hardware": self.calibration.name, "seconds": None}
-        kind = self.facts.held.KIND
-        quote = records.Quote(refused=self.refused, representation=kind, **fixed)
+        fixed |= {"machine": "classical", "hardware": self.calibration.name}
+        fixed |= {"representation": self.facts.held.KIND}
         if self.refused is not None:
-            return quote
+            return records.Quote(seconds=None, refused=self.refused, **fixed)
         terms, assumptions = self.terms, list(self.assumptions)
         drift = self.calibration.drift(self.solver) if drifts else None
         if drift is not None:
@@ -216,7 +215,9 @@ class Draft:
         if not self.calibration.timed:
             # Rates that nobody timed here say so in every quote made from them.
             assumptions.append(self.calibration.source)
-        return quote.with_terms(terms, assumptions=tuple(assumptions), **priced)
+        seconds = math.fsum(term.seconds for term in terms)
+        said, parts = tuple(assumptions), tuple(terms)
+        return records.Quote(seconds=seconds, terms=parts, assumptions=said, **fixed, **priced)
 
 
 def forming_seconds(

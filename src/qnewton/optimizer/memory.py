@@ -1,7 +1,7 @@
 """What steps leave for later ones: named fields over the flat numbers of the state."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, Generic, TypeVar, overload
 
 import torch
@@ -138,12 +138,13 @@ class Memory:
             KrylovHistory(**{name: self._of(block, f"{family}_{name}") for name in _COUNTS})
             for family in ("cg", "minres", "pcg")
         )
-        earlier = Earlier(step=int(known), tolerance=self._of(block, "tolerance"))
+        step, tolerance = int(known), self._of(block, "tolerance")
         if self.step % _LOOK_AGAIN == 0:
             cg, minres, pcg = (KrylovHistory(products=h.products) for h in (cg, minres, pcg))
-            return replace(earlier, cg=cg, minres=minres, pcg=pcg)
-        return replace(
-            earlier,
+            return Earlier(step=step, tolerance=tolerance, cg=cg, minres=minres, pcg=pcg)
+        return Earlier(
+            step=step,
+            tolerance=tolerance,
             cg=cg,
             minres=minres,
             pcg=pcg,

@@ -117,10 +117,8 @@ def _with_solved(update: NewtonUpdate, context: StepContext, block: PreparedBloc
         direction = context.replicas.agree(direction, system.rhs)
     if direction is not None and torch.isfinite(direction).all():
         context.hooks.tell_solution(context.step, system, record, direction)
-        solved = update.and_block(record, Direction(system.parameters, direction, "newton"))
-        if factors is None:
-            return solved
-        return replace(solved, kept=(*solved.kept, KeptFactors(system, record, factors)))
+        kept = None if factors is None else KeptFactors(system, record, factors)
+        return update.and_block(record, Direction(system.parameters, direction, "newton"), kept)
     if block.descends and record.outcome is Outcome.NOT_DEFINITE:
         damping = record.treatment.damping
         where = f"block {system.name!r} is not positive definite at λ = {damping:.3g}"

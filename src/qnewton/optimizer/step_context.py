@@ -160,11 +160,20 @@ class NewtonUpdate:
     abandoned: tuple[BlockRecord, ...] = ()
     kept: tuple[KeptFactors, ...] = ()
 
-    def and_block(self, record: BlockRecord, direction: Direction | None = None) -> "NewtonUpdate":
+    def and_block(
+        self,
+        record: BlockRecord,
+        direction: Direction | None = None,
+        kept: KeptFactors | None = None,
+    ) -> "NewtonUpdate":
         """Return the same with one more block, which may have no direction."""
         known = self.directions
-        directions = None if known is None or direction is None else (*known, direction)
-        return replace(self, blocks=(*self.blocks, record), directions=directions)
+        return replace(
+            self,
+            blocks=(*self.blocks, record),
+            directions=None if known is None or direction is None else (*known, direction),
+            kept=self.kept if kept is None else (*self.kept, kept),
+        )
 
 
 NOTHING_FOUND = NewtonUpdate()
