@@ -1,6 +1,7 @@
 """The Gauss-Newton matrix of a sum of squares, formed and by products."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -8,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import huber_loss
 
 from qnewton import QNewton
-from qnewton.curvature import Curvature, residual_space
+from qnewton.curvature import Curvature, normal_matrix, residual_space
 from qnewton.operators import LinearSystem
-from qnewton.records import CurvatureRecord
+from qnewton.records import CurvatureRecord, StepRecord
 
 
 def slopes(dtype: torch.dtype) -> tuple[nn.Module, Callable[[], Tensor]]:
@@ -33,6 +34,12 @@ def slopes(dtype: torch.dtype) -> tuple[nn.Module, Callable[[], Tensor]]:
 @pytest.fixture
 def nothing_is_formed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(residual_space, "_MAX_ENTRIES", 100)
+
+
+@pytest.fixture
+def rows_are_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(residual_space, "_MAX_ENTRIES", 500)
+    monkeypatch.setattr(normal_matrix, "_CHUNK_ENTRIES", 200)
 
 
 def systems(dtype: torch.dtype, blocks: str) -> list[tuple[LinearSystem, CurvatureRecord, Tensor]]:
@@ -65,18 +72,75 @@ def test_products_are_those_with_the_formed_matrix(
         torch.testing.assert_close(other.operator @ vector, one.operator @ vector)
 
 
-def minimised() -> float:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("blocks", ["full", "layer", "tensor"])
+def test_sums_over_rows_are_the_formed_matrix(
+    dtype: torch.dtype, blocks: str, request: pytest.FixtureRequest
+) -> None:
+    formed = systems(dtype, blocks)
+    request.getfixturevalue("rows_are_thrown_away")
+    for (one, first, whole), (other, record, sums) in zip(
+        formed, systems(dtype, blocks), strict=True
+    ):
+        assert (record.route, record.kind, record.batch) == ("residuals", "ggn", first.batch)
+        # The slopes and the values take several pieces each; weight decay takes none.
+        assert "squares, Jacobian made and added in 12 pieces; Jᵀr agrees" in record.reason
+        # One pass for the values, and one for each slope of a point.
+        assert (record.preparing_calls, record.forming_flops) == (3, first.forming_flops)
+        assert other.operator.holds_entries
+        assert other.target is None
+        torch.testing.assert_close(other.operator.dense(), one.operator.dense())
+        torch.testing.assert_close(sums, whole)
+
+
+@pytest.mark.usefixtures("rows_are_thrown_away")
+def test_samples_that_interact_take_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    inputs = torch.rand(40, 2).double()
+    curvature = Curvature(net, "auto", "full")
+
+    def loss() -> Tensor:
+        found = net(inputs)
+        return (found - found.mean()).square().mean() + net(inputs[:9]).square().mean()
+
+    tries: list[int] = []
+    made = residual_space.normal_matrix
+
+    def counted(*given: Any) -> Any:
+        tries.append(1)
+        return made(*given)
+
+    monkeypatch.setattr(residual_space, "normal_matrix", counted)
+    for _ in range(2):
+        [system] = curvature.systems(curvature.evaluate(loss))
+        assert system.curvature is not None
+        assert (system.curvature.kind, system.curvature.route) == ("ggn", "generic")
+    # What was found once is remembered.
+    assert len(tries) == 1
+
+
+def minimised() -> tuple[float, StepRecord]:
     net, loss = slopes(torch.float64)
     optimizer = QNewton(net)
     for _ in range(30):
         optimizer.step(loss)
-    return float(loss().detach())
+    return float(loss().detach()), optimizer.records[-1]
 
 
 def test_steps_by_products_reach_the_same_loss(request: pytest.FixtureRequest) -> None:
-    formed = minimised()
+    formed, _ = minimised()
     request.getfixturevalue("nothing_is_formed")
-    assert minimised() == pytest.approx(formed, rel=1e-4)
+    assert minimised()[0] == pytest.approx(formed, rel=1e-4)
+
+
+def test_steps_by_sums_over_rows_reach_the_same_loss(request: pytest.FixtureRequest) -> None:
+    formed, _ = minimised()
+    request.getfixturevalue("rows_are_thrown_away")
+    found, record = minimised()
+    assert found == pytest.approx(formed, rel=1e-4)
+    [block] = record.blocks
+    assert block.facts.held.KIND == "formed"
 
 
 @pytest.mark.usefixtures("nothing_is_formed")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -10,9 +11,11 @@ from torch.nn.functional import embedding, linear, softplus
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.checkpoint import checkpoint
 
-from qnewton.curvature.jacobian import jacobian
+from qnewton.curvature import normal_matrix as normal_matrix_module
+from qnewton.curvature.jacobian import Workspace, jacobian
+from qnewton.curvature.normal_matrix import NormalMatrix, normal_matrix
 from qnewton.curvature.residuals import SumOfSquares, sum_of_squares
-from qnewton.curvature.use_kinds import Gone, Sides
+from qnewton.curvature.use_kinds import Gone, Rows, Sides
 from qnewton.curvature.uses import uses_in
 
 Built = tuple[list[nn.Parameter], Callable[[], Tensor]]
@@ -263,6 +266,32 @@ def test_one_pass_gives_the_rows_of_every_parameter(
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("make", WHOLE)
+def test_rows_of_some_samples_add_up_to_the_normal_matrix(
+    make: Callable[[], Built], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters, sums = built(make, dtype)
+    [term] = sums.terms
+    n = sum(p.numel() for p in parameters)
+    # Rows of two residuals at once, and signals of one entry.
+    monkeypatch.setattr(normal_matrix_module, "_CHUNK_ENTRIES", 2 * n)
+    monkeypatch.setattr(normal_matrix_module, "_SIGNAL_NUMBERS", 1)
+    slope = term.slope.reshape(-1, 1)
+    found = normal_matrix(
+        sums, parameters, [uses_in(term.residual, parameters)], slope, Workspace()
+    )
+    assert isinstance(found, NormalMatrix)
+    assert found.chunks >= len(slope) / 2
+    assert found.passes == term.residual[0].numel()
+    rows = row_by_row(term.residual, parameters)
+    near = partial(torch.testing.assert_close, rtol=1e3 * torch.finfo(dtype).eps)
+    size = 1e2 * torch.finfo(dtype).eps * float(rows.norm())
+    near(found.matrix, 2 * rows.mT @ rows, atol=size * float(rows.norm()))
+    near(found.products, rows.mT @ slope, atol=size * float(slope.norm()))
+    assert torch.equal(found.matrix, found.matrix.mT)
+
+
 @pytest.mark.parametrize("make", [grouped, transposed, weight_normed, mixture, batch_normed])
 def test_what_is_used_in_another_way_is_differentiated(make: Callable[[], Built]) -> None:
     parameters, sums = built(make, torch.float64)
@@ -298,7 +327,7 @@ def test_a_long_chain_of_maps_is_followed() -> None:
         image = image * 0.999
     [use] = uses_in(x * image, [start])[id(start)]
     assert use is not None
-    rows = use.sides(torch.ones(1, 5)).rows()
+    rows = use.sides(torch.ones(1, 5), slice(None)).rows()
     torch.testing.assert_close(rows.flatten(), x * 0.999**3000)
 
 
@@ -314,7 +343,7 @@ def test_what_was_changed_in_place_is_not_read() -> None:
     assert use is not None
     x.add_(1.0)
     with pytest.raises(Gone):
-        use.sides(torch.ones(1, 5, 2))
+        use.sides(torch.ones(1, 5, 2), slice(None))
 
 
 def test_what_was_freed_is_not_read() -> None:
@@ -324,7 +353,7 @@ def test_what_was_freed_is_not_read() -> None:
     assert use is not None
     result.sum().backward()
     with pytest.raises(Gone):
-        use.sides(torch.ones(1, 5, 2))
+        use.sides(torch.ones(1, 5, 2), slice(None))
 
 
 def test_rows_of_what_is_gone_are_differentiated_one_by_one() -> None:
@@ -337,7 +366,7 @@ def test_rows_of_what_is_gone_are_differentiated_one_by_one() -> None:
     [use] = uses[id(weights)]
     assert use is not None
 
-    def gone(signal: Tensor) -> Sides:
+    def gone(signal: Tensor, at: Rows) -> Sides:
         raise Gone
 
     found = jacobian(sums, [weights, shift], [{**uses, id(weights): [replace(use, sides=gone)]}])

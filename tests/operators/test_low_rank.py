@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnewton.operators import DenseFactor, LinearSystem, LowRankOperator, StackedFactor
+from qnewton.operators import DenseFactor, LinearSystem, LowRankOperator, StackedFactor, symmetric
 from qnewton.operators import low_rank as low_rank_module
 from qnewton.solvers import solve
 from qnewton.survey import condition_number, survey
@@ -53,7 +53,7 @@ def test_entries_and_products_agree(n: int, k: int) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_entries_are_bitwise_symmetric_over_panels_and_pieces(monkeypatch, dtype) -> None:
-    monkeypatch.setattr(low_rank_module, "_MOST_ROWS", 4)
+    monkeypatch.setattr(symmetric, "_MOST_ROWS", 4)
     monkeypatch.setattr(low_rank_module, "_COLUMN_ENTRIES", 40)
     factor = draw(13, 11, dtype=dtype)
     matrix = LowRankOperator(DenseFactor(factor)).dense()

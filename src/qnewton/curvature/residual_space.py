@@ -19,13 +19,32 @@ from qnewton.curvature.generic import (
     JacobianGraph,
     Operators,
 )
-from qnewton.curvature.jacobian import Jacobian, Workspace, jacobian, probed, proof, value_refusal
+from qnewton.curvature.jacobian import (
+    Jacobian,
+    Workspace,
+    gradient_agreement,
+    jacobian,
+    probed,
+    proof,
+    pulled_back,
+    value_refusal,
+)
+from qnewton.curvature.normal_matrix import NormalMatrix, normal_matrix
 from qnewton.curvature.residual_change import ResidualChange
 from qnewton.curvature.residuals import SumOfSquares, sum_of_squares
-from qnewton.curvature.routes import LIMIT, GraphWork, Refused, compared
+from qnewton.curvature.routes import (
+    LIMIT,
+    GraphWork,
+    Refused,
+    compared,
+    difference,
+    graph_size,
+    random_like,
+)
 from qnewton.curvature.uses import Uses, uses_in, without_places
 from qnewton.operators import (
     DenseFactor,
+    DenseOperator,
     LowRankOperator,
     MatrixFreeOperator,
     SymmetricOperator,
@@ -33,7 +52,7 @@ from qnewton.operators import (
 from qnewton.records import CurvatureRecord
 
 _MAX_ENTRIES = 1 << 27
-"""Entries of a Jacobian that are formed: 1 GB in float64."""
+"""Entries of a Jacobian, or of JᵀDJ, that are formed: 1 GB in float64."""
 
 
 class GaussNewton(ABC):
@@ -105,6 +124,50 @@ class FormedGaussNewton(GaussNewton):
             parts = [self.rows[:, places[id(parameter)]] for parameter in block.parameters]
             rows = self.rows if block.n == self.rows.shape[1] else torch.cat(parts, dim=1)
             made.append((LowRankOperator(DenseFactor(rows.mT)), record))
+        return made
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkedGaussNewton(GaussNewton):
+    """One whose Jacobian was made some rows at a time, and is not there any more.
+
+    Attributes:
+        normal: G, and how it was made.
+        parameters: θ.
+        count: M.
+        agreement: How well J agreed with the loss and its gradient, in words.
+    """
+
+    normal: NormalMatrix
+    parameters: Sequence[Tensor]
+    count: int
+    agreement: str
+
+    def whole(self) -> SymmetricOperator:
+        """Return the entries of all parameters."""
+        return DenseOperator(self.normal.matrix)
+
+    def operators(self, blocks: Sequence[Block], evaluation: Evaluation) -> Operators:
+        """Return each block by its entries."""
+        m, normal, work = self.count, self.normal, evaluation.work or GraphWork(0.0, 0)
+        places = dict(zip(map(id, self.parameters), unknowns(self.parameters), strict=True))
+        reason = f"the loss is a sum of {m} squares, Jacobian made and added in {normal.chunks}"
+        made: Operators = []
+        for block in blocks:
+            record = CurvatureRecord(
+                kind="ggn",
+                route="residuals",
+                reason=f"{reason} pieces; {self.agreement}",
+                forming_flops=float(block.n) ** 2 * m,
+                batch=m,
+                preparing_flops=normal.passes * work.flops / 3,
+                preparing_calls=normal.passes,
+            )
+            matrix = normal.matrix
+            if block.n < len(matrix):
+                rows = torch.cat([matrix[places[id(p)]] for p in block.parameters])
+                matrix = torch.cat([rows[:, places[id(p)]] for p in block.parameters], dim=1)
+            made.append((DenseOperator(matrix), record))
         return made
 
 
@@ -189,10 +252,18 @@ class ResidualSpace:
         limit = LIMIT[root.dtype]
         # The gradient of several processes is no longer that of this one's loss.
         gradient = None if alike is not None else evaluation.loss_gradient(self._parameters)
-        entries = sum(term.residual.numel() for term in sums.terms)
-        entries *= sum(parameter.numel() for parameter in self._parameters)
-        structure = (evaluation.work or GraphWork(0.0, 0)).structure
-        if entries > _MAX_ENTRIES:
+        m = sum(term.residual.numel() for term in sums.terms)
+        n = sum(parameter.numel() for parameter in self._parameters)
+        work = evaluation.work or GraphWork(0.0, 0)
+        structure = work.structure
+        if m * n > _MAX_ENTRIES:
+            # Conjugate gradients may take as many products as there are unknowns.
+            product = GaussNewtonProducts.passes * work.flops + graph_size(root)[1]
+            small = n * n <= _MAX_ENTRIES and m * n <= product
+            if small and structure not in self._interacting:
+                made = self._chunked(sums, root, uses, gradient, structure)
+                if isinstance(made, ChunkedGaussNewton):
+                    return made
             return self._products(sums, root, gradient, structure)
         if structure in self._interacting:
             uses = [without_places(of) for of in uses]
@@ -218,6 +289,37 @@ class ResidualSpace:
         rows = made.matrix.mul_(scale[:, None])
         change = ResidualChange.of(sums, rows)
         return FormedGaussNewton(rows, made, agreement, change, target)
+
+    def _chunked(
+        self,
+        sums: SumOfSquares,
+        root: Tensor,
+        uses: Sequence[Uses],
+        gradient: Tensor | None,
+        structure: int,
+    ) -> GaussNewton | Refused:
+        limit = LIMIT[root.dtype]
+        refusal = value_refusal(sums, root, limit)
+        if refusal is not None:
+            return refusal
+        slope = sums.slope
+        u = random_like(slope, slope.shape)
+        vectors = torch.stack([slope, u], dim=1)
+        made = normal_matrix(sums, self._parameters, uses, vectors, self._workspace)
+        if isinstance(made, Refused):
+            return made
+        agreed: str | Refused = "the squares add up to the loss"
+        if gradient is not None:
+            agreed = gradient_agreement(made.products[:, 0], gradient, limit, lambda: made.sizes)
+        if not isinstance(agreed, Refused) and structure not in self._proven:
+            off = difference(made.products[:, 1], pulled_back(u, sums, self._parameters))
+            if not off <= limit:
+                agreed = Refused(f"Jᵀu of a random u is off by {off:.2g}: samples interact")
+        if isinstance(agreed, Refused):
+            self._interacting.add(structure)
+            return agreed
+        self._proven.add(structure)
+        return ChunkedGaussNewton(made, self._parameters, len(slope), agreed)
 
     def _products(
         self, sums: SumOfSquares, root: Tensor, gradient: Tensor | None, structure: int

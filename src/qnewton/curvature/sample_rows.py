@@ -5,10 +5,10 @@ residuals out of what comes back. Row b of the residuals is then reached from ot
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from qnewton.curvature.autograd import batched_grad
 from qnewton.curvature.routes import LIMIT
@@ -30,8 +30,8 @@ def row_indices(residual: Tensor, uses: Sequence[Use]) -> dict[int, Tensor | Non
         uses: Uses that it is reached from.
 
     Returns:
-        Indices of shape [B, T], where the number of rows stands for none; ``None`` for a use with
-        a row that several residuals are reached from.
+        Indices of shape [B, T], where the number of rows stands for none, T = 0 for a use that no
+        residual is reached from; ``None`` for one with a row that several are reached from.
 
     Cost: one batch of backward passes, one and one per digit, if there is a use.
     """
@@ -45,9 +45,11 @@ def row_indices(residual: Tensor, uses: Sequence[Use]) -> dict[int, Tensor | Non
     places, passes = [use.place for use in uses], torch.cat([plain[None], weighed])
     found: dict[int, Tensor | None] = {}
     for use, signals in zip(uses, batched_grad([residual], places, [passes]), strict=True):
-        assert signals is not None
-        rows = use.by_sample(signals).reshape(len(signals), use.shape[0], -1).double()
-        found[id(use)] = _index(rows, len(residual), residual.dtype)
+        if signals is None:
+            found[id(use)] = torch.empty((len(residual), 0), dtype=torch.long, device=plain.device)
+        else:
+            rows = use.by_sample(signals).reshape(len(signals), use.shape[0], -1).double()
+            found[id(use)] = _index(rows, len(residual), residual.dtype)
     return found
 
 
@@ -60,17 +62,40 @@ def _digits(residual: Tensor) -> Tensor:
     return torch.stack(digits).to(residual.dtype)
 
 
-def gathered(sides: Sides, index: Tensor | None) -> Sides:
-    """Return both sides by residual, the positions of its rows one after the other."""
-    if index is None:
-        return sides
+@dataclass(frozen=True)
+class PlacedUse:
+    """A use of which it is known what row belongs to which residual.
 
-    def by_residual(side: Tensor) -> Tensor:
-        picked = pad(side, (0, 0, 0, 0, 0, 0, 0, 1))[index]
-        return picked.transpose(1, 2).flatten(2, 3)
+    Attributes:
+        use: The use.
+        index: As :func:`row_indices` says; ``None`` where row b belongs to residual b.
+    """
 
-    left, right = sides
-    return Sides(by_residual(left), None if right is None else by_residual(right))
+    use: Use
+    index: Tensor | None = None
+
+    def sides(self, signal: Tensor, residuals: slice) -> Sides:
+        """Return both sides of some residuals, the positions of its rows one after the other.
+
+        Args:
+            signal: What comes back to the use's place, K at a time.
+            residuals: Which ones.
+
+        Raises:
+            Gone: If what the use was given is not there.
+        """
+        signal = self.use.by_sample(signal)
+        if self.index is None:
+            return self.use.sides(signal, residuals)
+        rows = self.index[residuals]
+        none = rows == signal.shape[1]
+        left, right, slope = self.use.sides(signal, rows.masked_fill(none, 0).flatten())
+
+        def by_residual(side: Tensor) -> Tensor:
+            return side.unflatten(0, rows.shape).transpose(1, 2).flatten(2, 3)
+
+        left = left.masked_fill(none.flatten()[:, None, None, None], 0.0)
+        return Sides(by_residual(left), None if right is None else by_residual(right), slope)
 
 
 def _index(signals: Tensor, count: int, dtype: torch.dtype) -> Tensor | None:

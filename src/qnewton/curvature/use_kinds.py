@@ -22,26 +22,34 @@ _MATRIX = 2
 _NORMAL = Saved.INPUT, Saved.MEAN, Saved.INVERSE_DEVIATION
 
 
+Rows = slice | Tensor
+"""Some rows of a use: a range, or their numbers."""
+
+
 class Gone(Exception):
     """What an operation was given was freed, or changed in place."""
 
 
 class Sides(NamedTuple):
-    """The rows of a parameter as outer products, Σ_t left ⊗ right for each sample.
+    """The rows of a parameter as outer products, slope·Σ_t left ⊗ right for each sample.
 
     Attributes:
         left: Shape [B, K or 1, T, out].
         right: Shape [B, K or 1, T, in]; ``None`` for ones, with in = 1.
+        slope: Factors of the entries, shape [out·in]; ``None`` for ones.
     """
 
     left: Tensor
     right: Tensor | None = None
+    slope: Tensor | None = None
 
     def rows(self) -> Tensor:
         """Return the sum, [B, K, out·in]."""
         if self.right is None:
-            return self.left.sum(2)
-        return (self.left.mT @ self.right).flatten(2)
+            total = self.left.sum(2)
+        else:
+            total = (self.left.mT @ self.right).flatten(2)
+        return total if self.slope is None else total * self.slope
 
 
 @dataclass(frozen=True)
@@ -51,15 +59,15 @@ class Use:
     Attributes:
         node: The operation.
         shape: That of its result by sample, [B, …].
-        sides: Makes the parameter's rows from what comes back to the result, [K, B, …]; raises
-            :class:`Gone`.
+        sides: Makes the parameter's rows of some samples from what comes back to the result,
+            [K, B, …]; raises :class:`Gone`.
         inner: How many trailing dimensions of the result belong to one row of the operation.
         by_columns: Whether the samples are the columns of the result.
     """
 
     node: Node
     shape: torch.Size
-    sides: Callable[[Tensor], Sides]
+    sides: Callable[[Tensor, Rows], Sides]
     inner: int
     by_columns: bool = False
 
@@ -109,11 +117,11 @@ def _product(node: Node, seen: Seen, first: bool, other: Saved) -> Use:
     """Return the use of a factor of a matrix product, which keeps the other one."""
     shape = _shape(node)
 
-    def sides(signal: Tensor) -> Sides:
+    def sides(signal: Tensor, at: Rows) -> Sides:
         x, (count, samples) = _kept(node, other), signal.shape[:2]
         x = x.mT if first else x
-        given = signal.reshape(count, samples, -1, signal.shape[-1]).transpose(0, 1)
-        taken = x.reshape(samples, 1, -1, x.shape[-1])
+        given = signal.reshape(count, samples, -1, signal.shape[-1])[:, at].transpose(0, 1)
+        taken = x.reshape(samples, 1, -1, x.shape[-1])[at]
         return Sides(taken, given) if first is seen.flipped else Sides(given, taken)
 
     return Use(node, shape[::-1] if first else shape, sides, 1, by_columns=first)
@@ -135,8 +143,9 @@ def _of_mv(node: Node, at: int, seen: Seen) -> Use | None:
     if at == 0:
         return None
 
-    def sides(signal: Tensor) -> Sides:
-        return Sides(signal.mT[..., None, None], _kept(node, Saved.SELF)[:, None, None])
+    def sides(signal: Tensor, at: Rows) -> Sides:
+        left, right = signal[:, at].mT, _kept(node, Saved.SELF)[at]
+        return Sides(left[..., None, None], right[:, None, None])
 
     return Use(node, _shape(node), sides, 0)
 
@@ -156,10 +165,13 @@ def _elementwise(
     if seen.flipped or (len(spread) == len(shape) and spread[0] != 1):
         return None
 
-    def sides(signal: Tensor) -> Sides:
-        given = signal
+    def sides(signal: Tensor, at: Rows) -> Sides:
+        given = signal[:, at]
         if factor is not None:
-            given = (signal.reshape(len(signal), *shape) * factor()).reshape(signal.shape)
+            scale = factor()
+            if isinstance(scale, Tensor):
+                scale = scale.expand(shape).reshape(signal.shape[1:])[at]
+            given = given * scale
         product = given.transpose(0, 1)
         lead = product.shape[:2]
         within = (1,) * (signal.ndim - 1 - len(spread)) + spread
@@ -212,12 +224,12 @@ def _of_embedding(node: Node, at: int, seen: Seen) -> Use | None:
     if seen.flipped or saved(node, Saved.BY_FREQUENCY) or len(_shape(node)) < _MATRIX:
         return None
 
-    def sides(signal: Tensor) -> Sides:
+    def sides(signal: Tensor, at: Rows) -> Sides:
         count, samples, width = *signal.shape[:2], signal.shape[-1]
-        indices = _kept(node, Saved.INDICES).reshape(samples, 1, -1, 1)
-        given = signal.reshape(count, samples, -1, width).transpose(0, 1)
+        indices = _kept(node, Saved.INDICES).reshape(samples, 1, -1, 1)[at]
+        given = signal.reshape(count, samples, -1, width)[:, at].transpose(0, 1)
         given = given * (indices != saved(node, Saved.PADDING_INDEX))
-        rows = given.new_zeros((samples, count, *seen.shape))
+        rows = given.new_zeros((len(given), count, *seen.shape))
         rows.scatter_add_(2, indices.expand_as(given), given)
         return Sides(rows.flatten(2)[:, :, None])
 
@@ -230,9 +242,9 @@ def _of_convolution(node: Node, at: int, seen: Seen) -> Use | None:
     if at == 0 or not _is_plain(node, seen):
         return None
 
-    def sides(signal: Tensor) -> Sides:
-        patches = _patches(node, _kept(node, Saved.INPUT)[None], seen)
-        return Sides(signal.flatten(3).mT.transpose(0, 1), patches)
+    def sides(signal: Tensor, at: Rows) -> Sides:
+        patches = _patches(node, _kept(node, Saved.INPUT)[at][None], seen)
+        return Sides(signal[:, at].flatten(3).mT.transpose(0, 1), patches)
 
     return Use(node, _shape(node), sides, len(_shape(node)) - 1)
 
@@ -241,10 +253,10 @@ def _of_convolution_backward(node: Node, at: int, seen: Seen) -> Use | None:
     if at != 2 or not _is_plain(node, seen):
         return None
 
-    def sides(signal: Tensor) -> Sides:
+    def sides(signal: Tensor, at: Rows) -> Sides:
         # gᵀ(W·s) with the signal s in place of x: one x for each of K, and the same g.
-        given = _kept(node, Saved.GRAD_OUTPUT).flatten(2).mT[:, None]
-        return Sides(given, _patches(node, signal, seen))
+        given = _kept(node, Saved.GRAD_OUTPUT)[at].flatten(2).mT[:, None]
+        return Sides(given, _patches(node, signal[:, at], seen))
 
     return Use(node, _shape(node), sides, len(_shape(node)) - 1)
 

@@ -14,7 +14,7 @@ from torch.autograd.graph import GradientEdge, Node
 
 from qnewton.curvature.autograd import grad, graph_nodes
 from qnewton.curvature.residuals import RESHAPES
-from qnewton.curvature.use_kinds import KINDS, Seen, Sides, Use
+from qnewton.curvature.use_kinds import KINDS, Rows, Seen, Sides, Use
 from qnewton.operators.private_torch import Saved, leaf, result_shape, saved
 
 # These transpose a matrix.
@@ -49,7 +49,7 @@ def uses_in(residual: Tensor, parameters: Sequence[Tensor]) -> Uses:
     Example:
         >>> layer, x = torch.nn.Linear(2, 1), torch.ones(3, 2)
         >>> [use] = uses_in(layer(x).tanh(), [layer.weight])[id(layer.weight)]
-        >>> use.shape, use.sides(torch.ones(1, 3, 1)).right.shape
+        >>> use.shape, use.sides(torch.ones(1, 3, 1), slice(None)).right.shape
         (torch.Size([3, 1]), torch.Size([3, 1, 1, 2]))
     """
     consumers: dict[Node | None, list[tuple[Node, int]]] = defaultdict(list)
@@ -107,13 +107,13 @@ def _is_map(node: Node, seen: Seen) -> bool:
 def _of_image(use: Use, node: Node, parameter: Tensor) -> Use:
     """Return the use of a parameter from that of its image, which is the result of ``node``."""
 
-    def sides(signal: Tensor) -> Sides:
+    def sides(signal: Tensor, at: Rows) -> Sides:
         shape = result_shape(node)
         assert shape is not None
         ones = torch.ones(shape, dtype=parameter.dtype, device=parameter.device)
         [slope] = grad([GradientEdge(node, 0)], [parameter], [ones])
         assert slope is not None
-        return Sides((use.sides(signal).rows() * slope.flatten())[:, :, None])
+        return use.sides(signal, at)._replace(slope=slope.flatten())
 
     return replace(use, sides=sides)
 

@@ -10,14 +10,10 @@ from torch import Tensor
 from qnewton.operators.base import SymmetricOperator
 from qnewton.operators.factor import Factor, ScaledFactor
 from qnewton.operators.scaling import excess, largest, shifted_number
-from qnewton.operators.symmetric import mirror_upper_
+from qnewton.operators.symmetric import add_outer_, mirror_upper_
 from qnewton.records import Treatment
 
-# Entries of the columns that are multiplied at once.
-_COLUMN_ENTRIES = 1 << 24
-# Panels of the result, and the fewest and most rows of one: half of a panel's corner is thrown
-# away, and a product with few rows is slow.
-_PANELS, _FEWEST_ROWS, _MOST_ROWS = 8, 64, 512
+_COLUMN_ENTRIES = 1 << 24  # of the columns that are multiplied at once
 
 
 class LowRankOperator(SymmetricOperator):
@@ -123,14 +119,6 @@ def _outer_product(factor: Factor) -> Tensor:
     n, k = factor.shape
     matrix = torch.zeros(n, n, dtype=factor.dtype, device=factor.device)
     step = max(1, _COLUMN_ENTRIES // n)
-    panel = min(max(n // _PANELS, _FEWEST_ROWS), _MOST_ROWS)
     for start in range(0, k, step):
-        columns = factor.columns(start, min(start + step, k))
-        for top in range(0, n, panel):
-            bottom = top + panel
-            rows = columns[top:bottom]
-            corner = rows @ rows.mT
-            # Averaging with the mirror makes every sum of these corners symmetric to the bit.
-            matrix[top:bottom, top:bottom] += (corner + corner.mT) / 2
-            matrix[top:bottom, bottom:].addmm_(rows, columns[bottom:].mT)
+        add_outer_(matrix, factor.columns(start, min(start + step, k)))
     return mirror_upper_(matrix)
