@@ -16,6 +16,8 @@ from qnewton.optimizer.local_loss import LocalLoss
 from qnewton.optimizer.memory import MOMENTUM
 from qnewton.optimizer.step_context import NewtonUpdate
 
+_NOTE = "solved around the last step, as momentum asks"
+
 
 def carried(loss: LocalLoss) -> Tensor | None:
     """Return c = μφ in the step's variables, shape [N]; ``None`` where nothing is carried over."""
@@ -46,7 +48,9 @@ def around(
 
 
 def _around(system: LinearSystem, center: Tensor) -> LinearSystem:
-    operator = system.operator
+    operator, record = system.operator, system.curvature
+    noted = record and replace(record, reason=f"{record.reason}; {_NOTE}")
+    system = replace(system, curvature=noted)
     if isinstance(operator, LowRankOperator) and system.target is not None:
         return system.with_target(system.target - operator.factor.project(center))
     return system.with_rhs(system.rhs - operator @ center)

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from qnewton import Classical, QNewton
+from qnewton import Classical, Damping, QNewton
 from qnewton.cost import nominal_calibration
 from qnewton.optimizer import Warmup
 
@@ -131,6 +131,19 @@ def self_damped(share: Share) -> None:
     for _ in range(STEPS):
         optimizer.step(closure)
     assert [record.skipped for record in optimizer.records] == [None] * STEPS
+
+
+def with_momentum(share: Share) -> None:
+    """The last step is carried over on the mean of the matrices."""
+    optimizer = build(share.net, damping=Damping(momentum=0.5), curvature="ggn")
+    for _ in range(STEPS):
+        optimizer.step(lambda: share.loss(share.net))
+    note = "around the last step"
+    assert [note in record.blocks[0].curvature.reason for record in optimizer.records] == [
+        False,
+        True,
+        True,
+    ]
 
 
 def not_finite_on_one(share: Share) -> None:
@@ -286,6 +299,7 @@ SCENARIOS: tuple[Callable[[Share], None], ...] = (
     surveyed,
     attached,
     self_damped,
+    with_momentum,
     not_finite_on_one,
     reached_on_one,
     in_a_group_of_its_own,
