@@ -210,3 +210,30 @@ def test_kept_factors_solve_for_another_target(name: str) -> None:
     assert found is not None
     expected = torch.linalg.solve(factor @ factor.mT + 0.1 * torch.eye(5), factor @ targets[1])
     assert torch.allclose(found, expected, rtol=1e-9)
+
+
+def test_every_block_keeps_its_own_factorisation() -> None:
+    drawn = torch.Generator().manual_seed(0)
+    x = torch.linspace(-1, 1, 30, dtype=torch.float64)[:, None]
+    net = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, generator=drawn)
+
+    def slope() -> Tensor:
+        inside = x.clone().requires_grad_()
+        (found,) = torch.autograd.grad(net(inside).sum(), inside, create_graph=True)
+        return (found - torch.sin(3 * x)).square().mean()
+
+    optimizer = QNewton(net, blocks="layer")
+    bends = []
+    for _ in range(20):
+        optimizer.step(slope)
+        record = optimizer.records[-1]
+        bends.append([b.name for b in record.abandoned if b.facts.factored_by])
+        assert record.damping is not None
+        assert record.damping.curvature == "ggn"
+    found = [names for names in bends if names]
+    assert found
+    for names in found:
+        assert len(set(names)) == 2
+        assert len(names) % 2 == 0

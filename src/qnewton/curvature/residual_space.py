@@ -121,8 +121,10 @@ class FormedGaussNewton(GaussNewton):
                 preparing_flops=passes * work.flops / 3,
                 preparing_calls=max(self.made.terms, math.ceil(passes / CHUNK)),
             )
-            parts = [self.rows[:, places[id(parameter)]] for parameter in block.parameters]
-            rows = self.rows if block.n == self.rows.shape[1] else torch.cat(parts, dim=1)
+            rows = self.rows
+            if block.n < rows.shape[1]:
+                parts = [rows[:, places[id(parameter)]] for parameter in block.parameters]
+                rows = torch.cat(parts, dim=1)
             made.append((LowRankOperator(DenseFactor(rows.mT)), record))
         return made
 

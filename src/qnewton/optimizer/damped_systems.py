@@ -284,13 +284,13 @@ def _again(system: LinearSystem) -> LinearSystem:
 
 def joined_directions(loss: LocalLoss, update: NewtonUpdate) -> tuple[Tensor, Tensor]:
     """Return D, shape [N, K], one column per block (or one for many), and β of each column."""
-    known = {id(p): piece for block in update.directions or () for p, piece in block.pieces()}
+    known = {id(p): piece for block in update.directions or () for p, piece in block.flat_pieces()}
     lengths, blocks = loss.lengths, loss.evaluated.curvature.blocks
     of_block = {id(p): i for i, block in enumerate(blocks) for p in block.parameters}
     betas = [max(lengths[id(p)] for p in block.parameters) for block in blocks]
     # β is the longest of the block; a parameter whose own is shorter moves by its share.
     pieces = [
-        known[id(p)].flatten() * (lengths[id(p)] / (betas[of_block[id(p)]] or 1.0))
+        known[id(p)] * (lengths[id(p)] / (betas[of_block[id(p)]] or 1.0))
         if id(p) in known
         else torch.zeros_like(p).flatten()
         for p in loss.parameters

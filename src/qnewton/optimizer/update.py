@@ -110,9 +110,13 @@ class Direction:
 
     def pieces(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield every parameter with its direction, in its shape and dtype."""
-        sizes = [parameter.numel() for parameter in self.parameters]
-        for parameter, piece in zip(self.parameters, self.flat.split(sizes), strict=True):
+        for parameter, piece in self.flat_pieces():
             yield parameter, piece.view_as(parameter).to(parameter.dtype)
+
+    def flat_pieces(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield every parameter with its part of ``flat``."""
+        sizes = [parameter.numel() for parameter in self.parameters]
+        return zip(self.parameters, self.flat.split(sizes), strict=True)
 
 
 def tensor_norms(tensors: list[Tensor]) -> list[float]:
