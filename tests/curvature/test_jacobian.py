@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from qnewton.curvature.jacobian import Workspace, jacobian, probed, proof
+from qnewton.curvature.jacobian import Workspace, gradient_agreement, jacobian, probed, proof
 from qnewton.curvature.routes import Refused
 from qnewton.curvature.uses import uses_in, without_places
 from tests.curvature.squares import CASES, Case, gradient, made, positions, row_by_row, seeded
@@ -110,3 +110,16 @@ def test_memory_is_used_again_only_when_nobody_reads_it() -> None:
     del second
     third = jacobian(sums, case.parameters, uses, workspace)
     assert third.matrix.data_ptr() == at
+
+
+@pytest.mark.parametrize(
+    ("off", "count", "agrees"), [(5e-6, 10**6, True), (5e-6, 10, False), (1e-2, 10**6, False)]
+)
+def test_the_rounding_of_many_residuals_is_no_interaction(
+    off: float, count: int, agrees: bool
+) -> None:
+    # A gradient of which 99% cancels, in float32.
+    gradient = torch.tensor([1e-2, 0.0])
+    pulled, terms = gradient + torch.tensor([0.0, off]), torch.tensor([1.0, 0.0])
+    found = gradient_agreement(pulled, gradient, 1e-4, count, lambda: terms)
+    assert isinstance(found, str) is agrees

@@ -159,13 +159,14 @@ def proof(
     if gradient is None:
         return "the squares add up to the loss"
     slope = sums.slope
+    pulled, count = made.matrix.mT @ slope, len(slope)
     return gradient_agreement(
-        made.matrix.mT @ slope, gradient, limit, lambda: made.matrix.abs().mT @ slope.abs()
+        pulled, gradient, limit, count, lambda: made.matrix.abs().mT @ slope.abs()
     )
 
 
 def gradient_agreement(
-    pulled: Tensor, gradient: Tensor, limit: float, terms: Callable[[], Tensor]
+    pulled: Tensor, gradient: Tensor, limit: float, count: int, terms: Callable[[], Tensor]
 ) -> str | Refused:
     """Return how well Jᵀr agrees with the gradient, or that it does not.
 
@@ -173,11 +174,13 @@ def gradient_agreement(
         pulled: Jᵀr.
         gradient: The gradient.
         limit: Of the relative difference.
+        count: M.
         terms: Returns |J|ᵀ|r|.
     """
     size, off = float(gradient.norm()), float((pulled - gradient).norm())
-    # Near a minimum the sum cancels, and what is left of it is rounding.
-    if not off <= limit * size and not off <= limit * max(size, 1e-3 * float(terms().norm())):
+    # Near a minimum the sum cancels, and what is left of it is rounding, which grows like √M.
+    rounding = max(1e-3 * limit, torch.finfo(gradient.dtype).eps * count**0.5)
+    if not off <= limit * size and not off <= rounding * float(terms().norm()):
         return Refused(f"Jᵀr is off the gradient by {off:.2g}: samples interact", lasting=True)
     return f"Jᵀr agrees with the gradient to {off / max(size, 1e-300):.1g}"
 

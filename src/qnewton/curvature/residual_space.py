@@ -312,7 +312,8 @@ class ResidualSpace:
             return made
         agreed: str | Refused = "the squares add up to the loss"
         if gradient is not None:
-            agreed = gradient_agreement(made.products[:, 0], gradient, limit, lambda: made.sizes)
+            pulled, count = made.products[:, 0], len(slope)
+            agreed = gradient_agreement(pulled, gradient, limit, count, lambda: made.sizes)
         if not isinstance(agreed, Refused) and structure not in self._proven:
             off = difference(made.products[:, 1], pulled_back(u, sums, self._parameters))
             if not off <= limit:
