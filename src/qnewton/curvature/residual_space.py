@@ -278,7 +278,7 @@ class ResidualSpace:
         if isinstance(agreement, Refused):
             if not made.by_uses:
                 return agreement
-            self._interacting.add(structure)
+            self._distrust(structure)
             uses = [without_places(of) for of in uses]
             made = jacobian(sums, self._parameters, uses, self._workspace)
             agreement = proof(made, sums, root, gradient, limit)
@@ -319,10 +319,15 @@ class ResidualSpace:
             if not off <= limit:
                 agreed = Refused(f"Jᵀu of a random u is off by {off:.2g}: samples interact")
         if isinstance(agreed, Refused):
-            self._interacting.add(structure)
+            self._distrust(structure)
             return agreed
         self._proven.add(structure)
         return ChunkedGaussNewton(made, self._parameters, len(slope), agreed)
+
+    def _distrust(self, structure: int) -> None:
+        """Remember that samples of a graph interact, unless an earlier proof says otherwise."""
+        if structure not in self._proven:
+            self._interacting.add(structure)
 
     def _products(
         self, sums: SumOfSquares, root: Tensor, gradient: Tensor | None, structure: int
