@@ -134,10 +134,12 @@ def _with_the_cheapest(
 ) -> None:
     """Let the solvers that are asked first do something else."""
 
-    def replaced(solver: Solver, system: LinearSystem, facts: Facts, market: Market) -> Solution:
+    def replaced(
+        solver: Solver, system: LinearSystem, facts: Facts, market: Market, **options: Any
+    ) -> Solution:
         if solver.name in CHEAPEST:
             return run(system, facts, market)
-        return run_solver(solver, system, facts, market)
+        return run_solver(solver, system, facts, market, **options)
 
     monkeypatch.setattr(attempts, "run_solver", replaced)
 
