@@ -89,7 +89,7 @@ class Run:
 
     @property
     def seconds_per_step(self) -> float:
-        """Mean seconds of a step."""
+        """Mean seconds per step."""
         last = self.curve[-1]
         return counted(last, self.threads) / max(1, last.steps)
 

@@ -168,7 +168,9 @@ def minres_quote(
     draft = Draft("minres", calibration, facts, dtype, model)
     definite = definiteness_known(facts)[0] == "positive"
     bound = cg_products if definite else minres_products
-    counted = counted_products(draft, "MINRES", _earlier(facts).minres, bound, tolerance, products)
+    counted = counted_products(
+        draft, "MINRES", earlier_of(facts).minres, bound, tolerance, products
+    )
     if counted is None:
         return draft.quote()
     count, condition = counted
@@ -187,7 +189,7 @@ def _definite_quote(
     if known == "indefinite":
         return draft.refuse(f"A is indefinite{since}; CG needs a positive definite matrix").quote()
     counted = counted_products(
-        draft, "CG", _earlier(draft.facts).cg, cg_products, tolerance, products
+        draft, "CG", earlier_of(draft.facts).cg, cg_products, tolerance, products
     )
     if counted is None:
         return draft.quote()
@@ -214,7 +216,7 @@ def counted_products(
     """Return the products to price, or refuse: the last step's before what κ bounds, if it does."""
     if products is not None:
         return products, None
-    earlier = _earlier(draft.facts)
+    earlier = earlier_of(draft.facts)
     if history.products is not None:
         products = _rescaled(history.products, earlier.tolerance, tolerance)
         draft.assume(f"{products} products, as many as step {earlier.step} took")
@@ -248,7 +250,8 @@ def counted_products(
     return products, value
 
 
-def _earlier(facts: Facts) -> Earlier:
+def earlier_of(facts: Facts) -> Earlier:
+    """Return what earlier steps left of a system, which may be nothing."""
     return facts.earlier or Earlier(step=0)
 
 

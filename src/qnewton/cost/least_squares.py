@@ -3,9 +3,9 @@
 import math
 
 from qnewton.cost.kernels import matvec_work
-from qnewton.cost.krylov import counted_products, krylov_known
+from qnewton.cost.krylov import counted_products, earlier_of, krylov_known
 from qnewton.cost.parts import NO_RANK, Draft
-from qnewton.records import Calibration, Earlier, Facts, LowRank, Quote
+from qnewton.records import Calibration, Facts, LowRank, Quote
 from qnewton.records.messages import check
 
 NO_FACTOR = "A is not held as a low-rank factor"
@@ -169,7 +169,7 @@ def lsmr_quote(
     if not held.target:
         unknown = "LSMR begins from the target of least squares, which is unknown"
         return draft.refuse(unknown).quote()
-    earlier = facts.earlier or Earlier(step=0)
+    earlier = earlier_of(facts)
     history = earlier.minres if earlier.cg.products is None else earlier.cg
     counted = counted_products(draft, "LSMR", history, lsmr_products, tolerance, products)
     if counted is None:

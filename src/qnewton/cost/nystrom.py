@@ -2,9 +2,9 @@
 
 import math
 
-from qnewton.cost.krylov import cg_products, counted_products
+from qnewton.cost.krylov import cg_products, counted_products, earlier_of
 from qnewton.cost.parts import SKETCH, Draft
-from qnewton.records import Calibration, Earlier, Facts, PriceTerm, Quote
+from qnewton.records import Calibration, Facts, PriceTerm, Quote
 from qnewton.records.messages import check
 
 USUAL_RANK = 64
@@ -80,7 +80,7 @@ def pcg_nystrom_quote(
     """
     model = "a sketch of ℓ products, and those of κ ≤ 28 or the last step's"
     draft = Draft("pcg_nystrom", calibration, facts, dtype, model)
-    history, rank = (facts.earlier or Earlier(step=0)).pcg, nystrom_rank(facts)
+    history, rank = earlier_of(facts).pcg, nystrom_rank(facts)
     known = facts.spectrum.effective_dimension
     if products is None and known is not None and history.products is None:
         products = cg_products(PRECONDITIONED, tolerance)

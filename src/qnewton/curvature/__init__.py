@@ -14,7 +14,7 @@ are remembered.
 """
 
 from qnewton.curvature.autograd import twice_differentiable
-from qnewton.curvature.blocks import Block, BlockLimits, Partition, partition
+from qnewton.curvature.blocks import Block, BlockLimits, Partition, partition, pieces_of
 from qnewton.curvature.curvature import Curvature, Kind, systems
 from qnewton.curvature.evaluation import Evaluation
 from qnewton.curvature.generic import HessianOperator
@@ -44,6 +44,7 @@ __all__ = [
     "graph_size",
     "lent",
     "partition",
+    "pieces_of",
     "systems",
     "together",
     "twice_differentiable",

@@ -107,6 +107,17 @@ def unknowns(parameters: Sequence[Tensor]) -> list[slice]:
     return [slice(end - p.numel(), end) for p, end in zip(parameters, ends, strict=True)]
 
 
+def slices_of(parameters: Sequence[Tensor]) -> dict[int, slice]:
+    """Return the same by each parameter's id."""
+    return dict(zip(map(id, parameters), unknowns(parameters), strict=True))
+
+
+def pieces_of(parameters: Sequence[Tensor], flat: Tensor) -> dict[int, Tensor]:
+    """Return each parameter's entries of a vector of all unknowns, by its id."""
+    sizes = [parameter.numel() for parameter in parameters]
+    return dict(zip(map(id, parameters), flat.split(sizes), strict=True))
+
+
 def _check_trainable(parameters: list[Tensor]) -> None:
     if not parameters:
         raise ValueError("no parameter requires a gradient; nothing can be trained")

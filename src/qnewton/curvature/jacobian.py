@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from qnewton.curvature.autograd import flat, grad
-from qnewton.curvature.blocks import unknowns
+from qnewton.curvature.blocks import slices_of
 from qnewton.curvature.generic import CHUNK, JacobianGraph
 from qnewton.curvature.residuals import SumOfSquares
 from qnewton.curvature.routes import Refused, difference, random_like
@@ -15,6 +15,9 @@ from qnewton.curvature.term_rows import TermRows, fill_parameter
 from qnewton.curvature.use_kinds import Gone
 from qnewton.curvature.uses import Uses
 from qnewton.operators.private_torch import is_shared
+
+ADDED_UP = "the squares add up to the loss"
+"""What is known of J where there is no gradient to compare it with."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,9 @@ def jacobian(
     n = sum(parameter.numel() for parameter in parameters)
     matrix = (workspace or Workspace()).matrix(sum(counts), n, parameters[0])
     by_uses, passes = False, 0
-    places = dict(zip(map(id, parameters), unknowns(parameters), strict=True))
+    at = slices_of(parameters)
     for term, rows, used in zip(sums.terms, matrix.split(counts), uses, strict=True):
-        told, taken = fill(rows, term.residual, parameters, places, used)
+        told, taken = fill(rows, term.residual, parameters, at, used)
         by_uses, passes = by_uses or told, passes + taken
     return Jacobian(matrix, by_uses, passes, len(counts))
 
@@ -83,13 +86,13 @@ def fill(
     rows: Tensor,
     residual: Tensor,
     parameters: Sequence[Tensor],
-    places: Mapping[int, slice],
+    at: Mapping[int, slice],
     uses: Uses,
 ) -> tuple[bool, int]:
     """Fill in the rows of one residual; return whether uses told some, and the passes."""
     if residual.is_leaf:  # weight decay
         rows.zero_()
-        rows[:, places[id(residual)]].fill_diagonal_(1.0)
+        rows[:, at[id(residual)]].fill_diagonal_(1.0)
         return False, 0
     used = [parameter for parameter in parameters if uses[id(parameter)]]
     term = TermRows.of(residual, uses, 2 * sum(parameter.numel() for parameter in used))
@@ -102,22 +105,22 @@ def fill(
                 sides = term.sides(key, signals, slice(None))
             except Gone:
                 continue
-            fill_parameter(entries[..., places[key]], sides)
+            fill_parameter(entries[..., at[key]], sides)
             told.add(key)
             passes = term.entries
     missing = [parameter for parameter in used if id(parameter) not in told]
     for parameter in parameters:
         if not uses[id(parameter)]:
-            rows[:, places[id(parameter)]] = 0.0
+            rows[:, at[id(parameter)]] = 0.0
     if not missing:
         return bool(told), passes
     for parameter, columns in zip(missing, _one_by_one(residual, missing), strict=True):
-        rows[:, places[id(parameter)]] = columns
+        rows[:, at[id(parameter)]] = columns
     return bool(told), passes + min(len(rows), 2 * sum(p.numel() for p in missing))
 
 
 def _one_by_one(residual: Tensor, parameters: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Return the columns of parameters by one pass a row, or two a column."""
+    """Return the columns of parameters by one pass per row, or two per column."""
     graph = JacobianGraph(residual, parameters)
     sizes = [parameter.numel() for parameter in parameters]
     rows, n = residual.numel(), sum(sizes)
@@ -157,7 +160,7 @@ def proof(
     if off_value is not None:
         return off_value
     if gradient is None:
-        return "the squares add up to the loss"
+        return ADDED_UP
     slope = sums.slope
     pulled, count = made.matrix.mT @ slope, len(slope)
     return gradient_agreement(

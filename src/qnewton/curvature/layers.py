@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from qnewton.curvature.autograd import batched_grad, grad
-from qnewton.curvature.blocks import unknowns
+from qnewton.curvature.blocks import slices_of
 from qnewton.curvature.routes import Refused
 
 # Entries of one batch of double backward passes through the activations (256 MB in float32).
@@ -240,7 +240,7 @@ def places(
         parameters: The block's parameters in order.
         rest: Those of them that count as no layer's.
     """
-    slices = dict(zip(map(id, parameters), unknowns(parameters), strict=True))
+    slices = slices_of(parameters)
     for parameter in rest:
         del slices[id(parameter)]
     found = {

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from qnewton.curvature.blocks import unknowns
+from qnewton.curvature.blocks import slices_of
 from qnewton.curvature.jacobian import Workspace, fill
 from qnewton.curvature.residuals import SumOfSquares
 from qnewton.curvature.routes import Refused
@@ -69,8 +69,7 @@ def normal_matrix(
     Cost: a backward pass for each entry of a sample, and MN² operations. Beside the N² entries and
     what comes back to every use, each tensor has at most 2²³ numbers, or what one sample takes.
     """
-    n, places = sum(parameter.numel() for parameter in parameters), unknowns(parameters)
-    of_leaf = dict(zip(map(id, parameters), places, strict=True))
+    n, at = sum(parameter.numel() for parameter in parameters), slices_of(parameters)
     matrix = parameters[0].detach().new_zeros((n, n))
     products, sizes = matrix.new_zeros((n, vectors.shape[1])), matrix.new_zeros(n)
     buffer = workspace.matrix(max(1, _CHUNK_ENTRIES // n), n, parameters[0])
@@ -78,10 +77,10 @@ def normal_matrix(
     pieces = vectors.split([term.residual.numel() for term in sums.terms])
     for term, used, piece in zip(sums.terms, uses, pieces, strict=True):
         if term.residual.is_leaf:  # weight decay
-            at = of_leaf[id(term.residual)]
-            matrix.diagonal()[at] += term.curvature.flatten()
-            products[at] += piece
-            sizes[at] += piece[:, 0].abs()
+            leaf = at[id(term.residual)]
+            matrix.diagonal()[leaf] += term.curvature.flatten()
+            products[leaf] += piece
+            sizes[leaf] += piece[:, 0].abs()
             continue
         known = torch.cat([piece, term.curvature.reshape(-1, 1).sqrt()], dim=1)
         try:
@@ -100,10 +99,10 @@ def _chunks(
     residual: Tensor, parameters: Sequence[Tensor], uses: Uses, known: Tensor, buffer: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, int]]:
     """Yield rows of one residual in ``buffer``, what is ``known`` of each, and the passes."""
-    places = dict(zip(map(id, parameters), unknowns(parameters), strict=True))
+    at = slices_of(parameters)
     if len(known) <= len(buffer):
         rows = buffer[: len(known)]
-        yield rows, known, fill(rows, residual, parameters, places, uses)[1]
+        yield rows, known, fill(rows, residual, parameters, at, uses)[1]
         return
     term = TermRows.of(residual, uses, 2 * buffer.shape[1])
     if any(uses[id(p)] and id(p) not in term.uses for p in parameters):
@@ -118,7 +117,7 @@ def _chunks(
             samples = slice(start, min(start + length, term.samples))
             of_rows = known[samples, entries]
             rows = buffer[: of_rows[..., 0].numel()]
-            for key, place in places.items():
+            for key, place in at.items():
                 target = rows.view(*of_rows.shape[:2], -1)[..., place]
                 if key in term.uses:
                     fill_parameter(target, term.sides(key, signals, samples))

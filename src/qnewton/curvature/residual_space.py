@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from qnewton.curvature.blocks import Block, unknowns
+from qnewton.curvature.blocks import Block, slices_of
 from qnewton.curvature.evaluation import Evaluation
 from qnewton.curvature.generic import (
     CHUNK,
@@ -20,6 +20,7 @@ from qnewton.curvature.generic import (
     Operators,
 )
 from qnewton.curvature.jacobian import (
+    ADDED_UP,
     Jacobian,
     Workspace,
     gradient_agreement,
@@ -36,6 +37,7 @@ from qnewton.curvature.routes import (
     LIMIT,
     GraphWork,
     Refused,
+    Spent,
     compared,
     difference,
     graph_size,
@@ -104,26 +106,16 @@ class FormedGaussNewton(GaussNewton):
 
     def operators(self, blocks: Sequence[Block], evaluation: Evaluation) -> Operators:
         """Return each block as a low-rank operator."""
-        m, passes = len(self.rows), self.made.passes
-        work = evaluation.work or GraphWork(0.0, 0)
-        places = dict(
-            zip(map(id, evaluation.parameters), unknowns(evaluation.parameters), strict=True)
-        )
+        passes = self.made.passes
+        at = slices_of(evaluation.parameters)
         how = "one backward pass" if passes <= self.made.terms else f"{passes} passes"
+        spent = _spent(evaluation, passes, max(self.made.terms, math.ceil(passes / CHUNK)))
         made: Operators = []
         for block in blocks:
-            record = CurvatureRecord(
-                kind="ggn",
-                route="residuals",
-                reason=f"the loss is a sum of {m} squares, Jacobian by {how}; {self.agreement}",
-                forming_flops=float(block.n) ** 2 * m,
-                batch=m,
-                preparing_flops=passes * work.flops / 3,
-                preparing_calls=max(self.made.terms, math.ceil(passes / CHUNK)),
-            )
+            record = _record(block, len(self.rows), f"by {how}; {self.agreement}", spent)
             rows = self.rows
             if block.n < rows.shape[1]:
-                parts = [rows[:, places[id(parameter)]] for parameter in block.parameters]
+                parts = [rows[:, at[id(parameter)]] for parameter in block.parameters]
                 rows = torch.cat(parts, dim=1)
             made.append((LowRankOperator(DenseFactor(rows.mT)), record))
         return made
@@ -151,24 +143,16 @@ class ChunkedGaussNewton(GaussNewton):
 
     def operators(self, blocks: Sequence[Block], evaluation: Evaluation) -> Operators:
         """Return each block by its entries."""
-        m, normal, work = self.count, self.normal, evaluation.work or GraphWork(0.0, 0)
-        places = dict(zip(map(id, self.parameters), unknowns(self.parameters), strict=True))
-        reason = f"the loss is a sum of {m} squares, Jacobian made and added in {normal.chunks}"
+        normal, at = self.normal, slices_of(self.parameters)
+        how = f"made and added in {normal.chunks} pieces; {self.agreement}"
+        spent = _spent(evaluation, normal.passes, normal.passes)
         made: Operators = []
         for block in blocks:
-            record = CurvatureRecord(
-                kind="ggn",
-                route="residuals",
-                reason=f"{reason} pieces; {self.agreement}",
-                forming_flops=float(block.n) ** 2 * m,
-                batch=m,
-                preparing_flops=normal.passes * work.flops / 3,
-                preparing_calls=normal.passes,
-            )
+            record = _record(block, self.count, how, spent)
             matrix = normal.matrix
             if block.n < len(matrix):
-                rows = torch.cat([matrix[places[id(p)]] for p in block.parameters])
-                matrix = torch.cat([rows[:, places[id(p)]] for p in block.parameters], dim=1)
+                rows = torch.cat([matrix[at[id(p)]] for p in block.parameters])
+                matrix = torch.cat([rows[:, at[id(p)]] for p in block.parameters], dim=1)
             made.append((DenseOperator(matrix), record))
         return made
 
@@ -273,8 +257,7 @@ class ResidualSpace:
         agreement = proof(made, sums, root, gradient, limit)
         if not isinstance(agreement, Refused) and structure not in self._proven:
             off = probed(made, sums, self._parameters)
-            if not off <= limit:
-                agreement = Refused(f"Jᵀu of a random u is off by {off:.2g}: samples interact")
+            agreement = _interaction(off, limit) or agreement
         if isinstance(agreement, Refused):
             if not made.by_uses:
                 return agreement
@@ -310,14 +293,13 @@ class ResidualSpace:
         made = normal_matrix(sums, self._parameters, uses, vectors, self._workspace)
         if isinstance(made, Refused):
             return made
-        agreed: str | Refused = "the squares add up to the loss"
+        agreed: str | Refused = ADDED_UP
         if gradient is not None:
             pulled, count = made.products[:, 0], len(slope)
             agreed = gradient_agreement(pulled, gradient, limit, count, lambda: made.sizes)
         if not isinstance(agreed, Refused) and structure not in self._proven:
             off = difference(made.products[:, 1], pulled_back(u, sums, self._parameters))
-            if not off <= limit:
-                agreed = Refused(f"Jᵀu of a random u is off by {off:.2g}: samples interact")
+            agreed = _interaction(off, limit) or agreed
         if isinstance(agreed, Refused):
             self._distrust(structure)
             return agreed
@@ -353,6 +335,33 @@ class ResidualSpace:
         owners = Counter(id(p) for call in evaluation.calls for p in call.layer.parameters())
         ran_once = all(owners[id(parameter)] == 1 for parameter in self._parameters)
         return ran_once and all(sum(len(of[id(p)]) for of in uses) <= 1 for p in self._parameters)
+
+
+def _record(block: Block, count: int, how: str, spent: Spent) -> CurvatureRecord:
+    """Return the record of a block of JᵀDJ that is formed from all rows, ``count`` of them."""
+    return CurvatureRecord(
+        kind="ggn",
+        route="residuals",
+        reason=f"the loss is a sum of {count} squares, Jacobian {how}",
+        forming_flops=float(block.n) ** 2 * count,
+        batch=count,
+        preparing_flops=spent.flops,
+        preparing_calls=spent.calls,
+    )
+
+
+def _spent(evaluation: Evaluation, passes: int, calls: int) -> Spent:
+    """Return what some backward passes through a loss take."""
+    spent = Spent((evaluation.work or GraphWork(0.0, 0)).flops)
+    spent.backward(passes, calls)
+    return spent
+
+
+def _interaction(off: float, limit: float) -> Refused | None:
+    """Return that Jᵀu of a random u is off, by a share above ``limit``; ``None`` if it is not."""
+    if off <= limit:
+        return None
+    return Refused(f"Jᵀu of a random u is off by {off:.2g}: samples interact")
 
 
 def _target(sums: SumOfSquares, scale: Tensor) -> Tensor | None:

@@ -44,7 +44,7 @@ def uses_in(residual: Tensor, parameters: Sequence[Tensor]) -> Uses:
         residual: Differentiable tensor, whose graph is kept.
         parameters: Leaves of the graph.
 
-    Cost: a walk over the graph, about 2 µs a node.
+    Cost: a walk over the graph, about 2 µs per node.
 
     Example:
         >>> layer, x = torch.nn.Linear(2, 1), torch.ones(3, 2)

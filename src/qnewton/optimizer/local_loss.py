@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from qnewton.cost.kernels import ROWS_A_CALL
-from qnewton.curvature import Kind, ResidualChange
+from qnewton.curvature import Kind, ResidualChange, pieces_of
 from qnewton.operators import (
     DenseOperator,
     LinearSystem,
@@ -125,7 +125,7 @@ class LocalLoss:
         return self if metric.scale is None else replace(self, metric=metric)
 
     def _column_norms(self) -> Tensor:
-        pieces: dict[int, Tensor] = {}
+        found: dict[int, Tensor] = {}
         for system in self.systems(self.kind):
             operator = system.operator
             if isinstance(operator, LowRankOperator) and self.context.replicas is None:
@@ -137,9 +137,8 @@ class LocalLoss:
                     "damping_scale='columns' reads the columns of a Jacobian that one process "
                     f"holds, and that of block {system.name!r} is not held; leave the scale out"
                 )
-            sizes = [parameter.numel() for parameter in system.parameters]
-            pieces |= zip(map(id, system.parameters), norms.split(sizes), strict=True)
-        return torch.cat([pieces[id(parameter)] for parameter in self.parameters])
+            found |= pieces_of(system.parameters, norms)
+        return torch.cat([found[id(parameter)] for parameter in self.parameters])
 
     @property
     def size(self) -> float:
@@ -159,11 +158,16 @@ class LocalLoss:
     @cached_property
     def flat_lengths(self) -> Tensor:
         """β of every unknown, shape [N], float64."""
-        pieces = [
-            p.new_full((p.numel(),), self.lengths[id(p)], dtype=torch.float64)
-            for p in self.parameters
+        return self.setting("lr")
+
+    def setting(self, name: str) -> Tensor:
+        """Return what a setting of the groups is for every unknown, shape [N], float64."""
+        groups = self.context.settings.groups
+        values = {id(p): float(group[name]) for group in groups for p in group["params"]}
+        each = [
+            p.new_full((p.numel(),), values[id(p)], dtype=torch.float64) for p in self.parameters
         ]
-        return torch.cat(pieces)
+        return torch.cat(each)
 
     def quadratic(self, kind: Kind) -> SymmetricOperator:
         """Return the curvature of all parameters, by products."""

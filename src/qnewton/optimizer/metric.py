@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from qnewton.curvature import ResidualChange
+from qnewton.curvature import ResidualChange, pieces_of
 from qnewton.operators import (
     DenseFactor,
     DenseOperator,
@@ -83,10 +83,9 @@ class Metric:
         """Return systems whose unknowns are those of y."""
         if self.scale is None:
             return systems
-        sizes = [parameter.numel() for parameter in parameters]
-        pieces = dict(zip(map(id, parameters), self.scale.split(sizes), strict=True))
+        at = pieces_of(parameters, self.scale)
         return [
-            _in_metric(system, Metric(torch.cat([pieces[id(p)] for p in system.parameters])))
+            _in_metric(system, Metric(torch.cat([at[id(p)] for p in system.parameters])))
             for system in systems
         ]
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from qnewton.curvature import pieces_of
 from qnewton.operators import LinearSystem, LowRankOperator
 from qnewton.optimizer.local_loss import LocalLoss
 from qnewton.optimizer.memory import MOMENTUM
@@ -24,7 +25,7 @@ def carried(loss: LocalLoss) -> Tensor | None:
     last = loss.context.memory.vector(MOMENTUM, loss.parameters)
     if last is None or loss.kind == "hessian":
         return None
-    shares = _of_groups(loss, "damping_momentum") * (_of_groups(loss, "lr") > 0.0)
+    shares = loss.setting("damping_momentum") * (loss.flat_lengths > 0.0)
     found = loss.metric.variables(shares.to(last) * last)
     return found if bool(found.any()) else None
 
@@ -41,9 +42,9 @@ def around(
 
     Cost: a product each.
     """
-    pieces = _pieces(parameters, center)
+    at = pieces_of(parameters, center)
     return [
-        _around(system, torch.cat([pieces[id(p)] for p in system.parameters])) for system in systems
+        _around(system, torch.cat([at[id(p)] for p in system.parameters])) for system in systems
     ]
 
 
@@ -58,9 +59,9 @@ def _around(system: LinearSystem, center: Tensor) -> LinearSystem:
 
 def with_center(update: NewtonUpdate, parameters: Sequence[Tensor], center: Tensor) -> NewtonUpdate:
     """Return the directions s = c + x, where those given are x."""
-    pieces = _pieces(parameters, center)
+    at = pieces_of(parameters, center)
     directions = tuple(
-        replace(d, flat=d.flat + torch.cat([pieces[id(p)] for p in d.parameters]))
+        replace(d, flat=d.flat + torch.cat([at[id(p)] for p in d.parameters]))
         for d in update.directions or ()
     )
     return update if update.directions is None else replace(update, directions=directions)
@@ -76,23 +77,6 @@ def keep_step(loss: LocalLoss, moved: Tensor) -> None:
     memory = loss.context.memory
     used = any(group["damping_momentum"] for group in loss.context.settings.groups)
     if used or memory.vector(MOMENTUM, loss.parameters) is not None:
-        lengths = _of_groups(loss, "lr").to(moved)
+        lengths = loss.flat_lengths.to(moved)
         step = torch.where(lengths > 0.0, moved / lengths, torch.zeros_like(moved))
         memory.keep_vector(MOMENTUM, loss.parameters, step)
-
-
-def _of_groups(loss: LocalLoss, setting: str) -> Tensor:
-    """Return what a setting is for every unknown, shape [N], float64."""
-    values = {
-        id(p): float(group[setting])
-        for group in loss.context.settings.groups
-        for p in group["params"]
-    }
-    pieces = [p.new_full((p.numel(),), values[id(p)], dtype=torch.float64) for p in loss.parameters]
-    return torch.cat(pieces)
-
-
-def _pieces(parameters: Sequence[Tensor], flat: Tensor) -> dict[int, Tensor]:
-    """Return each parameter's piece of a flat vector, by its id."""
-    sizes = [parameter.numel() for parameter in parameters]
-    return dict(zip(map(id, parameters), flat.split(sizes), strict=True))

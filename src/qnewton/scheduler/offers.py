@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 
 from qnewton.cost import SOLVERS, Family, Market, Solver
-from qnewton.cost.krylov import USUAL_PRODUCTS
+from qnewton.cost.krylov import USUAL_PRODUCTS, earlier_of
 from qnewton.cost.nystrom import nystrom_rank
 from qnewton.cost.parts import ONCE, Draft, definiteness_known
 from qnewton.cost.solvers import quote_by
@@ -249,7 +249,7 @@ def _worth_a_try(solver: Solver, facts: Facts) -> bool:
     # not go. A definite matrix is theirs, an indefinite one is not.
     if facts.spectrum.condition is not None:
         return False
-    earlier = facts.earlier or Earlier(step=0)
+    earlier = earlier_of(facts)
     cg, minres = earlier.cg, earlier.minres
     signs = definiteness_known(facts)[0]
     if solver.family is Family.PCG:
