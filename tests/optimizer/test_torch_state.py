@@ -56,7 +56,7 @@ def test_can_load_older_state_dict(settings: Any) -> None:
         optimizer.step(problem.closure(optimizer))
     old = copy.deepcopy(optimizer.state_dict())
     for group in old["param_groups"]:
-        for name in ("maximize", "first_order_lr", "damping_scale", "prune"):
+        for name in ("maximize", "first_order_lr", "damping_scale", "prune", "weight_decay"):
             del group[name]
     # Version 0.1 kept the counters under the first parameter alone, as tensors.
     old["state"] = {0: {"step": torch.tensor(3), "newton": torch.tensor(False)}}

@@ -24,6 +24,7 @@ SETTINGS: dict[str, Callable[[], dict[str, Any]]] = {
     "maximize": lambda: {"maximize": True, "damping": 100.0},
     "relative damping": lambda: {"damping": Damping(0.5, scale="max-abs")},
     "prune": lambda: {"prune": 3, "damping": 100.0},
+    "weight decay": lambda: {"weight_decay": 0.01},
     "full": lambda: {"blocks": "full"},
     "warmup": lambda: {"warmup": Warmup(steps=2, first_order_lr=0.01)},
 }

@@ -139,6 +139,16 @@ def sums(tensors: list[Tensor], others: list[Tensor], alpha: float) -> tuple[Ten
     )
 
 
+def products(tensors: list[Tensor], factor: float) -> list[Tensor]:
+    """Return ``factor``·t of every tensor, from one call."""
+    return list(torch._foreach_mul(tensors, factor))  # pyright: ignore[reportPrivateImportUsage]
+
+
+def multiply_(tensors: list[Tensor], factor: float) -> None:
+    """Multiply every tensor by ``factor`` in place, in one call."""
+    torch._foreach_mul_(tensors, factor)  # pyright: ignore[reportPrivateImportUsage]
+
+
 def add_(tensors: list[Tensor], others: list[Tensor], alpha: float) -> None:
     """Add ``alpha``·other to every tensor in place, in one call."""
     torch._foreach_add_(  # pyright: ignore[reportPrivateImportUsage]

@@ -26,6 +26,7 @@ from qnewton.optimizer.settings import asked_of_squares, refuse_of_squares
 from qnewton.optimizer.step_context import Evaluated, NewtonUpdate, StepContext, TakenStep
 from qnewton.optimizer.trial_loss import TrialLoss
 from qnewton.optimizer.update import Applied
+from qnewton.optimizer.weight_decay import Decay, decay_weights
 from qnewton.records import Convergence, DampingRecord
 
 _SETTLED = 2  # steps in a row that the loss does not show, before it is at its rounding
@@ -113,6 +114,7 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
             bend = _bend(loss, trial, systems, solved)
             search = _search(loss, trial, proposal, bend)
             count += search.count
+        decay = decay_weights(loss, trial) if search.length > 0.0 else Decay()
     proposal = search.proposal
     bounds = Bounds(
         present_floor(proposal.candidates[0].step, proposal.candidates[0].bend), ceiling
@@ -132,10 +134,10 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
         predicted=search.predicted,
         actual=search.actual,
         ratio=search.ratio if search.ratio is None or math.isfinite(search.ratio) else None,
-        tries=count,
+        tries=count + decay.tries,
         products=proposal.products,
         survey_products=survey_products,
-        length=search.length,
+        length=0.0 if decay.refusal else search.length,
         clipped=proposal.clipped,
         negative_curvature=proposal.note or solved.negative,
         reason=rule.reason
@@ -145,18 +147,20 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
         failure=failure,
         floor=bounds.floor,
         ceiling=bounds.ceiling if math.isfinite(bounds.ceiling) else None,
-        converged=_convergence(loss, search, result),
+        converged=_convergence(loss, search, result) if decay.change is None else None,
+        decayed=None if decay.refusal else decay.change,
     )
     update = replace(solved.update, abandoned=(*solved.update.abandoned, *systems.aside))
-    if search.length == 0.0:
+    if record.length == 0.0:
         last = "" if trial.error is None else f"; the last error was {trial.error}"
-        skipped = f"no length tried lowers the loss{last}"
+        skipped = f"{decay.refusal or 'no length tried lowers the loss'}{last}"
         keep_step(loss, torch.zeros_like(loss.gradient))
         return TakenStep(update, skipped=skipped, damping=record)
     moved = loss.metric.movement(search.taken)
     keep_step(loss, moved)
     slope = loss.evaluated.evaluation.loss_gradient(loss.parameters)
-    applied = Applied(safe_norm(moved), _cosine(moved, loss.sign * slope), finite=True)
+    cosine = _cosine(moved, loss.sign * slope)
+    applied = Applied(safe_norm(moved), cosine, finite=True, decay_norm=decay.norm)
     return TakenStep(update, applied, damping=record)
 
 

@@ -45,6 +45,7 @@ class Beginning:
     Attributes:
         parameters: The parameters.
         gradients: Their ``.grad``.
+        values: Copies of them.
 
     Cost: a copy of parameters, gradients and buffers.
     """
@@ -58,7 +59,7 @@ class Beginning:
         self.parameters = tuple(parameters)
         self._all_generators = RandomState(parameters[0].device)
         self.gradients = [KeptGradient(parameter) for parameter in parameters]
-        self._values = [parameter.detach().clone() for parameter in parameters]
+        self.values = [parameter.detach().clone() for parameter in parameters]
         self._buffers = SeenBuffers(module)
         self._states = [(state, dict(state)) for state in states]
 
@@ -99,15 +100,19 @@ class Beginning:
 
     def put_back(self) -> None:
         """Leave no trace of the step."""
-        with torch.no_grad():
-            for parameter, values in zip(self.parameters, self._values, strict=True):
-                parameter.copy_(values)
+        self.put_parameters_back()
         for kept in [*self.gradients, *self._buffers.before]:
             kept.put_back()
         self._all_generators.put_back()
         for state, values in self._states:
             state.clear()
             state.update(values)
+
+    def put_parameters_back(self) -> None:
+        """Put every parameter back to where the step began."""
+        with torch.no_grad():
+            for parameter, values in zip(self.parameters, self.values, strict=True):
+                parameter.copy_(values)
 
     def other_leaves(self) -> list[Tensor]:
         """Return what else of the closure's modules has a gradient."""

@@ -71,6 +71,7 @@ class ContractOptimizer(Optimizer):
         super().__setstate__(state)
         self.defaults.setdefault("maximize", False)
         self.defaults.setdefault("damping_momentum", 0.0)
+        self.defaults.setdefault("weight_decay", 0.0)
         for group in self.param_groups:
             for name in GROUP_SETTINGS:
                 group.setdefault(name, self.defaults[name])

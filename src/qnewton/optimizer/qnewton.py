@@ -2,9 +2,7 @@
 
 import dataclasses
 import math
-import sys
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from os import PathLike
@@ -21,11 +19,11 @@ from qnewton.optimizer.block_plan import DENSE_LIMIT, BlockPlan
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.fixed_damping import FirstOrder, FixedDamping
 from qnewton.optimizer.lightning import is_lightning_module, watch_training_step
-from qnewton.optimizer.loops import LoopOptimizer
 from qnewton.optimizer.machine import default_calibration
 from qnewton.optimizer.memory import Memory
 from qnewton.optimizer.old_keywords import Options, OtherKeywords, with_old_keywords
 from qnewton.optimizer.options import Classical, Damping, Limits, Quantum
+from qnewton.optimizer.recorded import RecordedOptimizer
 from qnewton.optimizer.refusals import refuse_half_precision
 from qnewton.optimizer.replicas import Replicas
 from qnewton.optimizer.rescale import check_rescaling
@@ -36,8 +34,7 @@ from qnewton.optimizer.step_record import finish
 from qnewton.optimizer.trainable import TrainableCurvature
 from qnewton.optimizer.update import Gradients, descend
 from qnewton.optimizer.warmup import Warmup
-from qnewton.records import Convergence, QuantumHardware, StepRecord
-from qnewton.records.messages import check
+from qnewton.records import QuantumHardware
 from qnewton.scheduler.policy import needs_survey, policy_of
 
 if TYPE_CHECKING:
@@ -48,12 +45,9 @@ _TOLERANCE, _AUTO_TOLERANCE = 1e-6, 0.1
 # Above, a factorisation is rarely cheaper than the products conjugate gradients need.
 _AUTO_DENSE = 2048
 
-RECORDS_KEPT = 1000
-"""Step records kept in memory; a run folder keeps all of them."""
 
-
-class QNewton(LoopOptimizer):
-    r"""Newton's method with damping: θ ← θ + β·x, (prune(H + λI)) x = -g.
+class QNewton(RecordedOptimizer):
+    r"""Newton's method with damping: θ ← (1 - β·w)·θ + β·x, (prune(H + λI)) x = -g.
 
     Each step solves one symmetric system per block. The scheduler asks every solver for a quote,
     and the policy chooses; what was measured, quoted, chosen and done is in :attr:`records`. A
@@ -96,6 +90,10 @@ class QNewton(LoopOptimizer):
             factor per block: layers that lower the same losses would otherwise lower them several
             times over, and the step would overshoot. It costs one product per block, and needs
             ``curvature="fisher"``, one process, minimisation, and a damping that is a number.
+        weight_decay: w, decoupled as in AdamW: every step that moves parameters also takes β·w of
+            themselves off those that have a gradient. H, g and ρ are of the loss alone. β is
+            ``first_order_lr`` in first-order steps. Where λ sets itself, the loss is evaluated once
+            more, and a step that ends where it is not finite changes nothing.
         maximize: Negate loss, gradient and curvature together, and climb.
         print_every: 5 prints ``str`` of every fifth step's record to standard output; 0 prints
             none. Of several processes the first prints.
@@ -159,6 +157,7 @@ class QNewton(LoopOptimizer):
         limits: Limits = Limits(),
         warmup: int | str | Warmup = 0,
         rescale: bool = False,
+        weight_decay: float = 0.0,
         seed: int = 0,
         maximize: bool = False,
         print_every: int = 0,
@@ -197,8 +196,7 @@ class QNewton(LoopOptimizer):
         self.warmup = options.warmup
         self.seed = seed
         self.survey_every = quantum.survey_every
-        check("print_every", print_every, "must be 0, to print nothing, or more", print_every >= 0)
-        self.print_every = print_every
+        self._begin_records(print_every)
         self.market = Market(
             calibration=classical.calibration or default_calibration(),
             hardware=quantum.machine,
@@ -210,7 +208,6 @@ class QNewton(LoopOptimizer):
             audit=quantum.audit or DEFAULT_AUDIT,
             n_qpus=quantum.n_qpus,
         )
-        self.records: deque[StepRecord] = deque(maxlen=RECORDS_KEPT)
         sizes = BlockLimits(max_dense, limits.max_newton)
         if curvature == "auto" and not (automatic and policy == "classical"):
             curvature = "hessian"
@@ -225,6 +222,7 @@ class QNewton(LoopOptimizer):
             **options.damping.group_settings,
             "prune": prune,
             "first_order_lr": options.warmup.first_order_lr,
+            "weight_decay": weight_decay,
             "maximize": maximize,
         }
         super().__init__(params.parameters() if isinstance(params, nn.Module) else params, defaults)
@@ -328,24 +326,6 @@ class QNewton(LoopOptimizer):
         return Evaluated(curvature, evaluation, gradients, again, beginning)
 
     @property
-    def converged(self) -> Convergence | None:
-        """Why steps on the same loss can do nothing more; ``None`` while they can.
-
-        Only a step that sets its λ tells; in a loop over batches the next loss is another.
-
-        Example:
-            >>> import torch
-            >>> w = nn.Parameter(torch.tensor([3.0, -2.0], dtype=torch.float64))
-            >>> optimizer = QNewton([w])
-            >>> while not optimizer.converged:
-            ...     loss = optimizer.step(lambda: (w - 1).square().sum())
-            >>> w.tolist(), optimizer.converged.sentence
-            ([1.0, 1.0], 'the step is lost in the rounding of the parameters')
-        """
-        last = self.records[-1].damping if self.records else None
-        return None if last is None else last.converged
-
-    @property
     def plan(self) -> tuple[BlockPlan, ...]:
         """How each block is represented: formed as a dense matrix, or multiplied with alone."""
         self._trainable.of(self.param_groups)
@@ -388,12 +368,10 @@ class QNewton(LoopOptimizer):
 
     def _end_step(self, memory: Memory) -> None:
         step = memory.step
-        due = self.print_every > 0 and step % self.print_every == 0
         # A step without a closure, and so without a loss, leaves no record.
         recorded = bool(self.records) and self.records[-1].step == step
-        if due and recorded and Replicas.first(self._process_group):
-            sys.stdout.write(f"{self.records[-1]}\n")
-            sys.stdout.flush()
+        if recorded and Replicas.first(self._process_group):
+            self._print_record()
         memory.step = step + 1
         self._show_own_tensors()
         if self._attachment is not None:

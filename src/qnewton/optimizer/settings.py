@@ -16,6 +16,7 @@ GROUP_SETTINGS = (
     "damping_scale",
     "damping_momentum",
     "prune",
+    "weight_decay",
     "first_order_lr",
     "maximize",
 )
@@ -96,6 +97,9 @@ def check_settings(group: dict[str, Any]) -> GroupSettings:
                 "of row mass between 0 and 1"
             )
     check_rate(group["first_order_lr"])
+    weight_decay = group["weight_decay"]
+    if not 0.0 <= weight_decay < math.inf:
+        raise ValueError(f"weight_decay is {weight_decay}; it must be finite and 0 or more")
     maximize = bool(group["maximize"])
     for name, set_too in (("maximize", maximize), ("prune", prune is not None)):
         if damping.of_squares and set_too:

@@ -18,6 +18,7 @@ def finish(context: StepContext, evaluated: Evaluated, taken: TakenStep) -> Step
         loss=evaluation.loss,
         gradient_norm=evaluated.gradients.norm,
         step_norm=applied.step_norm,
+        decay_norm=applied.decay_norm,
         cosine=applied.cosine,
         parameters=sum(p.numel() for p in evaluation.parameters),
         forward_backward_flops=evaluation.forward_backward_flops,

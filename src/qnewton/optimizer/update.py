@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
+from itertools import compress, islice
 from typing import Any
 
 import torch
@@ -17,8 +17,35 @@ from qnewton.records import Phase
 _TRUSTED = (1e-15, 1e18)
 """Norms between these two come from squares that float32 can hold."""
 
-Change = tuple[list[Tensor], list[Tensor], float]
-"""Parameters, directions, and the length of direction to be added to each."""
+
+@dataclass(frozen=True)
+class Change:
+    """What some parameters of one group become, (1 - share)·θ + length·x.
+
+    Attributes:
+        parameters: θ.
+        directions: x.
+        length: β, with the sign of x.
+        share: β times ``weight_decay``; 0 for parameters that the gradient does not reach.
+    """
+
+    parameters: list[Tensor]
+    directions: list[Tensor]
+    length: float
+    share: float = 0.0
+
+    def result(self) -> tuple[Tensor, ...]:
+        """Return what the parameters would be."""
+        kept = self.parameters
+        if self.share:
+            kept = private_torch.products(kept, 1.0 - self.share)
+        return private_torch.sums(kept, self.directions, self.length)
+
+    def make(self) -> None:
+        """Change them."""
+        if self.share:
+            private_torch.multiply_(self.parameters, 1.0 - self.share)
+        private_torch.add_(self.parameters, self.directions, self.length)
 
 
 @dataclass(frozen=True)
@@ -31,12 +58,14 @@ class GroupGradients:
         downhill: The sign that turns them into a direction of improvement: -1, or +1 where the
             group maximizes.
         rate: The group's ``first_order_lr``, or 0 where its ``lr`` is 0: then nothing moves it.
+        weight_decay: The group's.
     """
 
     parameters: list[Tensor]
     values: list[Tensor]
     downhill: float
     rate: float
+    weight_decay: float
 
 
 @dataclass(frozen=True)
@@ -69,7 +98,8 @@ class Gradients:
                     parameters.append(parameter)
                     values.append(gradient)
             downhill = 1.0 if group["maximize"] else -1.0
-            groups.append(GroupGradients(parameters, values, downhill, _first_order_rate(group)))
+            rate, decay = _first_order_rate(group), float(group["weight_decay"])
+            groups.append(GroupGradients(parameters, values, downhill, rate, decay))
         norms = tensor_norms([value for group in groups for value in group.values])
         return cls(groups, norms, math.hypot(*norms))
 
@@ -83,11 +113,13 @@ class Applied:
         cosine: Between β·x and the negative gradient of what is minimized; ``None`` if either
             vanishes, or their product is beyond float64.
         finite: Whether the step could be taken; if not, nothing was changed.
+        decay_norm: ‖β·w·θ‖₂ that weight decay took off the parameters.
     """
 
     step_norm: float
     cosine: float | None
     finite: bool
+    decay_norm: float = 0.0
 
 
 NOT_APPLIED = Applied(step_norm=0.0, cosine=None, finite=False)
@@ -154,7 +186,7 @@ def tensor_norms(tensors: list[Tensor]) -> list[float]:
 
 
 def descend(gradients: Gradients) -> Applied:
-    """Take the first-order step θ ← θ - β·g, unless it would not be finite.
+    """Take the first-order step θ ← (1 - β·w)·θ - β·g, unless it would not be finite.
 
     Cost: one pass over the parameters; the norms are known already.
     """
@@ -165,16 +197,22 @@ def descend(gradients: Gradients) -> Applied:
             steps.append(group.rate * norm)
             inner += group.rate * norm * norm
     step_norm = math.hypot(*steps)
-    changes = [(g.parameters, g.values, g.rate * g.downhill) for g in gradients.groups if g.rate]
+    changes = [
+        Change(g.parameters, g.values, g.rate * g.downhill, g.rate * g.weight_decay)
+        for g in gradients.groups
+        if g.rate
+    ]
+    decayed = decay_norm([(change.parameters, change.share) for change in changes])
     if not _add(changes, step_norm):
         return NOT_APPLIED
-    return Applied(step_norm, _cosine(inner, step_norm, gradients.norm), finite=True)
+    cosine = _cosine(inner, step_norm, gradients.norm)
+    return Applied(step_norm, cosine, finite=True, decay_norm=decayed)
 
 
 def apply_directions(
     directions: Sequence[Direction], param_groups: Sequence[dict[str, Any]], gradients: Gradients
 ) -> Applied:
-    """Take the Newton step θ ← θ + β·x, unless it would not be finite.
+    """Take the Newton step θ ← (1 - β·w)·θ + β·x, unless it would not be finite.
 
     Args:
         directions: The directions, one per block.
@@ -196,8 +234,9 @@ def apply_directions(
             moved = [
                 p for p in group["params"] if id(p) in pieces and (id(p) in slow) == first_order
             ]
-            changes.append((moved, [pieces[id(p)] for p in moved], length))
-            steps += [length * norm for norm in tensor_norms(changes[-1][1])]
+            along = [pieces[id(p)] for p in moved]
+            steps += [length * norm for norm in tensor_norms(along)]
+            changes += _changes(moved, along, length, float(group["weight_decay"]))
         for parameter, value in zip(seen.parameters, seen.values, strict=True):
             norm = next(norms)
             if id(parameter) in pieces:
@@ -206,14 +245,36 @@ def apply_directions(
                 inner += seen.downhill * length * product
                 gradient_norms.append(norm)
     step_norm = math.hypot(*steps)
+    decayed = decay_norm([(change.parameters, change.share) for change in changes])
     if not _add(changes, step_norm):
         return NOT_APPLIED
     cosine = _cosine(inner, step_norm, math.hypot(*gradient_norms))
-    return Applied(step_norm, cosine, finite=True)
+    return Applied(step_norm, cosine, finite=True, decay_norm=decayed)
 
 
 def _first_order_rate(group: dict[str, Any]) -> float:
     return float(group["first_order_lr"]) if float(group["lr"]) > 0.0 else 0.0
+
+
+def _changes(
+    parameters: list[Tensor], directions: list[Tensor], length: float, weight_decay: float
+) -> Iterator[Change]:
+    """Yield what decays, and what does not because no gradient reaches it."""
+    if not weight_decay:
+        yield Change(parameters, directions, length)
+        return
+    for reached, share in ((True, length * weight_decay), (False, 0.0)):
+        chosen = [(p.grad is not None) == reached for p in parameters]
+        yield Change(
+            [*compress(parameters, chosen)], [*compress(directions, chosen)], length, share
+        )
+
+
+def decay_norm(decays: Sequence[tuple[list[Tensor], float]]) -> float:
+    """Return ‖β·w·θ‖₂ of parameters θ with their shares β·w."""
+    with torch.no_grad():
+        norms = ((tensor_norms(values), share) for values, share in decays if share)
+        return math.hypot(*(share * norm for found, share in norms for norm in found))
 
 
 def _add(changes: Sequence[Change], step_norm: float) -> bool:
@@ -221,14 +282,15 @@ def _add(changes: Sequence[Change], step_norm: float) -> bool:
     if not math.isfinite(step_norm):
         return False
     with torch.no_grad():
-        for parameters, directions, length in changes:
-            if parameters and step_norm >= _surely_finite(parameters[0].dtype):
-                sums = private_torch.sums(parameters, directions, length)
-                if not all(bool(torch.isfinite(total).all()) for total in sums):
-                    return False
-        for parameters, directions, length in changes:
-            if parameters:
-                private_torch.add_(parameters, directions, length)
+        made = [change for change in changes if change.parameters]
+        for change in made:
+            long = step_norm >= _surely_finite(change.parameters[0].dtype)
+            if (long or change.share > 1.0) and not all(
+                bool(torch.isfinite(total).all()) for total in change.result()
+            ):
+                return False
+        for change in made:
+            change.make()
     return True
 
 

@@ -65,6 +65,8 @@ class DampingRecord:
         floor: Smallest λ that rounding leaves something of, as of this step; ``None`` in records
             of older versions.
         converged: Why further steps on the same loss can do nothing more; ``None`` while they can.
+        decayed: The true change with weight decay, to where the parameters ended; ``None`` where
+            nothing decayed.
         ceiling: Largest λ whose step the loss could tell from none; ``None`` where there is none.
     """
 
@@ -88,6 +90,7 @@ class DampingRecord:
     ceiling: float | None = None
     survey_products: int | None = None
     converged: Convergence | None = None
+    decayed: float | None = None
 
     @property
     def at_bound(self) -> bool:

@@ -224,6 +224,7 @@ class StepRecord:
         loss: Loss on the step's batch before the update.
         gradient_norm: ‖g‖₂ over all parameters.
         step_norm: ‖β·x‖₂ of the update applied; 0 when skipped.
+        decay_norm: ‖β·w·θ‖₂ that weight decay took off the parameters, beside the step.
         cosine: Cosine between the update and -g; ``None`` when skipped.
         skipped: Why nothing was changed; ``None`` when the update was applied.
         reason: Why a first-order step was taken, where it was.
@@ -260,6 +261,7 @@ class StepRecord:
     first_order_blocks: tuple[str, ...] = ()
     newton_share: float | None = None
     damping: DampingRecord | None = None
+    decay_norm: float = 0.0
 
     def __str__(self) -> str:
         """Return one line: step, loss, λ, ρ, solvers, seconds, why it fell back or was skipped.

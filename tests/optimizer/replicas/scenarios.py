@@ -292,6 +292,14 @@ def scalar(share: Share) -> None:
         optimizer.step(closure)
 
 
+def with_decay(share: Share) -> None:
+    """Where λ sets itself, and in first-order steps before."""
+    first_order = Warmup(steps=1, first_order_lr=0.1)
+    optimizer = build(share.net, damping="auto", weight_decay=0.1, warmup=first_order)
+    for _ in range(STEPS):
+        optimizer.step(lambda: share.loss(share.net))
+
+
 SCENARIOS: tuple[Callable[[Share], None], ...] = (
     returned_loss,
     wrapped_backward,
@@ -300,6 +308,7 @@ SCENARIOS: tuple[Callable[[Share], None], ...] = (
     attached,
     self_damped,
     with_momentum,
+    with_decay,
     not_finite_on_one,
     reached_on_one,
     in_a_group_of_its_own,
