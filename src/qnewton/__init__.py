@@ -7,11 +7,13 @@ if TYPE_CHECKING:
     from qnewton.curvature import Residuals
     from qnewton.fitting import curve_fit, least_squares
     from qnewton.optimizer import Classical, Damping, Limits, QNewton, Quantum, Warmup
+    from qnewton.records import HealthWarning
 
 __version__ = "0.1.0"
 __all__ = [
     "Classical",
     "Damping",
+    "HealthWarning",
     "Limits",
     "QNewton",
     "Quantum",
@@ -23,6 +25,7 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "HealthWarning": "qnewton.records",
     "Residuals": "qnewton.curvature",
     "curve_fit": "qnewton.fitting",
     "least_squares": "qnewton.fitting",

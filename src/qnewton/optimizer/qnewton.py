@@ -274,7 +274,9 @@ class QNewton(RecordedOptimizer):
             taken = method.take(context, evaluated)
             self.records.append(finish(context, evaluated, taken))
             self._end_step(memory)
-            return evaluated.evaluation.returned
+        if Replicas.first(self._process_group):
+            self._warn_of_findings()  # where warnings are errors, the step is over
+        return evaluated.evaluation.returned
 
     def _method(self, memory: Memory) -> StepMethod:
         """Return how the present step is taken."""

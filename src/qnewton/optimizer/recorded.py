@@ -1,14 +1,17 @@
 """The records that an optimizer keeps of its last steps, and what they say of a run."""
 
 import sys
+import warnings
 from collections import deque
 
 from qnewton.optimizer.loops import LoopOptimizer
-from qnewton.records import Convergence, StepRecord
+from qnewton.records import Cause, Convergence, Health, HealthWarning, StepRecord
 from qnewton.records.messages import check
 
 RECORDS_KEPT = 1000
 """Step records kept in memory; a run folder keeps all of them."""
+
+_LOOK_EVERY, _LOOKS = 8, 16
 
 
 class RecordedOptimizer(LoopOptimizer):
@@ -32,6 +35,45 @@ class RecordedOptimizer(LoopOptimizer):
         if self.print_every > 0 and self.records[-1].step % self.print_every == 0:
             sys.stdout.write(f"{self.records[-1]}\n")
             sys.stdout.flush()
+
+    def _begin_without_hooks(self) -> None:
+        super()._begin_without_hooks()
+        self._warned: set[Cause] = set()
+
+    def _warn_of_findings(self) -> None:
+        """Warn of each thing that goes wrong, once.
+
+        Cost: a look at all records every eighth step, and more rarely where those are many: some
+        microseconds per step.
+        """
+        if (self.records[-1].step + 1) % max(_LOOK_EVERY, len(self.records) // _LOOKS):
+            return
+        for finding in self.health.findings:
+            if finding.cause not in self._warned:
+                self._warned.add(finding.cause)
+                # Above are the step, PyTorch's wrapper of it, and the loop.
+                warnings.warn(str(finding), HealthWarning, stacklevel=4)
+
+    @property
+    def health(self) -> Health:
+        """How the run goes, by the records that are kept: what is wrong, and what to do.
+
+        The optimizer itself warns of each thing that goes wrong, once, by a
+        :class:`~qnewton.HealthWarning`.
+
+        Example:
+            >>> import torch
+            >>> from qnewton import QNewton
+            >>> w = torch.nn.Parameter(torch.tensor([3.0, -2.0]))
+            >>> optimizer = QNewton([w])
+            >>> loss = optimizer.step(lambda: (w - 1).square().sum())
+            >>> print(optimizer.health)
+            healthy: loss 13, 0% of the steps refused, λ 0.02
+            >>> optimizer.health.findings
+            ()
+        """
+        maximize = any(group["maximize"] for group in self.param_groups)
+        return Health.of(self.records, maximize)
 
     @property
     def converged(self) -> Convergence | None:

@@ -18,6 +18,7 @@ from qnewton.records.facts import (
     Spectrum,
     Treatment,
 )
+from qnewton.records.health import Cause, Finding, Health, HealthWarning
 from qnewton.records.machines import Calibration, Drift, Figure, KernelFit, QuantumHardware
 from qnewton.records.outcome import Outcome
 from qnewton.records.quotes import (
@@ -45,8 +46,8 @@ from qnewton.records.steps import (
     StepRecord,
 )
 
-__all__ = ["SCHEMA_VERSION", "Attempt", "Basis", "BlockRecord", "Calibration", "Convergence"]
-__all__ += ["CurvatureRecord"]
+__all__ = ["SCHEMA_VERSION", "Attempt", "Basis", "BlockRecord", "Calibration", "Cause"]
+__all__ += ["Convergence", "CurvatureRecord", "Finding", "Health", "HealthWarning"]
 __all__ += ["DampingRecord", "Decision", "Definiteness", "Drift", "Earlier", "Estimate", "Facts"]
 __all__ += ["Figure", "Formed", "FormingWork", "Held", "KernelFit", "KrylovHistory", "LowRank"]
 __all__ += ["MachineKind", "MeasuredSeconds", "MetricRecord", "ModelledSeconds", "Origin"]

@@ -96,4 +96,9 @@ class DampingRecord:
     def at_bound(self) -> bool:
         """Whether the next λ is the smallest or the largest that means anything."""
         low = self.floor is not None and self.next_strength <= self.floor
-        return low or (self.ceiling is not None and self.next_strength >= self.ceiling)
+        return low or self.at_ceiling
+
+    @property
+    def at_ceiling(self) -> bool:
+        """Whether the next λ is the largest that means anything."""
+        return self.ceiling is not None and self.next_strength >= self.ceiling
