@@ -2,6 +2,13 @@
 
 from qnewton.optimizer.attachment import Attachment
 from qnewton.optimizer.hooks import StageHook
+from qnewton.optimizer.loggers import (
+    to_lightning,
+    to_mlflow,
+    to_tensorboard,
+    to_trainer,
+    to_wandb,
+)
 from qnewton.optimizer.machine import default_calibration, describe_machine
 from qnewton.optimizer.options import Classical, Damping, Limits, Quantum
 from qnewton.optimizer.qnewton import QNewton
@@ -18,4 +25,9 @@ __all__ = [
     "Warmup",
     "default_calibration",
     "describe_machine",
+    "to_lightning",
+    "to_mlflow",
+    "to_tensorboard",
+    "to_trainer",
+    "to_wandb",
 ]

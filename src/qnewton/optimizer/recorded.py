@@ -4,8 +4,11 @@ import sys
 import warnings
 from collections import deque
 
+from torch.utils.hooks import RemovableHandle
+
+from qnewton.optimizer.loggers import Send
 from qnewton.optimizer.loops import LoopOptimizer
-from qnewton.records import Cause, Convergence, Health, HealthWarning, StepRecord
+from qnewton.records import Cause, Convergence, Health, HealthWarning, StepRecord, scalars
 from qnewton.records.messages import check
 
 RECORDS_KEPT = 1000
@@ -74,6 +77,51 @@ class RecordedOptimizer(LoopOptimizer):
         """
         maximize = any(group["maximize"] for group in self.param_groups)
         return Health.of(self.records, maximize)
+
+    def log(self, send: Send, every: int = 1) -> RemovableHandle:
+        """Send the numbers of every step, or of every so many, to a logger.
+
+        Args:
+            send: Called with the numbers by their names (:func:`~qnewton.records.scalars`), health
+                included, and the step. :func:`to_tensorboard`, :func:`to_wandb`,
+                :func:`to_mlflow`, :func:`to_lightning` and :func:`to_trainer` make it from loggers.
+            every: Steps from one that is sent to the next, counted from step 0.
+
+        Returns:
+            What ends it: ``remove()``.
+
+        Raises:
+            ValueError: If ``every`` is below 1.
+
+        What ``send`` raises goes up from the step, which is over by then. A copy of the optimizer
+        does not log. Of several processes log from the first, but Lightning's and the Trainer's
+        from all.
+
+        Cost: a look at all records, a tenth of a millisecond for 1,000, and what the logger takes.
+
+        Example:
+            >>> import torch
+            >>> from qnewton import QNewton
+            >>> w = torch.nn.Parameter(torch.tensor([3.0, -2.0]))
+            >>> optimizer = QNewton([w])
+            >>> handle = optimizer.log(lambda values, step: print(step, values["qnewton/loss"]))
+            >>> loss = optimizer.step(lambda: (w - 1).square().sum())
+            0 13.0
+        """
+        check("every", every, "must be at least 1", every >= 1)
+
+        seen = self.records[-1] if self.records else None
+
+        def after_step(*_: object) -> None:
+            nonlocal seen
+            last = self.records[-1] if self.records else None
+            if last is None or last is seen:
+                return  # a step without a loss leaves no record
+            seen = last
+            if last.step % every == 0:
+                send(scalars(last, self.health), last.step)
+
+        return self.register_step_post_hook(after_step)
 
     @property
     def converged(self) -> Convergence | None:

@@ -18,6 +18,7 @@ from qnewton.records.facts import (
     Spectrum,
     Treatment,
 )
+from qnewton.records.flattened import scalars
 from qnewton.records.health import Cause, Finding, Health, HealthWarning
 from qnewton.records.machines import Calibration, Drift, Figure, KernelFit, QuantumHardware
 from qnewton.records.outcome import Outcome
@@ -54,3 +55,4 @@ __all__ += ["MachineKind", "MeasuredSeconds", "MetricRecord", "ModelledSeconds",
 __all__ += ["Outcome", "Phase", "PriceTerm", "Products", "QuantumHardware", "QuantumPart"]
 __all__ += ["QuantumStats", "QueryCount", "Quote", "Refusal", "Registry", "Representation"]
 __all__ += ["Sparse", "Spectrum", "StageSeconds", "StepRecord", "Treatment", "decode", "encode"]
+__all__ += ["scalars"]

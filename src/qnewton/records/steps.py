@@ -292,13 +292,17 @@ class StepRecord:
 
     def _solved_by(self) -> str:
         """Return who gave the directions, with how many blocks each."""
-        names = [block.solver or "first-order" for block in self.blocks]
-        if not names:
+        if not self.blocks:
             return f"{self.phase} ({self.reason})" if self.reason else self.phase
-        counts = Counter([*names, *("first-order" for _ in self.first_order_blocks)])
-        if len(counts) == 1 and len(self.blocks) == 1:
-            return names[0]
-        return " + ".join(f"{name} {count}×" for name, count in counts.items())
+        if len(self.solvers) == 1 and len(self.blocks) == 1:
+            return next(iter(self.solvers))
+        return " + ".join(f"{name} {count}×" for name, count in self.solvers.items())
+
+    @property
+    def solvers(self) -> Counter[str]:
+        """Solvers with the number of blocks whose directions they gave; ``first-order`` for -g."""
+        names = (block.solver or "first-order" for block in self.blocks)
+        return Counter([*names, *("first-order" for _ in self.first_order_blocks)])
 
     @property
     def met_negative_curvature(self) -> bool:
