@@ -135,6 +135,16 @@ def test_a_loss_that_is_maximised_is_to_rise() -> None:
     assert optimizer.health.trend > 0.0
 
 
+def test_a_run_that_is_held_by_its_lr_is_healthy() -> None:
+    w = nn.Parameter(torch.ones(1))
+    optimizer = newton([w], lr=0.0)
+    assert told_in(16, lambda: optimizer.step(lambda: (w**2).sum())) == []
+    assert optimizer.records[-1].held
+    optimizer.param_groups[0]["lr"] = 1.0
+    optimizer.step(lambda: (w**2).sum())
+    assert not optimizer.records[-1].held
+
+
 def test_an_optimizer_without_a_step_is_healthy() -> None:
     optimizer, _ = fails()
     assert str(optimizer.health) == "healthy: no step so far"

@@ -167,9 +167,10 @@ def test_many_refused_steps_are_wrong_and_the_last_reason_is_told() -> None:
         {"damping": damping(converged=Convergence.LOSS)},
         {"gradient_norm": 1e-6},
         {"gradient_norm": 0.0},
+        {"held": True},
     ],
 )
-def test_refusals_at_the_end_of_a_run_are_harmless(end: dict[str, Any]) -> None:
+def test_steps_with_nothing_to_do_are_harmless(end: dict[str, Any]) -> None:
     over = [step(number, skipped="no length", **end) for number in range(1, WINDOW)]
     assert causes([step(), *over]) == []
 

@@ -53,11 +53,12 @@ class AutomaticDamping:
         skipped, evaluation = evaluated.reason_to_skip(), evaluated.evaluation
         loss = LocalLoss(context, evaluated)
         # The sign is asked for first: it raises where some groups maximize and others do not.
-        if skipped is None and loss.sign and not any(loss.lengths.values()):
+        held = skipped is None and bool(loss.sign) and not any(loss.lengths.values())
+        if held:
             skipped = "every lr is 0, so nothing may move"
         if skipped is not None:
             evaluation.release()
-            return TakenStep(skipped=skipped)
+            return TakenStep(skipped=skipped, held=held)
         _check_squares(loss)
         loss = loss.in_its_metric()
         assert evaluated.beginning is not None

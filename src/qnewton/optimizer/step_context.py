@@ -188,6 +188,7 @@ class TakenStep:
         update: What came of the systems.
         applied: What was done to the parameters.
         skipped: Why nothing was changed.
+        held: Whether that is because nothing was to move.
         phase: Whether it was a first-order step.
         damping: How it was judged; ``None`` where λ is fixed, or nothing may move.
         first_order_blocks: Blocks too large for a system, which took -g in a Newton step.
@@ -197,6 +198,7 @@ class TakenStep:
     update: NewtonUpdate = NOTHING_FOUND
     applied: Applied = NOT_APPLIED
     skipped: str | None = None
+    held: bool = False
     phase: Phase = "newton"
     damping: DampingRecord | None = None
     first_order_blocks: tuple[str, ...] = ()

@@ -24,6 +24,7 @@ def finish(context: StepContext, evaluated: Evaluated, taken: TakenStep) -> Step
         forward_backward_flops=evaluation.forward_backward_flops,
         measured=context.clock.seconds(),
         skipped=taken.skipped,
+        held=taken.held,
         reason="warm-up" if taken.phase == "first-order" else None,
         graph_operations=None if evaluation.work is None else evaluation.work.operations,
         blocks=taken.update.blocks,

@@ -200,7 +200,8 @@ def _at_ceiling(records: Sequence[StepRecord]) -> Finding | None:
 
 def _is_refused(record: StepRecord, first: StepRecord) -> bool:
     """Return whether a step changed nothing, and not because there is nothing more to do."""
-    if record.skipped is None or (record.damping is not None and record.damping.converged):
+    over = record.damping is not None and record.damping.converged is not None
+    if record.skipped is None or record.held or over:
         return False
     slope, steep = record.gradient_norm, first.gradient_norm
     return slope is None or steep is None or not slope <= _FLAT * steep

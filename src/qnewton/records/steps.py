@@ -227,6 +227,7 @@ class StepRecord:
         decay_norm: ‖β·w·θ‖₂ that weight decay took off the parameters, beside the step.
         cosine: Cosine between the update and -g; ``None`` when skipped.
         skipped: Why nothing was changed; ``None`` when the update was applied.
+        held: Whether a step was skipped because every lr was 0, so that nothing was to move.
         reason: Why a first-order step was taken, where it was.
         forward_backward_flops: Operations of one forward and backward pass, as priced.
         graph_operations: Operations in the graph of the loss, as priced; ``None`` without a graph.
@@ -262,6 +263,7 @@ class StepRecord:
     newton_share: float | None = None
     damping: DampingRecord | None = None
     decay_norm: float = 0.0
+    held: bool = False
 
     def __str__(self) -> str:
         """Return one line: step, loss, λ, ρ, solvers, seconds, why it fell back or was skipped.
