@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -171,8 +172,11 @@ def test_many_refused_steps_are_wrong_and_the_last_reason_is_told() -> None:
     ],
 )
 def test_steps_with_nothing_to_do_are_harmless(end: dict[str, Any]) -> None:
-    over = [step(number, skipped="no length", **end) for number in range(1, WINDOW)]
+    high = replace(end.get("damping", damping()), ceiling=0.2)
+    over = [step(number, skipped="no", **(end | {"damping": high})) for number in range(1, WINDOW)]
     assert causes([step(), *over]) == []
+    there = [step(number, skipped="no", damping=damping(ceiling=0.2)) for number in range(WINDOW)]
+    assert causes(there) == [Cause.DAMPING, Cause.REFUSED]
 
 
 def test_an_unknown_gradient_does_not_excuse_a_refusal() -> None:

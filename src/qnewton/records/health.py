@@ -63,8 +63,8 @@ class Health:
     one of two million comparisons (Mann and Whitney 1947), and if the medians differ by more than a
     tenth of the best and a hundredth of the first. A positive loss that is three times the first
     one has risen, too, after 16 steps. λ at its ceiling is wrong after five steps in a row; at its
-    floor it is harmless, as is a refused step of a run that has converged, or whose gradient is
-    1e-5 of the first.
+    floor it is harmless. A ceiling and refused steps are harmless as well where the run has
+    converged, or its gradient is 1e-5 of the first.
 
     Attributes:
         steps: How many steps there are records of.
@@ -108,7 +108,7 @@ class Health:
         losses = [sign * r.loss if math.isfinite(r.loss) else math.inf for r in kept]
         now, *earlier = map(median, _windows(losses, WINDOW))
         last, recent = kept[-1], kept[-WINDOW:]
-        refused = [record for record in recent if _is_refused(record, kept[0])]
+        refused = [record for record in recent if record.skipped and not _is_idle(record, kept[0])]
         damping = last.damping
         bound = None
         if damping is not None and damping.at_bound:
@@ -184,10 +184,18 @@ def _worse(before: float, now: float, steps: int) -> Finding:
     )
 
 
+def _is_idle(record: StepRecord, first: StepRecord) -> bool:
+    """Return whether a step had nothing to do: it was held, or the run is at its end."""
+    over = record.damping is not None and record.damping.converged is not None
+    slope, steep = record.gradient_norm, first.gradient_norm
+    flat = slope is not None and steep is not None and slope <= _FLAT * steep
+    return record.held or over or flat
+
+
 def _at_ceiling(records: Sequence[StepRecord]) -> Finding | None:
     """Return that λ stays at its ceiling, if it does."""
-    last = [record.damping for record in records[-_AT_CEILING:]]
-    held = [d for d in last if d is not None and d.at_ceiling and d.converged is None]
+    last = [r.damping for r in records[-_AT_CEILING:] if not _is_idle(r, records[0])]
+    held = [damping for damping in last if damping is not None and damping.at_ceiling]
     if len(held) < _AT_CEILING:
         return None
     return Finding(
@@ -196,15 +204,6 @@ def _at_ceiling(records: Sequence[StepRecord]) -> Finding | None:
         "no step does to the loss what its derivatives say",
         "let the closure give the same loss for the same parameters, or train in float64",
     )
-
-
-def _is_refused(record: StepRecord, first: StepRecord) -> bool:
-    """Return whether a step changed nothing, and not because there is nothing more to do."""
-    over = record.damping is not None and record.damping.converged is not None
-    if record.skipped is None or record.held or over:
-        return False
-    slope, steep = record.gradient_norm, first.gradient_norm
-    return slope is None or steep is None or not slope <= _FLAT * steep
 
 
 def _refused(recent: Sequence[StepRecord], refused: Sequence[StepRecord]) -> Finding | None:
