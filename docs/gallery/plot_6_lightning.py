@@ -20,6 +20,7 @@ from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader, TensorDataset
 
 from qnewton import QNewton
+from qnewton.optimizer import to_lightning
 from qnewton.workloads import load_workload
 
 workload = load_workload("digits", seed=0)
@@ -36,6 +37,9 @@ class Digits(lightning.LightningModule):
 
     def configure_optimizers(self):
         optimizer = QNewton(self, lr=2.0, damping=1.0)
+        optimizer.log(
+            to_lightning(self)
+        )  # loss, λ, ρ, seconds and health, by log_dict
         scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.97)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
@@ -73,3 +77,11 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*does not have many workers")
     trainer.fit(module, DataLoader(whole, batch_size=len(whole)))
 print(f"test accuracy {workload.evaluate(module.model)[1]:.1%}")
+
+# %%
+# What callbacks may monitor
+# --------------------------
+# Numbers that the optimizer logs are the trainer's like any other.
+
+for name in ("loss", "damping", "modelled_s/total", "health/wrong/loss"):
+    print(f"{name:18s} {float(trainer.callback_metrics[f'qnewton/{name}']):.3g}")
