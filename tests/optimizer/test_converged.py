@@ -54,6 +54,21 @@ def test_a_fit_ends_soon_after_its_last_digit(dtype: torch.dtype) -> None:
     assert optimizer.converged
 
 
+def test_a_fit_to_rounding_ends_though_the_loss_rounds_more_than_its_last_place() -> None:
+    # Lanczos' three exponentials: residuals of 1e-16 are differences of numbers near 1.
+    t = torch.arange(24, dtype=torch.float64) / 20
+
+    def values(b: Tensor) -> Tensor:
+        return sum((b[k] * torch.exp(-b[k + 1] * t) for k in (0, 2, 4)), torch.zeros_like(t))
+
+    y = values(torch.tensor([0.0951, 1, 0.8607, 3, 1.5576, 5], dtype=torch.float64))
+    for start in ([1.2, 0.3, 5.6, 5.5, 6.5, 7.6], [0.5, 0.7, 3.6, 4.2, 4.0, 6.3]):
+        w = nn.Parameter(torch.tensor(start, dtype=torch.float64))
+        optimizer = QNewton([w])
+        steps_to_the_end(optimizer, lambda w=w: (values(w) - y).square().sum(), 100)
+        assert optimizer.records[-1].loss < 1e-24
+
+
 def test_an_end_is_none_while_the_loss_falls() -> None:
     torch.manual_seed(0)
     net, x = nn.Linear(4, 3).double(), torch.randn(60, 4).double()

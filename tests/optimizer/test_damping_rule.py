@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qnewton.optimizer.damping_rule import (
+    GROWTH,
     Bounds,
     StepResult,
     ceiling,
@@ -65,6 +66,19 @@ def test_refusals_down_to_rounding_say_nothing_of_the_damping() -> None:
     assert next_rule(1.0, 1.0, refused).strength == 10.0
     hidden = StepResult(ratio=-3.0, refused=True, noise=True)
     assert next_rule(1.0, 1.0, hidden).strength == 1.0
+
+
+def test_a_damping_that_hides_the_step_falls_though_every_length_is_refused() -> None:
+    hidden = StepResult(ratio=-3.0, refused=True, noise=True, share=0.9)
+    assert next_rule(1.0, 1.0, hidden).strength < 1.0
+
+
+@given(positive, st.floats(0.76, 10))
+def test_a_damping_that_was_just_refused_is_not_tried_again(strength: float, ratio: float) -> None:
+    good = StepResult(ratio=ratio, share=0.5, raised=True)
+    rule = next_rule(GROWTH * strength, 1.0, good)
+    assert 3 * strength < rule.strength < GROWTH * strength
+    assert "refused" in rule.reason
 
 
 def test_a_system_that_nobody_solves_grows_the_damping() -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,6 +31,19 @@ from qnewton.records import Convergence, DampingRecord
 
 _SETTLED = 2  # steps in a row that the loss does not show, before it is at its rounding
 _LOOK_AGAIN = 10  # steps from one look for a saddle that found none to the next
+
+
+@dataclass(frozen=True)
+class _Began:
+    """The first solution that a step tried.
+
+    Attributes:
+        strength: λ.
+        share: λ‖x‖²/-gᵀx.
+    """
+
+    strength: float
+    share: float | None
 
 
 class AutomaticDamping:
@@ -108,6 +121,7 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
     with context.clock.stage("update"):
         bend = _bend(loss, trial, systems, solved) if squares else None
         search, count = _first_that_descends(loss, trial, proposals, bend)
+        began = _Began(solved.strength, proposal.share)
         while bend is not None and count < MOST_TRIES and _is_refused(search):
             solved = systems.again(solved)
             terms = replace(terms, strength=solved.strength)
@@ -120,8 +134,9 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
     bounds = Bounds(
         present_floor(proposal.candidates[0].step, proposal.candidates[0].bend), ceiling
     )
-    result = _result(loss, search)
-    rule = next_rule(solved.strength, radius, result, bounds)
+    result = _result(loss, search, began, solved.strength)
+    hidden = result.refused and result.noise
+    rule = next_rule(began.strength if hidden else solved.strength, radius, result, bounds)
     memory.damping, memory.radius = rule.strength, rule.radius
     if solved.kind == "ggn" and search.predicted is not None:
         leaves = -search.predicted < LEFT * abs(loss.value)
@@ -252,8 +267,8 @@ def _search(loss: LocalLoss, trial: TrialLoss, proposal: Proposal, bend: Bend | 
     return search
 
 
-def _result(loss: LocalLoss, search: LineSearch) -> StepResult:
-    """Return what λ learns from a step."""
+def _result(loss: LocalLoss, search: LineSearch, began: _Began, strength: float) -> StepResult:
+    """Return what λ learns from a step that ended with ``strength``."""
     proposal, refused, noise = search.proposal, search.length == 0.0, False
     if refused and search.actual is not None and search.predicted is not None:
         # The shortest length is so short that only rounding can have changed the loss there.
@@ -267,7 +282,9 @@ def _result(loss: LocalLoss, search: LineSearch) -> StepResult:
         clipped=proposal.clipped,
         refused=refused,
         unsolved=proposal.origin == "gradient" and proposal.certain,
-        share=proposal.share,
+        raised=strength > began.strength,
+        # Where rounding hides the step at every λ tried, it is the smallest that tells.
+        share=began.share if noise else proposal.share,
         noise=noise,
     )
 
@@ -276,7 +293,7 @@ def _convergence(loss: LocalLoss, search: LineSearch, result: StepResult) -> Con
     """Return why further steps can do nothing more, if that is so."""
     memory, proposal = loss.context.memory, search.proposal
     # A large λ makes steps short, and the next one is smaller.
-    free = proposal.origin == "newton" and (proposal.share is None or proposal.share <= 0.5)
+    free = proposal.origin == "newton" and (result.share is None or result.share <= 0.5)
     hidden = search.ratio is None or (result.refused and result.noise)
     memory.settled = memory.settled + 1 if free and hidden else 0
     if safe_norm(loss.gradient) == 0.0 and search.step_norm == 0.0:

@@ -15,6 +15,7 @@ ENOUGH = 1e-9
 _FIRST_SHARE = 0.1  # of the curvature along the gradient, for the first λ
 _RADIUS_GROWTH = 2.0
 _CLIPPED_GROWTH = 2.0
+_RAISED = 0.8  # λ's factor after a good step that was refused at a quarter of that λ
 _UNSEEN = 0.2  # λ's factor where it is the reason that a step cannot be seen in the loss
 _ABOVE_NORM = 10.0  # a λ this many times ‖H‖ leaves nothing of H in the step
 _LEARNED = 0.2  # weight of the newest gradient in the usual one
@@ -35,6 +36,7 @@ class StepResult:
         share: λ‖x‖²/-gᵀx of the step x that the systems gave: the share of λ in the curvature along
             it. ``None`` if there is no x.
         noise: Whether the lengths that were refused went down to changes that rounding hides.
+        raised: Whether the same step was refused at a smaller λ before.
     """
 
     ratio: float | None
@@ -44,6 +46,7 @@ class StepResult:
     unsolved: bool = False
     share: float | None = None
     noise: bool = False
+    raised: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,9 +150,10 @@ def next_rule(
 
     λ falls where the model predicts well (ρ > 0.9: to a fifth; ρ > ¾: to a half) and λ still
     shortens the step, and grows fourfold where it does not (ρ < ¼); tenfold where no length lowers
-    the loss. Where rounding hides what the step did, λ falls if it is what made the step short,
-    and stays otherwise. Δ is at most half the step after a bad prediction, at least twice the
-    step after a good one.
+    the loss. After a good step that was refused at a smaller λ, a fifth of λ would be refused once
+    more, and λ falls to four fifths. Where rounding hides what the step did, λ falls if it is what
+    made the step short, and stays otherwise. Δ is at most half the step after a bad prediction, at
+    least twice the step after a good one.
 
     Args:
         strength: λ.
@@ -175,6 +179,10 @@ def next_rule(
 def _change(radius: float, result: StepResult) -> tuple[float, float, str]:
     """Return λ's factor, the next Δ, and why."""
     ratio, step_norm = result.ratio, result.step_norm
+    short = result.share is not None and result.share > 0.5
+    if result.refused and result.noise and short:
+        hidden = "no length tried lowers the loss beyond its rounding, and λ makes the step short"
+        return _UNSEEN, radius, f"{hidden}, so λ falls ×{_UNSEEN:g}"
     if result.refused and result.noise:
         return 1.0, radius, "no length tried lowers the loss beyond its rounding, so λ stays"
     if result.refused:
@@ -182,7 +190,7 @@ def _change(radius: float, result: StepResult) -> tuple[float, float, str]:
         return FAILURE_GROWTH, radius / GROWTH, reason
     if result.unsolved:
         return GROWTH, radius, "no solver has a direction at this λ, so it grows fourfold"
-    if ratio is None and result.share is not None and result.share > 0.5:
+    if ratio is None and short:
         hidden = "the change of the loss is below rounding because λ makes the step short"
         return _UNSEEN, radius, f"{hidden}, so λ falls ×{_UNSEEN:g}"
     if ratio is None:
@@ -200,4 +208,7 @@ def _change(radius: float, result: StepResult) -> tuple[float, float, str]:
     if result.share is not None and result.share <= ENOUGH:
         return 1.0, longer, f"{good}, and λ no longer changes the step, so it stays"
     factor = 0.2 if ratio > 0.9 else 0.5
+    if result.raised:
+        refused = f"a smaller λ was refused, so λ falls ×{_RAISED:g} only"
+        return _RAISED, longer, f"{good}, but {refused}"
     return factor, longer, f"{good}, so λ falls ×{factor:g}"
