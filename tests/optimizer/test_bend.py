@@ -71,13 +71,26 @@ def test_a_bend_too_sharp_and_a_step_as_foretold_stay_straight() -> None:
     live = loss((1 + step).requires_grad_())
 
     def bent(size: float, ratio: float) -> Tensor | None:
-        return Bend(change, lambda: live, lambda t: size * t / t.norm())(step, ratio)
+        return Bend(change, lambda: live, lambda t: size * t / t.norm())(step, step, ratio)
 
     assert bent(0.1, 1.2) is None
     assert bent(0.2, 0.5) is None  # 2‖a‖ = 0.8 is above ¾·‖v‖ = 0.53
     found = bent(0.1, 0.5)
     assert found is not None
     assert float((found - step).norm()) == pytest.approx(0.1)
+
+
+def test_bends_of_bends_end_where_the_residuals_themselves_are_damped() -> None:
+    change, loss = change_of(torch.eye(2, dtype=torch.float64), 1.0)  # r = x², at x = 1
+    damping = 4.0
+    step = tried = torch.full((2,), -2 / (4 + damping), dtype=torch.float64)
+    for _ in range(20):
+        live = loss((1 + tried).requires_grad_())
+        bend = Bend(change, lambda live=live: live, lambda t: 2 * t / (4 + damping))
+        found = bend(step, tried, 0.0)
+        assert found is not None
+        tried = found
+    assert torch.allclose(damping * tried, -2 * (1 + tried).square(), rtol=1e-9)
 
 
 def test_bent_steps_follow_a_curved_valley() -> None:

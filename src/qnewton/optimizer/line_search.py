@@ -11,6 +11,7 @@ from qnewton.optimizer.metric import PLAIN, Metric
 from qnewton.optimizer.proposals import Candidate, Proposal
 
 MOST_TRIES = 12
+_MOST_BENDS = 4
 _ENOUGH = 1e-4  # share of the predicted decrease that a length has to keep (Armijo)
 
 
@@ -23,7 +24,8 @@ class LineSearch:
         before: The loss where they are now.
         proposal: One step to try, or two.
         lengths: How many are tried at most.
-        bend: What a step whose ρ is off may turn into; the better of the two is taken.
+        bend: What a step whose ρ is off may turn into, given it, what was tried last and ρ there;
+            the best of them is taken.
         metric: The variables that steps are in.
 
     Attributes:
@@ -53,7 +55,7 @@ class LineSearch:
         before: float,
         proposal: Proposal,
         lengths: int = MOST_TRIES,
-        bend: Callable[[Tensor, float], Tensor | None] | None = None,
+        bend: Callable[[Tensor, Tensor, float], Tensor | None] | None = None,
         metric: Metric = PLAIN,
     ) -> None:
         self._parameters, self._loss, self._before = parameters, loss, before
@@ -109,20 +111,22 @@ class LineSearch:
     def _moved(
         self, base: list[Tensor], candidate: Candidate, length: float
     ) -> tuple[Tensor, float]:
-        """Move along a step, or what it bends to where the loss is lower there."""
-        step = candidate.step
-        straight = self._tried(base, step, length)
-        ratio = _ratio(straight, candidate.change(length))
-        if self._bend is None or length < 1.0 or not math.isfinite(ratio):
-            return step, straight
-        bent = self._bend(step, ratio)
-        if bent is None:
-            return step, straight
-        actual = self._tried(base, bent, length)
-        if actual < straight:
-            return bent, actual
-        self._move(base, step, length)
-        return step, straight
+        """Move along a step, or what it bends to as long as the loss is lower there."""
+        step = taken = candidate.step
+        actual, predicted = self._tried(base, step, length), candidate.change(length)
+        if self._bend is None or length < 1.0:
+            return step, actual
+        for _ in range(_MOST_BENDS):
+            ratio = _ratio(actual, predicted)
+            bent = self._bend(step, taken, ratio) if math.isfinite(ratio) else None
+            if bent is None:
+                break
+            found = self._tried(base, bent, length)
+            if not found < actual:
+                self._move(base, taken, length)
+                break
+            taken, actual = bent, found
+        return taken, actual
 
     def _tried(self, base: list[Tensor], step: Tensor, length: float) -> float:
         self._move(base, step, length)
