@@ -68,7 +68,7 @@ print(f"test accuracy {workload.evaluate(model)[1]:.1%}")
 
 few = slice(0, 256)
 model = workload.build_model(0)
-optimizer = QNewton(model, lr=2.0)
+optimizer = QNewton(model, lr=2.0, curvature="hessian")
 
 
 def autocast_closure():
@@ -92,7 +92,7 @@ print(block.curvature.reason)
 file = io.BytesIO()
 torch.save(optimizer.state_dict(), file)
 file.seek(0)
-again = QNewton(model, lr=1.0)
+again = QNewton(model, lr=1.0, curvature="hessian")
 again.load_state_dict(torch.load(file, weights_only=True))
 again.step(autocast_closure)
 print(f"step {again.records[-1].step}, lr {again.param_groups[0]['lr']}")

@@ -42,7 +42,7 @@ for epoch in range(6):
         scheduler.step()
     record = optimizer.records[-1]
     print(
-        f"epoch {epoch}  loss {record.loss:.4f}  {record.phase} by "
-        f"{record.blocks[0].solver}"
+        f"epoch {epoch}  loss {record.loss:.4f}  a step of length "
+        f"{record.averaged.length:.3g}"
     )
 print(f"test accuracy {workload.evaluate(model)[1]:.1%}")

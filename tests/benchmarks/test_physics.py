@@ -22,7 +22,7 @@ from benchmarks.physics_problems import (
     poisson_2d_points,
 )
 from benchmarks.physics_runs import Method, Point, Run, adam, by_hand, lbfgs, newton, soap
-from qnewton import QNewton
+from qnewton import Limits, QNewton
 
 ALL: tuple[Build, ...] = (poisson_2d, *OTHERS)
 
@@ -109,7 +109,7 @@ def test_a_problem_is_the_same_every_time(build: Build) -> None:
 
 
 def test_the_closure_is_seen_as_squares_by_the_uses_of_its_weights(problem: PhysicsProblem) -> None:
-    optimizer = QNewton(problem.model)
+    optimizer = QNewton(problem.model, limits=Limits(budget=math.inf))
     before = [p.detach().clone() for p in problem.model.parameters()]
     loss = optimizer.step(problem.loss)
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qnewton import Classical, QNewton
+from qnewton import Classical, Limits, QNewton
 from qnewton.cost import nominal_calibration
 from tests.cases import flat
 
@@ -48,7 +49,9 @@ def closure_of(model: Classifier, x: Tensor, labels: Tensor) -> Callable[[], Ten
 
 
 def build(model: nn.Module, **settings: Any) -> QNewton:
-    return QNewton(model, blocks="full", classical=CLASSICAL, **settings)
+    # Without a limit steps on batches are the same as on all data, whose systems are compared here.
+    free = Limits(budget=math.inf)
+    return QNewton(model, blocks="full", classical=CLASSICAL, limits=free, **settings)
 
 
 @pytest.mark.parametrize("middle", [(), (nn.Dropout(0.5),), (nn.BatchNorm1d(6),)])

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from qnewton import Damping, QNewton, Residuals
+from qnewton import Damping, Limits, QNewton, Residuals
 from qnewton.operators import LinearSystem
 
+FREE = Limits(budget=math.inf)  # steps on batches are the same as on all data
 SPRING = Damping(momentum=0.9)
 Batch = tuple[Tensor, Tensor]
 
@@ -47,7 +48,7 @@ def test_without_momentum_and_at_the_first_step_it_is_the_plain_step() -> None:
     found: list[list[Tensor]] = []
     for damping in ("auto", Damping(momentum=0.0), SPRING):
         w = weights(6, 1)
-        optimizer = QNewton([w], damping=damping)
+        optimizer = QNewton([w], damping=damping, limits=FREE)
         found.append(stepped(optimizer, w, of))
         kept = [name for name, value in optimizer.state[w].items() if isinstance(value, Tensor)]
         assert kept == (["momentum"] if damping is SPRING else [])
@@ -97,7 +98,8 @@ def test_what_a_short_step_leaves_of_a_batch_is_not_forgotten_at_the_next() -> N
     of, off = batches(5, 100, m=1), []
     for lr, momentum in ((1.0, 0.0), (0.5, 0.5), (0.5, 0.0)):
         w = weights(6, 1)
-        stepped(QNewton([w], lr=lr, damping=Damping(momentum=momentum)), w, of)
+        damping = Damping(momentum=momentum)
+        stepped(QNewton([w], lr=lr, damping=damping, limits=FREE), w, of)
         apart = [matrix @ w.detach() - b for matrix, b in of[:25]]
         off.append(float(torch.cat(apart).norm()))
     whole, spring, short = off

@@ -1,5 +1,6 @@
 """What happens to errors inside a trial of a step's length."""
 
+import math
 import sys
 import types
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, Normal
 from torch.nn.functional import binary_cross_entropy
 
-from qnewton import QNewton
+from qnewton import Limits, QNewton
 from qnewton.optimizer.numerical import LinAlgError, is_numerical
 from tests.optimizer.trials import DTYPES, Trace, noisy
 
@@ -196,7 +197,7 @@ def test_an_exception_of_a_hook_in_the_middle_of_a_step_leaves_no_trace() -> Non
     for stage in ("curvature", "solve", "update"):
         for damping in ("auto", 0.1):
             net, loss = noisy()
-            optimizer = QNewton(net, damping=damping)
+            optimizer = QNewton(net, damping=damping, limits=Limits(budget=math.inf))
             optimizer.step(loss)
 
             def hook(step: int, name: str, stage: str = stage) -> None:

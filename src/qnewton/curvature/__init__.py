@@ -19,13 +19,22 @@ from qnewton.curvature.curvature import Curvature, Kind, systems
 from qnewton.curvature.evaluation import Evaluation
 from qnewton.curvature.generic import HessianOperator
 from qnewton.curvature.parts import together
-from qnewton.curvature.rerun import KeptBuffer, RandomState, Repeatable, SeenBuffers, lent
+from qnewton.curvature.rerun import (
+    NUMERICAL,
+    KeptBuffer,
+    RandomState,
+    Repeatable,
+    Reruns,
+    SeenBuffers,
+    lent,
+)
 from qnewton.curvature.residual_change import ResidualChange
-from qnewton.curvature.residuals import Residuals, with_loss
+from qnewton.curvature.residuals import Residuals, count_squares, with_loss
 from qnewton.curvature.routes import RouteMemory, graph_size
 from qnewton.curvature.sample_mean import Reduction
 
 __all__ = [
+    "NUMERICAL",
     "Block",
     "BlockLimits",
     "Curvature",
@@ -37,10 +46,12 @@ __all__ = [
     "RandomState",
     "Reduction",
     "Repeatable",
+    "Reruns",
     "ResidualChange",
     "Residuals",
     "RouteMemory",
     "SeenBuffers",
+    "count_squares",
     "graph_size",
     "lent",
     "partition",

@@ -220,12 +220,26 @@ class SeenBuffers:
 
 
 class LentBuffers(SeenBuffers):
-    """Follows a closure, too, and lends modules copies; a graph may still hold the buffers."""
+    """Follows a closure, too, and lends modules copies; a graph may still hold the buffers.
+
+    Gradients of modules' parameters beside those known add up in copies, too.
+
+    Args:
+        known: A module that will be used in any case.
+        parameters: Whose gradients somebody else cares for.
+    """
+
+    def __init__(self, known: nn.Module | None, parameters: Sequence[Tensor] = ()) -> None:
+        self._gradients: list[tuple[Tensor, Tensor | None]] = []
+        self._cared_for = set(map(id, parameters))
+        super().__init__(known)
 
     def give_back(self) -> None:
-        """Give every module its own buffers again."""
+        """Give every module its own buffers, and every parameter its gradient, again."""
         for kept in self.before:
             kept.register(kept.tensor)
+        for parameter, gradient in self._gradients:
+            parameter.grad = gradient
 
     def _see(self, called: nn.Module) -> None:
         first = len(self.before)
@@ -234,6 +248,12 @@ class LentBuffers(SeenBuffers):
         copies = {id(kept.tensor): kept.values for kept in reversed(self.before)}
         for kept in self.before[first:]:
             kept.register(copies[id(kept.tensor)])
+        for parameter in called.parameters():
+            if id(parameter) not in self._cared_for:
+                self._cared_for.add(id(parameter))
+                gradient = parameter.grad
+                self._gradients.append((parameter, gradient))
+                parameter.grad = None if gradient is None else gradient.clone()
 
 
 @dataclass(frozen=True)
@@ -288,8 +308,8 @@ class Reruns:
         self,
         closure: Closure,
         parameters: Sequence[Tensor],
-        model: nn.Module | None,
-        others: Sequence[Tensor],
+        model: nn.Module | None = None,
+        others: Sequence[Tensor] = (),
     ) -> None:
         self._closure, self._others, self._model = closure, others, model
         self._parameters = parameters
@@ -337,7 +357,7 @@ class Reruns:
 
         stack.callback(put_back)
         if not isinstance(self._closure, Repeatable):
-            lent = LentBuffers(self._model)
+            lent = LentBuffers(self._model, [*self._parameters, *self._others])
             stack.callback(lent.give_back)
             stack.enter_context(lent.watching())
         stack.enter_context(RandomState(self._parameters[0].device).replayed())

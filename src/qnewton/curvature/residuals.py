@@ -164,6 +164,15 @@ def sum_of_squares(root: Tensor) -> SumOfSquares | Refused:
         return Refused(f"the loss is no sum of squares: {unknown}", lasting=True)
 
 
+def count_squares(root: Tensor) -> int | None:
+    """Return how many squares a loss is the sum of; ``None`` if it is no such sum.
+
+    Cost: that of :func:`sum_of_squares`.
+    """
+    sums = sum_of_squares(root)
+    return None if isinstance(sums, Refused) else sums.values.numel()
+
+
 def _walk(root: Tensor) -> SumOfSquares:
     terms: list[Term] = []
     has_constant = False

@@ -12,9 +12,11 @@ from qnewton.optimizer.bend import Bend
 from qnewton.optimizer.damped_systems import LEFT, DampedSystems, Solved, joined_directions
 from qnewton.optimizer.damping_rule import Bounds, StepResult, next_rule
 from qnewton.optimizer.damping_state import begin_step, present_ceiling, present_floor
+from qnewton.optimizer.data_change import leave_loss
 from qnewton.optimizer.line_search import MOST_TRIES, LineSearch
 from qnewton.optimizer.local_loss import LocalLoss
 from qnewton.optimizer.momentum import keep_step
+from qnewton.optimizer.own_judge import promise
 from qnewton.optimizer.proposals import (
     Proposal,
     Terms,
@@ -84,7 +86,16 @@ class AutomaticDamping:
         )
         taken = _take_step(loss, trial)
         self._trials_need_graph = trial.needs_graph
+        leave_loss(context.memory, _left(evaluated.evaluation.judged_loss, loss.sign, taken))
         return taken
+
+
+def _left(loss: float, sign: float, taken: TakenStep) -> float | None:
+    """Return the loss where a step left the parameters; ``None`` where nobody looked."""
+    if taken.skipped is not None or taken.damping is None:
+        return loss
+    change = taken.damping.actual if taken.damping.decayed is None else taken.damping.decayed
+    return None if change is None else loss + sign * change
 
 
 def _check_squares(loss: LocalLoss) -> None:
@@ -174,6 +185,9 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
         return TakenStep(update, skipped=skipped, damping=record)
     moved = loss.metric.movement(search.taken)
     keep_step(loss, moved)
+    pieces = zip(loss.parameters, moved.split([p.numel() for p in loss.parameters]), strict=True)
+    promised = None if search.predicted is None else -search.predicted
+    promise(memory, {p: piece.view_as(p) for p, piece in pieces}, promised)
     slope = loss.evaluated.evaluation.loss_gradient(loss.parameters)
     cosine = _cosine(moved, loss.sign * slope)
     applied = Applied(safe_norm(moved), cosine, finite=True, decay_norm=decay.norm)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from qnewton.optimizer.memory import COLUMNS, MOMENTUM
+from qnewton.optimizer.memory import OWN_TENSORS
 from qnewton.optimizer.options import Classical, Damping, Limits, Quantum
 from qnewton.optimizer.refusals import HALF_PRECISION, refuse_sharded
 from qnewton.optimizer.settings import GROUP_SETTINGS, check_settings
@@ -89,7 +89,7 @@ class ContractOptimizer(Optimizer):
         # Groups may be empty, and parameters that joined late have nothing yet.
         state = next((self.state[p] for p in holders if self.state.get(p)), {})
         if not state or self._counters is None:
-            for name in (MOMENTUM, COLUMNS):
+            for name in OWN_TENSORS:
                 found = {p: self.state[p][name] for p in holders if name in self.state.get(p, {})}
                 self._own_tensors[name] = found
             self._counters = {k: v for k, v in state.items() if k not in self._own_tensors}

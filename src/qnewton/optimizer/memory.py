@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from qnewton.cost.solvers import direct_solvers
+from qnewton.optimizer.length_rule import LengthState
 from qnewton.records import BlockRecord, Definiteness, Earlier, Estimate, KrylovHistory, Spectrum
 from qnewton.scheduler.history import facts_left
 from qnewton.scheduler.policy import POLICIES
@@ -25,6 +26,22 @@ MOMENTUM = "momentum"
 
 COLUMNS = "largest_columns"
 """The same for the largest norms so far of the Jacobian's columns."""
+
+MOVED = "last_move"
+"""The same for how the last step of an averaged direction moved it, per length."""
+
+OWN_TENSORS = (
+    MOMENTUM,
+    COLUMNS,
+    MOVED,
+    "mean_gradient",
+    "mean_square",
+    "left_factor",
+    "left_basis",
+    "right_factor",
+    "right_basis",
+)
+"""All that a parameter may have of its own in the state."""
 
 _ENDS = ("value", "low", "high", "log_value", "products")
 _SIGNS: dict[Definiteness | None, int] = {"positive": 1, "indefinite": -1, None: 0}
@@ -75,6 +92,13 @@ class Memory:
         saddle_from: The step from which a stationary point is looked at again.
         settled: How many steps in a row changed the loss by no more than its rounding.
         slow: How many Gauss-Newton steps in a row promised next to nothing of the loss.
+        same: How often in a row the loss at the same parameters was the same, at most 2; below 0,
+            how often it was another, since data change from step to step.
+        squares: How many squares the loss was the sum of at first, 0 for other losses.
+        judges: Whether a step's own batch may judge it where data change.
+        promised: By how much the last of such steps was to lower the loss.
+        brought: Which share of it the next batches saw, averaged.
+        left: The loss of the last step's batch where it left the parameters, if known.
     """
 
     step = _Number(0)
@@ -87,6 +111,12 @@ class Memory:
     saddle_from = _Number(0)
     settled = _Number(0)
     slow = _Number(0)
+    same = _Number(0)
+    squares = _Number[int | None](None)
+    judges = _Number(False)
+    promised = _Number[float | None](None)
+    brought = _Number(1.0)
+    left = _Number[float | None](None)
 
     @property
     def states(self) -> tuple[dict[str, Any], ...]:
@@ -98,6 +128,16 @@ class Memory:
         """λ, once a step has set it."""
         assert self.damping is not None
         return float(self.damping)
+
+    @property
+    def length(self) -> LengthState:
+        """What averaged steps know of their length."""
+        found = {f.name: self.numbers.get(f"length.{f.name}") for f in fields(LengthState)}
+        return LengthState(**{name: value for name, value in found.items() if value is not None})
+
+    @length.setter
+    def length(self, state: LengthState) -> None:
+        self._store("length", vars(state))
 
     def __init__(
         self,
@@ -122,6 +162,19 @@ class Memory:
         pairs = zip(parameters, pieces, strict=True)
         kept = {p: piece.to(p).view_as(p).clone() for p, piece in pairs}
         self._tensors[name] = self._tensors.get(name, {}) | kept
+
+    def tensors_of(self, parameter: Tensor) -> dict[str, Tensor]:
+        """Return what a parameter has of its own, by name."""
+        return {name: own[parameter] for name, own in self._tensors.items() if parameter in own}
+
+    def keep_tensors(self, parameter: Tensor, tensors: dict[str, Tensor]) -> None:
+        """Keep tensors of a parameter, of any shape, by name."""
+        for name, tensor in tensors.items():
+            self._tensors.setdefault(name, {})[parameter] = tensor
+
+    def drop_tensor(self, parameter: Tensor, name: str) -> None:
+        """Forget one of a parameter's tensors."""
+        del self._tensors[name][parameter]
 
     def earlier(self, block: str) -> Earlier | None:
         """Return what the last solve of a block left; every tenth step forgets what did not work.

@@ -194,23 +194,36 @@ class Limits:
         max_newton: Unknowns of the largest block that gets a system. Larger blocks take -g of
             length ``first_order_lr`` in every Newton step. ``None`` for no limit. It needs a
             damping that is a number.
+        budget: Forward and backward passes that a step may cost where data change from step to
+            step, with ``damping="auto"``, ``curvature="auto"`` and the classical policy; by default
+            10, ``math.inf`` for no limit. A run's first steps have it, too, until the loss at the
+            same parameters was the same twice; 32 unknowns per pass are free.
 
     Raises:
-        ValueError: If ``max_dense`` is negative or ``max_newton`` is below 1.
+        ValueError: If ``max_dense`` is negative, ``max_newton`` is below 1, or ``budget`` below 2.
 
     Example:
         >>> Limits(max_dense=5_000)
-        Limits(max_dense=5000, max_newton=None)
+        Limits(max_dense=5000, max_newton=None, budget=None)
     """
 
     max_dense: int | None = None
     max_newton: int | None = None
+    budget: float | None = None
 
     def __post_init__(self) -> None:
+        if self.budget is not None and not self.budget >= _LEAST_BUDGET:
+            raise ValueError(
+                f"budget is {self.budget}; it must be {_LEAST_BUDGET} passes or more: one is the "
+                "step's own, and others measure the curvature along it"
+            )
         if self.max_dense is not None and self.max_dense < 0:
             raise ValueError(f"max_dense is {self.max_dense}; it must be 0 rows or more")
         if self.max_newton is not None:
             _check_count("max_newton", self.max_newton)
+
+
+_LEAST_BUDGET = 2
 
 
 def _is_finite(strength: Any) -> bool:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from qnewton.cost import DEFAULT_AUDIT, Market
 from qnewton.curvature import BlockLimits, Curvature, Kind, Partition, with_loss
-from qnewton.optimizer.automatic_damping import AutomaticDamping
 from qnewton.optimizer.beginning import Beginning
 from qnewton.optimizer.block_plan import DENSE_LIMIT, BlockPlan
 from qnewton.optimizer.clock import StageClock
+from qnewton.optimizer.data_change import DEFAULT_BUDGET
 from qnewton.optimizer.fixed_damping import FirstOrder, FixedDamping
 from qnewton.optimizer.lightning import is_lightning_module, watch_training_step
 from qnewton.optimizer.machine import default_calibration
@@ -27,7 +27,8 @@ from qnewton.optimizer.recorded import RecordedOptimizer
 from qnewton.optimizer.refusals import refuse_half_precision
 from qnewton.optimizer.replicas import Replicas
 from qnewton.optimizer.rescale import check_rescaling
-from qnewton.optimizer.settings import treated_apart
+from qnewton.optimizer.self_damped import SelfDamped
+from qnewton.optimizer.settings import are_plain, treated_apart
 from qnewton.optimizer.step_context import Evaluated, Settings, StepContext, StepMethod
 from qnewton.optimizer.step_loss import evaluate_step
 from qnewton.optimizer.step_record import finish
@@ -76,6 +77,8 @@ class QNewton(RecordedOptimizer):
             Where the curvature is indefinite the step comes from the Gauss-Newton matrix of the
             same evaluation, from the eigenvalues' sizes, or from a larger λ; each step's
             ``damping`` record says which and why. A :class:`Damping` has a scale and momentum, too.
+            Where data change from step to step, steps have the budget of the ``limits``: averaged
+            directions whose length the next batch judges (the ``averaged`` record).
         prune: ``None``; an int d keeps at most d entries per row; a float p in (0, 1) chooses d so
             that no row loses more than a share 1-p of its mass to the cap.
         policy: ``classical``, ``paper``, ``hybrid``, ``classical-only`` or ``quantum-only``.
@@ -136,6 +139,7 @@ class QNewton(RecordedOptimizer):
         "print_every",
         "market",
         "max_dense",
+        "budget",
         "rescale",
         "records",
         "_trainable",
@@ -215,6 +219,7 @@ class QNewton(RecordedOptimizer):
             module, curvature, blocks, sizes, policy, convex_too=automatic
         )
         self.max_dense = max_dense
+        self.budget = DEFAULT_BUDGET if limits.budget is None else limits.budget
         self._process_group = process_group
         self._begin_without_hooks()
         defaults: dict[str, Any] = {
@@ -271,6 +276,7 @@ class QNewton(RecordedOptimizer):
                 stack.enter_context(beginning.kept())
             context = self._context(memory, curvature.parameters[0].device)
             evaluated = self._evaluated(context, curvature, closure, method.needs_graph, beginning)
+            method = self._self_damped.after(method, context, evaluated, self._present_budget)
             taken = method.take(context, evaluated)
             self.records.append(finish(context, evaluated, taken))
             self._end_step(memory)
@@ -282,9 +288,17 @@ class QNewton(RecordedOptimizer):
         """Return how the present step is taken."""
         if memory.newton or self.warmup.is_over(memory.step):
             if any(group["damping"] == "auto" for group in self.param_groups if group["params"]):
-                return self._automatic
+                unknowns = sum(block.n for block in self._trainable.plan)
+                return self._self_damped.before(memory, unknowns, self._present_budget)
             return FixedDamping(self.rescale)
         return FirstOrder(self.warmup if self.warmup.surveys(memory.step) else None)
+
+    @property
+    def _present_budget(self) -> float:
+        """The limit of a step on a batch; none where systems or quotes were asked for."""
+        quotes = self.policy != "classical" or self.market.hardware is not None
+        asked = quotes or self._trainable.kind != "auto" or not are_plain(self.param_groups)
+        return math.inf if asked else self.budget
 
     def _context(self, memory: Memory, device: torch.device) -> StepContext:
         step, market = memory.step, self.market
@@ -344,6 +358,7 @@ class QNewton(RecordedOptimizer):
         """Begin a copy without hooks; fill what a state saved by an older version lacks."""
         super().__setstate__(state)
         self.__dict__.setdefault("rescale", False)
+        self.__dict__.setdefault("budget", DEFAULT_BUDGET)
         self.__dict__.setdefault("print_every", 0)
         if "_hooks" not in self.__dict__:
             self._begin_without_hooks()
@@ -351,7 +366,7 @@ class QNewton(RecordedOptimizer):
     def _begin_without_hooks(self) -> None:
         super()._begin_without_hooks()
         self._warned_no_closure = False
-        self._automatic = AutomaticDamping()
+        self._self_damped = SelfDamped()
 
     def _step_without_closure(self) -> None:
         """Take a first-order step on the gradients that are there; there is no loss to record."""

@@ -189,3 +189,15 @@ def treated_apart(params: list[Any]) -> bool:
     """Return whether some parameter group asks for a treatment of its own."""
     asked = {"damping", "damping_scale", "damping_momentum", "prune", "maximize"}
     return any(isinstance(group, dict) and asked & group.keys() for group in params)
+
+
+def are_plain(groups: Sequence[dict[str, Any]]) -> bool:
+    """Return whether all groups leave λ, its scale and momentum to the steps, and prune nothing."""
+    return all(
+        group["damping"] == "auto"
+        and group["damping_scale"] == "absolute"
+        and not group["damping_momentum"]
+        and group["prune"] is None
+        for group in groups
+        if group["params"]
+    )

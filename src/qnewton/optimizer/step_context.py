@@ -17,7 +17,7 @@ from qnewton.optimizer.memory import Memory
 from qnewton.optimizer.replicas import Replicas
 from qnewton.optimizer.settings import settings_of_block
 from qnewton.optimizer.update import NOT_APPLIED, Applied, Direction, Gradients
-from qnewton.records import BlockRecord, DampingRecord, Phase
+from qnewton.records import AveragedRecord, BlockRecord, DampingRecord, Phase
 from qnewton.scheduler.policy import Policy
 from qnewton.solvers.classical import Factorization
 
@@ -191,6 +191,7 @@ class TakenStep:
         held: Whether that is because nothing was to move.
         phase: Whether it was a first-order step.
         damping: How it was judged; ``None`` where λ is fixed, or nothing may move.
+        averaged: How it found its length; ``None`` for other steps.
         first_order_blocks: Blocks too large for a system, which took -g in a Newton step.
         newton_share: Share of the parameters in blocks with a system, where λ is fixed.
     """
@@ -201,6 +202,7 @@ class TakenStep:
     held: bool = False
     phase: Phase = "newton"
     damping: DampingRecord | None = None
+    averaged: AveragedRecord | None = None
     first_order_blocks: tuple[str, ...] = ()
     newton_share: float | None = None
 

@@ -32,6 +32,7 @@ def finish(context: StepContext, evaluated: Evaluated, taken: TakenStep) -> Step
         first_order_blocks=taken.first_order_blocks,
         newton_share=taken.newton_share,
         damping=taken.damping,
+        averaged=taken.averaged,
     )
     if record.has_unpriced_work or evaluation.forward_backward_flops is None:
         return record  # no stage without its work, no price for the step

@@ -203,7 +203,7 @@ def descend(gradients: Gradients) -> Applied:
         if g.rate
     ]
     decayed = decay_norm([(change.parameters, change.share) for change in changes])
-    if not _add(changes, step_norm):
+    if not add_changes(changes, step_norm):
         return NOT_APPLIED
     cosine = _cosine(inner, step_norm, gradients.norm)
     return Applied(step_norm, cosine, finite=True, decay_norm=decayed)
@@ -246,7 +246,7 @@ def apply_directions(
                 gradient_norms.append(norm)
     step_norm = math.hypot(*steps)
     decayed = decay_norm([(change.parameters, change.share) for change in changes])
-    if not _add(changes, step_norm):
+    if not add_changes(changes, step_norm):
         return NOT_APPLIED
     cosine = _cosine(inner, step_norm, math.hypot(*gradient_norms))
     return Applied(step_norm, cosine, finite=True, decay_norm=decayed)
@@ -277,7 +277,7 @@ def decay_norm(decays: Sequence[tuple[list[Tensor], float]]) -> float:
         return math.hypot(*(share * norm for found, share in norms for norm in found))
 
 
-def _add(changes: Sequence[Change], step_norm: float) -> bool:
+def add_changes(changes: Sequence[Change], step_norm: float) -> bool:
     """Make the changes, whose joint norm is given, and return whether all sums are finite."""
     if not math.isfinite(step_norm):
         return False

@@ -15,6 +15,7 @@ def scalars(record: StepRecord, health: Health | None = None) -> dict[str, float
     ``loss``, ``gradient_norm``                   on the step's batch, before the update
     ``step_norm``, ``decay_norm``                 lengths of β·x, and of what weight decay took off
     ``refused``                                   1 where nothing was changed, else 0
+    ``length``, ``agreement``                     α and z of a step on one of many batches
     ``damping``                                   λ, the largest of all blocks
     ``ratio``, ``radius``, ``tries``              ρ, Δ and evaluations, where λ sets itself
     ``condition``                                 κ, the largest of the blocks where it is known
@@ -56,6 +57,8 @@ def scalars(record: StepRecord, health: Health | None = None) -> dict[str, float
     if damping is not None:
         values |= {"damping": damping.strength, "ratio": damping.ratio}
         values |= {"radius": damping.radius, "tries": damping.tries}
+    if record.averaged is not None:
+        values |= {"length": record.averaged.length, "agreement": record.averaged.agreement}
     values |= {f"solver/{name}": count for name, count in record.solvers.items()}
     values |= _seconds("measured_s", record.measured)
     if record.modelled is not None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from qnewton.records.averaged import AveragedRecord
 from qnewton.records.damping import DampingRecord
 from qnewton.records.facts import Definiteness, Estimate, Facts, FormingWork, Treatment
 from qnewton.records.outcome import Outcome
@@ -240,6 +241,7 @@ class StepRecord:
         newton_share: Share of the trainable parameters in blocks with a system; ``None`` in
             first-order steps.
         damping: How the step was judged; ``None`` where λ is fixed.
+        averaged: How the step found its length where data change from step to step.
         measured: Wall-clock seconds by stage.
         modelled: Modelled seconds by stage under the policy that ran, when priced.
     """
@@ -264,6 +266,7 @@ class StepRecord:
     damping: DampingRecord | None = None
     decay_norm: float = 0.0
     held: bool = False
+    averaged: AveragedRecord | None = None
 
     def __str__(self) -> str:
         """Return one line: step, loss, λ, ρ, solvers, seconds, why it fell back or was skipped.
@@ -281,8 +284,10 @@ class StepRecord:
         ratio = ""
         if damping is not None:
             ratio = "ρ unknown" if damping.ratio is None else f"ρ {damping.ratio:.3g}"
+        length = "" if self.averaged is None else f"length {self.averaged.length:.3g}"
         parts = [
             f"loss {self.loss:.6g}",
+            length,
             strengths,
             ratio,
             self._solved_by(),

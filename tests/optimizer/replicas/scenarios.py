@@ -41,7 +41,7 @@ class Share:
     def wrapped(self) -> nn.Module:
         return DistributedDataParallel(self.net) if spread() else self.net
 
-    def loss(self, model: nn.Module) -> Tensor:
+    def loss(self, model: Callable[[Tensor], Tensor]) -> Tensor:
         return nn.functional.cross_entropy(model(self.x), self.y)
 
 
@@ -300,6 +300,14 @@ def with_decay(share: Share) -> None:
         optimizer.step(lambda: share.loss(share.net))
 
 
+def on_batches(share: Share) -> None:
+    """Data that change, so that directions are averaged and the next batch judges the length."""
+    optimizer = build(share.net, damping="auto", weight_decay=0.01)
+    for step in range(2 * STEPS):
+        optimizer.step(lambda s=1.0 + 0.2 * step: share.loss(lambda x: share.net(s * x)))
+    assert optimizer.records[-1].averaged is not None
+
+
 SCENARIOS: tuple[Callable[[Share], None], ...] = (
     returned_loss,
     wrapped_backward,
@@ -309,6 +317,7 @@ SCENARIOS: tuple[Callable[[Share], None], ...] = (
     self_damped,
     with_momentum,
     with_decay,
+    on_batches,
     not_finite_on_one,
     reached_on_one,
     in_a_group_of_its_own,

@@ -1,0 +1,227 @@
+"""A step on one of many batches: averaged directions, and a length that the next batch judges.
+
+The loss of the batch that made a step says little of the others. So no length is tried on it. What
+counts is the slope of the *next* batch's loss where the step ended, which is at hand: if it still
+falls along the step, steps are too short. Newton's length on the own batch is the upper bound.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from qnewton.optimizer.along_the_step import Measured, loss_before, measure_along
+from qnewton.optimizer.averages import WIDTH_PER_PASS, GradientAverages
+from qnewton.optimizer.data_change import leave_loss
+from qnewton.optimizer.length_rule import LengthState
+from qnewton.optimizer.memory import MOVED, Memory
+from qnewton.optimizer.settings import one_sign
+from qnewton.optimizer.step_context import Evaluated, StepContext, TakenStep
+from qnewton.optimizer.update import Applied, Change, add_changes, tensor_norms
+from qnewton.records import AveragedRecord
+
+MEASURED_EVERY = 20
+"""Steps from one measurement of the curvature along the step to the next."""
+
+_MEASURED_FIRST = 4  # steps at the start that are all measured
+
+
+@dataclass(frozen=True)
+class _Move:
+    """Where a step goes, per length α: β∘(d - w·θ), w the weight decay.
+
+    Attributes:
+        pieces: What is added to each parameter.
+        flat: The same as one vector m.
+        inner: gᵀm, with g as it is minimised.
+        square: mᵀm.
+        decay: ‖β∘w·θ‖.
+    """
+
+    pieces: dict[Tensor, Tensor]
+    flat: Tensor
+    inner: float
+    square: float
+    decay: float
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it goes anywhere, and its numbers are within their range."""
+        return math.isfinite(self.inner) and 0.0 < self.square < math.inf
+
+
+class AveragedStep:
+    """Steps of whitened, averaged gradients, as SOAP's, whose length no learning rate sets.
+
+    Reference: N. Vyas et al., SOAP: Improving and Stabilizing Shampoo using Adam, arXiv:2409.11321.
+    """
+
+    needs_graph = False
+
+    def __init__(self, budget: float) -> None:
+        self._widest = int(WIDTH_PER_PASS * budget)
+
+    def take(self, context: StepContext, evaluated: Evaluated) -> TakenStep:
+        """Learn from the batch how the last step went, and move along the next direction."""
+        evaluated.evaluation.release()
+        state, sign = context.memory.length, one_sign(context.settings.groups)
+        gradients = minimised_gradients(context, evaluated, sign)
+        with context.clock.stage("update"):
+            skipped, passes = evaluated.reason_to_skip(), 1
+            reason = skipped
+            if reason is None and state.is_out(sign * evaluated.evaluation.loss):
+                before, passes = loss_before(evaluated, state, context), 2
+                reason = _blame(state, sign, evaluated.evaluation.loss, before)
+            if reason is not None and _undo(context.memory, state, evaluated):
+                context.memory.length = state.undone()
+                reason = f"{reason}, so the last step was undone"
+                record = _record(state.undone(), reason, passes, undone=True)
+                return TakenStep(skipped=reason, averaged=record)
+            held = all(float(group["lr"]) == 0.0 for group in context.settings.groups)
+            if skipped is None and not gradients:
+                skipped = "every lr is 0, so nothing may move" if held else "there is no gradient"
+            if skipped is None:
+                return self._take(context, evaluated, gradients, sign, passes)
+        return TakenStep(skipped=skipped, held=held)
+
+    def _take(
+        self,
+        context: StepContext,
+        evaluated: Evaluated,
+        gradients: dict[Tensor, Tensor],
+        sign: float,
+        passes: int,
+    ) -> TakenStep:
+        memory, state = context.memory, context.memory.length
+        told = _told(memory, gradients)
+        state = state.with_loss(sign * evaluated.evaluation.loss, evaluated.gradients.norm)
+        if told is not None:
+            state = state.with_told(told)
+        # What is kept is changed in place, unless something may still raise.
+        measures = state.steps < _MEASURED_FIRST or state.steps % MEASURED_EVERY == 0
+        averages = {p: self._averages(memory, p, copied=measures) for p in gradients}
+        move = _moved(context, state, averages, gradients)
+        if not move.is_usable:
+            return TakenStep(skipped="there is no direction: the gradient vanishes or overflows")
+        state = state.with_slope(-move.inner / move.square)
+        measured = Measured(state if measures else state.bounded(), passes=0)
+        if measures:
+            parameters = evaluated.curvature.parameters
+            found = [move.pieces.get(p, torch.zeros_like(p)).flatten() for p in parameters]
+            measured = measure_along(context, evaluated, measured.state, torch.cat(found))
+        state = measured.state
+        if state.length is None:
+            return TakenStep(skipped="the curvature along the step is not finite")
+        size = math.sqrt(move.square)
+        changes = [Change([*move.pieces], [*move.pieces.values()], state.length)]
+        if not add_changes(changes, state.length * size):
+            return TakenStep(skipped="the update is not finite")
+        for parameter, kept in averages.items():
+            memory.keep_tensors(parameter, kept.tensors | {MOVED: move.pieces[parameter]})
+        memory.length = state.with_step(move.square)
+        leave_loss(memory, measured.loss)
+        norms = evaluated.gradients.norm * size
+        applied = Applied(
+            state.length * size,
+            -move.inner / norms if 0.0 < norms < math.inf else None,
+            finite=True,
+            decay_norm=state.length * move.decay,
+        )
+        record = _record(state, _reason(state), passes + measured.passes)
+        return TakenStep(applied=applied, averaged=record)
+
+    def _averages(self, memory: Memory, parameter: Tensor, copied: bool) -> GradientAverages:
+        tensors = memory.tensors_of(parameter)
+        if "mean_gradient" not in tensors:
+            return GradientAverages.begin(parameter.detach(), self._widest)
+        kept = GradientAverages.kept(tensors)
+        return kept.copied() if copied else kept
+
+
+def minimised_gradients(
+    context: StepContext, evaluated: Evaluated, sign: float
+) -> dict[Tensor, Tensor]:
+    """Return the gradients of what may move, as they are minimised."""
+    moved = {p for g in context.settings.groups if float(g["lr"]) > 0.0 for p in g["params"]}
+    pairs = zip(evaluated.curvature.parameters, evaluated.evaluation.gradients, strict=True)
+    return {p: sign * g for p, g in pairs if g is not None and p in moved}
+
+
+def _told(memory: Memory, gradients: Mapping[Tensor, Tensor]) -> float | None:
+    """Return -gᵀm of the last move m and this batch's gradient; ``None`` without a last move."""
+    moved = {p: memory.tensors_of(p).get(MOVED) for p in gradients}
+    known = [(m, gradients[p]) for p, m in moved.items() if m is not None]
+    if not known:
+        return None
+    along, slopes = (torch.cat([t.flatten() for t in each]) for each in zip(*known, strict=True))
+    return -float(along.double() @ slopes.double())
+
+
+def _moved(
+    context: StepContext,
+    state: LengthState,
+    averages: Mapping[Tensor, GradientAverages],
+    gradients: Mapping[Tensor, Tensor],
+) -> _Move:
+    step, unit = state.steps + 1, state.unit or 1.0
+    pieces: dict[Tensor, Tensor] = {}
+    decays: list[float] = []
+    for group in context.settings.groups:
+        lr, decay = float(group["lr"]), float(group["weight_decay"])
+        own = [p for p in group["params"] if p in gradients]
+        for p in own:
+            pieces[p] = lr * averages[p].direction(gradients[p] / unit, step)
+        if decay and own:
+            with torch.no_grad():
+                for p in own:
+                    pieces[p].sub_(p, alpha=lr * decay)
+                decays += [lr * decay * norm for norm in tensor_norms([p.detach() for p in own])]
+    flat = torch.cat([piece.flatten() for piece in pieces.values()])
+    wide = flat.double()
+    inner = float(torch.cat([gradients[p].flatten() for p in pieces]).double() @ wide)
+    return _Move(pieces, flat, inner, float(wide @ wide), math.hypot(*decays))
+
+
+def _blame(state: LengthState, sign: float, loss: float, before: float | None) -> str | None:
+    """Return why the last step is to blame for a loss far out; ``None`` if the batch is."""
+    assert state.loss is not None
+    if before is None or sign * (loss - before) <= (sign * loss - state.loss) / 2:
+        return None
+    return f"the loss rose from {before:.3g} to {loss:.3g} on one batch"
+
+
+def _undo(memory: Memory, state: LengthState, evaluated: Evaluated) -> bool:
+    """Go back along the last step if there is one, and return whether there is."""
+    parameters = [p for p in evaluated.curvature.parameters if MOVED in memory.tensors_of(p)]
+    if not parameters or not state.length:
+        return False
+    moves = [memory.tensors_of(p)[MOVED] for p in parameters]
+    with torch.no_grad():
+        Change([*parameters], moves, -state.length).make()
+    for parameter in parameters:
+        memory.drop_tensor(parameter, MOVED)
+    return True
+
+
+def _record(state: LengthState, reason: str, passes: int, undone: bool = False) -> AveragedRecord:
+    return AveragedRecord(
+        length=state.length or 0.0,
+        newton_length=state.newton_length,
+        agreement=state.agreement,
+        curvature=state.bend,
+        passes=passes,
+        undone=undone,
+        reason=reason,
+    )
+
+
+def _reason(state: LengthState) -> str:
+    agreement = state.agreement
+    if agreement is None:
+        return "a short one, until a batch has judged a step"
+    if state.length == state.newton_length:
+        return f"z = {agreement:.2f}, and Newton's length is the limit"
+    said = "fall" if agreement > 0.0 else "rise"
+    return f"z = {agreement:.2f}: at the end of steps the next batches' losses {said} along them"

@@ -1,0 +1,153 @@
+"""Moving averages of one parameter's gradients, and the direction they give.
+
+With G the gradient as a matrix [rows, columns], the factors L = E[G Gᵀ] and R = E[Gᵀ G] have the
+eigenvectors Q_L and Q_R. In these, the second moment V = E[(Q_Lᵀ G Q_R)²] is nearly the whole
+Fisher matrix of batches, and its square root is easily inverted:
+
+    D = -Q_L (Q_Lᵀ M Q_R / (√V + λ)) Q_Rᵀ,   M = E[G],   λ a share of the mean of √V.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+WIDTH_PER_PASS = 32
+"""Rows of a factor for every forward and backward pass of the budget: a factor of r rows costs
+about 6r operations per parameter and step, a pass 6 per parameter and sample."""
+
+DAMPING = 0.3
+"""λ as a share of the mean of √V."""
+
+_MEMORY_OF_MEAN, _MEMORY_OF_SQUARES = 0.9, 0.99
+_FIRST_TURNS, _FIRST_ITERATIONS = (1, 3, 10), 4  # where the factors have changed wholly
+_SHIFT = 0.01  # of the mean eigenvalue
+_REFRESHED = 10  # steps from one turn of the eigenvectors to the next
+
+
+@dataclass(eq=False)
+class GradientAverages:
+    """The averages of one parameter; all tensors are changed in place.
+
+    Attributes:
+        mean: Q_Lᵀ M Q_R, shape [rows, columns].
+        square: V, the same shape.
+        left: L and Q_L, both [rows, rows]; ``None`` where they would cost too much.
+        right: R and Q_R, both [columns, columns]; likewise.
+    """
+
+    mean: Tensor
+    square: Tensor
+    left: tuple[Tensor, Tensor] | None
+    right: tuple[Tensor, Tensor] | None
+
+    @classmethod
+    def begin(cls, parameter: Tensor, widest: int) -> "GradientAverages":
+        """Return the averages of no gradient.
+
+        Args:
+            parameter: A vector is one row; of more dimensions the first is that of the rows.
+            widest: Rows of the largest factor.
+        """
+        rows = parameter.shape[0] if parameter.ndim > 1 else 1
+        zeros = torch.zeros_like(parameter).view(rows, -1)
+
+        def factor(n: int) -> tuple[Tensor, Tensor] | None:
+            if not 1 < n <= widest or parameter.ndim < 2:
+                return None
+            return zeros.new_zeros(n, n), torch.eye(n, dtype=zeros.dtype, device=zeros.device)
+
+        return cls(zeros, zeros.clone(), factor(rows), factor(zeros.shape[1]))
+
+    @classmethod
+    def kept(cls, tensors: Mapping[str, Tensor]) -> "GradientAverages":
+        """Return the averages whose tensors :attr:`tensors` gave."""
+
+        def factor(side: str) -> tuple[Tensor, Tensor] | None:
+            if f"{side}_factor" not in tensors:
+                return None
+            return tensors[f"{side}_factor"], tensors[f"{side}_basis"]
+
+        return cls(
+            tensors["mean_gradient"], tensors["mean_square"], factor("left"), factor("right")
+        )
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by their names."""
+        found = {"mean_gradient": self.mean, "mean_square": self.square}
+        for side, factor in (("left", self.left), ("right", self.right)):
+            if factor is not None:
+                found |= {f"{side}_factor": factor[0], f"{side}_basis": factor[1]}
+        return found
+
+    def copied(self) -> "GradientAverages":
+        """Return the same averages in tensors of their own."""
+        return self.kept({name: tensor.clone() for name, tensor in self.tensors.items()})
+
+    def direction(self, gradient: Tensor, step: int) -> Tensor:
+        """Add a gradient to the averages, and return D, in the parameter's shape.
+
+        Args:
+            gradient: Of the parameter, in its shape.
+            step: How many gradients the averages have seen with this one, from 1.
+
+        Cost: 6·rows·columns·(rows + columns) operations; every tenth step twice that and
+        a QR decomposition of each factor.
+        """
+        g = gradient.view(self.mean.shape)
+        newest = max(1 - _MEMORY_OF_SQUARES, 1 / step)
+        if self.left is not None:
+            self.left[0].mul_(1 - newest).addmm_(g, g.mT, alpha=newest)
+        if self.right is not None:
+            self.right[0].mul_(1 - newest).addmm_(g.mT, g, alpha=newest)
+        if step in _FIRST_TURNS or step % _REFRESHED == 0:
+            self._turn(_FIRST_ITERATIONS if step in _FIRST_TURNS else 1)
+        turned = self._inside(g)
+        self.mean.lerp_(turned, max(1 - _MEMORY_OF_MEAN, 1 / step))
+        self.square.lerp_(turned.square(), newest)
+        root = self.square.sqrt()
+        root += DAMPING * root.mean() + torch.finfo(root.dtype).tiny
+        return self._outside(self.mean / root).neg_().view(gradient.shape)
+
+    def _inside(self, matrix: Tensor) -> Tensor:
+        if self.left is not None:
+            matrix = self.left[1].mT @ matrix
+        return matrix if self.right is None else matrix @ self.right[1]
+
+    def _outside(self, matrix: Tensor) -> Tensor:
+        if self.left is not None:
+            matrix = self.left[1] @ matrix
+        return matrix if self.right is None else matrix @ self.right[1].mT
+
+    def _turn(self, iterations: int) -> None:
+        """Turn the eigenvectors to the present factors, and what is held in their terms."""
+        # Independent entries of variance V have, after a turn P, the variances (P∘P) V.
+        if self.left is not None:
+            turn = _turned(*self.left, iterations)
+            self.mean.copy_(turn @ self.mean)
+            self.square.copy_(turn.square() @ self.square)
+        if self.right is not None:
+            turn = _turned(*self.right, iterations)
+            self.mean.copy_(self.mean @ turn.mT)
+            self.square.copy_(self.square @ turn.square().mT)
+
+
+def _turned(factor: Tensor, basis: Tensor, iterations: int) -> Tensor:
+    """Overwrite a basis by better eigenvectors, by orthogonal iteration, and return newᵀ·old.
+
+    Args:
+        factor: Symmetric, positive semidefinite.
+        basis: Orthogonal.
+        iterations: How many.
+    """
+    # The first factors have few eigenvalues above 0. The shift leaves the other eigenvectors what
+    # they were, where rounding would choose them; it moves no eigenvector of the factor.
+    shift = _SHIFT * factor.diagonal().mean()
+    found = basis
+    for _ in range(iterations):
+        found = torch.linalg.qr(factor @ found + shift * found)[0]
+    turn = found.mT @ basis
+    basis.copy_(found)
+    return turn

@@ -1,0 +1,46 @@
+"""Which step is taken where λ sets itself: Newton's, or one on one of many batches."""
+
+import math
+
+from qnewton.optimizer.automatic_damping import AutomaticDamping
+from qnewton.optimizer.averaged_step import AveragedStep, minimised_gradients
+from qnewton.optimizer.data_change import is_batch, notice
+from qnewton.optimizer.memory import Memory
+from qnewton.optimizer.own_judge import hear, look_at_squares
+from qnewton.optimizer.settings import one_sign
+from qnewton.optimizer.step_context import Evaluated, StepContext, StepMethod
+
+
+class SelfDamped:
+    """Newton's steps, which stay the same object, and averaged ones within a budget."""
+
+    def __init__(self) -> None:
+        self._newton = AutomaticDamping()
+
+    def before(self, memory: Memory, unknowns: int, budget: float) -> StepMethod:
+        """Return the step to prepare for; the very first one shows the graph of the loss.
+
+        Args:
+            memory: What steps saw.
+            unknowns: N.
+            budget: Forward and backward passes per step on a batch; infinite for no limit.
+        """
+        if memory.squares is None or not is_batch(memory, unknowns, budget):
+            return self._newton
+        return AveragedStep(budget)
+
+    def after(
+        self, prepared: StepMethod, context: StepContext, evaluated: Evaluated, budget: float
+    ) -> StepMethod:
+        """Return the step to take once its loss tells whether data change."""
+        memory, evaluation = context.memory, evaluated.evaluation
+        if prepared is not self._newton and not isinstance(prepared, AveragedStep):
+            return prepared
+        notice(memory, evaluation.judged_loss)
+        if prepared is not self._newton or math.isinf(budget):
+            return prepared
+        unknowns = sum(p.numel() for p in evaluated.curvature.parameters)
+        look_at_squares(memory, evaluation, unknowns)
+        if memory.promised is not None and evaluated.reason_to_skip() is None:
+            hear(memory, minimised_gradients(context, evaluated, one_sign(context.settings.groups)))
+        return AveragedStep(budget) if is_batch(memory, unknowns, budget) else prepared

@@ -1,0 +1,513 @@
+"""Steps on one of many batches: the direction, the length, what they touch, and what they reach."""
+
+import copy
+import math
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from qnewton import Limits, QNewton
+from qnewton.optimizer.averages import DAMPING, GradientAverages
+from qnewton.optimizer.data_change import is_batch, leave_loss, notice
+from qnewton.optimizer.length_rule import LengthState
+from qnewton.optimizer.memory import Memory
+from qnewton.records import AveragedRecord
+
+
+def network(seed: int = 0, width: int = 40) -> nn.Sequential:
+    """More unknowns than the first steps may have rows of second derivatives."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(8, width), nn.Tanh(), nn.Linear(width, 1)).double()
+
+
+def batches(seed: int = 0, noise: float = 0.0, size: int = 32) -> Iterator[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        x = torch.randn(size, 8, generator=generator, dtype=torch.float64)
+        y = x[:, :1].sin() + x[:, 1:2] * x[:, 2:3]
+        yield x, y + noise * torch.randn(y.shape, generator=generator, dtype=torch.float64)
+
+
+def closure_of(net: nn.Module, batch: tuple[Tensor, Tensor]) -> Callable[[], Tensor]:
+    """A loss that is no sum of squares, whose first steps are free for more unknowns."""
+    return lambda: (net(batch[0]) - batch[1]).square().mean().exp() - 1
+
+
+def squares_of(net: nn.Module, batch: tuple[Tensor, Tensor]) -> Callable[[], Tensor]:
+    return lambda: mse_loss(net(batch[0]), batch[1])
+
+
+def train(
+    optimizer: QNewton, net: nn.Module, data: Any, steps: int, of: Callable[..., Any] = closure_of
+) -> None:
+    for _ in range(steps):
+        optimizer.step(of(net, next(data)))
+
+
+def averaged(optimizer: QNewton) -> AveragedRecord:
+    record = optimizer.records[-1].averaged
+    assert record is not None
+    return record
+
+
+def flat(net: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+# The direction.
+
+
+@pytest.mark.parametrize("widest", [1, 4, 9])
+def test_a_direction_is_what_the_formula_says(widest: int) -> None:
+    torch.manual_seed(0)
+    gradients = [torch.randn(4, 9, dtype=torch.float64) for _ in range(25)]
+    averages = GradientAverages.begin(gradients[0], widest)
+    left, right, mean = torch.zeros(4, 4), torch.zeros(9, 9), torch.zeros(4, 9)
+    left, right, mean = left.double(), right.double(), mean.double()
+    found = torch.zeros(4, 9)
+    for step, g in enumerate(gradients, 1):
+        found = averages.direction(g, step)
+        newest = max(0.01, 1 / step)
+        left = (1 - newest) * left + newest * g @ g.mT
+        right = (1 - newest) * right + newest * g.mT @ g
+        mean += max(0.1, 1 / step) * (g - mean)
+    bases = []
+    for factor, held in ((left, averages.left), (right, averages.right)):
+        n = len(factor)
+        if n > widest:
+            assert held is None
+            bases.append(torch.eye(n).double())
+            continue
+        assert held is not None
+        assert torch.allclose(held[0], factor)
+        assert torch.allclose(held[1].mT @ held[1], torch.eye(n).double(), atol=1e-12)
+        bases.append(held[1])
+    turned = bases[0].mT @ mean @ bases[1]
+    assert torch.allclose(averages.mean, turned)
+    root = averages.square.sqrt()
+    inside = turned / (root + DAMPING * root.mean())
+    assert torch.allclose(found, -bases[0] @ inside @ bases[1].mT)
+
+
+def test_the_eigenvectors_are_found_where_the_gradients_come_from_one_distribution() -> None:
+    torch.manual_seed(1)
+    mix = torch.randn(6, 6, dtype=torch.float64)
+    averages = GradientAverages.begin(torch.zeros(6, 3, dtype=torch.float64), 6)
+    for step in range(1, 200):
+        averages.direction(mix @ torch.randn(6, 3, dtype=torch.float64), step)
+    assert averages.left is not None
+    factor, basis = averages.left
+    inside = basis.mT @ factor @ basis
+    rest = inside - torch.diag(inside.diagonal())
+    assert rest.norm() < 0.2 * inside.norm()
+
+
+@pytest.mark.parametrize("scale", [1e-120, 1e-12, 1e12, 1e120])
+def test_the_unit_of_the_loss_does_not_matter(scale: float) -> None:
+    ends = []
+    for factor in (1.0, scale):
+        net, data = network(), batches()
+        optimizer = QNewton(net)
+        for _ in range(6):
+            x, y = next(data)
+            optimizer.step(lambda b=(x, y), f=factor, n=net: f * closure_of(n, b)())
+        ends.append(flat(net))
+    assert torch.allclose(*ends, rtol=0, atol=1e-6)
+
+
+# The length.
+
+
+def state(**known: Any) -> LengthState:
+    given: dict[str, Any] = {"steps": 5, "length": 1.0, "slope": 3.0, "bend": 1.0, "rise": 1e9}
+    return LengthState(**given | known)
+
+
+@given(told=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
+def test_agreement_is_between_its_bounds_and_moves_the_length(told: list[float]) -> None:
+    now = state()
+    for value in told:
+        before, now = now, now.with_told(value)
+        if now.agreement is not None:
+            assert -1.0 <= now.agreement <= 1.0
+            assert now.length is not None
+            assert before.length is not None
+            assert now.length >= before.length * math.exp(-1 / 15) > 0.0
+            assert (now.length > before.length) == (now.agreement > -0.1) or math.isclose(
+                now.length, before.length
+            )
+
+
+def test_a_length_is_never_above_newtons() -> None:
+    assert state(length=7.0).bounded().length == 3.0
+    assert state(length=None).begun(longest=1e9).length == pytest.approx(0.3)
+    assert state(length=None).begun(longest=1.0).length == pytest.approx(0.003)
+    assert state(length=7.0).begun(longest=1.0).length == 7.0
+    assert state(length=0.1).bounded().length == 0.1
+    assert state(bend=None).bounded() == state(bend=None)
+
+
+def test_lengths_settle_more_slowly_the_more_steps_there_were() -> None:
+    shares = [
+        state(steps=steps, told=-1.0, told_square=1.0).with_told(-1.0).length
+        for steps in (10, 100, 1000)
+    ]
+    assert shares == sorted(shares)  # pyright: ignore[reportArgumentType]
+    assert shares[-1] is not None
+    assert shares[-1] > 0.99
+
+
+def test_what_exceeds_a_step_that_does_not_raise_the_loss_is_not_believed() -> None:
+    said = state(told=-4.0, told_square=16.0, rise=1.0)
+    assert said.agreement == -0.25
+    assert state(told=4.0, told_square=16.0, rise=1.0).agreement == 1.0
+
+
+def test_curvature_that_is_not_finite_teaches_nothing() -> None:
+    assert state().with_bend(math.nan) == state().with_bend(math.inf) == state()
+    assert state(bend=None).with_bend(-2.0).bend == 2.0
+
+
+# Whether data change.
+
+
+def test_a_loss_that_returns_is_that_of_the_same_data() -> None:
+    memory = Memory({})
+    assert is_batch(memory, unknowns=321, budget=10.0)
+    assert not is_batch(memory, unknowns=320, budget=10.0)
+    for _ in range(2):
+        leave_loss(memory, 1.0)
+        notice(memory, 1.0 + 1e-6)
+    assert not is_batch(memory, unknowns=10**6, budget=10.0)
+    notice(memory, 5.0)  # nobody knows what it would have been
+    assert not is_batch(memory, unknowns=10**6, budget=10.0)
+    for _ in range(3):
+        leave_loss(memory, 1.0)
+        notice(memory, 1.1)
+    assert is_batch(memory, unknowns=10, budget=10.0)
+    assert not is_batch(memory, unknowns=10, budget=math.inf)
+
+
+@pytest.mark.parametrize("lr", [1.0, 0.3])
+@pytest.mark.parametrize("weight_decay", [0.0, 1e-3])
+def test_the_whole_data_get_newtons_steps_from_the_third_on(lr: float, weight_decay: float) -> None:
+    net, batch = network(), next(batches())
+    optimizer = QNewton(net, lr=lr, weight_decay=weight_decay)
+    for _ in range(5):
+        optimizer.step(closure_of(net, batch))
+    kinds = [record.averaged is not None for record in optimizer.records]
+    assert kinds == [True, True, True, False, False]
+
+
+def test_few_unknowns_get_newtons_steps_until_data_change() -> None:
+    net, data = network(width=4), batches()
+    optimizer = QNewton(net)
+    train(optimizer, net, data, 4)
+    assert [r.averaged is not None for r in optimizer.records] == [False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"curvature": "ggn"},
+        {"damping": 0.1},
+        {"prune": 0.5},
+        {"limits": Limits(budget=math.inf)},
+        {"policy": "paper", "quantum": "attosecond"},
+    ],
+)
+def test_who_asks_for_systems_has_them(asked: dict[str, Any]) -> None:
+    net, data = network(width=4), batches()
+    optimizer = QNewton(net, **asked)
+    train(optimizer, net, data, 3)
+    assert all(record.averaged is None and record.blocks for record in optimizer.records)
+
+
+def test_a_budget_below_the_steps_own_passes_is_refused() -> None:
+    with pytest.raises(ValueError, match="budget is 1; it must be 2 passes or more"):
+        Limits(budget=1)
+
+
+# What a step costs, and what it touches.
+
+
+def test_most_steps_evaluate_the_closure_once() -> None:
+    net, data, calls = network(), batches(), []
+    optimizer = QNewton(net)
+    for _ in range(45):
+        batch, count = next(data), 0
+
+        def closure(batch: tuple[Tensor, Tensor] = batch) -> Tensor:
+            nonlocal count
+            count += 1
+            return closure_of(net, batch)()
+
+        optimizer.step(closure)
+        calls.append(count)
+        assert averaged(optimizer).passes == count
+    assert calls[:4] == [4, 3, 3, 3]
+    assert calls[20] == calls[40] == 3
+    assert set(calls[4:20]) == set(calls[21:40]) == {1}
+
+
+def test_measuring_leaves_no_trace() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 40), nn.BatchNorm1d(40), nn.Dropout(0.5), nn.Linear(40, 1))
+    outside = nn.Linear(1, 1)
+    outside.weight.grad = torch.tensor([[7.0]])
+    optimizer = QNewton(net)
+    generator = torch.Generator().manual_seed(0)
+    for step in range(4):
+        x = torch.randn(32, 8, generator=generator)
+        before = torch.get_rng_state()
+        with torch.random.fork_rng():
+            torch.dropout(torch.zeros(32, 40), 0.5, train=True)
+            drawn = torch.get_rng_state()
+        had = outside.weight.grad.clone()
+
+        def closure(x: Tensor = x) -> Tensor:
+            loss = outside(net(x)).square().mean().exp()
+            optimizer.zero_grad()
+            loss.backward()
+            return loss
+
+        assert not torch.equal(before, drawn)
+        optimizer.step(closure)
+        assert torch.equal(torch.get_rng_state(), drawn)  # as if the closure ran once
+        assert net[1].num_batches_tracked == step + 1
+        assert outside.weight.grad is not None
+        once = outside.weight.grad - had
+        net.zero_grad()
+        assert once.abs() > 0
+        assert averaged(optimizer).passes > 1
+    ends = outside.weight.grad
+    assert ends is not None
+    assert torch.isfinite(ends).all()
+
+
+def test_a_batch_that_is_not_a_number_takes_the_last_step_back() -> None:
+    net, data = network(), batches()
+    optimizer = QNewton(net)
+    train(optimizer, net, data, 5)
+    before = flat(net)
+    train(optimizer, net, data, 1)
+    assert not torch.equal(flat(net), before)
+    x, y = next(data)
+    optimizer.step(closure_of(net, (x * math.nan, y)))
+    record = averaged(optimizer)
+    assert record.undone
+    assert torch.allclose(flat(net), before, rtol=0, atol=1e-15)
+    assert optimizer.records[-1].skipped == record.reason
+    optimizer.step(closure_of(net, (x * math.nan, y)))  # there is nothing more to take back
+    assert torch.allclose(flat(net), before, rtol=0, atol=1e-15)
+    assert optimizer.records[-1].averaged is None
+    train(optimizer, net, data, 3)
+    assert optimizer.records[-1].skipped is None
+
+
+def test_a_batch_that_is_an_outlier_itself_undoes_nothing() -> None:
+    net, data = network(), batches()
+    optimizer = QNewton(net)
+    train(optimizer, net, data, 40)
+    x, y = next(data)
+    optimizer.step(closure_of(net, (x, y + 3.0)))  # a batch like no other
+    assert not averaged(optimizer).undone
+    assert averaged(optimizer).passes == 4  # it looked, and it measures at step 40
+
+
+def test_a_step_that_raised_the_next_loss_is_undone() -> None:
+    net, data = network(), batches()
+    optimizer = QNewton(net)
+    train(optimizer, net, data, 45)
+    length = averaged(optimizer).length
+    optimizer.counters["length.length"] = 300 * length
+    optimizer.counters["length.slope"] = 1e9  # what Newton's length on one batch does not see
+    before = flat(net)
+    train(optimizer, net, data, 2)
+    assert averaged(optimizer).undone
+    assert torch.allclose(flat(net), before, rtol=0, atol=1e-10)
+    assert "on one batch" in averaged(optimizer).reason
+
+
+def test_an_exception_of_the_closure_leaves_no_trace() -> None:
+    net, data = network(), batches()
+    optimizer = QNewton(net)
+    for calls in (1, 2, 3):  # of the batch, of both measurements
+        twin = copy.deepcopy((net, optimizer))
+        batch, left = next(data), calls
+
+        def closure(batch: tuple[Tensor, Tensor] = batch) -> Tensor:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise KeyError("mine")
+            return closure_of(net, batch)()
+
+        with pytest.raises(KeyError, match="mine"):
+            optimizer.step(closure)
+        optimizer.step(closure_of(net, batch))
+        twin[1].step(closure_of(twin[0], batch))
+        assert torch.equal(flat(net), flat(twin[0]))
+
+
+@pytest.mark.parametrize("by", ["state_dict", "pickle", "deepcopy"])
+def test_a_resumed_run_is_the_same_to_the_bit(by: str) -> None:
+    whole, net = network(), network()
+    data, again = batches(), batches()
+    train(QNewton(whole), whole, data, 30)
+    optimizer = QNewton(net)
+    train(optimizer, net, again, 13)
+    if by == "state_dict":
+        resumed = QNewton(net)
+        resumed.load_state_dict(pickle.loads(pickle.dumps(optimizer.state_dict())))
+    elif by == "pickle":
+        net, resumed = pickle.loads(pickle.dumps((net, optimizer)))
+    else:
+        net, resumed = copy.deepcopy((net, optimizer))
+    train(resumed, net, again, 17)
+    assert torch.equal(flat(net), flat(whole))
+
+
+def test_a_loss_that_is_maximised_is_the_mirror_image() -> None:
+    down, up = network(), network()
+    data = batches()
+    optimizers = QNewton(down), QNewton(up, maximize=True)
+    for _ in range(8):
+        x, y = next(data)
+        optimizers[0].step(closure_of(down, (x, y)))
+        optimizers[1].step(lambda b=(x, y): -closure_of(up, b)())
+    assert torch.allclose(flat(down), flat(up), rtol=0, atol=1e-12)
+
+
+def test_groups_have_their_own_lr_and_decay() -> None:
+    net, twin, start = network(), network(), [p.detach().clone() for p in network().parameters()]
+    frozen, decayed, *moved = net.parameters()
+    groups = [
+        {"params": [frozen], "lr": 0.0, "weight_decay": 0.5},
+        {"params": moved},
+        {"params": [decayed], "weight_decay": 0.5},
+    ]
+    optimizer = QNewton(groups)
+    first, *others = twin.parameters()
+    reference = QNewton([{"params": [first], "lr": 0.0}, {"params": others}])
+    train(optimizer, net, batches(), 1)
+    train(reference, twin, batches(), 1)
+    assert torch.equal(frozen, start[0])
+    length = averaged(optimizer).length
+    along = (others[0].detach() - start[1]) / averaged(reference).length
+    expected = start[1] + length * (along - 0.5 * start[1])
+    assert torch.allclose(decayed, expected, rtol=0, atol=1e-12)
+    off = length * 0.5 * float(start[1].norm())
+    assert optimizer.records[-1].decay_norm == pytest.approx(off)
+
+
+def test_an_attached_loop_takes_the_same_steps() -> None:
+    net, twin, data = network(), network(), batches()
+    optimizer, reference = QNewton(net), QNewton(twin)
+    loss_of = optimizer.repeatable(lambda x, y: closure_of(net, (x, y))())
+    for _ in range(6):
+        x, y = next(data)
+        optimizer.zero_grad()
+        loss_of(x, y).backward()
+        optimizer.step()
+        reference.step(closure_of(twin, (x, y)))
+        assert torch.allclose(flat(net), flat(twin), rtol=0, atol=1e-12)
+
+
+def test_clipping_changes_no_length_that_is_measured() -> None:
+    # The direction does not depend on the gradient's size, and the curvature is not clipped.
+    net, twin, data = network(), network(), batches()
+    optimizer, reference = QNewton(net), QNewton(twin)
+    batch = next(data)
+
+    def clipped() -> Tensor:
+        optimizer.zero_grad()
+        loss = closure_of(net, batch)()
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1e-3)
+        return loss
+
+    optimizer.step(clipped)
+    reference.step(closure_of(twin, batch))
+    mine, its = averaged(optimizer).curvature, averaged(reference).curvature
+    assert mine == pytest.approx(its, rel=0.2)
+
+
+# What it reaches.
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_noise_does_not_stop_it_and_does_not_drive_it_away(seed: int) -> None:
+    net, data = network(seed), batches(seed, noise=0.3)
+    optimizer = QNewton(net)
+    x, y = next(batches(99, size=2000))
+
+    def loss() -> float:
+        with torch.no_grad():
+            return float(mse_loss(net(x), y))
+
+    first, losses = loss(), []
+    for _ in range(10):
+        train(optimizer, net, data, 60)
+        losses.append(loss())
+    assert losses[-1] < 0.1 * first
+    assert not optimizer.health.findings
+
+
+def test_records_say_it_in_words() -> None:
+    net, data = network(), batches()
+    optimizer = QNewton(net)
+    train(optimizer, net, data, 2)
+    assert "length" in str(optimizer.records[-1])
+    assert averaged(optimizer).reason.startswith("z = ")
+
+
+# Whose batch judges its own step.
+
+
+def straight(rows: int, noise: float, seed: int = 0) -> tuple[nn.Linear, Iterator[Any]]:
+    """Regression on eight inputs: as many residuals as rows, nine unknowns."""
+    torch.manual_seed(seed)
+    net = nn.Linear(8, 1).double()
+    generator = torch.Generator().manual_seed(seed)
+    exact = torch.randn(8, 1, generator=generator, dtype=torch.float64)
+
+    def data() -> Iterator[Any]:
+        while True:
+            x = torch.randn(rows, 8, generator=generator, dtype=torch.float64)
+            off = torch.randn(rows, 1, generator=generator, dtype=torch.float64)
+            yield x, x @ exact + noise * off
+
+    return net, data()
+
+
+def test_many_residuals_without_noise_judge_their_own_steps() -> None:
+    net, data = straight(rows=100, noise=0.0)
+    optimizer = QNewton(net)
+    train(optimizer, net, data, 20, squares_of)
+    assert all(record.averaged is None for record in optimizer.records)
+    assert optimizer.records[-1].loss < 1e-20
+
+
+def test_residuals_with_noise_are_believed_until_the_next_batches_disagree() -> None:
+    net, data = straight(rows=20, noise=1.0)
+    optimizer = QNewton(net)
+    train(optimizer, net, data, 40, squares_of)
+    kinds = [record.averaged is not None for record in optimizer.records]
+    assert not any(kinds[:3])
+    assert kinds[-1]
+    assert kinds == sorted(kinds)  # and never again
+
+
+def test_few_residuals_never_judge_their_own_steps() -> None:
+    net, data = straight(rows=17, noise=0.0)
+    optimizer = QNewton(net)
+    train(optimizer, net, data, 4, squares_of)
+    assert [r.averaged is not None for r in optimizer.records] == [False, True, True, True]
