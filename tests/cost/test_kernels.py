@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from qnewton.cost import (
@@ -43,6 +43,8 @@ def test_fit_recovers_an_exact_line(rate, overhead):
 
 @QUICK
 @given(st.lists(st.tuples(st.floats(1, 1e9), st.floats(1e-6, 10)), min_size=3, max_size=8))
+@example([(1.0, 1.0), (1.0, 0.5), (1.0000000000000002, 1.5)])  # two amounts, one to 16 digits
+@example([(1.0, 1.0), (1.0, 0.5), (1.00000001, 1.5)])
 def test_fit_is_the_non_negative_least_squares_of_the_relative_error(samples):
     if len({work for work, _ in samples}) < 2:
         return

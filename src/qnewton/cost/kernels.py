@@ -283,7 +283,8 @@ def _fit_rate(pairs: tuple[tuple[float, float], ...]) -> float:
 def _fit_line(pairs: tuple[tuple[float, float], ...]) -> tuple[float, float]:
     """Minimise Σ((o + r·w)/t - 1)² over o, r ≥ 0 and return (o, r)."""
     # Two unknowns, so the constrained optimum is the free one if that is feasible, else the better
-    # of the two edges. Columns 1/t and w/t are scaled to unit length against cancellation.
+    # of the two edges. Columns 1/t and w/t are scaled to unit length, and the rate is found along
+    # what the second has beside the first: 1 - cos² of nearly parallel columns is only rounding.
     inverse = [1 / seconds for _, seconds in pairs]
     ratio = [work / seconds for work, seconds in pairs]
     length_o = math.sqrt(math.fsum(a * a for a in inverse))
@@ -291,10 +292,11 @@ def _fit_line(pairs: tuple[tuple[float, float], ...]) -> tuple[float, float]:
     cosine = math.fsum(a * b for a, b in zip(inverse, ratio, strict=True)) / (length_o * length_r)
     target_o = math.fsum(inverse) / length_o
     target_r = math.fsum(ratio) / length_r
-    sine_squared = 1 - cosine * cosine
+    beside = [b / length_r - cosine * a / length_o for a, b in zip(inverse, ratio, strict=True)]
+    sine_squared = math.fsum(x * x for x in beside)
     if sine_squared > 0:
-        overhead = (target_o - cosine * target_r) / sine_squared
-        rate = (target_r - cosine * target_o) / sine_squared
+        rate = math.fsum(beside) / sine_squared
+        overhead = target_o - cosine * rate
         if overhead >= 0 and rate >= 0:
             return overhead / length_o, rate / length_r
     # On an edge the sum of squares is len(pairs) - target², so the larger target is the better.
