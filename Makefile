@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 DATA_FLAG := $(if $(wildcard ../shared/data),--data-dir ../shared/data,)
 
+# Compiled files are kept whatever the environment says: without them every test process compiles
+# the package again, and rewrites the assertions of all tests.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast coverage check bench paper docs clean
 
@@ -69,3 +73,4 @@ check: $(VENV)/.dev ## format, lint, types, layers
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests benchmarks paper docs -name __pycache__ -prune -exec rm -rf {} +
