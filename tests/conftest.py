@@ -1,5 +1,10 @@
+import dataclasses
 import gc
 import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 # Several test processes on few cores: OpenMP threads that wait for each other spin, and a suite
 # of seconds takes minutes. Torch is not imported for that: the process that only hands tests out
@@ -15,3 +20,19 @@ def pytest_collection_finish() -> None:
     """Leave out of all later garbage collections the modules and tests that live to the end."""
     gc.enable()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def calibrated_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep nominal rates as this machine's in a cache of the tests' own.
+
+    No test waits for a calibration, chooses by one that the user made, or leaves one behind.
+    """
+    from qnewton.cost import nominal_calibration, save_calibration
+    from qnewton.optimizer import describe_machine
+
+    folder = tmp_path_factory.mktemp("cache")
+    save_calibration(dataclasses.replace(nominal_calibration(), machine=describe_machine()), folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QNEWTON_CACHE", str(folder))
+        yield folder

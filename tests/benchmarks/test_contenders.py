@@ -41,6 +41,7 @@ def test_torch_func_hessian_equals_ours(problem: Problem) -> None:
     assert contenders.difference(whole, contenders.qnewton_hessian(problem)()) < ROUNDING
 
 
+@pytest.mark.slow
 def test_curvlinops_equals_ours(problem: Problem) -> None:
     pytest.importorskip("curvlinops", reason="a peer, of the extra bench")
     columns = contenders.spread_columns(problem.n, 7)
@@ -49,6 +50,7 @@ def test_curvlinops_equals_ours(problem: Problem) -> None:
     assert contenders.difference(found.mT, ours[columns]) < ROUNDING
 
 
+@pytest.mark.slow
 def test_jax_equals_ours(problem: Problem) -> None:
     pytest.importorskip("jax", reason="a peer, of the extra bench")
     found = as_tensor(jax_hessian(problem)())

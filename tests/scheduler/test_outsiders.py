@@ -130,7 +130,13 @@ RUNS: dict[str, tuple[Any, Outcome, str]] = {
 
 
 @pytest.mark.parametrize("damping", [0.5, "auto"])
-@pytest.mark.parametrize(("blocks", "dtype"), [("full", torch.float64), ("layer", torch.float32)])
+@pytest.mark.parametrize(
+    ("blocks", "dtype"),
+    [
+        ("full", torch.float64),
+        pytest.param("layer", torch.float32, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("case", RUNS)
 def test_a_solver_that_fails_is_followed_by_the_next_and_named(case, blocks, dtype, damping):
     run, outcome, detail = RUNS[case]
@@ -372,7 +378,7 @@ def test_a_bad_registration_is_refused_in_one_line_that_says_what_to_do(register
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("offered", [True, False])
+@pytest.mark.parametrize("offered", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_run_with_an_outside_solver_is_read_and_replayed_where_it_is_not(
     tmp_path, capsys, offered
 ):
