@@ -125,7 +125,7 @@ base = alt.Chart(alt.Data(values=wave)).encode(
 # %%
 # Beside other optimizers
 # -----------------------
-# The larger problem of the benchmark ``physics``: ν = 0.01/π, 922 parameters, 2000 points with
+# The larger problem of the benchmark ``physics``: ν = 0.01/π, 922 parameters, 1600 points and 400
 # measurements, sixty seconds on one thread. Adam and SOAP have the best of three learning rates.
 # Both axes are logarithmic.
 

@@ -29,7 +29,7 @@ ALL: tuple[Build, ...] = (poisson_2d, *OTHERS)
 # M of the Jacobian: the points inside, and those at which u is known.
 SHAPES = {
     "Poisson 2-D": (129, (900, 120)),
-    "Burgers, ν learned": (922, (2000, 2000)),
+    "Burgers, ν learned": (922, (1600, 400)),
     "Helmholtz": (1185, (1600, 160)),
     "heat 1+1-D": (257, (900, 30, 60)),
     "Poisson 5-D": (449, (3000, 500)),
