@@ -322,6 +322,20 @@ def test_a_batch_that_is_an_outlier_itself_undoes_nothing() -> None:
     assert averaged(optimizer).passes == 4  # it looked, and it measures at step 40
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("at", [20, 45])
+def test_one_batch_out_of_all_proportion_is_forgotten(dtype: torch.dtype, at: int) -> None:
+    net, data = network().to(dtype), batches()
+    optimizer = QNewton(net)
+    for step in range(80):
+        x, y = (part.to(dtype) for part in next(data))
+        scale = 1e20 if step == at else 1.0
+        optimizer.step(lambda b=(x, y), s=scale: s * closure_of(net, b)())
+    losses = [record.loss for record in optimizer.records]
+    assert max(losses[at + 1 :]) < 2 * max(losses[:at])
+    assert sum(losses[-10:]) < sum(losses[at - 10 : at])
+
+
 def test_a_step_that_raised_the_next_loss_is_undone() -> None:
     net, data = network(), batches()
     optimizer = QNewton(net)
@@ -406,6 +420,27 @@ def test_groups_have_their_own_lr_and_decay() -> None:
     assert torch.allclose(decayed, expected, rtol=0, atol=1e-12)
     off = length * 0.5 * float(start[1].norm())
     assert optimizer.records[-1].decay_norm == pytest.approx(off)
+
+
+def test_what_a_batch_does_not_reach_stays_where_it_was() -> None:
+    net, data = network(), batches()
+    other = nn.Parameter(torch.ones(400, dtype=torch.float64))
+    optimizer = QNewton([*net.parameters(), other])
+    (x, y), before, place = next(data), other.detach().clone(), flat(net)
+    for step in range(8):
+        x, y = next(data)
+        before, place = other.detach().clone(), flat(net)
+
+        def closure(batch: Any = (x, y), reached: bool = not step % 2) -> Tensor:
+            loss = closure_of(net, batch)()
+            return loss + (other - batch[0].mean()).square().mean() if reached else loss
+
+        optimizer.step(closure)
+        assert torch.equal(other, before) == bool(step % 2)
+    optimizer.step(closure_of(net, (x * math.nan, y)))
+    assert averaged(optimizer).undone
+    assert torch.equal(other, before)
+    assert torch.allclose(flat(net), place, rtol=0, atol=1e-12)
 
 
 def test_an_attached_loop_takes_the_same_steps() -> None:

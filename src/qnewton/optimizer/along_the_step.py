@@ -29,7 +29,7 @@ class Measured:
 
 
 def measure_along(
-    context: StepContext, evaluated: Evaluated, state: LengthState, move: Tensor
+    context: StepContext, evaluated: Evaluated, state: LengthState, move: Tensor, share: float
 ) -> Measured:
     """Return the state with xᵀHx/xᵀx of a move x, (g(θ + αx) - g(θ))ᵀx / αxᵀx, α the length.
 
@@ -40,6 +40,7 @@ def measure_along(
         evaluated: The loss, with what evaluates it again.
         state: What is known of the length.
         move: x, shape [N], of all of the curvature's parameters.
+        share: By which the batch's loss counts.
 
     Cost: two forward and backward passes; three for the first measurement of a run.
     """
@@ -53,7 +54,7 @@ def measure_along(
             return found.evaluation.judged_loss, flat.double()
 
     def bend(length: float, ended: Tensor) -> float:
-        return float((ended - begun) @ move.double()) / (length * square)
+        return share * float((ended - begun) @ move.double()) / (length * square)
 
     passes = 1
     try:
@@ -80,9 +81,8 @@ def loss_before(evaluated: Evaluated, state: LengthState, context: StepContext) 
     Cost: a forward and a backward pass.
     """
     memory, parameters = context.memory, evaluated.curvature.parameters
-    moves = [memory.tensors_of(p).get(MOVED) for p in parameters]
-    pairs = zip(moves, parameters, strict=True)
-    back = torch.cat([(torch.zeros_like(p) if m is None else m).flatten() for m, p in pairs])
+    moves = memory.own(MOVED)
+    back = torch.cat([moves.get(p, torch.zeros_like(p)).flatten() for p in parameters])
     try:
         with Reruns(evaluated.again, parameters).at(-(state.length or 0.0) * back) as found:
             loss = found.evaluation.judged_loss

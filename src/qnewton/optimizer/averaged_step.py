@@ -95,8 +95,12 @@ class AveragedStep:
         passes: int,
     ) -> TakenStep:
         memory, state = context.memory, context.memory.length
-        told = _told(memory, gradients)
-        state = state.with_loss(sign * evaluated.evaluation.loss, evaluated.gradients.norm)
+        share = state.share_of(evaluated.gradients.norm)
+        if share < 1.0:
+            gradients = {p: share * g for p, g in gradients.items()}
+        told = None if state.length is None else _told(memory, gradients)
+        norm = share * evaluated.gradients.norm
+        state = state.with_batch(sign * evaluated.evaluation.loss, norm)
         if told is not None:
             state = state.with_told(told)
         # What is kept is changed in place, unless something may still raise.
@@ -110,7 +114,7 @@ class AveragedStep:
         if measures:
             parameters = evaluated.curvature.parameters
             found = [move.pieces.get(p, torch.zeros_like(p)).flatten() for p in parameters]
-            measured = measure_along(context, evaluated, measured.state, torch.cat(found))
+            measured = measure_along(context, evaluated, state, torch.cat(found), share)
         state = measured.state
         if state.length is None:
             return TakenStep(skipped="the curvature along the step is not finite")
@@ -119,10 +123,12 @@ class AveragedStep:
         if not add_changes(changes, state.length * size):
             return TakenStep(skipped="the update is not finite")
         for parameter, kept in averages.items():
-            memory.keep_tensors(parameter, kept.tensors | {MOVED: move.pieces[parameter]})
+            for name, tensor in kept.tensors.items():
+                memory.own(name)[parameter] = tensor
+        _keep_moves(memory, move.pieces)
         memory.length = state.with_step(move.square)
         leave_loss(memory, measured.loss)
-        norms = evaluated.gradients.norm * size
+        norms = norm * size
         applied = Applied(
             state.length * size,
             -move.inner / norms if 0.0 < norms < math.inf else None,
@@ -133,10 +139,9 @@ class AveragedStep:
         return TakenStep(applied=applied, averaged=record)
 
     def _averages(self, memory: Memory, parameter: Tensor, copied: bool) -> GradientAverages:
-        tensors = memory.tensors_of(parameter)
-        if "mean_gradient" not in tensors:
+        kept = GradientAverages.kept(lambda name: memory.own(name).get(parameter))
+        if kept is None:
             return GradientAverages.begin(parameter.detach(), self._widest)
-        kept = GradientAverages.kept(tensors)
         return kept.copied() if copied else kept
 
 
@@ -151,12 +156,19 @@ def minimised_gradients(
 
 def _told(memory: Memory, gradients: Mapping[Tensor, Tensor]) -> float | None:
     """Return -gᵀm of the last move m and this batch's gradient; ``None`` without a last move."""
-    moved = {p: memory.tensors_of(p).get(MOVED) for p in gradients}
-    known = [(m, gradients[p]) for p, m in moved.items() if m is not None]
+    moves = memory.own(MOVED)
+    known = [(moves[p], g) for p, g in gradients.items() if p in moves]
     if not known:
         return None
     along, slopes = (torch.cat([t.flatten() for t in each]) for each in zip(*known, strict=True))
     return -float(along.double() @ slopes.double())
+
+
+def _keep_moves(memory: Memory, moves: Mapping[Tensor, Tensor]) -> None:
+    """Keep what the last step moved, and nothing of what it left where it was."""
+    kept = memory.own(MOVED)
+    kept.clear()
+    kept.update(moves)
 
 
 def _moved(
@@ -194,14 +206,13 @@ def _blame(state: LengthState, sign: float, loss: float, before: float | None) -
 
 def _undo(memory: Memory, state: LengthState, evaluated: Evaluated) -> bool:
     """Go back along the last step if there is one, and return whether there is."""
-    parameters = [p for p in evaluated.curvature.parameters if MOVED in memory.tensors_of(p)]
-    if not parameters or not state.length:
+    present = set(evaluated.curvature.parameters)
+    moves = {p: m for p, m in memory.own(MOVED).items() if p in present}
+    if not moves or not state.length:
         return False
-    moves = [memory.tensors_of(p)[MOVED] for p in parameters]
     with torch.no_grad():
-        Change([*parameters], moves, -state.length).make()
-    for parameter in parameters:
-        memory.drop_tensor(parameter, MOVED)
+        Change([*moves], [*moves.values()], -state.length).make()
+    _keep_moves(memory, {})
     return True
 
 

@@ -7,7 +7,7 @@ Fisher matrix of batches, and its square root is easily inverted:
     D = -Q_L (Q_Lᵀ M Q_R / (√V + λ)) Q_Rᵀ,   M = E[G],   λ a share of the mean of √V.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -61,17 +61,17 @@ class GradientAverages:
         return cls(zeros, zeros.clone(), factor(rows), factor(zeros.shape[1]))
 
     @classmethod
-    def kept(cls, tensors: Mapping[str, Tensor]) -> "GradientAverages":
-        """Return the averages whose tensors :attr:`tensors` gave."""
+    def kept(cls, tensor: Callable[[str], Tensor | None]) -> "GradientAverages | None":
+        """Return the averages whose tensors :attr:`tensors` gave, by name; ``None`` without."""
+        mean, square = tensor("mean_gradient"), tensor("mean_square")
+        if mean is None or square is None:
+            return None
 
         def factor(side: str) -> tuple[Tensor, Tensor] | None:
-            if f"{side}_factor" not in tensors:
-                return None
-            return tensors[f"{side}_factor"], tensors[f"{side}_basis"]
+            held, basis = tensor(f"{side}_factor"), tensor(f"{side}_basis")
+            return None if held is None or basis is None else (held, basis)
 
-        return cls(
-            tensors["mean_gradient"], tensors["mean_square"], factor("left"), factor("right")
-        )
+        return cls(mean, square, factor("left"), factor("right"))
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -84,7 +84,8 @@ class GradientAverages:
 
     def copied(self) -> "GradientAverages":
         """Return the same averages in tensors of their own."""
-        return self.kept({name: tensor.clone() for name, tensor in self.tensors.items()})
+        sides = (side and (side[0].clone(), side[1].clone()) for side in (self.left, self.right))
+        return GradientAverages(self.mean.clone(), self.square.clone(), *sides)
 
     def direction(self, gradient: Tensor, step: int) -> Tensor:
         """Add a gradient to the averages, and return D, in the parameter's shape.

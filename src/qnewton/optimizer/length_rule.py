@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass, replace
 
+from qnewton.optimizer.damping_rule import usual_norm
+
 GAIN = 0.1
 """The most that the logarithm of α changes per step, per unit of agreement."""
 
@@ -21,6 +23,7 @@ FIRST_OF_SIZE = 0.003
 _NEWEST_TOLD, _NEWEST_SLOPE, _NEWEST_BEND, _NEWEST_LOSS = 1 / 20, 1 / 10, 0.3, 1 / 20
 _SOONEST = 10  # steps before which no loss is called an outlier
 _OUT = 8.0  # standard deviations of the loss
+_MOST = 100.0  # times the usual gradient
 _SMALLEST = 1e-300
 
 
@@ -39,6 +42,7 @@ class LengthState:
         loss: The usual loss; ``None`` before the first step.
         spread: Its variance.
         unit: ‖g‖ of the first batch, which gradients are divided by before they are squared.
+        usual: The usual ‖g‖.
     """
 
     steps: int = 0
@@ -51,6 +55,7 @@ class LengthState:
     loss: float | None = None
     spread: float = 0.0
     unit: float | None = None
+    usual: float = 0.0
 
     @property
     def agreement(self) -> float | None:
@@ -83,13 +88,26 @@ class LengthState:
             return False
         return loss > self.loss + _OUT * math.sqrt(self.spread)
 
-    def with_loss(self, loss: float, gradient_norm: float) -> "LengthState":
-        """Return the state after one more batch."""
+    def share_of(self, gradient_norm: float) -> float:
+        """Return by which a batch's loss is multiplied that is out of all proportion to the usual.
+
+        Example:
+            >>> LengthState(usual=1.0).share_of(50.0), LengthState(usual=1.0).share_of(1e20)
+            (1.0, 1e-18)
+        """
+        most = _MOST * self.usual
+        return most / gradient_norm if 0.0 < most < gradient_norm else 1.0
+
+    def with_batch(self, loss: float, gradient_norm: float) -> "LengthState":
+        """Return the state after one more batch; a loss that is far out teaches nothing."""
+        state = replace(self, usual=usual_norm(self.usual, gradient_norm))
         if self.loss is None:
-            return replace(self, loss=loss, unit=gradient_norm or 1.0)
+            return replace(state, loss=loss, unit=gradient_norm or 1.0)
+        if self.is_out(loss):
+            return state
         off = loss - self.loss
         spread = self.spread + _NEWEST_LOSS * (off * off - self.spread)
-        return replace(self, loss=self.loss + _NEWEST_LOSS * off, spread=spread)
+        return replace(state, loss=self.loss + _NEWEST_LOSS * off, spread=spread)
 
     def with_told(self, told: float) -> "LengthState":
         """Return the state, its length changed, after what the next batch said of the last step.
@@ -101,8 +119,9 @@ class LengthState:
             told: -gᵀs/α, with g of the next batch at the end of the step s.
 
         Example:
-            >>> state = LengthState(steps=2, length=1.0, told=1.0, told_square=1.0)
-            >>> state.with_told(1.0).length > 1.0 > state.with_told(-30.0).length
+            >>> short = LengthState(steps=2, length=1.0, told=1.0, told_square=1.0)
+            >>> long = LengthState(steps=2, length=1.0, told=-1.0, told_square=1.0, rise=9.0)
+            >>> short.with_told(1.0).length > 1.0 > long.with_told(-1.0).length
             True
         """
         mean = self.told + _NEWEST_TOLD * (told - self.told)

@@ -163,18 +163,9 @@ class Memory:
         kept = {p: piece.to(p).view_as(p).clone() for p, piece in pairs}
         self._tensors[name] = self._tensors.get(name, {}) | kept
 
-    def tensors_of(self, parameter: Tensor) -> dict[str, Tensor]:
-        """Return what a parameter has of its own, by name."""
-        return {name: own[parameter] for name, own in self._tensors.items() if parameter in own}
-
-    def keep_tensors(self, parameter: Tensor, tensors: dict[str, Tensor]) -> None:
-        """Keep tensors of a parameter, of any shape, by name."""
-        for name, tensor in tensors.items():
-            self._tensors.setdefault(name, {})[parameter] = tensor
-
-    def drop_tensor(self, parameter: Tensor, name: str) -> None:
-        """Forget one of a parameter's tensors."""
-        del self._tensors[name][parameter]
+    def own(self, name: str) -> dict[Tensor, Tensor]:
+        """Return the tensors of one name by their parameters, which the caller may change."""
+        return self._tensors.setdefault(name, {})
 
     def earlier(self, block: str) -> Earlier | None:
         """Return what the last solve of a block left; every tenth step forgets what did not work.

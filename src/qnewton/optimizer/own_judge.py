@@ -30,8 +30,7 @@ def promise(memory: Memory, moves: dict[Tensor, Tensor], promised: float | None)
     if memory.same >= 0 or not memory.judges:
         return
     memory.promised = promised
-    for parameter, move in moves.items():
-        memory.keep_tensors(parameter, {MOVED: move})
+    memory.own(MOVED).update(moves)
 
 
 def hear(memory: Memory, gradients: dict[Tensor, Tensor]) -> None:
@@ -44,8 +43,8 @@ def hear(memory: Memory, gradients: dict[Tensor, Tensor]) -> None:
     promised, memory.promised = memory.promised, None
     if promised is None or not promised > 0.0:
         return
-    moves = [(memory.tensors_of(p).get(MOVED), g) for p, g in gradients.items()]
-    known = [(m, g) for m, g in moves if m is not None]
+    moves = memory.own(MOVED)
+    known = [(moves[p], g) for p, g in gradients.items() if p in moves]
     if not known:
         return
     along, slopes = (torch.cat([t.flatten() for t in each]) for each in zip(*known, strict=True))

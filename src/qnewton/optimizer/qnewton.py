@@ -95,8 +95,8 @@ class QNewton(RecordedOptimizer):
             ``curvature="fisher"``, one process, minimisation, and a damping that is a number.
         weight_decay: w, decoupled as in AdamW: every step that moves parameters also takes β·w of
             themselves off those that have a gradient. H, g and ρ are of the loss alone. β is
-            ``first_order_lr`` in first-order steps. Where λ sets itself, the loss is evaluated once
-            more, and a step that ends where it is not finite changes nothing.
+            ``first_order_lr`` in first-order steps, and times the length of ``averaged`` ones. A
+            step that sets λ evaluates the loss once more, and is undone where that is not finite.
         maximize: Negate loss, gradient and curvature together, and climb.
         print_every: 5 prints ``str`` of every fifth step's record to standard output; 0 prints
             none. Of several processes the first prints.
