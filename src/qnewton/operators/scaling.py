@@ -18,6 +18,7 @@ _WINDOW = {torch.float32: 32, torch.float64: 100}
 _STRIDE = {torch.float32: 100, torch.float64: 900}
 _TRUSTED = (1e-140, 1e140)
 """Norms between these two come from squares that float64 can hold, or that do not count."""
+_AT_ONCE = 1 << 20  # entries in float64 at a time, 8 MB
 # How far a vector is moved to find the size of a product that left the range.
 _PROBE = {torch.float32: 60, torch.float64: 500}
 
@@ -204,3 +205,14 @@ def _quotient(above: float, below: float) -> float:
     """Return a/b, kept inside float64 by its exponent alone."""
     (m, up), (n, down) = math.frexp(above), math.frexp(below)
     return math.ldexp(m / n, max(-1000, min(1000, up - down)))
+
+
+def inner(left: Tensor, right: Tensor) -> float:
+    """Return xᵀy in float64, of vectors of any floating dtype, without a wider copy of either.
+
+    Example:
+        >>> inner(torch.tensor([1e8, 1.0]), torch.tensor([1.0, 1.0]))
+        100000001.0
+    """
+    pairs = zip(left.split(_AT_ONCE), right.split(_AT_ONCE), strict=True)
+    return sum(float(x.double() @ y.double()) for x, y in pairs)

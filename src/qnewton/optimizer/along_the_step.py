@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from qnewton.curvature import NUMERICAL, Reruns
+from qnewton.operators.scaling import inner
 from qnewton.optimizer.length_rule import LengthState
 from qnewton.optimizer.memory import MOVED
 from qnewton.optimizer.step_context import Evaluated, StepContext
@@ -46,19 +47,19 @@ def measure_along(
     """
     curvature, replicas = evaluated.curvature, context.replicas
     reruns = Reruns(evaluated.again, curvature.parameters)
-    square = float(move.double() @ move.double())
+    square = inner(move, move)
 
     def at(length: float) -> tuple[float, Tensor]:
         with reruns.at(length * move) as found:
             flat = found.flat if replicas is None else replicas.average_(found.flat.clone())
-            return found.evaluation.judged_loss, flat.double()
+            return found.evaluation.judged_loss, flat
 
     def bend(length: float, ended: Tensor) -> float:
-        return share * float((ended - begun) @ move.double()) / (length * square)
+        return share * (inner(ended, move) - slope) / (length * square)
 
     passes = 1
     try:
-        _, begun = at(0.0)
+        slope = inner(at(0.0)[1], move)
         if state.bend is None:
             probe = _PROBE * reruns.size / square**0.5
             state = state.with_bend(bend(probe, at(probe)[1]))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from qnewton.operators.scaling import inner
 from qnewton.optimizer.along_the_step import Measured, loss_before, measure_along
 from qnewton.optimizer.averages import WIDTH_PER_PASS, GradientAverages
 from qnewton.optimizer.data_change import leave_loss
@@ -33,23 +34,21 @@ class _Move:
     """Where a step goes, per length α: β∘(d - w·θ), w the weight decay.
 
     Attributes:
-        pieces: What is added to each parameter.
-        flat: The same as one vector m.
-        inner: gᵀm, with g as it is minimised.
+        pieces: What is added to each parameter, together m.
+        slope: gᵀm, with g as it is minimised.
         square: mᵀm.
         decay: ‖β∘w·θ‖.
     """
 
     pieces: dict[Tensor, Tensor]
-    flat: Tensor
-    inner: float
+    slope: float
     square: float
     decay: float
 
     @property
     def is_usable(self) -> bool:
         """Whether it goes anywhere, and its numbers are within their range."""
-        return math.isfinite(self.inner) and 0.0 < self.square < math.inf
+        return math.isfinite(self.slope) and 0.0 < self.square < math.inf
 
 
 class AveragedStep:
@@ -109,7 +108,7 @@ class AveragedStep:
         move = _moved(context, state, averages, gradients)
         if not move.is_usable:
             return TakenStep(skipped="there is no direction: the gradient vanishes or overflows")
-        state = state.with_slope(-move.inner / move.square)
+        state = state.with_slope(-move.slope / move.square)
         measured = Measured(state if measures else state.bounded(), passes=0)
         if measures:
             parameters = evaluated.curvature.parameters
@@ -131,7 +130,7 @@ class AveragedStep:
         norms = norm * size
         applied = Applied(
             state.length * size,
-            -move.inner / norms if 0.0 < norms < math.inf else None,
+            -move.slope / norms if 0.0 < norms < math.inf else None,
             finite=True,
             decay_norm=state.length * move.decay,
         )
@@ -157,11 +156,8 @@ def minimised_gradients(
 def _told(memory: Memory, gradients: Mapping[Tensor, Tensor]) -> float | None:
     """Return -gᵀm of the last move m and this batch's gradient; ``None`` without a last move."""
     moves = memory.own(MOVED)
-    known = [(moves[p], g) for p, g in gradients.items() if p in moves]
-    if not known:
-        return None
-    along, slopes = (torch.cat([t.flatten() for t in each]) for each in zip(*known, strict=True))
-    return -float(along.double() @ slopes.double())
+    known = [inner(moves[p].flatten(), g.flatten()) for p, g in gradients.items() if p in moves]
+    return -sum(known) if known else None
 
 
 def _keep_moves(memory: Memory, moves: Mapping[Tensor, Tensor]) -> None:
@@ -190,10 +186,10 @@ def _moved(
                 for p in own:
                     pieces[p].sub_(p, alpha=lr * decay)
                 decays += [lr * decay * norm for norm in tensor_norms([p.detach() for p in own])]
-    flat = torch.cat([piece.flatten() for piece in pieces.values()])
-    wide = flat.double()
-    inner = float(torch.cat([gradients[p].flatten() for p in pieces]).double() @ wide)
-    return _Move(pieces, flat, inner, float(wide @ wide), math.hypot(*decays))
+    flat = {p: piece.flatten() for p, piece in pieces.items()}
+    slope = sum(inner(gradients[p].flatten(), piece) for p, piece in flat.items())
+    square = sum(inner(piece, piece) for piece in flat.values())
+    return _Move(pieces, slope, square, math.hypot(*decays))
 
 
 def _blame(state: LengthState, sign: float, loss: float, before: float | None) -> str | None:
