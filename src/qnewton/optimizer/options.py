@@ -197,7 +197,8 @@ class Limits:
         budget: Forward and backward passes that a step may cost where data change from step to
             step, with ``damping="auto"``, ``curvature="auto"`` and the classical policy; by default
             10, ``math.inf`` for no limit. A run's first steps have it, too, until the loss at the
-            same parameters was the same twice; 32 unknowns per pass are free.
+            same parameters was the same twice; 32 unknowns per pass are free, and 2,048 of a sum of
+            squares. It bounds evaluations, and the width of the averaged factors.
 
     Raises:
         ValueError: If ``max_dense`` is negative, ``max_newton`` is below 1, or ``budget`` below 2.
