@@ -1,4 +1,4 @@
-"""Steps on one of many batches: the direction, the length, what they touch, and what they reach."""
+"""Steps on one of many batches: when they are taken, what they touch, and what they reach."""
 
 import copy
 import math
@@ -8,15 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from qnewton import Limits, QNewton
-from qnewton.optimizer.averages import DAMPING, GradientAverages
 from qnewton.optimizer.data_change import is_batch, leave_loss, notice
-from qnewton.optimizer.length_rule import LengthState
 from qnewton.optimizer.memory import Memory
 from qnewton.records import AveragedRecord
 
@@ -61,54 +57,6 @@ def flat(net: nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten() for p in net.parameters()])
 
 
-# The direction.
-
-
-@pytest.mark.parametrize("widest", [1, 4, 9])
-def test_a_direction_is_what_the_formula_says(widest: int) -> None:
-    torch.manual_seed(0)
-    gradients = [torch.randn(4, 9, dtype=torch.float64) for _ in range(25)]
-    averages = GradientAverages.begin(gradients[0], widest)
-    left, right, mean = torch.zeros(4, 4), torch.zeros(9, 9), torch.zeros(4, 9)
-    left, right, mean = left.double(), right.double(), mean.double()
-    found = torch.zeros(4, 9)
-    for step, g in enumerate(gradients, 1):
-        found = averages.direction(g, step)
-        newest = max(0.01, 1 / step)
-        left = (1 - newest) * left + newest * g @ g.mT
-        right = (1 - newest) * right + newest * g.mT @ g
-        mean += max(0.1, 1 / step) * (g - mean)
-    bases = []
-    for factor, held in ((left, averages.left), (right, averages.right)):
-        n = len(factor)
-        if n > widest:
-            assert held is None
-            bases.append(torch.eye(n).double())
-            continue
-        assert held is not None
-        assert torch.allclose(held[0], factor)
-        assert torch.allclose(held[1].mT @ held[1], torch.eye(n).double(), atol=1e-12)
-        bases.append(held[1])
-    turned = bases[0].mT @ mean @ bases[1]
-    assert torch.allclose(averages.mean, turned)
-    root = averages.square.sqrt()
-    inside = turned / (root + DAMPING * root.mean())
-    assert torch.allclose(found, -bases[0] @ inside @ bases[1].mT)
-
-
-def test_the_eigenvectors_are_found_where_the_gradients_come_from_one_distribution() -> None:
-    torch.manual_seed(1)
-    mix = torch.randn(6, 6, dtype=torch.float64)
-    averages = GradientAverages.begin(torch.zeros(6, 3, dtype=torch.float64), 6)
-    for step in range(1, 200):
-        averages.direction(mix @ torch.randn(6, 3, dtype=torch.float64), step)
-    assert averages.left is not None
-    factor, basis = averages.left
-    inside = basis.mT @ factor @ basis
-    rest = inside - torch.diag(inside.diagonal())
-    assert rest.norm() < 0.2 * inside.norm()
-
-
 @pytest.mark.parametrize("scale", [1e-120, 1e-12, 1e12, 1e120])
 def test_the_unit_of_the_loss_does_not_matter(scale: float) -> None:
     ends = []
@@ -120,59 +68,6 @@ def test_the_unit_of_the_loss_does_not_matter(scale: float) -> None:
             optimizer.step(lambda b=(x, y), f=factor, n=net: f * closure_of(n, b)())
         ends.append(flat(net))
     assert torch.allclose(*ends, rtol=0, atol=1e-6)
-
-
-# The length.
-
-
-def state(**known: Any) -> LengthState:
-    given: dict[str, Any] = {"steps": 5, "length": 1.0, "slope": 3.0, "bend": 1.0, "rise": 1e9}
-    return LengthState(**given | known)
-
-
-@given(told=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
-def test_agreement_is_between_its_bounds_and_moves_the_length(told: list[float]) -> None:
-    now = state()
-    for value in told:
-        before, now = now, now.with_told(value)
-        if now.agreement is not None:
-            assert -1.0 <= now.agreement <= 1.0
-            assert now.length is not None
-            assert before.length is not None
-            assert now.length >= before.length * math.exp(-1 / 15) > 0.0
-            assert (now.length > before.length) == (now.agreement > -0.1) or math.isclose(
-                now.length, before.length
-            )
-
-
-def test_a_length_is_never_above_newtons() -> None:
-    assert state(length=7.0).bounded().length == 3.0
-    assert state(length=None).begun(longest=1e9).length == pytest.approx(0.3)
-    assert state(length=None).begun(longest=1.0).length == pytest.approx(0.003)
-    assert state(length=7.0).begun(longest=1.0).length == 7.0
-    assert state(length=0.1).bounded().length == 0.1
-    assert state(bend=None).bounded() == state(bend=None)
-
-
-def test_lengths_settle_more_slowly_the_more_steps_there_were() -> None:
-    shares = [
-        state(steps=steps, told=-1.0, told_square=1.0).with_told(-1.0).length
-        for steps in (10, 100, 1000)
-    ]
-    assert shares == sorted(shares)  # pyright: ignore[reportArgumentType]
-    assert shares[-1] is not None
-    assert shares[-1] > 0.99
-
-
-def test_what_exceeds_a_step_that_does_not_raise_the_loss_is_not_believed() -> None:
-    said = state(told=-4.0, told_square=16.0, rise=1.0)
-    assert said.agreement == -0.25
-    assert state(told=4.0, told_square=16.0, rise=1.0).agreement == 1.0
-
-
-def test_curvature_that_is_not_finite_teaches_nothing() -> None:
-    assert state().with_bend(math.nan) == state().with_bend(math.inf) == state()
-    assert state(bend=None).with_bend(-2.0).bend == 2.0
 
 
 # Whether data change.
