@@ -13,7 +13,7 @@ at every step by comparing one random product (``routes``), and recorded; routes
 are remembered.
 """
 
-from qnewton.curvature.autograd import twice_differentiable
+from qnewton.curvature.autograd import flat, twice_differentiable
 from qnewton.curvature.blocks import Block, BlockLimits, Partition, partition, pieces_of
 from qnewton.curvature.curvature import Curvature, Kind, systems
 from qnewton.curvature.evaluation import Evaluation
@@ -52,6 +52,7 @@ __all__ = [
     "RouteMemory",
     "SeenBuffers",
     "count_squares",
+    "flat",
     "graph_size",
     "lent",
     "partition",

@@ -185,9 +185,8 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
         return TakenStep(update, skipped=skipped, damping=record)
     moved = loss.metric.movement(search.taken)
     keep_step(loss, moved)
-    pieces = zip(loss.parameters, moved.split([p.numel() for p in loss.parameters]), strict=True)
     promised = None if search.predicted is None else -search.predicted
-    promise(memory, {p: piece.view_as(p) for p, piece in pieces}, promised)
+    promise(memory, loss.parameters, moved, promised)
     slope = loss.evaluated.evaluation.loss_gradient(loss.parameters)
     cosine = _cosine(moved, loss.sign * slope)
     applied = Applied(safe_norm(moved), cosine, finite=True, decay_norm=decay.norm)

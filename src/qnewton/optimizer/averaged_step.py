@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from qnewton.operators.scaling import inner
-from qnewton.optimizer.along_the_step import Measured, loss_before, measure_along
+from qnewton.optimizer.along_the_step import BatchAgain, Measured, loss_before, measure_along
 from qnewton.optimizer.averages import WIDTH_PER_PASS, GradientAverages
 from qnewton.optimizer.data_change import leave_loss
 from qnewton.optimizer.length_rule import LengthState
@@ -66,17 +66,18 @@ class AveragedStep:
         """Learn from the batch how the last step went, and move along the next direction."""
         evaluated.evaluation.release()
         state, sign = context.memory.length, one_sign(context.settings.groups)
-        gradients = minimised_gradients(context, evaluated, sign)
+        gradients = _gradients(context, evaluated, sign)
         with context.clock.stage("update"):
             skipped, passes = evaluated.reason_to_skip(), 1
             reason = skipped
             if reason is None and state.is_out(sign * evaluated.evaluation.loss):
-                before, passes = loss_before(evaluated, state, context), 2
+                again, passes = BatchAgain(context, evaluated), 2
+                before = loss_before(again, state, context.memory.own(MOVED))
                 reason = _blame(state, sign, evaluated.evaluation.loss, before)
             if reason is not None and _undo(context.memory, state, evaluated):
-                context.memory.length = state.undone()
+                context.memory.length = state = state.undone()
                 reason = f"{reason}, so the last step was undone"
-                record = _record(state.undone(), reason, passes, undone=True)
+                record = _record(state, reason, passes, undone=True)
                 return TakenStep(skipped=reason, averaged=record)
             held = all(float(group["lr"]) == 0.0 for group in context.settings.groups)
             if skipped is None and not gradients:
@@ -111,9 +112,8 @@ class AveragedStep:
         state = state.with_slope(-move.slope / move.square)
         measured = Measured(state if measures else state.bounded(), passes=0)
         if measures:
-            parameters = evaluated.curvature.parameters
-            found = [move.pieces.get(p, torch.zeros_like(p)).flatten() for p in parameters]
-            measured = measure_along(context, evaluated, state, torch.cat(found), share)
+            again = BatchAgain(context, evaluated)
+            measured = measure_along(again, state, move.pieces, share)
         state = measured.state
         if state.length is None:
             return TakenStep(skipped="the curvature along the step is not finite")
@@ -144,9 +144,7 @@ class AveragedStep:
         return kept.copied() if copied else kept
 
 
-def minimised_gradients(
-    context: StepContext, evaluated: Evaluated, sign: float
-) -> dict[Tensor, Tensor]:
+def _gradients(context: StepContext, evaluated: Evaluated, sign: float) -> dict[Tensor, Tensor]:
     """Return the gradients of what may move, as they are minimised."""
     moved = {p for g in context.settings.groups if float(g["lr"]) > 0.0 for p in g["params"]}
     pairs = zip(evaluated.curvature.parameters, evaluated.evaluation.gradients, strict=True)

@@ -2,6 +2,7 @@
 
 import math
 
+from qnewton.cost.kernels import ROWS_A_CALL
 from qnewton.optimizer.memory import Memory
 
 _SURE = 2  # losses in a row that were the same, before data are taken to be
@@ -10,9 +11,6 @@ DEFAULT_BUDGET = 10.0
 """Forward and backward passes that a step on one of many batches may cost."""
 
 _FEW_OF_SQUARES = 2048  # unknowns of a least-squares problem, as a rule of all its points
-
-ROWS_PER_PASS = 32
-"""Rows of second derivatives that one batched pass computes."""
 
 
 def leave_loss(memory: Memory, loss: float | None) -> None:
@@ -54,5 +52,5 @@ def is_batch(memory: Memory, unknowns: int, budget: float) -> bool:
     """
     if math.isinf(budget) or memory.judges or memory.same >= _SURE:
         return False
-    few = max(ROWS_PER_PASS * budget, _FEW_OF_SQUARES if memory.squares else 0)
+    few = max(ROWS_A_CALL * budget, _FEW_OF_SQUARES if memory.squares else 0)
     return memory.same < 0 or unknowns > few

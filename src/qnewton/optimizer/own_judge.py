@@ -7,11 +7,12 @@ next batch's loss falls by about p - gᵀm, with g its gradient at the end of th
 """
 
 import math
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from qnewton.curvature import Evaluation, count_squares
+from qnewton.operators.scaling import inner
 from qnewton.optimizer.memory import MOVED, Memory
 
 _ENOUGH = 2  # residuals per unknown
@@ -25,30 +26,28 @@ def look_at_squares(memory: Memory, evaluation: Evaluation, unknowns: int) -> No
         memory.judges = memory.squares >= _ENOUGH * unknowns
 
 
-def promise(memory: Memory, moves: dict[Tensor, Tensor], promised: float | None) -> None:
-    """Keep a step and the decrease it promises, where the next batch is another one."""
-    if memory.same >= 0 or not memory.judges:
-        return
-    memory.promised = promised
-    memory.own(MOVED).update(moves)
+def promise(
+    memory: Memory, parameters: Sequence[Tensor], moved: Tensor, promised: float | None
+) -> None:
+    """Keep a step, shape [N], and the decrease it promises, where the next batch is another one."""
+    if memory.same < 0 and memory.judges:
+        memory.promised = promised
+        memory.keep_vector(MOVED, parameters, moved)
 
 
-def hear(memory: Memory, gradients: dict[Tensor, Tensor]) -> None:
+def hear(memory: Memory, parameters: Sequence[Tensor], gradient: Tensor) -> None:
     """Learn from the next batch what the last step brought, and stop where it brings nothing.
 
     Args:
         memory: What the last step left.
-        gradients: Of the loss that is minimised, where the last step ended.
+        parameters: θ.
+        gradient: Of the loss that is minimised, where the last step ended, shape [N].
     """
     promised, memory.promised = memory.promised, None
-    if promised is None or not promised > 0.0:
+    moved = memory.vector(MOVED, parameters)
+    if moved is None or promised is None or not promised > 0.0:
         return
-    moves = memory.own(MOVED)
-    known = [(moves[p], g) for p, g in gradients.items() if p in moves]
-    if not known:
-        return
-    along, slopes = (torch.cat([t.flatten() for t in each]) for each in zip(*known, strict=True))
-    brought = 1.0 - float(along.double() @ slopes.double()) / promised
+    brought = 1.0 - inner(moved, gradient) / promised
     if not math.isfinite(brought):
         brought = -1.0
     # One batch out of the ordinary is not enough.

@@ -3,7 +3,7 @@
 import math
 
 from qnewton.optimizer.automatic_damping import AutomaticDamping
-from qnewton.optimizer.averaged_step import AveragedStep, minimised_gradients
+from qnewton.optimizer.averaged_step import AveragedStep
 from qnewton.optimizer.data_change import is_batch, notice
 from qnewton.optimizer.memory import Memory
 from qnewton.optimizer.own_judge import hear, look_at_squares
@@ -39,8 +39,10 @@ class SelfDamped:
         notice(memory, evaluation.judged_loss)
         if prepared is not self._newton or math.isinf(budget):
             return prepared
-        unknowns = sum(p.numel() for p in evaluated.curvature.parameters)
+        parameters = evaluated.curvature.parameters
+        unknowns = sum(p.numel() for p in parameters)
         look_at_squares(memory, evaluation, unknowns)
         if memory.promised is not None and evaluated.reason_to_skip() is None:
-            hear(memory, minimised_gradients(context, evaluated, one_sign(context.settings.groups)))
+            sign = one_sign(context.settings.groups)
+            hear(memory, parameters, sign * evaluation.gradient(parameters))
         return AveragedStep(budget) if is_batch(memory, unknowns, budget) else prepared

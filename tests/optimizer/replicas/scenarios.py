@@ -308,6 +308,17 @@ def on_batches(share: Share) -> None:
     assert optimizer.records[-1].averaged is not None
 
 
+def on_all_data(share: Share) -> None:
+    """Averaged steps until the loss of all processes, not of one, came back twice."""
+    torch.manual_seed(1)
+    share.net = nn.Sequential(nn.Linear(4, 50), nn.Tanh(), nn.Linear(50, 3)).double()
+    optimizer = build(share.net, damping="auto")
+    for _ in range(STEPS + 1):
+        optimizer.step(lambda: share.loss(share.net))
+    kinds = [record.averaged is not None for record in optimizer.records]
+    assert kinds == [True] * STEPS + [False]
+
+
 SCENARIOS: tuple[Callable[[Share], None], ...] = (
     returned_loss,
     wrapped_backward,
@@ -318,6 +329,7 @@ SCENARIOS: tuple[Callable[[Share], None], ...] = (
     with_momentum,
     with_decay,
     on_batches,
+    on_all_data,
     not_finite_on_one,
     reached_on_one,
     in_a_group_of_its_own,
