@@ -1,9 +1,8 @@
-"""Steps on one of many batches: when they are taken, what they touch, and what they reach."""
+"""Steps on one of many batches: what they cost, what they touch, and what they reach."""
 
 import copy
 import math
 import pickle
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,50 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from qnewton import Limits, QNewton
-from qnewton.optimizer.data_change import is_batch, leave_loss, notice
-from qnewton.optimizer.memory import Memory
-from qnewton.records import AveragedRecord
-
-
-def network(seed: int = 0, width: int = 40) -> nn.Sequential:
-    """More unknowns than the first steps may have rows of second derivatives."""
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(8, width), nn.Tanh(), nn.Linear(width, 1)).double()
-
-
-def batches(seed: int = 0, noise: float = 0.0, size: int = 32) -> Iterator[tuple[Tensor, Tensor]]:
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        x = torch.randn(size, 8, generator=generator, dtype=torch.float64)
-        y = x[:, :1].sin() + x[:, 1:2] * x[:, 2:3]
-        yield x, y + noise * torch.randn(y.shape, generator=generator, dtype=torch.float64)
-
-
-def closure_of(net: nn.Module, batch: tuple[Tensor, Tensor]) -> Callable[[], Tensor]:
-    """A loss that is no sum of squares, whose first steps are free for more unknowns."""
-    return lambda: (net(batch[0]) - batch[1]).square().mean().exp() - 1
-
-
-def squares_of(net: nn.Module, batch: tuple[Tensor, Tensor]) -> Callable[[], Tensor]:
-    return lambda: mse_loss(net(batch[0]), batch[1])
-
-
-def train(
-    optimizer: QNewton, net: nn.Module, data: Any, steps: int, of: Callable[..., Any] = closure_of
-) -> None:
-    for _ in range(steps):
-        optimizer.step(of(net, next(data)))
-
-
-def averaged(optimizer: QNewton) -> AveragedRecord:
-    record = optimizer.records[-1].averaged
-    assert record is not None
-    return record
-
-
-def flat(net: nn.Module) -> Tensor:
-    return torch.cat([p.detach().flatten() for p in net.parameters()])
+from qnewton import QNewton
+from tests.optimizer.on_batches import averaged, batches, closure_of, flat, network, train
 
 
 @pytest.mark.parametrize("scale", [1e-120, 1e-12, 1e12, 1e120])
@@ -68,66 +25,6 @@ def test_the_unit_of_the_loss_does_not_matter(scale: float) -> None:
             optimizer.step(lambda b=(x, y), f=factor, n=net: f * closure_of(n, b)())
         ends.append(flat(net))
     assert torch.allclose(*ends, rtol=0, atol=1e-6)
-
-
-# Whether data change.
-
-
-def test_a_loss_that_returns_is_that_of_the_same_data() -> None:
-    memory = Memory({})
-    assert is_batch(memory, unknowns=321, budget=10.0)
-    assert not is_batch(memory, unknowns=320, budget=10.0)
-    for _ in range(2):
-        leave_loss(memory, 1.0)
-        notice(memory, 1.0 + 1e-6)
-    assert not is_batch(memory, unknowns=10**6, budget=10.0)
-    notice(memory, 5.0)  # nobody knows what it would have been
-    assert not is_batch(memory, unknowns=10**6, budget=10.0)
-    for _ in range(3):
-        leave_loss(memory, 1.0)
-        notice(memory, 1.1)
-    assert is_batch(memory, unknowns=10, budget=10.0)
-    assert not is_batch(memory, unknowns=10, budget=math.inf)
-
-
-@pytest.mark.parametrize("lr", [1.0, 0.3])
-@pytest.mark.parametrize("weight_decay", [0.0, 1e-3])
-def test_the_whole_data_get_newtons_steps_from_the_third_on(lr: float, weight_decay: float) -> None:
-    net, batch = network(), next(batches())
-    optimizer = QNewton(net, lr=lr, weight_decay=weight_decay)
-    for _ in range(5):
-        optimizer.step(closure_of(net, batch))
-    kinds = [record.averaged is not None for record in optimizer.records]
-    assert kinds == [True, True, True, False, False]
-
-
-def test_few_unknowns_get_newtons_steps_until_data_change() -> None:
-    net, data = network(width=4), batches()
-    optimizer = QNewton(net)
-    train(optimizer, net, data, 4)
-    assert [r.averaged is not None for r in optimizer.records] == [False, True, True, True]
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"curvature": "ggn"},
-        {"damping": 0.1},
-        {"prune": 0.5},
-        {"limits": Limits(budget=math.inf)},
-        {"policy": "paper", "quantum": "attosecond"},
-    ],
-)
-def test_who_asks_for_systems_has_them(asked: dict[str, Any]) -> None:
-    net, data = network(width=4), batches()
-    optimizer = QNewton(net, **asked)
-    train(optimizer, net, data, 3)
-    assert all(record.averaged is None and record.blocks for record in optimizer.records)
-
-
-def test_a_budget_below_the_steps_own_passes_is_refused() -> None:
-    with pytest.raises(ValueError, match="budget is 1; it must be 2 passes or more"):
-        Limits(budget=1)
 
 
 # What a step costs, and what it touches.
@@ -243,6 +140,30 @@ def test_a_step_that_raised_the_next_loss_is_undone() -> None:
     assert averaged(optimizer).undone
     assert torch.allclose(flat(net), before, rtol=0, atol=1e-10)
     assert "on one batch" in averaged(optimizer).reason
+
+
+def test_weights_in_another_order_of_memory_take_the_same_steps() -> None:
+    ends = []
+    for order in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Tanh(), nn.Flatten(), nn.Linear(32, 5)).double()
+        net.to(memory_format=order)  # pyright: ignore[reportCallIssue]
+        optimizer = QNewton(net)
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(6):
+            x = torch.randn(8, 3, 4, 4, generator=generator, dtype=torch.float64)
+            optimizer.step(lambda x=x, net=net: net(x).square().mean().exp())
+        assert averaged(optimizer).length > 0.0
+        ends.append(flat(net))
+    assert torch.allclose(*ends, rtol=0, atol=1e-12)
+
+
+def test_pickles_hold_what_parameters_have_once() -> None:
+    net = nn.Sequential(*(nn.Linear(20, 20) for _ in range(10)))
+    optimizer = QNewton(net)
+    train(optimizer, net, iter([(torch.randn(8, 20), torch.randn(8, 20))]), 1)
+    own = (v for held in optimizer.state.values() for v in held.values() if torch.is_tensor(v))
+    assert len(pickle.dumps(optimizer)) < 2 * sum(v.nbytes for v in own) + 200_000
 
 
 def test_an_exception_of_the_closure_leaves_no_trace() -> None:
@@ -397,47 +318,3 @@ def test_records_say_it_in_words() -> None:
     train(optimizer, net, data, 2)
     assert "length" in str(optimizer.records[-1])
     assert averaged(optimizer).reason.startswith("z = ")
-
-
-# Whose batch judges its own step.
-
-
-def straight(rows: int, noise: float, seed: int = 0) -> tuple[nn.Linear, Iterator[Any]]:
-    """Regression on eight inputs: as many residuals as rows, nine unknowns."""
-    torch.manual_seed(seed)
-    net = nn.Linear(8, 1).double()
-    generator = torch.Generator().manual_seed(seed)
-    exact = torch.randn(8, 1, generator=generator, dtype=torch.float64)
-
-    def data() -> Iterator[Any]:
-        while True:
-            x = torch.randn(rows, 8, generator=generator, dtype=torch.float64)
-            off = torch.randn(rows, 1, generator=generator, dtype=torch.float64)
-            yield x, x @ exact + noise * off
-
-    return net, data()
-
-
-def test_many_residuals_without_noise_judge_their_own_steps() -> None:
-    net, data = straight(rows=100, noise=0.0)
-    optimizer = QNewton(net)
-    train(optimizer, net, data, 20, squares_of)
-    assert all(record.averaged is None for record in optimizer.records)
-    assert optimizer.records[-1].loss < 1e-20
-
-
-def test_residuals_with_noise_are_believed_until_the_next_batches_disagree() -> None:
-    net, data = straight(rows=20, noise=1.0)
-    optimizer = QNewton(net)
-    train(optimizer, net, data, 40, squares_of)
-    kinds = [record.averaged is not None for record in optimizer.records]
-    assert not any(kinds[:3])
-    assert kinds[-1]
-    assert kinds == sorted(kinds)  # and never again
-
-
-def test_few_residuals_never_judge_their_own_steps() -> None:
-    net, data = straight(rows=17, noise=0.0)
-    optimizer = QNewton(net)
-    train(optimizer, net, data, 4, squares_of)
-    assert [r.averaged is not None for r in optimizer.records] == [False, True, True, True]

@@ -16,13 +16,13 @@ are remembered.
 from qnewton.curvature.autograd import flat, twice_differentiable
 from qnewton.curvature.blocks import Block, BlockLimits, Partition, partition, pieces_of
 from qnewton.curvature.curvature import Curvature, Kind, systems
-from qnewton.curvature.evaluation import Evaluation
+from qnewton.curvature.evaluation import Evaluation, evaluate_plainly
 from qnewton.curvature.generic import HessianOperator
 from qnewton.curvature.parts import together
+from qnewton.curvature.random_state import RandomState
 from qnewton.curvature.rerun import (
     NUMERICAL,
     KeptBuffer,
-    RandomState,
     Repeatable,
     Reruns,
     SeenBuffers,
@@ -52,6 +52,7 @@ __all__ = [
     "RouteMemory",
     "SeenBuffers",
     "count_squares",
+    "evaluate_plainly",
     "flat",
     "graph_size",
     "lent",

@@ -1,13 +1,11 @@
 """A closure run again: from the same random state and buffers, at moved parameters, put back."""
 
-import operator
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
-import numpy
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
@@ -15,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from qnewton.curvature.autograd import Gradients, flat
 from qnewton.curvature.evaluation import Closure, Evaluation, evaluate
+from qnewton.curvature.random_state import RandomState
 from qnewton.curvature.watching import Recorder
 from qnewton.operators.private_torch import inside_a_function, registered_buffers
 
@@ -23,82 +22,6 @@ NUMERICAL = (ArithmeticError, torch.linalg.LinAlgError)  # pyright: ignore[repor
 
 _DATA: Any = Tensor.data
 _CUTS = (Tensor.detach, _DATA.__get__)
-
-
-class _Source(NamedTuple):
-    """One random generator: how its state is read, set and compared."""
-
-    read: Callable[[], Any]
-    write: Callable[[Any], None]
-    same: Callable[[Any, Any], bool]
-
-
-def _same_in_numpy(one: Any, other: Any) -> bool:
-    return one[2:] == other[2:] and numpy.array_equal(one[1], other[1])
-
-
-_TORCH = _Source(torch.get_rng_state, torch.set_rng_state, torch.equal)
-_PYTHON = _Source(random.getstate, random.setstate, operator.eq)
-# NumPy's global generator is the one that closures use.
-_NUMPY = _Source(numpy.random.get_state, numpy.random.set_state, _same_in_numpy)
-
-
-class RandomState:
-    """The random generators' states before a step's closure ran, for the same dropout masks.
-
-    Those of PyTorch on the CPU and on one device, of Python's ``random``, and NumPy's global one.
-    A generator that the closure holds itself is not known.
-
-    Args:
-        device: The device whose generator is kept beside the CPU's.
-
-    Example:
-        >>> state = RandomState(torch.device("cpu"))
-        >>> with state.replayed():
-        ...     first = torch.rand(1)
-        >>> torch.equal(first, torch.rand(1))
-        True
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        sources = [_TORCH, _PYTHON, _NUMPY]
-        if device.type != "cpu":
-            own = torch.get_device_module(device.type)
-            sources.append(
-                _Source(
-                    lambda: own.get_rng_state(device),
-                    lambda state: own.set_rng_state(state, device),
-                    torch.equal,
-                )
-            )
-        self._kept = [(source, source.read()) for source in sources]
-
-    def drawn_from(self) -> "RandomState":
-        """Return the states of those generators alone from which something was drawn since.
-
-        To read and to write all of them takes as long as a small network's pass.
-        """
-        drawn = object.__new__(RandomState)
-        drawn._kept = [
-            (source, state) for source, state in self._kept if not source.same(state, source.read())
-        ]
-        return drawn
-
-    @contextmanager
-    def replayed(self) -> Iterator[None]:
-        """Return a context that begins from these states, and after which nothing was drawn."""
-        now = [(source, source.read()) for source, _ in self._kept]
-        self.put_back()
-        try:
-            yield
-        finally:
-            for source, state in now:
-                source.write(state)
-
-    def put_back(self) -> None:
-        """Go back to these states."""
-        for source, state in self._kept:
-            source.write(state)
 
 
 class KeptBuffer(NamedTuple):
@@ -299,9 +222,6 @@ class Reruns:
         parameters: Trainable parameters.
         model: Their module, if known; modules that the closure calls are found without it.
         others: Other leaves that ``backward`` brings gradients to.
-
-    Attributes:
-        size: The norm of the parameters, or 1 if that is less.
     """
 
     def __init__(
@@ -313,7 +233,12 @@ class Reruns:
     ) -> None:
         self._closure, self._others, self._model = closure, others, model
         self._parameters = parameters
-        self.size = max(1.0, float(torch.cat([p.detach().flatten() for p in parameters]).norm()))
+
+    @cached_property
+    def size(self) -> float:
+        """The norm of the parameters, or 1 if that is less."""
+        flattened = torch.cat([p.detach().flatten() for p in self._parameters])
+        return max(1.0, float(flattened.norm()))
 
     @contextmanager
     def at(self, move: Tensor, keep_graph: bool = False) -> Iterator[Rerun]:
@@ -325,13 +250,9 @@ class Reruns:
             with watch:
                 return self._closure()
 
-        with ExitStack() as stack:
-            self._put_back_after(stack)
-            pieces = move.split([p.numel() for p in self._parameters])
-            for parameter, piece in zip(self._parameters, pieces, strict=True):
-                # Not in place: a graph that is still needed holds the parameters as they were.
-                parameter.data = parameter.data + piece.view_as(parameter)
-                parameter.grad = None
+        pieces = move.split([p.numel() for p in self._parameters])
+        pairs = zip(pieces, self._parameters, strict=True)
+        with self.moved([piece.view_as(parameter) for piece, parameter in pairs]):
             with ExitStack() as hooks:
                 for parameter in self._parameters:
                     handle = parameter.register_hook(_adding(found, parameter))
@@ -342,6 +263,27 @@ class Reruns:
             brought = [found.get(id(p)) for p in self._parameters]
             vector = flat(brought, self._parameters).detach()
             yield Rerun(evaluation, brought, vector, precision, watch.holds_constant)
+
+    @contextmanager
+    def moved(self, pieces: Sequence[Tensor | None], length: float = 1.0) -> Iterator[None]:
+        """Return a context with parameters at θ + ``length``·x, and no gradients.
+
+        Everything is put back afterwards: parameters, gradients, buffers and random generators.
+
+        Args:
+            pieces: x, one for each parameter; ``None`` where it stays.
+            length: The length.
+
+        Cost: a copy of what moves, and one of every buffer.
+        """
+        with ExitStack() as stack:
+            self._put_back_after(stack)
+            for parameter, piece in zip(self._parameters, pieces, strict=True):
+                if piece is not None and length != 0.0:
+                    # Not in place: a graph that is still needed holds the parameters as they were.
+                    parameter.data = torch.add(parameter.data, piece, alpha=length)
+                parameter.grad = None
+            yield
 
     def _put_back_after(self, stack: ExitStack) -> None:
         kept = [(p, p.data, p.grad) for p in self._parameters]
@@ -360,7 +302,8 @@ class Reruns:
             lent = LentBuffers(self._model, [*self._parameters, *self._others])
             stack.callback(lent.give_back)
             stack.enter_context(lent.watching())
-        stack.enter_context(RandomState(self._parameters[0].device).replayed())
+        begun = RandomState(self._parameters[0].device)
+        stack.callback(lambda: begun.drawn_from().put_back())
 
 
 def _adding(found: dict[int, Tensor], parameter: Tensor) -> Callable[[Tensor], None]:

@@ -1,12 +1,13 @@
 """The curvature along a step, from two gradients of its own batch, and the loss at its end."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from qnewton.curvature import NUMERICAL, Reruns, flat
+from qnewton.curvature import NUMERICAL, Reruns, evaluate_plainly
 from qnewton.operators.scaling import inner
 from qnewton.optimizer.length_rule import LengthState
 from qnewton.optimizer.step_context import Evaluated, StepContext
@@ -30,41 +31,60 @@ class Measured:
 
 
 class BatchAgain:
-    """A step's loss and gradient at other parameters: the means over all replicas.
+    """A step's loss and its slope at other parameters: the means over all replicas.
 
     Args:
         context: Where the step takes place.
         evaluated: The loss, with what evaluates it again.
-
-    Attributes:
-        size: The norm of the parameters, or 1 if that is less.
     """
 
     def __init__(self, context: StepContext, evaluated: Evaluated) -> None:
         self._replicas = context.replicas
         self._parameters = evaluated.curvature.parameters
+        self._closure = evaluated.again
         self._reruns = Reruns(evaluated.again, self._parameters)
-        self.size = self._reruns.size
 
-    def at(self, length: float, moves: Mapping[Tensor, Tensor]) -> tuple[float, Tensor]:
-        """Return the loss, and the gradient before clipping and accumulation, shape [N].
+    @property
+    def size(self) -> float:
+        """The norm of the parameters, or 1 if that is less."""
+        return self._reruns.size
+
+    def at(self, length: float, moves: Mapping[Tensor, Tensor]) -> tuple[float, float]:
+        """Return the loss, and its slope gᵀx before clipping and accumulation.
+
+        Both are not numbers where numbers end the closure, on all replicas if on one.
 
         Args:
             length: How far along the moves.
-            moves: What is added to parameters; the others stay.
+            moves: x, what is added to parameters; the others stay.
 
         Cost: a forward and a backward pass.
         """
-        with self._reruns.at(length * self.flat(moves)) as found:
-            loss, gradient = found.evaluation.judged_loss, found.flat
+        slopes: dict[int, float] = {}
+        pieces = [moves.get(p) for p in self._parameters]
+        with self._reruns.moved(pieces, length), ExitStack() as hooks:
+            for parameter, piece in zip(self._parameters, pieces, strict=True):
+                if piece is not None:
+                    handle = parameter.register_hook(_adding(slopes, parameter, piece))
+                    hooks.callback(handle.remove)
+            try:
+                loss = evaluate_plainly(self._closure, self._parameters).loss
+                slope = math.fsum(slopes.values())
+            except NUMERICAL:
+                loss = slope = math.nan
         if self._replicas is not None:
-            both = self._replicas.average_(torch.cat([gradient, gradient.new_tensor([loss])]))
-            loss, gradient = float(both[-1]), both[:-1]
-        return loss, gradient
+            loss, slope = self._replicas.means(loss, slope)
+        return loss, slope
 
-    def flat(self, moves: Mapping[Tensor, Tensor]) -> Tensor:
-        """Return moves as one vector, shape [N]."""
-        return flat([moves.get(p) for p in self._parameters], self._parameters)
+
+def _adding(slopes: dict[int, float], parameter: Tensor, piece: Tensor) -> Callable[[Tensor], None]:
+    def add(gradient: Tensor) -> None:
+        before = slopes.get(id(parameter), 0.0)
+        if parameter.grad is None or not bool(parameter.grad.any()):
+            before = 0.0  # what the closure cleared is no part of its gradient
+        slopes[id(parameter)] = before + inner(gradient.detach().flatten(), piece.flatten())
+
+    return add
 
 
 def measure_along(
@@ -72,7 +92,7 @@ def measure_along(
 ) -> Measured:
     """Return the state with xᵀHx/xᵀx of a move x, (g(θ + αx) - g(θ))ᵀx / αxᵀx, α the length.
 
-    No second derivative is needed.
+    No second derivative is needed. Numbers that overflow at the end of a step teach nothing of it.
 
     Args:
         again: The step's batch.
@@ -82,39 +102,31 @@ def measure_along(
 
     Cost: two forward and backward passes; three for the first measurement of a run.
     """
-    move = again.flat(moves)
-    square = inner(move, move)
+    square = sum(inner(move.flatten(), move.flatten()) for move in moves.values())
 
-    def bend(length: float, ended: Tensor) -> float:
-        return share * (inner(ended, move) - slope) / (length * square)
+    def bend(length: float, ended: float) -> float:
+        along = length * square
+        return share * (ended - slope) / along if along else math.nan
 
+    _, slope = again.at(0.0, moves)
     passes = 1
-    try:
-        slope = inner(again.at(0.0, moves)[1], move)
-        if state.bend is None:
-            passes += 1
-            longest = again.size / square**0.5
-            probe = _PROBE * longest
-            state = state.with_bend(bend(probe, again.at(probe, moves)[1])).begun(longest)
-        state = state.bounded()
-        if state.length is not None:
-            passes += 1
-            loss, ended = again.at(state.length, moves)
-            # It bounds the next step: this one ends where the loss was evaluated.
-            return Measured(state.with_bend(bend(state.length, ended)), passes, loss)
-    except (*NUMERICAL, ZeroDivisionError):
-        pass  # numbers that overflow at the end of a step teach nothing of it
-    return Measured(state.bounded(), passes)
+    if state.bend is None:
+        passes += 1
+        longest = again.size / square**0.5
+        probe = _PROBE * longest
+        state = state.with_bend(bend(probe, again.at(probe, moves)[1])).begun(longest)
+    state = state.bounded()
+    if state.length is None:
+        return Measured(state, passes)
+    loss, ended = again.at(state.length, moves)
+    # It bounds the next step: this one ends where the loss was evaluated.
+    state = state.with_bend(bend(state.length, ended))
+    return Measured(state, passes + 1, loss if math.isfinite(loss) else None)
 
 
-def loss_before(
-    again: BatchAgain, state: LengthState, moves: Mapping[Tensor, Tensor]
-) -> float | None:
-    """Return this batch's loss where the last step began; ``None`` where numbers end it.
+def loss_before(again: BatchAgain, state: LengthState, moves: Mapping[Tensor, Tensor]) -> float:
+    """Return this batch's loss where the last step began; not a number where numbers end it.
 
     Cost: a forward and a backward pass.
     """
-    try:
-        return again.at(-(state.length or 0.0), moves)[0]
-    except NUMERICAL:
-        return None
+    return again.at(-(state.length or 0.0), moves)[0]

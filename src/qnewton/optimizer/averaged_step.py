@@ -6,15 +6,17 @@ falls along the step, steps are too short. Newton's length on the own batch is t
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from qnewton.operators import private_torch
 from qnewton.operators.scaling import inner
 from qnewton.optimizer.along_the_step import BatchAgain, Measured, loss_before, measure_along
-from qnewton.optimizer.averages import WIDTH_PER_PASS, GradientAverages
+from qnewton.optimizer.averages import WIDTH_PER_PASS
+from qnewton.optimizer.buckets import Bucket, Buckets
 from qnewton.optimizer.data_change import leave_loss
 from qnewton.optimizer.length_rule import LengthState
 from qnewton.optimizer.memory import MOVED, Memory
@@ -29,18 +31,44 @@ MEASURED_EVERY = 20
 _MEASURED_FIRST = 4  # steps at the start that are all measured
 
 
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A bucket in a step.
+
+    Attributes:
+        bucket: The parameters.
+        gradient: Theirs, as it is minimised, shape [n].
+        lr: That of their group.
+        weight_decay: The group's, w.
+    """
+
+    bucket: Bucket
+    gradient: Tensor
+    lr: float
+    weight_decay: float
+
+    def move(self, bucket: Bucket, state: LengthState) -> None:
+        """Add the gradient to a bucket's averages, and make lr·(D - w·θ) its move."""
+        bucket.turn(self.gradient, state.unit or 1.0, state.steps + 1)
+        if self.lr != 1.0:
+            bucket.move.mul_(self.lr)
+        if self.weight_decay:
+            with torch.no_grad():
+                private_torch.add_(bucket.moves, bucket.parameters, -self.lr * self.weight_decay)
+
+
 @dataclass(frozen=True)
 class _Move:
     """Where a step goes, per length α: β∘(d - w·θ), w the weight decay.
 
     Attributes:
-        pieces: What is added to each parameter, together m.
+        buckets: What moves, and how, together m.
         slope: gᵀm, with g as it is minimised.
         square: mᵀm.
         decay: ‖β∘w·θ‖.
     """
 
-    pieces: dict[Tensor, Tensor]
+    buckets: list[Bucket]
     slope: float
     square: float
     decay: float
@@ -50,9 +78,21 @@ class _Move:
         """Whether it goes anywhere, and its numbers are within their range."""
         return math.isfinite(self.slope) and 0.0 < self.square < math.inf
 
+    @property
+    def pieces(self) -> dict[Tensor, Tensor]:
+        """What is added to each parameter."""
+        return {
+            p: m
+            for bucket in self.buckets
+            for p, m in zip(bucket.parameters, bucket.moves, strict=True)
+        }
+
 
 class AveragedStep:
     """Steps of whitened, averaged gradients, as SOAP's, whose length no learning rate sets.
+
+    Args:
+        budget: Forward and backward passes that a step may cost.
 
     Reference: N. Vyas et al., SOAP: Improving and Stabilizing Shampoo using Adam, arXiv:2409.11321.
     """
@@ -60,17 +100,18 @@ class AveragedStep:
     needs_graph = False
 
     def __init__(self, budget: float) -> None:
-        self._widest = int(WIDTH_PER_PASS * budget)
+        self.budget = budget
+        self._buckets = Buckets(int(WIDTH_PER_PASS * budget))
 
     def take(self, context: StepContext, evaluated: Evaluated) -> TakenStep:
         """Learn from the batch how the last step went, and move along the next direction."""
         evaluated.evaluation.release()
         state, sign = context.memory.length, one_sign(context.settings.groups)
-        gradients = _gradients(context, evaluated, sign)
+        loss = sign * evaluated.evaluation.loss
         with context.clock.stage("update"):
             skipped, passes = evaluated.reason_to_skip(), 1
             reason = skipped
-            if reason is None and state.is_out(sign * evaluated.evaluation.loss):
+            if reason is None and state.is_out(loss):
                 again, passes = BatchAgain(context, evaluated), 2
                 before = loss_before(again, state, context.memory.own(MOVED))
                 reason = _blame(state, sign, evaluated.evaluation.loss, before)
@@ -80,120 +121,108 @@ class AveragedStep:
                 record = _record(state, reason, passes, undone=True)
                 return TakenStep(skipped=reason, averaged=record)
             held = all(float(group["lr"]) == 0.0 for group in context.settings.groups)
-            if skipped is None and not gradients:
-                skipped = "every lr is 0, so nothing may move" if held else "there is no gradient"
             if skipped is None:
-                return self._take(context, evaluated, gradients, sign, passes)
+                share = state.share_of(evaluated.gradients.norm)
+                parts = [*self._parts(context, evaluated, sign * share)]
+                if parts:
+                    state = state.with_batch(loss, share * evaluated.gradients.norm)
+                    return _take(context, evaluated, parts, state, share, passes)
+                skipped = "every lr is 0, so nothing may move" if held else "there is no gradient"
         return TakenStep(skipped=skipped, held=held)
 
-    def _take(
-        self,
-        context: StepContext,
-        evaluated: Evaluated,
-        gradients: dict[Tensor, Tensor],
-        sign: float,
-        passes: int,
-    ) -> TakenStep:
-        memory, state = context.memory, context.memory.length
-        share = state.share_of(evaluated.gradients.norm)
-        if share < 1.0:
-            gradients = {p: share * g for p, g in gradients.items()}
-        told = None if state.length is None else _told(memory, gradients)
-        norm = share * evaluated.gradients.norm
-        state = state.with_batch(sign * evaluated.evaluation.loss, norm)
-        if told is not None:
-            state = state.with_told(told)
-        # What is kept is changed in place, unless something may still raise.
-        measures = state.steps < _MEASURED_FIRST or state.steps % MEASURED_EVERY == 0
-        averages = {p: self._averages(memory, p, copied=measures) for p in gradients}
-        move = _moved(context, state, averages, gradients)
-        if not move.is_usable:
-            return TakenStep(skipped="there is no direction: the gradient vanishes or overflows")
-        state = state.with_slope(-move.slope / move.square)
-        measured = Measured(state if measures else state.bounded(), passes=0)
-        if measures:
-            again = BatchAgain(context, evaluated)
-            measured = measure_along(again, state, move.pieces, share)
-        state = measured.state
-        if state.length is None:
-            return TakenStep(skipped="the curvature along the step is not finite")
-        size = math.sqrt(move.square)
-        changes = [Change([*move.pieces], [*move.pieces.values()], state.length)]
-        if not add_changes(changes, state.length * size):
-            return TakenStep(skipped="the update is not finite")
-        for parameter, kept in averages.items():
-            for name, tensor in kept.tensors.items():
-                memory.own(name)[parameter] = tensor
-        _keep_moves(memory, move.pieces)
-        memory.length = state.with_step(move.square)
-        leave_loss(memory, measured.loss)
-        norms = norm * size
-        applied = Applied(
-            state.length * size,
-            -move.slope / norms if 0.0 < norms < math.inf else None,
-            finite=True,
-            decay_norm=state.length * move.decay,
-        )
-        record = _record(state, _reason(state), passes + measured.passes)
-        return TakenStep(applied=applied, averaged=record)
-
-    def _averages(self, memory: Memory, parameter: Tensor, copied: bool) -> GradientAverages:
-        kept = GradientAverages.kept(lambda name: memory.own(name).get(parameter))
-        if kept is None:
-            return GradientAverages.begin(parameter.detach(), self._widest)
-        return kept.copied() if copied else kept
+    def _parts(self, context: StepContext, evaluated: Evaluated, factor: float) -> Iterator[_Part]:
+        """Yield what has a gradient and may move, with gradients times a factor."""
+        pairs = zip(evaluated.curvature.parameters, evaluated.evaluation.gradients, strict=True)
+        gradients = {id(p): g for p, g in pairs if g is not None}
+        groups = context.settings.groups
+        moved = [
+            [p for p in group["params"] if id(p) in gradients] if float(group["lr"]) > 0.0 else []
+            for group in groups
+        ]
+        for group, buckets in zip(groups, self._buckets.of(context.memory, moved), strict=True):
+            for bucket in buckets:
+                flat = bucket.joined([gradients[id(p)] for p in bucket.parameters], factor)
+                yield _Part(bucket, flat, float(group["lr"]), float(group["weight_decay"]))
 
 
-def _gradients(context: StepContext, evaluated: Evaluated, sign: float) -> dict[Tensor, Tensor]:
-    """Return the gradients of what may move, as they are minimised."""
-    moved = {p for g in context.settings.groups if float(g["lr"]) > 0.0 for p in g["params"]}
-    pairs = zip(evaluated.curvature.parameters, evaluated.evaluation.gradients, strict=True)
-    return {p: sign * g for p, g in pairs if g is not None and p in moved}
-
-
-def _told(memory: Memory, gradients: Mapping[Tensor, Tensor]) -> float | None:
-    """Return -gᵀm of the last move m and this batch's gradient; ``None`` without a last move."""
-    moves = memory.own(MOVED)
-    known = [inner(moves[p].flatten(), g.flatten()) for p, g in gradients.items() if p in moves]
-    return -sum(known) if known else None
-
-
-def _keep_moves(memory: Memory, moves: Mapping[Tensor, Tensor]) -> None:
-    """Keep what the last step moved, and nothing of what it left where it was."""
-    kept = memory.own(MOVED)
-    kept.clear()
-    kept.update(moves)
-
-
-def _moved(
+def _take(
     context: StepContext,
+    evaluated: Evaluated,
+    parts: Sequence[_Part],
     state: LengthState,
-    averages: Mapping[Tensor, GradientAverages],
-    gradients: Mapping[Tensor, Tensor],
-) -> _Move:
-    step, unit = state.steps + 1, state.unit or 1.0
-    pieces: dict[Tensor, Tensor] = {}
+    share: float,
+    passes: int,
+) -> TakenStep:
+    memory = context.memory
+    told = None if state.length is None else _told(memory, parts)
+    if told is not None:
+        state = state.with_told(told)
+    measures = state.steps < _MEASURED_FIRST or state.steps % MEASURED_EVERY == 0
+    # What is kept is changed in place, unless something may still raise.
+    move = _moved(parts, state, copied=measures)
+    if not move.is_usable:
+        memory.own(MOVED).clear()
+        return TakenStep(skipped="there is no direction: the gradient vanishes or overflows")
+    state = state.with_slope(-move.slope / move.square)
+    measured = Measured(state if measures else state.bounded(), passes=0)
+    if measures:
+        again = BatchAgain(context, evaluated)
+        measured = measure_along(again, state, move.pieces, share)
+    state = measured.state
+    if state.length is None:
+        return TakenStep(skipped="the curvature along the step is not finite")
+    if measures:
+        move = _moved(parts, state, copied=False)
+    size = math.sqrt(move.square)
+    changes = [Change(bucket.parameters, bucket.moves, state.length) for bucket in move.buckets]
+    if not add_changes(changes, state.length * size):
+        memory.own(MOVED).clear()
+        return TakenStep(skipped="the update is not finite")
+    moved = memory.own(MOVED)
+    moved.clear()
+    moved.update(move.pieces)
+    memory.length = state.with_step(move.square)
+    leave_loss(memory, measured.loss)
+    norms = share * evaluated.gradients.norm * size
+    applied = Applied(
+        state.length * size,
+        -move.slope / norms if 0.0 < norms < math.inf else None,
+        finite=True,
+        decay_norm=state.length * move.decay,
+    )
+    record = _record(state, _reason(state), passes + measured.passes)
+    return TakenStep(applied=applied, averaged=record)
+
+
+def _told(memory: Memory, parts: Sequence[_Part]) -> float | None:
+    """Return -gᵀm of the last move m and this batch's gradient; ``None`` without a last move."""
+    moved = memory.own(MOVED)
+    if not any(p in moved for part in parts for p in part.bucket.parameters):
+        return None
+    return -sum(inner(part.bucket.move, part.gradient) for part in parts)
+
+
+def _moved(parts: Sequence[_Part], state: LengthState, copied: bool) -> _Move:
+    """Add gradients to the averages, or to copies of them, and return the direction."""
+    slope = square = 0.0
     decays: list[float] = []
-    for group in context.settings.groups:
-        lr, decay = float(group["lr"]), float(group["weight_decay"])
-        own = [p for p in group["params"] if p in gradients]
-        for p in own:
-            pieces[p] = lr * averages[p].direction(gradients[p] / unit, step)
-        if decay and own:
-            with torch.no_grad():
-                for p in own:
-                    pieces[p].sub_(p, alpha=lr * decay)
-                decays += [lr * decay * norm for norm in tensor_norms([p.detach() for p in own])]
-    flat = {p: piece.flatten() for p, piece in pieces.items()}
-    slope = sum(inner(gradients[p].flatten(), piece) for p, piece in flat.items())
-    square = sum(inner(piece, piece) for piece in flat.values())
-    return _Move(pieces, slope, square, math.hypot(*decays))
+    buckets: list[Bucket] = []
+    for part in parts:
+        bucket = part.bucket.copied() if copied else part.bucket
+        if part.weight_decay:
+            norms = tensor_norms([p.detach() for p in bucket.parameters])
+            decays += [part.lr * part.weight_decay * norm for norm in norms]
+        part.move(bucket, state)
+        slope += inner(part.gradient, bucket.move)
+        square += inner(bucket.move, bucket.move)
+        buckets.append(bucket)
+    return _Move(buckets, slope, square, math.hypot(*decays))
 
 
-def _blame(state: LengthState, sign: float, loss: float, before: float | None) -> str | None:
+def _blame(state: LengthState, sign: float, loss: float, before: float) -> str | None:
     """Return why the last step is to blame for a loss far out; ``None`` if the batch is."""
     assert state.loss is not None
-    if before is None or sign * (loss - before) <= (sign * loss - state.loss) / 2:
+    if not sign * (loss - before) > (sign * loss - state.loss) / 2:
         return None
     return f"the loss rose from {before:.3g} to {loss:.3g} on one batch"
 
@@ -206,7 +235,7 @@ def _undo(memory: Memory, state: LengthState, evaluated: Evaluated) -> bool:
         return False
     with torch.no_grad():
         Change([*moves], [*moves.values()], -state.length).make()
-    _keep_moves(memory, {})
+    memory.own(MOVED).clear()
     return True
 
 

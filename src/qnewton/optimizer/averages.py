@@ -1,4 +1,4 @@
-"""Moving averages of one parameter's gradients, and the direction they give.
+"""Moving averages of one parameter's gradients, and the eigenvectors that they are held in.
 
 With G the gradient as a matrix [rows, columns], the factors L = E[G Gᵀ] and R = E[Gᵀ G] have the
 eigenvectors Q_L and Q_R. In these, the second moment V = E[(Q_Lᵀ G Q_R)²] is nearly the whole
@@ -17,10 +17,6 @@ WIDTH_PER_PASS = 32
 """Rows of a factor for every forward and backward pass of the budget: a factor of r rows costs
 about 6r operations per parameter and step, a pass 6 per parameter and sample."""
 
-DAMPING = 0.3
-"""λ as a share of the mean of √V."""
-
-_MEMORY_OF_MEAN, _MEMORY_OF_SQUARES = 0.9, 0.99
 _FIRST_TURNS, _FIRST_ITERATIONS = (1, 3, 10), 4  # where the factors have changed wholly
 _SHIFT = 0.01  # of the mean eigenvalue
 _REFRESHED = 10  # steps from one turn of the eigenvectors to the next
@@ -51,7 +47,7 @@ class GradientAverages:
             widest: Rows of the largest factor.
         """
         rows = parameter.shape[0] if parameter.ndim > 1 else 1
-        zeros = torch.zeros_like(parameter).view(rows, -1)
+        zeros = parameter.new_zeros(rows, parameter.numel() // max(rows, 1))
 
         def factor(n: int) -> tuple[Tensor, Tensor] | None:
             if not 1 < n <= widest or parameter.ndim < 2:
@@ -87,40 +83,40 @@ class GradientAverages:
         sides = (side and (side[0].clone(), side[1].clone()) for side in (self.left, self.right))
         return GradientAverages(self.mean.clone(), self.square.clone(), *sides)
 
-    def direction(self, gradient: Tensor, step: int) -> Tensor:
-        """Add a gradient to the averages, and return D, in the parameter's shape.
+    def learn(self, gradient: Tensor, newest: float, step: int) -> None:
+        """Add a gradient to the factors, and turn the eigenvectors at some steps.
 
         Args:
-            gradient: Of the parameter, in its shape.
-            step: How many gradients the averages have seen with this one, from 1.
+            gradient: G.
+            newest: Its share.
+            step: How many gradients there were with this one, from 1.
 
-        Cost: 6·rows·columns·(rows + columns) operations; every tenth step twice that and
+        Cost: 2·rows·columns·(rows + columns) operations; every tenth step twice that and
         a QR decomposition of each factor.
         """
-        g = gradient.view(self.mean.shape)
-        newest = max(1 - _MEMORY_OF_SQUARES, 1 / step)
         if self.left is not None:
-            self.left[0].mul_(1 - newest).addmm_(g, g.mT, alpha=newest)
+            self.left[0].addmm_(gradient, gradient.mT, beta=1 - newest, alpha=newest)
         if self.right is not None:
-            self.right[0].mul_(1 - newest).addmm_(g.mT, g, alpha=newest)
+            self.right[0].addmm_(gradient.mT, gradient, beta=1 - newest, alpha=newest)
         if step in _FIRST_TURNS or step % _REFRESHED == 0:
             self._turn(_FIRST_ITERATIONS if step in _FIRST_TURNS else 1)
-        turned = self._inside(g)
-        self.mean.lerp_(turned, max(1 - _MEMORY_OF_MEAN, 1 / step))
-        self.square.lerp_(turned.square(), newest)
-        root = self.square.sqrt()
-        root += DAMPING * root.mean() + torch.finfo(root.dtype).tiny
-        return self._outside(self.mean / root).neg_().view(gradient.shape)
 
-    def _inside(self, matrix: Tensor) -> Tensor:
-        if self.left is not None:
-            matrix = self.left[1].mT @ matrix
-        return matrix if self.right is None else matrix @ self.right[1]
+    def enter(self, matrix: Tensor) -> None:
+        """Overwrite X by Q_Lᵀ X Q_R."""
+        self._rotate(matrix, self.left and self.left[1].mT, self.right and self.right[1])
 
-    def _outside(self, matrix: Tensor) -> Tensor:
-        if self.left is not None:
-            matrix = self.left[1] @ matrix
-        return matrix if self.right is None else matrix @ self.right[1].mT
+    def leave(self, matrix: Tensor) -> None:
+        """Overwrite X by Q_L X Q_Rᵀ."""
+        self._rotate(matrix, self.left and self.left[1], self.right and self.right[1].mT)
+
+    @staticmethod
+    def _rotate(matrix: Tensor, left: Tensor | None, right: Tensor | None) -> None:
+        if left is not None and right is not None:
+            torch.mm(left @ matrix, right, out=matrix)
+        elif left is not None:
+            matrix.copy_(left @ matrix)
+        elif right is not None:
+            matrix.copy_(matrix @ right)
 
     def _turn(self, iterations: int) -> None:
         """Turn the eigenvectors to the present factors, and what is held in their terms."""

@@ -1,6 +1,7 @@
 """What PyTorch asks of any optimizer: groups, state, copies, and a word to GradScaler."""
 
 import sys
+from collections import defaultdict
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -12,6 +13,13 @@ from qnewton.optimizer.options import Classical, Damping, Limits, Quantum
 from qnewton.optimizer.refusals import HALF_PRECISION, refuse_sharded
 from qnewton.optimizer.settings import GROUP_SETTINGS, check_settings
 from qnewton.optimizer.warmup import Warmup
+
+
+def _alone(value: Any) -> Any:
+    """Return what is a part of a larger tensor as a tensor of its own: a pickle holds the whole."""
+    if isinstance(value, Tensor) and value.untyped_storage().nbytes() > value.nbytes:
+        return value.clone()
+    return value
 
 
 class ContractOptimizer(Optimizer):
@@ -64,7 +72,9 @@ class ContractOptimizer(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles keep."""
-        return super().__getstate__() | {name: self.__dict__[name] for name in self.kept}
+        state = {p: {k: _alone(v) for k, v in held.items()} for p, held in self.state.items()}
+        kept = {name: self.__dict__[name] for name in self.kept}
+        return super().__getstate__() | {"state": defaultdict(dict, state)} | kept
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Fill what a state saved by an older version lacks."""

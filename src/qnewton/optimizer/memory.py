@@ -44,6 +44,7 @@ OWN_TENSORS = (
 """All that a parameter may have of its own in the state."""
 
 _ENDS = ("value", "low", "high", "log_value", "products")
+_LENGTH = {f"length.{field.name}": field.name for field in fields(LengthState)}
 _SIGNS: dict[Definiteness | None, int] = {"positive": 1, "indefinite": -1, None: 0}
 
 T = TypeVar("T")
@@ -132,8 +133,8 @@ class Memory:
     @property
     def length(self) -> LengthState:
         """What averaged steps know of their length."""
-        found = {f.name: self.numbers.get(f"length.{f.name}") for f in fields(LengthState)}
-        return LengthState(**{name: value for name, value in found.items() if value is not None})
+        found = {_LENGTH[key]: self.numbers[key] for key in _LENGTH.keys() & self.numbers.keys()}
+        return LengthState(**found)
 
     @length.setter
     def length(self, state: LengthState) -> None:

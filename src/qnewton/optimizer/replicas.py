@@ -114,6 +114,11 @@ class Replicas:
         dist.all_reduce(shared, op=dist.ReduceOp.MAX, group=self.group)
         return float(shared)
 
+    def means(self, *values: float) -> list[float]:
+        """Return the means of numbers over the replicas."""
+        wide = torch.tensor(values, dtype=torch.float64, device=self.device)
+        return self.average_(wide).tolist()
+
     def average_(self, tensor: Tensor) -> Tensor:
         """Overwrite a contiguous tensor by its mean over the replicas, and return it."""
         dist.all_reduce(tensor, group=self.group)

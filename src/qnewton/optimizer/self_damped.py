@@ -4,7 +4,7 @@ import math
 
 from qnewton.optimizer.automatic_damping import AutomaticDamping
 from qnewton.optimizer.averaged_step import AveragedStep
-from qnewton.optimizer.data_change import is_batch, notice
+from qnewton.optimizer.data_change import DEFAULT_BUDGET, is_batch, notice
 from qnewton.optimizer.memory import Memory
 from qnewton.optimizer.own_judge import hear, look_at_squares
 from qnewton.optimizer.settings import one_sign
@@ -16,6 +16,7 @@ class SelfDamped:
 
     def __init__(self) -> None:
         self._newton = AutomaticDamping()
+        self._averaged = AveragedStep(DEFAULT_BUDGET)
 
     def before(self, memory: Memory, unknowns: int, budget: float) -> StepMethod:
         """Return the step to prepare for; the very first one shows the graph of the loss.
@@ -27,7 +28,7 @@ class SelfDamped:
         """
         if memory.squares is None or not is_batch(memory, unknowns, budget):
             return self._newton
-        return AveragedStep(budget)
+        return self._of(budget)
 
     def after(
         self, prepared: StepMethod, context: StepContext, evaluated: Evaluated, budget: float
@@ -45,4 +46,9 @@ class SelfDamped:
         if memory.promised is not None and evaluated.reason_to_skip() is None:
             sign = one_sign(context.settings.groups)
             hear(memory, parameters, sign * evaluation.gradient(parameters))
-        return AveragedStep(budget) if is_batch(memory, unknowns, budget) else prepared
+        return self._of(budget) if is_batch(memory, unknowns, budget) else prepared
+
+    def _of(self, budget: float) -> AveragedStep:
+        if self._averaged.budget != budget:
+            self._averaged = AveragedStep(budget)
+        return self._averaged

@@ -308,6 +308,25 @@ def on_batches(share: Share) -> None:
     assert optimizer.records[-1].averaged is not None
 
 
+def measured_on_one(share: Share) -> None:
+    """No process waits for one whose numbers end a measurement along the step."""
+    torch.manual_seed(1)
+    share.net = nn.Sequential(nn.Linear(4, 50), nn.Tanh(), nn.Linear(50, 3)).double()
+    optimizer, calls = build(share.net, damping="auto"), 0
+
+    def closure() -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 7 and share.rank == share.size - 1:
+            raise FloatingPointError("at the end of the second step")
+        return share.loss(lambda x: share.net((1.0 + 0.1 * len(optimizer.records)) * x))
+
+    for _ in range(STEPS):
+        optimizer.step(closure)
+    assert all(record.averaged is not None for record in optimizer.records)
+    assert optimizer.records[-1].step_norm > 0.0
+
+
 def on_all_data(share: Share) -> None:
     """Averaged steps until the loss of all processes, not of one, came back twice."""
     torch.manual_seed(1)
@@ -329,6 +348,7 @@ SCENARIOS: tuple[Callable[[Share], None], ...] = (
     with_momentum,
     with_decay,
     on_batches,
+    measured_on_one,
     on_all_data,
     not_finite_on_one,
     reached_on_one,
