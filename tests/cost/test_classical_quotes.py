@@ -20,6 +20,8 @@ from qnewton.cost import (
     sparse_lu_quote,
     woodbury_quote,
 )
+from qnewton.cost.kernels import price
+from qnewton.cost.krylov import MINRES_BASIS_ENTRIES
 from qnewton.cost.parts import FORMING
 from qnewton.records import (
     Calibration,
@@ -35,6 +37,7 @@ from qnewton.records import (
     Sparse,
     Spectrum,
 )
+from qnewton.solvers.classical import krylov
 from tests.recorded import estimate
 
 QUICK = settings(deadline=None, max_examples=100)
@@ -224,8 +227,19 @@ def test_what_reads_entries_pays_for_forming_them_and_what_multiplies_does_not(f
         assert priced.seconds is not None
         assert once_formed.seconds is not None
         assert priced.seconds > once_formed.seconds
-    for quote in (cg_quote, minres_quote):
-        assert names(quote(NOMINAL, known)) == ["products", "vectors", "residual"]
+    assert names(cg_quote(NOMINAL, known)) == ["products", "vectors", "residual"]
+    assert names(minres_quote(NOMINAL, known)) == ["products", "vectors", "basis", "residual"]
+
+
+@pytest.mark.parametrize(("n", "products"), [(1_000, 30), (1 << 22, 30), (1 << 25, 7)])
+def test_minres_pays_for_every_vector_that_a_product_is_made_orthogonal_to(n, products):
+    kept = MINRES_BASIS_ENTRIES // n + 1
+    # One pass is about one read of the vectors kept so far, there and back.
+    read = sum(n * 2 * min(k - 0.5, kept) for k in range(1, products + 1))
+    quote = minres_quote(NOMINAL, Facts(n=n), products=products)
+    [basis] = [term.seconds for term in quote.terms if term.name == "basis"]
+    assert basis == pytest.approx(price(NOMINAL, "matvec", read, calls=products), rel=0.05)
+    assert krylov.MINRES_BASIS_ENTRIES == MINRES_BASIS_ENTRIES
 
 
 def test_products_of_an_earlier_step_are_priced_before_the_bound():

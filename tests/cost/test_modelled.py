@@ -316,14 +316,15 @@ def test_passes_are_priced_by_the_operations_of_their_graph():
 
 
 def test_a_solve_is_charged_the_products_it_took_and_not_those_that_were_foretold():
-    terms = (PriceTerm(name="products", seconds=40.0), PriceTerm(name="residual", seconds=1.0))
+    # The basis of k vectors is read at every product: k² in all.
+    seconds = {"products": 40.0, "basis": 160.0, "residual": 1.0}
     offer = Quote(
         solver="cg",
         machine="classical",
-        seconds=41.0,
+        seconds=201.0,
         model="m",
         hardware="h",
-        terms=terms,
+        terms=tuple(PriceTerm(name=name, seconds=s) for name, s in seconds.items()),
         products=400,
         max_products=400,
     )
@@ -331,7 +332,7 @@ def test_a_solve_is_charged_the_products_it_took_and_not_those_that_were_foretol
     spent = replace(recorded.attempt("cg"), products=10)
     solved = block(decision=decision, attempts=())
     solved = replace(solved, attempts=(spent,))
-    assert modelled(step(solved)).solve == pytest.approx(2.0)
+    assert modelled(step(solved)).solve == pytest.approx(1.0 + 0.1 + 1.0)
 
 
 def test_what_a_route_took_before_any_product_is_curvature():

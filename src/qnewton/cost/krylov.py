@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 from qnewton.cost.kernels import cubic_work, matvec_work, price
-from qnewton.cost.parts import Draft, definiteness_known
+from qnewton.cost.parts import BASIS, Draft, definiteness_known
 from qnewton.records import Calibration, Earlier, Facts, KrylovHistory, Quote
 from qnewton.records.messages import check
 
@@ -142,6 +142,8 @@ def minres_quote(
 ) -> Quote:
     """Price MINRES on A as it is held; A may be indefinite.
 
+    Beside products and vectors it pays for the basis that each step is made orthogonal to.
+
     Args:
         calibration: The classical machine.
         facts: Facts of the system; the products are the last step's, else ½√κ ln(2√κ/ε) where A
@@ -174,8 +176,19 @@ def minres_quote(
     if counted is None:
         return draft.quote()
     count, condition = counted
-    draft.add_products(count).add_vectors("minres_step", count).add_residual()
+    draft.add_products(count).add_vectors("minres_step", count)
+    draft.add(BASIS, "matvec", _basis_entries(facts.n, count), calls=count).add_residual()
     return draft.quote(condition_number=condition, tolerance=tolerance, products=count)
+
+
+MINRES_BASIS_ENTRIES = 1 << 24
+"""Entries of basis vectors that MINRES keeps, and reads twice a step."""
+
+
+def _basis_entries(n: int, products: int) -> float:
+    """Return the entries of the basis that are read, 2N·min(k, K) in step k."""
+    kept = min(products, MINRES_BASIS_ENTRIES // n + 1)
+    return float(n) * kept * (2 * products - kept)
 
 
 _Counted = tuple[int, float | None]

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from qnewton import records
 from qnewton.cost.kernels import cubic_work, graph_calls, matvec_work, price, sort_work
-from qnewton.cost.parts import FORMING, ONCE, forming_seconds
+from qnewton.cost.parts import BASIS, FORMING, ONCE, forming_seconds
 
 SurveyFact = Literal["determinant", "condition", "row_sparsity"]
 """A fact a policy decides with, and so pays for."""
@@ -209,7 +209,8 @@ def as_run(quote: records.Quote, attempt: records.Attempt) -> records.Quote:
     """Return a classical quote at the products that an attempt spent, not those that were foretold.
 
     What a bound promises, or a try may spend at most, is no charge for a solve that took less.
-    Forming, a sketch, and the check of the residual do not hang on products.
+    Forming, a sketch, and the check of the residual do not hang on products; what reads a growing
+    basis hangs on their square.
 
     Example:
         >>> from qnewton.records import Attempt, Outcome, PriceTerm, Quote
@@ -225,9 +226,9 @@ def as_run(quote: records.Quote, attempt: records.Attempt) -> records.Quote:
     if quote.machine != "classical" or quote.seconds is None or not quote.products:
         return quote
     share = attempt.products / quote.products
+    shares = dict.fromkeys(ONCE, 1.0) | {BASIS: share**2}
     terms = tuple(
-        term if term.name in ONCE else replace(term, seconds=share * term.seconds)
-        for term in quote.terms
+        replace(term, seconds=shares.get(term.name, share) * term.seconds) for term in quote.terms
     )
     return quote.with_terms(terms, products=attempt.products)
 

@@ -21,6 +21,9 @@ RESIDUAL = "residual"
 SKETCH = "sketch"
 """The term that pays for products with many vectors at once, of which a preconditioner is made."""
 
+BASIS = "basis"
+"""The term that pays for vectors of earlier products, which every further one reads."""
+
 ONCE = (FORMING, RESIDUAL, SKETCH)
 """Terms that do not hang on how many products a solve takes."""
 

@@ -19,8 +19,8 @@ from qnewton.operators.symmetric import mirror_upper_
 
 # Operations of the graph of δ per layer: the layer, its activation, and what derives them.
 _OPERATIONS_OF_LAYER = 4
-# Entries of a product by elements above which its temporary is the slower way: 16 MB in float32.
-_IN_CACHE = 1 << 22
+# Entries a sample up to which a product by elements takes a third to two thirds of bmm's time.
+_TINY = 320
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,18 +198,21 @@ class LayeredHessian(BlockHessian):
             moved = f.inputs[m] @ weight.mT
             pushed[m] = moved if bias is None else moved + bias
         through = {m: torch.zeros_like(moved) for m, moved in pushed.items()}  # change of δ_m
-        inside = {m: torch.zeros_like(f.inputs[m]) for m in pushed}  # change of a_{m-1}
+        inside: dict[int, Tensor] = {}  # change of a_{m-1}, where there is one
         for early, late in combinations(pushed, 2):
             second = f.second[early, late]
             through[late] += _forward(second, pushed[early])
             through[early] += _backward(second, pushed[late])
             jacobian = f.jacobians.get((early, late))
             if jacobian is not None:
-                inside[late] += _forward(jacobian, pushed[early])
+                caused = _forward(jacobian, pushed[early])
+                inside[late] = inside[late] + caused if late in inside else caused
                 through[early] += _backward(jacobian, f.deltas[late] @ moves[late][0])
         for m, own in pushed.items():
             moved = through[m] + _forward(f.second[m, m], own)
-            weight = moved.mT @ f.inputs[m] + f.deltas[m].mT @ inside[m]
+            weight = moved.mT @ f.inputs[m]
+            if m in inside:
+                weight.addmm_(f.deltas[m].mT, inside[m])
             self._add_rows(result, {m: (weight.flatten(), moved.sum(0))})
 
     def dense(self) -> Tensor:
@@ -266,14 +269,15 @@ def _weight_bias(a: Tensor, second: Tensor) -> Tensor:
 
 def _forward(derivative: Tensor, vector: Tensor) -> Tensor:
     """Return Σ_j D[n,j,q] v[n,j]."""
+    if derivative.shape[1:].numel() <= _TINY:
+        return (derivative * vector[:, :, None]).sum(1)
     return torch.bmm(vector[:, None, :], derivative).squeeze(1)
 
 
 def _backward(derivative: Tensor, vector: Tensor) -> Tensor:
     """Return Σ_q D[n,j,q] v[n,q]."""
-    if derivative.numel() > _IN_CACHE:
-        return torch.bmm(derivative, vector[:, :, None]).squeeze(2)
-    return (derivative * vector[:, None, :]).sum(2)
+    # A row times Dᵀ takes a seventh of the time of D times a column, which says the same.
+    return torch.bmm(vector[:, None, :], derivative.mT).squeeze(1)
 
 
 def linearised(

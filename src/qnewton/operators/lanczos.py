@@ -9,13 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from qnewton.operators.base import SymmetricOperator
+from qnewton.operators.krylov_basis import KrylovBasis
 from qnewton.operators.scaling import into_range
 
 Vector = NDArray[np.float64]
-
-_GROWTH = 32
-# One pass leaves the basis orthogonal to (‖removed‖/β) times what it was; more than this, again.
-_ENOUGH = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +96,8 @@ class Lanczos:
             generator = torch.Generator().manual_seed(seed)
             start = torch.randn(operator.n, generator=generator, dtype=torch.float64)
         start = into_range(start.double())[0]
-        room = min(_GROWTH, operator.n) + 1
-        self._basis = torch.empty(room, operator.n, dtype=torch.float64, device=operator.device)
-        self._basis[0] = (start / start.norm()).to(operator.device)
+        first = (start / start.norm()).to(operator.device)
+        self._basis = KrylovBasis(first, torch.float64, most=operator.n + 1)
         self._largest_row = 0.0
         self.alphas: list[float] = []
         self.betas: list[float] = []
@@ -131,7 +127,7 @@ class Lanczos:
 
     def combination(self, weights: torch.Tensor) -> torch.Tensor:
         """Return V_k·w for w of shape [k], in float64."""
-        return self._basis[: len(weights)].mT @ weights.to(self._basis)
+        return self._basis.combination(weights)
 
     def advance_to(self, products: int) -> None:
         """Advance until ``products`` were taken, or the basis is exhausted."""
@@ -141,10 +137,6 @@ class Lanczos:
     def advance(self) -> None:
         """Add one basis vector: one product and 4Nk operations, 8Nk where one pass is too few."""
         k = self.products
-        if k + 1 == self._basis.shape[0]:
-            # Blocks, because most runs end long before N vectors.
-            room = min(max(_GROWTH, k // 2), self._operator.n - k)
-            self._basis = torch.cat([self._basis, self._basis.new_empty(room, self._operator.n)])
         vector = self._basis[k]
         # A copy even in float64: the recurrence works in place, and an operator may hand out its
         # own storage.
@@ -157,26 +149,10 @@ class Lanczos:
         if k:
             previous = self.betas[-1]
             product.sub_(self._basis[k - 1], alpha=previous)
-        beta = self._reorthogonalize(product, k + 1)
+        beta = self._basis.clear(product)
         if not (math.isfinite(alpha) and math.isfinite(beta)):
             raise ValueError(f"product {k + 1} with the operator is not finite")
         self.alphas.append(alpha)
         self.betas.append(beta)
         self._largest_row = max(self._largest_row, previous + abs(alpha) + beta)
-        torch.mul(product, 1.0 / beta if beta > 0.0 else 0.0, out=self._basis[k + 1])
-
-    def _reorthogonalize(self, product: torch.Tensor, rows: int) -> float:
-        """Remove the first ``rows`` basis vectors from ``product`` and return its norm."""
-        basis = self._basis[:rows]
-        removed = torch.mv(basis, product)
-        product.addmv_(basis.mT, removed, alpha=-1.0)
-        beta = _norm(product)
-        if _norm(removed) <= _ENOUGH * beta:
-            return beta
-        product.addmv_(basis.mT, torch.mv(basis, product), alpha=-1.0)
-        return _norm(product)
-
-
-def _norm(vector: torch.Tensor) -> float:
-    # A third of the time of vector.norm(), which small matrices notice.
-    return math.sqrt(float(vector.dot(vector)))
+        self._basis.append(product, 1.0 / beta if beta > 0.0 else 0.0)

@@ -282,11 +282,11 @@ def _a_try(solver: Solver, offer: Quote, affordable: float, facts: Facts, market
     count = min(affords, facts.n, market.max_products)
     if count < _FEWEST:
         return offer
-    # Every other term is a product's, and products are priced alike.
-    terms = tuple(
-        term if term.name in ONCE else replace(term, seconds=count * term.seconds)
-        for term in one.terms
-    )
-    tried = one.with_terms(terms, products=count, max_products=count)
+    tried = quote_by(solver, solver.price_of, facts, market, count)
+    if tried.seconds is not None and tried.seconds > affordable:
+        # The basis of MINRES grows, so that later products are dearer than the first.
+        count = max(_FEWEST, math.floor(count * affordable / tried.seconds))
+        tried = quote_by(solver, solver.price_of, facts, market, count)
+    tried = replace(tried, max_products=count)
     said = f"{count} products at most, half of the cheapest other route"
     return _as_trial(tried, f"{said}; unless they solve it the next quote takes over")
