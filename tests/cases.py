@@ -19,8 +19,9 @@ NOMINAL = nominal_calibration()
 OF_FACTORS = ("woodbury", "augmented_qr", "lsmr")
 """Solvers of U Uᵀ + λI alone."""
 
-ANY_MATRIX = tuple(name for name in RUNNERS if name not in (*OF_FACTORS, "pcg_nystrom"))
-"""Solvers that need neither a factor nor damping on record."""
+_HELD_OTHERWISE = (*OF_FACTORS, "pcg_nystrom", "eigenbasis")
+ANY_MATRIX = tuple(name for name in RUNNERS if name not in _HELD_OTHERWISE)
+"""Solvers that need neither a factor, nor eigenvectors, nor damping on record."""
 
 
 def draw(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -19,6 +19,7 @@ from qnewton.cost import (
 from qnewton.operators import (
     DenseFactor,
     DenseOperator,
+    EigenbasisOperator,
     LinearSystem,
     LowRankOperator,
     SparseOperator,
@@ -48,6 +49,9 @@ def system_for(solver):
     operator = LowRankOperator(DenseFactor(factor), shift=1.0)
     target = torch.ones(2, dtype=torch.float64)
     rhs = factor @ target
+    if solver.reads == ("eigenbasis",):
+        values = torch.linspace(1.0, 9.0, 8, dtype=torch.float64).view(2, 4)
+        return LinearSystem(EigenbasisOperator(values), rhs)
     entries = "low-rank" not in solver.reads or "products" in solver.reads
     if entries and not solver.needs_semidefinite:
         held = SparseOperator if solver.reads == ("sparse",) else DenseOperator

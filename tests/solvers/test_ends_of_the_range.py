@@ -9,6 +9,7 @@ import torch
 from qnewton.operators import (
     DenseFactor,
     DenseOperator,
+    EigenbasisOperator,
     LinearSystem,
     LowRankOperator,
     MatrixFreeOperator,
@@ -20,7 +21,7 @@ from qnewton.records import Treatment
 from qnewton.solvers import RUNNERS, factorize, solve
 from qnewton.solvers.classical import relative_residual, solve_absolute
 from qnewton.solvers.quantum import Clock, Readout, SystemRefused, emulate, measure, scaled_along
-from tests.cases import ANY_MATRIX, OF_FACTORS, draw, with_spectrum
+from tests.cases import ANY_MATRIX, OF_FACTORS, draw, orthogonal, with_spectrum
 
 N = 12
 # Powers of two around the places where squares, and where products of three, leave the range;
@@ -49,6 +50,10 @@ def system(solver, dtype, up=0, down=0):
         if solver != "lsmr":
             return LinearSystem(far, scaled(near, down))
         return LinearSystem(far, scaled(near, down), target=scaled(target, down - up // 2))
+    if solver == "eigenbasis":
+        left, right = (orthogonal(order).to(dtype) for order in (4, N // 4))
+        far = scaled(values.to(dtype).view(4, -1), up)
+        return LinearSystem(EigenbasisOperator(far, left, right), rhs)
     treatment = Treatment(damping=math.ldexp(0.03, up))  # what pcg_nystrom takes out
     return LinearSystem(DenseOperator(scaled(matrix, up), treatment), rhs)
 

@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from qnewton.operators import DenseFactor, DenseOperator, LowRankOperator, MatrixFreeOperator
+from qnewton.operators import (
+    DenseFactor,
+    DenseOperator,
+    EigenbasisOperator,
+    LowRankOperator,
+    MatrixFreeOperator,
+)
 from qnewton.records import Outcome, Treatment
 from qnewton.solvers import Solution, solve
 from qnewton.solvers.classical import solve_absolute
@@ -47,6 +53,9 @@ CASES = [
     ("pcg_nystrom", EYE, ONES, Outcome.NO_PRECONDITIONER),
     ("pcg_nystrom", damped(-3.0 * EYE), ONES, Outcome.NO_PRECONDITIONER),
     *((name, EYE, ONES, Outcome.NO_FACTOR) for name in OF_FACTORS),
+    ("eigenbasis", EYE, ONES, Outcome.NO_EIGENBASIS),
+    ("eigenbasis", EigenbasisOperator(0.0 * ONES.view(1, 2)), ONES, Outcome.SINGULAR),
+    ("eigenbasis", EigenbasisOperator(math.nan * ONES.view(1, 2)), ONES, Outcome.NOT_FINITE),
     ("lsmr", low_rank(1.0, 1.0), ONES, Outcome.NO_TARGET),
     *((name, low_rank(1.0, 0.0), ONES, Outcome.NO_DAMPING) for name in DAMPED),
     *((name, low_rank(math.nan, 1.0), ONES, Outcome.NOT_FINITE) for name in DAMPED),

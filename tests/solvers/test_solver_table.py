@@ -172,7 +172,8 @@ def test_only_the_quantum_solver_reports_quantum_figures():
         (
             {"solver": "qr"},
             "'qr' is not known; known: lu_inverse, lu, cholesky, ldl, sparse_lu, woodbury, "
-            "augmented_qr, cg, sparse_cg, pcg_diagonal, pcg_nystrom, minres, lsmr, qsvt",
+            "augmented_qr, eigenbasis, cg, sparse_cg, pcg_diagonal, pcg_nystrom, minres, lsmr, "
+            "qsvt",
         ),
         ({"tolerance": 0.0}, "tolerance is 0.0"),
         ({"tolerance": float("nan")}, "tolerance is nan"),

@@ -21,6 +21,7 @@ from qnewton.cost.direct import (
     sparse_lu_quote,
     woodbury_quote,
 )
+from qnewton.cost.eigenbasis import eigenbasis_quote
 from qnewton.cost.given import (
     SPARSE_SHARE,
     deflated_facts,
@@ -62,6 +63,7 @@ __all__ += ["pcg_nystrom_quote"]
 __all__ += ["audited_quote", "available_classical", "available_hardware", "break_even"]
 __all__ += ["break_even_gate_time", "calibration_path", "cg_products", "cg_quote", "cheapest"]
 __all__ += ["cholesky_quote", "classical_quotes", "cubic_work", "deflated_facts", "deflation_quote"]
+__all__ += ["eigenbasis_quote"]
 __all__ += ["fit", "kappa_facts", "lanczos_products", "latest_calibration", "ldl_quote"]
 __all__ += ["load_calibration", "load_classical", "load_hardware", "lu_inverse_quote", "lu_quote"]
 __all__ += ["matvec_work", "measured_drifts", "minres_products", "minres_quote", "modelled_seconds"]

@@ -232,7 +232,7 @@ def _ratio(attempt: Attempt, block: BlockRecord, calibration: Calibration) -> fl
         or offer.machine != "classical"
         or offer.seconds is None
         or attempt.outcome is not Outcome.SOLVED
-        or attempt.measured_seconds <= 0
+        or not attempt.measured_seconds
     ):
         return None
     priced = math.fsum(term.seconds for term in offer.terms if term.name != FORMING)

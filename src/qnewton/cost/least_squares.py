@@ -12,8 +12,6 @@ NO_FACTOR = "A is not held as a low-rank factor"
 
 # Reads of U in one solve with its check and a refinement, and of the triangular factor.
 _PASSES, _SMALL_SOLVES, _STARTS = 8, 4, 8
-# Operations of a Gram matrix that take as long as one of Householder's reflections.
-_GRAM_FLOPS = 2.0
 
 
 def householder_flops(rows: int, columns: int) -> float:
@@ -89,11 +87,8 @@ def augmented_qr_quote(calibration: Calibration, facts: Facts, dtype: str = "flo
     if held.gram_flops is not None:
         return draft.refuse("the factor keeps products in place of its entries").quote()
     flops = augmented_qr_flops(facts.n, held.columns)
-    if draft.timed("householder"):
-        draft.add_factor("factor", "householder", flops)
-    else:
-        draft.assume("reflections are priced as twice as many operations of a Gram matrix")
-        draft.add_factor("factor", "gram", _GRAM_FLOPS * flops)
+    if facts.factored_by != draft.solver:
+        draft.add_reflections("factor", flops)
     small = matvec_work(min(facts.n, held.columns), _SMALL_SOLVES)
     work = _PASSES * float(facts.n) * held.columns + small
     return draft.add("solve", "matvec", work, calls=_STARTS).quote()

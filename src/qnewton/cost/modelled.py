@@ -47,7 +47,8 @@ def modelled_seconds(
     solve             the quotes charged to the block
     update            ``elementwise`` over the parameters; nothing for a skipped step; a step
                       that judged itself: a third of ``forward_backward`` for each length tried,
-                      and a ``curvature_product`` of two passes for each of its products
+                      and a ``curvature_product`` of two passes for each of its products; an
+                      averaged step: a ``forward_backward`` for each pass but the first
     ================  =========================================================================
 
     Where a calibration timed no pass, ``gemm`` of the flops stands for it. Systems that were
@@ -109,6 +110,8 @@ def modelled_seconds(
         update += damping.tries * forward_backward / 3
         update += prices.products(damping.products)
         survey.append(prices.products(damping.survey_products or 0))
+    if record.averaged is not None and forward_backward is not None:
+        update += (record.averaged.passes - 1) * forward_backward
     surveyed_s, solve_s = _sum(survey), _sum(solve)
     if forward_backward is None or curvature is None or surveyed_s is None or solve_s is None:
         return None
@@ -155,8 +158,8 @@ class _Prices:
         known = block.curvature
         if known.preparing_calls:
             yield self._graph("curvature_rows", known.preparing_flops, known.preparing_calls)
-        # Sparse ones were formed to be pruned.
-        if isinstance(block.facts.held, records.Formed | records.Sparse):
+        # Sparse ones were formed to be pruned; factors took in one more gradient.
+        if isinstance(block.facts.held, records.Formed | records.Sparse | records.Eigenbasis):
             work = known.forming
             yield None if work is None else forming_seconds(self.calibration, work, self.dtype)
 

@@ -27,6 +27,9 @@ BASIS = "basis"
 ONCE = (FORMING, RESIDUAL, SKETCH)
 """Terms that do not hang on how many products a solve takes."""
 
+# Operations of a Gram matrix that take as long as one of Householder's reflections.
+_GRAM_FLOPS = 2.0
+
 PASSES_BESIDE_A_PRODUCT = 5
 """Passes over N-vectors beside a Krylov product, where no kernel timed them together."""
 
@@ -98,6 +101,19 @@ class Draft:
             return self
         return self.add(name, kernel, work, as_timed=as_timed)
 
+    def add_reflections(self, name: str, flops: float, *, calls: float = 1) -> Self:
+        """Add Householder's reflections, at half the rate of a Gram matrix where nobody timed them.
+
+        Args:
+            name: The term's.
+            flops: Operations, of all calls.
+            calls: How often they are started.
+        """
+        if self.timed("householder"):
+            return self.add(name, "householder", flops, calls=calls)
+        self.assume("reflections are priced as twice as many operations of a Gram matrix")
+        return self.add(name, "gram", _GRAM_FLOPS * flops, calls=calls)
+
     def timed(self, kernel: str) -> bool:
         """Return whether the calibration has a rate of the kernel."""
         return self.calibration.fit(kernel, self.dtype) is not None
@@ -109,6 +125,8 @@ class Draft:
             return self
         if isinstance(held, records.Sparse):
             return self.add(FORMING, "elementwise", float(self.facts.n) ** 2)
+        if isinstance(held, records.Eigenbasis):
+            return self._renamed(FORMING, lambda: self._add_rotations(held, self.facts.n, 1))
         work = held.forming
         if work is None or not work.rows or not self.timed("curvature_rows"):
             unknown = "the operations that form the entries: nobody counted them"
@@ -141,6 +159,16 @@ class Draft:
                 # U and Uᵀ, N·k entries each, are read as a dense matrix is.
                 work = None if columns is None else 2.0 * count * n * columns
                 return self.add("products", "matvec", work, calls=2 * count, unknown=NO_RANK)
+            case records.Eigenbasis() as held:
+                return self._add_rotations(held, count, count)
+
+    def _add_rotations(self, held: records.Eigenbasis, columns: int, calls: int) -> Self:
+        """Add products with so many vectors, in so many calls."""
+        n, orders = self.facts.n, held.orders
+        if not orders:
+            return self.add("products", "elementwise", float(columns) * n, calls=calls)
+        work = 4.0 * columns * n * sum(orders)
+        return self.add("products", "gemm", work, calls=2 * len(orders) * calls)
 
     def _add_sparse_products(self, count: int) -> Self:
         entries, unknown = nonzeros(self.facts).entries, "the number of nonzero entries is unknown"

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import cached_property, partial
 from typing import Any, get_args
 
-from qnewton.cost import direct, krylov, least_squares, nystrom
+from qnewton.cost import direct, eigenbasis, krylov, least_squares, nystrom
 from qnewton.cost.audit import Market
 from qnewton.cost.parts import nonzeros
 from qnewton.cost.quantum_prices import made_outside, quantum_quote
@@ -137,7 +137,7 @@ class Solver:
         return counted or facts.held.KIND in self.reads
 
 
-_ANY: tuple[Representation, ...] = ("formed", "products", "low-rank", "sparse")
+_ANY: tuple[Representation, ...] = ("formed", "products", "low-rank", "sparse", "eigenbasis")
 _SPARSE: tuple[Representation, ...] = ("sparse",)
 _FACTOR: dict[str, Any] = {"reads": ("low-rank",), "keeps_root": True, "sees_definiteness": True}
 _DEFINITE: dict[str, Any] = {"needs_definite": True, "sees_definiteness": True}
@@ -234,6 +234,15 @@ _OWN = (
     ),
     _direct(
         "sparse_lu", "Sparse LU", direct.sparse_lu_quote, reads=_SPARSE, colour=BLACK, shape="cross"
+    ),
+    _direct(
+        "eigenbasis",
+        "Kept eigenvectors",
+        eigenbasis.eigenbasis_quote,
+        reads=("eigenbasis",),
+        sees_definiteness=True,
+        colour=SKY,
+        shape="cross",
     ),
     _direct(
         "absolute",

@@ -2,6 +2,7 @@
 
 from qnewton.operators.base import SymmetricOperator, WrappedOperator
 from qnewton.operators.dense import DenseOperator, OwnedOperator, as_operator
+from qnewton.operators.eigenbasis import EigenbasisOperator
 from qnewton.operators.factor import DenseFactor, Factor, StackedFactor
 from qnewton.operators.khatri_rao import KhatriRaoFactor
 from qnewton.operators.lazy import (
@@ -19,6 +20,7 @@ from qnewton.operators.system import LinearSystem
 __all__ = [
     "DenseFactor",
     "DenseOperator",
+    "EigenbasisOperator",
     "Factor",
     "FormedOnce",
     "KhatriRaoFactor",

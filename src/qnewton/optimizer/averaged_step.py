@@ -7,7 +7,7 @@ falls along the step, steps are too short. Newton's length on the own batch is t
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,13 +15,14 @@ from torch import Tensor
 from qnewton.operators import private_torch
 from qnewton.operators.scaling import inner
 from qnewton.optimizer.along_the_step import BatchAgain, Measured, loss_before, measure_along
+from qnewton.optimizer.averaged_systems import AveragedSystems
 from qnewton.optimizer.averages import WIDTH_PER_PASS
 from qnewton.optimizer.buckets import Bucket, Buckets
 from qnewton.optimizer.data_change import leave_loss
 from qnewton.optimizer.length_rule import LengthState
 from qnewton.optimizer.memory import MOVED, Memory
 from qnewton.optimizer.settings import one_sign
-from qnewton.optimizer.step_context import Evaluated, StepContext, TakenStep
+from qnewton.optimizer.step_context import Evaluated, NewtonUpdate, StepContext, TakenStep
 from qnewton.optimizer.update import Applied, Change, add_changes, tensor_norms
 from qnewton.records import AveragedRecord
 
@@ -102,6 +103,7 @@ class AveragedStep:
     def __init__(self, budget: float) -> None:
         self.budget = budget
         self._buckets = Buckets(int(WIDTH_PER_PASS * budget))
+        self._systems = AveragedSystems()
 
     def take(self, context: StepContext, evaluated: Evaluated) -> TakenStep:
         """Learn from the batch how the last step went, and move along the next direction."""
@@ -126,9 +128,20 @@ class AveragedStep:
                 parts = [*self._parts(context, evaluated, sign * share)]
                 if parts:
                     state = state.with_batch(loss, share * evaluated.gradients.norm)
-                    return _take(context, evaluated, parts, state, share, passes)
+                    taken = _take(context, evaluated, parts, state, share, passes)
+                    return self._recorded(context, evaluated, parts, taken)
                 skipped = "every lr is 0, so nothing may move" if held else "there is no gradient"
         return TakenStep(skipped=skipped, held=held)
+
+    def _recorded(
+        self, context: StepContext, evaluated: Evaluated, parts: Sequence[_Part], taken: TakenStep
+    ) -> TakenStep:
+        """Return what a step did, with the systems that it solved if it moved."""
+        if taken.skipped is not None:
+            return taken
+        with context.clock.stage("survey"):
+            blocks = self._systems.records(context, evaluated, [part.bucket for part in parts])
+        return replace(taken, update=NewtonUpdate(blocks))
 
     def _parts(self, context: StepContext, evaluated: Evaluated, factor: float) -> Iterator[_Part]:
         """Yield what has a gradient and may move, with gradients times a factor."""
@@ -159,7 +172,8 @@ def _take(
         state = state.with_told(told)
     measures = state.steps < _MEASURED_FIRST or state.steps % MEASURED_EVERY == 0
     # What is kept is changed in place, unless something may still raise.
-    move = _moved(parts, state, copied=measures)
+    with context.clock.stage("solve"):
+        move = _moved(parts, state, copied=measures)
     if not move.is_usable:
         memory.own(MOVED).clear()
         return TakenStep(skipped="there is no direction: the gradient vanishes or overflows")
@@ -172,7 +186,8 @@ def _take(
     if state.length is None:
         return TakenStep(skipped="the curvature along the step is not finite")
     if measures:
-        move = _moved(parts, state, copied=False)
+        with context.clock.stage("solve"):
+            move = _moved(parts, state, copied=False)
     size = math.sqrt(move.square)
     changes = [Change(bucket.parameters, bucket.moves, state.length) for bucket in move.buckets]
     if not add_changes(changes, state.length * size):

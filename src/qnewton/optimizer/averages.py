@@ -19,7 +19,8 @@ about 6r operations per parameter and step, a pass 6 per parameter and sample.""
 
 _FIRST_TURNS, _FIRST_ITERATIONS = (1, 3, 10), 4  # where the factors have changed wholly
 _SHIFT = 0.01  # of the mean eigenvalue
-_REFRESHED = 10  # steps from one turn of the eigenvectors to the next
+REFRESHED = 10
+"""Steps from one turn of the eigenvectors to the next."""
 
 
 @dataclass(eq=False)
@@ -98,7 +99,7 @@ class GradientAverages:
             self.left[0].addmm_(gradient, gradient.mT, beta=1 - newest, alpha=newest)
         if self.right is not None:
             self.right[0].addmm_(gradient.mT, gradient, beta=1 - newest, alpha=newest)
-        if step in _FIRST_TURNS or step % _REFRESHED == 0:
+        if step in _FIRST_TURNS or step % REFRESHED == 0:
             self._turn(_FIRST_ITERATIONS if step in _FIRST_TURNS else 1)
 
     def enter(self, matrix: Tensor) -> None:

@@ -100,6 +100,8 @@ class Memory:
         promised: By how much the last of such steps was to lower the loss.
         brought: Which share of it the next batches saw, averaged.
         left: The loss of the last step's batch where it left the parameters, if known.
+        pass_flops: Operations of a forward and backward pass, of the last graph that was seen.
+        pass_operations: Operations in that graph.
     """
 
     step = _Number(0)
@@ -118,6 +120,8 @@ class Memory:
     promised = _Number[float | None](None)
     brought = _Number(1.0)
     left = _Number[float | None](None)
+    pass_flops = _Number[float | None](None)
+    pass_operations = _Number[int | None](None)
 
     @property
     def states(self) -> tuple[dict[str, Any], ...]:

@@ -43,6 +43,9 @@ class SelfDamped:
         parameters = evaluated.curvature.parameters
         unknowns = sum(p.numel() for p in parameters)
         look_at_squares(memory, evaluation, unknowns)
+        if evaluation.work is not None:
+            memory.pass_flops = evaluation.work.flops
+            memory.pass_operations = evaluation.work.operations
         if memory.promised is not None and evaluated.reason_to_skip() is None:
             sign = one_sign(context.settings.groups)
             hear(memory, parameters, sign * evaluation.gradient(parameters))

@@ -12,6 +12,10 @@ from qnewton.scheduler.pricing import step_seconds
 def finish(context: StepContext, evaluated: Evaluated, taken: TakenStep) -> StepRecord:
     """Return what a step measured and did, with every stage priced where its work is known."""
     evaluation, applied, market = evaluated.evaluation, taken.applied, context.market
+    flops, work = evaluation.forward_backward_flops, evaluation.work
+    operations = None if work is None else work.operations
+    if taken.averaged is not None and work is None:
+        flops, operations = context.memory.pass_flops, context.memory.pass_operations
     record = StepRecord(
         step=context.step,
         phase=taken.phase,
@@ -21,12 +25,12 @@ def finish(context: StepContext, evaluated: Evaluated, taken: TakenStep) -> Step
         decay_norm=applied.decay_norm,
         cosine=applied.cosine,
         parameters=sum(p.numel() for p in evaluation.parameters),
-        forward_backward_flops=evaluation.forward_backward_flops,
+        forward_backward_flops=flops,
         measured=context.clock.seconds(),
         skipped=taken.skipped,
         held=taken.held,
         reason="warm-up" if taken.phase == "first-order" else None,
-        graph_operations=None if evaluation.work is None else evaluation.work.operations,
+        graph_operations=operations,
         blocks=taken.update.blocks,
         abandoned=taken.update.abandoned,
         first_order_blocks=taken.first_order_blocks,
@@ -34,8 +38,10 @@ def finish(context: StepContext, evaluated: Evaluated, taken: TakenStep) -> Step
         damping=taken.damping,
         averaged=taken.averaged,
     )
-    if record.has_unpriced_work or evaluation.forward_backward_flops is None:
+    if record.has_unpriced_work or flops is None:
         return record  # no stage without its work, no price for the step
+    if taken.averaged is not None:
+        return record  # whoever reads a run prices it; here that took a tenth of the step
     dtype = dtype_name(evaluation.parameters[0].dtype)
     priced = dataclasses.replace(market, dtype=dtype)
     try:

@@ -6,6 +6,7 @@ from qnewton.records.damping import Convergence, DampingRecord, Origin
 from qnewton.records.facts import (
     Definiteness,
     Earlier,
+    Eigenbasis,
     Estimate,
     Facts,
     Formed,
@@ -50,8 +51,25 @@ from qnewton.records.steps import (
 
 __all__ = ["SCHEMA_VERSION", "Attempt", "Basis", "BlockRecord", "Calibration", "Cause"]
 __all__ += ["Convergence", "CurvatureRecord", "Finding", "Health", "HealthWarning"]
-__all__ += ["DampingRecord", "Decision", "Definiteness", "Drift", "Earlier", "Estimate", "Facts"]
-__all__ += ["Figure", "Formed", "FormingWork", "Held", "KernelFit", "KrylovHistory", "LowRank"]
+__all__ += [
+    "DampingRecord",
+    "Decision",
+    "Definiteness",
+    "Drift",
+    "Earlier",
+    "Eigenbasis",
+    "Estimate",
+]
+__all__ += [
+    "Facts",
+    "Figure",
+    "Formed",
+    "FormingWork",
+    "Held",
+    "KernelFit",
+    "KrylovHistory",
+    "LowRank",
+]
 __all__ += ["MachineKind", "MeasuredSeconds", "MetricRecord", "ModelledSeconds", "Origin"]
 __all__ += ["Outcome", "Phase", "PriceTerm", "Products", "QuantumHardware", "QuantumPart"]
 __all__ += ["QuantumStats", "QueryCount", "Quote", "Refusal", "Registry", "Representation"]

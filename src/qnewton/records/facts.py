@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 Definiteness = Literal["positive", "indefinite"]
-Representation = Literal["formed", "products", "low-rank", "sparse"]
+Representation = Literal["formed", "products", "low-rank", "sparse", "eigenbasis"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,30 @@ class Sparse:
     envelope: float | None = None
 
 
-Held = Formed | Products | LowRank | Sparse
+@dataclass(frozen=True, kw_only=True)
+class Eigenbasis:
+    """A matrix Q diag(s) Qᵀ that is held by its eigenvalues s and by Q = Q_L ⊗ Q_R.
+
+    Attributes:
+        left: Rows of Q_L; 1 where it is the identity.
+        right: Rows of Q_R; likewise.
+        turned_every: Solves from one turn of the eigenvectors towards those of newer factors to
+            the next; ``None`` where nobody turns them.
+    """
+
+    KIND: ClassVar[Representation] = "eigenbasis"
+
+    left: int
+    right: int
+    turned_every: int | None = None
+
+    @property
+    def orders(self) -> tuple[int, ...]:
+        """Rows of those of Q_L and Q_R that are not the identity."""
+        return tuple(order for order in (self.left, self.right) if order > 1)
+
+
+Held = Formed | Products | LowRank | Sparse | Eigenbasis
 """How a matrix is held, with the numbers that its prices follow from."""
 
 

@@ -28,6 +28,7 @@ class Outcome(StrEnum):
     OVERFLOW = "x overflows"
     UNDERFLOW = "x underflows"
     NO_FACTOR = "needs a low-rank factor"
+    NO_EIGENBASIS = "needs eigenvectors"
     NO_TARGET = "needs the target of least squares"
     NO_DAMPING = "needs damping above 0"
     NO_PRECONDITIONER = "no preconditioner"

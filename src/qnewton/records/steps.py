@@ -134,9 +134,11 @@ class Attempt:
     Attributes:
         solver: Its name in the table of solvers.
         outcome: ``SOLVED``, or what failed.
-        residual: ‖A x - b‖/‖b‖ against the true operator; ``None`` if there is no x.
+        residual: ‖A x - b‖/‖b‖ against the true operator; ``None`` if there is no x, or nobody
+            looked.
         products: Matrix-vector products spent, 0 for a factorisation.
-        measured_seconds: Wall-clock seconds.
+        measured_seconds: Wall-clock seconds; ``None`` where the blocks of a step were not timed
+            one by one.
         condition: The condition number that a Krylov solver's own coefficients showed.
         definiteness: What the solver proved of A.
         quantum: The quantum solver's own figures, when it was one.
@@ -148,7 +150,7 @@ class Attempt:
     outcome: Outcome
     residual: float | None
     products: int
-    measured_seconds: float
+    measured_seconds: float | None
     condition: Estimate | None = None
     definiteness: Definiteness | None = None
     quantum: QuantumStats | None = None
@@ -197,7 +199,8 @@ class BlockRecord:
         if self.attempts:
             if self.attempts[-1].residual is not None:
                 parts.append(f"residual {self.attempts[-1].residual:.2g}")
-            parts.append(f"{math.fsum(a.measured_seconds for a in self.attempts):.3g} s measured")
+            known = [a.measured_seconds for a in self.attempts if a.measured_seconds is not None]
+            parts.append(f"{math.fsum(known):.3g} s measured" if known else "")
         return _one_line(parts)
 
     def _described(self) -> str:
@@ -230,8 +233,10 @@ class StepRecord:
         skipped: Why nothing was changed; ``None`` when the update was applied.
         held: Whether a step was skipped because every lr was 0, so that nothing was to move.
         reason: Why a first-order step was taken, where it was.
-        forward_backward_flops: Operations of one forward and backward pass, as priced.
-        graph_operations: Operations in the graph of the loss, as priced; ``None`` without a graph.
+        forward_backward_flops: Operations of one forward and backward pass, as priced; of an
+            averaged step, those of the last graph that was seen.
+        graph_operations: Operations in the graph of the loss, as priced; likewise. ``None``
+            without a graph.
         parameters: Number of trainable parameters.
         blocks: One record per block; empty in first-order steps.
         abandoned: Records of the systems that the step solved beside those of its direction: given

@@ -2,6 +2,7 @@
 
 from qnewton import operators, records
 from qnewton.survey import envelope
+from qnewton.survey.eigenbasis import held_by
 
 GIVEN = records.CurvatureRecord(kind="hessian", route="given", reason="passed in by the caller")
 """The curvature of a system that no route of this package made."""
@@ -57,6 +58,8 @@ def _held(
     if isinstance(operator, operators.SparseOperator):
         filled = envelope(operator) if known_envelope is None else known_envelope
         return records.Sparse(entries=operator.entries, envelope=filled)
+    if isinstance(operator, operators.EigenbasisOperator):
+        return held_by(operator)
     if not isinstance(operator, operators.LowRankOperator):
         return records.Products(
             product_flops=curvature.product_flops,

@@ -41,6 +41,7 @@ _STRUCTURED = (
     classical.SparseLUFactorization,
     classical.WoodburyFactorization,
     classical.AugmentedQR,
+    classical.KeptEigenvectors,
 )
 
 FACTORIZATIONS: Mapping[str, type[classical.Factorization]] = MappingProxyType(
@@ -59,7 +60,7 @@ def solve(
     Args:
         system: A system, or the pair (A, b) with A symmetric of shape [N, N], b of shape [N].
         solver: A name in ``RUNNERS``: ``lu_inverse``, ``lu``, ``cholesky``, ``ldl``,
-            ``sparse_lu``, ``woodbury``, ``augmented_qr``, ``cg``, ``sparse_cg``,
+            ``sparse_lu``, ``woodbury``, ``augmented_qr``, ``eigenbasis``, ``cg``, ``sparse_cg``,
             ``pcg_diagonal``, ``pcg_nystrom``, ``minres``, ``lsmr``, ``qsvt``; or a function of the
             operator, b and :class:`~qnewton.solvers.SolveOptions` that returns a solution.
         tolerance: Largest ‖A·x - b‖/‖b‖ that counts as solved; where the dtype cannot reach it,
@@ -155,8 +156,8 @@ def factorize(
 
     Args:
         matrix: A, symmetric, shape [N, N].
-        kind: ``cholesky``, ``ldl``, ``lu``, ``lu_inverse``, ``sparse_lu``, ``woodbury`` or
-            ``augmented_qr``.
+        kind: ``cholesky``, ``ldl``, ``lu``, ``lu_inverse``, ``sparse_lu``, ``woodbury``,
+            ``augmented_qr`` or ``eigenbasis``.
 
     Returns:
         The factorisation; if it failed, its ``outcome`` says why and every solve repeats it.

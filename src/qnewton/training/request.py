@@ -99,7 +99,8 @@ class NewtonOptions(Options):
 
     Attributes:
         curvature: The matrix of Newton's system: the exact hessian, the generalised Gauss-Newton
-            matrix (ggn), or the empirical fisher. The default is the workload's: hessian, but
+            matrix (ggn), or the empirical fisher; auto chooses with --damping auto, and takes
+            averaged steps where batches change. The default is the workload's: hessian, but
             fisher for language models.
         blocks: The parameters that share one system: all of them (full), those of a layer, or
             those of a tensor. The default is the workload's: full, but layer for language models.
@@ -110,7 +111,7 @@ class NewtonOptions(Options):
         prune_mass: Keep about this share (0 to 1) of every row's absolute sum, symmetrically.
     """
 
-    curvature: Literal["hessian", "ggn", "fisher"] | None = None
+    curvature: Literal["auto", "hessian", "ggn", "fisher"] | None = None
     blocks: Literal["full", "layer", "tensor"] | None = None
     rescale: bool | None = None
     prune_count: int | None = None

@@ -18,13 +18,14 @@ from qnewton.solvers.classical.preconditioner import (
 )
 from qnewton.solvers.classical.refinement import judge, relative_residual, residual_vector
 from qnewton.solvers.classical.structured import (
+    KeptEigenvectors,
     SparseLUFactorization,
     WoodburyFactorization,
     sparse_conjugate_gradients,
 )
 
 __all__ = ["AugmentedQR", "CholeskyFactorization", "DiagonalPreconditioner", "Factorization"]
-__all__ += ["LDLFactorization"]
+__all__ += ["KeptEigenvectors", "LDLFactorization"]
 __all__ += ["LUFactorization", "LUInverse", "MinimumResidual", "NystromPreconditioner"]
 __all__ += ["Preconditioner", "SparseLUFactorization", "WoodburyFactorization"]
 __all__ += ["conjugate_gradients", "judge", "lsmr", "minimum_residual", "relative_residual"]

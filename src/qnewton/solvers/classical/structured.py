@@ -9,9 +9,14 @@ from scipy.sparse import csc_matrix
 from scipy.sparse.linalg import SuperLU, splu
 from torch import Tensor
 
-from qnewton.operators import LowRankOperator, SparseOperator, SymmetricOperator
+from qnewton.operators import (
+    EigenbasisOperator,
+    LowRankOperator,
+    SparseOperator,
+    SymmetricOperator,
+)
 from qnewton.operators.scaling import into_range
-from qnewton.records import Outcome
+from qnewton.records import Estimate, Outcome
 from qnewton.solvers.classical.cg import conjugate_gradients
 from qnewton.solvers.classical.factorization import (
     Factorization,
@@ -85,6 +90,44 @@ class WoodburyFactorization(Factorization):
     def _shrunk(self, y: Tensor) -> Tensor:
         """Return M⁻¹·y."""
         return solve_by_factor(self._small, y)
+
+
+class KeptEigenvectors(Factorization):
+    """A⁻¹b = Q diag(1/s) Qᵀb where A is held by its eigenvalues and eigenvectors.
+
+    An operator without them has the outcome ``needs eigenvectors``.
+
+    Cost: nothing once; each solve two products with A, residual included.
+
+    Example:
+        >>> operator = EigenbasisOperator(torch.tensor([[2.0, 4.0]]))
+        >>> KeptEigenvectors(operator).solve(torch.ones(2)).direction
+        tensor([0.5000, 0.2500])
+    """
+
+    solver: ClassVar[str] = "eigenbasis"
+
+    def _read(self, operator: SymmetricOperator) -> Outcome:
+        if not isinstance(operator, EigenbasisOperator):
+            return Outcome.NO_EIGENBASIS
+        values, self._exponent = into_range(operator.values)
+        self._matrix = self._near = EigenbasisOperator(values, operator.left, operator.right)
+        return self._factorize(values)
+
+    def _factorize(self, matrix: Tensor) -> Outcome:
+        if not torch.isfinite(matrix).all():
+            return Outcome.NOT_FINITE
+        low, high = (float(end) for end in matrix.abs().aminmax())
+        if low == 0.0:
+            return Outcome.SINGULAR
+        kappa = high / low
+        known = {"low": kappa, "high": kappa, "method": "exact", "products": 0}
+        self.condition = Estimate(value=kappa, **known)
+        self.definiteness = "positive" if float(matrix.min()) > 0.0 else "indefinite"
+        return Outcome.FACTORIZED
+
+    def _apply(self, rhs: Tensor) -> Tensor:
+        return self._near.solved(rhs)
 
 
 # A column is dense from max(16, 10√N) entries on (Davis et al., ACM TOMS 30 (2004) 353, 4.2).
