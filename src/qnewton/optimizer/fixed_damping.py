@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass, replace
 
+from torch import Tensor
+
 from qnewton.operators import Factor
+from qnewton.optimizer.local_loss import LocalLoss
+from qnewton.optimizer.momentum import around, carried, keep_directions, with_center
 from qnewton.optimizer.newton import one_by_one, solve_systems, survey_systems
 from qnewton.optimizer.rescale import Share, factor_between_blocks, joint_factors
 from qnewton.optimizer.settings import settings_of_block
@@ -55,7 +59,7 @@ class FirstOrder:
 
 @dataclass(frozen=True)
 class FixedDamping:
-    """Newton's step θ ← θ + β·x, (prune(H + λI)) x = -g.
+    """Newton's step θ ← θ + β·x, (prune(H + λI)) x = -g, or x = c + s with momentum.
 
     Attributes:
         rescale: Whether the blocks' directions are put together by the Fisher matrix between
@@ -75,6 +79,8 @@ class FixedDamping:
             except FloatingPointError as error:
                 skipped = str(error)
         applied, skipped = _move(context, evaluated, update, skipped)
+        if skipped is None:
+            keep_directions(LocalLoss(context, evaluated), update)
         larger = evaluated.curvature.larger
         covered = sum(block.n for block in evaluated.curvature.blocks)
         return TakenStep(
@@ -86,10 +92,13 @@ class FixedDamping:
         )
 
     def _solved(self, context: StepContext, evaluated: Evaluated) -> NewtonUpdate:
-        systems = context.whole(evaluated.systems(context))
-        factors: dict[str, Factor] = {}
+        loss = LocalLoss(context, evaluated)
+        systems, center = context.whole(evaluated.systems(context)), carried(loss)
+        if center is not None:
+            systems = around(systems, loss.parameters, center)
+        factors: dict[str, tuple[Factor, Tensor]] = {}
         if self.rescale:
-            factors = {system.name: factor_between_blocks(system) for system in systems}
+            factors = {s.name: (factor_between_blocks(s), s.rhs) for s in systems}
         queued = one_by_one(systems)
         del systems
         update = solve_systems(context, queued)
@@ -97,7 +106,9 @@ class FixedDamping:
             return update
         if factors:
             with context.clock.stage("update"):
-                update = _rescaled(update, evaluated, factors)
+                update = _rescaled(update, factors)
+        if center is not None:
+            update = with_center(update, loss.parameters, center)
         groups, downhill = context.settings.groups, []
         for block in evaluated.curvature.larger:
             gradient = evaluated.evaluation.gradient(block.parameters)
@@ -107,22 +118,20 @@ class FixedDamping:
         return replace(update, directions=(*(update.directions or ()), *downhill))
 
 
-def _rescaled(
-    update: NewtonUpdate, evaluated: Evaluated, factors: dict[str, Factor]
-) -> NewtonUpdate:
-    """Return Newton's directions, put together by one factor per block, and records that say so."""
+def _rescaled(update: NewtonUpdate, factors: dict[str, tuple[Factor, Tensor]]) -> NewtonUpdate:
+    """Return Newton's directions, put together by one factor per block, and records that say so.
+
+    Args:
+        update: The directions.
+        factors: By block, U of its matrix and the right-hand side of its system.
+    """
     solved = {
         record.name: (record, direction)
         for record, direction in zip(update.blocks, update.directions or (), strict=True)
         if direction.phase == "newton"
     }
     shares = [
-        Share.of(
-            factors[name],
-            -evaluated.evaluation.gradient(direction.parameters),
-            direction.flat,
-            record.treatment.damping,
-        )
+        Share.of(*factors[name], direction.flat, record.treatment.damping)
         for name, (record, direction) in solved.items()
     ]
     alphas = dict(zip(solved, joint_factors(shares), strict=True)) if shares else {}

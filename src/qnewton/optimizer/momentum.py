@@ -67,6 +67,16 @@ def with_center(update: NewtonUpdate, parameters: Sequence[Tensor], center: Tens
     return update if update.directions is None else replace(update, directions=directions)
 
 
+def keep_directions(loss: LocalLoss, update: NewtonUpdate) -> None:
+    """Keep φ, the directions that were taken; where none was Newton's it is zero."""
+    if not any(group["damping_momentum"] for group in loss.context.settings.groups):
+        return
+    newton = [d for d in update.directions or () if d.phase == "newton"]
+    known = {id(p): piece for d in newton for p, piece in d.flat_pieces()}
+    pieces = [known.get(id(p), torch.zeros_like(p).flatten()) for p in loss.parameters]
+    keep_step(loss, loss.flat_lengths * torch.cat(pieces))
+
+
 def keep_step(loss: LocalLoss, moved: Tensor) -> None:
     """Keep φ, the step that was taken as it is at lr 1, where a group has momentum.
 

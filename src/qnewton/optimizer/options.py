@@ -28,8 +28,8 @@ class Damping:
             numbers and vectors have it without being asked.
         momentum: μ. With the last step φ the next one is argmin_s ‖Js + r‖² + λ‖s - μφ‖², which is
             (JᵀJ + λI)s = -g + λμφ: SPRING, for points that are drawn anew at every step, since s
-            keeps μφ where the present residuals r say nothing. It needs ``auto``, and costs a
-            product per step.
+            keeps μφ where the present residuals r say nothing. It costs a product per step. Without
+            curvature that is SGD with momentum μ and a learning rate of ``lr``/λ.
 
     ``columns`` and ``momentum`` need a loss that is a sum of squares, or ``curvature`` ``ggn`` or
     ``fisher``; the Hessian then does not come back where residuals stay.
@@ -64,10 +64,10 @@ class Damping:
             raise ValueError(f"damping_scale is {self.scale!r}; it must be {known}")
         if not 0.0 <= self.momentum < 1.0:
             raise ValueError(f"damping_momentum is {self.momentum}; it must be in [0, 1)")
-        if self.of_squares and not self.is_automatic:
+        if self.scale == "columns" and not self.is_automatic:
             raise ValueError(
-                f"{self.of_squares} needs damping='auto', and damping is {self.strength}; leave "
-                "the number out"
+                f"damping_scale='columns' needs damping='auto', and damping is {self.strength}; "
+                "leave the number out"
             )
         if self.is_automatic and self.scale == "max-abs":
             raise ValueError(
