@@ -11,7 +11,19 @@ from typing import Any, get_args
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.table import Table
 
-from paper import fig_1, fig_2, fig_3, fig_5, fig_6, fig_8, table_1, table_2, table_3, table_4
+from paper import (
+    batch_step,
+    fig_1,
+    fig_2,
+    fig_3,
+    fig_5,
+    fig_6,
+    fig_8,
+    table_1,
+    table_2,
+    table_3,
+    table_4,
+)
 from paper.artifact import Artifact, PaperContext, Verdict
 from qnewton.cli.calibrate import load_or_calibrate
 from qnewton.cli.output import PROGRESS, RESULTS, print_json
@@ -22,9 +34,21 @@ from qnewton.runs import write_text
 
 EXPERIMENTS = {
     module.EXPERIMENT.name: module.EXPERIMENT
-    for module in (table_1, table_2, table_3, table_4, fig_1, fig_2, fig_3, fig_5, fig_6, fig_8)
+    for module in (
+        table_1,
+        table_2,
+        table_3,
+        table_4,
+        fig_1,
+        fig_2,
+        fig_3,
+        fig_5,
+        fig_6,
+        fig_8,
+        batch_step,
+    )
 }
-"""The paper's artifacts by name, in the order they are made."""
+"""The paper's artifacts and what goes beyond it, by name, in the order they are made."""
 
 _WIDEST = 8
 """Columns of a table that still read well in a terminal."""

@@ -20,7 +20,8 @@ class Paper:
     classical-only, quantum-only, Q-Newton on MNIST), table-4 (the same on Mistral and BERT, each
     layer scheduled by itself), fig-2 (loss of Newton, SGD and Adam on both), fig-1 (accuracy
     against sparsity; who solves which step), fig-3 (where a step's time goes), fig-5 (cost against
-    κ and d), fig-6 (sparsity of rows), fig-8 (accuracy and κ against λ), all.
+    κ and d), fig-6 (sparsity of rows), fig-8 (accuracy and κ against λ),
+    batch-step (beyond the paper: what quantum would have to cost against a mini-batch step), all.
 
     Each goes into its own folder: CSV and JSON of the tables, PNG, SVG and CSV of the pictures,
     checks, and what was found about the paper's claims. Quick by default; every caption says what

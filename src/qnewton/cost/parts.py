@@ -126,7 +126,7 @@ class Draft:
         if isinstance(held, records.Sparse):
             return self.add(FORMING, "elementwise", float(self.facts.n) ** 2)
         if isinstance(held, records.Eigenbasis):
-            return self._renamed(FORMING, lambda: self._add_rotations(held, self.facts.n, 1))
+            return self.add(FORMING, "gemm", self._entry_flops(held))
         work = held.forming
         if work is None or not work.rows or not self.timed("curvature_rows"):
             unknown = "the operations that form the entries: nobody counted them"
@@ -160,15 +160,19 @@ class Draft:
                 work = None if columns is None else 2.0 * count * n * columns
                 return self.add("products", "matvec", work, calls=2 * count, unknown=NO_RANK)
             case records.Eigenbasis() as held:
-                return self._add_rotations(held, count, count)
+                if not held.orders:
+                    return self.add("products", "elementwise", float(count) * n, calls=count)
+                work, calls = 4.0 * count * n * sum(held.orders), 2 * len(held.orders) * count
+                return self.add("products", "gemm", work, calls=calls)
 
-    def _add_rotations(self, held: records.Eigenbasis, columns: int, calls: int) -> Self:
-        """Add products with so many vectors, in so many calls."""
+    def _entry_flops(self, held: records.Eigenbasis) -> float:
+        """Return the operations of the entries that eigenvectors mix; others are zero."""
+        # Q_R S Q_Rᵀ for each row of the longer side, then their sums over the shorter.
         n, orders = self.facts.n, held.orders
         if not orders:
-            return self.add("products", "elementwise", float(columns) * n, calls=calls)
-        work = 4.0 * columns * n * sum(orders)
-        return self.add("products", "gemm", work, calls=2 * len(orders) * calls)
+            return float(n)
+        inner = 2.0 * n * max(orders) ** 2 if len(orders) > 1 else 0.0
+        return inner + 2.0 * n * held.left * held.right * min(orders)
 
     def _add_sparse_products(self, count: int) -> Self:
         entries, unknown = nonzeros(self.facts).entries, "the number of nonzero entries is unknown"
