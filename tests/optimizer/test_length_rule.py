@@ -24,10 +24,17 @@ def test_agreement_is_between_its_bounds_and_moves_the_length(told: list[float])
             assert -1.0 <= now.agreement <= 1.0
             assert now.length is not None
             assert before.length is not None
-            assert now.length >= before.length * math.exp(-1 / 15) > 0.0
-            assert (now.length > before.length) == (now.agreement > -0.1) or math.isclose(
+            assert now.length >= before.length * math.exp(-1 / 205) > 0.0
+            assert (now.length > before.length) == (now.agreement > now.settled) or math.isclose(
                 now.length, before.length
             )
+
+
+def test_late_lengths_settle_where_batches_disagree_a_little() -> None:
+    assert state(steps=0).settled == pytest.approx(0.3)
+    assert state(steps=10_000).settled == pytest.approx(-0.1)
+    early, late = state(steps=5, told=0.0, told_square=1.0), state(steps=999, told_square=1.0)
+    assert early.with_told(0.0).length < 1.0 < late.with_told(0.0).length  # pyright: ignore
 
 
 def test_a_length_is_never_above_newtons() -> None:

@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 
 from qnewton.optimizer.damping_rule import usual_norm
 
-GAIN = 0.1
+GAIN = 0.3
 """The most that the logarithm of α changes per step, per unit of agreement."""
 
 FORGETTING = 3.0
 """How fast the gain falls: to FORGETTING/k after k steps, so that lengths settle."""
 
-LENIENCE = 0.1
-"""Agreement below zero that is accepted: greedy steps settle before slow directions have come."""
+SETTLED_FIRST, SETTLED_LAST = 0.3, -0.1
+"""Agreements at which lengths stay, in the first and in late steps. Lengths that grow until batches
+disagree are too long when it is heard, and some losses never come back from there. Late, greedy
+steps would settle before slow directions have come."""
 
 FIRST_SHARE = 0.1
 """Share of Newton's length that the first step takes, if that is short."""
@@ -20,7 +22,10 @@ FIRST_SHARE = 0.1
 FIRST_OF_SIZE = 0.003
 """Share of the parameters' length that the first step takes at most."""
 
-_NEWEST_TOLD, _NEWEST_SLOPE, _NEWEST_BEND, _NEWEST_LOSS = 1 / 20, 1 / 10, 0.3, 1 / 20
+_HEARD_FIRST, _HEARD_LAST, _HEARD_LATER_BY = 4, 20, 1 / 10  # batches that agreement is made of
+_EARLY = 100  # steps
+_FALLS_FROM = 200  # k, as though there had been more steps: the first lengths are not that wrong
+_NEWEST_RISE, _NEWEST_SLOPE, _NEWEST_BEND, _NEWEST_LOSS = 1 / 20, 1 / 10, 0.3, 1 / 20
 _SOONEST = 10  # steps before which no loss is called an outlier
 _OUT = 8.0  # standard deviations of the loss
 _MOST = 100.0  # times the usual gradient
@@ -70,6 +75,12 @@ class LengthState:
         return max(self.told, -self.rise) / math.sqrt(self.told_square)
 
     @property
+    def settled(self) -> float:
+        """The agreement z₀ at which the length stays."""
+        early = math.exp(-self.steps / _EARLY)
+        return SETTLED_LAST + (SETTLED_FIRST - SETTLED_LAST) * early
+
+    @property
     def newton_length(self) -> float | None:
         """Where the own batch's loss is lowest along the direction; ``None`` if not known."""
         if self.slope is None or self.bend is None:
@@ -112,8 +123,9 @@ class LengthState:
     def with_told(self, told: float) -> "LengthState":
         """Return the state, its length changed, after what the next batch said of the last step.
 
-        log α grows by min(GAIN, FORGETTING/k)·(z + LENIENCE), k the number of steps, and falls by
-        1/k at most: steps that fall faster than 1/k have a finite sum, and may end anywhere.
+        log α grows by min(GAIN, FORGETTING/k)·(z - z₀), k the number of steps and z₀ from
+        SETTLED_FIRST to SETTLED_LAST, and falls by 1/(k + 200) at most: steps that fall faster
+        than 1/k have a finite sum, and may end anywhere.
 
         Args:
             told: -gᵀs/α, with g of the next batch at the end of the step s.
@@ -124,14 +136,17 @@ class LengthState:
             >>> short.with_told(1.0).length > 1.0 > long.with_told(-1.0).length
             True
         """
-        mean = self.told + _NEWEST_TOLD * (told - self.told)
-        square = self.told_square + _NEWEST_TOLD * (told * told - self.told_square)
+        heard = min(_HEARD_FIRST + _HEARD_LATER_BY * self.steps, _HEARD_LAST)
+        newest = 1 / max(1.0, min(heard, self.steps))
+        mean = self.told + newest * (told - self.told)
+        square = self.told_square + newest * (told * told - self.told_square)
         state = replace(self, told=mean, told_square=square)
         if state.length is None or state.agreement is None:
             return state
-        per_step = 1 / (self.steps + _SOONEST)
-        change = min(GAIN, FORGETTING * per_step) * (state.agreement + LENIENCE)
-        return replace(state, length=state.length * math.exp(max(change, -per_step)))
+        gain = min(GAIN, FORGETTING / (self.steps + _SOONEST))
+        change = gain * (state.agreement - self.settled)
+        change = max(change, -1 / (self.steps + _FALLS_FROM))
+        return replace(state, length=state.length * math.exp(change))
 
     def with_slope(self, slope: float) -> "LengthState":
         """Return the state after the own batch's slope along one more direction."""
@@ -169,7 +184,7 @@ class LengthState:
     def with_step(self, square: float) -> "LengthState":
         """Return the state after a step m of which mᵀm is given."""
         rise = (self.length or 0.0) * (self.bend or 0.0) * square / 2
-        rise = self.rise + _NEWEST_TOLD * (rise - self.rise)
+        rise = self.rise + _NEWEST_RISE * (rise - self.rise)
         return replace(self, steps=self.steps + 1, rise=rise)
 
     def undone(self) -> "LengthState":
