@@ -214,5 +214,7 @@ def inner(left: Tensor, right: Tensor) -> float:
         >>> inner(torch.tensor([1e8, 1.0]), torch.tensor([1.0, 1.0]))
         100000001.0
     """
+    if left.numel() <= _AT_ONCE:
+        return float(left.double() @ right.double())
     pairs = zip(left.split(_AT_ONCE), right.split(_AT_ONCE), strict=True)
     return sum(float(x.double() @ y.double()) for x, y in pairs)

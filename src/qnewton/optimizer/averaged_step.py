@@ -7,6 +7,7 @@ falls along the step, steps are too short. Newton's length on the own batch is t
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -48,28 +49,34 @@ class _Part:
     lr: float
     weight_decay: float
 
-    def move(self, bucket: Bucket, state: LengthState) -> None:
-        """Add the gradient to a bucket's averages, and make lr·(D - w·θ) its move."""
-        bucket.turn(self.gradient, state.unit or 1.0, state.steps + 1)
+    def move(self, unit: float, step: int) -> None:
+        """Add the gradient to the averages, and make lr·(D - w·θ) the bucket's move."""
+        bucket = self.bucket
+        bucket.turn(self.gradient, unit, step)
         if self.lr != 1.0:
             bucket.move.mul_(self.lr)
         if self.weight_decay:
             with torch.no_grad():
                 private_torch.add_(bucket.moves, bucket.parameters, -self.lr * self.weight_decay)
 
+    def decays(self) -> list[float]:
+        """Return ‖lr·w·θ‖ of every parameter."""
+        if not self.weight_decay:
+            return []
+        norms = tensor_norms([p.detach() for p in self.bucket.parameters])
+        return [self.lr * self.weight_decay * norm for norm in norms]
+
 
 @dataclass(frozen=True)
 class _Move:
-    """Where a step goes, per length α: β∘(d - w·θ), w the weight decay.
+    """Where a step goes, per length α: m = β∘(d - w·θ), w the weight decay.
 
     Attributes:
-        buckets: What moves, and how, together m.
         slope: gᵀm, with g as it is minimised.
         square: mᵀm.
         decay: ‖β∘w·θ‖.
     """
 
-    buckets: list[Bucket]
     slope: float
     square: float
     decay: float
@@ -78,15 +85,6 @@ class _Move:
     def is_usable(self) -> bool:
         """Whether it goes anywhere, and its numbers are within their range."""
         return math.isfinite(self.slope) and 0.0 < self.square < math.inf
-
-    @property
-    def pieces(self) -> dict[Tensor, Tensor]:
-        """What is added to each parameter."""
-        return {
-            p: m
-            for bucket in self.buckets
-            for p, m in zip(bucket.parameters, bucket.moves, strict=True)
-        }
 
 
 class AveragedStep:
@@ -108,30 +106,35 @@ class AveragedStep:
     def take(self, context: StepContext, evaluated: Evaluated) -> TakenStep:
         """Learn from the batch how the last step went, and move along the next direction."""
         evaluated.evaluation.release()
-        state, sign = context.memory.length, one_sign(context.settings.groups)
+        memory, groups = context.memory, context.settings.groups
+        state, sign = memory.length, one_sign(groups)
         loss = sign * evaluated.evaluation.loss
         with context.clock.stage("update"):
             skipped, passes = evaluated.reason_to_skip(), 1
             reason = skipped
             if reason is None and state.is_out(loss):
                 again, passes = BatchAgain(context, evaluated), 2
-                before = loss_before(again, state, context.memory.own(MOVED))
+                before = loss_before(again, state, memory.own(MOVED))
                 reason = _blame(state, sign, evaluated.evaluation.loss, before)
-            if reason is not None and _undo(context.memory, state, evaluated):
-                context.memory.length = state = state.undone()
+            if reason is not None and _undo(memory, state, evaluated):
+                memory.length = state = state.undone()
                 reason = f"{reason}, so the last step was undone"
                 record = _record(state, reason, passes, undone=True)
                 return TakenStep(skipped=reason, averaged=record)
-            held = all(float(group["lr"]) == 0.0 for group in context.settings.groups)
             if skipped is None:
                 share = state.share_of(evaluated.gradients.norm)
-                parts = [*self._parts(context, evaluated, sign * share)]
+                parts = self._parts(context, evaluated, sign * share)
                 if parts:
                     state = state.with_batch(loss, share * evaluated.gradients.norm)
                     taken = _take(context, evaluated, parts, state, share, passes)
+                    if taken.averaged is None:
+                        memory.own(MOVED).clear()
+                    else:
+                        self._buckets.leave(memory)
                     return self._recorded(context, evaluated, parts, taken)
-                skipped = "every lr is 0, so nothing may move" if held else "there is no gradient"
-        return TakenStep(skipped=skipped, held=held)
+            held = all(float(group["lr"]) == 0.0 for group in groups)
+            nothing = "every lr is 0, so nothing may move" if held else "there is no gradient"
+        return TakenStep(skipped=skipped or nothing, held=held)
 
     def _recorded(
         self, context: StepContext, evaluated: Evaluated, parts: Sequence[_Part], taken: TakenStep
@@ -143,19 +146,16 @@ class AveragedStep:
             blocks = self._systems.records(context, evaluated, [part.bucket for part in parts])
         return replace(taken, update=NewtonUpdate(blocks))
 
-    def _parts(self, context: StepContext, evaluated: Evaluated, factor: float) -> Iterator[_Part]:
-        """Yield what has a gradient and may move, with gradients times a factor."""
-        pairs = zip(evaluated.curvature.parameters, evaluated.evaluation.gradients, strict=True)
-        gradients = {id(p): g for p, g in pairs if g is not None}
-        groups = context.settings.groups
-        moved = [
-            [p for p in group["params"] if id(p) in gradients] if float(group["lr"]) > 0.0 else []
-            for group in groups
-        ]
-        for group, buckets in zip(groups, self._buckets.of(context.memory, moved), strict=True):
-            for bucket in buckets:
-                flat = bucket.joined([gradients[id(p)] for p in bucket.parameters], factor)
-                yield _Part(bucket, flat, float(group["lr"]), float(group["weight_decay"]))
+    def _parts(self, context: StepContext, evaluated: Evaluated, factor: float) -> list[_Part]:
+        """Return what has a gradient and may move, with gradients times a factor."""
+        memory, groups = context.memory, context.settings.groups
+        parameters, gradients = evaluated.curvature.parameters, evaluated.evaluation.gradients
+        found: list[_Part] = []
+        for bucket, number, positions in self._buckets.of(memory, groups, parameters, gradients):
+            flat = bucket.joined([gradients[at] for at in positions], factor)
+            lr, decay = float(groups[number]["lr"]), float(groups[number]["weight_decay"])
+            found.append(_Part(bucket, flat, lr, decay))
+        return found
 
 
 def _take(
@@ -167,35 +167,27 @@ def _take(
     passes: int,
 ) -> TakenStep:
     memory = context.memory
-    told = None if state.length is None else _told(memory, parts)
-    if told is not None:
-        state = state.with_told(told)
+    if state.length is not None and memory.own(MOVED):
+        # -gᵀm of the last move m and this batch's gradient.
+        state = state.with_told(-sum(inner(part.bucket.move, part.gradient) for part in parts))
     measures = state.steps < _MEASURED_FIRST or state.steps % MEASURED_EVERY == 0
-    # What is kept is changed in place, unless something may still raise.
-    with context.clock.stage("solve"):
-        move = _moved(parts, state, copied=measures)
-    if not move.is_usable:
-        memory.own(MOVED).clear()
-        return TakenStep(skipped="there is no direction: the gradient vanishes or overflows")
-    state = state.with_slope(-move.slope / move.square)
-    measured = Measured(state if measures else state.bounded(), passes=0)
-    if measures:
-        again = BatchAgain(context, evaluated)
-        measured = measure_along(again, state, move.pieces, share)
+    with _put_back(parts) if measures else nullcontext():
+        with context.clock.stage("solve"):
+            move = _moved(parts, state)
+        if not move.is_usable:
+            return TakenStep(skipped="there is no direction: the gradient vanishes or overflows")
+        state = state.with_slope(-move.slope / move.square)
+        measured = Measured(state.bounded(), passes=0)
+        if measures:
+            moves = {p: m for part in parts for p, m in part.bucket.pieces}
+            measured = measure_along(BatchAgain(context, evaluated), state, moves, share)
     state = measured.state
     if state.length is None:
         return TakenStep(skipped="the curvature along the step is not finite")
-    if measures:
-        with context.clock.stage("solve"):
-            move = _moved(parts, state, copied=False)
     size = math.sqrt(move.square)
-    changes = [Change(bucket.parameters, bucket.moves, state.length) for bucket in move.buckets]
+    changes = [Change(part.bucket.parameters, part.bucket.moves, state.length) for part in parts]
     if not add_changes(changes, state.length * size):
-        memory.own(MOVED).clear()
         return TakenStep(skipped="the update is not finite")
-    moved = memory.own(MOVED)
-    moved.clear()
-    moved.update(move.pieces)
     memory.length = state.with_step(move.square)
     leave_loss(memory, measured.loss)
     norms = share * evaluated.gradients.norm * size
@@ -205,33 +197,31 @@ def _take(
         finite=True,
         decay_norm=state.length * move.decay,
     )
-    record = _record(state, _reason(state), passes + measured.passes)
-    return TakenStep(applied=applied, averaged=record)
+    return TakenStep(
+        applied=applied, averaged=_record(state, _reason(state), passes + measured.passes)
+    )
 
 
-def _told(memory: Memory, parts: Sequence[_Part]) -> float | None:
-    """Return -gᵀm of the last move m and this batch's gradient; ``None`` without a last move."""
-    moved = memory.own(MOVED)
-    if not any(p in moved for part in parts for p in part.bucket.parameters):
-        return None
-    return -sum(inner(part.bucket.move, part.gradient) for part in parts)
+@contextmanager
+def _put_back(parts: Sequence[_Part]) -> Iterator[None]:
+    """Put averages and moves back if an exception comes out."""
+    kept = [pair for part in parts for pair in part.bucket.kept()]
+    try:
+        yield
+    except BaseException:
+        for tensor, values in kept:
+            tensor.copy_(values)
+        raise
 
 
-def _moved(parts: Sequence[_Part], state: LengthState, copied: bool) -> _Move:
-    """Add gradients to the averages, or to copies of them, and return the direction."""
+def _moved(parts: Sequence[_Part], state: LengthState) -> _Move:
+    """Add gradients to the averages, and make the direction the buckets' moves."""
     slope = square = 0.0
-    decays: list[float] = []
-    buckets: list[Bucket] = []
     for part in parts:
-        bucket = part.bucket.copied() if copied else part.bucket
-        if part.weight_decay:
-            norms = tensor_norms([p.detach() for p in bucket.parameters])
-            decays += [part.lr * part.weight_decay * norm for norm in norms]
-        part.move(bucket, state)
-        slope += inner(part.gradient, bucket.move)
-        square += inner(bucket.move, bucket.move)
-        buckets.append(bucket)
-    return _Move(buckets, slope, square, math.hypot(*decays))
+        part.move(state.unit or 1.0, state.steps + 1)
+        slope += inner(part.gradient, part.bucket.move)
+        square += inner(part.bucket.move, part.bucket.move)
+    return _Move(slope, square, math.hypot(*(norm for part in parts for norm in part.decays())))
 
 
 def _blame(state: LengthState, sign: float, loss: float, before: float) -> str | None:

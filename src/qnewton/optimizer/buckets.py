@@ -4,7 +4,8 @@ Most parameters of most networks are so small that a call takes longer than its 
 """
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,16 +55,23 @@ class Bucket:
         pieces = zip(self.move.split(self._sizes), parameters, strict=True)
         self.moves = [piece.view(p.shape) for piece, p in pieces]
         self._entered = self._matrices(self.move)
+        self._factored = [pair for pair in enumerate(averages) if pair[1].left or pair[1].right]
         shares = [DAMPING / max(size, 1) for size in self._sizes]
         self._shares = self._mean.new_tensor(shares)
         # A parameter that is alone is large, and costs memory only while it is worked on.
         self._work = None if len(averages) == 1 else torch.empty_like(self._mean)
         self._works = [] if self._work is None else self._matrices(self._work)
 
-    def copied(self) -> "Bucket":
-        """Return the same in tensors of its own."""
-        none = [None] * len(self.parameters)
-        return Bucket(self.parameters, [a.copied() for a in self.averages], none)
+    @property
+    def pieces(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every parameter with its move."""
+        return zip(self.parameters, self.moves, strict=True)
+
+    def kept(self) -> list[tuple[Tensor, Tensor]]:
+        """Return all tensors that steps change, each with a copy of what it holds."""
+        sides = [side for a in self.averages for side in (a.left, a.right) if side is not None]
+        held = [self._mean, self._square, self.move, *(tensor for side in sides for tensor in side)]
+        return [(tensor, tensor.clone()) for tensor in held]
 
     def joined(self, gradients: Sequence[Tensor], factor: float) -> Tensor:
         """Return the parameters' gradients times a factor, shape [n]; not to be changed."""
@@ -85,9 +93,9 @@ class Bucket:
         matrices = self._matrices(work) if self._work is None else self._works
         torch.div(gradient, unit, out=work)
         newest = max(1 - _MEMORY_OF_SQUARES, 1 / step)
-        for averages, matrix in zip(self.averages, matrices, strict=True):
-            averages.learn(matrix, newest, step)
-            averages.enter(matrix)
+        for at, averages in self._factored:
+            averages.learn(matrices[at], newest, step)
+            averages.enter(matrices[at])
         self._mean.lerp_(work, max(1 - _MEMORY_OF_MEAN, 1 / step))
         self._square.lerp_(work.square_(), newest)
         torch.sqrt(self._square, out=work)
@@ -95,13 +103,27 @@ class Bucket:
         damping = sums.mul_(self._shares).add_(torch.finfo(work.dtype).tiny)
         private_torch.add_(matrices, [*damping.unbind()], 1.0)
         torch.div(self._mean, work, out=self.move)
-        for averages, matrix in zip(self.averages, self._entered, strict=True):
-            averages.leave(matrix)
+        for at, averages in self._factored:
+            averages.leave(self._entered[at])
         self.move.neg_()
 
     def _matrices(self, flat: Tensor) -> list[Tensor]:
         pieces = zip(flat.split(self._sizes), self.averages, strict=True)
         return [piece.view(averages.mean.shape) for piece, averages in pieces]
+
+
+class Place(NamedTuple):
+    """Where a bucket's parameters come from.
+
+    Attributes:
+        bucket: The bucket.
+        group: The number of its parameter group.
+        positions: The parameters' numbers among all.
+    """
+
+    bucket: Bucket
+    group: int
+    positions: list[int]
 
 
 class Buckets:
@@ -113,26 +135,54 @@ class Buckets:
 
     def __init__(self, widest: int) -> None:
         self._widest = widest
-        self._known: list[list[int]] = []
-        self._holders: tuple[dict[Tensor, Tensor], ...] = ()
-        self._buckets: list[list[Bucket]] = []
+        self._parameters: Sequence[Tensor] = ()
+        self._pattern: object = None
+        self._holders: tuple[dict[Tensor, Tensor], ...] = ({}, {})
+        self._places: list[Place] = []
+        self._are_left = False
 
-    def of(self, memory: Memory, moved: Sequence[Sequence[Tensor]]) -> list[list[Bucket]]:
-        """Return the buckets of each group.
+    def of(
+        self,
+        memory: Memory,
+        groups: Sequence[Mapping[str, Any]],
+        parameters: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+    ) -> list[Place]:
+        """Return the buckets of what has a gradient and an lr.
 
         Args:
             memory: What earlier steps left of averages and moves, which lies in the buckets then.
-            moved: The parameters of each group that this step moves.
+            groups: The parameter groups.
+            parameters: All that can be trained.
+            gradients: Theirs.
 
         Cost: a copy of small parameters' averages, where others move than in the last step.
         """
-        known = [[id(p) for p in group] for group in moved]
+        may_move = [(len(group["params"]), float(group["lr"]) > 0.0) for group in groups]
+        pattern = [gradient is None for gradient in gradients], may_move
         holders = memory.own("mean_gradient"), memory.own(MOVED)
-        same = len(self._holders) == 2 and all(map(operator.is_, self._holders, holders))
-        if not same or known != self._known:
-            self._buckets = [[*self._laid_out(memory, group)] for group in moved]
-            self._known, self._holders = known, holders
-        return self._buckets
+        same = parameters is self._parameters and all(map(operator.is_, holders, self._holders))
+        if not same or pattern != self._pattern:
+            known = {id(p): i for i, p in enumerate(parameters) if gradients[i] is not None}
+            self._places = [
+                Place(bucket, number, [known[id(p)] for p in bucket.parameters])
+                for number, (group, (_, may)) in enumerate(zip(groups, may_move, strict=True))
+                for bucket in self._laid_out(
+                    memory, [p for p in group["params"] if may and id(p) in known]
+                )
+            ]
+            self._parameters, self._pattern, self._holders = parameters, pattern, holders
+            self._are_left = False
+        return self._places
+
+    def leave(self, memory: Memory) -> None:
+        """Keep what the last step moved, and nothing of what it left where it was."""
+        moved = memory.own(MOVED)
+        if not (moved and self._are_left):
+            moved.clear()
+            for bucket, _, _ in self._places:
+                moved.update(bucket.pieces)
+            self._are_left = True
 
     def _laid_out(self, memory: Memory, parameters: Sequence[Tensor]) -> Iterator[Bucket]:
         moves = memory.own(MOVED)

@@ -1,5 +1,6 @@
 """What PyTorch asks of any optimizer: groups, state, copies, and a word to GradScaler."""
 
+import operator
 import sys
 from collections import defaultdict
 from typing import Any, ClassVar
@@ -112,16 +113,20 @@ class ContractOptimizer(Optimizer):
     def _show_own_tensors(self) -> None:
         """Put what parameters have of their own into the state, where files are made from."""
         assert self._counters is not None
-        own: dict[Tensor, dict[str, Any]] = {}
-        for name, tensors in self._own_tensors.items():
-            for parameter, tensor in tensors.items():
-                own.setdefault(parameter, dict(self._counters))[name] = tensor
-        self.state.update(own)
+        tensors = [t for held in self._own_tensors.values() for t in held.values()]
+        if len(tensors) != len(self._shown) or any(map(operator.is_not, tensors, self._shown)):
+            self._shown, self._own_by_parameter = tensors, {}
+            for name, held in self._own_tensors.items():
+                for parameter, tensor in held.items():
+                    self._own_by_parameter.setdefault(parameter, {})[name] = tensor
+        self.state.update({p: self._counters | own for p, own in self._own_by_parameter.items()})
 
     def _forget_counters(self) -> None:
         """Let them be read from the state at the next look."""
         self._counters: dict[str, Any] | None = None
         self._own_tensors: dict[str, dict[Tensor, Tensor]] = {}
+        self._shown: list[Tensor] = []
+        self._own_by_parameter: dict[Tensor, dict[str, Tensor]] = {}
 
     @property
     def _step_supports_amp_scaling(self) -> bool:

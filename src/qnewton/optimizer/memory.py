@@ -137,8 +137,8 @@ class Memory:
     @property
     def length(self) -> LengthState:
         """What averaged steps know of their length."""
-        found = {_LENGTH[key]: self.numbers[key] for key in _LENGTH.keys() & self.numbers.keys()}
-        return LengthState(**found)
+        known = self.numbers
+        return LengthState(**{name: known[key] for key, name in _LENGTH.items() if key in known})
 
     @length.setter
     def length(self, state: LengthState) -> None:

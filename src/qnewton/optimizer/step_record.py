@@ -38,7 +38,7 @@ def finish(context: StepContext, evaluated: Evaluated, taken: TakenStep) -> Step
         damping=taken.damping,
         averaged=taken.averaged,
     )
-    if record.has_unpriced_work or flops is None:
+    if flops is None or record.has_unpriced_work:
         return record  # no stage without its work, no price for the step
     if taken.averaged is not None:
         return record  # whoever reads a run prices it; here that took a tenth of the step
