@@ -58,6 +58,7 @@ class Bucket:
         self._factored = [pair for pair in enumerate(averages) if pair[1].left or pair[1].right]
         shares = [DAMPING / max(size, 1) for size in self._sizes]
         self._shares = self._mean.new_tensor(shares)
+        self._zero = self._mean.new_zeros(())
         # A parameter that is alone is large, and costs memory only while it is worked on.
         self._work = None if len(averages) == 1 else torch.empty_like(self._mean)
         self._works = [] if self._work is None else self._matrices(self._work)
@@ -102,10 +103,9 @@ class Bucket:
         sums = torch.stack([matrix.sum() for matrix in matrices])
         damping = sums.mul_(self._shares).add_(torch.finfo(work.dtype).tiny)
         private_torch.add_(matrices, [*damping.unbind()], 1.0)
-        torch.div(self._mean, work, out=self.move)
+        torch.addcdiv(self._zero, self._mean, work, value=-1.0, out=self.move)
         for at, averages in self._factored:
             averages.leave(self._entered[at])
-        self.move.neg_()
 
     def _matrices(self, flat: Tensor) -> list[Tensor]:
         pieces = zip(flat.split(self._sizes), self.averages, strict=True)
