@@ -14,7 +14,15 @@ from qnewton.operators import (
     MatrixFreeOperator,
     RangedOperator,
 )
-from qnewton.operators.scaling import excess, into_range, largest, norm_ratio, safe_norm, scaled
+from qnewton.operators.scaling import (
+    excess,
+    inner,
+    into_range,
+    largest,
+    norm_ratio,
+    safe_norm,
+    scaled,
+)
 
 DTYPES = (torch.float32, torch.float64)
 ENDS = {torch.float32: 125, torch.float64: 1020}
@@ -135,3 +143,13 @@ def test_a_low_rank_matrix_whose_squares_leave_the_range(dtype):
         torch.testing.assert_close(
             scaled(near @ v, exponent - 2 * half), factor @ (factor.mT @ v), rtol=1e-4, atol=1e-5
         )
+
+
+@given(n=st.integers(1, 200_000), exponent=st.sampled_from([-25, -10, 0, 10, 25]))
+@settings(max_examples=25, deadline=None)
+def test_long_vectors_in_float32_are_multiplied_without_loss(n: int, exponent: int) -> None:
+    torch.manual_seed(n)
+    left, right = torch.randn(n) * 10.0**exponent, torch.randn(n) * 10.0**exponent
+    exact = float(left.double() @ right.double())
+    size = float(left.double().norm() * right.double().norm())
+    assert abs(inner(left, right) - exact) <= 1e-8 * size

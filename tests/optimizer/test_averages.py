@@ -1,7 +1,11 @@
 """Directions from moving averages of gradients, beside what their formula says."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 
 from qnewton.optimizer.averages import GradientAverages
 from qnewton.optimizer.buckets import DAMPING, Bucket, Buckets
@@ -57,6 +61,10 @@ def test_the_eigenvectors_are_found_where_the_gradients_come_from_one_distributi
     assert rest.norm() < 0.2 * inside.norm()
 
 
+def groups(parameters: Sequence[Tensor]) -> list[dict[str, Any]]:
+    return [{"params": [*parameters], "lr": 1.0}]
+
+
 def test_small_parameters_side_by_side_go_where_they_go_alone() -> None:
     torch.manual_seed(2)
     shapes = [(3, 5), (4,), (1, 6), (4, 1), (2, 3, 2)]
@@ -64,15 +72,20 @@ def test_small_parameters_side_by_side_go_where_they_go_alone() -> None:
     memory, alone = Memory({}), [Memory({}) for _ in shapes]
     together, buckets = Buckets(4), [Buckets(4) for _ in shapes]
     for step in range(1, 12):
-        moved = [i for i in range(len(shapes)) if step % 4 or i != 2]  # one is not always reached
-        gradients = [torch.randn_like(p) for p in parameters]
-        [bucket] = together.of(memory, [[parameters[i] for i in moved]])[0]
-        bucket.turn(bucket.joined([gradients[i] for i in moved], 2.0), 3.0, step)
-        for at, found in zip(moved, bucket.moves, strict=True):
-            [[single]] = buckets[at].of(alone[at], [[parameters[at]]])
-            single.turn(single.joined([gradients[at]], 2.0), 3.0, step)
+        gradients: list[Tensor | None] = [torch.randn_like(p) for p in parameters]
+        if step % 4 == 0:
+            gradients[2] = None  # it is not always reached
+        [place] = together.of(memory, groups(parameters), parameters, gradients)
+        reached = [gradient for gradient in gradients if gradient is not None]
+        place.bucket.turn(place.bucket.joined(reached, 2.0), 3.0, step)
+        for at, found in zip(place.positions, place.bucket.moves, strict=True):
+            single = parameters[at : at + 1], gradients[at : at + 1]
+            [lone] = buckets[at].of(alone[at], groups(single[0]), *single)
+            lone.bucket.turn(
+                lone.bucket.joined([reached[place.positions.index(at)]], 2.0), 3.0, step
+            )
             assert found.shape == shapes[at]
-            assert torch.allclose(found, single.moves[0], rtol=1e-12, atol=1e-12)
+            assert torch.allclose(found, lone.bucket.moves[0], rtol=1e-12, atol=1e-12)
     for name in ("mean_gradient", "mean_square", "right_factor", "right_basis"):
         for p, own in zip(parameters, alone, strict=True):
             assert (p in memory.own(name)) == (p in own.own(name))
@@ -83,5 +96,14 @@ def test_small_parameters_side_by_side_go_where_they_go_alone() -> None:
 def test_large_parameters_and_other_dtypes_have_buckets_of_their_own() -> None:
     small, large = torch.zeros(3, 2), torch.zeros(300, 300)
     wide = torch.zeros(2, dtype=torch.float64)
-    found = Buckets(4).of(Memory({}), [[small, small.clone(), large, small.clone(), wide], [wide]])
-    assert [[len(bucket.parameters) for bucket in group] for group in found] == [[2, 1, 1, 1], [1]]
+    first, second = [small, small.clone(), large, small.clone(), wide], [wide.clone()]
+    places = Buckets(4).of(
+        Memory({}), [*groups(first), *groups(second)], [*first, *second], [*first, *second]
+    )
+    assert [(place.group, place.positions) for place in places] == [
+        (0, [0, 1]),
+        (0, [2]),
+        (0, [3]),
+        (0, [4]),
+        (1, [5]),
+    ]

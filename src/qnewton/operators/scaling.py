@@ -211,7 +211,7 @@ def _quotient(above: float, below: float) -> float:
 
 
 def inner(left: Tensor, right: Tensor) -> float:
-    """Return xᵀy of vectors of any floating dtype, summed in float64 without a wider copy of either.
+    """Return xᵀy of vectors of any floating dtype, in float64, without a wider copy of either.
 
     Long ones in float32 are summed in float64 by rows, which keeps the digits that entries have.
 

@@ -152,7 +152,8 @@ class AveragedStep:
         parameters, gradients = evaluated.curvature.parameters, evaluated.evaluation.gradients
         found: list[_Part] = []
         for bucket, number, positions in self._buckets.of(memory, groups, parameters, gradients):
-            flat = bucket.joined([gradients[at] for at in positions], factor)
+            own = [g for at in positions if (g := gradients[at]) is not None]
+            flat = bucket.joined(own, factor)
             lr, decay = float(groups[number]["lr"]), float(groups[number]["weight_decay"])
             found.append(_Part(bucket, flat, lr, decay))
         return found
@@ -166,7 +167,7 @@ def _take(
     share: float,
     passes: int,
 ) -> TakenStep:
-    memory = context.memory
+    memory, sign = context.memory, one_sign(context.settings.groups)
     if state.length is not None and memory.own(MOVED):
         # -gᵀm of the last move m and this batch's gradient.
         state = state.with_told(-sum(inner(part.bucket.move, part.gradient) for part in parts))
@@ -180,7 +181,10 @@ def _take(
         measured = Measured(state.bounded(), passes=0)
         if measures:
             moves = {p: m for part in parts for p, m in part.bucket.pieces}
-            measured = measure_along(BatchAgain(context, evaluated), state, moves, share)
+            left = sign * move.slope / share
+            again = BatchAgain(context, evaluated)
+            measured = measure_along(again, state, moves, share, left, memory.agreed)
+            memory.agreed = measured.agreed
     state = measured.state
     if state.length is None:
         return TakenStep(skipped="the curvature along the step is not finite")

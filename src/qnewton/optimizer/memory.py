@@ -102,6 +102,7 @@ class Memory:
         left: The loss of the last step's batch where it left the parameters, if known.
         pass_flops: Operations of a forward and backward pass, of the last graph that was seen.
         pass_operations: Operations in that graph.
+        agreed: How many measurements in a row found that a closure leaves the loss's own gradient.
     """
 
     step = _Number(0)
@@ -122,6 +123,7 @@ class Memory:
     left = _Number[float | None](None)
     pass_flops = _Number[float | None](None)
     pass_operations = _Number[int | None](None)
+    agreed = _Number(0)
 
     @property
     def states(self) -> tuple[dict[str, Any], ...]:
