@@ -252,14 +252,17 @@ def test_a_closure_that_runs_in_float16_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_a_compiled_model_is_refused_with_the_way_out() -> None:
-    problem = Problem(dtype=torch.float32)
-    compiled = torch.compile(problem.net, backend="aot_eager")
-    before = problem.flat()
-    optimizer = newton(problem.net)
-    with pytest.raises(ValueError, match=r"differentiated twice .*without torch\.compile"):
-        optimizer.step(lambda: nn.functional.cross_entropy(compiled(problem.x), problem.y))
-    assert torch.equal(problem.flat(), before)
+@pytest.mark.parametrize("kind", ["auto", "hessian", "ggn", "fisher"])
+def test_a_compiled_model_takes_the_steps_of_the_model_below(kind: str) -> None:
+    ended = []
+    for compiled in (False, True):
+        problem = Problem(dtype=torch.float64)
+        model = torch.compile(problem.net, backend="aot_eager") if compiled else problem.net
+        optimizer = newton(model, curvature=kind)
+        for _ in range(3):
+            optimizer.step(lambda: nn.functional.cross_entropy(model(problem.x), problem.y))  # noqa: B023
+        ended.append(problem.flat())
+    torch.testing.assert_close(ended[1], ended[0], rtol=1e-9, atol=1e-12)
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """Derivatives of autograd graphs: walks over them, and many products of one, batched."""
 
 import re
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 
 import torch
@@ -67,13 +68,16 @@ Gradients = Sequence[Tensor | None]
 
 @contextmanager
 def twice_differentiable() -> Iterator[None]:
-    """Let attention run by operations that have second derivatives.
+    """Run what has second derivatives: attention by plain operations, compiled models as written.
 
-    PyTorch's fused kernels have first ones alone.
+    PyTorch's fused kernels and compiled graphs have first ones alone.
 
-    Cost: 16 µs, and memory for the weights between all positions.
+    Cost: 16 µs, 10 more where something may be compiled; memory for the weights between all
+    positions.
     """
-    with sdpa_kernel(SDPBackend.MATH):
+    with sdpa_kernel(SDPBackend.MATH), ExitStack() as stack:
+        if "torch._dynamo" in sys.modules:  # else nothing is compiled, and it takes long to load
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
 
 

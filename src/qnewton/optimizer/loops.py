@@ -33,7 +33,7 @@ class LoopOptimizer(ContractOptimizer):
         Returns:
             The attachment, whose ``remove()`` ends it.
 
-        Cost: one more forward and backward pass a Newton step.
+        Cost: one more forward and backward pass per Newton step.
 
         Example:
             >>> import torch
