@@ -148,3 +148,18 @@ def test_a_run_that_is_held_by_its_lr_is_healthy() -> None:
 def test_an_optimizer_without_a_step_is_healthy() -> None:
     optimizer, _ = fails()
     assert str(optimizer.health) == "healthy: no step so far"
+
+
+def test_looks_get_rarer_the_more_records_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    def health(optimizer: QNewton) -> Health:
+        looked.append(optimizer.records[-1].step + 1)
+        return Health.of([])
+
+    monkeypatch.setattr(QNewton, "health", property(health))
+    w = nn.Parameter(torch.ones(1))
+    optimizer = newton([w], damping=1.0, lr=0.0)
+    for _ in range(150):
+        optimizer.step(lambda: w.square().sum())
+    assert looked == [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128]

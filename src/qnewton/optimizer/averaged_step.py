@@ -17,7 +17,7 @@ from qnewton.operators import private_torch
 from qnewton.operators.scaling import inner
 from qnewton.optimizer.along_the_step import BatchAgain, Measured, loss_before, measure_along
 from qnewton.optimizer.averaged_systems import AveragedSystems
-from qnewton.optimizer.averages import WIDTH_PER_PASS
+from qnewton.optimizer.averages import WIDTH_PER_PASS, turns_at
 from qnewton.optimizer.buckets import Bucket, Buckets
 from qnewton.optimizer.data_change import leave_loss
 from qnewton.optimizer.length_rule import LengthState
@@ -131,6 +131,7 @@ class AveragedStep:
                         memory.own(MOVED).clear()
                     else:
                         self._buckets.leave(memory)
+                        _share(context, parts)
                     return self._recorded(context, evaluated, parts, taken)
             held = all(float(group["lr"]) == 0.0 for group in groups)
             nothing = "every lr is 0, so nothing may move" if held else "there is no gradient"
@@ -206,10 +207,22 @@ def _take(
     )
 
 
+def _share(context: StepContext, parts: Sequence[_Part]) -> None:
+    """Make replicas go on from the first one's parameters and averages, where eigenvectors turn.
+
+    Other machines round differently, and near eigenvalues that are equal other vectors come of it.
+
+    Cost: five numbers per parameter and the factors, every tenth step.
+    """
+    if context.replicas is not None and turns_at(context.memory.length.steps):
+        for part in parts:
+            context.replicas.take_first_([*part.bucket.parameters, *part.bucket.held])
+
+
 @contextmanager
 def _put_back(parts: Sequence[_Part]) -> Iterator[None]:
     """Put averages and moves back if an exception comes out."""
-    kept = [pair for part in parts for pair in part.bucket.kept()]
+    kept = [(tensor, tensor.clone()) for part in parts for tensor in part.bucket.held]
     try:
         yield
     except BaseException:

@@ -79,11 +79,6 @@ class GradientAverages:
                 found |= {f"{side}_factor": factor[0], f"{side}_basis": factor[1]}
         return found
 
-    def copied(self) -> "GradientAverages":
-        """Return the same averages in tensors of their own."""
-        sides = (side and (side[0].clone(), side[1].clone()) for side in (self.left, self.right))
-        return GradientAverages(self.mean.clone(), self.square.clone(), *sides)
-
     def learn(self, gradient: Tensor, newest: float, step: int) -> None:
         """Add a gradient to the factors, and turn the eigenvectors at some steps.
 
@@ -99,7 +94,7 @@ class GradientAverages:
             self.left[0].addmm_(gradient, gradient.mT, beta=1 - newest, alpha=newest)
         if self.right is not None:
             self.right[0].addmm_(gradient.mT, gradient, beta=1 - newest, alpha=newest)
-        if step in _FIRST_TURNS or step % REFRESHED == 0:
+        if turns_at(step):
             self._turn(_FIRST_ITERATIONS if step in _FIRST_TURNS else 1)
 
     def enter(self, matrix: Tensor) -> None:
@@ -130,6 +125,11 @@ class GradientAverages:
             turn = _turned(*self.right, iterations)
             self.mean.copy_(self.mean @ turn.mT)
             self.square.copy_(self.square @ turn.square().mT)
+
+
+def turns_at(step: int) -> bool:
+    """Return whether eigenvectors turn with this gradient, counted from 1."""
+    return step in _FIRST_TURNS or step % REFRESHED == 0
 
 
 def _turned(factor: Tensor, basis: Tensor, iterations: int) -> Tensor:

@@ -68,11 +68,11 @@ class Bucket:
         """Every parameter with its move."""
         return zip(self.parameters, self.moves, strict=True)
 
-    def kept(self) -> list[tuple[Tensor, Tensor]]:
-        """Return all tensors that steps change, each with a copy of what it holds."""
+    @property
+    def held(self) -> list[Tensor]:
+        """All tensors that steps change, beside the parameters."""
         sides = [side for a in self.averages for side in (a.left, a.right) if side is not None]
-        held = [self._mean, self._square, self.move, *(tensor for side in sides for tensor in side)]
-        return [(tensor, tensor.clone()) for tensor in held]
+        return [self._mean, self._square, self.move, *(tensor for side in sides for tensor in side)]
 
     def joined(self, gradients: Sequence[Tensor], factor: float) -> Tensor:
         """Return the parameters' gradients times a factor, shape [n]; not to be changed."""

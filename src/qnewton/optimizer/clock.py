@@ -45,16 +45,13 @@ class StageClock:
         return MeasuredSeconds(**self._seconds)
 
     def _add(self) -> None:
-        self._drain()
+        if self._device is not None:
+            torch.cuda.synchronize(self._device)
         now = time.perf_counter()
         if self._running:
             name = self._running[-1]
             self._seconds[name] = self._seconds.get(name, 0.0) + now - self._since
         self._since = now
-
-    def _drain(self) -> None:
-        if self._device is not None:
-            torch.cuda.synchronize(self._device)
 
 
 class Stage:

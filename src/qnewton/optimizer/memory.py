@@ -139,11 +139,15 @@ class Memory:
     @property
     def length(self) -> LengthState:
         """What averaged steps know of their length."""
-        known = self.numbers
-        return LengthState(**{name: known[key] for key, name in _LENGTH.items() if key in known})
+        if self._length is None:
+            known = self.numbers
+            found = {name: known[key] for key, name in _LENGTH.items() if key in known}
+            self._length = LengthState(**found)
+        return self._length
 
     @length.setter
     def length(self, state: LengthState) -> None:
+        self._length = state
         self._store("length", vars(state))
 
     def __init__(
@@ -155,6 +159,7 @@ class Memory:
         self.numbers = numbers
         self._survey_every = survey_every
         self._tensors = {} if tensors is None else tensors
+        self._length: LengthState | None = None
 
     def vector(self, name: str, parameters: Sequence[Tensor]) -> Tensor | None:
         """Return what steps kept under a name, shape [N]; ``None`` if a parameter has nothing."""

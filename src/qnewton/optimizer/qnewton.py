@@ -263,7 +263,8 @@ class QNewton(RecordedOptimizer):
         if closure is None and not attached:
             return self._step_without_closure()
         memory = Memory(self.counters, self.survey_every, self._own_tensors)
-        method = self._method(memory)
+        budget = self._present_budget
+        method = self._method(memory, budget)
         with ExitStack() as stack:
             if self._attachment is not None:
                 stack.enter_context(self._attachment.kept())
@@ -276,7 +277,7 @@ class QNewton(RecordedOptimizer):
                 stack.enter_context(beginning.kept())
             context = self._context(memory, curvature.parameters[0].device)
             evaluated = self._evaluated(context, curvature, closure, method.needs_graph, beginning)
-            method = self._self_damped.after(method, context, evaluated, self._present_budget)
+            method = self._self_damped.after(method, context, evaluated, budget)
             taken = method.take(context, evaluated)
             self.records.append(finish(context, evaluated, taken))
             self._end_step(memory)
@@ -284,12 +285,12 @@ class QNewton(RecordedOptimizer):
             self._warn_of_findings()  # where warnings are errors, the step is over
         return evaluated.evaluation.returned
 
-    def _method(self, memory: Memory) -> StepMethod:
+    def _method(self, memory: Memory, budget: float) -> StepMethod:
         """Return how the present step is taken."""
         if memory.newton or self.warmup.is_over(memory.step):
             if any(group["damping"] == "auto" for group in self.param_groups if group["params"]):
                 unknowns = sum(block.n for block in self._trainable.plan)
-                return self._self_damped.before(memory, unknowns, self._present_budget)
+                return self._self_damped.before(memory, unknowns, budget)
             return FixedDamping(self.rescale)
         return FirstOrder(self.warmup if self.warmup.surveys(memory.step) else None)
 

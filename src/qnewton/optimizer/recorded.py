@@ -14,7 +14,7 @@ from qnewton.records.messages import check
 RECORDS_KEPT = 1000
 """Step records kept in memory; a run folder keeps all of them."""
 
-_LOOK_EVERY, _LOOKS = 8, 16
+_LOOK_EVERY, _LOOKS = 8, 8
 
 
 class RecordedOptimizer(LoopOptimizer):
@@ -49,7 +49,9 @@ class RecordedOptimizer(LoopOptimizer):
         Cost: a look at all records every eighth step, and more rarely where those are many: some
         microseconds per step.
         """
-        if (self.records[-1].step + 1) % max(_LOOK_EVERY, len(self.records) // _LOOKS):
+        # A power of two, for a step is a multiple of some share of all steps far more often.
+        every = max(_LOOK_EVERY, 1 << (len(self.records) // _LOOKS).bit_length())
+        if (self.records[-1].step + 1) % every:
             return
         for finding in self.health.findings:
             if finding.cause not in self._warned:

@@ -114,6 +114,16 @@ class Replicas:
         dist.all_reduce(shared, op=dist.ReduceOp.MAX, group=self.group)
         return float(shared)
 
+    def take_first_(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrite tensors by the first replica's.
+
+        Cost: a broadcast of each.
+        """
+        for tensor in tensors:
+            shared = tensor.detach().contiguous()
+            dist.broadcast(shared, group=self.group, group_src=0)
+            tensor.detach().copy_(shared)
+
     def means(self, *values: float) -> list[float]:
         """Return the means of numbers over the replicas."""
         wide = torch.tensor(values, dtype=torch.float64, device=self.device)

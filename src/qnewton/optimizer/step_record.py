@@ -38,10 +38,10 @@ def finish(context: StepContext, evaluated: Evaluated, taken: TakenStep) -> Step
         damping=taken.damping,
         averaged=taken.averaged,
     )
-    if flops is None or record.has_unpriced_work:
-        return record  # no stage without its work, no price for the step
     if taken.averaged is not None:
         return record  # whoever reads a run prices it; here that took a tenth of the step
+    if flops is None or record.has_unpriced_work:
+        return record  # no stage without its work, no price for the step
     dtype = dtype_name(evaluation.parameters[0].dtype)
     priced = dataclasses.replace(market, dtype=dtype)
     try:

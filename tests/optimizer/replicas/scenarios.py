@@ -308,6 +308,20 @@ def on_batches(share: Share) -> None:
     assert optimizer.records[-1].averaged is not None
 
 
+def rounded_on_one(share: Share) -> None:
+    """A machine that rounds differently goes on from the first one's averages, now and then."""
+    torch.manual_seed(1)
+    share.net = nn.Sequential(nn.Linear(4, 50), nn.Tanh(), nn.Linear(50, 3)).double()
+    optimizer = build(share.net, damping="auto")
+    for step in range(10):
+        optimizer.step(lambda s=1.0 + 0.1 * step: share.loss(lambda x: share.net(s * x)))
+        for p in share.net.parameters():
+            with torch.no_grad():
+                p.add_(1e-14 * share.rank if step < 9 else 0.0)
+            optimizer.state[p]["mean_square"].mul_(1.0 + 1e-13 * share.rank * (step < 9))
+    assert all(record.averaged is not None for record in optimizer.records)
+
+
 def measured_on_one(share: Share) -> None:
     """No process waits for one whose numbers end a measurement along the step."""
     torch.manual_seed(1)
@@ -348,6 +362,7 @@ SCENARIOS: tuple[Callable[[Share], None], ...] = (
     with_momentum,
     with_decay,
     on_batches,
+    rounded_on_one,
     measured_on_one,
     on_all_data,
     not_finite_on_one,
