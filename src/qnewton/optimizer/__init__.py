@@ -12,6 +12,7 @@ from qnewton.optimizer.loggers import (
 from qnewton.optimizer.machine import default_calibration, describe_machine
 from qnewton.optimizer.options import Classical, Damping, Limits, Quantum
 from qnewton.optimizer.qnewton import QNewton
+from qnewton.optimizer.slow_step import SlowStepWarning
 from qnewton.optimizer.warmup import Warmup
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Limits",
     "QNewton",
     "Quantum",
+    "SlowStepWarning",
     "StageHook",
     "Warmup",
     "default_calibration",

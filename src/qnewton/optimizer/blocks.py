@@ -19,6 +19,7 @@ from qnewton.operators import (
 )
 from qnewton.operators.base import dtype_name
 from qnewton.optimizer.settings import GroupSettings
+from qnewton.optimizer.slow_step import announce_if_slow
 from qnewton.optimizer.step_context import StepContext
 from qnewton.records import (
     BlockRecord,
@@ -178,6 +179,7 @@ def prepare_block(context: StepContext, task: BlockTask) -> PreparedBlock:
         else _by_products(policy.name, offers, system.n),
         attempts=(),
     )
+    announce_if_slow(context.memory, record)
     return PreparedBlock(treated, record, task.may_form, task.descends)
 
 

@@ -103,6 +103,7 @@ class Memory:
         pass_flops: Operations of a forward and backward pass, of the last graph that was seen.
         pass_operations: Operations in that graph.
         agreed: How many measurements in a row found that a closure leaves the loss's own gradient.
+        announced: Whether a slow solve was announced.
     """
 
     step = _Number(0)
@@ -124,6 +125,7 @@ class Memory:
     pass_flops = _Number[float | None](None)
     pass_operations = _Number[int | None](None)
     agreed = _Number(0)
+    announced = _Number(False)
 
     @property
     def states(self) -> tuple[dict[str, Any], ...]:
