@@ -386,3 +386,19 @@ def test_kinds_of_first_derivatives_run_the_closure_once(kind):
 
     systems(net, closure, kind=kind)
     assert next(runs) == 1
+
+
+@pytest.mark.parametrize("seed", [1, 7])
+def test_rounding_of_a_nearly_perfect_fit_is_no_wrong_derivative(seed: int) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+        x, y = torch.randn(256, 64), torch.randint(0, 10, (256,))
+    fit = QNewton(net)
+    for _ in range(20):
+        fit.step(lambda: cross_entropy(net(x), y))
+    first, last = [*net[0].parameters()], [*net[2].parameters()]
+    again = QNewton([{"params": first, "damping": 2.0}, {"params": last}], damping=1.0)
+    again.step(lambda: cross_entropy(net(x), y))
+    assert again.records[0].skipped is None
+    assert again.records[0].loss < 1e-3
