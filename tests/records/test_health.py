@@ -103,6 +103,15 @@ def test_a_slow_rise_beneath_the_noise_is_seen_by_longer_windows() -> None:
     assert "within 128 steps" in finding.sentence
 
 
+def test_a_surrogate_that_comes_back_to_zero_is_healthy() -> None:
+    # As of a policy gradient: 16 steps of -0.0134 ± 0.004, then -0.0006 ± 0.004.
+    began, later = noise("around zero", 3, WINDOW), noise("around zero", 4, WINDOW)
+    values = [-0.0134 + 0.004 * x for x in began] + [-0.0006 + 0.004 * x for x in later]
+    assert causes(losses(values)) == []
+    risen = [-3.0 + 0.004 * x for x in began] + [-1.0 + 0.004 * x for x in later]
+    assert causes(losses(risen)) == [Cause.LOSS]  # a negative log-density has gone wrong
+
+
 def test_a_rise_of_no_account_is_healthy() -> None:
     # Every late loss lies above every early one, by a share that matters to nobody.
     fell = [1.0] * WINDOW + [0.1] * WINDOW

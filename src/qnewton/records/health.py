@@ -61,9 +61,10 @@ class Health:
     A loss has risen if its last 16 values lie above those of the best 16 steps in 95 of 100 pairs,
     or its last 64 above those of the best 64 in 75 of 100, which noise of any distribution does in
     one of two million comparisons (Mann and Whitney 1947), and if the medians differ by more than a
-    tenth of the best and a hundredth of the first. A positive loss that is three times the first
-    one has risen, too, after 16 steps. λ at its ceiling is wrong after five steps in a row; at its
-    floor it is harmless. A ceiling and refused steps are harmless as well where the run has
+    tenth of the best and a hundredth of the first. Of a loss around zero, with both signs in these
+    steps, there is no such share, and nothing is said. A positive loss that is three times the
+    first one has risen, too, after 16 steps. λ at its ceiling is wrong after five steps in a row;
+    at its floor it is harmless. A ceiling and refused steps are harmless as well where the run has
     converged, or its gradient is 1e-5 of the first.
 
     Attributes:
@@ -160,7 +161,8 @@ def _risen(losses: Sequence[float], sign: float, whole: bool) -> Finding | None:
     for size, sure in _SURE.items():
         now, *earlier = _windows(losses, size)
         late, medians = median(now), [median(window) for window in earlier]
-        if not medians or not math.isfinite(min(medians)):
+        around_zero = min(now) < 0.0 < max(now)  # as a policy's surrogate is when all is well
+        if not medians or not math.isfinite(min(medians)) or around_zero:
             continue
         best = medians.index(min(medians))
         least = _OF_BEST * abs(medians[best]) + _OF_FIRST * abs(medians[-1])
