@@ -199,6 +199,11 @@ def test_many_tensors_at_once() -> None:
     assert torch.equal(x[0], torch.tensor([5.0, 6.0])), vanished("_foreach_add_")
 
 
+def test_what_compiles_has_the_compiler_loaded() -> None:
+    torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1))
+    assert private_torch.compiler_is_loaded(), vanished("torch._dynamo")
+
+
 PRIVATE = re.compile(
     r"torch\._(?!_)|_pytree|_saved_|_input_metadata|_forward_cls|_fsdp|\b(?!self|cls)\w+\._(version\b|"
     r"buffers\b|parameters\b|forward_hooks|backward_hooks|modules\b)|\"variable\""

@@ -1,7 +1,6 @@
 """Derivatives of autograd graphs: walks over them, and many products of one, batched."""
 
 import re
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from qnewton.operators.private_torch import is_once_differentiable, leaf
+from qnewton.operators.private_torch import compiler_is_loaded, is_once_differentiable, leaf
 
 _FIRST_ONLY = ", or use kind='fisher', which differentiates the network once"
 
@@ -76,7 +75,7 @@ def twice_differentiable() -> Iterator[None]:
     positions.
     """
     with sdpa_kernel(SDPBackend.MATH), ExitStack() as stack:
-        if "torch._dynamo" in sys.modules:  # else nothing is compiled, and it takes long to load
+        if compiler_is_loaded():
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
 

@@ -3,6 +3,7 @@
 ``tests/operators/test_private_torch.py`` says in words which of these names a version lacks.
 """
 
+import sys
 from enum import Enum
 from typing import Any
 
@@ -52,6 +53,11 @@ class Saved(Enum):
     RUNNING_VARIANCE = "_saved_running_var"
     EPS = "_saved_eps"
     TRAINING = "_saved_training"
+
+
+def compiler_is_loaded() -> bool:
+    """Return whether anything can have been compiled yet; to load the compiler takes a second."""
+    return "torch._dynamo" in sys.modules
 
 
 def saved(node: Node, what: Saved) -> Any:
