@@ -114,6 +114,11 @@ def described(found: Found) -> dict[str, Any]:
     return {
         "title": found.workload.title,
         "metric": found.workload.metric,
+        "times_as_long_as_adam": None if math.isinf(found.times) else found.times,
+        "seconds_of_adam": statistics.median(
+            adam.seconds_to(adam.least_loss) or 0.0 for adam in found.adams
+        ),
+        "held_out_lead": found.held_out_lead if math.isfinite(found.held_out_lead) else None,
         "target_loss": [adam.least_loss for adam in found.adams],
         "grid": {
             run.setting: {

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import math
 import os
 from collections.abc import Iterator
@@ -11,12 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.harness.results import FOLDER
 from benchmarks.minibatch import campaign, log, runs, workloads
 from benchmarks.minibatch.__main__ import main
 from benchmarks.minibatch.campaign import Plan, best_of_families
 from benchmarks.minibatch.rows import Found, rows_of, times_as_long
 from benchmarks.minibatch.runs import Limits, Point, Run
 from benchmarks.minibatch.settings import OURS, Setting, peers
+from benchmarks.minibatch.where_it_pays import table_of
 from benchmarks.minibatch.workloads import WORKLOADS, Training, Workload
 from benchmarks.minibatch.workloads.acting import STEPS, episodes, kept_by_return
 from benchmarks.minibatch.workloads.training import kept_by_loss, shuffled
@@ -246,3 +249,24 @@ def test_the_command_names_the_workloads(capsys: pytest.CaptureFixture[str]) -> 
         main(["--workload", "GAN"])
     said = capsys.readouterr().err
     assert all(name in said for name in NAMED)
+
+
+def test_the_table_tells_where_to_take_adam() -> None:
+    times = {"GRU": 0.4, "VAE": 2.0, "CNN": 1.05, "BERT": None}
+    facts = {
+        name: {"title": f"a {name}", "times_as_long_as_adam": value}
+        for name, value in times.items()
+    }
+    _, _, *rows = table_of({"seeds": 5, **facts}).splitlines()
+    assert rows == [
+        "| a GRU | 0.40 | QNewton |",
+        "| a CNN | 1.05 | either |",
+        "| a VAE | 2.00 | Adam, if its learning rate is tuned |",
+        "| a BERT | not within 4 | Adam, if its learning rate is tuned |",
+    ]
+
+
+def test_readmes_table_is_that_of_the_committed_results() -> None:
+    results = json.loads((FOLDER / "minibatch.json").read_text(encoding="utf-8"))
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert table_of(results["facts"]) in readme
