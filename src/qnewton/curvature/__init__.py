@@ -13,7 +13,7 @@ at every step by comparing one random product (``routes``), and recorded; routes
 are remembered.
 """
 
-from qnewton.curvature.autograd import flat, twice_differentiable
+from qnewton.curvature.autograd import twice_differentiable
 from qnewton.curvature.blocks import Block, BlockLimits, Partition, partition, pieces_of
 from qnewton.curvature.curvature import Curvature, Kind, systems
 from qnewton.curvature.evaluation import Evaluation, evaluate_plainly
@@ -27,6 +27,7 @@ from qnewton.curvature.rerun import (
     Reruns,
     SeenBuffers,
     lent,
+    summing,
 )
 from qnewton.curvature.residual_change import ResidualChange
 from qnewton.curvature.residuals import Residuals, count_squares, with_loss
@@ -53,11 +54,11 @@ __all__ = [
     "SeenBuffers",
     "count_squares",
     "evaluate_plainly",
-    "flat",
     "graph_size",
     "lent",
     "partition",
     "pieces_of",
+    "summing",
     "systems",
     "together",
     "twice_differentiable",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ NUMERICAL = (ArithmeticError, torch.linalg.LinAlgError)  # pyright: ignore[repor
 """Errors that say that a loss has no value at some parameters."""
 
 _DATA: Any = Tensor.data
+T = TypeVar("T", float, Tensor)
+
 _CUTS = (Tensor.detach, _DATA.__get__)
 
 
@@ -255,7 +257,7 @@ class Reruns:
         with self.moved([piece.view_as(parameter) for piece, parameter in pairs]):
             with ExitStack() as hooks:
                 for parameter in self._parameters:
-                    handle = parameter.register_hook(_adding(found, parameter))
+                    handle = parameter.register_hook(summing(found, parameter, torch.clone))
                     hooks.callback(handle.remove)
                 recorder = Recorder() if keep_graph else None
                 evaluation = evaluate(watched, self._parameters, recorder)
@@ -306,13 +308,23 @@ class Reruns:
         stack.callback(lambda: begun.drawn_from().put_back())
 
 
-def _adding(found: dict[int, Tensor], parameter: Tensor) -> Callable[[Tensor], None]:
+def summing(
+    found: dict[int, T], parameter: Tensor, part: Callable[[Tensor], T]
+) -> Callable[[Tensor], None]:
+    """Return a hook that sums what ``part`` makes of each gradient that ``backward`` brings.
+
+    Args:
+        found: Where the sum is kept, by the parameter's identity.
+        parameter: What the hook is registered at.
+        part: Linear; its result is not changed later.
+    """
+
     def add(gradient: Tensor) -> None:
         known = found.get(id(parameter))
         if parameter.grad is None or not bool(parameter.grad.any()):
             known = None  # what the closure cleared is no part of its gradient
-        gradient = gradient.detach()
-        found[id(parameter)] = gradient.clone() if known is None else known + gradient
+        brought = part(gradient.detach())
+        found[id(parameter)] = brought if known is None else known + brought
 
     return add
 

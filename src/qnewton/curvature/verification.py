@@ -174,7 +174,7 @@ class Verification:
 
     def _rounding(self, reruns: Reruns, place: Tensor, found: Products) -> float:
         """Return how much the products change, of their size, if every number is off by ulps."""
-        flat = torch.cat([p.detach().flatten() for p in self._parameters]) + place
+        flat = self._there(place)
         ulps = _ULPS * torch.finfo(flat.dtype).eps * flat.abs() * self._random(14).sign()
         with reruns.at(place + ulps, keep_graph=True) as again:
             other = self._products(again)
@@ -186,10 +186,13 @@ class Verification:
         Where a fit is nearly perfect, a softmax less its label is a difference of two numbers
         near 1: its rounding is a share of it that no change of the parameters tells of.
         """
-        flat = torch.cat([p.detach().flatten() for p in self._parameters]) + place
-        with reruns.at(place - flat / 2, keep_graph=True) as half:
+        with reruns.at(place - self._there(place) / 2, keep_graph=True) as half:
             found = self._products(half)
         return isinstance(found, str) or not found.asymmetry() <= ASYMMETRY[half.precision]
+
+    def _there(self, place: Tensor) -> Tensor:
+        """Return the parameters after a move, shape [N]."""
+        return torch.cat([p.detach().flatten() for p in self._parameters]) + place
 
     def _place(self, reruns: Reruns) -> Tensor:
         """Return a move to a point nearby where no unit sits on a kink, as many do at zero."""

@@ -1,14 +1,15 @@
 """The curvature along a step, from two gradients of its own batch, and the loss at its end."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor
 
-from qnewton.curvature import NUMERICAL, Reruns, evaluate_plainly
+from qnewton.curvature import NUMERICAL, Reruns, evaluate_plainly, summing
 from qnewton.operators.scaling import inner
 from qnewton.optimizer.length_rule import LengthState
 from qnewton.optimizer.step_context import Evaluated, StepContext
@@ -82,30 +83,20 @@ class BatchAgain:
         moved = [(p, m) for p, m in zip(self._parameters, pieces, strict=True) if m is not None]
         with self._reruns.moved(pieces, length), ExitStack() as hooks:
             for parameter, piece in moved:
-                hook = _adding(slopes, parameter, piece)
+                hook = summing(slopes, parameter, partial(_product, piece))
                 hooks.callback(parameter.register_hook(hook).remove)
             try:
                 loss = evaluate_plainly(self._closure, self._parameters).loss
             except NUMERICAL:
                 found = Along(math.nan, math.nan, math.nan)
             else:
-                left = sum(_product(p.grad, piece) for p, piece in moved if p.grad is not None)
+                left = sum(_product(piece, p.grad) for p, piece in moved if p.grad is not None)
                 found = Along(loss, sum(slopes.values()), left)
         return found if self._replicas is None else Along(*self._replicas.means(*found))
 
 
-def _adding(slopes: dict[int, float], parameter: Tensor, piece: Tensor) -> Callable[[Tensor], None]:
-    def add(gradient: Tensor) -> None:
-        before = slopes.get(id(parameter), 0.0)
-        if parameter.grad is None or not bool(parameter.grad.any()):
-            before = 0.0  # what the closure cleared is no part of its gradient
-        slopes[id(parameter)] = before + _product(gradient, piece)
-
-    return add
-
-
-def _product(gradient: Tensor, piece: Tensor) -> float:
-    return inner(gradient.detach().flatten(), piece.flatten())
+def _product(piece: Tensor, gradient: Tensor) -> float:
+    return inner(gradient.flatten(), piece.flatten())
 
 
 def measure_along(

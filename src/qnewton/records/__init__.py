@@ -51,25 +51,9 @@ from qnewton.records.steps import (
 
 __all__ = ["SCHEMA_VERSION", "Attempt", "Basis", "BlockRecord", "Calibration", "Cause"]
 __all__ += ["Convergence", "CurvatureRecord", "Finding", "Health", "HealthWarning"]
-__all__ += [
-    "DampingRecord",
-    "Decision",
-    "Definiteness",
-    "Drift",
-    "Earlier",
-    "Eigenbasis",
-    "Estimate",
-]
-__all__ += [
-    "Facts",
-    "Figure",
-    "Formed",
-    "FormingWork",
-    "Held",
-    "KernelFit",
-    "KrylovHistory",
-    "LowRank",
-]
+__all__ += ["DampingRecord", "Decision", "Definiteness", "Drift", "Earlier", "Eigenbasis"]
+__all__ += ["Estimate", "Facts", "Figure", "Formed", "FormingWork", "Held", "KernelFit"]
+__all__ += ["KrylovHistory", "LowRank"]
 __all__ += ["MachineKind", "MeasuredSeconds", "MetricRecord", "ModelledSeconds", "Origin"]
 __all__ += ["Outcome", "Phase", "PriceTerm", "Products", "QuantumHardware", "QuantumPart"]
 __all__ += ["QuantumStats", "QueryCount", "Quote", "Refusal", "Registry", "Representation"]
