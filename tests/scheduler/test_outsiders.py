@@ -128,15 +128,11 @@ RUNS: dict[str, tuple[Any, Outcome, str]] = {
     "no runner": (None, Outcome.RAISED, "solver 'odd' is not known"),
 }
 
+OF_LAYERS = pytest.param("layer", torch.float32, marks=pytest.mark.slow)
+
 
 @pytest.mark.parametrize("damping", [0.5, "auto"])
-@pytest.mark.parametrize(
-    ("blocks", "dtype"),
-    [
-        ("full", torch.float64),
-        pytest.param("layer", torch.float32, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize(("blocks", "dtype"), [("full", torch.float64), OF_LAYERS])
 @pytest.mark.parametrize("case", RUNS)
 def test_a_solver_that_fails_is_followed_by_the_next_and_named(case, blocks, dtype, damping):
     run, outcome, detail = RUNS[case]
