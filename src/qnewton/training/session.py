@@ -130,6 +130,32 @@ def resume(
         CorruptRunError: If what the run goes on from is not what it was; nothing is removed then.
         RunStorageError: If the folder cannot be written.
     """
+    session = reopened(folder, data_dir, on_warning)
+    checkpoint, warnings = runs.latest_checkpoint(folder)
+    for warning in warnings:
+        on_warning(warning)
+    session.stepper.on_stage(on_stage)
+    with runs.RunWriter.resume(folder, checkpoint) as writer:
+        past = None
+        if checkpoint is not None:
+            session.restore(checkpoint.data)
+            past = runs.read_run(folder)
+        return session, train(session, writer=writer, past=past, on_step=on_step)
+
+
+def reopened(
+    folder: Path,
+    data_dir: Path | None = None,
+    on_warning: Callable[[str], None] = lambda _: None,
+) -> Session:
+    """Return a recorded run as it stood before its first step; nothing is written.
+
+    The run's own options, calibration and thread count are put in force.
+
+    Raises:
+        NotARunError: If the folder is not a run.
+        CorruptRunError: If its configuration is not what it was.
+    """
     runs.check_config(folder)
     config = runs.read_config(folder)
     request = decode(TrainingRequest, config.options)
@@ -141,18 +167,7 @@ def resume(
                 f"the run began with {name} {config.versions.get(name)}, this is {version}: its "
                 "numbers may differ in the last bits"
             )
-    workload = load_workload(request.workload, request.seed, data_dir)
-    session = _session(request, config, workload)
-    checkpoint, warnings = runs.latest_checkpoint(folder)
-    for warning in warnings:
-        on_warning(warning)
-    session.stepper.on_stage(on_stage)
-    with runs.RunWriter.resume(folder, checkpoint) as writer:
-        past = None
-        if checkpoint is not None:
-            session.restore(checkpoint.data)
-            past = runs.read_run(folder)
-        return session, train(session, writer=writer, past=past, on_step=on_step)
+    return _session(request, config, load_workload(request.workload, request.seed, data_dir))
 
 
 def _session(request: TrainingRequest, config: runs.RunConfig, workload: Workload) -> Session:
