@@ -1,6 +1,7 @@
 """Three ways to an output state that must agree, and what they say when they cannot."""
 
 import math
+import time
 
 import mpmath
 import numpy as np
@@ -9,10 +10,13 @@ import scipy.linalg
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy.special import jv
 
 from qnewton.cost.queries import dalzell_2024
-from qnewton.solvers.quantum import Clock, cks_degree, cks_polynomial, emulate
+from qnewton.solvers.quantum import Clock, SystemRefused, cks_degree, cks_polynomial, emulate
+from qnewton.solvers.quantum.clock_means import WINDOWS, mean_rotation
 from qnewton.solvers.quantum.dalzell import KernelFilter, dalzell
+from qnewton.solvers.quantum.hhl import jacobi_anger_terms
 from qnewton.solvers.quantum.promise import Promise
 from tests.cases import draw, geometric, with_spectrum
 
@@ -228,6 +232,82 @@ def test_hhl_three_ways(n, indefinite, qubits, window, seed):
     assert close(products, eigen)
     assert krylov.resolved
     assert close(krylov, eigen)
+
+
+def mean_by_transform(positions, size, reach, amplitudes):
+    """Return Σ_k f_k w_k with every term: M log M operations per position."""
+    k = np.fft.fftfreq(size, d=1.0 / size)
+    f = np.clip(np.divide(reach, k, out=np.zeros(size), where=k != 0), -1.0, 1.0)
+    # The phase's whole turns are taken off where they are exact.
+    turns = np.remainder(np.outer(positions, np.arange(size)), size) / size
+    clock = np.fft.fft(amplitudes * np.exp(2j * np.pi * turns), axis=1) / math.sqrt(size)
+    return np.abs(clock) ** 2 @ f
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    qubits=st.integers(1, 12),
+    window=st.sampled_from(sorted(WINDOWS)),
+    reach=st.floats(0.0, 1.5),
+    phases=st.lists(st.floats(-0.5, 0.5), min_size=1, max_size=4),
+    on_the_grid=st.booleans(),
+)
+@example(qubits=1, window="sine", reach=0.1, phases=[0.0], on_the_grid=True)
+@example(qubits=10, window="sine", reach=0.3, phases=[0.5, -0.5], on_the_grid=True)
+def test_the_clock_s_mean_is_the_sum_of_all_its_terms(qubits, window, reach, phases, on_the_grid):
+    size = 2**qubits
+    positions = np.array(phases) * size
+    if on_the_grid:  # at clock values and half way between them every quotient is 0/0
+        positions = np.rint(2.0 * positions) / 2.0
+    reach = float(size) ** reach / 4.0
+    found = mean_rotation(positions, size, reach, WINDOWS[window])
+    every = mean_by_transform(positions, size, reach, WINDOWS[window].amplitudes(size))
+    np.testing.assert_allclose(found, every, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("window", sorted(WINDOWS))
+def test_the_clock_s_mean_over_a_million_values(window):
+    size, reach = 2**20, 2**20 / 44.0
+    positions = np.array([0.45, -0.031, 0.02272727]) * size
+    found = mean_rotation(positions, size, reach, WINDOWS[window])
+    every = mean_by_transform(positions, size, reach, WINDOWS[window].amplitudes(size))
+    np.testing.assert_allclose(found, every, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("qubits", [None, 8, 16, 30])
+@pytest.mark.parametrize("window", sorted(WINDOWS))
+def test_hhl_on_four_unknowns_takes_no_time_whatever_its_clock(qubits, window):
+    matrix, rhs = with_spectrum([1.0, 0.7, 0.3, 0.1], 0), draw(4, seed=1)
+    clock = Clock(qubits=qubits, window=window)
+    began = time.process_time()
+    found = emulate(matrix, rhs, "hhl", 1e-5, clock=clock)
+    assert time.process_time() - began < 0.2
+    assert found.mode == "eigen"
+    assert found.resolved
+    error = (found.direction - torch.linalg.solve(matrix, rhs)).norm() / found.direction.norm()
+    assert float(error) < (1e-4 if qubits != 8 else 0.2)
+
+
+def test_what_a_clock_of_thirty_qubits_outputs_is_the_solution():
+    matrix, rhs = with_spectrum([1.0, -0.7, 0.3, 0.1], 0), draw(4, seed=1)
+    found = emulate(matrix, rhs, "hhl", 1e-6, clock=Clock(qubits=30))
+    truth = torch.linalg.solve(matrix, rhs)
+    assert float((found.direction - truth).norm() / truth.norm()) < 1e-7
+
+
+def test_more_evolutions_than_can_be_computed_are_refused_at_once():
+    matrix, rhs = with_spectrum([1.0, 0.1], 0), draw(2, seed=1)
+    with pytest.raises(SystemRefused, match=r"25 qubits .* at most 2\*\*24 .* mode='eigen'"):
+        emulate(matrix, rhs, "hhl", 1e-6, mode="products")
+
+
+@settings(deadline=None, max_examples=50)
+@given(length=st.floats(1e-3, 3e3), log_epsilon=st.floats(-17.0, 1.0))
+@example(length=3e3, log_epsilon=1.0)
+def test_the_terms_of_an_evolution_are_counted_from_all_orders(length, log_epsilon):
+    tails = 2.0 * np.cumsum(np.abs(jv(np.arange(math.ceil(length) + 700, 0, -1), length)))
+    least = len(tails) - int(np.searchsorted(tails, 10**log_epsilon, side="right"))
+    assert jacobi_anger_terms(length, 10**log_epsilon) == max(1, least)
 
 
 def test_hhl_against_the_circuit_s_state_vector():

@@ -77,7 +77,7 @@ def emulate(
         mode: ``products`` works by products with A alone; ``eigen`` evaluates on all
             eigenvalues, an independent check of about 10·N³ operations; ``krylov`` on the Ritz
             values of a Krylov space, see ``resolved``; ``auto`` is ``krylov`` where ``products``
-            would take more than 2·10¹⁰ operations.
+            would take more than 2·10¹⁰ operations, and ``eigen`` for HHL up to N = 2,048.
         polynomial: ``qsvt``: ``optimal`` (Sünderhauf) or ``cks`` (Childs, Kothari, Somma).
         clock: ``hhl``: its clock register.
 
@@ -161,6 +161,9 @@ class Emulator:
             near_rhs(for_rhs)  # refuses zero
         self._operator = operator
         self._epsilon = epsilon
+        if mode == "auto" and algorithm == "hhl" and operator.n <= promises.EXACT_LIMIT:
+            # Its evolutions take 50 products per clock value, its function no time at any clock.
+            mode = "eigen"
         self._mode: Mode = mode
         # Everything runs on 2^-e·A and 2^-f·b, and the solution is put back.
         self._working, self._exponent = _working(operator, alpha, mode)

@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,15 +16,15 @@ from qnewton.operators.scaling import shifted_number
 from qnewton.records import Outcome
 from qnewton.records.messages import check
 from qnewton.solvers.quantum.algorithm import Chances, FunctionOfA
+from qnewton.solvers.quantum.clock_means import WINDOWS, Window, WindowName, mean_rotation
 from qnewton.solvers.quantum.polynomials import Array
 from qnewton.solvers.quantum.promise import Promise, SystemRefused
 
-Window = Literal["uniform", "sine"]
+MAX_CLOCK_QUBITS = 30
+"""Largest clock emulated, by eigenvalues or in a Krylov space."""
 
-MAX_CLOCK_QUBITS = 24
-"""Largest clock emulated: 2²⁴ values."""
-
-_CHUNK = 1 << 22
+MAX_EVOLVED_QUBITS = 24
+"""Largest clock whose evolutions are computed one after the other: 2²⁴ of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class Clock:
 
     qubits: int | None = None
     time: float | None = None
-    window: Window = "uniform"
+    window: WindowName = "uniform"
     rotation: float | None = None
 
     def in_units(self, exponent: int) -> "Clock":
@@ -61,7 +62,7 @@ class HHL(FunctionOfA):
         size: M.
         time: t.
         rotation: C.
-        amplitudes: a_τ of the window, unit length, shape [M].
+        window: The amplitudes that the clock starts with.
         alpha: α of the block-encoding that the evolution queries.
         epsilon: Error allowed to the simulated evolutions together.
     """
@@ -70,9 +71,14 @@ class HHL(FunctionOfA):
     size: int
     time: float
     rotation: float
-    amplitudes: Array
+    window: Window
     alpha: float
     epsilon: float
+
+    @property
+    def amplitudes(self) -> Array:
+        """a_τ of the window, unit length, shape [M]."""
+        return self.window.amplitudes(self.size)
 
     def rotations(self) -> Array:
         """Return f_k = C/λ̃_k, λ̃_k = 2πk/(Mt) with k ≥ M/2 negative, clipped to ±1, f_0 = 0."""
@@ -83,17 +89,9 @@ class HHL(FunctionOfA):
 
     def factors(self, values: Array) -> Array:
         """Return h(λ) = Σ_k f_k w_k(λ): the clock's distribution at φ = λt/2π."""
-        # w_k is |M^{-1/2} Σ_τ a_τ e^{2πiτ(φ - k/M)}|², for the uniform window [sin(πMδ)/(M sin
-        # πδ)]² with δ = φ - k/M.
-        # Cost: M log M operations per value.
-        f, tau = self.rotations(), np.arange(self.size)
-        found = np.empty_like(values)
-        chunk = max(1, _CHUNK // self.size)
-        for first in range(0, len(values), chunk):
-            phases = np.exp(1j * self.time * np.outer(values[first : first + chunk], tau))
-            clock = np.fft.fft(self.amplitudes * phases, axis=1) / math.sqrt(self.size)
-            found[first : first + chunk] = (np.abs(clock) ** 2) @ f
-        return found
+        positions = values * (self.time * self.size / (2.0 * np.pi))
+        reach = self.rotation * self.time * self.size / (2.0 * np.pi)
+        return mean_rotation(positions, self.size, reach, self.window)
 
     @property
     def krylov_degree(self) -> None:
@@ -117,6 +115,13 @@ class HHL(FunctionOfA):
 
         cos and sin of sAt applied to b̂ follow from the last by the addition theorems.
         """
+        if self.size > 2**MAX_EVOLVED_QUBITS:
+            qubits = self.size.bit_length() - 1
+            message = f"a clock of {qubits} qubits has 2**{qubits} evolutions, and by products at "
+            message += f"most 2**{MAX_EVOLVED_QUBITS} are computed; take mode='eigen' or 'krylov'"
+            raise SystemRefused(
+                Outcome.CLOCK_TOO_LARGE, message, f"{qubits} qubits above {MAX_EVOLVED_QUBITS}"
+            )
         terms = jacobi_anger_terms(self.alpha * self.time, 1e-16)
         order = np.arange(terms + 1)
         series = 2.0 * jv(order, self.alpha * self.time)
@@ -147,12 +152,18 @@ class HHL(FunctionOfA):
     @property
     def queries(self) -> int:
         """Calls to U_A: m controlled evolutions of 2^j·t, and the same again to undo them."""
-        # An evolution of time τ is a Jacobi-Anger series of R terms, R the least with a tail below
-        # its share of ε, at two queries per term (Low and Chuang, arXiv:1606.02685).
-        qubits = self.size.bit_length() - 1
-        share = self.epsilon / (2 * qubits)
-        lengths = (self.alpha * self.time * 2.0**j for j in range(qubits))
-        return 2 * sum(2 * jacobi_anger_terms(length, share) for length in lengths)
+        return _evolution_queries(self.size, self.alpha * self.time, self.epsilon)
+
+
+@lru_cache(maxsize=64)
+def _evolution_queries(size: int, length: float, epsilon: float) -> int:
+    """Return the queries of all evolutions, kept because they are asked for again and again."""
+    # An evolution of time τ is a Jacobi-Anger series of R terms, R the least with a tail below
+    # its share of ε, at two queries per term (Low and Chuang, arXiv:1606.02685).
+    qubits = size.bit_length() - 1
+    share = epsilon / (2 * qubits)
+    lengths = (length * 2.0**j for j in range(qubits))
+    return 2 * sum(2 * jacobi_anger_terms(length, share) for length in lengths)
 
 
 def hhl(promise: Promise, epsilon: float, clock: Clock) -> HHL:
@@ -175,16 +186,14 @@ def hhl(promise: Promise, epsilon: float, clock: Clock) -> HHL:
     if not 1 <= qubits <= MAX_CLOCK_QUBITS:
         raise ValueError(f"the clock has {qubits} qubits; it needs 1 to {MAX_CLOCK_QUBITS}")
     size = 2**qubits
-    if clock.window not in ("uniform", "sine"):
-        raise ValueError(f"the clock's window is {clock.window!r}; it must be 'uniform' or 'sine'")
-    amplitudes = np.full(size, 1.0 / math.sqrt(size))
-    if clock.window == "sine":
-        amplitudes = math.sqrt(2.0 / size) * np.sin(np.pi * (np.arange(size) + 0.5) / size)
+    if clock.window not in WINDOWS:
+        known = " or ".join(map(repr, WINDOWS))
+        raise ValueError(f"the clock's window is {clock.window!r}; it must be {known}")
     rotation = clock.rotation
     if rotation is None:
         rotation = max(2.0 * math.pi / (size * time), promise.alpha / promise.kappa / 2.0)
     check("the rotation constant", rotation, "must be positive and finite", rotation > 0.0)
-    return HHL(size, time, rotation, amplitudes, promise.alpha, epsilon)
+    return HHL(size, time, rotation, WINDOWS[clock.window], promise.alpha, epsilon)
 
 
 def jacobi_anger_terms(length: float, epsilon: float) -> int:
@@ -194,7 +203,14 @@ def jacobi_anger_terms(length: float, epsilon: float) -> int:
         >>> jacobi_anger_terms(10.0, 1e-6)
         22
     """
-    last = math.ceil(length + 20.0 * (length + 1.0) ** (1.0 / 3.0) + 40.0)
-    tails = 2.0 * np.cumsum(np.abs(jv(np.arange(last, 0, -1), length)))
-    # tails[i] is the sum over j ≥ last - i, and R must leave out j ≥ R + 1.
-    return max(1, last - int(np.searchsorted(tails, epsilon, side="right")))
+    wide = 20.0 * (length + 1.0) ** (1.0 / 3.0) + 40.0
+    last = math.ceil(length + wide)
+    # The orders above the length add up to 2/3, so that few of those below are ever needed.
+    first = math.floor(length)
+    while True:
+        tails = 2.0 * np.cumsum(np.abs(jv(np.arange(last, first, -1), length)))
+        # tails[i] is the sum over j ≥ last - i, and R must leave out j ≥ R + 1.
+        terms = last - int(np.searchsorted(tails, epsilon, side="right"))
+        if first == 0 or terms > first:
+            return max(1, terms)
+        first = max(0, first - (last - first))
