@@ -3,6 +3,7 @@
 from qnewton.solvers.quantum.algorithm import amplified_queries, searched_queries
 from qnewton.solvers.quantum.column_inversion import ColumnInversion, invert_by_columns
 from qnewton.solvers.quantum.emulate import ALGORITHMS, Emulator, emulate
+from qnewton.solvers.quantum.gates import circuit, circuits
 from qnewton.solvers.quantum.hhl import Clock
 from qnewton.solvers.quantum.polynomials import (
     InversePolynomial,
@@ -20,6 +21,7 @@ from qnewton.solvers.quantum.readout import (
 )
 
 __all__ = ["ALGORITHMS", "Clock", "ColumnInversion", "Emulator", "InversePolynomial", "Measurement"]
+__all__ += ["circuit", "circuits"]
 __all__ += ["QuantumSolution", "Readout", "SystemRefused", "amplified_queries", "cks_degree"]
 __all__ += ["cks_polynomial", "emulate", "inverse_degree", "inverse_polynomial"]
 __all__ += ["invert_by_columns", "measure", "scaled_along", "searched_queries"]

@@ -139,6 +139,28 @@ class Applied:
     resolved: bool = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class Posed:
+    """A system as an algorithm works on it, with A and b scaled into range.
+
+    Attributes:
+        solver: The algorithm with every parameter set.
+        operator: 2^-e·A in float64, which ``solver.alpha`` belongs to.
+        rhs: 2^-f·b in float64, shape [N].
+        exponent: f - e: the solution is 2^(f-e) times what comes out.
+    """
+
+    solver: "Algorithm"
+    operator: SymmetricOperator
+    rhs: Tensor
+    exponent: int
+
+    @property
+    def unit(self) -> Tensor:
+        """b̂, the right-hand side of unit length."""
+        return self.rhs / float(self.rhs.norm())
+
+
 class Algorithm(ABC):
     """A quantum linear solver with every parameter set.
 

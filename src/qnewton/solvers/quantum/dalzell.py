@@ -20,6 +20,7 @@ from qnewton.solvers.quantum.polynomials import Array
 from qnewton.solvers.quantum.promise import Promise
 
 _MU = 0.25
+_LEAST_KAPPA = 1.0 + 1e-6  # z divides by 1 - δ²: closer to 1, the filter loses half of its digits
 
 
 @dataclass(frozen=True)
@@ -38,24 +39,24 @@ class KernelFilter:
     degree: int
 
     def of_squares(self, squares: Array) -> Array:
-        """Return K(x) from x² ≥ 0; T_ℓ beyond 1 as cosh(ℓ arccosh z), in logarithms."""
+        """Return K(x) from x² ≥ 0."""
+        return 2.0 * self.root_of_squares(squares) ** 2 - 1.0
+
+    def root_of_squares(self, squares: Array) -> Array:
+        """Return r with K = 2r² - 1: r = T_ℓ(y)/T_ℓ(y₀), y² = (1 + z)/2 = (1 - x²)/(1 - δ²)."""
+        # T_ℓ(y) is cos(ℓψ/2) where z = cos ψ, and cosh(ℓs/2), in logarithms, where z = cosh s.
         w = self._beyond_one(squares)
-        grown = np.maximum(w, 0.0)
         angle = 2.0 * np.arcsin(np.sqrt(np.clip(-w / 2.0, 0.0, 1.0)))
         top = self._log_cosh(self._beyond_one(np.zeros(1)))
-        ratio = np.where(
-            w > 0.0,
-            np.exp(self._log_cosh(grown) - top) + np.exp(-top),
-            (np.cos(self.degree * angle) + 1.0) * np.exp(-top),
-        )
-        return -1.0 + 2.0 * ratio / (1.0 + np.exp(-top))
+        inside = np.cos(self.degree * angle / 2.0) * np.exp(-top)
+        return np.where(w > 0.0, np.exp(self._log_cosh(np.maximum(w, 0.0)) - top), inside)
 
     def _beyond_one(self, squares: Array) -> Array:
         """Return z - 1 = 2(δ² - x²)/(1 - δ²)."""
         return 2.0 * (1.0 - self.kappa**2 * squares) / ((self.kappa - 1.0) * (self.kappa + 1.0))
 
     def _log_cosh(self, w: Array) -> Array:
-        exponent = self.degree * np.log1p(w + np.sqrt(w * (w + 2.0)))
+        exponent = self.degree / 2.0 * np.log1p(w + np.sqrt(w * (w + 2.0)))
         return exponent + np.log1p(np.exp(-2.0 * exponent)) - math.log(2.0)
 
     def apply(self, square: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ class KernelFilter:
         for _ in range(self.degree - 1):
             before, term = term, 2.0 * z(term) - before
         top = float(np.exp(self._log_cosh(self._beyond_one(np.zeros(1))))[0])
-        return 2.0 * (term + start) / (top + 1.0) - start
+        return (term + start) / top**2 - start
 
 
 def _square(
@@ -164,7 +165,7 @@ class Dalzell(Algorithm):
 def dalzell(promise: Promise, epsilon: float, norm: float | None, length: float) -> Dalzell:
     """Return the solver for a norm that is known, guessed, or unknown."""
     # Reference: Dalzell, arXiv:2406.12086 (as transcribed); FORMULAS 15, 25.
-    kappa = max(promise.kappa, 1.0 + 1e-9)
+    kappa = max(promise.kappa, _LEAST_KAPPA)
     if norm is not None:
         if not (0.0 < norm < math.inf):
             raise ValueError(f"norm is {norm}; it must be a positive guess of ‖A⁻¹b‖")

@@ -19,7 +19,7 @@ from qnewton.operators.base import dtype_name
 from qnewton.operators.scaling import excess, largest, norm_ratio, scaled, shifted_number
 from qnewton.records import Outcome
 from qnewton.solvers.quantum import promise as promises
-from qnewton.solvers.quantum.algorithm import Algorithm, Applied, amplified_queries
+from qnewton.solvers.quantum.algorithm import Algorithm, Applied, Posed, amplified_queries
 from qnewton.solvers.quantum.dalzell import dalzell
 from qnewton.solvers.quantum.hhl import Clock, hhl
 from qnewton.solvers.quantum.output_state import Eigenbasis, output_state
@@ -195,21 +195,34 @@ class Emulator:
         Raises:
             ValueError: As :func:`emulate`.
         """
-        check_rhs(self._operator, rhs)
-        near, down = near_rhs(rhs)
-        length = float(near.norm())
-        promise, epsilon = self._promise, self._epsilon
-        if norm is not None:
-            norm = shifted_number(norm, self._exponent - down)
-        solver = self._solver or dalzell(promise, epsilon, norm, length)
+        posed = self.posed(rhs, norm)
         with self._units():
-            known = (self._mode, self._basis, epsilon)
-            found = output_state(solver, self._working, near / length, *known)
-            solution = self._solution(solver, found, near, readout)
-        move, dtype = down - self._exponent, self._operator.dtype
-        direction = _put_back(solution.direction, move, dtype, epsilon)
+            known = (self._mode, self._basis, self._epsilon)
+            found = output_state(posed.solver, posed.operator, posed.unit, *known)
+            solution = self._solution(posed.solver, found, posed.rhs, readout)
+        dtype, epsilon = self._operator.dtype, self._epsilon
+        direction = _put_back(solution.direction, posed.exponent, dtype, epsilon)
         alpha = shifted_number(solution.alpha, self._exponent)
         return replace(solution, direction=direction, alpha=alpha)
+
+    def posed(self, rhs: Tensor, norm: float | None = None) -> Posed:
+        """Return the algorithm, A and b as :meth:`solve` takes them, scaled into range.
+
+        Args:
+            rhs: b, shape [N], not zero.
+            norm: ``dalzell``: a guess of ‖A⁻¹rhs‖.
+
+        Raises:
+            ValueError: As :func:`emulate`.
+        """
+        check_rhs(self._operator, rhs)
+        near, down = near_rhs(rhs)
+        if norm is not None:
+            norm = shifted_number(norm, self._exponent - down)
+        length = float(near.norm())
+        solver = self._solver or dalzell(self._promise, self._epsilon, norm, length)
+        exponent = down - self._exponent
+        return Posed(solver=solver, operator=self._working, rhs=near, exponent=exponent)
 
     def _solution(
         self, solver: Algorithm, found: Applied, rhs: Tensor, readout: Readout | None

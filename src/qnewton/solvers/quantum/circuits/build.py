@@ -1,0 +1,122 @@
+"""From a system to the circuit of a solver."""
+
+from collections.abc import Callable, Mapping
+from functools import singledispatch
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qnewton.operators import DenseOperator, SymmetricOperator
+from qnewton.solvers.quantum.algorithm import Algorithm
+from qnewton.solvers.quantum.circuits.block_encoding import (
+    DenseDilation,
+    Encoder,
+    LowRank,
+    SparseAccess,
+)
+from qnewton.solvers.quantum.circuits.dalzell_circuit import dalzell_circuit
+from qnewton.solvers.quantum.circuits.hhl_circuit import hhl_circuit
+from qnewton.solvers.quantum.circuits.limits import check_attempt, check_unknowns
+from qnewton.solvers.quantum.circuits.qsvt_circuit import qsvt_circuit
+from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
+from qnewton.solvers.quantum.dalzell import Dalzell
+from qnewton.solvers.quantum.emulate import Emulator
+from qnewton.solvers.quantum.hhl import HHL, Clock
+from qnewton.solvers.quantum.qsvt import QSVT, Family
+
+Array = NDArray[np.float64]
+
+ENCODERS: Mapping[str, Callable[[], Encoder]] = MappingProxyType(
+    {"dense": DenseDilation, "sparse": SparseAccess, "low_rank": LowRank}
+)
+"""The block-encodings, by the names that :func:`solver_circuit` takes."""
+
+
+def solver_circuit(
+    matrix: SymmetricOperator | Tensor,
+    rhs: Tensor,
+    algorithm: str = "qsvt",
+    epsilon: float = 1e-6,
+    kappa: float | None = None,
+    norm: float | None = None,
+    *,
+    encoding: str = "dense",
+    polynomial: Family = "optimal",
+    clock: Clock | None = None,
+) -> SolverCircuit:
+    """Return the circuit of a quantum linear solver for A·x = rhs, and what it leaves on success.
+
+    Every number that :func:`~qnewton.solvers.quantum.emulate` finds for the same arguments is the
+    circuit's: α, κ_be, the polynomial, the clock.
+
+    Args:
+        matrix: A, symmetric, shape [N, N], N ≤ 256.
+        rhs: b, shape [N], not zero.
+        algorithm: ``qsvt``, ``dalzell`` or ``hhl``.
+        epsilon: Error, in (0, 1), as ``emulate`` takes it.
+        kappa: κ_be ≥ 1; by default α/σ_min.
+        norm: ``dalzell``: a guess of ‖A⁻¹rhs‖; without one, the first guess of the grid is taken.
+        encoding: ``dense``, ``sparse`` or ``low_rank``: how U_A is built; HHL's evolutions are
+            exact and take none.
+        polynomial: ``qsvt``: ``optimal`` or ``cks``.
+        clock: ``hhl``: its clock register; without one, ε decides.
+
+    Raises:
+        ValueError: As ``emulate``, and for a system too large for its circuit.
+
+    Cost: the gates' matrices, and phase angles for as many degrees as there are queries.
+
+    Example:
+        >>> import torch
+        >>> matrix = torch.tensor([[2.0, 1.0], [1.0, -3.0]]).double()
+        >>> found = solver_circuit(matrix, torch.tensor([3.0, -2.0]).double(), epsilon=1e-3)
+        >>> found.circuit.num_qubits, found.queries
+        (3, 9)
+    """
+    operator = matrix if isinstance(matrix, SymmetricOperator) else DenseOperator(matrix)
+    encoder = _encoder(encoding)
+    check_unknowns(operator.n)
+    alpha = None if algorithm == "hhl" else encoder.alpha(_entries(operator))
+    asked = {"mode": "eigen", "polynomial": polynomial, "clock": clock, "for_rhs": rhs}
+    emulator = Emulator(operator, algorithm, epsilon, alpha, kappa, **asked)
+    posed = emulator.posed(rhs, norm)
+    check_attempt(posed.solver)
+    return attempts(posed.solver, posed.operator, posed.unit, encoder)[0]
+
+
+@singledispatch
+def attempts(
+    solver: Algorithm, operator: SymmetricOperator, unit: Tensor, encoder: Encoder
+) -> list[SolverCircuit]:
+    """Return the circuits of a solver's attempts: one, or one for every guess of the norm."""
+    raise NotImplementedError(f"no circuit is known for {solver.name}")
+
+
+def _entries(operator: SymmetricOperator) -> Array:
+    return operator.dense().double().cpu().numpy()
+
+
+def _encoder(name: str) -> Encoder:
+    if name not in ENCODERS:
+        raise ValueError(f"encoding {name!r} is not known; known: {', '.join(ENCODERS)}")
+    return ENCODERS[name]()
+
+
+@attempts.register
+def _(solver: QSVT, operator: SymmetricOperator, unit: Tensor, encoder: Encoder) -> list:
+    encoding = encoder.encode(_entries(operator), solver.alpha)
+    return [qsvt_circuit(solver, encoding, unit.cpu().numpy())]
+
+
+@attempts.register
+def _(solver: HHL, operator: SymmetricOperator, unit: Tensor, encoder: Encoder) -> list:
+    return [hhl_circuit(solver, _entries(operator), unit.cpu().numpy())]
+
+
+@attempts.register
+def _(solver: Dalzell, operator: SymmetricOperator, unit: Tensor, encoder: Encoder) -> list:
+    encoding = encoder.encode(_entries(operator), solver.alpha)
+    b = unit.cpu().numpy()
+    return [dalzell_circuit(solver, t, encoding, b) for t in solver.guesses]

@@ -1,0 +1,90 @@
+"""Read-out circuits: the output state beside a known one, by a SWAP test or by interference."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit, QuantumRegister
+from qiskit.circuit import Qubit
+
+from qnewton.solvers.quantum.circuits.oracle import Oracle
+from qnewton.solvers.quantum.circuits.preparation import padded, preparation
+from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ReadoutCircuit:
+    """A solver's circuit with a test at its end.
+
+    Attributes:
+        attempt: The gates, and what counts as success; its system is what may be read beside
+            the test.
+        test: The qubit whose outcome tells the overlap.
+    """
+
+    attempt: SolverCircuit
+    test: Qubit
+
+
+def swap_test(attempt: SolverCircuit, reference: Array) -> ReadoutCircuit:
+    """Return the circuit in which ``test`` is 0 on success with probability (1 + ⟨v|x⟩²)/2.
+
+    Args:
+        attempt: The solver's circuit; x is its state on success.
+        reference: v, real, of unit length, shape [N].
+
+    Cost: one attempt, one preparation of v, one controlled swap per qubit of the system.
+
+    Reference: Buhrman et al., quant-ph/0102001.
+    """
+    beside = QuantumRegister(len(attempt.system), "reference")
+    test = QuantumRegister(1, "test")
+    circuit = attempt.circuit.copy()
+    circuit.add_register(beside, test)
+    circuit.append(preparation(padded(reference), "U_v"), beside)
+    circuit.h(test)
+    for one, other in zip(attempt.system, beside, strict=True):
+        circuit.cswap(test[0], one, other)
+    circuit.h(test)
+    return ReadoutCircuit(
+        SolverCircuit(circuit, attempt.system, attempt.success, attempt.n), test[0]
+    )
+
+
+def interfered(attempt: SolverCircuit, reference: Array) -> ReadoutCircuit:
+    """Return the circuit that interferes y, the amplitudes on success, with a known vector.
+
+    (|0⟩|v⟩ + |1⟩|y⟩)/√2 and a Hadamard gate on the first qubit, the test. On success, test = 0
+    and component j have probability ((v_j + y_j)/2)², test = 1 and j ((v_j - y_j)/2)². With v a
+    basis state it is the Hadamard test of one component: with p = ‖y‖² the chance of 0 on success
+    is (1 + p + 2y_j)/(2 + 2p). With v the magnitudes read before it tells every sign.
+
+    Args:
+        attempt: The solver's circuit.
+        reference: v, real, of unit length, shape [N].
+
+    Cost: one attempt with every gate controlled, and one controlled preparation of v.
+
+    Reference: Kerenidis and Prakash, arXiv:1812.00054 (the second stage of their tomography).
+    """
+    test = QuantumRegister(1, "test")
+    circuit = QuantumCircuit(*attempt.circuit.qregs, test, name=attempt.circuit.name)
+    circuit.h(test)
+    known = preparation(padded(reference), "U_v").controlled(on=0)
+    circuit.append(known, [*attempt.system, test[0]])
+    for qubit, value in attempt.success.items():
+        if value:
+            circuit.cx(test[0], qubit, ctrl_state=0)
+    for instruction in attempt.circuit.data:
+        gate, qubits = instruction.operation, list(instruction.qubits)
+        if isinstance(gate, Oracle):
+            circuit.append(gate.controlled(on=1), [*qubits, test[0]])
+        else:
+            circuit.append(gate.control(1), [test[0], *qubits])
+    # A global phase of the attempt is one of its branch here.
+    circuit.p(attempt.circuit.global_phase, test[0])
+    circuit.h(test)
+    inner = SolverCircuit(circuit, attempt.system, attempt.success, attempt.n)
+    return ReadoutCircuit(inner, test[0])

@@ -1,0 +1,54 @@
+"""What is too large for a circuit, said in one line before anything is built."""
+
+from qnewton.records import Outcome
+from qnewton.solvers.quantum.algorithm import Algorithm
+from qnewton.solvers.quantum.circuits.preparation import system_qubits
+from qnewton.solvers.quantum.hhl import HHL
+from qnewton.solvers.quantum.promise import SystemRefused
+
+MAX_SYSTEM_QUBITS = 8
+"""Most qubits of the system: 256 unknowns. A dense block-encoding is then a 512 × 512 gate."""
+
+MAX_QUERIES = 20_000
+"""Most calls to U_A in one attempt: some seconds of exact simulation for a small system."""
+
+MAX_CLOCK_QUBITS = 12
+"""Most qubits of HHL's clock in a circuit: 4,096 angles of the rotation."""
+
+MAX_GATE_QUBITS = 11
+"""Most qubits of one oracle, whose matrix simulators apply: 64 MB."""
+
+
+def check_unknowns(n: int) -> None:
+    """Raise ``ValueError`` for a system too large to encode."""
+    if system_qubits(n) > MAX_SYSTEM_QUBITS:
+        limit = f"circuits encode at most {2**MAX_SYSTEM_QUBITS}"
+        raise ValueError(
+            f"the system has {n:,} unknowns; {limit}: emulate it, or take a smaller one"
+        )
+
+
+def check_gate(qubits: int, encoding: str) -> None:
+    """Raise ``ValueError`` for an oracle whose matrix would be too large."""
+    if qubits > MAX_GATE_QUBITS:
+        said = f"the {encoding} block-encoding of this matrix takes {qubits} qubits"
+        way_out = "take encoding='dense', or a sparser or smaller matrix"
+        raise ValueError(f"{said}, above the limit of {MAX_GATE_QUBITS}; {way_out}")
+
+
+def check_attempt(solver: Algorithm) -> None:
+    """Raise ``SystemRefused`` for an attempt that is too long, or has too large a clock."""
+    if isinstance(solver, HHL):
+        qubits = solver.size.bit_length() - 1
+        if qubits > MAX_CLOCK_QUBITS:
+            message = (
+                f"the clock has {qubits} qubits, above a circuit's limit of {MAX_CLOCK_QUBITS}"
+            )
+            message += "; raise epsilon, or give Clock(qubits=...)"
+            detail = f"{qubits} qubits above {MAX_CLOCK_QUBITS}"
+            raise SystemRefused(Outcome.CLOCK_TOO_LARGE, message, detail)
+    elif solver.queries > MAX_QUERIES:
+        message = f"one attempt needs {solver.queries:,} calls of the block-encoding, above a "
+        message += f"circuit's limit of {MAX_QUERIES:,}; add damping, or raise epsilon"
+        detail = f"{solver.queries:,} above {MAX_QUERIES:,}"
+        raise SystemRefused(Outcome.DEGREE_TOO_HIGH, message, detail)
