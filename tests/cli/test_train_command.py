@@ -204,7 +204,7 @@ def test_the_summary_says_what_the_quantum_solver_reported(qnewton) -> None:
     options = ["--policy", "quantum-only", "--steps", "1", "--out", "run"]
     code, output, error = qnewton("train", "digits", *options)
     assert code == 0, error
-    assert "1 quantum solve, emulated: success probability at least" in " ".join(output.split())
+    assert "1 quantum solve by emulator: success probability at least" in " ".join(output.split())
 
 
 @pytest.mark.slow

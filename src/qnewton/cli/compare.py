@@ -31,7 +31,7 @@ class Compare:
     damping: request.DampingOptions
     warmup: request.WarmupOptions
     limits: request.LimitOptions
-    quantum: request.MachineOptions
+    quantum: request.ExecutedOptions
     classical: ClassicalOptions
     folders: FolderOptions
     max_sgd_steps: int = 1500

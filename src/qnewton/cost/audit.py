@@ -210,6 +210,9 @@ class Market:
         readout: How the quantum solver's state is measured, a
             :class:`qnewton.solvers.quantum.Readout`; ``None`` for the ideal read-out. No price
             reads it.
+        execution: What carries the quantum solver out, a
+            :class:`qnewton.solvers.quantum.execution.Execution`; ``None`` for the emulator. No
+            price reads it.
         quantum_price: Which cost model prices the quantum solver, a name in
             :data:`qnewton.cost.QUANTUM_PRICES`.
         audit: What the audited price of the quantum solver assumes.
@@ -228,6 +231,7 @@ class Market:
     dtype: str = "float32"
     max_products: int = 1000
     readout: Any = None
+    execution: Any = None
     quantum_price: str = "paper"
     audit: Audit = DEFAULT_AUDIT
     n_qpus: int = 1

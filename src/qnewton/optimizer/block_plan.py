@@ -1,11 +1,13 @@
 """Which blocks are formed as dense matrices, known from shapes before anything is allocated."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from qnewton.curvature import Block
+from qnewton.optimizer.options import Quantum
 from qnewton.optimizer.settings import GroupSettings
-from qnewton.scheduler.policy import POLICIES
+from qnewton.scheduler.policy import POLICIES, Policy
 
 DENSE_LIMIT = 20_000
 """Rows of the largest block that is formed: 1.6 GB in float32, and as much again to factor it."""
@@ -79,6 +81,24 @@ def check_plan(plan: BlockPlan, policy: str, settings: GroupSettings) -> None:
         f"{bytes_text(plan.dense_bytes)}, and {wanting} needs its entries; use smaller blocks, "
         "policy='classical' without it, or a larger max_dense"
     )
+
+
+def check_executed(plan: Iterable[BlockPlan], policy: Policy, quantum: Quantum) -> None:
+    """Refuse a block with a system that is too large for what carries the quantum solver out.
+
+    Raises:
+        ValueError: Naming the block, its size, the limit, and the way out.
+    """
+    if quantum.execution is None or not policy.needs_quantum_machine:
+        return
+    for block in plan:
+        if not block.newton:
+            continue
+        try:
+            quantum.execution.check(block.n, quantum.readout)
+        except ValueError as error:
+            said = f"block {block.name!r}: {error}"
+            raise ValueError(f"{said}, by other blocks or max_newton") from None
 
 
 def bytes_text(count: int) -> str:

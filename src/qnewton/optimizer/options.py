@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from qnewton.cost import Audit, load_hardware
 from qnewton.records import Calibration, QuantumHardware
+from qnewton.solvers.quantum.execution import execution_of
 
 if TYPE_CHECKING:
     from qnewton.solvers.quantum import Readout
+    from qnewton.solvers.quantum.execution import Execution
 
 DampingScale = Literal["absolute", "max-abs", "columns"]
 
@@ -112,6 +114,9 @@ class Quantum:
         epsilon: Error tolerance at which the quantum solver is priced and emulated.
         readout: How the solver's state is measured, with how many shots or to what tolerance;
             ``None`` for the ideal read-out. Each step draws new outcomes.
+        execute: What carries the solver out: the ``emulator``, or ``circuit`` for the gates of its
+            circuit, for blocks of up to 256 unknowns; or an object that runs circuits, such as
+            :class:`qnewton.solvers.quantum.circuits.GateByGate`.
         audit: What the audited price assumes under policy ``hybrid``; ``None`` for the defaults
             of :class:`~qnewton.cost.Audit`.
         n_qpus: QPUs that under policy ``hybrid`` share a step's blocks with the classical machine.
@@ -120,7 +125,8 @@ class Quantum:
             steps between are priced with what the last survey found.
 
     Raises:
-        ValueError: If the machine is unknown, ε is not between 0 and 1, or a count is below 1.
+        ValueError: If the machine is unknown, ε is not between 0 and 1, a count is below 1, or
+            what executes is unknown or not installed.
 
     Example:
         >>> Quantum("attosecond", n_qpus=2).machine.gate_time_s.value
@@ -131,6 +137,7 @@ class Quantum:
     _: KW_ONLY
     epsilon: float = 1e-12
     readout: "Readout | None" = None
+    execute: "str | Execution" = "emulator"
     audit: Audit | None = None
     n_qpus: int = 1
     survey_every: int = 1
@@ -140,11 +147,17 @@ class Quantum:
         _check_count("n_qpus", self.n_qpus)
         _check_count("survey_every", self.survey_every)
         self.machine  # noqa: B018  # raises on an unknown one
+        self.execution  # noqa: B018  # likewise
 
     @classmethod
     def of(cls, value: "Quantum | QuantumHardware | str | PathLike[str] | None") -> "Quantum":
         """Return ``value`` as a Quantum: a machine, its name or path, ``None``, or itself."""
         return value if isinstance(value, Quantum) else cls(value)
+
+    @cached_property
+    def execution(self) -> "Execution | None":
+        """What carries the solver out; ``None`` for the emulator."""
+        return execution_of(self.execute)
 
     @cached_property
     def machine(self) -> QuantumHardware | None:

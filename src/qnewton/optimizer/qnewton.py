@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from qnewton.cost import DEFAULT_AUDIT, Market
 from qnewton.curvature import BlockLimits, Curvature, Kind, Partition, with_loss
 from qnewton.optimizer.beginning import Beginning
-from qnewton.optimizer.block_plan import DENSE_LIMIT, BlockPlan
+from qnewton.optimizer.block_plan import DENSE_LIMIT, BlockPlan, check_executed
 from qnewton.optimizer.clock import StageClock
 from qnewton.optimizer.data_change import DEFAULT_BUDGET
 from qnewton.optimizer.fixed_damping import FirstOrder, FixedDamping
@@ -206,8 +206,8 @@ class QNewton(RecordedOptimizer):
             hardware=quantum.machine,
             epsilon=quantum.epsilon,
             tolerance=classical.tolerance or (_AUTO_TOLERANCE if automatic else _TOLERANCE),
-            dtype="float32",
             readout=quantum.readout,
+            execution=quantum.execution,
             quantum_price=chooser.quantum_price or "paper",
             audit=quantum.audit or DEFAULT_AUDIT,
             n_qpus=quantum.n_qpus,
@@ -232,6 +232,7 @@ class QNewton(RecordedOptimizer):
         }
         super().__init__(params.parameters() if isinstance(params, nn.Module) else params, defaults)
         self._trainable.of(self.param_groups)  # raises on blocks that cannot be
+        check_executed(self.plan, chooser, quantum)
         if is_lightning_module(module):
             watch_training_step(module, self._attach())
 

@@ -110,6 +110,8 @@ class QuantumStats:
         shots: States read; ``None`` for the ideal read-out.
         angle: Angle in radians between the direction taken and the exact solution; ``None`` when
             nobody solved the system exactly.
+        execution: What the state came from: ``emulator``, ``circuit`` for the gates of its
+            circuit, simulated exactly, or the machine that ran them.
     """
 
     algorithm: str
@@ -125,6 +127,7 @@ class QuantumStats:
     readout: str | None = None
     shots: int | None = None
     angle: float | None = None
+    execution: str = "emulator"
 
 
 @dataclass(frozen=True, kw_only=True)

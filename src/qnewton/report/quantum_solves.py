@@ -1,4 +1,4 @@
-"""What the emulated quantum solver reported of every step: chance of success, queries, angle."""
+"""What the quantum solver reported of every step: chance of success, queries, angle."""
 
 import math
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from qnewton.runs import Run
 
 _COLUMNS = ("step", "block (unknowns)", "algorithm", "κ_be", "degree", "success probability")
 _COLUMNS += ("queries until success", "read-out", "shots", "angle to the exact step (rad)")
-_COLUMNS += ("promise σ_min ≥ α/κ_be", "emulated")
+_COLUMNS += ("carried out by", "promise σ_min ≥ α/κ_be", "output")
 _QUANTITIES = ["success probability", "queries until success", "angle to the exact step (rad)"]
 
 
@@ -68,6 +68,7 @@ def quantum_table(run: Run) -> Table:
             stats.readout or "ideal",
             UNKNOWN if stats.shots is None else f"{stats.shots:,}",
             number_text(stats.angle),
+            stats.execution,
             _PROMISE[stats.promise_held],
             _RESOLVED[stats.resolved],
         )
@@ -75,7 +76,7 @@ def quantum_table(run: Run) -> Table:
         for block, stats in quantum_attempts(step)
     ]
     note = "Queries are those of one state; a read-out with shots takes as many states."
-    return Table("Quantum solves", _COLUMNS, rows, note, frozenset({1, 2, 7, 10, 11}))
+    return Table("Quantum solves", _COLUMNS, rows, note, frozenset({1, 2, 7, 10, 11, 12}))
 
 
 def quantum_attempts(step: StepRecord) -> Iterator[tuple[BlockRecord, QuantumStats]]:

@@ -23,6 +23,7 @@ class QuantumSummary:
 
     Attributes:
         solves: How many systems it solved.
+        executions: What carried them out: the emulator, or circuits.
         lowest_success: The smallest success probability of an attempt.
         median_queries: Median of the queries until success.
         largest_angle: Largest angle in radians between the step taken and the exact solution;
@@ -32,6 +33,7 @@ class QuantumSummary:
     """
 
     solves: int
+    executions: tuple[str, ...]
     lowest_success: float
     median_queries: float
     largest_angle: float | None
@@ -46,6 +48,7 @@ def quantum_summary(steps: Sequence[StepRecord]) -> QuantumSummary | None:
         return None
     return QuantumSummary(
         solves=len(found),
+        executions=tuple(sorted({stats.execution for stats in found})),
         lowest_success=min(stats.success_probability for stats in found),
         median_queries=statistics.median(stats.expected_queries for stats in found),
         largest_angle=max(

@@ -46,6 +46,7 @@ def run_solver(
         options["keep_factors"] = keep_factors
     else:
         options = {"epsilon": market.epsilon, "readout": _readout(system, market)}
+        options["execution"] = market.execution
         condition, norm = facts.spectrum.condition, facts.spectrum.norm
         if norm is not None and condition is not None and condition.value is not None:
             widen = 1.0 if condition.method == "exact" else SURVEY_MARGIN

@@ -10,9 +10,13 @@ from qnewton.records.messages import check
 
 if TYPE_CHECKING:
     from qnewton.solvers.classical.factorization import Factorization
+    from qnewton.solvers.quantum.execution import Execution
     from qnewton.solvers.quantum.readout import Readout
 
 Mode = Literal["auto", "products", "eigen", "krylov"]
+
+Computed = Literal["products", "eigen", "krylov", "circuit"]
+"""How an output state was computed: in a mode of the emulator, or gate by gate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,7 @@ class SolveOptions:
         kappa: The promise κ_be ≥ α/σ_min; ``None`` measures it.
         mode: How the quantum solver is emulated.
         readout: How its state is measured; ``None`` for the ideal read-out.
+        execution: What carries it out; ``None`` for the emulator.
         keep_factors: Whether the solution is to hold the factorisation that made it.
 
     Raises:
@@ -49,6 +54,7 @@ class SolveOptions:
     kappa: float | None = None
     mode: Mode = "auto"
     readout: "Readout | None" = None
+    execution: "Execution | None" = None
     keep_factors: bool = False
 
     def __post_init__(self) -> None:
@@ -67,6 +73,7 @@ class SolveKeywords(TypedDict, total=False):
     kappa: float | None
     mode: Mode
     readout: "Readout | None"
+    execution: "Execution | None"
     keep_factors: bool
 
 

@@ -75,6 +75,8 @@ def solve(
         mode: ``qsvt``: how it is emulated.
         readout: ``qsvt``: how its state is measured; ideally by default. What was measured with
             shots counts as solved whatever its residual, which says what the shots gave.
+        execution: ``qsvt``: what carries it out in place of the emulator, such as
+            :class:`qnewton.solvers.quantum.circuits.GateByGate`.
         keep_factors: A factorisation is then kept in the solution, N² entries or more.
 
     Returns:
@@ -229,8 +231,16 @@ def _preconditioned(
 def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
     epsilon = options.tolerance if options.epsilon is None else options.epsilon
     try:
-        promised, how = (options.alpha, options.kappa), {"mode": options.mode, "for_rhs": rhs}
-        emulator = Emulator(operator, "qsvt", epsilon, *promised, **how)
+        emulator = Emulator(
+            operator,
+            "qsvt",
+            epsilon,
+            options.alpha,
+            options.kappa,
+            mode=options.mode,
+            for_rhs=rhs,
+            execution=options.execution,
+        )
         output = emulator.solve(rhs, options.readout)
     except SystemRefused as refusal:
         return Solution(None, refusal.outcome, SolveStats(solver="qsvt"), refusal.detail)

@@ -15,6 +15,7 @@ from qnewton.cost import DEFAULT_AUDIT, Audit
 from qnewton.scheduler.policy import POLICIES
 
 OptimizerName = Literal["qnewton", "sgd", "adam"]
+ExecuteName = Literal["emulator", "circuit"]
 ReadoutName = Literal["ideal", "amplitude", "hadamard", "swap"]
 
 DEFAULT_HARDWARE = "attosecond"
@@ -204,7 +205,20 @@ class MachineOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuantumOptions(MachineOptions):
+class ExecutedOptions(MachineOptions):
+    """The quantum machine that prices are made for, and what stands in for it.
+
+    Attributes:
+        execute: What carries the quantum solver out: the emulator, or the gates of its circuit,
+            simulated exactly. A circuit takes a system of up to 256 unknowns, and the extra
+            packages of pip install 'qnewton[quantum]'.
+    """
+
+    execute: ExecuteName = "emulator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantumOptions(ExecutedOptions):
     """The quantum machine, and what is asked of it.
 
     Attributes:

@@ -192,6 +192,7 @@ def _stepper(request: TrainingRequest, config: runs.RunConfig, model: nn.Module)
         config.hardware,
         epsilon=request.epsilon,
         readout=_readout(request),
+        execute=request.execute,
         audit=request.audit,
         n_qpus=request.qpus,
         survey_every=request.survey_every,

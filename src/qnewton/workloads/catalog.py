@@ -10,6 +10,7 @@ from qnewton.workloads.base import Workload
 from qnewton.workloads.digits import load_digits_workload
 from qnewton.workloads.language import load_language_workload
 from qnewton.workloads.mnist import load_mnist_workload
+from qnewton.workloads.projected import load_projected_digits_workload
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ WORKLOADS: Registry[Source] = Registry(
     "qnewton.workloads",
     (
         Source("digits", lambda seed, _: load_digits_workload(seed)),
+        Source("projected-digits", lambda seed, _: load_projected_digits_workload(seed)),
         Source("mnist", lambda _, data_dir: load_mnist_workload(data_dir)),
         Source("bert", partial(_language, "bert", "wikitext-2")),
         Source("mistral", partial(_language, "mistral", "wikitext-2")),
@@ -47,7 +49,7 @@ WORKLOADS: Registry[Source] = Registry(
 
 Example:
     >>> [source.name for source in WORKLOADS][:2]
-    ['digits', 'mnist']
+    ['digits', 'projected-digits']
 """
 
 

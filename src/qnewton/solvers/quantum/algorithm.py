@@ -12,7 +12,7 @@ from torch import Tensor
 from qnewton.operators import SymmetricOperator
 from qnewton.records.messages import check
 from qnewton.solvers.quantum.polynomials import Array
-from qnewton.solvers.solution import Mode
+from qnewton.solvers.solution import Computed
 
 
 def amplified_queries(queries: int, success_probability: float) -> float:
@@ -135,7 +135,7 @@ class Applied:
     image: Tensor
     chances: Chances
     products: int
-    mode: Mode
+    mode: Computed
     resolved: bool = True
 
 

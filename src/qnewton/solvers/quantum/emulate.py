@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,10 +20,11 @@ from qnewton.operators.base import dtype_name
 from qnewton.operators.scaling import excess, largest, norm_ratio, scaled, shifted_number
 from qnewton.records import Outcome
 from qnewton.solvers.quantum import promise as promises
-from qnewton.solvers.quantum.algorithm import Algorithm, Applied, Posed, amplified_queries
+from qnewton.solvers.quantum.algorithm import Algorithm, Posed, amplified_queries
 from qnewton.solvers.quantum.dalzell import dalzell
+from qnewton.solvers.quantum.execution import Emulation, Execution
 from qnewton.solvers.quantum.hhl import Clock, hhl
-from qnewton.solvers.quantum.output_state import Eigenbasis, output_state
+from qnewton.solvers.quantum.output_state import Eigenbasis
 from qnewton.solvers.quantum.polynomials import inverse_degree
 from qnewton.solvers.quantum.promise import (
     Promise,
@@ -32,7 +34,7 @@ from qnewton.solvers.quantum.promise import (
     near_rhs,
 )
 from qnewton.solvers.quantum.qsvt import Family, qsvt
-from qnewton.solvers.quantum.readout import QuantumSolution, Readout, measure, scaled_along
+from qnewton.solvers.quantum.readout import QuantumSolution, Readout, read, scaled_along
 from qnewton.solvers.solution import Mode
 
 ALGORITHMS = ("qsvt", "dalzell", "hhl")
@@ -123,6 +125,8 @@ class Emulator:
         polynomial: ``qsvt``: which.
         clock: ``hhl``: its clock register.
         for_rhs: A right-hand side to check before anything is computed.
+        execution: What computes and measures the output state in place of the emulator, such as
+            :class:`qnewton.solvers.quantum.circuits.GateByGate`; ``mode`` then says nothing.
 
     Raises:
         ValueError: As :func:`emulate`.
@@ -149,9 +153,12 @@ class Emulator:
         polynomial: Family = "optimal",
         clock: Clock | None = None,
         for_rhs: Tensor | None = None,
+        execution: Execution | None = None,
     ) -> None:
         operator = matrix if isinstance(matrix, SymmetricOperator) else DenseOperator(matrix)
         _check_request(algorithm, mode, polynomial)
+        if execution is not None:
+            execution.check(operator.n, None)
         if for_rhs is not None:
             check_rhs(operator, for_rhs)
         if alpha is not None and not (0.0 < alpha < math.inf):
@@ -164,7 +171,6 @@ class Emulator:
         if mode == "auto" and algorithm == "hhl" and operator.n <= promises.EXACT_LIMIT:
             # Its evolutions take 50 products per clock value, its function no time at any clock.
             mode = "eigen"
-        self._mode: Mode = mode
         # Everything runs on 2^-e·A and 2^-f·b, and the solution is put back.
         self._working, self._exponent = _working(operator, alpha, mode)
         if alpha is not None:
@@ -181,6 +187,8 @@ class Emulator:
             if self._basis is not None and self._solver is not None:
                 factors = self._solver.at_eigenvalues(self._basis.values)
                 self._basis = replace(self._basis, factors=factors)
+        emulation = Emulation(mode=mode, basis=self._basis, epsilon=epsilon)
+        self._execution: Execution = execution or emulation
 
     def solve(
         self, rhs: Tensor, readout: Readout | None = None, norm: float | None = None
@@ -197,9 +205,7 @@ class Emulator:
         """
         posed = self.posed(rhs, norm)
         with self._units():
-            known = (self._mode, self._basis, self._epsilon)
-            found = output_state(posed.solver, posed.operator, posed.unit, *known)
-            solution = self._solution(posed.solver, found, posed.rhs, readout)
+            solution = self._solution(posed, readout)
         dtype, epsilon = self._operator.dtype, self._epsilon
         direction = _put_back(solution.direction, posed.exponent, dtype, epsilon)
         alpha = shifted_number(solution.alpha, self._exponent)
@@ -224,18 +230,22 @@ class Emulator:
         exponent = down - self._exponent
         return Posed(solver=solver, operator=self._working, rhs=near, exponent=exponent)
 
-    def _solution(
-        self, solver: Algorithm, found: Applied, rhs: Tensor, readout: Readout | None
-    ) -> QuantumSolution:
+    def _solution(self, posed: Posed, readout: Readout | None) -> QuantumSolution:
         """Return what the output state and its reading amount to, for the scaled A and b."""
-        promise = self._promise
+        solver, rhs, promise = posed.solver, posed.rhs, self._promise
+        self._execution.check(posed.operator.n, readout)
+        executed = self._execution.run(posed)
+        found = executed.applied
         # |P|/max|P| ≤ 1 bounds p; rounding alone can put it a few ulps above.
         probability = min(1.0, found.chances.success)
         if not probability > 0.0:
             message = "the output state has length zero; no attempt can succeed"
             raise SystemRefused(Outcome.NO_SUCCESS, message)
         state = found.image / found.image.norm()
-        measurement = None if readout is None else measure(state, readout)
+        measurement = None
+        if readout is not None:
+            outcomes = executed.outcomes(np.random.default_rng(readout.seed))
+            measurement = read(outcomes, state, readout)
         direction, along = solver.solution(found.image, float(rhs.norm())), state
         if measurement is not None:
             direction, along = None, measurement.vector
@@ -265,6 +275,7 @@ class Emulator:
             measurement=measurement,
             readout=None if measurement is None else measurement.method,
             shots=None if measurement is None else measurement.shots,
+            execution=self._execution.name,
         )
 
     @contextmanager

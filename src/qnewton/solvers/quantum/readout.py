@@ -13,8 +13,9 @@ from qnewton.operators import RangedOperator, SymmetricOperator
 from qnewton.operators.scaling import into_range, largest, scaled
 from qnewton.records import Outcome, QuantumStats
 from qnewton.records.messages import check
+from qnewton.solvers.quantum.outcomes import DrawnOutcomes, Outcomes
 from qnewton.solvers.quantum.promise import SystemRefused
-from qnewton.solvers.solution import Mode
+from qnewton.solvers.solution import Computed
 
 Method = Literal["amplitude", "swap", "hadamard"]
 Array = NDArray[np.float64]
@@ -133,23 +134,35 @@ def measure(state: Tensor, readout: Readout) -> Measurement:
         >>> measure(state, Readout(method="swap", shots=10**12)).vector.sign()
         tensor([1., 1.], dtype=torch.float64)
     """
-    x = state.double().cpu().numpy()
-    x = np.ldexp(x, -np.frexp(np.abs(x).max())[1])  # its squares stay in range
-    x = x / np.linalg.norm(x)
     generator = np.random.default_rng(readout.seed)
-    shots = readout.shots_for(len(x))
+    return read(DrawnOutcomes(state, generator), state, readout)
+
+
+def read(outcomes: Outcomes, state: Tensor, readout: Readout) -> Measurement:
+    """Return the vector that outcomes tell, by the estimators of :func:`measure`.
+
+    Args:
+        outcomes: What is measured.
+        state: Says how many components there are, and where the estimate is to be.
+        readout: How to measure.
+
+    Raises:
+        ValueError: As :func:`measure`.
+    """
+    n = len(state)
+    shots = readout.shots_for(n)
     if readout.method == "amplitude":
-        estimate = _two_stages(x, shots, generator)
+        estimate = _two_stages(outcomes, shots)
     else:
-        each = shots // len(x)
+        each = shots // n
         if each < 1:
-            way_out = f"give at least {len(x)}, or use the amplitude read-out"
-            raise ValueError(f"{shots} shots cannot test {len(x)} components one by one; {way_out}")
-        shots = each * len(x)
-        overlap = x if readout.method == "hadamard" else x**2
-        zeros = generator.binomial(each, np.clip((1.0 + overlap) / 2.0, 0.0, 1.0))
+            way_out = f"give at least {n}, or use the amplitude read-out"
+            raise ValueError(f"{shots} shots cannot test {n} components one by one; {way_out}")
+        shots = each * n
+        swap = readout.method == "swap"
+        zeros = outcomes.swap_tests(each) if swap else outcomes.hadamard_tests(each)
         estimate = 2.0 * zeros / each - 1.0
-        if readout.method == "swap":
+        if swap:
             estimate = np.sqrt(np.maximum(estimate, 0.0))
     size = float(np.linalg.norm(estimate))
     if size == 0.0:
@@ -163,15 +176,12 @@ def measure(state: Tensor, readout: Readout) -> Measurement:
     )
 
 
-def _two_stages(x: Array, shots: int, generator: np.random.Generator) -> Array:
+def _two_stages(outcomes: Outcomes, shots: int) -> Array:
     first = shots // 2
-    chances = x**2
-    magnitudes = np.sqrt(generator.multinomial(first, chances / chances.sum()) / first)
-    plus, minus = ((x + magnitudes) / 2.0) ** 2, ((x - magnitudes) / 2.0) ** 2
-    both = np.concatenate([plus, minus])
-    counts = generator.multinomial(shots - first, both / both.sum())
+    magnitudes = np.sqrt(outcomes.components(first) / first)
+    plus, minus = outcomes.interference(magnitudes, shots - first)
     # Equal counts say nothing of a sign: a guess would cost four times the component's square.
-    return np.sign(counts[: len(x)] - counts[len(x) :]) * magnitudes
+    return np.sign(plus - minus) * magnitudes
 
 
 _TIMES_LEAST = 2.0  # what the minimiser's residual may be, of the least along the same line
@@ -208,7 +218,7 @@ class QuantumSolution(QuantumStats):
     state_preparations: int
     amplified_queries: float
     error_bound: float | None
-    mode: Mode
+    mode: Computed
     products: int
     measurement: Measurement | None = field(default=None, repr=False)
 

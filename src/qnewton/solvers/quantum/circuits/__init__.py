@@ -9,10 +9,13 @@ from qnewton.solvers.quantum.circuits.block_encoding import (
     SparseAccess,
 )
 from qnewton.solvers.quantum.circuits.build import ENCODERS, attempts, solver_circuit
+from qnewton.solvers.quantum.circuits.gate_by_gate import GateByGate
 from qnewton.solvers.quantum.circuits.interference import ReadoutCircuit, interfered, swap_test
+from qnewton.solvers.quantum.circuits.measured import distribution
 from qnewton.solvers.quantum.circuits.phases import Phases, inverse_phases, kernel_phases
 from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
 
-__all__ = ["ENCODERS", "BlockEncoding", "DenseDilation", "Encoder", "LowRank", "Phases"]
-__all__ += ["ReadoutCircuit", "SolverCircuit", "SparseAccess", "amplified", "attempts"]
-__all__ += ["interfered", "inverse_phases", "kernel_phases", "solver_circuit", "swap_test"]
+__all__ = ["ENCODERS", "BlockEncoding", "DenseDilation", "Encoder", "GateByGate", "LowRank"]
+__all__ += ["Phases", "ReadoutCircuit", "SolverCircuit", "SparseAccess", "amplified", "attempts"]
+__all__ += ["distribution", "interfered", "inverse_phases", "kernel_phases", "solver_circuit"]
+__all__ += ["swap_test"]

@@ -1,5 +1,6 @@
 """Read-out circuits: the output state beside a known one, by a SWAP test or by interference."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,17 +54,21 @@ def swap_test(attempt: SolverCircuit, reference: Array) -> ReadoutCircuit:
     )
 
 
-def interfered(attempt: SolverCircuit, reference: Array) -> ReadoutCircuit:
+def interfered(
+    attempt: SolverCircuit, reference: Array, success_probability: float = 1.0
+) -> ReadoutCircuit:
     """Return the circuit that interferes y, the amplitudes on success, with a known vector.
 
-    (|0⟩|v⟩ + |1⟩|y⟩)/√2 and a Hadamard gate on the first qubit, the test. On success, test = 0
-    and component j have probability ((v_j + y_j)/2)², test = 1 and j ((v_j - y_j)/2)². With v a
-    basis state it is the Hadamard test of one component: with p = ‖y‖² the chance of 0 on success
-    is (1 + p + 2y_j)/(2 + 2p). With v the magnitudes read before it tells every sign.
+    (√p|0⟩|v⟩ + |1⟩|y⟩)/√(1+p) and a Hadamard gate on the first qubit, the test. Success, component
+    j and a test of 0 or 1 have probability (√p·v_j ± y_j)²/(2+2p). With p = ‖y‖² both halves weigh
+    the same: of what succeeds the shares are ((v_j ± x_j)/2)², x = y/‖y‖. With v a basis state it
+    is then the Hadamard test of one component, (1 + x_j)/2 the chance of 0; with v the magnitudes
+    read before it tells every sign.
 
     Args:
         attempt: The solver's circuit.
         reference: v, real, of unit length, shape [N].
+        success_probability: p, in (0, 1].
 
     Cost: one attempt with every gate controlled, and one controlled preparation of v.
 
@@ -71,7 +76,7 @@ def interfered(attempt: SolverCircuit, reference: Array) -> ReadoutCircuit:
     """
     test = QuantumRegister(1, "test")
     circuit = QuantumCircuit(*attempt.circuit.qregs, test, name=attempt.circuit.name)
-    circuit.h(test)
+    circuit.ry(2.0 * math.atan2(1.0, math.sqrt(success_probability)), test)
     known = preparation(padded(reference), "U_v").controlled(on=0)
     circuit.append(known, [*attempt.system, test[0]])
     for qubit, value in attempt.success.items():
