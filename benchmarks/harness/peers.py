@@ -9,6 +9,9 @@ _DISTRIBUTIONS = {
     "jax": "jax",
     "curvlinops": "curvlinops-for-pytorch",
     "pytorch_optimizer": "pytorch-optimizer",
+    "qsppack": "qsppack",
+    "pyqsp": "pyqsp",
+    "nlft_qsp": "nlft-qsp",
 }
 
 
