@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def _peer(peer: Solver, polynomial: InversePolynomial, scale: float) -> _Found:
     except (ValueError, IndexError, FloatingPointError, RecursionError) as error:
         return _Found(why=f"refused: {str(error).splitlines()[0][:60]}")
     seconds = time.process_time() - start
-    corner = _by_rotations(angles)
+    corner: Any = _by_rotations(angles)
     # Conventions differ: some give the real part, some the imaginary one, some its negative.
     parts = (corner.real, -corner.real, corner.imag, -corner.imag)
     return _Found(seconds, float(min(np.abs(part - wanted).max() for part in parts)))
@@ -144,28 +145,24 @@ def _by_rotations(angles: Array) -> Array:
 
 def _qsppack(method: str) -> Solver:
     def run(coefficients: Array) -> Array:
-        from qsppack.solver import solve  # pyright: ignore[reportMissingImports]  # extra
-
+        package: Any = import_module("qsppack.solver")
         options = {"method": method, "criteria": 1e-12, "targetPre": True, "maxiter": 200}
-        return np.asarray(solve(coefficients, 1, options)[0])
+        return np.asarray(package.solve(coefficients, 1, options)[0])
 
     return run
 
 
 def _pyqsp(coefficients: Array) -> Array:
-    from pyqsp import angle_sequence  # pyright: ignore[reportMissingImports]  # extra
-
+    package: Any = import_module("pyqsp.angle_sequence")
     series = np.zeros(2 * len(coefficients))
     series[1::2] = coefficients
-    found = angle_sequence.QuantumSignalProcessingPhases(
-        series, method="sym_qsp", chebyshev_basis=True
-    )
+    found = package.QuantumSignalProcessingPhases(series, method="sym_qsp", chebyshev_basis=True)
     return np.asarray(found[0])
 
 
 def _nlft_qsp(coefficients: Array) -> Array:
-    from nlft_qsp import poly, qsp  # pyright: ignore[reportMissingImports]  # extra
-
+    poly: Any = import_module("nlft_qsp.poly")
+    qsp: Any = import_module("nlft_qsp.qsp")
     series = np.zeros(2 * len(coefficients))
     series[1::2] = coefficients
     found = qsp.ChebyshevQSPPhaseFactors.solve(poly.ChebyshevTExpansion(series))
