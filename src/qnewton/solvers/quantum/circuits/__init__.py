@@ -1,6 +1,7 @@
 """Quantum linear solvers gate by gate, in Qiskit: their oracles, phases, circuits and read-out."""
 
 from qnewton.solvers.quantum.circuits.amplification import amplified
+from qnewton.solvers.quantum.circuits.backends import check_fits, named_backend
 from qnewton.solvers.quantum.circuits.block_encoding import (
     BlockEncoding,
     DenseDilation,
@@ -8,14 +9,26 @@ from qnewton.solvers.quantum.circuits.block_encoding import (
     LowRank,
     SparseAccess,
 )
-from qnewton.solvers.quantum.circuits.build import ENCODERS, attempts, solver_circuit
+from qnewton.solvers.quantum.circuits.build import (
+    ENCODERS,
+    Plan,
+    attempts,
+    planned,
+    solver_circuit,
+)
+from qnewton.solvers.quantum.circuits.counts import CircuitCounts, counted
+from qnewton.solvers.quantum.circuits.drawing import check_drawing, drawn
+from qnewton.solvers.quantum.circuits.exporting import exported
 from qnewton.solvers.quantum.circuits.gate_by_gate import GateByGate
 from qnewton.solvers.quantum.circuits.interference import ReadoutCircuit, interfered, swap_test
 from qnewton.solvers.quantum.circuits.measured import distribution
 from qnewton.solvers.quantum.circuits.phases import Phases, inverse_phases, kernel_phases
+from qnewton.solvers.quantum.circuits.sampling import Samples, sampled
 from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
+from qnewton.solvers.quantum.circuits.transpiling import transpiled
 
-__all__ = ["ENCODERS", "BlockEncoding", "DenseDilation", "Encoder", "GateByGate", "LowRank"]
-__all__ += ["Phases", "ReadoutCircuit", "SolverCircuit", "SparseAccess", "amplified", "attempts"]
-__all__ += ["distribution", "interfered", "inverse_phases", "kernel_phases", "solver_circuit"]
-__all__ += ["swap_test"]
+__all__ = ["ENCODERS", "BlockEncoding", "CircuitCounts", "DenseDilation", "Encoder", "GateByGate"]
+__all__ += ["LowRank", "Phases", "Plan", "ReadoutCircuit", "Samples", "SolverCircuit"]
+__all__ += ["SparseAccess", "amplified", "attempts", "check_drawing", "check_fits", "counted"]
+__all__ += ["distribution", "drawn", "exported", "interfered", "inverse_phases", "kernel_phases"]
+__all__ += ["named_backend", "planned", "sampled", "solver_circuit", "swap_test", "transpiled"]

@@ -46,6 +46,10 @@ class Encoder(Protocol):
         """Return the α that the construction gives; ``None`` where any α ≥ ‖A‖₂ does."""
         ...
 
+    def ancillas(self, entries: Array) -> int:
+        """Return the qubits beside the system's, without building anything."""
+        ...
+
     def encode(self, entries: Array, alpha: float) -> BlockEncoding:
         """Return U_A for the entries of A, shape [N, N]."""
         ...
@@ -69,6 +73,10 @@ class DenseDilation:
 
     def alpha(self, entries: Array) -> None:
         """Return ``None``: any α does."""
+
+    def ancillas(self, entries: Array) -> int:
+        """Return 1."""
+        return 1
 
     def encode(self, entries: Array, alpha: float) -> BlockEncoding:
         """Return U_A."""
@@ -103,6 +111,10 @@ class SparseAccess:
     def alpha(self, entries: Array) -> float:
         """Return d·max|A_ij|, d the most entries of a row."""
         return float(np.count_nonzero(entries, axis=1).max() * np.abs(entries).max())
+
+    def ancillas(self, entries: Array) -> int:
+        """Return ⌈log₂ d⌉ and the value oracle's."""
+        return (int(np.count_nonzero(entries, axis=1).max()) - 1).bit_length() + 1
 
     def encode(self, entries: Array, alpha: float) -> BlockEncoding:
         """Return U_A."""
@@ -166,14 +178,19 @@ class LowRank:
         values = np.linalg.eigvalsh(entries)
         return float((values - values[0]).sum() + abs(values[0]))
 
+    def ancillas(self, entries: Array) -> int:
+        """Return what numbers U's columns, at least 1, and two more."""
+        values = np.linalg.eigvalsh(entries)
+        return _numbering(_columns_kept(values - values[0])) + 2
+
     def encode(self, entries: Array, alpha: float) -> BlockEncoding:
         """Return U_A."""
         values, vectors = np.linalg.eigh(entries)
         shift, weights = values[0], values - values[0]
-        kept = weights > 1e-14 * weights.max(initial=0.0)
+        kept = _columns_kept(weights)
         weights, columns = weights[kept], vectors[:, kept].T
         n = system_qubits(len(entries))
-        index = max(1, (len(weights) - 1).bit_length())
+        index = _numbering(kept)
         check_gate(n + index + 2, "low-rank")
 
         circuit = QuantumCircuit(n + index + 2)
@@ -206,6 +223,16 @@ class LowRank:
         circuit.append(mixture.inverse(), k)
         gate = Oracle.of(BLOCK_ENCODING, circuit)
         return BlockEncoding("low_rank", gate, alpha, n, index + 2)
+
+
+def _columns_kept(weights: Array) -> NDArray[np.bool_]:
+    """Return which eigenvalues above the smallest give U a column."""
+    return weights > 1e-14 * weights.max(initial=0.0)
+
+
+def _numbering(kept: NDArray[np.bool_]) -> int:
+    """Return the qubits that number U's columns."""
+    return max(1, (int(np.count_nonzero(kept)) - 1).bit_length())
 
 
 def _reflections_to(columns: Array, n: int, index: int) -> Array:

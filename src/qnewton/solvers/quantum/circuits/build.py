@@ -1,6 +1,7 @@
 """From a system to the circuit of a solver."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import singledispatch
 from types import MappingProxyType
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qnewton.operators import DenseOperator, SymmetricOperator
-from qnewton.solvers.quantum.algorithm import Algorithm
+from qnewton.solvers.quantum.algorithm import Algorithm, Posed
 from qnewton.solvers.quantum.circuits.block_encoding import (
     DenseDilation,
     Encoder,
@@ -19,6 +20,7 @@ from qnewton.solvers.quantum.circuits.block_encoding import (
 from qnewton.solvers.quantum.circuits.dalzell_circuit import dalzell_circuit
 from qnewton.solvers.quantum.circuits.hhl_circuit import hhl_circuit
 from qnewton.solvers.quantum.circuits.limits import check_attempt, check_unknowns
+from qnewton.solvers.quantum.circuits.preparation import system_qubits
 from qnewton.solvers.quantum.circuits.qsvt_circuit import qsvt_circuit
 from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
 from qnewton.solvers.quantum.dalzell import Dalzell
@@ -75,6 +77,71 @@ def solver_circuit(
         >>> found.circuit.num_qubits, found.queries
         (3, 9)
     """
+    asked = {"encoding": encoding, "polynomial": polynomial, "clock": clock}
+    return planned(matrix, rhs, algorithm, epsilon, kappa, norm, **asked).attempts()[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A circuit that is within all limits, before any of its gates is built.
+
+    Attributes:
+        emulator: What the circuit has to agree with.
+        posed: The algorithm with every parameter set, A and b.
+        encoder: What encodes A.
+    """
+
+    emulator: Emulator
+    posed: Posed
+    encoder: Encoder
+
+    @property
+    def qubits(self) -> int:
+        """Qubits that the circuit will have.
+
+        Cost: for a low-rank encoding, A's eigenvalues.
+        """
+        solver, entries = self.posed.solver, _entries(self.posed.operator)
+        system = system_qubits(len(entries))
+        if isinstance(solver, HHL):
+            return system + (solver.size.bit_length() - 1) + 1
+        ancillas = self.encoder.ancillas(entries)
+        if isinstance(solver, Dalzell):
+            filters = 1 if solver.projection is None else 2
+            return system + 1 + filters * (ancillas + 3)
+        return system + ancillas + 1 + (ancillas > 1)
+
+    def attempts(self) -> list[SolverCircuit]:
+        """Build the circuits: one, or one for every guess of an unknown norm."""
+        posed = self.posed
+        return attempts(posed.solver, posed.operator, posed.unit, self.encoder)
+
+
+def planned(
+    matrix: SymmetricOperator | Tensor,
+    rhs: Tensor,
+    algorithm: str = "qsvt",
+    epsilon: float = 1e-6,
+    kappa: float | None = None,
+    norm: float | None = None,
+    *,
+    encoding: str = "dense",
+    polynomial: Family = "optimal",
+    clock: Clock | None = None,
+) -> Plan:
+    """Return what :func:`solver_circuit` would build for the same arguments, and build nothing.
+
+    Raises:
+        ValueError: As :func:`solver_circuit`.
+
+    Cost: A's eigenvalues, up to 256 of them.
+
+    Example:
+        >>> import torch
+        >>> matrix, rhs = torch.tensor([[2.0, 1.0], [1.0, -3.0]]), torch.tensor([3.0, -2.0])
+        >>> planned(matrix, rhs, "dalzell", 0.1).qubits
+        10
+    """
     operator = matrix if isinstance(matrix, SymmetricOperator) else DenseOperator(matrix)
     encoder = _encoder(encoding)
     check_unknowns(operator.n)
@@ -83,7 +150,7 @@ def solver_circuit(
     emulator = Emulator(operator, algorithm, epsilon, alpha, kappa, **asked)
     posed = emulator.posed(rhs, norm)
     check_attempt(posed.solver)
-    return attempts(posed.solver, posed.operator, posed.unit, encoder)[0]
+    return Plan(emulator, posed, encoder)
 
 
 @singledispatch

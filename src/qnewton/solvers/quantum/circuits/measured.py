@@ -56,14 +56,29 @@ def distribution(attempt: SolverCircuit, kept: Sequence[Qubit]) -> Array:
             are summed over.
     """
     chances = np.abs(Statevector(attempt.circuit).data) ** 2
+    return on_success(attempt, kept, np.arange(len(chances)), chances)
+
+
+def on_success(
+    attempt: SolverCircuit, kept: Sequence[Qubit], values: Counts, weights: Array | Counts
+) -> Array:
+    """Add up the weights of outcomes that succeeded by the values of some qubits, shape [2^kept].
+
+    Args:
+        attempt: The circuit, and what counts as success.
+        kept: The qubits, least significant first.
+        values: Outcomes of all qubits; bit q is that of the circuit's qubit q.
+        weights: Their chances, or how often each was seen.
+    """
     place = {qubit: index for index, qubit in enumerate(attempt.circuit.qubits)}
-    values = np.arange(len(chances))
-    succeeded = np.ones(len(chances), dtype=np.bool_)
+    succeeded = np.ones(len(values), dtype=np.bool_)
     for qubit, value in attempt.success.items():
         succeeded &= (values >> place[qubit]) & 1 == value
     values = values[succeeded]
-    shown = sum(((values >> place[qubit]) & 1) << bit for bit, qubit in enumerate(kept))
-    return np.bincount(shown, chances[succeeded], 1 << len(kept)).astype(np.float64)
+    shown = np.zeros_like(values)
+    for bit, qubit in enumerate(kept):
+        shown |= ((values >> place[qubit]) & 1) << bit
+    return np.bincount(shown, weights[succeeded], 1 << len(kept)).astype(np.float64)
 
 
 class CircuitOutcomes:

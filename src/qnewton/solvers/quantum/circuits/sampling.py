@@ -1,0 +1,149 @@
+"""What shots leave of a solver's state: drawn exactly, or on a machine with its noise."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import ClassicalRegister, QuantumCircuit
+from qiskit.circuit import Qubit
+from qiskit.primitives import BackendSamplerV2, BaseSamplerV2
+from qiskit.providers import BackendV2
+from qiskit.quantum_info import Statevector
+
+from qnewton.records.messages import check
+from qnewton.solvers.quantum.circuits.interference import interfered
+from qnewton.solvers.quantum.circuits.measured import on_success
+from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
+from qnewton.solvers.quantum.circuits.transpiling import in_basis, transpiled
+
+Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """What was read of a state by two-stage tomography.
+
+    Attributes:
+        shots: Shots in all, half of them for the magnitudes and half for the signs.
+        successes: Those of the first half in which the attempt succeeded.
+        counts: Outcomes of each component among them, shape [N].
+        vector: The estimate of the state, of unit length, shape [N]; ``None`` where no attempt
+            succeeded or every component was seen with either sign equally often.
+    """
+
+    shots: int
+    successes: int
+    counts: Counts = field(repr=False)
+    vector: Array | None = field(repr=False)
+
+    @property
+    def success_probability(self) -> float:
+        """The share of attempts that succeeded."""
+        return self.successes / (self.shots // 2)
+
+    @property
+    def magnitudes(self) -> Array | None:
+        """The square roots of the shares of each component; ``None`` where nothing succeeded."""
+        return np.sqrt(self.counts / self.successes) if self.successes else None
+
+
+def sampled(
+    attempt: SolverCircuit,
+    shots: int,
+    backend: BackendV2 | BaseSamplerV2 | None = None,
+    seed: int | None = None,
+) -> Samples:
+    """Return what measuring a solver's circuit gives.
+
+    Half of the shots measure every qubit: of those that succeeded, the shares c_j/Σc are x_j². The
+    other half interfere the state with the magnitudes read before: the larger count is the sign.
+
+    Args:
+        attempt: The solver's circuit.
+        shots: In all, 2 at least.
+        backend: A machine with a ``run`` of its own, as models of machines have; or a sampler,
+            such as ``Sampler(mode=machine)`` of a provider. ``None`` draws from the exact
+            distribution. The circuit is transpiled to the machine; for a sampler that names none,
+            to CNOT and one-qubit gates.
+        seed: Of the outcomes that are drawn or simulated, and of the routing; a sampler brings
+            its own for the outcomes.
+
+    Raises:
+        ValueError: If there are fewer than 2 shots or the circuit does not fit on the machine.
+
+    Cost: two circuits are run, the second with every gate of the attempt controlled.
+
+    Reference: Kerenidis and Prakash, arXiv:1812.00054 (two-stage tomography).
+
+    Example:
+        >>> import torch
+        >>> from qnewton.solvers.quantum.circuits import solver_circuit
+        >>> matrix = torch.tensor([[2.0, 1.0], [1.0, -3.0]]).double()
+        >>> attempt = solver_circuit(matrix, torch.tensor([3.0, -2.0]).double(), epsilon=1e-3)
+        >>> sampled(attempt, 10**9, seed=0).vector.round(2).tolist()
+        [0.71, 0.71]
+    """
+    check("shots", shots, "must be 2 or more", shots >= 2)
+    machine, n = _Machine(backend, seed), attempt.n
+    # What noise leaves beyond the unknowns has failed, too.
+    counts = machine.counts(attempt, attempt.system, shots // 2)[:n]
+    successes = int(counts.sum())
+    vector = None
+    if successes:
+        magnitudes = np.sqrt(counts / successes)
+        read = interfered(attempt, magnitudes, successes / (shots // 2))
+        kept = [*attempt.system, read.test]
+        plus, minus = np.split(machine.counts(read.attempt, kept, shots - shots // 2), 2)
+        signed = magnitudes * np.sign(plus - minus)[:n]
+        length = math.sqrt(signed @ signed)
+        vector = signed / length if length else None
+    return Samples(shots=shots, successes=successes, counts=counts, vector=vector)
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """Whatever runs a circuit: a sampler, a machine, or the exact distribution."""
+
+    backend: BackendV2 | BaseSamplerV2 | None
+    seed: int | None
+
+    def counts(self, attempt: SolverCircuit, kept: Sequence[Qubit], shots: int) -> Counts:
+        """Run so many shots; count those that succeeded by the values of some qubits."""
+        values, times = self._outcomes(attempt.circuit, shots)
+        return on_success(attempt, kept, values, times).astype(np.int64)
+
+    def _outcomes(self, circuit: QuantumCircuit, shots: int) -> tuple[Counts, Counts]:
+        """Return the values that all qubits were measured with, and how often."""
+        if self.backend is None:
+            chances = np.abs(Statevector(circuit).data) ** 2
+            drawn = np.random.default_rng(self.seed).multinomial(shots, chances / chances.sum())
+            (values,) = np.nonzero(drawn)
+            return values, drawn[values]
+        measured = circuit.copy()
+        register = ClassicalRegister(circuit.num_qubits, "outcome")
+        measured.add_register(register)
+        measured.measure(circuit.qubits, register)
+        sampler, ready = self._ready(self.backend, measured)
+        data: Any = sampler.run([ready], shots=shots).result()[0].data
+        found = data.outcome.get_int_counts()
+        values, times = ([*found], [*found.values()])
+        return np.array(values, dtype=np.int64), np.array(times, dtype=np.int64)
+
+    def _ready(
+        self, backend: BackendV2 | BaseSamplerV2, circuit: QuantumCircuit
+    ) -> tuple[BaseSamplerV2, QuantumCircuit]:
+        """Return what samples, and the circuit in gates that it takes."""
+        seed = self.seed or 0
+        if isinstance(backend, BackendV2):
+            options = None if self.seed is None else {"seed_simulator": self.seed}
+            sampler = BackendSamplerV2(backend=backend, options=options)
+            return sampler, transpiled(circuit, backend, seed)
+        machine = getattr(backend, "backend", None)
+        machine = machine() if callable(machine) else machine
+        if isinstance(machine, BackendV2):
+            return backend, transpiled(circuit, machine, seed)
+        return backend, in_basis(circuit, seed)
