@@ -9,6 +9,7 @@ from qnewton.solvers.quantum.circuits.block_encoding import (
     LowRank,
     SparseAccess,
 )
+from qnewton.solvers.quantum.circuits.boxes import with_boxes
 from qnewton.solvers.quantum.circuits.build import (
     ENCODERS,
     Plan,
@@ -32,3 +33,4 @@ __all__ += ["LowRank", "Phases", "Plan", "ReadoutCircuit", "Samples", "SolverCir
 __all__ += ["SparseAccess", "amplified", "attempts", "check_drawing", "check_fits", "counted"]
 __all__ += ["distribution", "drawn", "exported", "interfered", "inverse_phases", "kernel_phases"]
 __all__ += ["named_backend", "planned", "sampled", "solver_circuit", "swap_test", "transpiled"]
+__all__ += ["with_boxes"]

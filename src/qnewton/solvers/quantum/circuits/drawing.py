@@ -4,14 +4,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from qiskit import QuantumCircuit
-from qiskit.circuit import Gate, Operation
+from qiskit.circuit import Gate
+
+from qnewton.solvers.quantum.circuits.boxes import with_boxes
 
 SUFFIXES = (".png", ".svg", ".txt")
 """The names of files that a circuit is drawn into."""
 
 _SHOWN = (36, 12)  # gates at the beginning and at the end that a long circuit is drawn with
 _TEXT_WIDTH = 110
-_PARAMETERS = 4  # that a gate is drawn with
 
 
 def check_drawing(path: Path) -> None:
@@ -56,7 +57,7 @@ def drawn(circuit: QuantumCircuit, path: Path) -> Path:
                   └───┘
     """
     check_drawing(path)
-    short = shortened(circuit)
+    short = with_boxes(shortened(circuit))
     if path.suffix == ".txt":
         lines = str(short.draw("text", fold=_TEXT_WIDTH)).splitlines()
         text = "".join(f"{line.rstrip()}\n" for line in lines)
@@ -78,17 +79,10 @@ def shortened(circuit: QuantumCircuit) -> QuantumCircuit:
     if left_out <= 1:
         first, last = len(circuit.data), 0
     for instruction in circuit.data[:first]:
-        short.append(_boxed(instruction.operation), instruction.qubits)
+        short.append(instruction)
     if last:
         box = Gate("left_out", circuit.num_qubits, [], label=f"{left_out:,} more gates")
         short.append(box, circuit.qubits)
     for instruction in circuit.data[len(circuit.data) - last :]:
-        short.append(_boxed(instruction.operation), instruction.qubits)
+        short.append(instruction)
     return short
-
-
-def _boxed(gate: Operation) -> Operation:
-    """Return a box of the same name for a gate whose parameters would fill the page."""
-    if len(getattr(gate, "params", ())) <= _PARAMETERS:
-        return gate
-    return Gate(gate.name, gate.num_qubits, [])

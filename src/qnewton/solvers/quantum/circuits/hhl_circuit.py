@@ -8,15 +8,12 @@ from qiskit import QuantumCircuit, QuantumRegister
 from qiskit.circuit import Gate
 from qiskit.circuit.library import QFTGate, UCRYGate
 
-from qnewton.solvers.quantum.circuits.oracle import Oracle
+from qnewton.solvers.quantum.circuits.oracle import EVOLUTION, Oracle
 from qnewton.solvers.quantum.circuits.preparation import padded, preparation, system_qubits
 from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
 from qnewton.solvers.quantum.hhl import HHL
 
 Array = NDArray[np.float64]
-
-EVOLUTION = "evolution_"
-"""The name of the gate e^{iA·2^j·t}, before its j."""
 
 
 def hhl_circuit(solver: HHL, entries: Array, unit: Array) -> SolverCircuit:
@@ -76,6 +73,6 @@ def _evolutions(solver: HHL, entries: Array, qubits: int, count: int) -> list[Or
     gates = []
     for j in range(count):
         phases = np.exp(1j * math.ldexp(solver.time, j) * values)
-        gate = Oracle(f"{EVOLUTION}{j}", (vectors * phases) @ vectors.T)
+        gate = Oracle(f"{EVOLUTION}_{j}", (vectors * phases) @ vectors.T)
         gates.append(gate.controlled(on=1))
     return gates

@@ -16,6 +16,9 @@ BLOCK_ENCODING = "block_encoding"
 PREPARATION = "state_preparation"
 """The name of the gate that prepares the right-hand side; drawings call it U_b."""
 
+EVOLUTION = "evolution"
+"""The name of the gate e^{iA·2^j·t}, before ``_j``."""
+
 _SHOWN = {BLOCK_ENCODING: "U_A", PREPARATION: "U_b"}
 
 
@@ -29,6 +32,10 @@ class Oracle(Gate):
         matrix: The unitary, shape [2^q, 2^q]; the first qubit is the least significant one.
         built_from: A circuit of the same unitary; ``None`` leaves its synthesis to Qiskit.
 
+    Attributes:
+        base: What a controlled oracle does where its last qubit holds ``on``; otherwise ``None``.
+        on: That value.
+
     Example:
         >>> import numpy as np
         >>> gate = Oracle(BLOCK_ENCODING, np.diag([1.0, -1.0]))
@@ -41,6 +48,8 @@ class Oracle(Gate):
     def __init__(self, name: str, matrix: Matrix, built_from: QuantumCircuit | None = None) -> None:
         super().__init__(name, (len(matrix) - 1).bit_length(), [], label=_shown(name))
         self._matrix, self._built_from = matrix, built_from
+        self.base: Oracle | None = None
+        self.on = 1
 
     @classmethod
     def of(cls, name: str, circuit: QuantumCircuit) -> "Oracle":
@@ -60,7 +69,9 @@ class Oracle(Gate):
         name = self.name.removesuffix(_DAGGER)
         name += "" if self.name.endswith(_DAGGER) else _DAGGER
         built = None if self._built_from is None else self._built_from.inverse()
-        return Oracle(name, self._matrix.conj().T, built)
+        inverse = Oracle(name, self._matrix.conj().T, built)
+        inverse.base, inverse.on = self.base and self.base.inverse(), self.on
+        return inverse
 
     def controlled(self, *, on: int) -> "Oracle":
         """Return the gate that acts where one more qubit, the last, holds ``on`` (0 or 1)."""
@@ -73,7 +84,9 @@ class Oracle(Gate):
             built = QuantumCircuit(self.num_qubits + 1)
             gate = self._built_from.to_gate().control(1, ctrl_state=on)
             built.append(gate, [built.qubits[-1], *built.qubits[:-1]])
-        return Oracle(_CONTROLLED + self.name, matrix, built)
+        gate = Oracle(_CONTROLLED + self.name, matrix, built)
+        gate.base, gate.on = self, on
+        return gate
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Matrix:
         """Return the matrix."""
@@ -103,7 +116,13 @@ def _shown(name: str) -> str:
     """Return what drawings call the gate."""
     controlled, inverted = name.startswith(_CONTROLLED), name.endswith(_DAGGER)
     plain = name.removeprefix(_CONTROLLED).removesuffix(_DAGGER)
-    return ("c-" if controlled else "") + _SHOWN.get(plain, plain) + ("†" if inverted else "")
+    before, _, j = plain.rpartition("_")
+    if before == EVOLUTION:
+        times = str(2 ** int(j)) if int(j) else ""
+        shown = f"exp({'-' if inverted else ''}{times}iAt)"
+    else:
+        shown = _SHOWN.get(plain, plain) + ("†" if inverted else "")
+    return ("c-" if controlled else "") + shown
 
 
 _CONTROLLED = "c_"
