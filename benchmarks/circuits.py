@@ -8,7 +8,7 @@ Gates are perfect.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from qnewton.solvers.quantum import Clock, QuantumSolution, emulate
 from qnewton.solvers.quantum.circuits import SolverCircuit, solver_circuit
 
 SYSTEMS = 120
+_BY_CALLS = 20
 _LARGE_S, _EMULATED_S = 60.0, 0.2
 
 
@@ -31,7 +32,6 @@ class _Worst:
     chance: float = 0.0
     queries_differ: int = 0
     systems: int = 0
-    times: list[float] = field(default_factory=list)
 
     def add(self, circuit: SolverCircuit, found: QuantumSolution, queries: bool) -> None:
         image = torch.from_numpy(circuit.image)
@@ -56,6 +56,7 @@ def measure(say: Say) -> Report:
             calls = f"{title}: circuits whose calls of U_A are not the queries"
             rows.append(reached(calls, "0", str(worst.queries_differ), worst.queries_differ == 0))
         facts[title] = {"state": worst.state, "chance": worst.chance}
+    rows.append(_evolutions_by_calls(say))
     rows += [_large_qsvt(say), _large_hhl(say), _small_emulation(say)]
     return Report("circuits", rows, describe_machine(), {}, facts=facts)
 
@@ -90,6 +91,20 @@ def _agreement(algorithm: str) -> _Worst:
         found = emulate(matrix, rhs, algorithm, mode="eigen", **asked)
         worst.add(circuit, found, queries=algorithm != "hhl")
     return worst
+
+
+def _evolutions_by_calls(say: Say) -> Row:
+    """HHL whose evolutions call U_A: the queries, counted."""
+    differ, rng = 0, np.random.default_rng(21)
+    for seed in range(_BY_CALLS):
+        matrix, rhs = _system(int(rng.integers(2, 5)), 4.0, seed % 2 == 1, seed)
+        asked: dict[str, Any] = {"epsilon": float(10 ** rng.uniform(-6.0, -1.0))}
+        asked["clock"] = Clock(qubits=int(rng.integers(2, 4)))
+        circuit = solver_circuit(matrix, rhs, "hhl", encoding="dense", **asked)
+        differ += circuit.queries != emulate(matrix, rhs, "hhl", mode="eigen", **asked).queries
+    title = f"hhl by calls of U_A, {_BY_CALLS} random systems, N = 2 to 4: circuits whose calls "
+    say(f"{title}: {differ}")
+    return reached(f"{title}are not the queries", "0", str(differ), differ == 0)
 
 
 def _timed(say: Say, title: str, limit: float, run: Callable[[], str]) -> Row:

@@ -93,6 +93,26 @@ def test_hhl_is_its_closed_form(n, kappa, indefinite, seed, qubits, window):
     assert circuit.state_preparations == 1
 
 
+@pytest.mark.slow
+@settings(deadline=None, max_examples=12)
+@given(
+    n=st.integers(2, 6),
+    kappa=st.floats(1.0, 8.0),
+    indefinite=st.booleans(),
+    seed=st.integers(0, 2**16),
+    qubits=st.integers(2, 4),
+    log_epsilon=st.floats(-8.0, -1.0),
+)
+def test_hhl_by_calls_of_its_block_encoding(n, kappa, indefinite, seed, qubits, log_epsilon):
+    matrix, rhs = system(n, kappa, indefinite, seed)
+    epsilon, clock = 10**log_epsilon, Clock(qubits=qubits)
+    exact = solver_circuit(matrix, rhs, "hhl", epsilon, clock=clock)
+    called = solver_circuit(matrix, rhs, "hhl", epsilon, clock=clock, encoding="dense")
+    found = emulate(matrix, rhs, "hhl", epsilon, clock=clock, mode="eigen")
+    assert called.queries == found.queries
+    assert np.linalg.norm(called.image - exact.image) <= 3.0 * epsilon
+
+
 def test_a_large_transformation():
     matrix, rhs = system(64, 60.0, True, seed=3)
     circuit = solver_circuit(matrix, rhs, epsilon=1e-3)
@@ -119,6 +139,7 @@ def test_in_gates_of_one_and_two_qubits(n, encoding):
     [
         ({"n": 300}, "300 unknowns; circuits encode at most 256"),
         ({"encoding": "banded"}, "'banded' is not known; known: dense, sparse, low_rank"),
+        ({"encoding": "sparse", "algorithm": "hhl"}, "its own inverse, and 'sparse' is not"),
         ({"n": 200, "encoding": "sparse"}, "takes 17 qubits, above the limit of 11"),
         ({"n": 200, "encoding": "low_rank"}, "takes 18 qubits, above the limit of 11"),
     ],
@@ -137,6 +158,7 @@ def test_what_cannot_be_encoded_is_said_in_one_line(request_, said):
         ("qsvt", {"epsilon": 1e-6, "kappa": 1e4}, Outcome.DEGREE_TOO_HIGH),
         ("dalzell", {"epsilon": 1e-6, "kappa": 1e4}, Outcome.DEGREE_TOO_HIGH),
         ("hhl", {"epsilon": 1e-5}, Outcome.CLOCK_TOO_LARGE),
+        ("hhl", {"clock": Clock(qubits=12), "encoding": "dense"}, Outcome.DEGREE_TOO_HIGH),
     ],
 )
 def test_an_attempt_that_is_too_long_is_refused(algorithm, options, outcome):

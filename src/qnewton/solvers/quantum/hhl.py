@@ -116,7 +116,7 @@ class HHL(FunctionOfA):
         cos and sin of sAt applied to b̂ follow from the last by the addition theorems.
         """
         if self.size > 2**MAX_EVOLVED_QUBITS:
-            qubits = self.size.bit_length() - 1
+            qubits = self.clock_qubits
             message = f"a clock of {qubits} qubits has 2**{qubits} evolutions, and by products at "
             message += f"most 2**{MAX_EVOLVED_QUBITS} are computed; take mode='eigen' or 'krylov'"
             raise SystemRefused(
@@ -150,20 +150,27 @@ class HHL(FunctionOfA):
         return image, Chances(float(image @ image)), products
 
     @property
+    def clock_qubits(self) -> int:
+        """The clock's m qubits."""
+        return self.size.bit_length() - 1
+
+    @property
+    def evolution_error(self) -> float:
+        """The share of ε that each of the 2m evolutions has."""
+        return self.epsilon / (2 * self.clock_qubits)
+
+    def evolution_length(self, j: int) -> float:
+        """Return α·2^j·t, the length of the evolution that the clock's qubit j controls."""
+        return math.ldexp(self.alpha * self.time, j)
+
+    @property
     def queries(self) -> int:
         """Calls to U_A: m controlled evolutions of 2^j·t, and the same again to undo them."""
-        return _evolution_queries(self.size, self.alpha * self.time, self.epsilon)
-
-
-@lru_cache(maxsize=64)
-def _evolution_queries(size: int, length: float, epsilon: float) -> int:
-    """Return the queries of all evolutions, kept because they are asked for again and again."""
-    # An evolution of time τ is a Jacobi-Anger series of R terms, R the least with a tail below
-    # its share of ε, at two queries per term (Low and Chuang, arXiv:1606.02685).
-    qubits = size.bit_length() - 1
-    share = epsilon / (2 * qubits)
-    lengths = (length * 2.0**j for j in range(qubits))
-    return 2 * sum(2 * jacobi_anger_terms(length, share) for length in lengths)
+        # An evolution of time τ is a Jacobi-Anger series of R terms, R the least with a tail below
+        # its share of ε, at two queries per term (Motlagh and Wiebe, arXiv:2308.01501).
+        share = self.evolution_error
+        lengths = (self.evolution_length(j) for j in range(self.clock_qubits))
+        return 2 * sum(2 * jacobi_anger_terms(length, share) for length in lengths)
 
 
 def hhl(promise: Promise, epsilon: float, clock: Clock) -> HHL:
@@ -196,6 +203,7 @@ def hhl(promise: Promise, epsilon: float, clock: Clock) -> HHL:
     return HHL(size, time, rotation, WINDOWS[clock.window], promise.alpha, epsilon)
 
 
+@lru_cache(maxsize=256)
 def jacobi_anger_terms(length: float, epsilon: float) -> int:
     """Return the least R with 2 Σ_{j>R} |J_j(length)| ≤ ε: the degree of e^{ix·length} on [-1, 1].
 

@@ -19,7 +19,7 @@ from qnewton.solvers.quantum.circuits.block_encoding import (
 )
 from qnewton.solvers.quantum.circuits.dalzell_circuit import dalzell_circuit
 from qnewton.solvers.quantum.circuits.hhl_circuit import hhl_circuit
-from qnewton.solvers.quantum.circuits.limits import check_attempt, check_unknowns
+from qnewton.solvers.quantum.circuits.limits import check_attempt, check_calls, check_unknowns
 from qnewton.solvers.quantum.circuits.preparation import system_qubits
 from qnewton.solvers.quantum.circuits.qsvt_circuit import qsvt_circuit
 from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
@@ -44,7 +44,7 @@ def solver_circuit(
     kappa: float | None = None,
     norm: float | None = None,
     *,
-    encoding: str = "dense",
+    encoding: str | None = None,
     polynomial: Family = "optimal",
     clock: Clock | None = None,
 ) -> SolverCircuit:
@@ -60,8 +60,8 @@ def solver_circuit(
         epsilon: Error, in (0, 1), as ``emulate`` takes it.
         kappa: κ_be ≥ 1; by default α/σ_min.
         norm: ``dalzell``: a guess of ‖A⁻¹rhs‖; without one, the first guess of the grid is taken.
-        encoding: ``dense``, ``sparse`` or ``low_rank``: how U_A is built; HHL's evolutions are
-            exact and take none.
+        encoding: ``dense``, ``sparse`` or ``low_rank``: how U_A is built; ``None`` for ``dense``.
+            HHL's evolutions are exact gates with ``None``, and called from U_A with ``dense``.
         polynomial: ``qsvt``: ``optimal`` or ``cks``.
         clock: ``hhl``: its clock register; without one, ε decides.
 
@@ -88,12 +88,12 @@ class Plan:
     Attributes:
         emulator: What the circuit has to agree with.
         posed: The algorithm with every parameter set, A and b.
-        encoder: What encodes A.
+        encoder: What encodes A; ``None`` for the dilation, and exact evolutions of HHL.
     """
 
     emulator: Emulator
     posed: Posed
-    encoder: Encoder
+    encoder: Encoder | None
 
     @property
     def qubits(self) -> int:
@@ -104,8 +104,9 @@ class Plan:
         solver, entries = self.posed.solver, _entries(self.posed.operator)
         system = system_qubits(len(entries))
         if isinstance(solver, HHL):
-            return system + (solver.size.bit_length() - 1) + 1
-        ancillas = self.encoder.ancillas(entries)
+            walk = 0 if self.encoder is None else 2
+            return system + solver.clock_qubits + 1 + walk
+        ancillas = (self.encoder or DenseDilation()).ancillas(entries)
         if isinstance(solver, Dalzell):
             filters = 1 if solver.projection is None else 2
             return system + 1 + filters * (ancillas + 3)
@@ -125,7 +126,7 @@ def planned(
     kappa: float | None = None,
     norm: float | None = None,
     *,
-    encoding: str = "dense",
+    encoding: str | None = None,
     polynomial: Family = "optimal",
     clock: Clock | None = None,
 ) -> Plan:
@@ -143,22 +144,54 @@ def planned(
         10
     """
     operator = matrix if isinstance(matrix, SymmetricOperator) else DenseOperator(matrix)
-    encoder = _encoder(encoding)
+    encoder = None if encoding is None else _encoder(encoding)
     check_unknowns(operator.n)
-    alpha = None if algorithm == "hhl" else encoder.alpha(_entries(operator))
+    if algorithm == "hhl" and encoding not in (None, "dense"):
+        said = f"HHL's evolutions need an encoding that is its own inverse, and {encoding!r} is not"
+        raise ValueError(f"{said}; give 'dense', or none for exact evolutions")
+    alpha = None if encoder is None else encoder.alpha(_entries(operator))
     asked = {"mode": "eigen", "polynomial": polynomial, "clock": clock, "for_rhs": rhs}
     emulator = Emulator(operator, algorithm, epsilon, alpha, kappa, **asked)
     posed = emulator.posed(rhs, norm)
     check_attempt(posed.solver)
+    if encoder is not None:
+        check_calls(posed.solver)
     return Plan(emulator, posed, encoder)
 
 
-@singledispatch
 def attempts(
-    solver: Algorithm, operator: SymmetricOperator, unit: Tensor, encoder: Encoder
+    solver: Algorithm, operator: SymmetricOperator, unit: Tensor, encoder: Encoder | None = None
 ) -> list[SolverCircuit]:
-    """Return the circuits of a solver's attempts: one, or one for every guess of the norm."""
+    """Return the circuits of a solver's attempts: one, or one for every guess of the norm.
+
+    Without an encoder U_A is the dense dilation, and the evolutions of HHL are exact gates.
+    """
+    return _attempts(solver, _entries(operator), unit.cpu().numpy(), encoder)
+
+
+@singledispatch
+def _attempts(
+    solver: Algorithm, entries: Array, unit: Array, encoder: Encoder | None
+) -> list[SolverCircuit]:
     raise NotImplementedError(f"no circuit is known for {solver.name}")
+
+
+@_attempts.register
+def _(solver: QSVT, entries: Array, unit: Array, encoder: Encoder | None) -> list:
+    encoding = (encoder or DenseDilation()).encode(entries, solver.alpha)
+    return [qsvt_circuit(solver, encoding, unit)]
+
+
+@_attempts.register
+def _(solver: HHL, entries: Array, unit: Array, encoder: Encoder | None) -> list:
+    encoding = None if encoder is None else encoder.encode(entries, solver.alpha)
+    return [hhl_circuit(solver, entries, unit, encoding)]
+
+
+@_attempts.register
+def _(solver: Dalzell, entries: Array, unit: Array, encoder: Encoder | None) -> list:
+    encoding = (encoder or DenseDilation()).encode(entries, solver.alpha)
+    return [dalzell_circuit(solver, t, encoding, unit) for t in solver.guesses]
 
 
 def _entries(operator: SymmetricOperator) -> Array:
@@ -169,21 +202,3 @@ def _encoder(name: str) -> Encoder:
     if name not in ENCODERS:
         raise ValueError(f"encoding {name!r} is not known; known: {', '.join(ENCODERS)}")
     return ENCODERS[name]()
-
-
-@attempts.register
-def _(solver: QSVT, operator: SymmetricOperator, unit: Tensor, encoder: Encoder) -> list:
-    encoding = encoder.encode(_entries(operator), solver.alpha)
-    return [qsvt_circuit(solver, encoding, unit.cpu().numpy())]
-
-
-@attempts.register
-def _(solver: HHL, operator: SymmetricOperator, unit: Tensor, encoder: Encoder) -> list:
-    return [hhl_circuit(solver, _entries(operator), unit.cpu().numpy())]
-
-
-@attempts.register
-def _(solver: Dalzell, operator: SymmetricOperator, unit: Tensor, encoder: Encoder) -> list:
-    encoding = encoder.encode(_entries(operator), solver.alpha)
-    b = unit.cpu().numpy()
-    return [dalzell_circuit(solver, t, encoding, b) for t in solver.guesses]

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from qnewton.solvers.quantum.algorithm import Algorithm, Applied, Chances, Posed
-from qnewton.solvers.quantum.circuits.block_encoding import DenseDilation
 from qnewton.solvers.quantum.circuits.build import attempts
 from qnewton.solvers.quantum.circuits.limits import check_attempt, check_unknowns
 from qnewton.solvers.quantum.circuits.measured import CircuitOutcomes, DrawnShots
@@ -85,4 +84,4 @@ def _reached(posed: Posed) -> float:
 
 
 def _circuits(posed: Posed, solver: Algorithm) -> list[SolverCircuit]:
-    return attempts(solver, posed.operator, posed.unit, DenseDilation())
+    return attempts(solver, posed.operator, posed.unit)

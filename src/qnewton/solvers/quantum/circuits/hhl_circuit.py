@@ -8,7 +8,9 @@ from qiskit import QuantumCircuit, QuantumRegister
 from qiskit.circuit import Gate
 from qiskit.circuit.library import QFTGate, UCRYGate
 
-from qnewton.solvers.quantum.circuits.oracle import EVOLUTION, Oracle
+from qnewton.solvers.quantum.circuits.block_encoding import BlockEncoding
+from qnewton.solvers.quantum.circuits.evolution import evolution
+from qnewton.solvers.quantum.circuits.oracle import EVOLUTION, Oracle, append_controlled
 from qnewton.solvers.quantum.circuits.preparation import padded, preparation, system_qubits
 from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
 from qnewton.solvers.quantum.hhl import HHL
@@ -16,46 +18,52 @@ from qnewton.solvers.quantum.hhl import HHL
 Array = NDArray[np.float64]
 
 
-def hhl_circuit(solver: HHL, entries: Array, unit: Array) -> SolverCircuit:
+def hhl_circuit(
+    solver: HHL, entries: Array, unit: Array, encoding: BlockEncoding | None = None
+) -> SolverCircuit:
     """Return the circuit that leaves Σ_k f_k w_k(A)b̂ where its clock ends in 0 and its flag in 1.
 
     Args:
         solver: Holds the clock's size, t, C and the window.
-        entries: A, shape [N, N]; its evolutions are exact.
+        entries: A, shape [N, N].
         unit: b̂, of unit length, shape [N].
+        encoding: U_A with the solver's α, which its evolutions then call ``solver.queries`` times,
+            within ``solver.epsilon`` together; ``None`` for exact evolutions.
 
     Cost: 2m controlled evolutions and one rotation controlled by m qubits, M = 2^m angles.
 
     Reference: Harrow, Hassidim, Lloyd, arXiv:0811.3171; FORMULAS 26.
     """
-    clock_qubits = solver.size.bit_length() - 1
     system = QuantumRegister(system_qubits(len(unit)), "system")
-    clock = QuantumRegister(clock_qubits, "clock")
+    clock = QuantumRegister(solver.clock_qubits, "clock")
     flag = QuantumRegister(1, "flag")
-    circuit = QuantumCircuit(system, clock, flag, name="hhl")
-    circuit.append(preparation(padded(unit)), system)
-    estimation = _phase_estimation(solver, entries, system, clock)
-    circuit.compose(estimation, [*system, *clock], inplace=True)
-    angles = 2.0 * np.arcsin(solver.rotations())
-    circuit.append(UCRYGate(angles.tolist()), [flag[0], *clock])
-    circuit.compose(estimation.inverse(), [*system, *clock], inplace=True)
-    success = dict.fromkeys(clock, 0) | {flag[0]: 1}
-    return SolverCircuit(circuit, list(system), success, len(unit))
-
-
-def _phase_estimation(
-    solver: HHL, entries: Array, system: QuantumRegister, clock: QuantumRegister
-) -> QuantumCircuit:
-    circuit = QuantumCircuit(system, clock)
+    walk = QuantumRegister(0 if encoding is None else 2, "walk")
+    evolved = [*system, *walk]
+    circuit = QuantumCircuit(system, clock, flag, walk, name="hhl")
+    estimation = circuit.copy_empty_like()
     window = _window(solver.amplitudes)
     if window is None:
-        circuit.h(clock)
+        estimation.h(clock)
     else:
-        circuit.append(window, clock)
-    for j, evolution in enumerate(_evolutions(solver, entries, len(system), len(clock))):
-        circuit.append(evolution, [*system, clock[j]])
-    circuit.append(QFTGate(len(clock)).inverse(), clock)
-    return circuit
+        estimation.append(window, clock)
+    for j, control in enumerate(clock):
+        if encoding is None:
+            exact = _exact_evolution(solver, entries, len(system), j)
+            estimation.append(exact.controlled(on=1), [*evolved, control])
+        else:
+            length, share = solver.evolution_length(j), solver.evolution_error
+            inner = QuantumCircuit(evolved)
+            inner.compose(evolution(encoding, length, share), inplace=True)
+            append_controlled(estimation, inner, control)
+    estimation.append(QFTGate(len(clock)).inverse(), clock)
+
+    circuit.append(preparation(padded(unit)), system)
+    circuit.compose(estimation, inplace=True)
+    angles = 2.0 * np.arcsin(solver.rotations())
+    circuit.append(UCRYGate(angles.tolist()), [flag[0], *clock])
+    circuit.compose(estimation.inverse(), inplace=True)
+    success = dict.fromkeys([*clock, *walk], 0) | {flag[0]: 1}
+    return SolverCircuit(circuit, list(system), success, len(unit))
 
 
 def _window(amplitudes: Array) -> Gate | None:
@@ -65,14 +73,10 @@ def _window(amplitudes: Array) -> Gate | None:
     return preparation(amplitudes, "window")
 
 
-def _evolutions(solver: HHL, entries: Array, qubits: int, count: int) -> list[Oracle]:
-    """Return e^{iA·2^j·t} for j = 0 … m-1, each controlled by one qubit, from A's eigenvectors."""
+def _exact_evolution(solver: HHL, entries: Array, qubits: int, j: int) -> Oracle:
+    """Return e^{iA·2^j·t}, from A's eigenvectors."""
     matrix = np.zeros((1 << qubits, 1 << qubits))
     matrix[: len(entries), : len(entries)] = entries
     values, vectors = np.linalg.eigh(matrix)
-    gates = []
-    for j in range(count):
-        phases = np.exp(1j * math.ldexp(solver.time, j) * values)
-        gate = Oracle(f"{EVOLUTION}_{j}", (vectors * phases) @ vectors.T)
-        gates.append(gate.controlled(on=1))
-    return gates
+    phases = np.exp(1j * math.ldexp(solver.time, j) * values)
+    return Oracle(f"{EVOLUTION}_{j}", (vectors * phases) @ vectors.T)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit, QuantumRegister
 from qiskit.circuit import Qubit
 
-from qnewton.solvers.quantum.circuits.oracle import Oracle
+from qnewton.solvers.quantum.circuits.oracle import append_controlled
 from qnewton.solvers.quantum.circuits.preparation import padded, preparation
 from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
 
@@ -82,14 +82,7 @@ def interfered(
     for qubit, value in attempt.success.items():
         if value:
             circuit.cx(test[0], qubit, ctrl_state=0)
-    for instruction in attempt.circuit.data:
-        gate, qubits = instruction.operation, list(instruction.qubits)
-        if isinstance(gate, Oracle):
-            circuit.append(gate.controlled(on=1), [*qubits, test[0]])
-        else:
-            circuit.append(gate.control(1), [test[0], *qubits])
-    # A global phase of the attempt is one of its branch here.
-    circuit.p(attempt.circuit.global_phase, test[0])
+    append_controlled(circuit, attempt.circuit, test[0])
     circuit.h(test)
     inner = SolverCircuit(circuit, attempt.system, attempt.success, attempt.n)
     return ReadoutCircuit(inner, test[0])

@@ -39,7 +39,7 @@ def check_gate(qubits: int, encoding: str) -> None:
 def check_attempt(solver: Algorithm) -> None:
     """Raise ``SystemRefused`` for an attempt that is too long, or has too large a clock."""
     if isinstance(solver, HHL):
-        qubits = solver.size.bit_length() - 1
+        qubits = solver.clock_qubits
         if qubits > MAX_CLOCK_QUBITS:
             message = (
                 f"the clock has {qubits} qubits, above a circuit's limit of {MAX_CLOCK_QUBITS}"
@@ -47,7 +47,13 @@ def check_attempt(solver: Algorithm) -> None:
             message += "; raise epsilon, or give Clock(qubits=...)"
             detail = f"{qubits} qubits above {MAX_CLOCK_QUBITS}"
             raise SystemRefused(Outcome.CLOCK_TOO_LARGE, message, detail)
-    elif solver.queries > MAX_QUERIES:
+    else:
+        check_calls(solver)
+
+
+def check_calls(solver: Algorithm) -> None:
+    """Raise ``SystemRefused`` for an attempt of too many calls to U_A."""
+    if solver.queries > MAX_QUERIES:
         message = f"one attempt needs {solver.queries:,} calls of the block-encoding, above a "
         message += f"circuit's limit of {MAX_QUERIES:,}; add damping, or raise epsilon"
         detail = f"{solver.queries:,} above {MAX_QUERIES:,}"

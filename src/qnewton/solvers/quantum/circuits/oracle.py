@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.circuit import Gate, QuantumCircuit
+from qiskit.circuit import Gate, QuantumCircuit, Qubit
 from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import Operator
 
@@ -107,15 +107,33 @@ def calls(circuit: QuantumCircuit, name: str) -> int:
         >>> calls(circuit, BLOCK_ENCODING)
         3
     """
-    counts = circuit.count_ops()
-    forms = (f"{before}{name}{behind}" for before in ("", _CONTROLLED) for behind in ("", _DAGGER))
-    return sum(counts.get(form, 0) for form in forms)
+    return sum(count for form, count in circuit.count_ops().items() if _plain(form) == name)
+
+
+def append_controlled(circuit: QuantumCircuit, inner: QuantumCircuit, control: Qubit) -> None:
+    """Append a circuit, each gate controlled by one more qubit, on the qubits it was built on."""
+    for instruction in inner.data:
+        gate, qubits = instruction.operation, list(instruction.qubits)
+        if isinstance(gate, Oracle):
+            circuit.append(gate.controlled(on=1), [*qubits, control])
+        else:
+            circuit.append(gate.control(1), [control, *qubits])
+    # A global phase of the inner circuit is one of its branch here.
+    circuit.p(inner.global_phase, control)
+
+
+def _plain(name: str) -> str:
+    """Return the name of an oracle that may be controlled, even twice, and inverted."""
+    name = name.removesuffix(_DAGGER)
+    while name.startswith(_CONTROLLED):
+        name = name.removeprefix(_CONTROLLED)
+    return name
 
 
 def _shown(name: str) -> str:
     """Return what drawings call the gate."""
     controlled, inverted = name.startswith(_CONTROLLED), name.endswith(_DAGGER)
-    plain = name.removeprefix(_CONTROLLED).removesuffix(_DAGGER)
+    plain = _plain(name)
     before, _, j = plain.rpartition("_")
     if before == EVOLUTION:
         times = str(2 ** int(j)) if int(j) else ""

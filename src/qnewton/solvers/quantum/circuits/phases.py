@@ -150,14 +150,7 @@ _MOST_TAIL = 1e-10
 
 def _phases(laurent: Array, split: Split) -> Phases:
     n = len(laurent)
-    size = 1 << (_OVERSAMPLING * n - 1).bit_length()
-    a, tail = _completion(n, size, split)
-    while not tail <= _TAIL and size < _MOST_OVERSAMPLING * n:
-        size *= 2
-        a, tail = _completion(n, size, split)
-    if not tail <= _MOST_TAIL:
-        raise ValueError(f"no phase angles were found: the polynomial is completed to {tail:.1e}")
-    wx = _stripped(a, laurent)
+    wx = _stripped(np.real(completed(n, split)), laurent)
     # R(x) = -i e^{iπZ/4} W(x) e^{iπZ/4} for the W(x) = e^{i arccos(x) X} of the angles; f is the
     # imaginary part there.
     angles = wx - math.pi / 2.0
@@ -165,7 +158,25 @@ def _phases(laurent: Array, split: Split) -> Phases:
     return Phases(angles, (n - 1) * math.pi / 2.0 - math.pi / 2.0)
 
 
-def _completion(n: int, size: int, split: Split) -> tuple[Array, float]:
+def completed(n: int, split: Split) -> Complex:
+    """Return the n coefficients of a, whose |a|² ``split`` tells.
+
+    Raises:
+        ValueError: If a has more coefficients, or |a|² is not positive beside its known zeros.
+
+    Cost: Fourier transforms of 16n points, and of more where the logarithm is less smooth.
+    """
+    size = 1 << (_OVERSAMPLING * n - 1).bit_length()
+    a, tail = _completion(n, size, split)
+    while not tail <= _TAIL and size < _MOST_OVERSAMPLING * n:
+        size *= 2
+        a, tail = _completion(n, size, split)
+    if not tail <= _MOST_TAIL:
+        raise ValueError(f"no phase angles were found: the polynomial is completed to {tail:.1e}")
+    return a
+
+
+def _completion(n: int, size: int, split: Split) -> tuple[Complex, float]:
     """Return a's n coefficients, and the largest one behind them, which should be none."""
     k = np.arange(size)
     t = 2.0 * math.pi * (k + 0.5) / size
@@ -179,7 +190,7 @@ def _completion(n: int, size: int, split: Split) -> tuple[Array, float]:
     series[0] /= 2.0
     outer = np.exp(np.fft.ifft(series * shift) * size)
     found = np.fft.fft(outer * known) / size / shift
-    return found[:n].real, float(np.abs(found[n : size // 2]).max())
+    return found[:n], float(np.abs(found[n : size // 2]).max())
 
 
 def _stripped(a: Array, f: Array) -> Array:
