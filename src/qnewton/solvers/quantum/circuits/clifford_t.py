@@ -37,8 +37,8 @@ def clifford_t(circuit: QuantumCircuit) -> CliffordT:
 
     Example:
         >>> circuit = QuantumCircuit(3)
-        >>> circuit.ccx(0, 1, 2)
-        >>> circuit.ry(0.3, 0)
+        >>> _ = circuit.ccx(0, 1, 2)
+        >>> _ = circuit.ry(0.3, 0)
         >>> clifford_t(circuit)
         CliffordT(rotations=1, t_gates=7, cnot_gates=6)
     """
