@@ -87,15 +87,16 @@ def check_executed(plan: Iterable[BlockPlan], policy: Policy, quantum: Quantum) 
     """Refuse a block with a system that is too large for what carries the quantum solver out.
 
     Raises:
-        ValueError: Naming the block, its size, the limit, and the way out.
+        ValueError: Naming the block, its size, the limit, and the way out; or the read-out.
     """
     if quantum.execution is None or not policy.needs_quantum_machine:
         return
+    quantum.execution.check_readout(quantum.readout)
     for block in plan:
         if not block.newton:
             continue
         try:
-            quantum.execution.check(block.n, quantum.readout)
+            quantum.execution.check(block.n)
         except ValueError as error:
             said = f"block {block.name!r}: {error}"
             raise ValueError(f"{said}, by other blocks or max_newton") from None

@@ -15,7 +15,7 @@ from qnewton.cost import DEFAULT_AUDIT, Audit
 from qnewton.scheduler.policy import POLICIES
 
 OptimizerName = Literal["qnewton", "sgd", "adam"]
-ExecuteName = Literal["emulator", "circuit"]
+ExecuteName = Literal["emulator", "circuit", "fake_sherbrooke"]
 ReadoutName = Literal["ideal", "amplitude", "hadamard", "swap"]
 
 DEFAULT_HARDWARE = "attosecond"
@@ -214,14 +214,18 @@ class ExecutedOptions(MachineOptions):
             packages of pip install 'qnewton[quantum]'.
     """
 
-    execute: ExecuteName = "emulator"
+    execute: Literal["emulator", "circuit"] = "emulator"
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuantumOptions(ExecutedOptions):
+class QuantumOptions(MachineOptions):
     """The quantum machine, and what is asked of it.
 
     Attributes:
+        execute: What carries the quantum solver out: the emulator; the gates of its circuit,
+            simulated exactly, for systems of up to 256 unknowns; or these on the model of a machine
+            with its noise, for up to 8 unknowns and with shots. Circuits need the extra packages
+            of pip install 'qnewton[quantum]'.
         readout: How the quantum solver's state is read: ideal needs no shots; amplitude counts
             and then finds the signs; hadamard makes one test per component; swap does the same
             without signs.
@@ -232,6 +236,7 @@ class QuantumOptions(ExecutedOptions):
             price needs them.
     """
 
+    execute: ExecuteName = "emulator"
     readout: ReadoutName = "ideal"
     shots: int | None = None
     readout_tolerance: float | None = None

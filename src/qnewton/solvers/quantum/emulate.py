@@ -158,7 +158,7 @@ class Emulator:
         operator = matrix if isinstance(matrix, SymmetricOperator) else DenseOperator(matrix)
         _check_request(algorithm, mode, polynomial)
         if execution is not None:
-            execution.check(operator.n, None)
+            execution.check(operator.n)
         if for_rhs is not None:
             check_rhs(operator, for_rhs)
         if alpha is not None and not (0.0 < alpha < math.inf):
@@ -233,7 +233,7 @@ class Emulator:
     def _solution(self, posed: Posed, readout: Readout | None) -> QuantumSolution:
         """Return what the output state and its reading amount to, for the scaled A and b."""
         solver, rhs, promise = posed.solver, posed.rhs, self._promise
-        self._execution.check(posed.operator.n, readout)
+        self._execution.check_readout(readout)
         executed = self._execution.run(posed)
         found = executed.applied
         # |P|/max|P| ≤ 1 bounds p; rounding alone can put it a few ulps above.

@@ -37,8 +37,12 @@ class Execution(Protocol):
         """What records call it."""
         ...
 
-    def check(self, n: int, readout: Readout | None) -> None:
-        """Raise ``ValueError`` where no system of n unknowns can be run, or read so."""
+    def check(self, n: int) -> None:
+        """Raise ``ValueError`` where no system of n unknowns can be run."""
+        ...
+
+    def check_readout(self, readout: Readout | None) -> None:
+        """Raise ``ValueError`` where no state can be read so."""
         ...
 
     def run(self, posed: Posed) -> Executed:
@@ -67,8 +71,11 @@ class Emulation:
     epsilon: float
     name: str = "emulator"
 
-    def check(self, n: int, readout: Readout | None) -> None:
-        """Do nothing: every size is emulated, and read in every way."""
+    def check(self, n: int) -> None:
+        """Do nothing: every size is emulated."""
+
+    def check_readout(self, readout: Readout | None) -> None:
+        """Do nothing: every read-out is drawn."""
 
     def run(self, posed: Posed) -> Executed:
         """Compute the state; its outcomes are drawn from the exact distributions."""
@@ -79,7 +86,11 @@ class Emulation:
 
 
 EXECUTIONS: Mapping[str, Callable[[], Execution | None]] = MappingProxyType(
-    {"emulator": lambda: None, "circuit": lambda: circuits().GateByGate()}
+    {
+        "emulator": lambda: None,
+        "circuit": lambda: circuits().GateByGate(),
+        "fake_sherbrooke": lambda: circuits().OnMachine("fake_sherbrooke"),
+    }
 )
 """What may carry a solver out, by name; ``None`` for the emulator, made for each matrix."""
 

@@ -39,9 +39,12 @@ class GateByGate:
         """What records call it."""
         return "circuit"
 
-    def check(self, n: int, readout: Readout | None) -> None:
+    def check(self, n: int) -> None:
         """Raise ``ValueError`` above 256 unknowns."""
         check_unknowns(n)
+
+    def check_readout(self, readout: Readout | None) -> None:
+        """Do nothing: every read-out has its circuits."""
 
     def run(self, posed: Posed) -> Executed:
         """Build the circuit of one system, and simulate it."""

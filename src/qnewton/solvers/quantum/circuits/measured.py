@@ -101,6 +101,8 @@ class CircuitOutcomes:
 
     def interference(self, known: Array, shots: int) -> tuple[Counts, Counts]:
         """Measure the test qubit and the system, after the state has met the known vector."""
+        if not known.any():
+            return np.zeros_like(known, dtype=np.int64), np.zeros_like(known, dtype=np.int64)
         read = self._interfered(known / np.linalg.norm(known))
         counts = self._shots.counts(read.attempt, [*self._attempt.system, read.test], shots)
         zero, one = np.split(counts, 2)

@@ -88,7 +88,7 @@ def sampled(
         [0.71, 0.71]
     """
     check("shots", shots, "must be 2 or more", shots >= 2)
-    machine, n = _Machine(backend, seed), attempt.n
+    machine, n = Machine(backend, seed), attempt.n
     # What noise leaves beyond the unknowns has failed, too.
     counts = machine.counts(attempt, attempt.system, shots // 2)[:n]
     successes = int(counts.sum())
@@ -105,7 +105,7 @@ def sampled(
 
 
 @dataclass(frozen=True)
-class _Machine:
+class Machine:
     """Whatever runs a circuit: a sampler, a machine, or the exact distribution."""
 
     backend: BackendV2 | BaseSamplerV2 | None
