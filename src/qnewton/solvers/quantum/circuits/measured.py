@@ -6,10 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Qubit
-from qiskit.quantum_info import Statevector
 
 from qnewton.solvers.quantum.circuits.interference import ReadoutCircuit, interfered, swap_test
-from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
+from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit, simulated
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -55,7 +54,7 @@ def distribution(attempt: SolverCircuit, kept: Sequence[Qubit]) -> Array:
         kept: The qubits, least significant first; those that are neither kept nor part of success
             are summed over.
     """
-    chances = np.abs(Statevector(attempt.circuit).data) ** 2
+    chances = np.abs(simulated(attempt.circuit).data) ** 2
     return on_success(attempt, kept, np.arange(len(chances)), chances)
 
 

@@ -11,12 +11,11 @@ from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.circuit import Qubit
 from qiskit.primitives import BackendSamplerV2, BaseSamplerV2
 from qiskit.providers import BackendV2
-from qiskit.quantum_info import Statevector
 
 from qnewton.records.messages import check
 from qnewton.solvers.quantum.circuits.interference import interfered
 from qnewton.solvers.quantum.circuits.measured import on_success
-from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
+from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit, simulated
 from qnewton.solvers.quantum.circuits.transpiling import in_basis, transpiled
 
 Array = NDArray[np.float64]
@@ -119,7 +118,7 @@ class Machine:
     def _outcomes(self, circuit: QuantumCircuit, shots: int) -> tuple[Counts, Counts]:
         """Return the values that all qubits were measured with, and how often."""
         if self.backend is None:
-            chances = np.abs(Statevector(circuit).data) ** 2
+            chances = np.abs(simulated(circuit).data) ** 2
             drawn = np.random.default_rng(self.seed).multinomial(shots, chances / chances.sum())
             (values,) = np.nonzero(drawn)
             return values, drawn[values]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Qubit
+from qiskit.circuit.library import MCXGate, UnitaryGate
 from qiskit.quantum_info import Statevector
 
 from qnewton.solvers.quantum.circuits.oracle import BLOCK_ENCODING, PREPARATION, calls
@@ -47,7 +48,7 @@ class SolverCircuit:
 
         Cost: the circuit is simulated once; 2^q amplitudes per gate.
         """
-        amplitudes = Statevector(self.circuit).data
+        amplitudes = simulated(self.circuit).data
         return self.on_success(amplitudes).real[: self.n]
 
     def on_success(
@@ -67,3 +68,28 @@ class SolverCircuit:
         for bit, qubit in enumerate(self.system):
             index += ((component >> bit) & 1) << place[qubit]
         return amplitudes[index]
+
+
+def simulated(circuit: QuantumCircuit) -> Statevector:
+    """Return the state that a circuit makes of |0…0⟩, exactly."""
+    # Qiskit would take a NOT with five controls or more apart into dozens of gates.
+    joined, known = circuit.copy_empty_like(), {}
+    for instruction in circuit.data:
+        gate = instruction.operation
+        if isinstance(gate, MCXGate) and _TAKEN_APART <= gate.num_qubits <= _MATRIX_QUBITS:
+            key = gate.num_ctrl_qubits, gate.ctrl_state
+            if key not in known:
+                known[key] = UnitaryGate(_controlled_not(*key), check_input=False)
+            gate = known[key]
+        joined.append(gate, instruction.qubits)
+    return Statevector(joined)
+
+
+def _controlled_not(controls: int, state: int) -> Array:
+    """Return the matrix that flips the last qubit where the others hold ``state``."""
+    order = np.arange(2 << controls)
+    order[[state, state | 1 << controls]] = order[[state | 1 << controls, state]]
+    return np.eye(len(order))[order]
+
+
+_TAKEN_APART, _MATRIX_QUBITS = 5, 10
