@@ -15,6 +15,7 @@ import tyro
 
 from qnewton import __version__
 from qnewton.cli.calibrate import Calibrate
+from qnewton.cli.circuit import Circuit
 from qnewton.cli.compare import Compare
 from qnewton.cli.paper import Paper
 from qnewton.cli.price import Price
@@ -97,6 +98,7 @@ COMMANDS: dict[str, type[Command]] = {
     "calibrate": Calibrate,
     "report": Report,
     "readout": ReadoutSweep,
+    "circuit": Circuit,
     "paper": Paper,
 }
 

@@ -34,6 +34,7 @@ from tests.cases import draw, geometric, with_spectrum
 
 ATTEMPTS = {
     "hhl": {"clock": Clock(qubits=3)},
+    "hhl by calls": {"clock": Clock(qubits=2), "epsilon": 0.3, "encoding": "dense"},
     "qsvt": {"epsilon": 0.3},
     "dalzell": {"epsilon": 0.5, "norm": 1.0},
     "sparse": {"epsilon": 0.5, "encoding": "sparse"},
@@ -43,7 +44,8 @@ ATTEMPTS = {
 
 def attempt(name: str, n: int = 2) -> SolverCircuit:
     matrix = with_spectrum(geometric(n, 2.0, indefinite=True, seed=2), 2)
-    algorithm = name if name in ("hhl", "dalzell") else "qsvt"
+    first = name.split()[0]
+    algorithm = first if first in ("hhl", "dalzell") else "qsvt"
     return solver_circuit(matrix, draw(n, seed=3), algorithm, **ATTEMPTS[name])  # type: ignore[arg-type]
 
 
@@ -193,8 +195,13 @@ def test_shots_that_never_succeed_leave_nothing():
     failed = SolverCircuit(circuit, [circuit.qubits[0]], {circuit.qubits[1]: 0}, 2)
     read = sampled(failed, 10, seed=0)
     assert (read.successes, read.vector, read.magnitudes) == (0, None, None)
-    with pytest.raises(ValueError, match="shots is 1; it must be 2 or more"):
-        sampled(failed, 1)
+
+
+def test_shots_have_limits(machine):
+    single = attempt("qsvt")
+    for shots, backend in ((1, None), (2**62 + 1, None), (10_000_001, machine)):
+        with pytest.raises(ValueError, match=f"shots is {shots}; it must be from 2 to"):
+            sampled(single, shots, backend)
 
 
 def test_outcomes_beyond_the_unknowns_have_failed():

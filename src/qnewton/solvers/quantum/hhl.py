@@ -187,7 +187,7 @@ def hhl(promise: Promise, epsilon: float, clock: Clock) -> HHL:
         if qubits > MAX_CLOCK_QUBITS:
             message = f"kappa_be = {promise.kappa:.4g} at epsilon={epsilon:.3g} needs a clock of "
             message += f"{qubits} qubits, above the limit of {MAX_CLOCK_QUBITS}; raise epsilon, or "
-            message += "give Clock(qubits=...)"
+            message += "give the clock fewer"
             detail = f"{qubits} qubits above {MAX_CLOCK_QUBITS}"
             raise SystemRefused(Outcome.CLOCK_TOO_LARGE, message, detail)
     if not 1 <= qubits <= MAX_CLOCK_QUBITS:

@@ -22,16 +22,17 @@ from qnewton.solvers.quantum.circuits.drawing import check_drawing, drawn
 from qnewton.solvers.quantum.circuits.exporting import exported
 from qnewton.solvers.quantum.circuits.gate_by_gate import GateByGate
 from qnewton.solvers.quantum.circuits.interference import ReadoutCircuit, interfered, swap_test
+from qnewton.solvers.quantum.circuits.limits import MAX_UNKNOWNS
 from qnewton.solvers.quantum.circuits.measured import distribution
 from qnewton.solvers.quantum.circuits.on_machine import OnMachine
 from qnewton.solvers.quantum.circuits.phases import Phases, inverse_phases, kernel_phases
 from qnewton.solvers.quantum.circuits.sampling import Samples, sampled
 from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
-from qnewton.solvers.quantum.circuits.transpiling import transpiled
+from qnewton.solvers.quantum.circuits.transpiling import check_gates, transpiled
 
 __all__ = ["ENCODERS", "BlockEncoding", "CircuitCounts", "DenseDilation", "Encoder", "GateByGate"]
 __all__ += ["LowRank", "OnMachine", "Phases", "Plan", "ReadoutCircuit", "Samples", "SolverCircuit"]
 __all__ += ["SparseAccess", "amplified", "attempts", "check_drawing", "check_fits", "counted"]
 __all__ += ["distribution", "drawn", "exported", "interfered", "inverse_phases", "kernel_phases"]
 __all__ += ["named_backend", "planned", "sampled", "solver_circuit", "swap_test", "transpiled"]
-__all__ += ["with_boxes"]
+__all__ += ["MAX_UNKNOWNS", "check_gates", "with_boxes"]

@@ -9,6 +9,8 @@ from qnewton.solvers.quantum.promise import SystemRefused
 MAX_SYSTEM_QUBITS = 8
 """Most qubits of the system: 256 unknowns. A dense block-encoding is then a 512 × 512 gate."""
 
+MAX_UNKNOWNS = 2**MAX_SYSTEM_QUBITS
+
 MAX_QUERIES = 20_000
 """Most calls to U_A in one attempt.
 
@@ -26,7 +28,7 @@ MAX_GATE_QUBITS = 11
 def check_unknowns(n: int) -> None:
     """Raise ``ValueError`` for a system too large to encode."""
     if system_qubits(n) > MAX_SYSTEM_QUBITS:
-        limit = f"circuits encode at most {2**MAX_SYSTEM_QUBITS}"
+        limit = f"circuits encode at most {MAX_UNKNOWNS}"
         raise ValueError(
             f"the system has {n:,} unknowns; {limit}: emulate it, or take a smaller one"
         )
@@ -48,7 +50,7 @@ def check_attempt(solver: Algorithm) -> None:
             message = (
                 f"the clock has {qubits} qubits, above a circuit's limit of {MAX_CLOCK_QUBITS}"
             )
-            message += "; raise epsilon, or give Clock(qubits=...)"
+            message += "; raise epsilon, or give the clock fewer qubits"
             detail = f"{qubits} qubits above {MAX_CLOCK_QUBITS}"
             raise SystemRefused(Outcome.CLOCK_TOO_LARGE, message, detail)
     else:

@@ -21,6 +21,12 @@ from qnewton.solvers.quantum.circuits.transpiling import in_basis, transpiled
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
+MOST_SHOTS = 2**62
+"""Shots that are drawn at most, for numbers of 64 bits."""
+
+MOST_ON_MACHINES = 10_000_000
+"""Shots that a machine, or the model of one, is asked for at most: it keeps each outcome."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
@@ -72,7 +78,8 @@ def sampled(
             its own for the outcomes.
 
     Raises:
-        ValueError: If there are fewer than 2 shots or the circuit does not fit on the machine.
+        ValueError: If there are too few or too many shots, or the circuit does not fit on the
+            machine.
 
     Cost: two circuits are run, the second with every gate of the attempt controlled.
 
@@ -86,7 +93,8 @@ def sampled(
         >>> sampled(attempt, 10**9, seed=0).vector.round(2).tolist()
         [0.71, 0.71]
     """
-    check("shots", shots, "must be 2 or more", shots >= 2)
+    most = MOST_SHOTS if backend is None else MOST_ON_MACHINES
+    check("shots", shots, f"must be from 2 to {most:,}", 2 <= shots <= most)
     machine, n = Machine(backend, seed), attempt.n
     # What noise leaves beyond the unknowns has failed, too.
     counts = machine.counts(attempt, attempt.system, shots // 2)[:n]

@@ -79,18 +79,19 @@ def in_basis(circuit: QuantumCircuit, seed: int = 0) -> QuantumCircuit:
 def with_oracles_built(circuit: QuantumCircuit) -> QuantumCircuit:
     """Return the circuit with its oracles as plain gates, defined by one- and two-qubit gates.
 
-    A transpiler would build every call of an oracle anew; here each is built once. Rotations that
-    other qubits choose are built, too: Qiskit defines them by what OpenQASM has no words for.
+    A transpiler would build every call of an oracle anew; here each is built once. So are
+    rotations that other qubits choose, and gates given by a matrix, which OpenQASM has no words
+    for.
     """
     made = circuit.copy_empty_like()
     built: dict[bytes, Gate] = {}
     for instruction in circuit.data:
         gate = instruction.operation
-        if not isinstance(gate, Oracle | UCRYGate):
+        if not isinstance(gate, Gate) or not _is_built(gate):
             made.append(instruction)
             continue
-        entries = gate.__array__() if isinstance(gate, Oracle) else np.asarray(gate.params)
-        key = gate.name.encode() + entries.tobytes()
+        entries = [gate.__array__()] if isinstance(gate, Oracle) else gate.params
+        key = gate.name.encode() + b"".join(np.asarray(part).tobytes() for part in entries)
         if key not in built:
             # Higher levels leave swaps out, and say in the layout where the qubits ended.
             ready = transpile(_definition(gate), basis_gates=_BASIS, optimization_level=1)
@@ -98,3 +99,8 @@ def with_oracles_built(circuit: QuantumCircuit) -> QuantumCircuit:
             built[key] = ready.to_gate(label=gate.label)
         made.append(built[key], instruction.qubits)
     return made
+
+
+def _is_built(gate: Gate) -> bool:
+    matrices = any(isinstance(each, np.ndarray) for each in gate.params)
+    return matrices or isinstance(gate, Oracle | UCRYGate)
