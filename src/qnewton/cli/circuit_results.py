@@ -146,7 +146,8 @@ class CircuitResults:
     def _along(self, state: Tensor) -> Tensor:
         """Return a state of unit length with the solution's sign, which nothing measures."""
         unit = state / state.norm()
-        return -unit if float(unit @ self.exact) < 0.0 else unit
+        # A zero is shown without a sign.
+        return 0.0 - unit if float(unit @ self.exact) < 0.0 else unit + 0.0
 
     @property
     def _read_angle(self) -> float | None:

@@ -141,7 +141,8 @@ class CircuitSystem:
         for warning in run.warnings:
             warn(warning)
         block = block_to_solve(run, self.step, self.block, largest)
-        with TrainingProgress(self.step + 1, quiet=quiet) as shown:
+        label = "taking steps again"
+        with TrainingProgress(self.step + 1, quiet=quiet, label=label) as shown:
             asked = (run, self.step, block.name, self.data_dir)
             system = solved_system(*asked, shown.on_step, shown.on_stage, warn)
         damping = block.treatment.damping

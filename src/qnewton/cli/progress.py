@@ -26,10 +26,18 @@ class TrainingProgress:
         steps: Steps of the run; ``None`` when a resumed run knows better.
         quiet: Show nothing.
         every: Print a line about every so many-th step instead of one every few seconds.
+        label: What is being done.
     """
 
-    def __init__(self, steps: int | None = None, *, quiet: bool, every: int | None = None) -> None:
-        self._label = "training"
+    def __init__(
+        self,
+        steps: int | None = None,
+        *,
+        quiet: bool,
+        every: int | None = None,
+        label: str = "training",
+    ) -> None:
+        self._label = label
         self._quiet = quiet
         self._every = every
         self._live = RichProgress(

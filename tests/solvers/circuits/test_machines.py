@@ -24,6 +24,7 @@ from qnewton.solvers.quantum.circuits import (
     exported,
     named_backend,
     sampled,
+    sampling,
     solver_circuit,
     transpiled,
     transpiling,
@@ -40,6 +41,11 @@ ATTEMPTS = {
     "sparse": {"epsilon": 0.5, "encoding": "sparse"},
     "low_rank": {"epsilon": 0.5, "encoding": "low_rank"},
 }
+
+EACH = [
+    pytest.param(name, marks=pytest.mark.slow if name == "hhl by calls" else ())
+    for name in sorted(ATTEMPTS)
+]
 
 
 def attempt(name: str, n: int = 2) -> SolverCircuit:
@@ -58,7 +64,7 @@ def overlap(one: QuantumCircuit, other: QuantumCircuit) -> float:
     return float(abs(np.vdot(Statevector(one).data, Statevector(other).data)))
 
 
-@pytest.mark.parametrize("name", sorted(ATTEMPTS))
+@pytest.mark.parametrize("name", EACH)
 def test_what_is_exported_loads_again_as_the_same_circuit(name):
     circuit = attempt(name, 3).circuit
     assert overlap(qasm3.loads(exported(circuit)), circuit) == pytest.approx(1.0, abs=1e-10)
@@ -143,7 +149,7 @@ def test_a_machine_that_nobody_knows_is_one_line():
             named_backend(name)
 
 
-@pytest.mark.parametrize("name", sorted(ATTEMPTS))
+@pytest.mark.parametrize("name", EACH)
 def test_shots_read_the_state_with_its_signs(name):
     single = attempt(name)
     read = sampled(single, 200_000, seed=1)
@@ -160,6 +166,7 @@ def test_shots_read_the_state_with_its_signs(name):
     np.testing.assert_array_equal(again.vector, read.vector)
 
 
+@pytest.mark.slow
 def test_a_sampler_a_machine_and_the_exact_distribution_agree(machine):
     single = attempt("qsvt")
     state = single.image / np.linalg.norm(single.image)
@@ -187,6 +194,14 @@ def test_noise_leaves_less_and_repeats_itself(machine):
     # What a machine is given to: its provider's sampler, which names the machine.
     given = sampled(single, 4_000, Sampler(mode=machine))
     assert given.success_probability == pytest.approx(noisy.success_probability, abs=0.06)
+
+
+def test_noise_that_takes_too_long_is_refused_before_it_is_simulated(machine, monkeypatch):
+    monkeypatch.setattr(sampling, "MOST_NOISE", 1_000)
+    with pytest.raises(ValueError, match=r"on 3 qubits is not simulated: 500 shots take about"):
+        sampled(attempt("qsvt"), 1_000, machine)
+    # A sampler simulates, or does not: nobody knows.
+    assert sampled(attempt("qsvt"), 1_000, StatevectorSampler()).successes
 
 
 def test_shots_that_never_succeed_leave_nothing():

@@ -12,7 +12,7 @@ from qnewton.solvers.quantum.circuits import ENCODERS, planned
 from tests.cases import draw, geometric, with_spectrum
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(
     n=st.integers(1, 6),
     algorithm=st.sampled_from(["hhl", "qsvt", "dalzell"]),

@@ -63,11 +63,13 @@ def drawn(circuit: QuantumCircuit, path: Path) -> Path:
         text = "".join(f"{line.rstrip()}\n" for line in lines)
         path.write_text(text, encoding="utf-8")
         return path
+    from matplotlib import pyplot
     from matplotlib.figure import Figure
 
     figure = short.draw("mpl", fold=24)
     assert isinstance(figure, Figure)
     figure.savefig(path, bbox_inches="tight", dpi=150)
+    pyplot.close(figure)  # else pyplot keeps it
     return path
 
 

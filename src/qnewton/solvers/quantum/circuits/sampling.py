@@ -27,6 +27,10 @@ MOST_SHOTS = 2**62
 MOST_ON_MACHINES = 10_000_000
 """Shots that a machine, or the model of one, is asked for at most: it keeps each outcome."""
 
+MOST_NOISE = 10**11
+"""Limit of gates · 2^q · min(shots, 2^q), q the qubits, for a machine that is simulated: about ten
+minutes of one core."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
@@ -78,8 +82,8 @@ def sampled(
             its own for the outcomes.
 
     Raises:
-        ValueError: If there are too few or too many shots, or the circuit does not fit on the
-            machine.
+        ValueError: If there are too few or too many shots, the circuit does not fit on the
+            machine, or its noise takes too long to simulate.
 
     Cost: two circuits are run, the second with every gate of the attempt controlled.
 
@@ -135,6 +139,8 @@ class Machine:
         measured.add_register(register)
         measured.measure(circuit.qubits, register)
         sampler, ready = self._ready(self.backend, measured)
+        if isinstance(sampler, BackendSamplerV2):
+            check_noise(ready, shots)
         data: Any = sampler.run([ready], shots=shots).result()[0].data
         found = data.outcome.get_int_counts()
         values, times = ([*found], [*found.values()])
@@ -154,3 +160,15 @@ class Machine:
         if isinstance(machine, BackendV2):
             return backend, transpiled(circuit, machine, seed)
         return backend, in_basis(circuit, seed)
+
+
+def check_noise(circuit: QuantumCircuit, shots: int) -> None:
+    """Raise ``ValueError`` if so many shots of a transpiled circuit take too long to simulate."""
+    gates, qubits = len(circuit.data), len({q for each in circuit.data for q in each.qubits})
+    work = gates * min(shots, 1 << qubits) << qubits
+    if work > MOST_NOISE:
+        limit = f"{shots:,} shots take about {work / MOST_NOISE:,.0f} times the ten minutes"
+        raise ValueError(
+            f"the noise of {gates:,} gates on {qubits} qubits is not simulated: {limit} that are "
+            "allowed; take fewer shots, unknowns, clock qubits or calls"
+        )
