@@ -58,3 +58,11 @@ def test_a_degree_of_ten_thousand():
     polynomial = inverse_polynomial(300.0, 1e-12)
     found = response(inverse_phases(polynomial), X)
     assert np.abs(found - polynomial.at(X) / polynomial.sup_norm).max() <= 1e-11
+
+
+def test_a_short_inverse_of_childs_kothari_and_somma_is_largest_at_one():
+    polynomial = cks_polynomial(1.2215, 0.737)
+    assert polynomial.degree == 1
+    assert polynomial.sup_norm == float(polynomial.evaluate(1.0))
+    phases = inverse_phases(polynomial)
+    assert np.abs(response(phases, X) - X).max() <= 1e-14

@@ -3,21 +3,24 @@
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit.library import StatePreparation
+from qiskit.circuit.library import UCRYGate
 
 from qnewton.solvers.quantum.circuits.oracle import PREPARATION, Oracle
 
 
 def preparation(vector: NDArray[np.float64], name: str = PREPARATION) -> Oracle:
-    """Return the gate that maps |0⟩ to Σ_j v_j|j⟩, built by Qiskit's state preparation.
+    """Return the gate that maps |0⟩ to Σ_j v_j|j⟩.
+
+    Qubit after qubit, from the most significant one on, is rotated by what the halves of each
+    branch weigh; the last rotations hold the signs.
 
     Args:
-        vector: v, real, of unit length; its size is a power of two.
+        vector: v, real, of unit length; its size is a power of two, at least 2.
         name: The gate's name.
 
-    Cost: about 2^q rotations and as many CNOT gates; as a matrix, 4^q entries.
+    Cost: 2^q - 1 rotations and about as many CNOT gates; as a matrix, 4^q entries.
 
-    Reference: Iten et al., arXiv:1501.06911, as Qiskit implements it.
+    Reference: Möttönen et al., quant-ph/0407010.
 
     Example:
         >>> import numpy as np
@@ -26,8 +29,13 @@ def preparation(vector: NDArray[np.float64], name: str = PREPARATION) -> Oracle:
     """
     qubits = (len(vector) - 1).bit_length()
     circuit = QuantumCircuit(qubits)
-    # The decomposition is what transpilers build; the gate itself could not be controlled.
-    circuit.append(StatePreparation(vector.tolist()), circuit.qubits)
+    for level in range(qubits):
+        halves = vector.reshape(1 << level, 2, -1)
+        last = level == qubits - 1
+        weights = halves[:, :, 0] if last else np.linalg.norm(halves, axis=2)
+        angles = 2.0 * np.arctan2(weights[:, 1], weights[:, 0])
+        turned = [circuit.qubits[qubits - 1 - level], *circuit.qubits[qubits - level :]]
+        circuit.append(UCRYGate(angles.tolist()), turned)
     return Oracle.of(name, circuit.decompose(reps=2))
 
 
