@@ -21,6 +21,7 @@ NAMES = (
     "pruning",
     "emulation",
     "polynomial_limits",
+    "circuit_noise",
     "circuits",
     "circuit_terms",
     "phase_angles",

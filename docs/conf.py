@@ -39,7 +39,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "auto_gallery",
     "within_subsection_order": "FileNameSortKey",
-    "image_scrapers": ("altair_scraper.scrape",),
+    "image_scrapers": ("picture_scraper.scrape",),
     "reset_modules": (),
     "capture_repr": (),
     "run_stale_examples": True,

@@ -4,7 +4,8 @@ One Newton step by QSVT
 
 A quantum linear solver built on the quantum singular value transformation (QSVT) applies a
 polynomial of the matrix to the right-hand side. Its output can therefore be computed without its
-gates: the same polynomial, product by product. Here that emulation solves one real Newton step.
+gates: the same polynomial, product by product. Here that emulation solves one real Newton step;
+:ref:`another page <sphx_glr_auto_gallery_plot_2b_qsvt_circuit.py>` builds the circuit.
 """
 
 # %%

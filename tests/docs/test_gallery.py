@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
-# Of the extras ``integrations`` and ``gallery``: an example may need one that is not installed.
+# Of the extras ``integrations``, ``gallery`` and ``quantum``: one may not be installed.
+_DRAWN = ("qiskit", "matplotlib", "pylatexenc")
 FRAMEWORKS = {
+    "plot_2a_hhl_circuit": _DRAWN,
+    "plot_2b_qsvt_circuit": _DRAWN,
+    "plot_2c_todays_noise": ("qiskit", "qiskit_aer"),
     "plot_6_lightning": ("lightning",),
     "plot_7_transformers_trainer": ("transformers", "accelerate"),
     "plot_8_accelerate": ("accelerate",),
