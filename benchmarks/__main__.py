@@ -25,6 +25,7 @@ NAMES = (
     "circuits",
     "circuit_terms",
     "phase_angles",
+    "circuit_training",
     "newton_step",
     "fisher_step",
     "sample_jacobian",

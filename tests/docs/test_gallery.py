@@ -17,6 +17,7 @@ FRAMEWORKS = {
     "plot_6_lightning": ("lightning",),
     "plot_7_transformers_trainer": ("transformers", "accelerate"),
     "plot_8_accelerate": ("accelerate",),
+    "plot_9_circuits_in_training": ("qiskit", "qiskit_aer"),
     "plot_b_kinetics": ("torchdiffeq",),
     "plot_b_registration": ("PIL",),
 }

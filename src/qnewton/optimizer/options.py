@@ -114,9 +114,10 @@ class Quantum:
         epsilon: Error tolerance at which the quantum solver is priced and emulated.
         readout: How the solver's state is measured, with how many shots or to what tolerance;
             ``None`` for the ideal read-out. Each step draws new outcomes.
-        execute: What carries the solver out: the ``emulator``, or ``circuit`` for the gates of its
-            circuit, for blocks of up to 256 unknowns; or an object that runs circuits, such as
-            :class:`qnewton.solvers.quantum.circuits.GateByGate`.
+        execute: What carries the solver out: the ``emulator``; ``circuit`` for the gates of its
+            circuit, for blocks of up to 256 unknowns; ``fake_sherbrooke`` for these on the model
+            of a machine with its noise, up to 8 unknowns; or an object that runs circuits, such
+            as :class:`qnewton.solvers.quantum.circuits.OnMachine` with any machine.
         audit: What the audited price assumes under policy ``hybrid``; ``None`` for the defaults
             of :class:`~qnewton.cost.Audit`.
         n_qpus: QPUs that under policy ``hybrid`` share a step's blocks with the classical machine.
