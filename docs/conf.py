@@ -1,5 +1,6 @@
 """Sphinx configuration. ``make docs`` builds these pages, offline, every warning an error."""
 
+import logging
 import sys
 from pathlib import Path
 
@@ -9,6 +10,9 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 sys.path.insert(
     1, str(Path(__file__).parents[1])
 )  # paper/ and benchmarks/, not installed
+
+# Where a package that an example imports turns logging on, Qiskit tells of every pass.
+logging.getLogger("qiskit").setLevel(logging.WARNING)
 
 project = "qnewton"
 author = "the qnewton authors"
