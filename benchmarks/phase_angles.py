@@ -100,6 +100,8 @@ def _peer(peer: Solver, polynomial: InversePolynomial, scale: float) -> _Found:
         return _Found(why=f"not within {_LIMIT_S} s")
     except ImportError as error:
         return _Found(why=f"{error.name} is not installed; {INSTALL}")
+    except MemoryError:
+        return _Found(why="runs out of memory")
     except (ValueError, IndexError, FloatingPointError, RecursionError) as error:
         return _Found(why=f"refused: {str(error).splitlines()[0][:60]}")
     seconds = time.process_time() - start

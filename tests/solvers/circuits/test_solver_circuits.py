@@ -38,6 +38,7 @@ sizes = {"n": st.integers(2, 16), "kappa": st.floats(1.0, 8.0), "indefinite": st
 drawn = {**sizes, "seed": st.integers(0, 2**16)}
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=80)
 @given(**drawn, log_epsilon=st.floats(-6.0, -0.5))
 def test_qsvt_by_the_dense_encoding(n, kappa, indefinite, seed, log_epsilon):
@@ -68,6 +69,7 @@ def test_qsvt_by_other_encodings(n, kappa, indefinite, seed, encoding):
     assert circuit.queries == found.queries
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(**drawn, epsilon=st.floats(0.01, 0.5), off=st.floats(0.3, 3.0))
 def test_dalzell_with_a_guessed_norm(n, kappa, indefinite, seed, epsilon, off):
@@ -80,6 +82,7 @@ def test_dalzell_with_a_guessed_norm(n, kappa, indefinite, seed, epsilon, off):
     assert circuit.state_preparations == found.state_preparations
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(**drawn, qubits=st.integers(2, 6), window=st.sampled_from(["uniform", "sine"]))
 def test_hhl_is_its_closed_form(n, kappa, indefinite, seed, qubits, window):
@@ -121,6 +124,7 @@ def test_a_large_transformation():
     assert_same(circuit, emulate(matrix, rhs, epsilon=1e-3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", sorted(ENCODERS))
 @pytest.mark.parametrize("n", [2, 4])
 def test_in_gates_of_one_and_two_qubits(n, encoding):
