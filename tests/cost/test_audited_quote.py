@@ -1,4 +1,4 @@
-"""The audited price: its sum, its order, its refusals, and the one worked value of FORMULAS 23."""
+"""The audited price: its sum, its order, its refusals, and one worked value."""
 
 import math
 import random

@@ -162,7 +162,7 @@ def test_cg_records_what_it_priced():
 
 
 def test_cg_products_follow_the_bound():
-    # FORMULAS 11a: ½√κ ln(2√κ/ε), rounded up, never less than one product.
+    # ½√κ ln(2√κ/ε), rounded up, never less than one product.
     assert cg_products(1e4, 1e-6) == math.ceil(50 * math.log(200 / 1e-6))
     assert cg_products(1.0, 0.9) == 1
 

@@ -163,7 +163,7 @@ def test_a_file_that_is_not_text(tmp_path):
 def test_the_papers_classical_machine():
     fit = load_classical("paper-h100").fit("lu_inverse", "float32")
     assert fit is not None
-    # FORMULAS 11a prints 4.7e-13; Table III's figures carry two digits.
+    # The profile's note rounds to 4.7e-13; Table III's figures carry two digits.
     assert fit.seconds_per_unit == pytest.approx(0.92 / 12_544**3, rel=1e-4)
     assert fit.overhead_s == 0.0
     assert fit.samples == ()

@@ -271,7 +271,7 @@ def test_what_the_loss_does_with_parameters_itself_is_left_out_and_said():
 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.LeakyReLU, nn.Identity])
 def test_equals_the_hessian_of_a_layer_behind_a_piecewise_linear_path(activation):
-    """FORMULAS 3: the loss convex, the path from the layer to the output piecewise linear."""
+    """The loss is convex, the path from the layer to the output piecewise linear."""
     net, x, y = mlp((4, 3, 3, 2), activation), draw(20, 4), labels(20, classes=2)
 
     def blocks(kind: Kind):
@@ -283,7 +283,7 @@ def test_equals_the_hessian_of_a_layer_behind_a_piecewise_linear_path(activation
 
 
 def test_the_step_in_sample_space():
-    """FORMULAS 3: (G + λI)⁻¹g = Jᵀ(nλI + H J Jᵀ)⁻¹r, and Woodbury with the Gram matrix."""
+    """(G + λI)⁻¹g = Jᵀ(nλI + H J Jᵀ)⁻¹r, and Woodbury with the Gram matrix."""
     n, damping = 3, 0.1
     net, x, y = mlp((6, 8, 3), nn.Tanh), draw(n, 6), labels(n)
     [system] = systems(net, lambda: cross_entropy(net(x), y), kind="ggn", blocks="full")

@@ -16,7 +16,7 @@ from qnewton.cost import load_classical, load_hardware, nominal_calibration
 
 
 def queries(alpha: float, kappa: float, epsilon: float = 1e-12) -> float:
-    """Jennings et al. 2023 v1, Theorem 1, as FORMULAS 12 writes it, divided by its success."""
+    """Jennings et al. 2023 v1, Theorem 1 as transcribed, divided by its success."""
     log = math.log(2 * kappa + 3)
     total = (
         1741 * alpha * math.e / 500 * math.sqrt(kappa**2 + 1)

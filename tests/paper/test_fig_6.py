@@ -49,7 +49,7 @@ def snapshots(trainings: list[Training]) -> list[Snapshot]:
 
 
 def slow_sparsity(row: list[float], mass: float) -> int:
-    """FORMULAS 6, entry by entry."""
+    """The p%-sparsity of the paper's III-C, entry by entry."""
     sizes = sorted((abs(value) for value in row), reverse=True)
     total, held = sum(sizes), 0.0
     for number, size in enumerate(sizes, start=1):

@@ -65,7 +65,7 @@ def test_bounds_against_the_formulas(found: list[Measurement]) -> None:
         values = damped_spectrum(m.n, m.condition_number)
         if m.method == "determinant":
             log_y = float(2 * values.log().sum() - m.n * (values.square().mean()).log())
-            # √((1+x)/(1-x)) with 1-x = y/(1+x), FORMULAS 8.
+            # √((1+x)/(1-x)) with 1-x = y/(1+x).
             log_bound = math.log(1 + math.sqrt(-math.expm1(log_y))) - log_y / 2
         elif m.method == "trace":
             log_y = float(values.log().sum() - m.n * values.mean().log())

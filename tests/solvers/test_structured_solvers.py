@@ -28,7 +28,7 @@ def test_woodbury_gives_the_direction_of_cholesky_whatever_the_shape(n, k, shift
 
 @pytest.mark.parametrize("shift", [1.0, 1e-2, 1e-4, 1e-6])
 def test_woodbury_does_not_cancel_for_a_gradient_in_the_span_of_its_factor(shift):
-    # FORMULAS 4: the general form leaves 8e-2 in float32 at 1e-6.
+    # The general form leaves 8e-2 in float32 at 1e-6.
     operator = low_rank(2048, 64, shift, dtype=torch.float32)
     rhs = -(operator.factor @ torch.ones(64)) / 8
     solution = solve((operator, rhs), "woodbury")

@@ -133,7 +133,7 @@ TRAP = torch.diag(torch.tensor([5.0, 5.0, 5.0, 5.0, -1.0, -1.0], dtype=torch.flo
 
 
 def test_trace_refuses_the_indefinite_matrix_it_would_be_wrong_on():
-    # Its formula gives "2.21" for κ = 5 (FORMULAS 8).
+    # Its formula gives "2.21" for κ = 5.
     log_y = 4 * math.log(5.0) - 6 * math.log(18 / 6)
     x = math.sqrt(-math.expm1(log_y))
     assert (1 + x) / (1 - x) == pytest.approx(2.21, abs=0.005)

@@ -162,7 +162,7 @@ def test_row_sparsity_takes_operators_and_tensors():
 
 
 def test_row_sparsity_of_h_and_of_the_damped_matrix_differ():
-    # The scheduler's d is that of H + λI (FORMULAS 6): which matrix must be said.
+    # The scheduler's d is that of H + λI: which matrix must be said.
     matrix = definite(60, 7)
     damped = damp(matrix, 1.0)
     assert int(row_sparsity(damped).max()) < int(row_sparsity(matrix).max())

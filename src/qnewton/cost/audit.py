@@ -60,7 +60,7 @@ def shots(n: int, tolerance: float, readout: ReadoutModel = "simulated") -> Shot
 
     Reference:
         Two-stage tomography (magnitudes, then signs by interference): 36·N·ln N/δ² shots twice
-        guarantee √7·δ, FORMULAS 21; coherent: van Apeldoorn et al., arXiv:2207.08800.
+        guarantee √7·δ (as transcribed); coherent: van Apeldoorn et al., arXiv:2207.08800.
 
     Example:
         >>> f"{shots(12_544, 0.1).states:.3g} {shots(12_544, 0.1, 'provable').states:.3g}"

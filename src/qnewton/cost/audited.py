@@ -63,7 +63,7 @@ def audited_quote(
         About 100 µs; error correction by ``qdk`` takes 2 ms more the first time.
 
     Reference:
-        FORMULAS 19-23; each part cites its own source.
+        Each part cites its own source.
 
     Example:
         >>> from qnewton.cost import load_hardware, nominal_calibration

@@ -195,7 +195,7 @@ def woodbury_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
         A few scalar operations.
 
     Reference:
-        Woodbury 1950; FORMULAS 4.
+        Woodbury 1950.
 
     Example:
         >>> from qnewton.cost import nominal_calibration

@@ -11,7 +11,7 @@ from qnewton.records import QuantumHardware
 from qnewton.records.messages import check
 
 THRESHOLD = 1e-2
-"""Physical error at which the surface code stops helping (FORMULAS 23)."""
+"""Physical error at which the surface code stops helping."""
 
 CROSSING_PREFACTOR = 0.03
 """A logical qubit fails in a cycle with 0.03·(p/0.01)^((D+1)/2)."""
@@ -253,7 +253,7 @@ def _closed_form(run: _Run, error: float, notes: tuple[str, ...]) -> Corrected:
     distance = 2 * max(1, steps) - 1
     factories = t_factories(4 * toffoli + t_gates, error, t_error, run.budget / 2)
     rounds = f"15-to-1 in {len(factories.distances)} rounds, {factories.count} of them"
-    said = f"error correction by the closed form of FORMULAS 23; {_PARALLEL}, {rounds}"
+    said = f"error correction by the closed form 0.03·(p/0.01)^((D+1)/2); {_PARALLEL}, {rounds}"
     return Corrected(
         seconds=run.cycles * run.cycle_s(distance),
         physical_qubits=math.ceil(laid_out) * 2 * distance**2 + factories.physical_qubits,

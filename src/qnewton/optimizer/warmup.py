@@ -15,7 +15,7 @@ def check_rate(rate: float) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Warmup:
-    """When training changes from first-order to Newton steps (FORMULAS 11b).
+    """When training changes from first-order to Newton steps.
 
     Attributes:
         mode: ``steps`` takes ``steps`` first-order steps. ``auto`` surveys every

@@ -177,7 +177,7 @@ class CholeskyFactorization(Factorization):
     """A = L·Lᵀ.
 
     A pivot that is not positive gives the outcome ``not positive definite``. The converse is no
-    certificate: in float32, eigenvalues of -1e-9 pass in a fifth of the runs (FORMULAS 9).
+    certificate: in float32, eigenvalues of -1e-9 pass in a fifth of the runs.
 
     Cost: N³/3 operations and N² more entries; each solve 2N².
 

@@ -164,7 +164,7 @@ class Dalzell(Algorithm):
 
 def dalzell(promise: Promise, epsilon: float, norm: float | None, length: float) -> Dalzell:
     """Return the solver for a norm that is known, guessed, or unknown."""
-    # Reference: Dalzell, arXiv:2406.12086 (as transcribed); FORMULAS 15, 25.
+    # Reference: Dalzell, arXiv:2406.12086, Eq. 48 and 118 (as transcribed).
     kappa = max(promise.kappa, _LEAST_KAPPA)
     if norm is not None:
         if not (0.0 < norm < math.inf):

@@ -95,7 +95,7 @@ def emulate(
     is copied to float64 entries, except a float64 matrix-free one above that size.
 
     Reference: Sünderhauf, arXiv:2507.15537 (as transcribed); Gilyén et al., arXiv:1806.01838;
-    Dalzell, arXiv:2406.12086; Harrow, Hassidim, Lloyd, arXiv:0811.3171; FORMULAS 17, 24 to 28.
+    Dalzell, arXiv:2406.12086; Harrow, Hassidim, Lloyd, arXiv:0811.3171.
 
     Example:
         >>> matrix = torch.tensor([[2.0, 1.0], [1.0, -3.0]])

@@ -135,7 +135,7 @@ def inverse_polynomial(kappa: float, epsilon: float) -> InversePolynomial:
     Cost: O(n log n): a cosine transform of n closed-form values.
 
     Reference: Sünderhauf, Matrix inversion polynomials for the QSVT, arXiv:2507.15537 (as
-    transcribed); see FORMULAS 17.
+    transcribed).
 
     Example:
         >>> p = inverse_polynomial(kappa=10.0, epsilon=1e-3)
@@ -210,7 +210,7 @@ def closed_form(x: ArrayLike, kappa: float, n: int) -> Array:
     # and d = t - s; then 1 - L(z)/L(z₀) is 1 - e^{-nd} + (e^{-nd-2t}(e^d - 1) - e^{-n(2t-d)}(1 -
     # e^{-d}))/(1 - e^{-2t}): no term overflows, and d ∝ x² is found without subtracting s from t.
     # Beyond, z = -cos ψ and L(z) oscillates.
-    # Reference: FORMULAS 17; derived here from L's definition.
+    # Derived here from L's definition.
     points = np.asarray(x, dtype=np.float64)
     return _closed_form(points, np.sqrt((1.0 - points) * (1.0 + points)), kappa, n)
 

@@ -33,7 +33,7 @@ def cks_degree(kappa: float, epsilon: float) -> int:
     Raises:
         ValueError: If κ or ε is out of range.
 
-    Reference: Childs, Kothari, Somma, arXiv:1511.02306, Lemmas 17 to 19; FORMULAS 16.
+    Reference: Childs, Kothari, Somma, arXiv:1511.02306, Lemmas 17 to 19.
 
     Example:
         >>> cks_degree(1e3, 1e-2)

@@ -124,7 +124,7 @@ def measure(state: Tensor, readout: Readout) -> Measurement:
     Cost: N binomial draws per stage, whatever the number of shots.
 
     Reference: Kerenidis and Prakash, arXiv:1812.00054 (two-stage tomography); Buhrman et al.,
-    quant-ph/0102001 (SWAP test); FORMULAS 21.
+    quant-ph/0102001 (SWAP test).
 
     Example:
         >>> state = torch.tensor([0.6, -0.8], dtype=torch.float64)
@@ -252,7 +252,7 @@ def scaled_along(
 
     Cost: one classical product, no shots.
 
-    Reference: FORMULAS 22; Kantorovich 1948, in the form of Strang 1960.
+    Reference: Kantorovich 1948, in the form of Strang 1960.
 
     Example:
         >>> import torch

@@ -35,7 +35,7 @@ def dalzell_circuit(
 
     Cost: ``solver.queries`` calls of U_A, with two of U_b each.
 
-    Reference: Dalzell, arXiv:2406.12086; FORMULAS 25.
+    Reference: Dalzell, arXiv:2406.12086.
     """
     system = QuantumRegister(encoding.system, "system")
     lower = QuantumRegister(1, "lower")

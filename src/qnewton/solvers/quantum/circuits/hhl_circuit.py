@@ -32,7 +32,7 @@ def hhl_circuit(
 
     Cost: 2m controlled evolutions and one rotation controlled by m qubits, M = 2^m angles.
 
-    Reference: Harrow, Hassidim, Lloyd, arXiv:0811.3171; FORMULAS 26.
+    Reference: Harrow, Hassidim, Lloyd, arXiv:0811.3171.
     """
     system = QuantumRegister(system_qubits(len(unit)), "system")
     clock = QuantumRegister(solver.clock_qubits, "clock")
