@@ -129,7 +129,7 @@ BIAS = recorded.block("bias", n=10)
         ),
         (
             lambda run: block_to_solve(run, 1, "head", 16),
-            "'head'; step 1 solved: weights (640), bias (10)",
+            "'head'; step 1 solved: bias (10), weights (640)",
         ),
         (
             lambda run: block_to_solve(run, 1, "weights", 16),
@@ -137,7 +137,7 @@ BIAS = recorded.block("bias", n=10)
         ),
         (
             lambda run: block_to_solve(run, 1, None, 8),
-            "fit: none; of all: weights (640), bias (10)",
+            "fit: none; of all: bias (10), weights (640)",
         ),
     ],
 )
@@ -147,6 +147,12 @@ def test_what_cannot_be_solved_is_one_line_that_says_what_can(
     with pytest.raises(ValueError, match=re.escape(says)) as raised:
         ask(made_of((), (WEIGHTS, BIAS)))
     assert "\n" not in str(raised.value)
+
+
+def test_of_many_blocks_the_smallest_are_named() -> None:
+    blocks = tuple(recorded.block(f"b{k}", n=100 - k) for k in range(20))
+    with pytest.raises(ValueError, match=r"fit: none; of all: b19 \(81\), .*, 12 larger ones;"):
+        block_to_solve(made_of(blocks), 0, None, 16)
 
 
 def test_the_first_block_that_fits_is_taken() -> None:

@@ -1,6 +1,6 @@
 """The Newton system that a step of a recorded run solved, made again in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from qnewton.training.session import reopened
 
 _SAME = 1e-6
 """Relative difference of two losses that only another version's rounding explains."""
+
+_NAMED = 8  # blocks that a message names
 
 
 def block_to_solve(run: runs.Run, step: int, name: str | None, largest: int) -> BlockRecord:
@@ -40,20 +42,26 @@ def block_to_solve(run: runs.Run, step: int, name: str | None, largest: int) -> 
         said = f"step {step} of {run.folder} solved no system"
         way_out = f"the first that did is {others[0]}" if others else "no step of this run did"
         raise ValueError(f"{said}; {way_out}")
-    sizes = ", ".join(f"{block.name} ({block.n:,})" for block in solved)
     asked = [block for block in solved if name in (None, block.name)]
     if not asked:
-        raise ValueError(f"--block is {name!r}; step {step} solved: {sizes}")
+        raise ValueError(f"--block is {name!r}; step {step} solved: {_sizes(solved)}")
     fits = [block for block in solved if block.n <= largest]
     chosen = next((block for block in asked if block in fits), None)
     if chosen is not None:
         return chosen
-    within = ", ".join(f"{block.name} ({block.n:,})" for block in fits) or "none"
     large = "every block is" if name is None else f"block {name} has {asked[0].n:,} unknowns,"
     raise ValueError(
-        f"{large} above a circuit's limit of {largest:,} unknowns; blocks of step {step} that "
-        f"fit: {within}; of all: {sizes}; train with --blocks tensor for smaller ones"
+        f"{large} above a circuit's limit of {largest:,} unknowns; blocks of step {step} that fit: "
+        f"{_sizes(fits)}; of all: {_sizes(solved)}; train with --blocks tensor for smaller ones"
     )
+
+
+def _sizes(blocks: Sequence[BlockRecord]) -> str:
+    """Return the names and sizes of some blocks, the smallest first, at most eight of them."""
+    by_size = sorted(blocks, key=lambda block: block.n)
+    named = [f"{block.name} ({block.n:,})" for block in by_size[:_NAMED]]
+    rest = [f"{len(blocks) - _NAMED} larger ones"] if len(blocks) > _NAMED else []
+    return ", ".join([*named, *rest]) or "none"
 
 
 def solved_system(
