@@ -12,8 +12,8 @@ then puts the circuits on a model of a machine of today.
 # ----------------------
 # A shot measures all qubits. Where it succeeds, it shows component j with probability x_j². The
 # square has no sign: half of the shots run a second circuit that interferes the state with the
-# magnitudes read before. These shots are drawn from perfect gates. The error falls with the square
-# root of their number.
+# magnitudes read before. These shots are drawn from perfect gates. Their error falls with the
+# square root of their number, until only that of the circuit itself is left.
 
 import json
 
@@ -47,8 +47,8 @@ for title, attempt in attempts.items():
 # ---------------------------
 # FakeSherbrooke is a model of ibm_sherbrooke, a machine of 127 qubits, with the errors that its
 # owner measured. Each circuit was transpiled to its gates and simulated with their errors. A qubit
-# that waits loses nothing in this model, so the machine itself would leave less. The simulation
-# takes minutes, and this page draws its record, which ``python -m benchmarks circuit_noise`` makes.
+# that waits loses nothing in this model, which is kinder than a machine. The simulation takes
+# minutes, and this page draws its record, which ``python -m benchmarks circuit_noise`` makes.
 
 facts = json.loads((FOLDER / "circuit_noise.json").read_text(encoding="utf-8"))[
     "facts"
@@ -66,7 +66,7 @@ print(f"{facts['two_qubit_error']:.2%} of their uses")
 # itself. Two numbers cost nothing, and a circuit has to beat them. A blind guess of one of N basis
 # states has 1/N. The negative gradient, without any solve, has what stands in the first line.
 #
-# The circuits are as short as they can be. HHL's evolutions are compiled from A's eigenvectors.
+# The circuits are kept short. HHL's evolutions are compiled from A's eigenvectors, not called.
 # QSVT of degree 3 was promised a condition number of 2, half of the true one; that it is accurate
 # all the same is luck, and was found in hindsight.
 
@@ -99,9 +99,9 @@ for n in (4, 16):
         ]
 
 # %%
-# Each circuit is a pair of points. With perfect gates nearly all of them are good. On the machine
-# the shortest is the best, and none reaches what the negative gradient has for nothing. At 16
-# unknowns they leave a blind guess, a fidelity of 0.06: nothing of the solution.
+# Each circuit is a pair of points. With perfect gates nearly all of them are good. With those
+# of the model the shortest is the best, and none reaches what the negative gradient has for
+# nothing. At 16 unknowns they leave a blind guess, a fidelity of 0.06: nothing of the solution.
 
 
 FIDELITY = alt.Scale(domain=[0, 1.02], nice=False)
@@ -159,8 +159,8 @@ alt.hconcat(panel(4), panel(16)).properties(
 # %%
 # What is read from it
 # --------------------
-# The two best circuits of 4 unknowns were read on the machine, errors of its read-out included,
-# five times each. Noise adds to all components alike, which hides the small ones. The circuit that
+# The two best circuits of 4 unknowns were read on the model, errors of its read-out included, five
+# times each. Noise adds to all components alike, which hides the small ones. The circuit that
 # tells the signs controls every gate of the solver and is several times as long, so that signs
 # become a matter of chance: one that is wrong spoils the step. QSVT's readings lie on both sides of
 # the negative gradient, HHL's all below it.
@@ -220,9 +220,10 @@ name = base.mark_text(align="right", dx=-6).encode(
 # How much better would a machine have to be?
 # -------------------------------------------
 # These machines are hypothetical: the same gates and couplings, with errors that are 10, 100 and
-# 1,000 times smaller, and qubits that live as much longer. For 4 unknowns, a factor of ten is
-# enough to beat the negative gradient in fidelity. For 16 unknowns it takes a hundred for HHL and
-# more for QSVT, because every gate here is compiled from all entries of the matrix.
+# 1,000 times smaller, and qubits that live as much longer. For these two circuits of 4 unknowns, a
+# factor of ten is enough to beat the negative gradient in fidelity. For 16 unknowns it takes a
+# hundred for HHL and more for QSVT, whose circuit is longer. Every gate is compiled from all
+# entries of the matrix here; thousands of unknowns would need a memory that a machine can query.
 
 # Two circuits of each size, and the factor at which the chart names them.
 SHOWN = {

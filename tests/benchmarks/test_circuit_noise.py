@@ -77,7 +77,7 @@ def fidelities(facts, n, factor):
 def test_the_page_s_sentences_hold(facts):
     four, sixteen = fidelities(facts, 4, 1), fidelities(facts, 16, 1)
     gradient = {n: facts[str(n)]["gradient_fidelity"] for n in (4, 16)}
-    # "The shortest is the best, and none reaches what the negative gradient has."
+    # "The shortest is the best, and none reaches what the negative gradient has for nothing."
     shortest = min(facts["4"]["circuits"], key=lambda c: c["two_qubit_gates"])["title"]
     assert max(four, key=lambda title: four[title]) == shortest == "QSVT, degree 3"
     assert max(four.values()) < gradient[4]
@@ -90,8 +90,8 @@ def test_the_page_s_sentences_hold(facts):
     assert max(hhl) < gradient_cosine
     # "At 16 unknowns they leave a blind guess, a fidelity of 0.06."
     assert all(round(found, 2) == 0.06 for found in sixteen.values())
-    # "For 4 unknowns, a factor of ten is enough to beat the negative gradient."
-    assert fidelities(facts, 4, 10)["QSVT, degree 3"] > gradient[4]
+    # "For these two circuits of 4 unknowns, a factor of ten is enough."
+    assert all(fidelities(facts, 4, 10)[title] > gradient[4] for title in read)
     # "For 16 unknowns it takes a hundred for HHL and more for QSVT."
     by_hhl, by_qsvt = "HHL, clock of 4 qubits", "QSVT, degree 15"
     assert fidelities(facts, 16, 10)[by_hhl] < gradient[16] < fidelities(facts, 16, 100)[by_hhl]
