@@ -83,33 +83,29 @@ print(
 # %%
 # Three digits on five random directions (the workload ``projected-digits``) show how many shots a
 # step takes. The next picture is of recorded runs: ``python -m benchmarks circuit_training`` made
-# them. The angle falls as one over the root of the shots; a hundred shots for fifteen unknowns are
-# enough to learn from, and a thousand are as good as exact.
+# them. The angle falls as one over the root of the shots. The loss hardly tells: with a hundred
+# shots for up to fifteen unknowns it ends 0.004 above that of exact steps. What is left without
+# shots is the error of the polynomial, 1e-4 at most.
 
 recorded = json.loads(
     (FOLDER / "circuit_training.json").read_text(encoding="utf-8")
 )
 runs = recorded["facts"]["shots"]
 rows = [
-    {
-        "shots": name if name == "exact" else f"{int(name):,}",
-        "step": step,
-        "loss": loss,
-    }
+    {"shots": name, "step": number // 4, "angle": angle}  # four systems per step
     for name, run in runs.items()
-    for step, loss in enumerate(run["losses"])
+    for number, angle in enumerate(run["angles"])
 ]
 for name, run in runs.items():
-    middle = sorted(run["angles"])[len(run["angles"]) // 2]
-    print(
-        f"{name:>7s} shots: median angle {middle:.1e} rad, loss {run['losses'][-1]:.4f}"
-    )
+    middle, last = median(run["angles"]), run["losses"][-1]
+    print(f"{name:>7s} shots: median angle {middle:.1e} rad, loss {last:.4f}")
 
-order = ["100", "1,000", "10,000", "100,000", "exact"]
 alt.Chart(alt.Data(values=rows)).mark_line().encode(
     x=alt.X("step:Q"),
-    y=alt.Y("loss:Q", scale=alt.Scale(type="log")),
-    color=alt.Color("shots:N", sort=order),
+    y=alt.Y(
+        "max(angle):Q", scale=alt.Scale(type="log"), title="largest angle (rad)"
+    ),
+    color=alt.Color("shots:N", sort=[*runs]),
 ).properties(width=420, height=220)
 
 # %%

@@ -56,11 +56,13 @@ def test_a_machine_that_rarely_succeeds_is_given_up():
 
 def test_what_a_machine_cannot_run_is_refused_before_anything_is_built(monkeypatch):
     monkeypatch.setattr("qnewton.solvers.quantum.circuits.gate_by_gate.attempts", None)
-    execution = OnMachine("fake_manila")
-    with pytest.raises(ValueError, match="9 unknowns; fake_manila runs at most 8"):
+    execution = OnMachine(StatevectorSampler())
+    with pytest.raises(ValueError, match="9 unknowns; StatevectorSampler runs at most 8"):
         Emulator(system(9)[0], execution=execution)
     matrix, rhs = system()
-    with pytest.raises(ValueError, match="fake_manila gives shots and no state; give a read-out"):
+    with pytest.raises(
+        ValueError, match="StatevectorSampler gives shots and no state; give a read-out"
+    ):
         Emulator(matrix, execution=execution).solve(rhs)
     with pytest.raises(SystemRefused, match=r"calls .* runs at most 32; add damping, or raise eps"):
         Emulator(matrix, epsilon=1e-12, execution=execution).solve(rhs, Readout(shots=100))
