@@ -37,9 +37,10 @@ def hhl_circuit(
     system = QuantumRegister(system_qubits(len(unit)), "system")
     clock = QuantumRegister(solver.clock_qubits, "clock")
     flag = QuantumRegister(1, "flag")
-    walk = QuantumRegister(0 if encoding is None else 2, "walk")
-    evolved = [*system, *walk]
-    circuit = QuantumCircuit(system, clock, flag, walk, name="hhl")
+    walk = [] if encoding is None else [QuantumRegister(2, "walk")]
+    walking = [qubit for register in walk for qubit in register]
+    evolved = [*system, *walking]
+    circuit = QuantumCircuit(system, clock, flag, *walk, name="hhl")
     estimation = circuit.copy_empty_like()
     window = _window(solver.amplitudes)
     if window is None:
@@ -62,7 +63,7 @@ def hhl_circuit(
     angles = 2.0 * np.arcsin(solver.rotations())
     circuit.append(UCRYGate(angles.tolist()), [flag[0], *clock])
     circuit.compose(estimation.inverse(), inplace=True)
-    success = dict.fromkeys([*clock, *walk], 0) | {flag[0]: 1}
+    success = dict.fromkeys([*clock, *walking], 0) | {flag[0]: 1}
     return SolverCircuit(circuit, list(system), success, len(unit))
 
 
