@@ -157,8 +157,7 @@ class LowRank:
     UUᵀ/‖U‖_F² is a mixture of the projectors on the columns u_k, each ½(1 - R_k) of a reflection
     R_k about û_k, which takes a preparation of û_k and its inverse. λ joins by one more ancilla.
 
-    Args:
-        rank: Columns kept at most; ``None`` keeps every one. λ is A's smallest eigenvalue.
+    λ is A's smallest eigenvalue, and U has a column for every larger one.
 
     Reference: Childs and Wiebe, arXiv:1202.5822 (linear combinations of unitaries).
 
