@@ -143,3 +143,16 @@ def test_the_residual_is_accumulated_in_float64_whatever_the_block(monkeypatch):
 def test_the_rule_for_solved(residual, tolerance, dtype, outcome, text):
     found, detail = judge(residual, tolerance, dtype)
     assert (found, found.describe(detail)) == (outcome, text)
+
+
+def test_cg_does_not_find_outliers_again():
+    """Ten outliers above ones: eleven products, which rounding in float32 had made 21."""
+    eigenvalues = torch.ones(300, dtype=torch.float64)
+    eigenvalues[:10] = torch.logspace(1, 4, 10, dtype=torch.float64)
+    matrix, rhs = with_spectrum(eigenvalues, 0).float(), draw(300, dtype=torch.float32)
+    solution = conjugate_gradients(DenseOperator(matrix), rhs, tolerance=1e-4)
+    assert solution.solved
+    assert solution.direction is not None
+    assert solution.stats.products <= 15
+    bare = matrix @ solution.direction - rhs
+    assert float(bare.norm() / rhs.norm()) <= 2e-4
