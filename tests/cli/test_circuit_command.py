@@ -178,6 +178,7 @@ def test_a_promise_that_is_broken_is_said(built):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        ("dalzell --n 6 --kappa 3 --encoding low_rank", "minute that an exact simulation may"),
         ("hhl", "no system is given; give --n N, --matrix FILE, or --run FOLDER --step K"),
         ("hhl --n 4 --matrix A.npy", "--n and --matrix exclude each other"),
         ("hhl --n 300", "--n 300 has 300 unknowns, and a circuit is built for 256 at most"),

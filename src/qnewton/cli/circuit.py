@@ -160,6 +160,7 @@ class Circuit:
             encoding=solver.encoding,
             clock=Clock(qubits=solver.clock_qubits, window=solver.window or "uniform"),
         )
+        plan.check_simulation()
         if backend is not None:
             # Shots interfere the state with a known one, which takes one more qubit.
             package.check_fits(plan.qubits + (self.machine.shots is not None), backend)

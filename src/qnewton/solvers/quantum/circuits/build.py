@@ -19,7 +19,12 @@ from qnewton.solvers.quantum.circuits.block_encoding import (
 )
 from qnewton.solvers.quantum.circuits.dalzell_circuit import dalzell_circuit
 from qnewton.solvers.quantum.circuits.hhl_circuit import hhl_circuit
-from qnewton.solvers.quantum.circuits.limits import check_attempt, check_calls, check_unknowns
+from qnewton.solvers.quantum.circuits.limits import (
+    check_attempt,
+    check_calls,
+    check_simulation,
+    check_unknowns,
+)
 from qnewton.solvers.quantum.circuits.preparation import system_qubits
 from qnewton.solvers.quantum.circuits.qsvt_circuit import qsvt_circuit
 from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
@@ -111,6 +116,19 @@ class Plan:
             filters = 1 if solver.projection is None else 2
             return system + 1 + filters * (ancillas + 3)
         return system + ancillas + 1 + (ancillas > 1)
+
+    def check_simulation(self) -> None:
+        """Raise ``ValueError`` where simulating the circuits exactly takes more than a minute."""
+        solver, entries = self.posed.solver, _entries(self.posed.operator)
+        if isinstance(solver, HHL) and self.encoder is None:
+            return
+        oracle = system_qubits(len(entries)) + (self.encoder or DenseDilation()).ancillas(entries)
+        controls, circuits = 0, 1
+        if isinstance(solver, HHL):
+            controls = 2
+        elif isinstance(solver, Dalzell):
+            controls, circuits = 1, len(solver.guesses)
+        check_simulation(circuits * solver.queries, oracle + controls, self.qubits)
 
     def attempts(self) -> list[SolverCircuit]:
         """Build the circuits: one, or one for every guess of an unknown norm."""

@@ -64,3 +64,29 @@ def check_calls(solver: Algorithm) -> None:
         message += f"circuit's limit of {MAX_QUERIES:,}; add damping, or raise epsilon"
         detail = f"{solver.queries:,} above {MAX_QUERIES:,}"
         raise SystemRefused(Outcome.DEGREE_TOO_HIGH, message, detail)
+
+
+MAX_SIMULATION = 5 * 10**10
+"""Most products of numbers that the calls of U_A take in an exact simulation: about a minute."""
+
+
+def check_simulation(calls: int, oracle_qubits: int, qubits: int) -> None:
+    """Raise ``ValueError`` for a circuit whose exact simulation takes more than about a minute.
+
+    Args:
+        calls: Calls of U_A.
+        oracle_qubits: Qubits of one call, its control included: 2^o products per amplitude.
+        qubits: Qubits of the circuit: 2^q amplitudes.
+
+    Example:
+        >>> check_simulation(300, 9, 20)
+        Traceback (most recent call last):
+        ...
+        ValueError: 300 calls on 9 of 20 qubits take about 3.2 times the minute that an exact \
+simulation may; take a dense encoding, fewer unknowns, or a larger epsilon
+    """
+    work = calls << (oracle_qubits + qubits)
+    if work > MAX_SIMULATION:
+        said = f"{calls:,} calls on {oracle_qubits} of {qubits} qubits take about "
+        said += f"{work / MAX_SIMULATION:,.2g} times the minute that an exact simulation may"
+        raise ValueError(f"{said}; take a dense encoding, fewer unknowns, or a larger epsilon")
