@@ -13,9 +13,8 @@ TABLES: tuple[Registry, ...] = (SOLVERS, POLICIES, QUANTUM_PRICES, MACHINES, WOR
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run in an empty folder, with nominal prices: no calibration of this machine is found."""
+    """Run in an empty folder, without the data of whoever runs the tests."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("QNEWTON_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("QNEWTON_DATA", raising=False)
 
 
