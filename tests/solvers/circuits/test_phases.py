@@ -5,8 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnewton.solvers.quantum import cks_polynomial, inverse_degree, inverse_polynomial
+from qnewton.records import Outcome
+from qnewton.solvers.quantum import (
+    SystemRefused,
+    cks_polynomial,
+    inverse_degree,
+    inverse_polynomial,
+)
 from qnewton.solvers.quantum.circuits.phases import (
+    completed,
     inverse_phases,
     kernel_phases,
     projector_phases,
@@ -66,3 +73,9 @@ def test_a_short_inverse_of_childs_kothari_and_somma_is_largest_at_one():
     assert polynomial.sup_norm == float(polynomial.evaluate(1.0))
     phases = inverse_phases(polynomial)
     assert np.abs(response(phases, X) - X).max() <= 1e-14
+
+
+def test_a_polynomial_above_one_has_no_angles():
+    with pytest.raises(SystemRefused, match="no phase angles were found") as refused:
+        completed(3, lambda t: (np.cos(t), np.ones_like(t)))
+    assert refused.value.outcome is Outcome.NOT_CONVERGED

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qnewton.records import Outcome
 from qnewton.solvers.quantum.dalzell import KernelFilter
 from qnewton.solvers.quantum.polynomials import InversePolynomial
+from qnewton.solvers.quantum.promise import SystemRefused
 
 Array = NDArray[np.float64]
 Complex = NDArray[Any]
@@ -45,10 +47,10 @@ def inverse_phases(polynomial: InversePolynomial) -> Phases:
     """Return the angles for P/max|P|, P odd.
 
     Raises:
-        ValueError: If |P| comes to its maximum more than once on [0, 1].
+        SystemRefused: If |P| comes to its maximum more than once on [0, 1].
 
-    Cost: 2d² operations and Fourier transforms of some tens of d points; an error of some 1e-14 at
-    degree 10,001 in a fifth of a second.
+    Cost: 2d² operations and Fourier transforms of some tens of d points; at degree
+    10,001 a fifth of a second, and an error of 4e-13.
 
     Example:
         >>> from qnewton.solvers.quantum import inverse_polynomial
@@ -162,7 +164,7 @@ def completed(n: int, split: Split) -> Complex:
     """Return the n coefficients of a, whose |a|² ``split`` tells.
 
     Raises:
-        ValueError: If a has more coefficients, or |a|² is not positive beside its known zeros.
+        SystemRefused: If a has more coefficients, or |a|² is not positive beside its known zeros.
 
     Cost: Fourier transforms of 16n points, and of more where the logarithm is less smooth.
     """
@@ -172,7 +174,8 @@ def completed(n: int, split: Split) -> Complex:
         size *= 2
         a, tail = _completion(n, size, split)
     if not tail <= _MOST_TAIL:
-        raise ValueError(f"no phase angles were found: the polynomial is completed to {tail:.1e}")
+        message = f"no phase angles were found: the polynomial is completed to {tail:.1e}"
+        raise SystemRefused(Outcome.NOT_CONVERGED, message, f"completed to {tail:.1e}")
     return a
 
 
