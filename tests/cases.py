@@ -13,6 +13,7 @@ from qnewton.cost import nominal_calibration
 from qnewton.operators import DenseFactor, LinearSystem, LowRankOperator
 from qnewton.records import Treatment
 from qnewton.solvers import RUNNERS
+from qnewton.solvers.quantum import QuantumSolution
 
 NOMINAL = nominal_calibration()
 
@@ -22,6 +23,17 @@ OF_FACTORS = ("woodbury", "augmented_qr", "lsmr")
 _HELD_OTHERWISE = (*OF_FACTORS, "pcg_nystrom", "eigenbasis")
 ANY_MATRIX = tuple(name for name in RUNNERS if name not in _HELD_OTHERWISE)
 """Solvers that need neither a factor, nor eigenvectors, nor damping on record."""
+
+
+RESOLVED = 1e-9
+"""How far two output states of a quantum solver may be apart where both are resolved."""
+
+
+def same_output(one: QuantumSolution, other: QuantumSolution, tolerance: float = RESOLVED) -> bool:
+    """Return whether two outputs have the same state and the same chance of success."""
+    chance = other.success_probability
+    near = abs(one.success_probability - chance) <= max(10 * tolerance * chance, 1e-12)
+    return float((one.state - other.state).norm()) <= tolerance and near
 
 
 def draw(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:

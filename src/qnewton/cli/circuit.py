@@ -177,7 +177,7 @@ class Circuit:
         """Build the circuit, and do with it what is asked."""
         from qnewton.cli.circuit_results import CircuitResults
 
-        attempts: list[SolverCircuit] = plan.attempts()
+        attempts: list[SolverCircuit] = list(plan.attempts())
         rounds = self.solver.rounds
         if backend is not None or self.qasm is not None:
             package.check_gates(package.amplified(attempts[0], rounds).circuit)

@@ -159,23 +159,15 @@ def read_vector(path: Path, n: int) -> Any:
     import numpy
     import torch
 
-    if not path.is_file():
-        raise ValueError(f"--rhs is {path}; there is no such file")
-    try:
-        if path.suffix == ".npy":
-            found: Any = numpy.load(path, allow_pickle=False)
-        elif path.suffix == ".mtx":
-            import scipy.io
+    from qnewton.cli.matrix_file import read_array
 
-            found = scipy.io.mmread(path, spmatrix=False)
-            found = found if isinstance(found, numpy.ndarray) else found.toarray()
-        else:
-            raise ValueError("its name must end in .npy or .mtx")
+    def taken(found: Any) -> Any:
+        found = found if isinstance(found, numpy.ndarray) else found.toarray()
         require(found.size == n, f"its shape is {found.shape}; the matrix needs [{n}]")
         require(found.dtype.kind in "fiub", f"its dtype is {found.dtype}; it must be real")
         return torch.from_numpy(found.astype(numpy.float64).reshape(n))
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"--rhs {path}: {error}") from error
+
+    return read_array("--rhs", path, taken)
 
 
 def _check_size(name: str, n: int, largest: int) -> None:

@@ -1,6 +1,7 @@
 """A matrix from a file: read and checked, surveyed, split and emulated, for `qnewton price`."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,22 @@ def read_matrix(path: Path) -> Any:
     Raises:
         ValueError: One line naming the file and what is wrong with it.
     """
+    return read_array("--matrix", path, _operator)
+
+
+def read_array(option: str, path: Path, taken: Callable[[Any], Any]) -> Any:
+    """Return what ``taken`` makes of the array in a file, a sparse one as it is.
+
+    Args:
+        option: What the command line calls the file.
+        path: A ``.npy`` array or a MatrixMarket ``.mtx``.
+        taken: Checks the array, and turns it into what is needed.
+
+    Raises:
+        ValueError: One line naming the file and what is wrong with it.
+    """
     if not path.is_file():
-        raise ValueError(f"--matrix is {path}; there is no such file")
+        raise ValueError(f"{option} is {path}; there is no such file")
     try:
         if path.suffix == ".npy":
             import numpy
@@ -33,12 +48,12 @@ def read_matrix(path: Path) -> Any:
         elif path.suffix == ".mtx":
             import scipy.io
 
-            found = scipy.io.mmread(path)
+            found = scipy.io.mmread(path, spmatrix=False)
         else:
             raise ValueError("its name must end in .npy or .mtx")
-        return _operator(found)
+        return taken(found)
     except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"--matrix {path}: {error}") from error
+        raise ValueError(f"{option} {path}: {error}") from error
 
 
 def _operator(found: Any) -> Any:

@@ -1,11 +1,9 @@
 """Amplitude amplification: an attempt, made to succeed more often by repeating it backwards."""
 
-from collections.abc import Iterable
-
-from qiskit import QuantumCircuit
-from qiskit.circuit import Qubit
+import math
 
 from qnewton.records.messages import check
+from qnewton.solvers.quantum.circuits.signs import append_sign
 from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
 
 
@@ -30,29 +28,9 @@ def amplified(attempt: SolverCircuit, rounds: int) -> SolverCircuit:
     circuit = attempt.circuit.copy()
     backwards = attempt.circuit.inverse()
     for _ in range(rounds):
-        _sign(circuit, attempt.success.items())
+        append_sign(circuit, attempt.success)
         circuit.compose(backwards, inplace=True, copy=False)
-        _sign(circuit, ((qubit, 0) for qubit in circuit.qubits))
+        append_sign(circuit, dict.fromkeys(circuit.qubits, 0))
         circuit.compose(attempt.circuit, inplace=True, copy=False)
-        circuit.global_phase += _HALF_TURN
+        circuit.global_phase += math.pi  # the minus sign of a round
     return SolverCircuit(circuit, attempt.system, attempt.success, attempt.n)
-
-
-def _sign(circuit: QuantumCircuit, pattern: Iterable[tuple[Qubit, int]]) -> None:
-    """Append a sign where the qubits hold the values."""
-    wanted = list(pattern)
-    zeros = [qubit for qubit, value in wanted if value == 0]
-    *controls, target = (qubit for qubit, _ in wanted)
-    if zeros:
-        circuit.x(zeros)
-    if controls:
-        circuit.h(target)
-        circuit.mcx(controls, target)
-        circuit.h(target)
-    else:
-        circuit.z(target)
-    if zeros:
-        circuit.x(zeros)
-
-
-_HALF_TURN = 3.141592653589793  # the minus sign of a round

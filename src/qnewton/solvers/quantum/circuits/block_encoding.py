@@ -16,6 +16,7 @@ from qnewton.solvers.quantum.circuits.limits import check_gate
 from qnewton.solvers.quantum.circuits.matchings import permutations
 from qnewton.solvers.quantum.circuits.oracle import BLOCK_ENCODING, Oracle
 from qnewton.solvers.quantum.circuits.preparation import preparation, system_qubits
+from qnewton.solvers.quantum.circuits.signs import append_sign
 
 Array = NDArray[np.float64]
 
@@ -206,13 +207,8 @@ class LowRank:
         circuit.ry(rotation, other)
         circuit.h(half)
         circuit.append(table, [*system, *k])
-        # A sign where the system is |0⟩, the half is 1, and the mixture is meant rather than λ.
-        control = [*system, other]
-        circuit.x(control)
-        circuit.h(half)
-        circuit.mcx(control, half)
-        circuit.h(half)
-        circuit.x(control)
+        # The mixture is meant, rather than λ, where ``other`` is 0.
+        append_sign(circuit, {half: 1} | dict.fromkeys([*system, other], 0))
         circuit.append(table, [*system, *k])
         circuit.h(half)
         circuit.cx(other, half, ctrl_state=0)

@@ -1,6 +1,6 @@
 """From a system to the circuit of a solver."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import singledispatch
 from types import MappingProxyType
@@ -34,6 +34,7 @@ from qnewton.solvers.quantum.hhl import HHL, Clock
 from qnewton.solvers.quantum.qsvt import QSVT, Family
 
 Array = NDArray[np.float64]
+Circuits = Iterator[SolverCircuit]
 
 ENCODERS: Mapping[str, Callable[[], Encoder]] = MappingProxyType(
     {"dense": DenseDilation, "sparse": SparseAccess, "low_rank": LowRank}
@@ -83,7 +84,7 @@ def solver_circuit(
         (3, 9)
     """
     asked = {"encoding": encoding, "polynomial": polynomial, "clock": clock}
-    return planned(matrix, rhs, algorithm, epsilon, kappa, norm, **asked).attempts()[0]
+    return next(planned(matrix, rhs, algorithm, epsilon, kappa, norm, **asked).attempts())
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +131,8 @@ class Plan:
             controls, circuits = 1, len(solver.guesses)
         check_simulation(circuits * solver.queries, oracle + controls, self.qubits)
 
-    def attempts(self) -> list[SolverCircuit]:
-        """Build the circuits: one, or one for every guess of an unknown norm."""
+    def attempts(self) -> Circuits:
+        """Build the circuits as they are asked for: one, or one for every guess of the norm."""
         posed = self.posed
         return attempts(posed.solver, posed.operator, posed.unit, self.encoder)
 
@@ -179,8 +180,8 @@ def planned(
 
 def attempts(
     solver: Algorithm, operator: SymmetricOperator, unit: Tensor, encoder: Encoder | None = None
-) -> list[SolverCircuit]:
-    """Return the circuits of a solver's attempts: one, or one for every guess of the norm.
+) -> Circuits:
+    """Build the circuits of a solver's attempts: one, or one for every guess of the norm.
 
     Without an encoder U_A is the dense dilation, and the evolutions of HHL are exact gates.
     """
@@ -188,28 +189,27 @@ def attempts(
 
 
 @singledispatch
-def _attempts(
-    solver: Algorithm, entries: Array, unit: Array, encoder: Encoder | None
-) -> list[SolverCircuit]:
+def _attempts(solver: Algorithm, entries: Array, unit: Array, encoder: Encoder | None) -> Circuits:
     raise NotImplementedError(f"no circuit is known for {solver.name}")
 
 
 @_attempts.register
-def _(solver: QSVT, entries: Array, unit: Array, encoder: Encoder | None) -> list:
+def _(solver: QSVT, entries: Array, unit: Array, encoder: Encoder | None) -> Circuits:
     encoding = (encoder or DenseDilation()).encode(entries, solver.alpha)
-    return [qsvt_circuit(solver, encoding, unit)]
+    yield qsvt_circuit(solver, encoding, unit)
 
 
 @_attempts.register
-def _(solver: HHL, entries: Array, unit: Array, encoder: Encoder | None) -> list:
+def _(solver: HHL, entries: Array, unit: Array, encoder: Encoder | None) -> Circuits:
     encoding = None if encoder is None else encoder.encode(entries, solver.alpha)
-    return [hhl_circuit(solver, entries, unit, encoding)]
+    yield hhl_circuit(solver, entries, unit, encoding)
 
 
 @_attempts.register
-def _(solver: Dalzell, entries: Array, unit: Array, encoder: Encoder | None) -> list:
+def _(solver: Dalzell, entries: Array, unit: Array, encoder: Encoder | None) -> Circuits:
     encoding = (encoder or DenseDilation()).encode(entries, solver.alpha)
-    return [dalzell_circuit(solver, t, encoding, unit) for t in solver.guesses]
+    for t in solver.guesses:
+        yield dalzell_circuit(solver, t, encoding, unit)
 
 
 def _entries(operator: SymmetricOperator) -> Array:

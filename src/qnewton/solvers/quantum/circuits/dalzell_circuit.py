@@ -16,6 +16,7 @@ from qnewton.solvers.quantum.circuits.block_encoding import BlockEncoding
 from qnewton.solvers.quantum.circuits.phases import kernel_phases, projector_phases
 from qnewton.solvers.quantum.circuits.preparation import padded, preparation
 from qnewton.solvers.quantum.circuits.sequence import Sequence
+from qnewton.solvers.quantum.circuits.signs import append_sign
 from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
 from qnewton.solvers.quantum.dalzell import Dalzell
 
@@ -100,9 +101,6 @@ def _leave_out(
     """Append 1 - bbᵀ, the mean of the identity and the reflection 1 - 2bbᵀ, where ``half`` is 0."""
     circuit.h(half)
     circuit.compose(prepared.inverse(), inplace=True)
-    # A sign where the register is |0⟩ and the half is 1.
-    circuit.h(half)
-    circuit.mcx(register, half, ctrl_state="0" * len(register))
-    circuit.h(half)
+    append_sign(circuit, {half: 1} | dict.fromkeys(register, 0))
     circuit.compose(prepared, inplace=True)
     circuit.h(half)

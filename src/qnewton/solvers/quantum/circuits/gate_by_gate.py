@@ -87,4 +87,4 @@ def _reached(posed: Posed) -> float:
 
 
 def _circuits(posed: Posed, solver: Algorithm) -> list[SolverCircuit]:
-    return attempts(solver, posed.operator, posed.unit)
+    return list(attempts(solver, posed.operator, posed.unit))

@@ -1,6 +1,7 @@
 """HHL as a circuit: the paper's Fig. 4, phase estimation, a rotation by C/λ̃, and its inverse."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,11 +48,11 @@ def hhl_circuit(
         estimation.h(clock)
     else:
         estimation.append(window, clock)
-    for j, control in enumerate(clock):
-        if encoding is None:
-            exact = _exact_evolution(solver, entries, len(system), j)
+    if encoding is None:
+        for control, exact in zip(clock, _exact_evolutions(solver, entries), strict=True):
             estimation.append(exact.controlled(on=1), [*evolved, control])
-        else:
+    else:
+        for j, control in enumerate(clock):
             length, share = solver.evolution_length(j), solver.evolution_error
             inner = QuantumCircuit(evolved)
             inner.compose(evolution(encoding, length, share), inplace=True)
@@ -74,10 +75,12 @@ def _window(amplitudes: Array) -> Gate | None:
     return preparation(amplitudes, "window")
 
 
-def _exact_evolution(solver: HHL, entries: Array, qubits: int, j: int) -> Oracle:
-    """Return e^{iA·2^j·t}, from A's eigenvectors."""
-    matrix = np.zeros((1 << qubits, 1 << qubits))
+def _exact_evolutions(solver: HHL, entries: Array) -> Iterator[Oracle]:
+    """Yield e^{iA·2^j·t} for j = 0 … m-1, from A's eigenvectors."""
+    size = 1 << system_qubits(len(entries))
+    matrix = np.zeros((size, size))
     matrix[: len(entries), : len(entries)] = entries
     values, vectors = np.linalg.eigh(matrix)
-    phases = np.exp(1j * math.ldexp(solver.time, j) * values)
-    return Oracle(f"{EVOLUTION}_{j}", (vectors * phases) @ vectors.T)
+    for j in range(solver.clock_qubits):
+        phases = np.exp(1j * math.ldexp(solver.time, j) * values)
+        yield Oracle(f"{EVOLUTION}_{j}", (vectors * phases) @ vectors.T)

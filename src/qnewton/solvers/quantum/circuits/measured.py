@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from qiskit.circuit import Qubit
 
 from qnewton.solvers.quantum.circuits.interference import ReadoutCircuit, interfered, swap_test
-from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit, simulated
+from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -54,7 +54,7 @@ def distribution(attempt: SolverCircuit, kept: Sequence[Qubit]) -> Array:
         kept: The qubits, least significant first; those that are neither kept nor part of success
             are summed over.
     """
-    chances = np.abs(simulated(attempt.circuit).data) ** 2
+    chances = np.abs(attempt.amplitudes) ** 2
     return on_success(attempt, kept, np.arange(len(chances)), chances)
 
 

@@ -10,6 +10,7 @@ whose logarithm is smooth. Stripping one factor after the other off (a, f) then 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,7 @@ def inverse_phases(polynomial: InversePolynomial) -> Phases:
     return _phases(laurent, split)
 
 
+@lru_cache(maxsize=8)
 def kernel_phases(kernel: KernelFilter) -> Phases:
     """Return the angles for K, of degree 2ℓ. Cost: as :func:`inverse_phases`.
 
@@ -91,6 +93,7 @@ def kernel_phases(kernel: KernelFilter) -> Phases:
     return _phases(_laurent(kernel.of_squares, kernel.degree), split)
 
 
+@lru_cache(maxsize=8)
 def projector_phases(kernel: KernelFilter) -> Phases:
     """Return the angles for (K + 1)/2 = r², of degree 2ℓ; see :func:`kernel_phases`."""
 
@@ -157,6 +160,7 @@ def _phases(laurent: Array, split: Split) -> Phases:
     # imaginary part there.
     angles = wx - math.pi / 2.0
     angles[[0, -1]] += math.pi / 4.0
+    angles.setflags(write=False)
     return Phases(angles, (n - 1) * math.pi / 2.0 - math.pi / 2.0)
 
 

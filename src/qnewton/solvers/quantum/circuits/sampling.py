@@ -15,7 +15,7 @@ from qiskit.providers import BackendV2
 from qnewton.records.messages import check
 from qnewton.solvers.quantum.circuits.interference import interfered
 from qnewton.solvers.quantum.circuits.measured import on_success
-from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit, simulated
+from qnewton.solvers.quantum.circuits.solver_circuit import SolverCircuit
 from qnewton.solvers.quantum.circuits.transpiling import in_basis, transpiled
 
 Array = NDArray[np.float64]
@@ -124,16 +124,17 @@ class Machine:
 
     def counts(self, attempt: SolverCircuit, kept: Sequence[Qubit], shots: int) -> Counts:
         """Run so many shots; count those that succeeded by the values of some qubits."""
-        values, times = self._outcomes(attempt.circuit, shots)
+        values, times = self._outcomes(attempt, shots)
         return on_success(attempt, kept, values, times).astype(np.int64)
 
-    def _outcomes(self, circuit: QuantumCircuit, shots: int) -> tuple[Counts, Counts]:
+    def _outcomes(self, attempt: SolverCircuit, shots: int) -> tuple[Counts, Counts]:
         """Return the values that all qubits were measured with, and how often."""
         if self.backend is None:
-            chances = np.abs(simulated(circuit).data) ** 2
+            chances = np.abs(attempt.amplitudes) ** 2
             drawn = np.random.default_rng(self.seed).multinomial(shots, chances / chances.sum())
             (values,) = np.nonzero(drawn)
             return values, drawn[values]
+        circuit = attempt.circuit
         measured = circuit.copy()
         register = ClassicalRegister(circuit.num_qubits, "outcome")
         measured.add_register(register)

@@ -43,13 +43,14 @@ class SolverCircuit:
         return calls(self.circuit, PREPARATION)
 
     @cached_property
-    def image(self) -> Array:
-        """The amplitudes on success, not normalised: y, shape [N].
+    def amplitudes(self) -> NDArray[np.complex128]:
+        """Those of all qubits, shape [2^q]. Cost: one simulation, 2^q amplitudes per gate."""
+        return simulated(self.circuit).data
 
-        Cost: the circuit is simulated once; 2^q amplitudes per gate.
-        """
-        amplitudes = simulated(self.circuit).data
-        return self.on_success(amplitudes).real[: self.n]
+    @property
+    def image(self) -> Array:
+        """The amplitudes on success, not normalised: y, shape [N]."""
+        return self.on_success(self.amplitudes).real[: self.n]
 
     def on_success(
         self, amplitudes: NDArray[np.complex128], beside: Mapping[Qubit, int] | None = None
