@@ -44,7 +44,10 @@ class SolverCircuit:
 
     @cached_property
     def amplitudes(self) -> NDArray[np.complex128]:
-        """Those of all qubits, shape [2^q]. Cost: one simulation, 2^q amplitudes per gate."""
+        """The amplitudes of all qubits, shape [2^q].
+
+        Simulating the circuit costs 2^q amplitudes per gate.
+        """
         return simulated(self.circuit).data
 
     @property
