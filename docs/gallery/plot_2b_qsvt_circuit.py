@@ -19,6 +19,7 @@ import altair as alt
 import numpy as np
 
 from benchmarks.circuit_systems import newton_systems
+from qnewton.queries.polynomials import inverse_polynomial
 from qnewton.solvers.quantum import emulate
 from qnewton.solvers.quantum.circuits import (
     ENCODERS,
@@ -26,7 +27,6 @@ from qnewton.solvers.quantum.circuits import (
     solver_circuit,
     with_boxes,
 )
-from qnewton.solvers.quantum.polynomials import inverse_polynomial
 
 systems = dict(sorted(newton_systems().items()))
 for n, system in systems.items():

@@ -38,6 +38,7 @@ _ROOMS = (
     "fitting",
     "operators",
     "optimizer",
+    "queries",
     "records",
     "runs",
     "scheduler",

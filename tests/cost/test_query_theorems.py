@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnewton.cost.queries import (
+from qnewton.queries import (
     QUERY_SETS,
     SEEN_CONSTANT,
-    amplified,
+    amplified_queries,
     childs_kothari_somma_2017,
     costa_2022,
     dalzell_2024,
@@ -23,8 +23,8 @@ from qnewton.cost.queries import (
     query_count,
     sunderhauf_2025,
 )
-from qnewton.cost.queries.dalzell import CHEAPEST_ETA
-from qnewton.cost.queries.eigenvalues import polynomial_height
+from qnewton.queries.dalzell import CHEAPEST_ETA
+from qnewton.queries.polynomials import polynomial_height
 
 QUICK = settings(deadline=None, max_examples=200)
 kappas = st.floats(1.0, 1e9)
@@ -134,14 +134,13 @@ def _optimal_polynomial(kappa, n, x):
 @pytest.mark.parametrize("epsilon", [1e-1, 1e-4])
 def test_the_optimal_polynomial_has_the_counted_degree_error_and_height(kappa, epsilon):
     n = int(sunderhauf_2025(kappa=kappa, epsilon=epsilon).queries + 1) // 2
-    a = 1 / kappa
-    inside = np.linspace(a, 1, 20_001)
+    inside = np.linspace(1 / kappa, 1, 20_001)
     error = np.abs(_optimal_polynomial(kappa, n, inside) - 1 / inside).max()
     assert error <= epsilon * (1 + 1e-9)
     everywhere = np.linspace(1e-6, 1, 200_001)
     height = np.abs(_optimal_polynomial(kappa, n, everywhere)).max()
     # rel: the grid may miss the top by its own spacing.
-    assert polynomial_height(a, n) == pytest.approx(height, rel=1e-4)
+    assert polynomial_height(kappa, n) == pytest.approx(height, rel=1e-4)
 
 
 @QUICK
@@ -150,7 +149,7 @@ def test_amplification_is_the_best_of_all_rounds(probability):
     angle = math.asin(math.sqrt(probability))
     rounds = range(int(2 / angle) + 2)
     best = min((2 * r + 1) / max(math.sin((2 * r + 1) * angle) ** 2, 1e-300) for r in rounds)
-    found, _ = amplified(7.0, probability)
+    found = amplified_queries(7.0, probability)
     assert found == pytest.approx(7 * best, rel=1e-12)
     assert found <= 7 / probability * (1 + 1e-12)
 
@@ -222,7 +221,7 @@ def test_hhl_is_dearer_than_every_set(kappa, epsilon):
         (lambda: childs_kothari_somma_2017(kappa=0.9, epsilon=0.1), "kappa", "1"),
         (lambda: jennings_2025(kappa=2, epsilon=0.25), "epsilon", "0.24"),
         (lambda: hhl_2009(n=4, sparsity=5, kappa=2, epsilon=0.1), "sparsity", "4"),
-        (lambda: amplified(1, 0.0), "success_probability", "(0, 1]"),
+        (lambda: amplified_queries(1, 0.0), "the success probability", "(0, 1]"),
         (lambda: query_count("paper", alpha=0.5, kappa=2, epsilon=0.1), "alpha", "at least 1"),
     ],
 )

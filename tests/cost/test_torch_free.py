@@ -9,6 +9,7 @@ import pytest
     [
         "qnewton.records",
         "qnewton.runs",
+        "qnewton.queries",
         "qnewton.cost",
         "qnewton.scheduler.policy",
         "qnewton.scheduler.offers",

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnewton.operators import DenseOperator, MatrixFreeOperator
+from qnewton.queries.polynomials import closed_form
 from qnewton.records import Outcome
 from qnewton.solvers import solve
 from qnewton.solvers.quantum import Clock, SystemRefused, emulate, inverse_polynomial
 from qnewton.solvers.quantum import promise as promises
-from qnewton.solvers.quantum.polynomials import closed_form
 from tests.cases import draw, geometric, with_spectrum
 
 

@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.special import jv
 
+from qnewton.queries.clock import jacobi_anger_terms
 from qnewton.solvers.quantum import Clock, SystemRefused, emulate
 from qnewton.solvers.quantum.clock_means import WINDOWS, mean_rotation
-from qnewton.solvers.quantum.hhl import jacobi_anger_terms
 from tests.cases import draw, geometric, same_output, with_spectrum
 
 

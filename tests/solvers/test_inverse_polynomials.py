@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qnewton.queries.polynomials import closed_form
 from qnewton.solvers.quantum import InversePolynomial, inverse_degree, inverse_polynomial
-from qnewton.solvers.quantum.polynomials import closed_form
 
 
 def literal(x: np.ndarray, kappa: float, degree: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from qnewton.cost import Audit
 from qnewton.cost.audit import ReadoutModel
 from qnewton.cost.block_encoding import Preparation, Tables
 from qnewton.cost.error_correction import ErrorCorrection
-from qnewton.cost.queries import QuerySet
+from qnewton.queries import QuerySet
 
 _FIELDS = {"state_error": "epsilon", "state_readout": "readout"}
 """Options whose field of the audit has another name."""

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from qnewton.cost.block_encoding import Preparation, Tables
 from qnewton.cost.error_correction import ErrorCorrection
-from qnewton.cost.queries import JENNINGS_MAX_EPSILON, QUERY_SETS, QuerySet
+from qnewton.queries import JENNINGS_MAX_EPSILON, QUERY_SETS, QuerySet
 from qnewton.records import Calibration, QuantumHardware
 from qnewton.records.messages import check
 
@@ -149,7 +149,7 @@ class Audit:
     """What an audited price assumes; each field is one assumption that a quote names.
 
     Attributes:
-        query_set: The count, a key of :data:`qnewton.cost.queries.QUERY_SETS`.
+        query_set: The count, a key of :data:`qnewton.queries.QUERY_SETS`.
         epsilon: Error of the solution state, shared out by
             :class:`qnewton.cost.audit.ErrorShares` to solver, entries, b and rotations.
         readout: How the vector is read, a key of :data:`qnewton.cost.audit.READOUTS`.

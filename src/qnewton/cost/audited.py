@@ -18,7 +18,7 @@ from qnewton.cost.block_encoding import (
 from qnewton.cost.error_correction import Corrected, error_corrected
 from qnewton.cost.parts import Draft
 from qnewton.cost.quantum import hypothetical, machine_quote, raised_condition
-from qnewton.cost.queries import QUERY_ALGORITHMS, logical_qubits, query_count
+from qnewton.queries import QUERY_ALGORITHMS, logical_qubits, query_count
 from qnewton.records.messages import check
 from qnewton.records.quotes import cheapest
 

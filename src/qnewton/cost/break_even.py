@@ -9,8 +9,8 @@ from typing import Any
 from qnewton.cost.audit import Audit
 from qnewton.cost.audited import audited_quote
 from qnewton.cost.given import with_condition, with_sparsity
-from qnewton.cost.queries import JENNINGS_MAX_EPSILON, QUERY_SETS
 from qnewton.cost.solvers import classical_quotes
+from qnewton.queries import JENNINGS_MAX_EPSILON, QUERY_SETS
 from qnewton.records import Calibration, Facts, Figure, QuantumHardware, Quote
 from qnewton.records.quotes import cheapest
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from qnewton.cost.queries import JENNINGS_MIN_KAPPA, jennings_2023, logical_qubits
+from qnewton.queries import JENNINGS_MIN_KAPPA, jennings_2023, logical_qubits
 from qnewton.records import Facts, PriceTerm, QuantumHardware, QuantumPart, QueryCount, Quote
 from qnewton.records.messages import check
 
@@ -58,7 +58,7 @@ def paper_quote(
 
     Reference:
         Li et al., arXiv:2405.00252, II-E, IV-C and Algorithm 2; the count is
-        :func:`qnewton.cost.queries.jennings_2023`.
+        :func:`qnewton.queries.jennings_2023`.
 
     Example:
         >>> from qnewton.cost import load_hardware

@@ -1,17 +1,17 @@
 """Quantum linear solvers: the polynomials they apply, and emulation of what they output."""
 
-from qnewton.solvers.quantum.algorithm import amplified_queries, searched_queries
+from qnewton.queries import amplified_queries, searched_queries
+from qnewton.queries.degrees import cks_degree, inverse_degree
+from qnewton.queries.polynomials import (
+    InversePolynomial,
+    inverse_polynomial,
+)
 from qnewton.solvers.quantum.column_inversion import ColumnInversion, invert_by_columns
 from qnewton.solvers.quantum.emulate import ALGORITHMS, Emulator, emulate
 from qnewton.solvers.quantum.gates import circuit, circuits
 from qnewton.solvers.quantum.hhl import Clock
-from qnewton.solvers.quantum.polynomials import (
-    InversePolynomial,
-    inverse_degree,
-    inverse_polynomial,
-)
 from qnewton.solvers.quantum.promise import SystemRefused
-from qnewton.solvers.quantum.qsvt import cks_degree, cks_polynomial
+from qnewton.solvers.quantum.qsvt import cks_polynomial
 from qnewton.solvers.quantum.readout import (
     Measurement,
     QuantumSolution,

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from qnewton.solvers.quantum.polynomials import Array
+from qnewton.queries.polynomials import Array
 
 WindowName = Literal["uniform", "sine"]
 

@@ -15,11 +15,17 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
+from qnewton.queries.dalzell import (
+    EMULATED_GUESS_FACTOR,
+    filter_degree,
+    log_known_eta,
+    log_projection_eta,
+    log_reflection_eta,
+)
+from qnewton.queries.polynomials import Array
 from qnewton.solvers.quantum.algorithm import Algorithm, Chances
-from qnewton.solvers.quantum.polynomials import Array
 from qnewton.solvers.quantum.promise import Promise
 
-_MU = 0.25
 _LEAST_KAPPA = 1.0 + 1e-6  # z divides by 1 - δ²: closer to 1, the filter loses half of its digits
 
 
@@ -170,24 +176,19 @@ def dalzell(promise: Promise, epsilon: float, norm: float | None, length: float)
         if not (0.0 < norm < math.inf):
             raise ValueError(f"norm is {norm}; it must be a positive guess of ‖A⁻¹b‖")
         t = min(max(promise.alpha * norm / length, 1.0), kappa)
-        reflection = KernelFilter(kappa, _degree(kappa, epsilon / math.sqrt(5.0)))
-        return Dalzell(reflection, None, (t,), promise.alpha)
-    s = 3.0 + 2.0 * math.log((kappa**2 + 1.0) / 2.0)
-    eta = _MU / (math.sqrt(s) + _MU)
-    spared = math.sqrt((1.0 - _MU**2) / ((1.0 - epsilon) * (1.0 + epsilon)))
-    eta_projection = min(1.0, epsilon * spared / _MU)
+        log_eta = log_known_eta(epsilon, EMULATED_GUESS_FACTOR)
+        return Dalzell(_filter(kappa, log_eta), None, (t,), promise.alpha)
     count = math.ceil(math.log(kappa)) + 1
-    guesses = tuple(float(t) for t in np.geomspace(1.0, kappa, count))
     return Dalzell(
-        KernelFilter(kappa, _degree(kappa, eta)),
-        KernelFilter(kappa, _degree(kappa, eta_projection)),
-        guesses,
+        _filter(kappa, log_reflection_eta(kappa)),
+        _filter(kappa, log_projection_eta(epsilon)),
+        tuple(float(t) for t in np.geomspace(1.0, kappa, count)),
         promise.alpha,
     )
 
 
-def _degree(kappa: float, eta: float) -> int:
-    return max(1, math.ceil(kappa / 2.0 * math.log(2.0 / eta)))
+def _filter(kappa: float, log_eta: float) -> KernelFilter:
+    return KernelFilter(kappa, int(filter_degree(kappa, log_eta)))
 
 
 def _filtered(kernel: KernelFilter, diagonal: Array, b: Array, start: Array) -> Array:

@@ -18,14 +18,15 @@ from torch import Tensor
 from qnewton.operators import DenseOperator, RangedOperator, SymmetricOperator
 from qnewton.operators.base import dtype_name
 from qnewton.operators.scaling import excess, largest, norm_ratio, scaled, shifted_number
+from qnewton.queries import amplified_queries
+from qnewton.queries.degrees import inverse_degree
 from qnewton.records import Outcome
 from qnewton.solvers.quantum import promise as promises
-from qnewton.solvers.quantum.algorithm import Algorithm, Posed, amplified_queries
+from qnewton.solvers.quantum.algorithm import Algorithm, Posed
 from qnewton.solvers.quantum.dalzell import dalzell
 from qnewton.solvers.quantum.execution import Emulation, Execution
 from qnewton.solvers.quantum.hhl import Clock, hhl
 from qnewton.solvers.quantum.output_state import Eigenbasis
-from qnewton.solvers.quantum.polynomials import inverse_degree
 from qnewton.solvers.quantum.promise import (
     Promise,
     SystemRefused,

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -13,11 +12,18 @@ from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
 from qnewton.operators.scaling import shifted_number
+from qnewton.queries.clock import (
+    TURN,
+    clock_qubits,
+    clock_queries,
+    jacobi_anger_terms,
+    rotation_constant,
+)
+from qnewton.queries.polynomials import Array
 from qnewton.records import Outcome
 from qnewton.records.messages import check
 from qnewton.solvers.quantum.algorithm import Chances, FunctionOfA
 from qnewton.solvers.quantum.clock_means import WINDOWS, Window, WindowName, mean_rotation
-from qnewton.solvers.quantum.polynomials import Array
 from qnewton.solvers.quantum.promise import Promise, SystemRefused
 
 MAX_CLOCK_QUBITS = 30
@@ -166,24 +172,19 @@ class HHL(FunctionOfA):
     @property
     def queries(self) -> int:
         """Calls to U_A: m controlled evolutions of 2^j·t, and the same again to undo them."""
-        # An evolution of time τ is a Jacobi-Anger series of R terms, R the least with a tail below
-        # its share of ε, at two queries per term (Motlagh and Wiebe, arXiv:2308.01501).
-        share = self.evolution_error
-        lengths = (self.evolution_length(j) for j in range(self.clock_qubits))
-        return 2 * sum(2 * jacobi_anger_terms(length, share) for length in lengths)
+        return clock_queries(self.clock_qubits, self.epsilon, self.alpha * self.time)
 
 
 def hhl(promise: Promise, epsilon: float, clock: Clock) -> HHL:
     """Return HHL with the parameters that were left open set."""
-    time = 0.9 * math.pi / promise.alpha if clock.time is None else clock.time
+    time = TURN / promise.alpha if clock.time is None else clock.time
     if not (0.0 < time * promise.alpha < math.pi):
         limits = f"must lie between 0 and π/α = {math.pi / promise.alpha:.6g}"
         said = f"the evolution time is {time:.6g}; it {limits}"
         raise ValueError(f"{said}, or phases of different signs coincide")
     qubits = clock.qubits
     if qubits is None:
-        needed = 2.0 * math.pi * promise.kappa / (promise.alpha * time * epsilon)
-        qubits = max(2, math.ceil(math.log2(needed)))
+        qubits = clock_qubits(promise.kappa, epsilon, promise.alpha * time)
         if qubits > MAX_CLOCK_QUBITS:
             message = f"kappa_be = {promise.kappa:.4g} at epsilon={epsilon:.3g} needs a clock of "
             message += f"{qubits} qubits, above the limit of {MAX_CLOCK_QUBITS}; raise epsilon, or "
@@ -198,27 +199,7 @@ def hhl(promise: Promise, epsilon: float, clock: Clock) -> HHL:
         raise ValueError(f"the clock's window is {clock.window!r}; it must be {known}")
     rotation = clock.rotation
     if rotation is None:
-        rotation = max(2.0 * math.pi / (size * time), promise.alpha / promise.kappa / 2.0)
+        turn = promise.alpha * time
+        rotation = promise.alpha * rotation_constant(promise.kappa, qubits, turn)
     check("the rotation constant", rotation, "must be positive and finite", rotation > 0.0)
     return HHL(size, time, rotation, WINDOWS[clock.window], promise.alpha, epsilon)
-
-
-@lru_cache(maxsize=256)
-def jacobi_anger_terms(length: float, epsilon: float) -> int:
-    """Return the least R with 2 Σ_{j>R} |J_j(length)| ≤ ε: the degree of e^{ix·length} on [-1, 1].
-
-    Example:
-        >>> jacobi_anger_terms(10.0, 1e-6)
-        22
-    """
-    wide = 20.0 * (length + 1.0) ** (1.0 / 3.0) + 40.0
-    last = math.ceil(length + wide)
-    # The orders above the length add up to 2/3, so that few of those below are ever needed.
-    first = math.floor(length)
-    while True:
-        tails = 2.0 * np.cumsum(np.abs(jv(np.arange(last, first, -1), length)))
-        # tails[i] is the sum over j ≥ last - i, and R must leave out j ≥ R + 1.
-        terms = last - int(np.searchsorted(tails, epsilon, side="right"))
-        if first == 0 or terms > first:
-            return max(1, terms)
-        first = max(0, first - (last - first))

@@ -19,9 +19,9 @@ from torch import Tensor
 from qnewton.operators import MatrixFreeOperator, SymmetricOperator
 from qnewton.operators.lanczos import Lanczos
 from qnewton.operators.ritz import ritz_values, ritz_vectors
+from qnewton.queries.polynomials import Array
 from qnewton.records import Outcome
 from qnewton.solvers.quantum.algorithm import Algorithm, Applied, Chances, Function
-from qnewton.solvers.quantum.polynomials import Array
 from qnewton.solvers.quantum.promise import SystemRefused, alpha_too_small
 from qnewton.solvers.quantum.qsvt import QSVT
 from qnewton.solvers.solution import Mode

@@ -10,36 +10,20 @@ from scipy.fft import dct
 from torch import Tensor
 
 from qnewton.operators import DenseOperator, SymmetricOperator
-from qnewton.records import Outcome
-from qnewton.solvers.quantum import promise as promises
-from qnewton.solvers.quantum.algorithm import Chances, FunctionOfA
-from qnewton.solvers.quantum.polynomials import (
+from qnewton.queries.degrees import cks_degree, cks_sizes, inverse_degree
+from qnewton.queries.polynomials import (
     MAX_DEGREE,
     Array,
     InversePolynomial,
-    inverse_degree,
     inverse_polynomial,
     refuse_degree,
-    refuse_range,
 )
+from qnewton.records import Outcome
+from qnewton.solvers.quantum import promise as promises
+from qnewton.solvers.quantum.algorithm import Chances, FunctionOfA
 from qnewton.solvers.quantum.promise import Promise, SystemRefused
 
 _OVERSAMPLING = 16
-
-
-def cks_degree(kappa: float, epsilon: float) -> int:
-    """Return 2D + 1 with b = ⌈κ² ln(κ/ε)⌉ and D = ⌊√(b ln(4b/ε))⌋.
-
-    Raises:
-        ValueError: If κ or ε is out of range.
-
-    Reference: Childs, Kothari, Somma, arXiv:1511.02306, Lemmas 17 to 19.
-
-    Example:
-        >>> cks_degree(1e3, 1e-2)
-        32011
-    """
-    return 2 * _sizes(kappa, epsilon)[1] + 1
 
 
 def cks_polynomial(kappa: float, epsilon: float) -> InversePolynomial:
@@ -61,14 +45,14 @@ def cks_polynomial(kappa: float, epsilon: float) -> InversePolynomial:
 
     Cost: O(D log D).
 
-    Reference: as ``cks_degree``.
+    Reference: as :func:`~qnewton.queries.degrees.cks_degree`.
 
     Example:
         >>> p = cks_polynomial(kappa=10.0, epsilon=1e-3)
         >>> p.degree, bool(abs(p.evaluate(0.1) - 10.0) <= 1e-3)
         (237, True)
     """
-    b, d = _sizes(kappa, epsilon)
+    b, d = cks_sizes(kappa, epsilon)
     refuse_degree(2 * d + 1, kappa, epsilon)
     signs = np.where(np.arange(d + 1) % 2 == 0, 4.0, -4.0)
     coefficients = signs * _binomial_tails(b, d + 1)
@@ -80,12 +64,6 @@ def cks_polynomial(kappa: float, epsilon: float) -> InversePolynomial:
     # The error is largest at the very end of the promise, which the grid misses.
     at_end = abs(float(polynomial.evaluate(1.0 / kappa)) - kappa)
     return replace(polynomial, error_bound=max(error, at_end))
-
-
-def _sizes(kappa: float, epsilon: float) -> tuple[int, int]:
-    refuse_range(kappa, epsilon)
-    b = math.ceil(kappa**2 * math.log(kappa / epsilon))
-    return b, min(math.floor(math.sqrt(b * math.log(4.0 * b / epsilon))), b - 1)
 
 
 def _binomial_tails(b: int, count: int) -> Array:

@@ -14,9 +14,9 @@ from qiskit import QuantumCircuit
 from qiskit.circuit.library import UnitaryGate
 from scipy.special import jv
 
+from qnewton.queries.clock import jacobi_anger_terms
 from qnewton.solvers.quantum.circuits.block_encoding import BlockEncoding
 from qnewton.solvers.quantum.circuits.phases import completed
-from qnewton.solvers.quantum.hhl import jacobi_anger_terms
 
 Complex = NDArray[np.complex128]
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qnewton.queries.polynomials import InversePolynomial
 from qnewton.records import Outcome
 from qnewton.solvers.quantum.dalzell import KernelFilter
-from qnewton.solvers.quantum.polynomials import InversePolynomial
 from qnewton.solvers.quantum.promise import SystemRefused
 
 Array = NDArray[np.float64]

@@ -2,6 +2,8 @@
 
 import math
 
+from qnewton.queries.amplification import amplified_queries
+from qnewton.queries.degrees import cks_sizes, inverse_degree
 from qnewton.records import QueryCount
 from qnewton.records.messages import check
 
@@ -70,9 +72,6 @@ def hhl_2009(
     return counted(count, theorem, provenance="standard", preparations_a_query=1.0)
 
 
-_TAN_ROOT = 1.1655611852072114  # the root of tan x = 2x in (0, π/2)
-
-
 def childs_kothari_somma_2017(
     *, kappa: float, epsilon: float, solution_norm: float = 1.0
 ) -> QueryCount:
@@ -101,8 +100,7 @@ def childs_kothari_somma_2017(
         32011.0
     """
     _check(kappa, epsilon, solution_norm)
-    b = math.ceil(kappa**2 * (math.log(kappa) - math.log(epsilon)))
-    half = math.floor(math.sqrt(b * (math.log(4 * b) - math.log(epsilon))))
+    b, half = cks_sizes(kappa, epsilon)
     theorem = "QSVT with the polynomial of Childs et al., arXiv:1511.02306"
     return _amplified(2 * half + 1, 0.638 * math.sqrt(b), solution_norm, theorem, "standard")
 
@@ -110,8 +108,8 @@ def childs_kothari_somma_2017(
 def sunderhauf_2025(*, kappa: float, epsilon: float, solution_norm: float = 1.0) -> QueryCount:
     """Count QSVT with the optimal inverse polynomial: degree 2n-1.
 
-    a = 1/κ, n = ⌈ln((1+a)/(εa)) / ln((1+a)/(1-a))⌉; n = 1 at κ = 1. The height sup|P| is
-    computed, not bounded.
+    The degree is :func:`~qnewton.queries.degrees.inverse_degree`. The height sup|P| is computed,
+    not bounded.
 
     Args:
         kappa: κ_be = α/σ_min(A), at least 1 and at most 1e150.
@@ -135,89 +133,20 @@ def sunderhauf_2025(*, kappa: float, epsilon: float, solution_norm: float = 1.0)
         11513.0
     """
     _check(kappa, epsilon, solution_norm)
-    a = 1 / kappa
+    degree = inverse_degree(kappa, epsilon)
     theorem = "QSVT with the optimal inverse polynomial, arXiv:2507.15537"
-    if a == 1:
-        return _amplified(1, 1.0, solution_norm, theorem, "transcribed")
-    log_ratio = math.log1p(a) - math.log1p(-a)
-    n = max(1, math.ceil((math.log1p(a) - math.log(epsilon) + math.log(kappa)) / log_ratio))
-    return _amplified(2 * n - 1, polynomial_height(a, n), solution_norm, theorem, "transcribed")
+    # Loads numpy and scipy, which a price that is not asked for this count does without.
+    from qnewton.queries.polynomials import polynomial_height
 
-
-def polynomial_height(a: float, n: int) -> float:
-    """Return sup|P| over [-1, 1] of the optimal inverse polynomial, which lies at |x| < a.
-
-    P(x) = (1 - L(z)/L(z₀))/x with L = T_n + r·T_{n-1}, r = (1-a)/(1+a). For |x| < a, z < -1 and
-    |L| = cosh(nθ) - r·cosh((n-1)θ) at θ = arccosh|z|, taken in logarithms.
-
-    Args:
-        a: 1/κ, in (0, 1).
-        n: From the degree 2n-1.
-
-    Example:
-        >>> round(polynomial_height(1e-3, 5757) / 1e3, 2)
-        1.61
-    """
-    r = (1 - a) / (1 + a)
-    full = math.log1p(a) - math.log1p(-a)
-
-    def log_l(theta: float) -> float:
-        # cosh(nθ) - r·cosh((n-1)θ) over e^{nθ}/2; at r < 1 it is positive.
-        tail = math.exp(-2 * n * theta)
-        rest = r * (math.exp(-theta) + math.exp(-(2 * n - 1) * theta))
-        return n * theta + math.log(max(1 + tail - rest, 5e-324))
-
-    at_zero = log_l(full)
-
-    def height(share: float) -> float:
-        x = share * a
-        excess = 2 * (a * a - x * x) / (1 - a * a)  # |z| - 1
-        theta = math.log1p(excess + math.sqrt(excess * (excess + 2)))
-        return -math.expm1(log_l(theta) - at_zero) / x
-
-    points = [k / 64 for k in range(1, 65)]
-    best = max(points, key=height)
-    low, high = best - 1 / 64 + 1e-9, min(best + 1 / 64, 1.0)
-    for _ in range(60):
-        third = (high - low) / 3
-        if height(low + third) < height(high - third):
-            low += third
-        else:
-            high -= third
-    return height((low + high) / 2)
-
-
-def amplified(queries: float, success_probability: float) -> tuple[float, int]:
-    """Return the expected queries of the best fixed number r of amplification rounds, and r.
-
-    r rounds turn sin θ = √p into sin((2r+1)θ) for 2r+1 times the queries; the r ≥ 0 that
-    minimises (2r+1)/sin²((2r+1)θ) is taken.
-
-    Raises:
-        ValueError: If p is outside (0, 1].
-
-    Reference:
-        Brassard et al., quant-ph/0005055, the rounds optimised for the expectation.
-
-    Example:
-        >>> amplified(100, 0.4), round(amplified(100, 1e-4)[0])
-        ((250.0, 0), 13800)
-    """
-    holds = 0 < success_probability <= 1
-    check("success_probability", success_probability, "must lie in (0, 1]", holds)
-    angle = math.asin(math.sqrt(success_probability))
-    best = (_TAN_ROOT / angle - 1) / 2
-    rounds = {0, max(0, math.floor(best)), max(0, math.ceil(best))}
-    costs = [((2 * r + 1) / math.sin((2 * r + 1) * angle) ** 2, r) for r in rounds]
-    times, r = min(costs)
-    return queries * times, r
+    height = kappa if degree == 1 else polynomial_height(kappa, (degree + 1) // 2)
+    return _amplified(degree, height, solution_norm, theorem, "transcribed")
 
 
 def _amplified(
     degree: int, height: float, solution_norm: float, theorem: str, provenance: str
 ) -> QueryCount:
     success = min(1.0, (solution_norm / height) ** 2)
-    expected, _ = amplified(float(degree), success)
+    expected = amplified_queries(float(degree), success)
     return QueryCount(
         queries=float(degree),
         success_probability=success,

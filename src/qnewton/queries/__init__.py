@@ -5,7 +5,7 @@ condition number (κ_be = α/σ_min where a theorem has no α), ``epsilon`` the 
 state.
 """
 
-from qnewton.cost.queries.adiabatic import (
+from qnewton.queries.adiabatic import (
     JENNINGS_MAX_EPSILON,
     JENNINGS_MIN_KAPPA,
     JENNINGS_SUCCESS_SLOPE,
@@ -17,22 +17,23 @@ from qnewton.cost.queries.adiabatic import (
     jennings_2025,
     logical_qubits,
 )
-from qnewton.cost.queries.dalzell import (
+from qnewton.queries.amplification import amplified_queries, searched_queries
+from qnewton.queries.dalzell import (
     dalzell_2024,
     dalzell_2024_asymptotic,
     dalzell_2024_norm_known,
 )
-from qnewton.cost.queries.eigenvalues import (
+from qnewton.queries.eigenvalues import (
     HHL_CONSTANT,
-    amplified,
     childs_kothari_somma_2017,
     hhl_2009,
     sunderhauf_2025,
 )
-from qnewton.cost.queries.sets import QUERY_ALGORITHMS, QUERY_SETS, QuerySet, query_count
+from qnewton.queries.sets import QUERY_ALGORITHMS, QUERY_SETS, QuerySet, query_count
 
 __all__ = ["HHL_CONSTANT", "JENNINGS_MAX_EPSILON", "JENNINGS_MIN_KAPPA", "JENNINGS_SUCCESS_SLOPE"]
 __all__ += ["PROVEN_CONSTANT", "QUERY_ALGORITHMS", "QUERY_SETS", "Q_NEWTON_SUCCESS_SLOPE"]
-__all__ += ["SEEN_CONSTANT", "QuerySet", "amplified", "childs_kothari_somma_2017", "costa_2022"]
-__all__ += ["dalzell_2024", "dalzell_2024_asymptotic", "dalzell_2024_norm_known", "hhl_2009"]
-__all__ += ["jennings_2023", "jennings_2025", "logical_qubits", "query_count", "sunderhauf_2025"]
+__all__ += ["SEEN_CONSTANT", "QuerySet", "amplified_queries", "childs_kothari_somma_2017"]
+__all__ += ["costa_2022", "dalzell_2024", "dalzell_2024_asymptotic", "dalzell_2024_norm_known"]
+__all__ += ["hhl_2009", "jennings_2023", "jennings_2025", "logical_qubits", "query_count"]
+__all__ += ["searched_queries", "sunderhauf_2025"]

@@ -2,12 +2,16 @@
 
 import math
 
-from qnewton.cost.queries.eigenvalues import counted
+from qnewton.queries.eigenvalues import counted
 from qnewton.records import QueryCount
 from qnewton.records.messages import check
 
 _PAPER = "Dalzell 2024, arXiv:2406.12086"
 _MU = 0.25
+
+EMULATED_GUESS_FACTOR = 2.0
+"""How far off a norm that the emulator is given may be, for the state to keep to ε."""
+
 MAX_EPSILON = 0.25
 """Largest error of Eq. 118 as transcribed."""
 
@@ -42,18 +46,11 @@ def dalzell_2024(*, kappa: float, epsilon: float) -> QueryCount:
         '40204.19'
     """
     _check(kappa, epsilon, MAX_EPSILON)
-    # ln((κ²+1)/2) by a hypotenuse, so that κ² cannot overflow.
-    s = 3 + 2 * (2 * math.log(math.hypot(kappa, 1.0)) - math.log(2))
-    eta = _MU / (math.sqrt(s) + _MU)
-    log_eta_p = (
-        math.log(epsilon)
-        + 0.5 * math.log1p(-(_MU**2))
-        - math.log(_MU)
-        - 0.5 * math.log1p(-(epsilon**2))
-    )
-    norm_finding = _twice_ceiled(kappa * math.log(2 / eta)) * (math.log(kappa) + 1)
+    log_eta = log_reflection_eta(kappa)
+    eta = math.exp(log_eta)
+    norm_finding = 2.0 * filter_degree(kappa, log_eta) * (math.log(kappa) + 1)
     norm_finding *= ((1 + eta) / (1 - eta)) ** 2
-    projection = _twice_ceiled(kappa * (math.log(2) - min(log_eta_p, 0.0))) / (1 - _MU**2)
+    projection = 2.0 * filter_degree(kappa, log_projection_eta(epsilon)) / (1 - _MU**2)
     return counted(norm_finding + projection, f"{_PAPER}, Eq. 118")
 
 
@@ -105,7 +102,7 @@ def dalzell_2024_norm_known(
     _check(kappa, epsilon, MAX_EPSILON)
     check("guess_factor", guess_factor, "must be finite and at least 1", 1 <= guess_factor < 1e150)
     eta = epsilon / math.hypot(1.0, guess_factor)
-    log_eta = math.log(epsilon) - math.log(math.hypot(1.0, guess_factor))
+    log_eta = log_known_eta(epsilon, guess_factor)
     guess = 2 / (guess_factor + 1 / guess_factor)
     success = (guess * (1 - eta) / (1 + eta)) ** 2
     theorem = f"{_PAPER}, norm known within a factor {guess_factor:g}"
@@ -118,5 +115,30 @@ def _check(kappa: float, epsilon: float, most: float) -> None:
     check("epsilon", epsilon, limits, 0 < epsilon <= most)
 
 
-def _twice_ceiled(value: float) -> float:
-    return 2.0 * math.ceil(value / 2) if math.isfinite(value) else value
+def log_reflection_eta(kappa: float) -> float:
+    """Return ln η of the reflection where the norm is unknown."""
+    # ln((κ²+1)/2) by a hypotenuse, so that κ² cannot overflow.
+    s = 3 + 2 * (2 * math.log(math.hypot(kappa, 1.0)) - math.log(2))
+    return math.log(_MU) - math.log(math.sqrt(s) + _MU)
+
+
+def log_projection_eta(epsilon: float) -> float:
+    """Return ln η_P of the projection that cleans what a reflection leaves, at most 0."""
+    log_eta = math.log(epsilon) - math.log(_MU)
+    return min(0.0, log_eta + 0.5 * (math.log1p(-(_MU**2)) - math.log1p(-(epsilon**2))))
+
+
+def log_known_eta(epsilon: float, guess_factor: float) -> float:
+    """Return ln η, η = ε/√(1+g²), of the reflection where the norm is known within a factor g."""
+    return math.log(epsilon) - math.log(math.hypot(1.0, guess_factor))
+
+
+def filter_degree(kappa: float, log_eta: float) -> float:
+    """Return ℓ = ⌈κ·ln(2/η)/2⌉ of a kernel filter, at two queries each; at least 1.
+
+    Example:
+        >>> filter_degree(1e3, math.log(1e-2))
+        2650
+    """
+    degree = kappa * (math.log(2) - log_eta) / 2
+    return max(1, math.ceil(degree)) if math.isfinite(degree) else degree

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import dct
 from scipy.optimize import minimize_scalar
 
-from qnewton.records.messages import check
+from qnewton.queries.degrees import inverse_degree, log_ratio
 
 Array = NDArray[np.float64]
 
@@ -155,8 +155,8 @@ def inverse_polynomial(kappa: float, epsilon: float) -> InversePolynomial:
         angles = np.pi * np.arange(1, 2 * n, 2) / (4 * n)
         values = _closed_form(np.sin(angles[::-1]), np.sin(angles), kappa, n)
         coefficients = np.asarray(dct(values, type=4)) / n
-        sup_norm = _sup_norm(kappa, n)
-        error_bound = math.exp(math.log(kappa + 1) - n * _log_ratio(kappa))
+        sup_norm = polynomial_height(kappa, n)
+        error_bound = math.exp(math.log(kappa + 1) - n * log_ratio(kappa))
     coefficients.setflags(write=False)
     return InversePolynomial(
         kappa=float(kappa),
@@ -166,34 +166,6 @@ def inverse_polynomial(kappa: float, epsilon: float) -> InversePolynomial:
         error_bound=error_bound,
         coefficients=coefficients,
     )
-
-
-def inverse_degree(kappa: float, epsilon: float) -> int:
-    """Return the least degree 2n - 1 that reaches ``epsilon`` on [1/κ, 1], without building P.
-
-    Args:
-        kappa: κ ≥ 1.
-        epsilon: Largest absolute error, in (0, 1).
-
-    Raises:
-        ValueError: If κ or ε is out of range.
-
-    Example:
-        >>> inverse_degree(1e3, 1e-2)
-        11513
-    """
-    refuse_range(kappa, epsilon)
-    if kappa - 1.0 <= epsilon:
-        return 1
-    n = math.ceil(math.log((kappa + 1.0) / epsilon) / _log_ratio(kappa))
-    return 2 * max(n, 2) - 1
-
-
-def refuse_range(kappa: float, epsilon: float) -> None:
-    """Raise ``ValueError`` for a κ or an ε that no inverse polynomial is for."""
-    limits = "must be a finite number of at least 1, since it is alpha divided by the smallest"
-    check("kappa", kappa, f"{limits} singular value", kappa >= 1.0)
-    check("epsilon", epsilon, "must lie strictly between 0 and 1", 0.0 < epsilon < 1.0)
 
 
 def refuse_degree(degree: int, kappa: float, epsilon: float) -> None:
@@ -218,7 +190,7 @@ def closed_form(x: ArrayLike, kappa: float, n: int) -> Array:
 def _closed_form(points: Array, complement: Array, kappa: float, n: int) -> Array:
     """Return ``closed_form`` given √(1 - x²) beside x."""
     size = np.abs(points)
-    t = _log_ratio(kappa)
+    t = log_ratio(kappa)
     u2 = 1.0 / ((kappa - 1.0) * (kappa + 1.0))  # a²/(1-a²)
     q = kappa * size
     span = -math.expm1(-2.0 * t)
@@ -245,13 +217,8 @@ def _closed_form(points: Array, complement: Array, kappa: float, n: int) -> Arra
     return np.divide(one_minus_ratio, points, out=np.zeros_like(points), where=points != 0.0)
 
 
-def _log_ratio(kappa: float) -> float:
-    """Return t = ln((κ+1)/(κ-1))."""
-    return math.log1p(2.0 / (kappa - 1.0))
-
-
-def _sup_norm(kappa: float, n: int) -> float:
-    """Return max |P| over [-1, 1]: a grid in the gap and over the ripples, then refined."""
+def polynomial_height(kappa: float, n: int) -> float:
+    """Return max |P| over [-1, 1] of degree 2n - 1, n ≥ 2: on a grid, then refined."""
     gap = np.linspace(0.0, 1.0 / kappa, 2049)[1:]
     # Beyond the gap |P| ≤ 1/x + ε, so only its low end can compete with the peak inside.
     # ψ/2 over the first 64 ripples of L, 32 points each, and at x = 1.

@@ -3,7 +3,7 @@
 import math
 from functools import lru_cache
 
-from qnewton.cost.queries.eigenvalues import counted
+from qnewton.queries.eigenvalues import counted
 from qnewton.records import QueryCount
 from qnewton.records.messages import check
 

@@ -4,13 +4,13 @@ import math
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-from qnewton.cost.queries.adiabatic import (
+from qnewton.queries.adiabatic import (
     JENNINGS_MIN_KAPPA,
     SEEN_CONSTANT,
     costa_2022,
     jennings_2023,
 )
-from qnewton.cost.queries.dalzell import CHEAPEST_ETA, dalzell_2024, dalzell_2024_norm_known
+from qnewton.queries.dalzell import CHEAPEST_ETA, dalzell_2024, dalzell_2024_norm_known
 from qnewton.records import QueryCount
 from qnewton.records.messages import check
 
