@@ -34,7 +34,7 @@ from qnewton.records import (
 from qnewton.scheduler.offers import BY_PRODUCTS, price_routes, quotes
 from qnewton.scheduler.planned import GIVEN, planned_facts
 from qnewton.scheduler.policy import decide_anyway
-from qnewton.survey import survey, survey_low_rank
+from qnewton.survey import amplitudes, survey, survey_low_rank
 from qnewton.survey.condition import thrifty_products
 from qnewton.treatment import damp, prune
 
@@ -155,6 +155,9 @@ def prepare_block(context: StepContext, task: BlockTask) -> PreparedBlock:
             at = task.surveyed.measured_at
             note = f"κ, d and the norms are those that step {at} measured"
             facts = replace(facts, spectrum=task.surveyed, notes=(*facts.notes, note))
+        if market.hardware is not None:
+            known = context.memory.amplitudes(system.name)
+            facts = replace(facts, amplitudes=known or amplitudes(system.rhs))
     price = partial(price_routes if as_held else quotes, market=market, may_form=task.may_form)
     offers = price(facts)
     if task.descends and not policy.needs_entries:

@@ -9,7 +9,15 @@ from torch import Tensor
 
 from qnewton.cost.solvers import direct_solvers
 from qnewton.optimizer.length_rule import LengthState
-from qnewton.records import BlockRecord, Definiteness, Earlier, Estimate, KrylovHistory, Spectrum
+from qnewton.records import (
+    Amplitudes,
+    BlockRecord,
+    Definiteness,
+    Earlier,
+    Estimate,
+    KrylovHistory,
+    Spectrum,
+)
 from qnewton.scheduler.history import facts_left
 from qnewton.scheduler.policy import POLICIES
 
@@ -234,6 +242,20 @@ class Memory:
             **plain,
         )
 
+    def amplitudes(self, block: str) -> Amplitudes | None:
+        """Return the shape of the block's last direction, if there was one.
+
+        Example:
+            >>> memory = Memory({"0.amplitudes": 1, "0.amplitudes.0.square": 0.25,
+            ...                  "0.amplitudes.0.count": 4})
+            >>> memory.amplitudes("0").n
+            4
+        """
+        groups = range(int(self._of(block, "amplitudes") or 0))
+        squares = tuple(self._of(block, f"amplitudes.{i}.square") for i in groups)
+        counts = tuple(int(self._of(block, f"amplitudes.{i}.count")) for i in groups)
+        return Amplitudes(squares=squares, counts=counts) if squares else None
+
     def keep(self, blocks: Iterable[BlockRecord], tolerance: float, measured: bool) -> None:
         """Keep what the blocks' surveys and solves found.
 
@@ -245,6 +267,8 @@ class Memory:
         for record in blocks:
             if measured and record.facts.spectrum.measured_at is None and self._survey_every > 1:
                 self._keep_survey(record)
+            if record.amplitudes is not None:
+                self._keep_amplitudes(record.name, record.amplitudes)
             if record.attempts and not POLICIES.get(record.decision.policy).needs_entries:
                 self._keep_solve(record, tolerance)
 
@@ -264,6 +288,12 @@ class Memory:
                 "definiteness": _SIGNS[left.definiteness],
             },
         )
+
+    def _keep_amplitudes(self, block: str, found: Amplitudes) -> None:
+        values: dict[str, float] = {"amplitudes": len(found.counts)}
+        for i, (square, count) in enumerate(zip(found.squares, found.counts, strict=True)):
+            values |= {f"amplitudes.{i}.square": square, f"amplitudes.{i}.count": count}
+        self._store(block, values)
 
     def _keep_survey(self, record: BlockRecord) -> None:
         found = record.facts.spectrum

@@ -1,5 +1,6 @@
 """Frozen, torch-free records: what is measured, priced, decided and done in a step."""
 
+from qnewton.records.amplitudes import Amplitudes
 from qnewton.records.averaged import AveragedRecord
 from qnewton.records.codec import decode, encode
 from qnewton.records.damping import Convergence, DampingRecord, Origin
@@ -58,4 +59,4 @@ __all__ += ["MachineKind", "MeasuredSeconds", "MetricRecord", "ModelledSeconds",
 __all__ += ["Outcome", "Phase", "PriceTerm", "Products", "QuantumHardware", "QuantumPart"]
 __all__ += ["QuantumStats", "QueryCount", "Quote", "Refusal", "Registry", "Representation"]
 __all__ += ["Sparse", "Spectrum", "StageSeconds", "StepRecord", "Treatment", "decode", "encode"]
-__all__ += ["AveragedRecord", "scalars"]
+__all__ += ["Amplitudes", "AveragedRecord", "scalars"]

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from qnewton.records.amplitudes import Amplitudes
+
 Definiteness = Literal["positive", "indefinite"]
 Representation = Literal["formed", "products", "low-rank", "sparse", "eigenbasis"]
 
@@ -253,6 +255,9 @@ class Facts:
             Gauss-Newton and Fisher matrices are.
         factored_by: The solver whose factorisation of A is there already.
         notes: Why a fact is missing, in words.
+        amplitudes: What stands in for the shape of the solution where shots that read it are
+            counted: that of the block's last direction, or of -g before there is one; ``None``
+            where nobody looked.
     """
 
     n: int
@@ -264,6 +269,7 @@ class Facts:
     semidefinite: bool = False
     factored_by: str | None = None
     notes: tuple[str, ...] = ()
+    amplitudes: Amplitudes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from qnewton.records.amplitudes import Amplitudes
 from qnewton.records.averaged import AveragedRecord
 from qnewton.records.damping import DampingRecord
 from qnewton.records.facts import Definiteness, Estimate, Facts, FormingWork, Treatment
@@ -180,6 +181,8 @@ class BlockRecord:
         first_order: Why the block took the direction -g in a Newton step; ``None`` if it did not.
         rescaled_by: The factor its direction took for what blocks have in common; ``None`` where
             nothing was rescaled.
+        amplitudes: The shape of the direction, which shots that read it depend on; ``None`` where
+            there is none, or no quantum machine is priced.
     """
 
     name: str
@@ -191,6 +194,7 @@ class BlockRecord:
     attempts: tuple[Attempt, ...]
     first_order: str | None = None
     rescaled_by: float | None = None
+    amplitudes: Amplitudes | None = None
 
     def __str__(self) -> str:
         """Return one line: name, unknowns, λ, who solved it or why nobody did, seconds."""

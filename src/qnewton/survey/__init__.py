@@ -1,8 +1,16 @@
 """What a treated matrix is like: condition number, sparsity, norms, definiteness."""
 
+from qnewton.survey.amplitudes import amplitudes
 from qnewton.survey.condition import condition_number
 from qnewton.survey.eigenbasis import survey_eigenbasis
 from qnewton.survey.facts import envelope, row_sparsity, survey, survey_low_rank
 
-__all__ = ["condition_number", "envelope", "row_sparsity", "survey", "survey_eigenbasis"]
+__all__ = [
+    "amplitudes",
+    "condition_number",
+    "envelope",
+    "row_sparsity",
+    "survey",
+    "survey_eigenbasis",
+]
 __all__ += ["survey_low_rank"]
