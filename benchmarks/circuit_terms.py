@@ -15,13 +15,14 @@ from torch import Tensor
 
 from benchmarks.harness import Report, Row, Say
 from qnewton.cost.audit import ErrorShares
-from qnewton.cost.block_encoding import (
-    BlockEncoding,
+from qnewton.cost.encodings import (
+    DenseEncoding,
+    Encoding,
     LogicalGates,
-    dense_encoding,
+    SparseEncoding,
     rotation_t_gates,
-    sparse_encoding,
     state_preparation,
+    value_bits,
 )
 from qnewton.solvers.quantum.circuits import SolverCircuit, solver_circuit
 from qnewton.solvers.quantum.circuits.clifford_t import CliffordT, by_part
@@ -88,19 +89,20 @@ def terms(n: int, encoding: str) -> list[Term]:
     matrix, rhs = _system(n)
     shares = ErrorShares(EPSILON)
     attempt = solver_circuit(matrix, rhs, epsilon=shares.solver, encoding=encoding)
-    priced = _priced(matrix, encoding, shares.entries)
+    priced, kappa = _priced(matrix, encoding)
+    amplified = priced.alpha * kappa
+    bits = value_bits(amplified, shares.entries, priced.extra_bits)
     # Every attempt's rotations share their part of the error; so do the branches of U_b.
     expected = attempt.queries / float(attempt.image @ attempt.image)
     rotation = rotation_t_gates(math.log2(shares.rotations / expected))
-    branch = rotation_t_gates(math.log2(shares.rhs / priced.encoded_condition / n))
-    amplified = priced.encoded_condition
+    branch = rotation_t_gates(math.log2(shares.rhs / amplified / n))
     prices = {
-        "block-encoding": priced.gates,
+        "block-encoding": priced.gates(bits),
         "state preparation": state_preparation(n, shares.rhs, "tables", amplified=amplified),
         "state preparation by rotations": state_preparation(
             n, shares.rhs, "rotations", amplified=amplified
         ),
-        "solver": LogicalGates(toffoli=2.0 * priced.ancillas + 3, t_gates=rotation),
+        "solver": LogicalGates(toffoli=2.0 * priced.ancillas(bits) + 3, t_gates=rotation),
     }
     counts = _counts(attempt)
     per_rotation = {"block-encoding": rotation, "solver": rotation}
@@ -128,15 +130,15 @@ def _system(n: int) -> tuple[Tensor, Tensor]:
     return matrix + torch.diag(beside, -1), torch.from_numpy(rhs)
 
 
-def _priced(matrix: Tensor, encoding: str, epsilon: float) -> BlockEncoding:
+def _priced(matrix: Tensor, encoding: str) -> tuple[Encoding, float]:
+    """Return the encoding and κ."""
     n, values = len(matrix), torch.linalg.eigvalsh(matrix)
     norm, kappa = float(values.max()), float(values.max() / values.min())
     if encoding == "dense":
-        spread = float(matrix.norm()) / norm
-        return dense_encoding(n, alpha=spread, kappa=kappa, epsilon=epsilon)
+        return DenseEncoding(n=n, alpha=float(matrix.norm()) / norm), kappa
     d = int((matrix != 0.0).sum(dim=1).max())
     largest = d * float(matrix.abs().max()) / norm
-    return sparse_encoding(n, d, alpha=largest, kappa=kappa, epsilon=epsilon)
+    return SparseEncoding(n=n, sparsity=d, alpha=largest), kappa
 
 
 def _row(term: Term) -> Row:

@@ -15,11 +15,12 @@ from qnewton.cost import (
     paper_quote,
 )
 from qnewton.cost.audit import shots
-from qnewton.cost.block_encoding import (
+from qnewton.cost.encodings import (
+    SparseEncoding,
     qroam,
     qroam_uncompute,
-    sparse_encoding,
     state_preparation,
+    value_bits,
 )
 from qnewton.cost.error_correction import error_corrected
 from qnewton.cost.queries import QUERY_SETS, jennings_2023
@@ -313,8 +314,9 @@ def test_qroam_takes_the_best_power_of_two(words, bits):
 def test_sparse_access_loads_one_table_for_one_address(n, d, kappa_be):
     """Positions, values and inverse positions were loaded and erased apart, 1.75 to 1.92 times
     dearer."""
-    found = sparse_encoding(n, d, alpha=float(d), kappa=kappa_be / d, epsilon=1e-2)
-    bits = math.ceil(math.log2(kappa_be / 1e-2))
+    found = SparseEncoding(n=n, sparsity=d, alpha=float(d))
+    bits = value_bits(kappa_be, 1e-2, found.extra_bits)
+    assert bits == math.ceil(math.log2(kappa_be / 1e-2))
     widths = (math.ceil(math.log2(n)), bits, math.ceil(math.log2(d)))
     powers = [2**j for j in range(40)]
 
@@ -323,11 +325,11 @@ def test_sparse_access_loads_one_table_for_one_address(n, d, kappa_be):
 
     erase = min(math.ceil(n * d / k) + k for k in powers)
     rotate = 2 * bits
-    assert found.gates.toffoli == load(sum(widths)) + erase + rotate
+    assert found.gates(bits).toffoli == load(sum(widths)) + erase + rotate
     apart = sum(load(width) for width in widths) + 3 * erase + rotate
-    assert 1.7 < apart / found.gates.toffoli < 1.95
-    qram = sparse_encoding(n, d, alpha=float(d), kappa=kappa_be / d, epsilon=1e-2, tables="qram")
-    assert qram.gates.toffoli == 2 * math.ceil(math.log2(n * d)) + rotate
+    assert 1.7 < apart / found.gates(bits).toffoli < 1.95
+    qram = replace(found, tables="qram")
+    assert qram.gates(bits).toffoli == 2 * math.ceil(math.log2(n * d)) + rotate
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -20,7 +20,7 @@ from qnewton.cost.least_squares import householder_flops
 from qnewton.optimizer.averaged_systems import averaged_operator
 from qnewton.optimizer.averages import REFRESHED, GradientAverages
 from qnewton.optimizer.buckets import Bucket
-from qnewton.records import Calibration, Eigenbasis, Facts, KernelFit
+from qnewton.records import Calibration, Eigenbasis, Facts, FormingWork, KernelFit, Products
 from qnewton.scheduler.offers import quotes
 from qnewton.survey import survey_eigenbasis
 
@@ -93,13 +93,18 @@ def test_no_other_classical_solver_is_cheaper_and_all_of_them_have_a_price() -> 
     assert min(known, key=lambda solver: known[solver]) == "eigenbasis"
 
 
-def test_a_quantum_machine_has_a_price_of_it_that_pays_for_the_entries() -> None:
+def test_a_quantum_machine_reads_eigenvalues_or_pays_for_entries() -> None:
     bucket = bucket_of(48, 32, 64, 20)
     facts = facts_of(bucket)
     machine, calibration = load_hardware("qubit_gate_ns_e3"), nominal_calibration()
     audited = audited_quote(calibration, facts, machine)
     assert audited.seconds is not None
-    assert audited.terms[0].name == "forming"
+    # Tables of N eigenvalues and of the eigenvectors: no entry of A is formed.
+    assert audited.terms[0].name == "tables"
+    assert audited.assumptions[0].startswith("eigenbasis: α = ‖A‖₂")
+    products = replace(facts, held=Products(product_flops=1e4, forming=FormingWork(flops=1e6)))
+    read = audited_quote(calibration, products, machine)
+    assert read.terms[0].name == "forming"
     market = Market(calibration, load_hardware("attosecond"))
     [paper] = [q for q in quotes(facts, market) if q.machine == "quantum"]
     assert paper.refused is None or "determinant" in paper.refused or "κ" in paper.refused

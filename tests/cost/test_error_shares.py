@@ -11,7 +11,7 @@ from torch import Tensor
 
 from qnewton.cost import Audit, audited_quote, kappa_facts, load_hardware, nominal_calibration
 from qnewton.cost.audit import SHARES, WIDENED, ErrorShares, shots
-from qnewton.cost.block_encoding import angle_bits, rotation_t_gates, value_bits
+from qnewton.cost.encodings import angle_bits, rotation_t_gates, value_bits
 from qnewton.solvers.quantum import Readout, emulate, measure
 from tests.cases import orthogonal, with_spectrum
 

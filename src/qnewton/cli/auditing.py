@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 
 from qnewton.cost import Audit
 from qnewton.cost.audit import ReadoutModel
-from qnewton.cost.block_encoding import Preparation, Tables
+from qnewton.cost.encodings import Preparation, Tables
 from qnewton.cost.error_correction import ErrorCorrection
 from qnewton.queries import QuerySet
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from qnewton.cost.block_encoding import Preparation, Tables
+from qnewton.cost.encodings import Preparation, Tables
 from qnewton.cost.error_correction import ErrorCorrection
 from qnewton.queries import JENNINGS_MAX_EPSILON, QUERY_SETS, QuerySet
 from qnewton.records import Calibration, QuantumHardware

@@ -7,13 +7,13 @@ from typing import Any
 
 from qnewton import records
 from qnewton.cost.audit import DEFAULT_AUDIT, WIDENED, Audit, ErrorShares, shots
-from qnewton.cost.block_encoding import (
-    BlockEncoding,
+from qnewton.cost.encodings import (
+    Encoding,
     LogicalGates,
-    dense_encoding,
+    encodings,
     rotation_t_gates,
-    sparse_encoding,
     state_preparation,
+    value_bits,
 )
 from qnewton.cost.error_correction import Corrected, error_corrected
 from qnewton.cost.parts import Draft
@@ -30,7 +30,7 @@ def audited_quote(
     audit: Audit = DEFAULT_AUDIT,
     dtype: str = "float32",
 ) -> records.Quote:
-    """Price a quantum solve with everything it needs; the cheaper block-encoding is taken.
+    """Price a quantum solve with everything it needs; the cheapest block-encoding is taken.
 
     Each term is what it adds to those before it::
 
@@ -81,9 +81,9 @@ def audited_quote(
     if d is not None:
         check("sparsity", d, f"must lie between 1 and n = {facts.n}", 1 <= d <= facts.n)
     system = _System(calibration, facts, hardware, audit, dtype)
-    encodings = [] if kappa is None else _encodings(facts, kappa, audit)
+    fitting = () if kappa is None else encodings(facts, audit.tables)
     try:
-        quotes = [system.priced(encoding, kappa or 0.0) for encoding in encodings]
+        quotes = [system.priced(encoding, kappa or 0.0) for encoding in fitting]
     except OverflowError:
         return system.quote(refused="a number of the price exceeds the largest float64")
     return cheapest(quotes) or (quotes[0] if quotes else system.quote(refused=reason))
@@ -99,20 +99,6 @@ def _condition(facts: records.Facts) -> tuple[float | None, str]:
     return estimate.value, ""
 
 
-def _encodings(facts: records.Facts, kappa: float, audit: Audit) -> list[BlockEncoding]:
-    n, known = facts.n, facts.spectrum
-    d, norm = known.row_sparsity, known.norm
-    epsilon = ErrorShares(audit.epsilon).entries
-    options = {"kappa": kappa, "epsilon": epsilon, "tables": audit.tables}
-    found = []
-    if d is not None:
-        largest = 1.0 if not norm or known.max_abs is None else known.max_abs / norm
-        found.append(sparse_encoding(n, d, alpha=max(1.0, d * largest), **options))
-    spread = math.sqrt(n) if not norm or known.frobenius is None else known.frobenius / norm
-    found.append(dense_encoding(n, alpha=max(1.0, spread), **options))
-    return found
-
-
 _Parts = tuple[tuple[str, float, LogicalGates], ...]
 """What makes one state: the name, the calls and the gates of each part."""
 
@@ -123,25 +109,27 @@ def _total(parts: _Parts, count: Callable[[LogicalGates], float]) -> float:
 
 
 def _circuit(
-    n: int, encoding: BlockEncoding, count: records.QueryCount, audit: Audit
+    n: int, encoding: Encoding, kappa: float, count: records.QueryCount, audit: Audit
 ) -> tuple[_Parts, int]:
     """Return the parts that make one state, and its logical qubits."""
     assert count.state_preparations is not None
     shares = ErrorShares(audit.epsilon)
     # Errors in b come back amplified by up to κ_be.
-    amplified = encoding.encoded_condition
+    amplified = encoding.alpha * kappa
+    bits = value_bits(amplified, shares.entries, encoding.extra_bits)
+    encoded, ancillas = encoding.gates(bits), encoding.ancillas(bits)
     prepared = state_preparation(n, shares.rhs, audit.preparation, audit.tables, amplified)
     # A reflection about a ancillas, its control, and one rotation, at every query. Q/p, which holds
     # the retries of every count, is above the Q/√p that amplifies a rotation's error.
     log_error = math.log2(shares.rotations) - math.log2(count.expected)
-    toffoli, t_gates = 2.0 * encoding.ancillas + 3, rotation_t_gates(log_error)
+    toffoli, t_gates = 2.0 * ancillas + 3, rotation_t_gates(log_error)
     parts = (
-        ("block-encoding", count.expected, encoding.gates),
+        ("block-encoding", count.expected, encoded),
         ("state preparation", count.state_preparations, prepared),
         ("solver", count.expected, LogicalGates(toffoli=toffoli, t_gates=t_gates)),
     )
-    workspace = math.ceil(max(encoding.gates.workspace, prepared.workspace))
-    return parts, logical_qubits(n, encoding.ancillas) + workspace
+    workspace = math.ceil(max(encoded.workspace, prepared.workspace))
+    return parts, logical_qubits(n, ancillas) + workspace
 
 
 @dataclass(frozen=True)
@@ -163,7 +151,7 @@ class _System:
         part = records.QuantumPart(sparsity=d, **known, **(figures or {}))
         return machine_quote(self.hardware, model, part, **price)
 
-    def priced(self, encoding: BlockEncoding, kappa: float) -> records.Quote:
+    def priced(self, encoding: Encoding, kappa: float) -> records.Quote:
         """Return the quote by one block-encoding."""
         facts, audit = self.facts, self.audit
         asked = {"alpha": encoding.alpha, "kappa": kappa * WIDENED}
@@ -173,7 +161,7 @@ class _System:
         except OverflowError as overflow:
             return self.quote(refused=str(overflow))
         before, after = (Draft("qsvt", self.calibration, facts, self.dtype, "") for _ in range(2))
-        if not isinstance(facts.held, records.Sparse):
+        if encoding.reads_entries and not isinstance(facts.held, records.Sparse):
             # Sparse access reads the entries that are there; no solver writes out the zeros.
             before.add_forming()
         if audit.table_building:
@@ -181,7 +169,7 @@ class _System:
         if audit.readout != "none":
             after.add_products(1)
         states = shots(facts.n, audit.readout_tolerance, audit.readout)
-        parts, qubits = _circuit(facts.n, encoding, count, audit)
+        parts, qubits = _circuit(facts.n, encoding, kappa, count, audit)
         run = error_corrected(
             self.hardware,
             n_qubits=float(qubits),
@@ -229,13 +217,9 @@ class _System:
         return [records.PriceTerm(name=name, seconds=max(0.0, seconds)) for name, seconds in added]
 
     def _assumptions(
-        self, encoding: BlockEncoding, kappa: float, run: Corrected, readout: str
+        self, encoding: Encoding, kappa: float, run: Corrected, readout: str
     ) -> tuple[str, ...]:
-        audit, known, notes = self.audit, self.facts.spectrum, [*encoding.assumptions]
-        if known.norm is None or (known.max_abs is None and encoding.name == "sparse"):
-            notes.append("α from its bound, since ‖A‖₂ or the entries are not known: ‖A‖max ≤ ‖A‖₂")
-        if encoding.name == "dense" and (known.norm is None or known.frobenius is None):
-            notes.append("‖A‖_F from its bound √N·‖A‖₂")
+        audit, notes = self.audit, [*encoding.assumptions]
         if audit.query_set == "paper":
             notes += raised_condition(kappa)
         tables = audit.preparation == "tables"

@@ -139,6 +139,7 @@ def deflated_facts(facts: Facts, largest: Sequence[float], count: int) -> Facts:
         row_sparsity=facts.n,
         norm=largest[count],
         max_abs=None,
+        undamped_trace=None,
         frobenius=None if squares is None else math.sqrt(squares) * largest[0],
     )
     held = Formed() if isinstance(facts.held, Formed | Sparse) else facts.held

@@ -25,7 +25,7 @@ _LOOK_AGAIN = 10
 """Steps after which a try that failed, or signs that were found, are not believed any more."""
 
 _COUNTS = tuple(field.name for field in fields(KrylovHistory))
-_PLAIN = ("row_sparsity", "max_abs", "norm", "frobenius")
+_PLAIN = ("row_sparsity", "max_abs", "norm", "frobenius", "undamped_trace")
 _ESTIMATES = {"condition": "lanczos", "determinant": "determinant", "trace": "trace"}
 """Estimates of a survey, each with the method that it has unless it is exact."""
 

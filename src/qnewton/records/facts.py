@@ -218,6 +218,7 @@ class Spectrum:
         max_abs: Largest |A_ij|.
         norm: Spectral norm ‖A‖₂ (an estimate from below unless ``condition`` is exact).
         frobenius: Frobenius norm.
+        undamped_trace: Trace of the undamped part: ‖U‖_F² of U Uᵀ + λI.
         definiteness: ``positive`` only when certified; ``None`` when nobody looked.
         effective_dimension: Σ σ/(σ + λ) over the eigenvalues σ of the undamped part: how many of
             them stand out above λ.
@@ -231,6 +232,7 @@ class Spectrum:
     max_abs: float | None = None
     norm: float | None = None
     frobenius: float | None = None
+    undamped_trace: float | None = None
     definiteness: Definiteness | None = None
     effective_dimension: float | None = None
     measured_at: int | None = None

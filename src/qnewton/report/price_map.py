@@ -58,7 +58,8 @@ def gate_time_size_map(scenario: Scenario) -> Picture:
         n = round(size)
         spectrum = scenario.facts.spectrum
         d = spectrum.row_sparsity
-        unitless = replace(spectrum, row_sparsity=None, norm=None, max_abs=None, frobenius=None)
+        unmeasured = dict.fromkeys(("row_sparsity", "norm", "max_abs", "frobenius"))
+        unitless = replace(spectrum, **unmeasured, undamped_trace=None)
         facts = replace(scenario.facts, n=n, held=Formed(), spectrum=unitless, earlier=None)
         if d is not None:
             facts = with_sparsity(facts, min(d, n))

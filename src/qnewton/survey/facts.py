@@ -279,6 +279,7 @@ def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Fact
         max_abs=_representable(near.largest(), exponent),
         norm=_representable(high, exponent),
         frobenius=_representable(math.sqrt(square), exponent),
+        undamped_trace=_representable(float(own.sum()), exponent),
         definiteness="positive",
         effective_dimension=dimension,
     )
