@@ -147,7 +147,9 @@ def test_a_missing_gate_time(tmp_path):
 def test_a_name_nobody_has_lists_those_there_are(tmp_path):
     with pytest.raises(ValueError, match=r"'warp'; choose attosecond, ibm_sherbrooke, photonic-g"):
         load_hardware("warp")
-    with pytest.raises(ValueError, match=r"no classical profile is called 'warp'; choose nominal"):
+    with pytest.raises(
+        ValueError, match=r"no classical profile is called 'warp'; choose h100, h100-"
+    ):
         load_classical("warp")
     with pytest.raises(ValueError, match="there is no such file"):
         load_hardware(tmp_path / "nowhere.toml")

@@ -145,6 +145,9 @@ def _check_figures(calibration: Calibration) -> None:
         for field in ("seconds_per_unit", "overhead_s"):
             value = getattr(fit, field)
             check(f"{field} of {fit.kernel}", value, "must be finite and 0 or more", value >= 0)
+    memory = calibration.memory_bytes
+    if memory is not None:
+        check("memory_bytes", memory, "must be finite and above 0", memory > 0)
     for drift in calibration.drifts:
         name = f"the drift of {drift.solver}"
         check(name, drift.ratio, "must be finite and above 0", drift.ratio > 0)

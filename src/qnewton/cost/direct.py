@@ -46,6 +46,7 @@ def lu_inverse_quote(
         draft = replace(draft, model="LU inversion as timed", basis=Basis.AS_TIMED)
     work = cubic_work(facts.n)
     draft.add_forming().add_factor("invert", "lu_inverse", work, as_timed=as_timed)
+    draft.keep("its inverse", float(facts.n) ** 2).add_network(facts.n)
     if as_timed:
         return draft.add_solve().quote()
     draft.assume("the inverse times the gradient is not charged, as in the paper")
@@ -173,6 +174,8 @@ def sparse_lu_quote(calibration: Calibration, facts: Facts, dtype: str = "float3
     draft.add("factor", "sparse_factor", filled, unknown=unknown)
     # A factor's columns hold √(envelope·N) entries at most (Cauchy-Schwarz); read twice.
     read = None if filled is None else 2 * (filled * facts.n) ** 0.5
+    # A column's number is no longer than half of a float64.
+    draft.keep("its factors", 1.5 * (read or 0.0), dtype="float64").add_network(facts.n)
     return draft.add("solve", "sparse_matvec", read, calls=2, unknown=unknown).quote()
 
 
@@ -217,6 +220,9 @@ def woodbury_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
     else:
         known = held.gram_flops
         draft.add_factor("gram", "gram", 2.0 * facts.n * columns**2 if known is None else known)
+    nodes = 1 if calibration.network is None else calibration.network.nodes
+    draft.add_network(1, 2.0 * nodes * columns**2).add_network(columns)
+    draft.keep("its Gram matrix", 2.0 * columns**2, dtype="float64")
     double = Draft("woodbury", calibration, facts, "float64", model)
     double.add_factor("factor", "cholesky", cubic_work(columns))
     if held.product_flops is not None:
@@ -262,6 +268,7 @@ def absolute_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
         ['eigenvalues']
     """
     draft = Draft("absolute", calibration, facts, dtype, "eigendecomposition (N³) in float64")
+    draft.keep("its eigenvectors", 2.0 * float(facts.n) ** 2, dtype="float64")
     return draft.add_forming().add("eigenvalues", "eigen", cubic_work(facts.n)).quote()
 
 
@@ -270,5 +277,8 @@ def _model(kernel: str) -> str:
 
 
 def _factorisation(draft: Draft) -> Quote:
-    work = cubic_work(draft.facts.n)
-    return draft.add_forming().add_factor("factor", draft.solver, work).add_solve().quote()
+    n = draft.facts.n
+    draft.add_forming().add_factor("factor", draft.solver, cubic_work(n))
+    # Pivots are found over all nodes, column by column.
+    draft.keep("its factor", float(n) ** 2).add_network(n)
+    return draft.add_solve().quote()

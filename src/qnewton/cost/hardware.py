@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from qnewton.cost.kernels import KERNELS
-from qnewton.records import Calibration, Figure, KernelFit, QuantumHardware, Registry
+from qnewton.cost.roofline import Roofline, roofline_fits
+from qnewton.records import Calibration, Figure, KernelFit, Network, QuantumHardware, Registry
 from qnewton.records.messages import check
 
 BUNDLED = files("qnewton.cost") / "profiles"
@@ -147,7 +148,11 @@ MACHINES: Registry[QuantumHardware] = Registry(
 )
 """Quantum machines that do not come with the package."""
 
-_CLASSICAL_FIELDS = ("name", "machine", "date", "source", "fits")
+_ROOFLINE = ("bandwidth_bytes_per_s", "float32_flops", "float64_flops", "unblocked_share")
+_ROOFLINE += ("launch_s",)
+_NETWORK = ("nodes", "all_reduce_s", "node_bytes_per_s")
+_CLASSICAL_FIELDS = ("name", "machine", "date", "source", "fits", "memory_bytes")
+_CLASSICAL_FIELDS += (*_ROOFLINE, *_NETWORK)
 _FIT_FIELDS = ("kernel", "dtype", "seconds_per_unit", "overhead_s")
 _DTYPES = ("float32", "float64")
 
@@ -168,7 +173,7 @@ def available_classical() -> tuple[str, ...]:
 
     Example:
         >>> available_classical()
-        ('nominal', 'paper-h100')
+        ('h100', 'h100-cluster', 'nominal', 'paper-h100')
     """
     return bundled("classical")
 
@@ -217,8 +222,13 @@ def load_classical(name_or_path: str | PathLike[str]) -> Calibration:
 
     Args:
         name_or_path: One of :func:`available_classical`, or the path of a file with ``name``,
-            ``machine``, ``date``, ``source`` and tables ``[[fits]]``, each with ``kernel``,
-            ``dtype``, ``seconds_per_unit`` and, optionally, ``overhead_s``.
+            ``machine``, ``date``, ``source``, and the rates: either tables ``[[fits]]``, each with
+            ``kernel``, ``dtype``, ``seconds_per_unit`` and, optionally, ``overhead_s``; or what
+            all rates follow from (:class:`~qnewton.cost.roofline.Roofline`):
+            ``bandwidth_bytes_per_s``, ``float32_flops``, ``float64_flops``, ``unblocked_share``
+            and ``launch_s``, tables with ``value``, ``source`` and ``date``. ``memory_bytes`` is
+            optional, and so is, for a cluster, the network: ``nodes``, ``all_reduce_s`` and
+            ``node_bytes_per_s``, likewise tables.
 
     Raises:
         ValueError: One line naming the file, the field and its limit.
@@ -227,15 +237,38 @@ def load_classical(name_or_path: str | PathLike[str]) -> Calibration:
         Reads one small file.
 
     Reference:
-        The source named inside each profile.
+        The sources named inside each profile.
 
     Example:
         >>> fit = load_classical("paper-h100").fit("lu_inverse")
         >>> f"{fit.seconds_per_unit:.2g} s × {fit.work}"
         '4.7e-13 s × N^3'
+        >>> f"{load_classical('h100').memory_bytes:.2g} bytes"
+        '8e+10 bytes'
     """
     table = read("classical", name_or_path)
     table.only(_CLASSICAL_FIELDS)
+    texts: dict[str, Any] = {
+        field: table.text(field) for field in ("name", "machine", "date", "source")
+    }
+    if any(field in table.values for field in _ROOFLINE):
+        if "fits" in table.values:
+            raise ValueError(f"{table.where}: rates follow from fits or bandwidth; give one")
+        values = {field: table.figure(field).value for field in _ROOFLINE}
+        check(
+            f"{table.where}: unblocked_share",
+            values["unblocked_share"],
+            "must be at most 1",
+            values["unblocked_share"] <= 1.0,
+        )
+        fits = roofline_fits(Roofline(**values))
+    else:
+        fits = _timed_fits(table)
+    memory = table.figure("memory_bytes").value if "memory_bytes" in table.values else None
+    return Calibration(fits=fits, memory_bytes=memory, network=_network(table), **texts)
+
+
+def _timed_fits(table: Table) -> tuple[KernelFit, ...]:
     entries = table.get("fits")
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{table.where}: fits is {entries!r}; it must be one or more [[fits]]")
@@ -243,10 +276,15 @@ def load_classical(name_or_path: str | PathLike[str]) -> Calibration:
     fits = tuple(_kernel_fit(Table(*entry)) for entry in zip(places, entries, strict=True))
     if len({(f.kernel, f.dtype) for f in fits}) < len(fits):
         raise ValueError(f"{table.where}: fits has a kernel and dtype twice; give each once")
-    texts: dict[str, Any] = {
-        field: table.text(field) for field in ("name", "machine", "date", "source")
-    }
-    return Calibration(fits=fits, **texts)
+    return fits
+
+
+def _network(table: Table) -> Network | None:
+    if not any(field in table.values for field in _NETWORK):
+        return None
+    nodes, all_reduce_s, sent = (table.figure(field).value for field in _NETWORK)
+    check(f"{table.where}: nodes", nodes, "must be a whole number", nodes == int(nodes))
+    return Network(nodes=int(nodes), all_reduce_s=all_reduce_s, bytes_per_s=sent)
 
 
 def nominal_calibration() -> Calibration:

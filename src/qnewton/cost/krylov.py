@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from qnewton.cost.kernels import cubic_work, matvec_work, price
 from qnewton.cost.parts import BASIS, Draft, definiteness_known
-from qnewton.records import Calibration, Earlier, Facts, KrylovHistory, Quote
+from qnewton.records import Calibration, Earlier, Facts, KrylovHistory, Quote, Sparse
 from qnewton.records.messages import check
 
 USUAL_PRODUCTS = 32
@@ -176,10 +176,21 @@ def minres_quote(
     if counted is None:
         return draft.quote()
     count, condition = counted
+    n = float(facts.n)
+    kept = min(count, MINRES_BASIS_ENTRIES // facts.n + 1) * n
+    draft.keep("its vectors", _MINRES_VECTORS * n, dtype="float64").keep("its basis", kept)
     draft.add_products(count).add_vectors("minres_step", count)
     draft.add(BASIS, "matvec", _basis_entries(facts.n, count), calls=count).add_residual()
     return draft.quote(condition_number=condition, tolerance=tolerance, products=count)
 
+
+CG_VECTORS = 4
+"""N-vectors of conjugate gradients beside the matrix."""
+
+CG_BASIS, CG_BASIS_FROM = 32, 256
+"""Residuals that conjugate gradients keep, and the unknowns from which they keep them."""
+
+_MINRES_VECTORS = 6
 
 MINRES_BASIS_ENTRIES = 1 << 24
 """Entries of basis vectors that MINRES keeps, and reads twice a step."""
@@ -211,6 +222,11 @@ def _definite_quote(
         draft.assume("positive definite, which nobody has certified")
     elif since:
         draft.assume(f"positive definite{since}")
+    n = float(draft.facts.n)
+    draft.keep("its vectors", CG_VECTORS * n)
+    if not on_entries and not isinstance(draft.facts.held, Sparse) and n >= CG_BASIS_FROM:
+        fewer = f"keep fewer than {CG_BASIS} basis vectors"
+        draft.keep("its basis", CG_BASIS * n, fewer=fewer)
     if on_entries:
         draft.add_entry_products(count + 1).add_vectors("cg_step", count)
     else:

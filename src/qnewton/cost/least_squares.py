@@ -12,6 +12,7 @@ NO_FACTOR = "A is not held as a low-rank factor"
 
 # Reads of U in one solve with its check and a refinement, and of the triangular factor.
 _PASSES, _SMALL_SOLVES, _STARTS = 8, 4, 8
+_VECTORS = 4  # of LSMR
 
 
 def householder_flops(rows: int, columns: int) -> float:
@@ -89,6 +90,9 @@ def augmented_qr_quote(calibration: Calibration, facts: Facts, dtype: str = "flo
     flops = augmented_qr_flops(facts.n, held.columns)
     if facts.factored_by != draft.solver:
         draft.add_reflections("factor", flops)
+    n, k = float(facts.n), float(held.columns)
+    draft.keep("the rows that are reflected", min((n + k) * n, 2.0 * n * k + 2.0 * k * k))
+    draft.add_network(min(facts.n, held.columns))
     small = matvec_work(min(facts.n, held.columns), _SMALL_SOLVES)
     work = _PASSES * float(facts.n) * held.columns + small
     return draft.add("solve", "matvec", work, calls=_STARTS).quote()
@@ -170,6 +174,7 @@ def lsmr_quote(
     if counted is None:
         return draft.quote()
     count, condition = counted
+    draft.keep("its vectors", _VECTORS * float(facts.n + held.columns), dtype="float64")
     draft.add_products(count).add_vectors("minres_step", count, facts.n + held.columns)
     return draft.add_residual().quote(
         condition_number=condition, tolerance=tolerance, products=count

@@ -2,7 +2,7 @@
 
 import math
 
-from qnewton.cost.krylov import cg_products, counted_products, earlier_of
+from qnewton.cost.krylov import CG_VECTORS, cg_products, counted_products, earlier_of
 from qnewton.cost.parts import SKETCH, Draft
 from qnewton.records import Calibration, Facts, PriceTerm, Quote
 from qnewton.records.messages import check
@@ -90,7 +90,9 @@ def pcg_nystrom_quote(
         return draft.quote()
     count, _ = counted
     n = float(facts.n)
-    draft.add_sketch(rank)
+    fewer = "sketch fewer eigenpairs (rank)"
+    draft.keep("a sketch", n * rank).keep("its basis", n * rank, dtype="float64", fewer=fewer)
+    draft.keep("its vectors", CG_VECTORS * n).add_sketch(rank)
     double = Draft("pcg_nystrom", calibration, facts, "float64", model)
     kernel = "householder" if double.timed("householder") else "gram"
     double.add(SKETCH, kernel, _ASSEMBLY_FLOPS * n * rank**2)

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from qnewton import records
 from qnewton.cost import kernels
+from qnewton.cost.memory import ITEM_BYTES, Kept, exchanged, held_bytes
 
 FORMING = "forming"
 """The term that pays for entries which are not there yet."""
@@ -23,6 +24,12 @@ SKETCH = "sketch"
 
 BASIS = "basis"
 """The term that pays for vectors of earlier products, which every further one reads."""
+
+NETWORK = "network"
+"""The term that pays for what the nodes of a cluster tell each other."""
+
+# All-reduces of one product and the two inner products beside it.
+_REDUCES_PER_PRODUCT = 3
 
 ONCE = (FORMING, RESIDUAL, SKETCH)
 """Terms that do not hang on how many products a solve takes."""
@@ -48,6 +55,7 @@ class Draft:
 
     Attributes:
         refused: Why there is no price; ``None`` as long as there may be one.
+        kept: What the solver keeps in memory beside the matrix as it is held.
     """
 
     solver: str
@@ -59,6 +67,7 @@ class Draft:
     terms: list[records.PriceTerm] = field(default_factory=list)
     assumptions: list[str] = field(default_factory=list)
     refused: str | None = None
+    kept: list[Kept] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -118,11 +127,18 @@ class Draft:
         """Return whether the calibration has a rate of the kernel."""
         return self.calibration.fit(kernel, self.dtype) is not None
 
+    def keep(self, what: str, numbers: float, *, dtype: str = "", fewer: str = "") -> Self:
+        """Keep so many numbers in memory, of another dtype than the matrix where told."""
+        size = ITEM_BYTES[dtype or self.dtype]
+        self.kept.append(Kept(what, size * numbers, fewer))
+        return self
+
     def add_forming(self) -> Self:
         """Add what the entries cost where they are not there yet."""
         held = self.facts.held
         if isinstance(held, records.Formed) or self.facts.factored_by == self.solver:
             return self
+        self.keep("the entries", float(self.facts.n) ** 2)
         if isinstance(held, records.Sparse):
             return self.add(FORMING, "elementwise", float(self.facts.n) ** 2)
         if isinstance(held, records.Eigenbasis):
@@ -135,8 +151,34 @@ class Draft:
         self.terms.append(records.PriceTerm(name=FORMING, seconds=seconds))
         return self
 
+    def add_network(self, rounds: float, numbers: float = 0.0, reduces: int = 1) -> Self:
+        """Add what the nodes of a cluster tell each other; nothing on a single machine.
+
+        Args:
+            rounds: How often.
+            numbers: Numbers that all nodes together send in a round.
+            reduces: All-reduces of a few numbers in a round.
+        """
+        network = self.calibration.network
+        if network is None:
+            return self
+        sent = numbers * ITEM_BYTES[self.dtype] / (network.nodes * network.bytes_per_s)
+        seconds = rounds * (reduces * network.all_reduce_s + sent)
+        self.terms.append(records.PriceTerm(name=NETWORK, seconds=seconds))
+        return self
+
+    def _add_exchange(self, count: int) -> Self:
+        network = self.calibration.network
+        if network is None:
+            return self
+        numbers = exchanged(self.facts, network.nodes)
+        return self.add_network(count, numbers, _REDUCES_PER_PRODUCT)
+
     def add_products(self, count: int) -> Self:
         """Add ``count`` products with A as it is held."""
+        return self._add_own_products(count)._add_exchange(count)
+
+    def _add_own_products(self, count: int) -> Self:
         n = self.facts.n
         match self.facts.held:
             case records.Formed():
@@ -183,7 +225,7 @@ class Draft:
         """Add ``count`` products with the nonzero entries, which a formed A is searched for."""
         if not isinstance(self.facts.held, records.Sparse):
             self.add("compressing", "compress", kernels.matvec_work(self.facts.n))
-        return self._add_sparse_products(count)
+        return self._add_sparse_products(count)._add_exchange(count)
 
     def add_vectors(self, kernel: str, count: int, length: int | None = None) -> Self:
         """Add the vector operations beside ``count`` products, of N numbers unless told."""
@@ -216,6 +258,7 @@ class Draft:
     def add_sketch(self, columns: int) -> Self:
         """Add products with ``columns`` vectors at once, one product each."""
         n, held = self.facts.n, self.facts.held
+        self._renamed(SKETCH, lambda: self._add_exchange(columns))
         match held:
             case records.Formed():
                 return self.add(SKETCH, "gemm", 2.0 * n * n * columns)
@@ -225,7 +268,19 @@ class Draft:
                 if self.timed("curvature_rows"):
                     calls = kernels.rows_calls(columns, passes)
                     return self.add(SKETCH, "curvature_rows", columns * flops, calls=calls)
-        return self._renamed(SKETCH, lambda: self.add_products(columns))
+        return self._renamed(SKETCH, lambda: self._add_own_products(columns))
+
+    def _refuse_too_large(self, memory: float) -> None:
+        """Refuse a solver whose matrix, factors and vectors a machine cannot hold."""
+        matrix = Kept("the matrix", held_bytes(self.facts, self.dtype))
+        pieces = [piece for piece in (matrix, *self.kept) if piece.bytes > 0.0]
+        needed = math.fsum(piece.bytes for piece in pieces)
+        if needed <= memory:
+            return
+        parts = ", ".join(piece.what for piece in pieces)
+        ways = ["choose a machine with more memory", *(p.fewer for p in pieces if p.fewer)]
+        holds = f"calibration {self.calibration.name!r} has memory for {memory:.3g}"
+        self.refuse(f"{parts} take {needed:.3g} bytes, and {holds}; {', or '.join(ways)}")
 
     def quote(self, *, drifts: bool = True, **priced: Any) -> records.Quote:
         """Return the finished quote, every term times what earlier runs found of the solver.
@@ -237,6 +292,8 @@ class Draft:
         fixed: dict[str, Any] = {"solver": self.solver, "model": self.model, "basis": self.basis}
         fixed |= {"machine": "classical", "hardware": self.calibration.name}
         fixed |= {"representation": self.facts.held.KIND}
+        if self.calibration.memory_bytes is not None:
+            self._refuse_too_large(self.calibration.memory_bytes)
         if self.refused is not None:
             return records.Quote(seconds=None, refused=self.refused, **fixed)
         terms, assumptions = self.terms, list(self.assumptions)

@@ -25,6 +25,7 @@ from qnewton.operators import (
 )
 from qnewton.operators.base import dtype_name
 from qnewton.optimizer import describe_machine
+from qnewton.optimizer.machine import memory_bytes
 from qnewton.records import Calibration, KernelFit
 from qnewton.solvers import factorize
 from qnewton.solvers.classical import (
@@ -120,6 +121,7 @@ def calibrate(seed: int = 0, on_timing: Callable[[Timing], None] = lambda _: Non
             "after a warm-up"
         ),
         fits=fits,
+        memory_bytes=memory_bytes(),
     )
 
 

@@ -1,5 +1,6 @@
 """This machine in words, and the calibration that was stored for it."""
 
+import os
 import platform
 from pathlib import Path
 
@@ -24,6 +25,14 @@ def default_calibration() -> Calibration:
         ValueError: If the stored file is damaged; the line says how to replace it.
     """
     return load_calibration(describe_machine()) or nominal_calibration()
+
+
+def memory_bytes() -> float | None:
+    """Return the bytes of this machine's memory, or ``None`` where the system does not tell."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def processor() -> str:

@@ -23,7 +23,14 @@ from qnewton.records.facts import (
 )
 from qnewton.records.flattened import scalars
 from qnewton.records.health import Cause, Finding, Health, HealthWarning
-from qnewton.records.machines import Calibration, Drift, Figure, KernelFit, QuantumHardware
+from qnewton.records.machines import (
+    Calibration,
+    Drift,
+    Figure,
+    KernelFit,
+    Network,
+    QuantumHardware,
+)
 from qnewton.records.outcome import Outcome
 from qnewton.records.quotes import (
     Basis,
@@ -55,7 +62,8 @@ __all__ += ["Convergence", "CurvatureRecord", "Finding", "Health", "HealthWarnin
 __all__ += ["DampingRecord", "Decision", "Definiteness", "Drift", "Earlier", "Eigenbasis"]
 __all__ += ["Estimate", "Facts", "Figure", "Formed", "FormingWork", "Held", "KernelFit"]
 __all__ += ["KrylovHistory", "LowRank"]
-__all__ += ["MachineKind", "MeasuredSeconds", "MetricRecord", "ModelledSeconds", "Origin"]
+__all__ += ["MachineKind", "MeasuredSeconds", "MetricRecord", "ModelledSeconds", "Network"]
+__all__ += ["Origin"]
 __all__ += ["Outcome", "Phase", "PriceTerm", "Products", "QuantumHardware", "QuantumPart"]
 __all__ += ["QuantumStats", "QueryCount", "Quote", "Refusal", "Registry", "Representation"]
 __all__ += ["Sparse", "Spectrum", "StageSeconds", "StepRecord", "Treatment", "decode", "encode"]

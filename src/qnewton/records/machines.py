@@ -98,6 +98,21 @@ class Drift:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Network:
+    """What joins the nodes of a classical machine that is a cluster.
+
+    Attributes:
+        nodes: How many there are.
+        all_reduce_s: Seconds to add a few numbers over all nodes.
+        bytes_per_s: What one node sends to others.
+    """
+
+    nodes: int
+    all_reduce_s: float
+    bytes_per_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Calibration:
     """A classical machine's fitted constants, frozen into every run that uses them.
 
@@ -108,6 +123,8 @@ class Calibration:
         source: How the figures were obtained.
         fits: One fit a kernel and dtype.
         drifts: What earlier runs found of its prices, one per solver.
+        memory_bytes: What its memory holds, of all nodes together; ``None`` where nobody said.
+        network: What joins its nodes; ``None`` for a single machine.
     """
 
     name: str
@@ -116,6 +133,8 @@ class Calibration:
     source: str
     fits: tuple[KernelFit, ...]
     drifts: tuple[Drift, ...] = ()
+    memory_bytes: float | None = None
+    network: Network | None = None
 
     def fit(self, kernel: str, dtype: str = "float32") -> KernelFit | None:
         """Return the fit of ``kernel`` at ``dtype``, or ``None`` if it was not timed."""
