@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy.stats import poisson, skellam
 
 from qnewton import Classical, QNewton
-from qnewton.cost import mean_squared_error, nominal_calibration, tomography_shots
+from qnewton.cost import nominal_calibration
 from qnewton.cost.audit import shots as worst_case
-from qnewton.cost.tomography import _component
+from qnewton.cost.tomography import _component, mean_squared_error, tomography_shots
 from qnewton.records import Amplitudes
 from qnewton.solvers.quantum import Readout, measure
 from qnewton.survey import amplitudes

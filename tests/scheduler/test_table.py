@@ -10,6 +10,7 @@ import torch
 from qnewton.cost import (
     QUANTUM_PRICES,
     SOLVERS,
+    Audit,
     Family,
     Market,
     SurveyFact,
@@ -74,10 +75,14 @@ def test_a_row_is_whole(solver):
 def test_a_row_is_priced_and_runs(solver):
     system = system_for(solver)
     kappa = Estimate(value=10.0, low=9.0, high=11.0, method="determinant", products=0)
-    spectrum = Spectrum(condition=kappa, bounds=(kappa,), row_sparsity=8, effective_dimension=1.5)
+    known = {"row_sparsity": 8, "effective_dimension": 1.5, "largest": (3.0, 2.0)}
+    spectrum = Spectrum(condition=kappa, bounds=(kappa,), **known)
     facts = dataclasses.replace(planned_facts(system), spectrum=spectrum)
+    audited = {"quantum_price": "audited", "audit": Audit(error_correction="perfect")}
+    market = dataclasses.replace(MARKET, **audited) if solver.deflates else MARKET
     assert solver.takes(facts)
-    quote = solver.price(facts, MARKET)
+    assert solver.offered_on is None or solver.offered_on(market) > solver.offered_on(MARKET)
+    quote = solver.price(facts, market)
     assert (quote.solver, quote.machine, quote.basis) == (solver.name, solver.machine, Basis.FACTS)
     assert quote.seconds is not None
     if solver.price_of is not None:
@@ -85,7 +90,7 @@ def test_a_row_is_priced_and_runs(solver):
     if solver.price_as_timed is not None:
         assert solver.price_as_timed(facts, MARKET).basis is Basis.AS_TIMED
     if solver.offered:
-        solution = run_solver(solver, system, facts, MARKET)
+        solution = run_solver(solver, system, facts, market)
         assert solution.solved
         assert solution.stats.solver == solver.name
 

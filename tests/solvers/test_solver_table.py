@@ -13,6 +13,7 @@ from tests.cases import ANY_MATRIX, draw, with_spectrum
 
 N = 24
 DTYPES = (torch.float32, torch.float64)
+QUANTUM = ("qsvt", "deflated_qsvt")
 DEFINITE_ONLY = ("cholesky", "cg", "sparse_cg", "pcg_diagonal")
 
 
@@ -119,7 +120,7 @@ def test_a_right_hand_side_that_is_not_finite(solver):
 @pytest.mark.parametrize("solver", ANY_MATRIX)
 def test_a_zero_right_hand_side(solver):
     solution = solve((torch.eye(2) * 2, torch.zeros(2)), solver)
-    if solver == "qsvt":
+    if solver in QUANTUM:
         assert solution.outcome is Outcome.ZERO_RHS
     else:
         assert solution.solved
@@ -163,7 +164,7 @@ def test_only_the_quantum_solver_reports_quantum_figures():
     matrix, rhs = with_spectrum([1.0, 0.5], 0), draw(2, seed=0)
     for solver in ANY_MATRIX:
         quantum = solve((matrix, rhs), solver).stats.quantum
-        assert (quantum is not None) == (solver == "qsvt")
+        assert (quantum is not None) == (solver in QUANTUM)
 
 
 @pytest.mark.parametrize(

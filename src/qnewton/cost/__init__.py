@@ -53,7 +53,6 @@ from qnewton.cost.nystrom import nystrom_rank, pcg_nystrom_quote
 from qnewton.cost.quantum import PAPER_EPSILON, break_even_gate_time, paper_quote
 from qnewton.cost.quantum_prices import QUANTUM_PRICES, QuantumPrice
 from qnewton.cost.solvers import SOLVERS, Family, Solver, classical_quotes
-from qnewton.cost.tomography import mean_squared_error, tomography_shots
 from qnewton.records.quotes import cheapest
 
 __all__ = ["AUDITED_EPSILON", "DEFAULT_AUDIT", "KERNELS", "MACHINES", "PAPER_EPSILON"]
@@ -71,4 +70,3 @@ __all__ += ["matvec_work", "measured_drifts", "minres_products", "minres_quote",
 __all__ += ["nominal_calibration", "own_charges", "paper_quote", "price", "queries"]
 __all__ += ["save_calibration", "sort_work", "sparse_cg_quote", "sparse_lu_quote", "survey_seconds"]
 __all__ += ["with_condition", "with_drifts", "with_sparsity", "woodbury_quote"]
-__all__ += ["mean_squared_error", "tomography_shots"]

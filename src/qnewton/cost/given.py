@@ -183,16 +183,40 @@ def deflation_quote(
         >>> quote.terms[-1].name
         'deflation'
     """
-    offers = [audited_quote(calibration, facts, hardware, audit, dtype)]
+    whole = audited_quote(calibration, facts, hardware, audit, dtype)
+    splits = split_quotes(calibration, facts, hardware, largest, products, audit, dtype)
+    return cheapest([whole, *splits]) or whole
+
+
+def split_quotes(
+    calibration: Calibration,
+    facts: Facts,
+    hardware: QuantumHardware,
+    largest: Sequence[float],
+    products: int,
+    audit: Audit = DEFAULT_AUDIT,
+    dtype: str = "float32",
+) -> list[Quote]:
+    """Return the audited quote of every split, k = 1…len(largest)-1 eigenpairs taken out.
+
+    Arguments and errors are those of :func:`deflation_quote`. A quote says k, and has the term
+    ``deflation``; it is refused where the rest is, or finding the pairs has no price.
+    """
+    offers = []
     for count in range(1, len(largest)):
         rest = deflated_facts(facts, largest, count)
         quote = audited_quote(calibration, rest, hardware, audit, dtype)
+        if quote.quantum is not None:
+            quote = replace(quote, quantum=replace(quote.quantum, deflated=count))
         found = Draft("qsvt", calibration, facts, dtype, "").add_products(products)
         # Ritz vectors, projection out of g and of the product, and back: some k·N each.
         found.add("vectors", "elementwise", float(facts.n) * count * (products + 4))
-        if quote.seconds is None or found.refused is not None:
-            continue
-        terms = (*quote.terms, PriceTerm(name="deflation", seconds=found.seconds))
-        said = f"the {count} largest eigenpairs are found and solved classically; the rest is dense"
-        offers.append(quote.with_terms(terms, assumptions=(*quote.assumptions, said)))
-    return cheapest(offers) or offers[0]
+        if quote.seconds is not None and found.refused is not None:
+            quote = replace(quote, seconds=None, terms=(), refused=found.refused)
+        if quote.seconds is not None:
+            terms = (*quote.terms, PriceTerm(name="deflation", seconds=found.seconds))
+            said = f"the {count} largest eigenpairs are found and solved classically; "
+            assumptions = (*quote.assumptions, said + "the rest is dense")
+            quote = quote.with_terms(terms, assumptions=assumptions)
+        offers.append(quote)
+    return offers

@@ -6,6 +6,7 @@ from functools import partial
 
 from qnewton.cost.audit import Market
 from qnewton.cost.audited import audited_quote
+from qnewton.cost.deflation import DEFLATED, deflated_quote
 from qnewton.cost.quantum import machine_quote, paper_quote
 from qnewton.records import Facts, MachineKind, QuantumHardware, QuantumPart, Quote, decode, encode
 from qnewton.records.messages import check, one_line, shown
@@ -33,6 +34,10 @@ def made_outside(make: Callable[[], Quote], solver: str, machine: MachineKind) -
     return quote
 
 
+PriceOnMachine = Callable[[Facts, Market, QuantumHardware], Quote]
+"""What prices a system on a quantum machine."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class QuantumPrice:
     """A cost model of the quantum solver.
@@ -41,6 +46,8 @@ class QuantumPrice:
         name: Its name.
         title: Its name in tables.
         price: Makes the quote from the facts, the market and its quantum machine.
+        deflated: The same of a solve whose largest eigenpairs are solved classically; ``None``
+            for a model that does not price that, so that nobody is offered it.
 
     Raises:
         ValueError: If ``price`` cannot be called.
@@ -48,7 +55,8 @@ class QuantumPrice:
 
     name: str
     title: str
-    price: Callable[[Facts, Market, QuantumHardware], Quote]
+    price: PriceOnMachine
+    deflated: PriceOnMachine | None = None
 
     def __post_init__(self) -> None:
         limits = "must be a function of the facts, the market and the quantum machine that returns"
@@ -69,6 +77,7 @@ AUDITED = QuantumPrice(
     price=lambda facts, market, hardware: audited_quote(
         market.calibration, facts, hardware, market.audit, market.dtype
     ),
+    deflated=deflated_quote,
 )
 """The price with every term, under the market's audit."""
 
@@ -91,16 +100,41 @@ def quantum_quote(facts: Facts, market: Market) -> Quote:
         ValueError: If there is no such cost model, the market has no quantum machine, or a fact is
             out of the model's range.
     """
+    model = QUANTUM_PRICES.get(market.quantum_price)
+    return _priced(model, model.price, "qsvt", facts, market)
+
+
+def deflated_quantum_quote(facts: Facts, market: Market) -> Quote:
+    """Price the quantum solver with the largest eigenpairs solved classically.
+
+    Raises:
+        ValueError: As :func:`quantum_quote`, and if the market's cost model prices none.
+    """
+    model = QUANTUM_PRICES.get(market.quantum_price)
+    if model.deflated is None:
+        raise ValueError(f"the quantum price {model.name!r} prices no deflated solve")
+    return _priced(model, model.deflated, DEFLATED, facts, market)
+
+
+def prices_deflation(market: Market) -> bool:
+    """Return whether the market's cost model prices a deflated solve."""
+    model = QUANTUM_PRICES.find(market.quantum_price)
+    return model is not None and model.deflated is not None
+
+
+def _priced(
+    model: QuantumPrice, price: PriceOnMachine, solver: str, facts: Facts, market: Market
+) -> Quote:
     hardware = market.hardware
     if hardware is None:
         raise ValueError("the market has no quantum machine to price; give it a hardware")
     if facts.spectrum.row_sparsity == 0:
         zeros = "A has no entry but zeros"
-        return machine_quote(hardware, "no price", QuantumPart(sparsity=0), refused=zeros)
-    model = QUANTUM_PRICES.get(market.quantum_price)
+        quote = machine_quote(hardware, "no price", QuantumPart(sparsity=0), refused=zeros)
+        return replace(quote, solver=solver)
     if QUANTUM_PRICES.is_own(model):
-        return model.price(facts, market, hardware)
-    made = made_outside(partial(model.price, facts, market, hardware), "qsvt", "quantum")
+        return price(facts, market, hardware)
+    made = made_outside(partial(price, facts, market, hardware), solver, "quantum")
     if isinstance(made, Quote):
         return made
-    return machine_quote(hardware, model.title, QuantumPart(), refused=made)
+    return replace(machine_quote(hardware, model.title, QuantumPart(), refused=made), solver=solver)

@@ -8,10 +8,16 @@ from typing import Any, get_args
 
 from qnewton.cost import direct, eigenbasis, krylov, least_squares, nystrom
 from qnewton.cost.audit import Market
+from qnewton.cost.deflation import DEFLATED
 from qnewton.cost.parts import nonzeros
-from qnewton.cost.quantum_prices import made_outside, quantum_quote
+from qnewton.cost.quantum_prices import (
+    deflated_quantum_quote,
+    made_outside,
+    prices_deflation,
+    quantum_quote,
+)
 from qnewton.records import Calibration, Facts, MachineKind, Quote, Representation
-from qnewton.records.colours import BLACK, BLUE, GRAY, GREEN, PURPLE, SKY, VERMILLION
+from qnewton.records.colours import BLACK, BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY, VERMILLION
 from qnewton.records.registry import Registry
 
 Price = Callable[[Facts, Market], Quote]
@@ -52,6 +58,8 @@ class Solver:
         descends: Whether an iterate that ran out of products is a direction of descent.
         offered: Whether it is asked for a quote before every decision. One that is not takes over
             where the others failed.
+        offered_on: Tells a market where it is offered; ``None`` for all of them.
+        deflates: Whether it takes out as many of the largest eigenpairs as its quote says.
         price_of: Prices a number of products: an iterative solver that has it gets a trial where
             nobody knows how many it takes.
         price_as_timed: Its price beside other solvers', where ``price`` leaves parts of it out.
@@ -82,6 +90,8 @@ class Solver:
     keeps_root: bool = False
     descends: bool = False
     offered: bool = True
+    offered_on: Callable[[Market], bool] | None = None
+    deflates: bool = False
     price_of: Callable[[Facts, Market, int], Quote] | None = None
     price_as_timed: Price | None = None
     run: str | Callable[..., Any] | None = None
@@ -261,6 +271,17 @@ _OWN = (
         colour=VERMILLION,
         shape="diamond",
     ),
+    Solver(
+        DEFLATED,
+        "Quantum (QSVT), deflated",
+        Family.QUANTUM,
+        deflated_quantum_quote,
+        machine="quantum",
+        offered_on=prices_deflation,
+        deflates=True,
+        colour=ORANGE,
+        shape="diamond",
+    ),
 )
 
 SOLVERS: Registry[Solver] = Registry("solver", "qnewton.solvers", _OWN, of=Solver)
@@ -282,6 +303,12 @@ def quote_by(
         return made
     known: dict[str, Any] = {"model": "no price", "hardware": "unknown", "refused": made}
     return Quote(solver=solver.name, machine=solver.machine, seconds=None, **known)
+
+
+def quantum_solvers(market: Market) -> tuple[Solver, ...]:
+    """Return the quantum solvers that are asked for a quote on a market with such a machine."""
+    asked = (s for s in SOLVERS if s.offered and s.machine == "quantum")
+    return tuple(s for s in asked if s.offered_on is None or s.offered_on(market))
 
 
 def classical_solvers() -> tuple[Solver, ...]:

@@ -1,6 +1,7 @@
 """What a symmetric matrix can be, and the linear system around it."""
 
 from qnewton.operators.base import SymmetricOperator, WrappedOperator
+from qnewton.operators.deflated import DeflatedOperator
 from qnewton.operators.dense import DenseOperator, OwnedOperator, as_operator
 from qnewton.operators.eigenbasis import EigenbasisOperator
 from qnewton.operators.factor import DenseFactor, Factor, StackedFactor
@@ -18,6 +19,7 @@ from qnewton.operators.sparse import SparseOperator
 from qnewton.operators.system import LinearSystem
 
 __all__ = [
+    "DeflatedOperator",
     "DenseFactor",
     "DenseOperator",
     "EigenbasisOperator",

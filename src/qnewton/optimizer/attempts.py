@@ -54,6 +54,7 @@ def attempt_solve(name: str, run: Callable[[], Solution]) -> tuple[Solution, Att
         definiteness=solution.stats.definiteness,
         measured_seconds=time.perf_counter() - start,
         quantum=solution.stats.quantum,
+        deflation=solution.stats.deflation,
         raised=raised,
     )
     return solution, attempt

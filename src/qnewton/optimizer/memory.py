@@ -238,6 +238,9 @@ class Memory:
             condition=condition,
             bounds=tuple(bound for bound in bounds if bound is not None),
             definiteness=self._signs(block, "surveyed_definiteness"),
+            largest=tuple(
+                self._of(block, f"largest.{i}") for i in range(int(self._of(block, "largest") or 0))
+            ),
             measured_at=int(at),
             **plain,
         )
@@ -303,6 +306,8 @@ class Memory:
             "surveyed_definiteness": _SIGNS[found.definiteness],
         }
         values |= {name: getattr(found, name) for name in _PLAIN}
+        values |= {"largest": len(found.largest)}
+        values |= {f"largest.{i}": size for i, size in enumerate(found.largest)}
         for name in _ESTIMATES:
             estimate = found.condition if name == "condition" else found.bound(name)
             known = {} if estimate is None else vars(estimate)

@@ -4,6 +4,7 @@ from qnewton.records.amplitudes import Amplitudes
 from qnewton.records.averaged import AveragedRecord
 from qnewton.records.codec import decode, encode
 from qnewton.records.damping import Convergence, DampingRecord, Origin
+from qnewton.records.deflation import Deflation
 from qnewton.records.facts import (
     Definiteness,
     Earlier,
@@ -59,7 +60,15 @@ from qnewton.records.steps import (
 
 __all__ = ["SCHEMA_VERSION", "Attempt", "Basis", "BlockRecord", "Calibration", "Cause"]
 __all__ += ["Convergence", "CurvatureRecord", "Finding", "Health", "HealthWarning"]
-__all__ += ["DampingRecord", "Decision", "Definiteness", "Drift", "Earlier", "Eigenbasis"]
+__all__ += [
+    "DampingRecord",
+    "Decision",
+    "Definiteness",
+    "Deflation",
+    "Drift",
+    "Earlier",
+    "Eigenbasis",
+]
 __all__ += ["Estimate", "Facts", "Figure", "Formed", "FormingWork", "Held", "KernelFit"]
 __all__ += ["KrylovHistory", "LowRank"]
 __all__ += ["MachineKind", "MeasuredSeconds", "MetricRecord", "ModelledSeconds", "Network"]

@@ -222,6 +222,8 @@ class Spectrum:
         definiteness: ``positive`` only when certified; ``None`` when nobody looked.
         effective_dimension: Σ σ/(σ + λ) over the eigenvalues σ of the undamped part: how many of
             them stand out above λ.
+        largest: The largest |λ|, falling, as far as the survey saw them converge; of equal ones
+            Lanczos sees one. Empty where nobody looked.
         measured_at: The earlier step that measured all this; ``None`` where this step did, or
             nobody.
     """
@@ -235,6 +237,7 @@ class Spectrum:
     undamped_trace: float | None = None
     definiteness: Definiteness | None = None
     effective_dimension: float | None = None
+    largest: tuple[float, ...] = ()
     measured_at: int | None = None
 
     def bound(self, method: str) -> Estimate | None:

@@ -82,6 +82,8 @@ class QuantumPart:
         t_count: T gates of the whole solve, read-out included, when it is priced.
         sparsity: The d that was priced.
         epsilon: The error tolerance that was priced.
+        deflated: The largest eigenpairs k that are solved classically; ``None`` where all of the
+            matrix is the quantum solver's.
     """
 
     algorithm: str | None = None
@@ -91,6 +93,7 @@ class QuantumPart:
     t_count: float | None = None
     sparsity: int | None = None
     epsilon: float | None = None
+    deflated: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Literal
 from qnewton.records.amplitudes import Amplitudes
 from qnewton.records.averaged import AveragedRecord
 from qnewton.records.damping import DampingRecord
+from qnewton.records.deflation import Deflation
 from qnewton.records.facts import Definiteness, Estimate, Facts, FormingWork, Treatment
 from qnewton.records.outcome import Outcome
 from qnewton.records.quotes import Decision
@@ -148,6 +149,7 @@ class Attempt:
         quantum: The quantum solver's own figures, when it was one.
         raised: The exception that ended it, by its name; ``None`` when it came back.
         detail: The words and numbers beside the outcome; empty where there are none.
+        deflation: What was solved classically, where the quantum solver got a deflated matrix.
     """
 
     solver: str
@@ -160,6 +162,7 @@ class Attempt:
     quantum: QuantumStats | None = None
     raised: str | None = None
     detail: str = ""
+    deflation: Deflation | None = None
 
     def describe(self) -> str:
         """Return the outcome with its detail, as people read it."""

@@ -77,7 +77,9 @@ def break_even_gate_time(block: BlockRecord) -> tuple[float | None, str | None]:
         return None, f"no price for {CLASSICAL_SOLVER}"
     if not quantum:
         return None, "no quantum quote"
-    counts = [quote.query_count for quote in quantum if quote.refused is None]
+    # Queries alone are not what a deflated solve costs.
+    whole = [q for q in quantum if q.quantum is None or q.quantum.deflated is None]
+    counts = [quote.query_count for quote in whole if quote.refused is None]
     expected = [count.expected for count in counts if count is not None]
     finite = [number for number in expected if math.isfinite(number) and number > 0]
     if not finite:

@@ -8,11 +8,11 @@ multiplies, or has a low-rank factor, does not.
 import math
 from dataclasses import replace
 
-from qnewton.cost import SOLVERS, Family, Market, Solver
+from qnewton.cost import Family, Market, Solver
 from qnewton.cost.krylov import USUAL_PRODUCTS, earlier_of
 from qnewton.cost.nystrom import nystrom_rank
 from qnewton.cost.parts import ONCE, Draft, definiteness_known
-from qnewton.cost.solvers import quote_by
+from qnewton.cost.solvers import classical_solvers, quantum_solvers, quote_by
 from qnewton.records import Basis, Earlier, Facts, Quote, Refusal
 from qnewton.scheduler.history import krylov_history
 
@@ -48,13 +48,8 @@ def candidates(
         facts: How the matrix is held: solvers that need another representation are left out,
             those that need some when nobody knows.
     """
-    return tuple(
-        solver
-        for solver in SOLVERS
-        if solver.offered
-        and (solver.machine == "classical" or market.hardware is not None)
-        and solver.takes(facts, may_form)
-    )
+    quantum = () if market.hardware is None else quantum_solvers(market)
+    return tuple(s for s in (*classical_solvers(), *quantum) if s.takes(facts, may_form))
 
 
 def quotes(facts: Facts, market: Market, may_form: bool = True) -> tuple[Quote, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from qnewton import cost
-from qnewton.cost.solvers import classical_solver, quote_by
+from qnewton.cost.solvers import classical_solver, quantum_solvers, quote_by
 from qnewton.records import (
     Basis,
     BlockRecord,
@@ -191,7 +191,7 @@ def _repriced(block: BlockRecord, policy: Policy, settings: ReplaySettings) -> l
             epsilon=settings.epsilon or next(iter(epsilons), cost.PAPER_EPSILON),
             quantum_price=policy.quantum_price or market.quantum_price,
         )
-        new += [s for s in cost.SOLVERS if s.offered and s.machine == "quantum"]
+        new += quantum_solvers(market)
     return [*offers, *(quote_by(s, s.price, block.facts, market) for s in new)]
 
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from qnewton.cost import Market, Solver, nystrom_rank
+from qnewton.cost.solvers import quote_by
 from qnewton.operators import LinearSystem
 from qnewton.records import Facts
 from qnewton.solvers import Solution, solve
@@ -51,6 +52,9 @@ def run_solver(
         if norm is not None and condition is not None and condition.value is not None:
             widen = 1.0 if condition.method == "exact" else SURVEY_MARGIN
             options |= {"alpha": widen * norm, "kappa": widen**2 * condition.value}
+        if solver.deflates and market.hardware is not None:
+            part = quote_by(solver, solver.price, facts, market).quantum
+            options["deflate"] = None if part is None else part.deflated
     runner = solver.name if solver.run is None else _loaded(solver.run)
     return solve(system, runner, tolerance=market.tolerance, **options)
 

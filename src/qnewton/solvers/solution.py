@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 from torch import Tensor
 
-from qnewton.records import Definiteness, Estimate, Outcome, QuantumStats
+from qnewton.records import Definiteness, Deflation, Estimate, Outcome, QuantumStats
 from qnewton.records.messages import check
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class SolveOptions:
         mode: How the quantum solver is emulated.
         readout: How its state is measured; ``None`` for the ideal read-out.
         execution: What carries it out; ``None`` for the emulator.
+        deflate: Eigenpairs that ``deflated_qsvt`` takes out; ``None`` for 8.
         keep_factors: Whether the solution is to hold the factorisation that made it.
 
     Raises:
@@ -55,6 +56,7 @@ class SolveOptions:
     mode: Mode = "auto"
     readout: "Readout | None" = None
     execution: "Execution | None" = None
+    deflate: int | None = None
     keep_factors: bool = False
 
     def __post_init__(self) -> None:
@@ -74,6 +76,7 @@ class SolveKeywords(TypedDict, total=False):
     mode: Mode
     readout: "Readout | None"
     execution: "Execution | None"
+    deflate: int | None
     keep_factors: bool
 
 
@@ -96,6 +99,7 @@ class SolveStats:
             factorisation, ``indefinite`` by a negative pivot or curvature.
         seconds: Wall-clock seconds, residual check included; ``None`` when nobody timed it.
         quantum: The quantum solver's own figures, when it was one.
+        deflation: What was solved classically beside it.
     """
 
     solver: str
@@ -106,6 +110,7 @@ class SolveStats:
     definiteness: Definiteness | None = None
     seconds: float | None = None
     quantum: QuantumStats | None = None
+    deflation: Deflation | None = None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from qnewton.operators import (
 from qnewton.records import Outcome, decode, encode
 from qnewton.records.messages import one_line, shown
 from qnewton.solvers import classical
-from qnewton.solvers.quantum import Emulator, SystemRefused
+from qnewton.solvers.quantum import Emulator, SystemRefused, solve_deflated
 from qnewton.solvers.solution import Solution, SolveKeywords, SolveOptions, SolveStats
 
 Runner = Callable[[SymmetricOperator, Tensor, SolveOptions], Solution]
@@ -61,8 +61,9 @@ def solve(
         system: A system, or the pair (A, b) with A symmetric of shape [N, N], b of shape [N].
         solver: A name in ``RUNNERS``: ``lu_inverse``, ``lu``, ``cholesky``, ``ldl``,
             ``sparse_lu``, ``woodbury``, ``augmented_qr``, ``eigenbasis``, ``cg``, ``sparse_cg``,
-            ``pcg_diagonal``, ``pcg_nystrom``, ``minres``, ``lsmr``, ``qsvt``; or a function of the
-            operator, b and :class:`~qnewton.solvers.SolveOptions` that returns a solution.
+            ``pcg_diagonal``, ``pcg_nystrom``, ``minres``, ``lsmr``, ``qsvt``, ``deflated_qsvt``; or
+            a function of the operator, b and :class:`~qnewton.solvers.SolveOptions` that returns
+            a solution.
         tolerance: Largest ‖A·x - b‖/‖b‖ that counts as solved; where the dtype cannot reach it,
             √eps does (see ``classical.refinement``).
         max_products: Most products of an iterative solver.
@@ -77,6 +78,8 @@ def solve(
             shots counts as solved whatever its residual, which says what the shots gave.
         execution: ``qsvt``: what carries it out in place of the emulator, such as
             :class:`qnewton.solvers.quantum.circuits.GateByGate`.
+        deflate: ``deflated_qsvt``: how many of the largest eigenpairs are solved classically, by
+            default 8. It takes what ``qsvt`` takes; α and κ_be are those of the whole A.
         keep_factors: A factorisation is then kept in the solution, N² entries or more.
 
     Returns:
@@ -229,7 +232,7 @@ def _preconditioned(
 
 
 def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
-    epsilon = options.tolerance if options.epsilon is None else options.epsilon
+    epsilon = _epsilon(options)
     try:
         emulator = Emulator(
             operator,
@@ -244,14 +247,49 @@ def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> So
         output = emulator.solve(rhs, options.readout)
     except SystemRefused as refusal:
         return Solution(None, refusal.outcome, SolveStats(solver="qsvt"), refusal.detail)
-    residual = classical.relative_residual(operator, output.direction, rhs)
-    outcome, detail = classical.judge(residual, max(epsilon, options.tolerance), operator.dtype)
-    if output.measurement is not None and math.isfinite(residual):
+    stats = SolveStats(solver="qsvt", products=output.products, quantum=output.stats())
+    read = output.measurement is not None
+    return _judged(operator, rhs, output.direction, stats, read, options)
+
+
+def _deflated_qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
+    try:
+        found = solve_deflated(operator, rhs, _epsilon(options), options)
+    except SystemRefused as refusal:
+        return Solution(None, refusal.outcome, SolveStats(solver="deflated_qsvt"), refusal.detail)
+    rest, deflation = found.rest, found.deflation
+    stats = SolveStats(
+        solver="deflated_qsvt",
+        products=deflation.products + (0 if rest is None else rest.products),
+        quantum=None if rest is None else rest.stats(),
+        deflation=deflation,
+    )
+    read = rest is not None and rest.measurement is not None
+    return _judged(operator, rhs, found.direction, stats, read, options)
+
+
+def _epsilon(options: SolveOptions) -> float:
+    return options.tolerance if options.epsilon is None else options.epsilon
+
+
+def _judged(
+    operator: SymmetricOperator,
+    rhs: Tensor,
+    direction: Tensor,
+    stats: SolveStats,
+    read: bool,
+    options: SolveOptions,
+) -> Solution:
+    """Return the solution by its true residual; one that was read with shots counts as solved."""
+    residual = classical.relative_residual(operator, direction, rhs)
+    limit = max(_epsilon(options), options.tolerance)
+    outcome, detail = classical.judge(residual, limit, operator.dtype)
+    if read and math.isfinite(residual):
         outcome, detail = Outcome.SOLVED, ""
-    if outcome is not Outcome.SOLVED and output.promise_held is False:
+    broken = stats.quantum is not None and stats.quantum.promise_held is False
+    if outcome is not Outcome.SOLVED and broken:
         outcome, detail = Outcome.PROMISE_BROKEN, outcome.describe(detail)
-    measured = {"residual": residual, "products": output.products, "quantum": output.stats()}
-    return Solution(output.direction, outcome, SolveStats(solver="qsvt", **measured), detail)
+    return Solution(direction, outcome, replace(stats, residual=residual), detail)
 
 
 RUNNERS: Mapping[str, Runner] = MappingProxyType(
@@ -266,6 +304,7 @@ RUNNERS: Mapping[str, Runner] = MappingProxyType(
             operator, rhs, options.tolerance, options.max_products, target=options.target
         ),
         "qsvt": _qsvt,
+        "deflated_qsvt": _deflated_qsvt,
     }
 )
 """What runs every solver, by name."""

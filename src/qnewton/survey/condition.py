@@ -12,6 +12,7 @@ from qnewton.operators.scaling import into_range, shifted_number
 from qnewton.records import Definiteness, Estimate
 from qnewton.survey.determinant import factorize
 from qnewton.survey.iterative import SpectrumSummary, is_narrow, lanczos_summary
+from qnewton.survey.largest import largest_of
 from qnewton.treatment import largest_entry
 
 MOST_PRODUCTS = 4096
@@ -213,4 +214,5 @@ def exact_summary(matrix: Tensor) -> SpectrumSummary:
     high = None if value is None else certificate
     certified = {"low_certificate": certificate, "high_certificate": high, "method": "exact"}
     condition = Estimate(value=value, low=low, high=value, products=0, **certified)
-    return SpectrumSummary(condition, shifted_number(norm, exponent), definiteness)
+    norm, largest = shifted_number(norm, exponent), largest_of(values, exponent)
+    return SpectrumSummary(condition, norm, definiteness, largest=largest)

@@ -7,6 +7,7 @@ import torch
 from qnewton.operators import EigenbasisOperator
 from qnewton.records import Eigenbasis, Estimate, Facts, Spectrum
 from qnewton.survey.determinant import Pivots
+from qnewton.survey.largest import largest_of
 
 
 def survey_eigenbasis(operator: EigenbasisOperator, turned_every: int | None = None) -> Facts:
@@ -47,6 +48,7 @@ def survey_eigenbasis(operator: EigenbasisOperator, turned_every: int | None = N
         max_abs=float(_diagonal(operator).max()),
         norm=high,
         frobenius=high * size,
+        largest=tuple(share * high for share in largest_of(values)),
         definiteness="positive",
         effective_dimension=n - operator.treatment.damping / high * float((1 / values).sum()),
     )

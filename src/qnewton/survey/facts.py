@@ -22,6 +22,7 @@ from qnewton.records import Estimate, Facts, LowRank, Spectrum
 from qnewton.survey.condition import eigenvalues, spectrum_summary
 from qnewton.survey.determinant import Pivots, factorize
 from qnewton.survey.iterative import SpectrumSummary
+from qnewton.survey.largest import largest_of
 from qnewton.treatment import largest_entry, mass_sparsity, row_blocks
 
 
@@ -160,7 +161,8 @@ def survey(
         asked = {"seed": seed, "max_products": max_products}
         summary = spectrum_summary(operator, condition, tolerance, **asked)
         known = {"condition": summary.condition, "definiteness": summary.definiteness}
-        spectrum = replace(spectrum, norm=_representable(summary.norm), **known)
+        known |= {"norm": _representable(summary.norm), "largest": summary.largest}
+        spectrum = replace(spectrum, **known)
         notes += _missing(summary)
     if wanted:
         matrix, known = into_range(operator.dense())[0], spectrum.definiteness
@@ -282,6 +284,7 @@ def survey_low_rank(operator: LowRankOperator, batch: int | None = None) -> Fact
         undamped_trace=_representable(float(own.sum()), exponent),
         definiteness="positive",
         effective_dimension=dimension,
+        largest=largest_of(values, exponent),
     )
     held = LowRank(columns=operator.factor.shape[1])
     said = "row sparsity is an upper bound: rows of U that are not zero, entries not formed"

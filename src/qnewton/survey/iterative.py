@@ -10,6 +10,7 @@ from qnewton.operators.lanczos import Lanczos, Tridiagonal, Vector
 from qnewton.operators.ritz import RitzEnds, extreme_singular_values, ritz_ends, ritz_values
 from qnewton.operators.scaling import shifted_number
 from qnewton.records import Definiteness, Estimate
+from qnewton.survey.largest import MOST_KEPT, converged_largest, representable
 
 FAILURE_PROBABILITY = 1e-6
 """Chance, over the random start, that a probabilistic end of a bracket is wrong."""
@@ -115,12 +116,14 @@ class SpectrumSummary:
         definiteness: ``positive`` or ``indefinite`` where certified (of ``lanczos``, ``positive``
             but with probability 1e-6), ``None`` where not.
         budget_ended: Whether the products ran out before the tolerance was met.
+        largest: The largest |λ|, falling, as far as they are known to the tolerance.
     """
 
     condition: Estimate
     norm: float
     definiteness: Definiteness | None
     budget_ended: bool = False
+    largest: tuple[float, ...] = ()
 
 
 def lanczos_summary(
@@ -163,7 +166,9 @@ def lanczos_summary(
             break
     met = met_at is not None or process.exhausted
     found = _summarize(process.tridiagonal(), met, positive_definite)
-    return replace(found, norm=shifted_number(found.norm, ranged.exponent))
+    sizes = converged_largest(process.tridiagonal(), tolerance, MOST_KEPT)
+    largest = representable(sizes, ranged.exponent)
+    return replace(found, norm=shifted_number(found.norm, ranged.exponent), largest=largest)
 
 
 def is_narrow(condition: Estimate, tolerance: float) -> bool:

@@ -208,7 +208,7 @@ class Emulator:
         with self._units():
             solution = self._solution(posed, readout)
         dtype, epsilon = self._operator.dtype, self._epsilon
-        direction = _put_back(solution.direction, posed.exponent, dtype, epsilon)
+        direction = put_back(solution.direction, posed.exponent, dtype, epsilon)
         alpha = shifted_number(solution.alpha, self._exponent)
         return replace(solution, direction=direction, alpha=alpha)
 
@@ -291,7 +291,7 @@ class Emulator:
             raise SystemRefused(refusal.outcome, units, refusal.detail) from refusal
 
 
-def _put_back(x: Tensor, exponent: int, dtype: torch.dtype, epsilon: float) -> Tensor:
+def put_back(x: Tensor, exponent: int, dtype: torch.dtype, epsilon: float) -> Tensor:
     """Return x·2^exponent in the matrix's dtype; refuse what that cannot hold."""
     stored = scaled(x, exponent).to(dtype)
     name, limits = dtype_name(dtype), torch.finfo(dtype)
