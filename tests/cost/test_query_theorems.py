@@ -144,17 +144,6 @@ def test_the_optimal_polynomial_has_the_counted_degree_error_and_height(kappa, e
 
 
 @QUICK
-@given(st.floats(1e-6, 1.0))
-def test_amplification_is_the_best_of_all_rounds(probability):
-    angle = math.asin(math.sqrt(probability))
-    rounds = range(int(2 / angle) + 2)
-    best = min((2 * r + 1) / max(math.sin((2 * r + 1) * angle) ** 2, 1e-300) for r in rounds)
-    found = amplified_queries(7.0, probability)
-    assert found == pytest.approx(7 * best, rel=1e-12)
-    assert found <= 7 / probability * (1 + 1e-12)
-
-
-@QUICK
 @given(
     st.sampled_from(sorted(QUERY_SETS)),
     st.floats(1, 1e4),

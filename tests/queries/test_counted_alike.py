@@ -43,7 +43,7 @@ def test_dalzell_is_run_with_the_degrees_that_are_priced(kappa, epsilon):
 @given(**systems)
 def test_hhl_is_run_with_the_clock_that_is_priced(kappa, epsilon):
     found = emulated("hhl", kappa, epsilon)
-    assert found.queries == clock_queries(clock_qubits(kappa, epsilon), epsilon)
+    assert found.queries == clock_queries(int(clock_qubits(kappa, epsilon)), epsilon)
 
 
 @pytest.mark.parametrize("kappa", [1.0, 1.05, 2.0])

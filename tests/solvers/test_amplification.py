@@ -8,13 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnewton.solvers.quantum import amplified_queries, searched_queries
+from qnewton.queries import amplified_queries, searched_queries
+from qnewton.queries.amplification import amplified_times, searched_times
 
 
 def brute_force(probability: float) -> float:
     angle = math.asin(math.sqrt(probability))
     most = math.ceil(4 / angle)
-    return min((2 * r + 1) / math.sin((2 * r + 1) * angle) ** 2 for r in range(most))
+    # Past π/2 the angle is made smaller first, so that the rounds succeed for certain.
+    turned = [min((2 * r + 1) * angle, math.pi / 2) for r in range(most)]
+    return min((2 * r + 1) / math.sin(turned[r]) ** 2 for r in range(most))
 
 
 @given(st.floats(1e-5, 1.0))
@@ -25,6 +28,19 @@ def test_no_number_of_rounds_does_better(probability):
 @given(st.floats(1e-12, 1.0))
 def test_amplifying_never_costs_more_than_repeating(probability):
     assert 1.0 <= amplified_queries(1, probability) <= 1 / probability * (1 + 1e-12)
+
+
+@given(st.floats(1e-9, 1.0), st.floats(0.0, 1.0))
+def test_a_likelier_success_never_costs_more(probability, share):
+    for times in (amplified_times, searched_times):
+        less = float(times(probability * max(share, 1e-3)))
+        assert less >= float(times(probability)) * (1 - 1e-12)
+
+
+@given(st.floats(1e-16, 1.0))
+def test_the_table_of_searches_is_above_the_search_by_one_percent_at_most(probability):
+    exact = searched_queries(1, probability)
+    assert exact * (1 - 1e-9) <= float(searched_times(probability)) <= 1.01 * exact
 
 
 def test_small_probabilities_cost_the_square_root():

@@ -5,19 +5,9 @@ condition number (κ_be = α/σ_min where a theorem has no α), ``epsilon`` the 
 state.
 """
 
-from qnewton.queries.adiabatic import (
-    JENNINGS_MAX_EPSILON,
-    JENNINGS_MIN_KAPPA,
-    JENNINGS_SUCCESS_SLOPE,
-    PROVEN_CONSTANT,
-    Q_NEWTON_SUCCESS_SLOPE,
-    SEEN_CONSTANT,
-    costa_2022,
-    jennings_2023,
-    jennings_2025,
-    logical_qubits,
-)
 from qnewton.queries.amplification import amplified_queries, searched_queries
+from qnewton.queries.attempts import ALGORITHMS, AlgorithmName, QueryCounts, attempt
+from qnewton.queries.costa import PROVEN_CONSTANT, SEEN_CONSTANT, costa_2022
 from qnewton.queries.dalzell import (
     dalzell_2024,
     dalzell_2024_asymptotic,
@@ -29,6 +19,15 @@ from qnewton.queries.eigenvalues import (
     hhl_2009,
     sunderhauf_2025,
 )
+from qnewton.queries.jennings import (
+    JENNINGS_MAX_EPSILON,
+    JENNINGS_MIN_KAPPA,
+    JENNINGS_SUCCESS_SLOPE,
+    Q_NEWTON_SUCCESS_SLOPE,
+    jennings_2023,
+    jennings_2025,
+    logical_qubits,
+)
 from qnewton.queries.sets import QUERY_ALGORITHMS, QUERY_SETS, QuerySet, query_count
 
 __all__ = ["HHL_CONSTANT", "JENNINGS_MAX_EPSILON", "JENNINGS_MIN_KAPPA", "JENNINGS_SUCCESS_SLOPE"]
@@ -36,4 +35,5 @@ __all__ += ["PROVEN_CONSTANT", "QUERY_ALGORITHMS", "QUERY_SETS", "Q_NEWTON_SUCCE
 __all__ += ["SEEN_CONSTANT", "QuerySet", "amplified_queries", "childs_kothari_somma_2017"]
 __all__ += ["costa_2022", "dalzell_2024", "dalzell_2024_asymptotic", "dalzell_2024_norm_known"]
 __all__ += ["hhl_2009", "jennings_2023", "jennings_2025", "logical_qubits", "query_count"]
+__all__ += ["ALGORITHMS", "AlgorithmName", "QueryCounts", "attempt"]
 __all__ += ["searched_queries", "sunderhauf_2025"]

@@ -2,7 +2,10 @@
 
 import math
 
-from qnewton.queries.eigenvalues import counted
+import numpy as np
+
+from qnewton.queries.arrays import Array, Numbers
+from qnewton.queries.counted import counted
 from qnewton.records import QueryCount
 from qnewton.records.messages import check
 
@@ -46,12 +49,47 @@ def dalzell_2024(*, kappa: float, epsilon: float) -> QueryCount:
         '40204.19'
     """
     _check(kappa, epsilon, MAX_EPSILON)
-    log_eta = log_reflection_eta(kappa)
-    eta = math.exp(log_eta)
-    norm_finding = 2.0 * filter_degree(kappa, log_eta) * (math.log(kappa) + 1)
-    norm_finding *= ((1 + eta) / (1 - eta)) ** 2
-    projection = 2.0 * filter_degree(kappa, log_projection_eta(epsilon)) / (1 - _MU**2)
-    return counted(norm_finding + projection, f"{_PAPER}, Eq. 118")
+    reflecting, projecting = norm_unknown(kappa, epsilon)
+    return counted(float(reflecting + projecting), f"{_PAPER}, Eq. 118")
+
+
+def norm_unknown(
+    kappa: Numbers, epsilon: Numbers, overlap: Numbers | None = None
+) -> tuple[Array, Array]:
+    """Return the expected queries of the reflections and of the projections of Eq. 118.
+
+    Args:
+        kappa: κ_be ≥ 1.
+        epsilon: ε in (0, 0.25].
+        overlap: The chance that a guess is close enough, :func:`mean_overlap`; ``None`` for the
+            theorem's 1/(ln κ + 1).
+    """
+    reflecting = 2.0 * filter_degree(kappa, log_reflection_eta(kappa))
+    return reflecting / reflected(kappa, overlap), 2.0 * filter_degree(
+        kappa, log_projection_eta(epsilon)
+    ) / PROJECTED
+
+
+def reflected(kappa: Numbers, overlap: Numbers | None = None) -> Array:
+    """Return the chance that a reflection succeeds, at least; :func:`norm_unknown` has the rest."""
+    eta = np.exp(log_reflection_eta(kappa))
+    close = 1.0 / (np.log(kappa) + 1.0) if overlap is None else overlap
+    return close * ((1 - eta) / (1 + eta)) ** 2
+
+
+PROJECTED = 1 - _MU**2
+"""The chance that the projection succeeds after it, at least."""
+
+
+def success_known(epsilon: Numbers, guess_factor: float) -> Array:
+    """Return the success probability where the norm is known within a factor g."""
+    eta = np.exp(log_known_eta(epsilon, guess_factor))
+    return (2 / (guess_factor + 1 / guess_factor) * (1 - eta) / (1 + eta)) ** 2
+
+
+def cheapest_epsilon(epsilon: Numbers, guess_factor: float) -> Array:
+    """Return the ε at most ``epsilon`` at which a known norm costs least: fewer attempts fail."""
+    return np.minimum(epsilon, CHEAPEST_ETA * math.hypot(1.0, guess_factor))
 
 
 def dalzell_2024_asymptotic(*, kappa: float, epsilon: float) -> QueryCount:
@@ -101,10 +139,8 @@ def dalzell_2024_norm_known(
     """
     _check(kappa, epsilon, MAX_EPSILON)
     check("guess_factor", guess_factor, "must be finite and at least 1", 1 <= guess_factor < 1e150)
-    eta = epsilon / math.hypot(1.0, guess_factor)
-    log_eta = log_known_eta(epsilon, guess_factor)
-    guess = 2 / (guess_factor + 1 / guess_factor)
-    success = (guess * (1 - eta) / (1 + eta)) ** 2
+    log_eta = float(log_known_eta(epsilon, guess_factor))
+    success = float(success_known(epsilon, guess_factor))
     theorem = f"{_PAPER}, norm known within a factor {guess_factor:g}"
     return counted(kappa * (math.log(2) - log_eta), theorem, success)
 
@@ -115,30 +151,54 @@ def _check(kappa: float, epsilon: float, most: float) -> None:
     check("epsilon", epsilon, limits, 0 < epsilon <= most)
 
 
-def log_reflection_eta(kappa: float) -> float:
+def log_reflection_eta(kappa: Numbers) -> Array:
     """Return ln η of the reflection where the norm is unknown."""
     # ln((κ²+1)/2) by a hypotenuse, so that κ² cannot overflow.
-    s = 3 + 2 * (2 * math.log(math.hypot(kappa, 1.0)) - math.log(2))
-    return math.log(_MU) - math.log(math.sqrt(s) + _MU)
+    s = 3 + 2 * (2 * np.log(np.hypot(kappa, 1.0)) - math.log(2))
+    return math.log(_MU) - np.log(np.sqrt(s) + _MU)
 
 
-def log_projection_eta(epsilon: float) -> float:
+def log_projection_eta(epsilon: Numbers) -> Array:
     """Return ln η_P of the projection that cleans what a reflection leaves, at most 0."""
-    log_eta = math.log(epsilon) - math.log(_MU)
-    return min(0.0, log_eta + 0.5 * (math.log1p(-(_MU**2)) - math.log1p(-(epsilon**2))))
+    spared = 0.5 * (math.log1p(-(_MU**2)) - np.log1p(-np.square(epsilon)))
+    return np.minimum(0.0, np.log(epsilon) - math.log(_MU) + spared)
 
 
-def log_known_eta(epsilon: float, guess_factor: float) -> float:
+def log_known_eta(epsilon: Numbers, guess_factor: float) -> Array:
     """Return ln η, η = ε/√(1+g²), of the reflection where the norm is known within a factor g."""
-    return math.log(epsilon) - math.log(math.hypot(1.0, guess_factor))
+    return np.log(epsilon) - math.log(math.hypot(1.0, guess_factor))
 
 
-def filter_degree(kappa: float, log_eta: float) -> float:
+def filter_degree(kappa: Numbers, log_eta: Numbers) -> Array:
     """Return ℓ = ⌈κ·ln(2/η)/2⌉ of a kernel filter, at two queries each; at least 1.
 
     Example:
-        >>> filter_degree(1e3, math.log(1e-2))
-        2650
+        >>> float(filter_degree(1e3, math.log(1e-2)))
+        2650.0
     """
-    degree = kappa * (math.log(2) - log_eta) / 2
-    return max(1, math.ceil(degree)) if math.isfinite(degree) else degree
+    return np.maximum(1.0, np.ceil(np.asarray(kappa) * (math.log(2) - log_eta) / 2))
+
+
+def guesses(kappa: Numbers) -> Array:
+    """Return how many norms between 1 and κ are guessed, evenly in their logarithm: ⌈ln κ⌉ + 1."""
+    return np.ceil(np.log(kappa)) + 1.0
+
+
+def mean_overlap(kappa: Numbers, gain: Numbers) -> Array:
+    """Return the mean of (2r/(1+r²))² over the guesses, r the guess over the norm ``gain``.
+
+    Example:
+        >>> mean_overlap(1e3, np.array([1.0, 30.0])).round(3)
+        array([0.188, 0.25 ])
+    """
+    kappa, gain = np.broadcast_arrays(np.asarray(kappa, dtype=np.float64), gain)
+    count = guesses(kappa)
+    spacing = np.log(kappa) / np.maximum(count - 1.0, 1.0)
+    # 2r/(1+r²) is 1/cosh of the distance in logarithms; ten guesses away it is below 1e-8.
+    nearest = np.round(np.log(gain) / np.where(spacing > 0.0, spacing, 1.0))
+    total = np.zeros(kappa.shape)
+    for step in range(-10, 11):
+        index = nearest + step
+        there = (index >= 0.0) & (index < count)
+        total += np.where(there, np.cosh(index * spacing - np.log(gain)) ** -2.0, 0.0)
+    return total / count

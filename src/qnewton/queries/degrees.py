@@ -2,6 +2,9 @@
 
 import math
 
+import numpy as np
+
+from qnewton.queries.arrays import Array, Numbers, check_all
 from qnewton.records.messages import check
 
 
@@ -24,15 +27,36 @@ def inverse_degree(kappa: float, epsilon: float) -> int:
         11513
     """
     refuse_range(kappa, epsilon)
-    if kappa - 1.0 <= epsilon:
-        return 1
-    n = math.ceil((math.log(kappa + 1.0) - math.log(epsilon)) / log_ratio(kappa))
-    return 2 * max(n, 2) - 1
+    return int(inverse_degrees(kappa, epsilon))
 
 
-def log_ratio(kappa: float) -> float:
+def inverse_degrees(kappa: Numbers, epsilon: Numbers) -> Array:
+    """Return :func:`inverse_degree` of every κ and ε, broadcast, as float64.
+
+    Raises:
+        ValueError: If one is out of range.
+
+    Cost: three logarithms per element.
+
+    Example:
+        >>> inverse_degrees(np.array([1.0, 1e3]), 1e-2)
+        array([1.0000e+00, 1.1513e+04])
+    """
+    kappa = check_all("kappa", kappa, "must be finite and at least 1", 1.0, _MOST)
+    epsilon = check_all("epsilon", epsilon, "must lie between 0 and 1", _LEAST, 1.0)
+    linear = kappa - 1.0 <= epsilon
+    t = log_ratio(np.where(linear, 3.0, kappa))
+    n = np.ceil((np.log(kappa + 1.0) - np.log(epsilon)) / t)
+    return np.where(linear, 1.0, 2.0 * np.maximum(n, 2.0) - 1.0)
+
+
+_MOST = np.finfo(np.float64).max
+_LEAST = 5e-324
+
+
+def log_ratio(kappa: Numbers) -> Array:
     """Return t = ln((κ+1)/(κ-1))."""
-    return math.log1p(2.0 / (kappa - 1.0))
+    return np.log1p(2.0 / (np.asarray(kappa) - 1.0))
 
 
 def cks_degree(kappa: float, epsilon: float) -> int:

@@ -3,36 +3,11 @@
 import math
 
 from qnewton.queries.amplification import amplified_queries
+from qnewton.queries.counted import counted
 from qnewton.queries.degrees import cks_sizes, inverse_degree
+from qnewton.queries.heights import polynomial_height
 from qnewton.records import QueryCount
 from qnewton.records.messages import check
-
-
-def counted(
-    queries: float,
-    theorem: str,
-    success: float = 1.0,
-    *,
-    provenance: str = "transcribed",
-    preparations_a_query: float = 2.0,
-) -> QueryCount:
-    """Return the count of an attempt that is repeated until it succeeds.
-
-    Raises:
-        OverflowError: If the expected count exceeds the largest float64.
-    """
-    expected = queries / success if success > 0 else math.inf
-    if not math.isfinite(preparations_a_query * expected):
-        raise OverflowError("the query count exceeds the largest float64; lower kappa or 1/epsilon")
-    return QueryCount(
-        queries=queries,
-        success_probability=success,
-        expected=expected,
-        theorem=theorem,
-        provenance=provenance,
-        state_preparations=preparations_a_query * expected,
-    )
-
 
 HHL_CONSTANT = 1.0
 """The constant of O(d²κ²/ε·log N), which no theorem names: a lower guess."""
@@ -135,10 +110,7 @@ def sunderhauf_2025(*, kappa: float, epsilon: float, solution_norm: float = 1.0)
     _check(kappa, epsilon, solution_norm)
     degree = inverse_degree(kappa, epsilon)
     theorem = "QSVT with the optimal inverse polynomial, arXiv:2507.15537"
-    # Loads numpy and scipy, which a price that is not asked for this count does without.
-    from qnewton.queries.polynomials import polynomial_height
-
-    height = kappa if degree == 1 else polynomial_height(kappa, (degree + 1) // 2)
+    height = float(polynomial_height(kappa, (degree + 1) // 2))
     return _amplified(degree, height, solution_norm, theorem, "transcribed")
 
 

@@ -9,13 +9,12 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.fft import dct
-from scipy.optimize import minimize_scalar
 
+from qnewton.queries.arrays import Array
 from qnewton.queries.degrees import inverse_degree, log_ratio
-
-Array = NDArray[np.float64]
+from qnewton.queries.heights import closed_form, closed_form_beside, polynomial_height
 
 MAX_DEGREE = 1_000_000
 """Largest degree built: the range the numerics were checked in."""
@@ -153,10 +152,10 @@ def inverse_polynomial(kappa: float, epsilon: float) -> InversePolynomial:
         # The zeros of T_{2n}: x = cos θ = sin(π/2 - θ), to full relative precision near 0 with the
         # sine, and with sin θ at hand near 1, where x alone has forgotten half of θ's digits.
         angles = np.pi * np.arange(1, 2 * n, 2) / (4 * n)
-        values = _closed_form(np.sin(angles[::-1]), np.sin(angles), kappa, n)
+        values = closed_form_beside(np.sin(angles[::-1]), np.sin(angles), kappa, n)
         coefficients = np.asarray(dct(values, type=4)) / n
-        sup_norm = polynomial_height(kappa, n)
-        error_bound = math.exp(math.log(kappa + 1) - n * log_ratio(kappa))
+        sup_norm = float(polynomial_height(kappa, n))
+        error_bound = math.exp(math.log(kappa + 1) - n * float(log_ratio(kappa)))
     coefficients.setflags(write=False)
     return InversePolynomial(
         kappa=float(kappa),
@@ -174,67 +173,3 @@ def refuse_degree(degree: int, kappa: float, epsilon: float) -> None:
         needed = f"kappa={kappa:.6g} at epsilon={epsilon:.3g} needs degree {degree:,}"
         way_out = "lower kappa (more damping) or raise epsilon"
         raise ValueError(f"{needed}, above the limit of {MAX_DEGREE:,}; {way_out}")
-
-
-def closed_form(x: ArrayLike, kappa: float, n: int) -> Array:
-    """Return the optimal P(x) of degree 2n - 1, n ≥ 2, without its coefficients."""
-    # With e^t = (κ+1)/(κ-1), L(z₀) = (-1)ⁿ e^{nt}(1 - e^{-2t})/2. For |x| ≤ 1/κ write z = -cosh s
-    # and d = t - s; then 1 - L(z)/L(z₀) is 1 - e^{-nd} + (e^{-nd-2t}(e^d - 1) - e^{-n(2t-d)}(1 -
-    # e^{-d}))/(1 - e^{-2t}): no term overflows, and d ∝ x² is found without subtracting s from t.
-    # Beyond, z = -cos ψ and L(z) oscillates.
-    # Derived here from L's definition.
-    points = np.asarray(x, dtype=np.float64)
-    return _closed_form(points, np.sqrt((1.0 - points) * (1.0 + points)), kappa, n)
-
-
-def _closed_form(points: Array, complement: Array, kappa: float, n: int) -> Array:
-    """Return ``closed_form`` given √(1 - x²) beside x."""
-    size = np.abs(points)
-    t = log_ratio(kappa)
-    u2 = 1.0 / ((kappa - 1.0) * (kappa + 1.0))  # a²/(1-a²)
-    q = kappa * size
-    span = -math.expm1(-2.0 * t)
-    one_minus_ratio = np.empty_like(size)
-
-    inside = q <= 1.0
-    q_in = q[inside]
-    v2 = u2 * (1.0 - q_in) * (1.0 + q_in)  # sinh²(s/2), where u2 is sinh²(t/2)
-    denominator = np.sqrt(u2 * (1.0 + v2)) + np.sqrt(v2 * (1.0 + u2))
-    d = 2.0 * np.arcsinh(u2 * q_in**2 / denominator)
-    one_minus_ratio[inside] = (
-        -np.expm1(-n * d)
-        + (np.exp(-n * d - 2 * t) * np.expm1(d) + np.exp(-n * (2 * t - d)) * np.expm1(-d)) / span
-    )
-
-    q_out = q[~inside]
-    sine_half = np.sqrt(u2 * (q_out - 1.0) * (q_out + 1.0))
-    cosine_half = complement[~inside] * math.sqrt(1.0 + u2)  # √((1-x²)/(1-a²))
-    psi = 2.0 * np.arctan2(sine_half, cosine_half)
-    slow = -math.expm1(-t) + 2.0 * math.exp(-t) * sine_half**2  # 1 - e^{-t} cos ψ
-    oscillation = slow * np.cos(n * psi) - math.exp(-t) * np.sin(n * psi) * np.sin(psi)
-    one_minus_ratio[~inside] = 1.0 - 2.0 * math.exp(-n * t) / span * oscillation
-
-    return np.divide(one_minus_ratio, points, out=np.zeros_like(points), where=points != 0.0)
-
-
-def polynomial_height(kappa: float, n: int) -> float:
-    """Return max |P| over [-1, 1] of degree 2n - 1, n ≥ 2: on a grid, then refined."""
-    gap = np.linspace(0.0, 1.0 / kappa, 2049)[1:]
-    # Beyond the gap |P| ≤ 1/x + ε, so only its low end can compete with the peak inside.
-    # ψ/2 over the first 64 ripples of L, 32 points each, and at x = 1.
-    last = min(math.pi / 2, 64 * math.pi / (2 * n))
-    phases = np.append(np.linspace(0.0, last, 2049)[1:], math.pi / 2)
-    ripples = np.sqrt(1.0 / kappa**2 + (1.0 - 1.0 / kappa**2) * np.sin(phases) ** 2)
-    points = np.concatenate([gap, ripples])
-    values = closed_form(points, kappa, n)
-    best = int(np.argmax(values))
-    low, high = points[max(best - 1, 0)], points[min(best + 1, len(points) - 1)]
-    if low == high:
-        return float(values[best])
-    refined = minimize_scalar(
-        lambda x: -float(closed_form(np.array([x]), kappa, n)[0]),
-        bounds=(low, high),
-        method="bounded",
-        options={"xatol": 1e-12 * high},
-    )
-    return max(float(values[best]), -float(refined.fun))

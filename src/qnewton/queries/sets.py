@@ -4,13 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-from qnewton.queries.adiabatic import (
-    JENNINGS_MIN_KAPPA,
-    SEEN_CONSTANT,
-    costa_2022,
-    jennings_2023,
-)
-from qnewton.queries.dalzell import CHEAPEST_ETA, dalzell_2024, dalzell_2024_norm_known
+from qnewton.queries.costa import SEEN_CONSTANT, costa_2022
+from qnewton.queries.dalzell import cheapest_epsilon, dalzell_2024, dalzell_2024_norm_known
+from qnewton.queries.jennings import JENNINGS_MIN_KAPPA, jennings_2023
 from qnewton.records import QueryCount
 from qnewton.records.messages import check
 
@@ -75,8 +71,6 @@ def query_count(
     if query_set == "optimistic":
         return costa_2022(kappa=encoded, epsilon=epsilon, constant=SEEN_CONSTANT)
     # Checks the ε that was asked for before it is replaced.
-    asked = dalzell_2024_norm_known(kappa=encoded, epsilon=epsilon, guess_factor=guess_factor)
-    cheapest = CHEAPEST_ETA * math.hypot(1.0, guess_factor)
-    if epsilon <= cheapest:
-        return asked
+    dalzell_2024_norm_known(kappa=encoded, epsilon=epsilon, guess_factor=guess_factor)
+    cheapest = float(cheapest_epsilon(epsilon, guess_factor))
     return dalzell_2024_norm_known(kappa=encoded, epsilon=cheapest, guess_factor=guess_factor)

@@ -263,6 +263,9 @@ class Facts:
         amplitudes: What stands in for the shape of the solution where shots that read it are
             counted: that of the block's last direction, or of -g before there is one; ``None``
             where nobody looked.
+        solution_gain: ‖x‖·‖A‖₂/‖b‖ in [1, κ], of the solution that an earlier step found: how far
+            this right-hand side is from the worst for a quantum solver; ``None`` where nobody
+            knows.
     """
 
     n: int
@@ -275,6 +278,7 @@ class Facts:
     factored_by: str | None = None
     notes: tuple[str, ...] = ()
     amplitudes: Amplitudes | None = None
+    solution_gain: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

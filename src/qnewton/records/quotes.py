@@ -51,6 +51,8 @@ class QueryCount:
         provenance: ``source``, ``transcribed``, ``standard`` or ``extrapolated``: how sure we are
             of it.
         state_preparations: Expected calls of the right-hand side's U_b until success.
+        instance: Expected calls of U_A for this A and right-hand side, whose gain is known, where
+            ``expected`` is for the worst; ``None`` where nobody knows it.
     """
 
     queries: float
@@ -59,6 +61,7 @@ class QueryCount:
     theorem: str
     provenance: str
     state_preparations: float | None = None
+    instance: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

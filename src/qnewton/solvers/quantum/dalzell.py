@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from qnewton.operators import SymmetricOperator
+from qnewton.queries.arrays import Numbers
 from qnewton.queries.dalzell import (
     EMULATED_GUESS_FACTOR,
     filter_degree,
+    guesses,
     log_known_eta,
     log_projection_eta,
     log_reflection_eta,
@@ -178,16 +180,15 @@ def dalzell(promise: Promise, epsilon: float, norm: float | None, length: float)
         t = min(max(promise.alpha * norm / length, 1.0), kappa)
         log_eta = log_known_eta(epsilon, EMULATED_GUESS_FACTOR)
         return Dalzell(_filter(kappa, log_eta), None, (t,), promise.alpha)
-    count = math.ceil(math.log(kappa)) + 1
     return Dalzell(
         _filter(kappa, log_reflection_eta(kappa)),
         _filter(kappa, log_projection_eta(epsilon)),
-        tuple(float(t) for t in np.geomspace(1.0, kappa, count)),
+        tuple(float(t) for t in np.geomspace(1.0, kappa, int(guesses(kappa)))),
         promise.alpha,
     )
 
 
-def _filter(kappa: float, log_eta: float) -> KernelFilter:
+def _filter(kappa: float, log_eta: Numbers) -> KernelFilter:
     return KernelFilter(kappa, int(filter_degree(kappa, log_eta)))
 
 

@@ -184,7 +184,7 @@ def hhl(promise: Promise, epsilon: float, clock: Clock) -> HHL:
         raise ValueError(f"{said}, or phases of different signs coincide")
     qubits = clock.qubits
     if qubits is None:
-        qubits = clock_qubits(promise.kappa, epsilon, promise.alpha * time)
+        qubits = int(clock_qubits(promise.kappa, epsilon, promise.alpha * time))
         if qubits > MAX_CLOCK_QUBITS:
             message = f"kappa_be = {promise.kappa:.4g} at epsilon={epsilon:.3g} needs a clock of "
             message += f"{qubits} qubits, above the limit of {MAX_CLOCK_QUBITS}; raise epsilon, or "

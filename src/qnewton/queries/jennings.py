@@ -1,9 +1,11 @@
-"""Queries of solvers by adiabatic walks: Jennings et al., as the paper counts, and Costa et al."""
+"""Queries of the randomised adiabatic solver of Jennings et al., which the paper counts."""
 
 import math
-from functools import lru_cache
 
-from qnewton.queries.eigenvalues import counted
+import numpy as np
+
+from qnewton.queries.arrays import Array, Numbers
+from qnewton.queries.counted import counted
 from qnewton.records import QueryCount
 from qnewton.records.messages import check
 
@@ -68,18 +70,10 @@ def jennings_2023(
     limits = "must be finite and at least √12 ≈ 3.4641; price a smaller one at √12"
     check("kappa", kappa, limits, kappa >= JENNINGS_MIN_KAPPA)
     _check_epsilon(epsilon)
-    success = _SUCCESS_AT_ZERO_ERROR - success_slope * epsilon
+    success = float(success_1(epsilon, success_slope))
     limits = "must be at least 0 and leave 0.39 - s·ε above 0; use 0.204 or 0.201"
     check("success_slope", success_slope, limits, success_slope >= 0 and success > 0)
-    # √(κ²+1) as a hypotenuse and 1/ε as a logarithm, so that only the count itself can overflow.
-    log_kappa = math.log(2 * kappa + 3)
-    log_inverse_epsilon = -math.log(epsilon)
-    first = (1741 * alpha * math.e / 500) * math.hypot(kappa, 1.0)
-    first *= (133 / 125 + 4 / (25 * math.cbrt(kappa))) * math.pi * log_kappa + 1
-    second = (351 / 50) * log_kappa**2
-    second *= math.log(451 * log_kappa**2) + log_inverse_epsilon + 1
-    third = alpha * kappa * (math.log(32) + log_inverse_epsilon)
-    queries = first + second + third
+    queries = float(theorem_1(alpha, kappa, epsilon))
     expected = queries / success
     if not math.isfinite(expected):
         count = f"the query count at alpha = {alpha:.4g}, kappa = {kappa:.4g}"
@@ -93,6 +87,25 @@ def jennings_2023(
         provenance="transcribed",
         state_preparations=2 * expected,
     )
+
+
+def theorem_1(alpha: Numbers, kappa: Numbers, epsilon: Numbers) -> Array:
+    """Return Q* of :func:`jennings_2023` without a check; infinite where it overflows."""
+    # √(κ²+1) as a hypotenuse and 1/ε as a logarithm, so that only the count itself can overflow.
+    alpha, kappa = np.asarray(alpha, dtype=np.float64), np.asarray(kappa, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        log_kappa = np.log(2 * np.minimum(kappa, 1e307) + 3)
+        log_inverse_epsilon = -np.log(epsilon)
+        first = (1741 * alpha * math.e / 500) * np.hypot(kappa, 1.0)
+        first *= (133 / 125 + 4 / (25 * np.cbrt(kappa))) * math.pi * log_kappa + 1
+        second = (351 / 50) * log_kappa**2
+        second = second * (np.log(451 * log_kappa**2) + log_inverse_epsilon + 1)
+        return first + second + alpha * kappa * (math.log(32) + log_inverse_epsilon)
+
+
+def success_1(epsilon: Numbers, success_slope: float = JENNINGS_SUCCESS_SLOPE) -> Array:
+    """Return the success probability 0.39 - s·ε of an attempt."""
+    return _SUCCESS_AT_ZERO_ERROR - success_slope * np.asarray(epsilon)
 
 
 def logical_qubits(n: int, ancillas: int) -> int:
@@ -156,96 +169,3 @@ def jennings_2025(*, kappa: float, epsilon: float) -> QueryCount:
 def _check_epsilon(epsilon: float) -> None:
     holds = 0 < epsilon <= JENNINGS_MAX_EPSILON
     check("epsilon", epsilon, "must be above 0 and at most 0.24", holds)
-
-
-PROVEN_CONSTANT = 2305.0
-"""c of the adiabatic theorem, proven (perhaps for definite A only)."""
-
-SEEN_CONSTANT = 1.84
-"""c seen numerically for N ≤ 16 and κ ≤ 50: beyond that an extrapolation."""
-
-_READINGS = {1: "q = 1: this project's reading, not the published cost", 2: "q = 2 as published"}
-
-_GOLDEN = (math.sqrt(5) - 1) / 2
-
-
-def costa_2022(
-    *, kappa: float, epsilon: float, constant: float = PROVEN_CONSTANT, power: int = 2
-) -> QueryCount:
-    """Count walk steps of the discrete adiabatic solver, minimised over the adiabatic error Δ.
-
-    With δ = Δ²-Δ⁴/4, ε_f = ε√((1-δ)(1-ε²/4))/((1-ε²/2)√δ) and S = 1-δ(1-ε_f²)::
-
-        C = ½κ·ln(2/ε_f)·(1/S^q + 1) + c·κ/(Δ·S^q)
-
-    Args:
-        kappa: κ_be = α/σ_min(A), at least 1.
-        epsilon: Error of the solution state, above 0 and at most 0.5.
-        constant: c: :data:`PROVEN_CONSTANT`, or :data:`SEEN_CONSTANT`, an extrapolation.
-        power: q: 2, the published cost, or 1, this project's own reading of what repeating an
-            attempt until it succeeds takes (15 to 37% less); nobody published it.
-
-    Returns:
-        The expected count, retries included.
-
-    Raises:
-        ValueError: Outside these limits.
-        OverflowError: If the count exceeds the largest float64.
-
-    Cost:
-        About a hundred evaluations of the formula.
-
-    Reference:
-        Costa et al., arXiv:2111.08152; Dalzell et al., arXiv:2312.07690, as transcribed.
-
-    Example:
-        >>> proven = costa_2022(kappa=1e3, epsilon=1e-2)
-        >>> seen = costa_2022(kappa=1e3, epsilon=1e-2, constant=SEEN_CONSTANT)
-        >>> proven.expected > 100 * seen.expected, seen.provenance
-        (True, 'extrapolated')
-    """
-    check("kappa", kappa, "must be finite and at least 1", kappa >= 1)
-    check("epsilon", epsilon, "must be above 0 and at most 0.5", 0 < epsilon <= 0.5)
-    check("constant", constant, "must be finite and above 0", constant > 0)
-    check("power", power, "must be 1 or 2", power in (1, 2))
-    seen = constant < PROVEN_CONSTANT
-    theorem = f"Costa et al., arXiv:2111.08152, c = {constant:g}, {_READINGS[power]}"
-    known = "extrapolated" if seen or power == 1 else "transcribed"
-    return counted(kappa * _least(epsilon, constant, power), theorem, provenance=known)
-
-
-def per_kappa(delta: float, epsilon: float, constant: float, power: int) -> float:
-    """Return C/κ at an adiabatic error Δ in (0, √2); infinite where the filter has no work.
-
-    Example:
-        >>> round(per_kappa(0.5, 1e-2, 1.84, 1), 3)
-        10.233
-    """
-    overlap = delta**2 - delta**4 / 4
-    log_filter = (
-        math.log(epsilon)
-        + 0.5 * (math.log1p(-overlap) + math.log1p(-(epsilon**2) / 4))
-        - math.log1p(-(epsilon**2) / 2)
-        - 0.5 * math.log(overlap)
-    )
-    if log_filter >= 0:
-        return math.inf
-    success = (1 - overlap * (1 - math.exp(2 * log_filter))) ** power
-    return 0.5 * (math.log(2) - log_filter) * (1 / success + 1) + constant / (delta * success)
-
-
-@lru_cache(maxsize=1024)
-def _least(epsilon: float, constant: float, power: int) -> float:
-    """Minimise over Δ by golden section between the neighbours of the best of a grid."""
-    grid = [math.sqrt(2) * k / 40 for k in range(1, 40)]
-    best = min(grid, key=lambda delta: per_kappa(delta, epsilon, constant, power))
-    low, high = best - math.sqrt(2) / 40 + 1e-12, min(best + math.sqrt(2) / 40, 1.414)
-    for _ in range(45):
-        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        at_left = per_kappa(left, epsilon, constant, power)
-        at_right = per_kappa(right, epsilon, constant, power)
-        if at_left < at_right:
-            high = right
-        else:
-            low = left
-    return per_kappa((low + high) / 2, epsilon, constant, power)
