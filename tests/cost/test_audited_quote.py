@@ -324,12 +324,12 @@ def test_sparse_access_loads_one_table_for_one_address(n, d, kappa_be):
         return min(math.ceil(n * d / k) + width * (k - 1) for k in powers)
 
     erase = min(math.ceil(n * d / k) + k for k in powers)
-    rotate = 2 * bits
-    assert found.gates(bits).toffoli == load(sum(widths)) + erase + rotate
-    apart = sum(load(width) for width in widths) + 3 * erase + rotate
+    compare = bits  # the circuit of tests/solvers/circuits/test_tables.py takes one less
+    assert found.gates(bits).toffoli == load(sum(widths)) + erase + compare
+    apart = sum(load(width) for width in widths) + 3 * erase + compare
     assert 1.7 < apart / found.gates(bits).toffoli < 1.95
     qram = replace(found, tables="qram")
-    assert qram.gates(bits).toffoli == 2 * math.ceil(math.log2(n * d)) + rotate
+    assert qram.gates(bits).toffoli == 2 * math.ceil(math.log2(n * d)) + compare
 
 
 @pytest.mark.parametrize("seed", range(5))

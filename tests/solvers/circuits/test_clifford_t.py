@@ -3,7 +3,7 @@
 import pytest
 from qiskit import QuantumCircuit
 
-from benchmarks.circuit_terms import REASONS, WITHIN, terms
+from benchmarks.circuit_terms import ENCODINGS, REASONS, WITHIN, terms
 from qnewton.solvers.quantum.circuits.clifford_t import CliffordT, clifford_t
 
 
@@ -17,9 +17,20 @@ def test_known_gates():
     assert CliffordT(2, 3, 9).t_count(10.0) == 23.0
 
 
-@pytest.mark.parametrize("encoding", ["sparse", "dense"])
+def _agrees(n: int, encoding: str) -> None:
+    for term in terms(n, encoding):
+        known = (encoding, term.part, term.unit) in REASONS
+        assert term.ratio <= WITHIN or known, term
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
 def test_the_price_agrees_with_the_circuit_or_the_benchmark_says_why(encoding):
-    found = {term.part: term for term in terms(4, encoding)}
-    for part, term in found.items():
-        assert term.ratio <= WITHIN or (encoding, part) in REASONS, term
-    assert found["state preparation by rotations"].ratio <= WITHIN
+    """The block-encoding was up to 60 times apart while Qiskit synthesised it as any unitary."""
+    _agrees(4, encoding)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("n", [8, 16])
+def test_the_price_agrees_with_larger_circuits(n, encoding):
+    _agrees(n, encoding)

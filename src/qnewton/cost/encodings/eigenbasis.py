@@ -30,7 +30,7 @@ class EigenbasisEncoding:
     Example:
         >>> found = EigenbasisEncoding(n=64 * 196, orders=(64, 196))
         >>> f"{found.gates(30).toffoli:.3g}", found.ancillas(30)
-        ('4.91e+05', 32)
+        ('4.91e+05', 31)
     """
 
     n: int
@@ -63,13 +63,15 @@ class EigenbasisEncoding:
         return _gates(self.n, self.orders, bits, self.tables)
 
     def ancillas(self, bits: int) -> int:
-        """Return the qubits that an eigenvalue is compared with, and two for what is found."""
-        return bits + 2
+        """Return the qubits that an eigenvalue is compared with, and what is found."""
+        return bits + 1
 
 
 @lru_cache(maxsize=4096)
 def _gates(n: int, orders: tuple[int, ...], bits: int, tables: Tables) -> LogicalGates:
-    found = read(n, bits, tables) + LogicalGates(toffoli=2.0 * bits)
+    loaded = read(n, bits, tables)
+    workspace = loaded.workspace + 2 * bits
+    found = LogicalGates(toffoli=loaded.toffoli + bits, workspace=workspace)
     for order in orders:
         reflection = rotation_tree(order, 1, bits, tables).repeated(2)
         reflection += LogicalGates(toffoli=float(max(0, address_bits(order) - 2)))

@@ -25,7 +25,7 @@ class KroneckerEncoding:
         >>> left = SparseEncoding(n=64, sparsity=3, alpha=2.0)
         >>> found = KroneckerEncoding(left=left, right=DenseEncoding(n=196, alpha=5.0))
         >>> found.alpha, found.ancillas(20), found.entries
-        (10.0, 37, 38608.0)
+        (10.0, 31, 38608.0)
     """
 
     left: Encoding

@@ -54,7 +54,8 @@ def rotation_tree(n: int, states: int, bits: int, tables: Tables = "qrom") -> Lo
     """Return the preparation of one of M states of N amplitudes, chosen by a register.
 
     Level j loads one of M·2^j angles of b bits, adds it into a phase gradient (b Toffoli gates) and
-    erases it.
+    erases it. Angle, phase gradient and the carries of the addition take b qubits each, beside
+    what the load leaves until it is erased.
 
     Example:
         >>> rotation_tree(12_544, 1, 14).toffoli, rotation_tree(12_544, 10, 14).toffoli
@@ -62,7 +63,9 @@ def rotation_tree(n: int, states: int, bits: int, tables: Tables = "qrom") -> Lo
     """
     found = LogicalGates()
     for level in range(address_bits(n)):
-        found += read(states << level, bits, tables) + LogicalGates(toffoli=float(bits))
+        loaded = read(states << level, bits, tables)
+        workspace = loaded.workspace + 3 * bits
+        found += LogicalGates(toffoli=loaded.toffoli + bits, workspace=workspace)
     return found
 
 

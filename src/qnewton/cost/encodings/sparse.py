@@ -32,7 +32,7 @@ class SparseEncoding:
     Example:
         >>> found = SparseEncoding(n=12_544, sparsity=64, alpha=64.0)
         >>> found.gates(20).toffoli, found.ancillas(20)
-        (13200.0, 41)
+        (13180.0, 27)
     """
 
     n: int
@@ -60,15 +60,17 @@ class SparseEncoding:
         return _gates(self.n, self.sparsity, bits, self.tables)
 
     def ancillas(self, bits: int) -> int:
-        """Return the position's, the inverse position's and the value's qubits, and one more."""
-        return address_bits(self.n) + _inverse_bits(self.sparsity) + bits + 1
+        """Return the qubits of l, those that a value is compared with, and what is found."""
+        return _inverse_bits(self.sparsity) + bits + 1
 
 
 @lru_cache(maxsize=4096)
 def _gates(n: int, sparsity: int, bits: int, tables: Tables) -> LogicalGates:
     word = max(1, address_bits(n)) + bits + _inverse_bits(sparsity)
-    # The value becomes an amplitude by a comparison, b Toffoli gates, and is compared back.
-    return read(n * sparsity, word, tables) + LogicalGates(toffoli=2.0 * bits)
+    loaded = read(n * sparsity, word, tables)
+    # The word is compared while all that was loaded is there; its b carries are measured away.
+    workspace = loaded.workspace + word + bits
+    return LogicalGates(toffoli=loaded.toffoli + bits, workspace=workspace)
 
 
 def _inverse_bits(sparsity: int) -> int:

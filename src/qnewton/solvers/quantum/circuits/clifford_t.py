@@ -66,7 +66,7 @@ def of_gate(gate: Gate) -> CliffordT:
 
 
 def by_part(attempt: SolverCircuit) -> dict[str, CliffordT]:
-    """Return the counts of one call of U_A, of one of U_b, and of the rest per call of U_A."""
+    """Return the counts of one call of U_b, and of all but the oracles per call of U_A."""
     rest, oracles = attempt.circuit.copy_empty_like(), {}
     for instruction in attempt.circuit.data:
         gate = instruction.operation
@@ -79,7 +79,6 @@ def by_part(attempt: SolverCircuit) -> dict[str, CliffordT]:
     found, queries = clifford_t(rest), attempt.queries
     per_query = (x / queries for x in (found.rotations, found.t_gates, found.cnot_gates))
     return {
-        "block-encoding": of_gate(oracles[BLOCK_ENCODING]),
         "state preparation": of_gate(oracles[PREPARATION]),
         "solver": CliffordT(*per_query),
     }
