@@ -14,6 +14,7 @@ from qnewton.queries import (
     amplified_queries,
     childs_kothari_somma_2017,
     costa_2022,
+    costa_2026,
     dalzell_2024,
     dalzell_2024_asymptotic,
     dalzell_2024_norm_known,
@@ -65,6 +66,14 @@ def test_dalzell_equals_an_evaluation_in_50_digits(kappa, epsilon):
         assert abs(dalzell_2024(kappa=kappa, epsilon=epsilon).queries - float(slow)) <= (
             1e-12 * float(slow) + 2.2 * (math.log(kappa) + 2) * (d_r > 1e14)
         )
+
+
+@QUICK
+@given(st.floats(3.0, 1e6), epsilons)
+def test_the_simpler_bound_of_2026_is_above_the_finite_one(kappa, epsilon):
+    simple = costa_2026(kappa=kappa, epsilon=epsilon).expected
+    finite = dalzell_2024(kappa=kappa, epsilon=epsilon).expected
+    assert finite <= simple <= 2 * finite
 
 
 @QUICK

@@ -92,8 +92,11 @@ def test_arrays_and_the_scalar_theorems_count_alike(kappa, epsilon):
     assert of("jennings", "paper").expected == paper.expected
     known = dalzell_2024_norm_known(**asked, guess_factor=1.5)
     warm = of("dalzell", "warm-start", guess_factor=1.5)
-    # The theorem's own count is no whole number.
-    assert known.queries <= warm.queries * SLACK <= known.queries + 2.0 or epsilon > 0.1
+    if epsilon <= 0.1:  # a looser one runs at a higher degree, where fewer attempts fail
+        # The theorem's own count is no whole number, and a whole one fails less.
+        assert known.queries <= warm.queries * SLACK
+        assert warm.queries <= (known.queries + 2.0) * SLACK
+        assert known.success_probability <= warm.success_probability * SLACK
 
 
 @settings(deadline=None, max_examples=50)

@@ -9,6 +9,7 @@ from qnewton.queries.amplification import amplified_queries, searched_queries
 from qnewton.queries.attempts import ALGORITHMS, AlgorithmName, QueryCounts, attempt
 from qnewton.queries.costa import PROVEN_CONSTANT, SEEN_CONSTANT, costa_2022
 from qnewton.queries.dalzell import (
+    costa_2026,
     dalzell_2024,
     dalzell_2024_asymptotic,
     dalzell_2024_norm_known,
@@ -30,10 +31,10 @@ from qnewton.queries.jennings import (
 )
 from qnewton.queries.sets import QUERY_ALGORITHMS, QUERY_SETS, QuerySet, query_count
 
-__all__ = ["HHL_CONSTANT", "JENNINGS_MAX_EPSILON", "JENNINGS_MIN_KAPPA", "JENNINGS_SUCCESS_SLOPE"]
-__all__ += ["PROVEN_CONSTANT", "QUERY_ALGORITHMS", "QUERY_SETS", "Q_NEWTON_SUCCESS_SLOPE"]
-__all__ += ["SEEN_CONSTANT", "QuerySet", "amplified_queries", "childs_kothari_somma_2017"]
-__all__ += ["costa_2022", "dalzell_2024", "dalzell_2024_asymptotic", "dalzell_2024_norm_known"]
+__all__ = ["ALGORITHMS", "HHL_CONSTANT", "JENNINGS_MAX_EPSILON", "AlgorithmName"]
+__all__ += ["JENNINGS_MIN_KAPPA", "JENNINGS_SUCCESS_SLOPE", "PROVEN_CONSTANT", "QUERY_ALGORITHMS"]
+__all__ += ["QUERY_SETS", "Q_NEWTON_SUCCESS_SLOPE", "SEEN_CONSTANT", "QueryCounts", "QuerySet"]
+__all__ += ["amplified_queries", "attempt", "childs_kothari_somma_2017", "costa_2022"]
+__all__ += ["costa_2026", "dalzell_2024", "dalzell_2024_asymptotic", "dalzell_2024_norm_known"]
 __all__ += ["hhl_2009", "jennings_2023", "jennings_2025", "logical_qubits", "query_count"]
-__all__ += ["ALGORITHMS", "AlgorithmName", "QueryCounts", "attempt"]
 __all__ += ["searched_queries", "sunderhauf_2025"]

@@ -249,10 +249,8 @@ def _dalzell(asked: _Asked) -> _Found:
         success = dalzell.reflected(kappa) * dalzell.PROJECTED
         said = ", Eq. 118: the norm unknown"
     else:
-        epsilon = dalzell.cheapest_epsilon(epsilon, asked.guess_factor)
-        log_eta = dalzell.log_known_eta(epsilon, asked.guess_factor)
-        queries = 2.0 * dalzell.filter_degree(kappa, log_eta)
-        success = dalzell.success_known(epsilon, asked.guess_factor)
+        degree, success = dalzell.known_attempt(kappa, epsilon, asked.guess_factor)
+        queries = 2.0 * degree
         expected = queries / success
         instance = None if gain is None else expected
         said = f", the norm known within a factor {asked.guess_factor:g}"

@@ -74,7 +74,7 @@ def clocks_queries(qubits: Array, epsilon: Numbers) -> Array:
 
     Example:
         >>> clocks_queries(np.array([18.0, 2.0]), 1e-2)
-        array([2.969688e+06, 8.000000e+01])
+        array([2.969688e+06, 7.200000e+01])
     """
     qubits, epsilon = np.broadcast_arrays(qubits, np.asarray(epsilon, dtype=np.float64))
     found = np.empty(qubits.shape)

@@ -93,7 +93,7 @@ def walk_plan(kappa: Numbers, epsilon: Numbers, constant: Numbers, power: int) -
     Example:
         >>> plan = walk_plan(1e3, 1e-2, SEEN_CONSTANT, power=2)
         >>> [round(float(value)) for value in (plan.steps, plan.filtering, plan.expected)]
-        [5643, 3964, 11671]
+        [5064, 4337, 11671]
     """
     epsilon, constant = np.broadcast_arrays(np.asarray(epsilon, dtype=np.float64), constant)
 

@@ -7,6 +7,7 @@ from qnewton.queries.polynomials import (
     inverse_polynomial,
 )
 from qnewton.solvers.quantum.column_inversion import ColumnInversion, invert_by_columns
+from qnewton.solvers.quantum.costa import Walk
 from qnewton.solvers.quantum.deflation import solve_deflated
 from qnewton.solvers.quantum.emulate import ALGORITHMS, Emulator, emulate
 from qnewton.solvers.quantum.gates import circuit, circuits
@@ -23,7 +24,14 @@ from qnewton.solvers.quantum.readout import (
 
 __all__ = ["ALGORITHMS", "Clock", "ColumnInversion", "Emulator", "InversePolynomial", "Measurement"]
 __all__ += ["circuit", "circuits"]
-__all__ += ["QuantumSolution", "Readout", "SystemRefused", "amplified_queries", "cks_degree"]
+__all__ += [
+    "QuantumSolution",
+    "Readout",
+    "SystemRefused",
+    "Walk",
+    "amplified_queries",
+    "cks_degree",
+]
 __all__ += ["cks_polynomial", "emulate", "inverse_degree", "inverse_polynomial"]
 __all__ += ["invert_by_columns", "measure", "scaled_along", "searched_queries"]
 __all__ += ["solve_deflated"]

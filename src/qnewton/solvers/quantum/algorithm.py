@@ -74,10 +74,12 @@ class Algorithm(ABC):
 
     Attributes:
         name: As ``emulate`` takes it.
+        multiplies: Whether products with A give its output state.
         alpha: α of the block-encoding.
     """
 
     name: ClassVar[str]
+    multiplies: ClassVar[bool] = True
     alpha: float
 
     @property

@@ -1,8 +1,9 @@
 """What a quantum linear solver would output, computed without its gates.
 
-QSVT, Dalzell's shortcut and HHL apply functions of A/α to the right-hand side. Their output
-states are therefore plain linear algebra: the same function, with the same error, the same success
-probability and the same number of queries. Nothing here solves a linear system.
+QSVT, Dalzell's shortcut, HHL and Costa's adiabatic walk make their output states of A/α and the
+right-hand side alone. These states are therefore plain linear algebra: the same functions, with the
+same error, the same success probability and the same number of queries. Nothing here solves a
+linear system.
 """
 
 import math
@@ -23,6 +24,7 @@ from qnewton.queries.degrees import inverse_degree
 from qnewton.records import Outcome
 from qnewton.solvers.quantum import promise as promises
 from qnewton.solvers.quantum.algorithm import Algorithm, Posed
+from qnewton.solvers.quantum.costa import Walk, costa
 from qnewton.solvers.quantum.dalzell import dalzell
 from qnewton.solvers.quantum.execution import Emulation, Execution
 from qnewton.solvers.quantum.hhl import Clock, hhl
@@ -38,7 +40,11 @@ from qnewton.solvers.quantum.qsvt import Family, qsvt
 from qnewton.solvers.quantum.readout import QuantumSolution, Readout, read, scaled_along
 from qnewton.solvers.solution import Mode
 
-ALGORITHMS = ("qsvt", "dalzell", "hhl")
+ALGORITHMS = ("qsvt", "dalzell", "hhl", "costa")
+
+# HHL's evolutions take 50 products per clock value, its function no time at any clock; a step of
+# Costa's walk takes √(1 - A²/α²), too.
+_ON_EIGENVALUES = ("hhl", "costa")
 
 
 def emulate(
@@ -54,6 +60,7 @@ def emulate(
     mode: Mode = "auto",
     polynomial: Family = "optimal",
     clock: Clock | None = None,
+    walk: Walk | None = None,
 ) -> QuantumSolution:
     """Return what a quantum linear solver outputs for A·x = rhs, definite A or not.
 
@@ -61,7 +68,8 @@ def emulate(
     y = P(A/α)·b̂ / max|P| on success, which has probability p = ‖y‖². Then
     x = ‖rhs‖·(max|P|/α)·y, and ‖x - A⁻¹rhs‖ ≤ ε·‖A⁻¹rhs‖ if σ_min(A) ≥ α/κ_be. ``dalzell``: the
     kernel of an augmented matrix, for a known or guessed ``norm``. ``hhl``: phase estimation with
-    a finite clock.
+    a finite clock. ``costa``: an adiabatic walk of c·κ_be/Δ steps, and a filter of what is not the
+    solution; the state keeps to ε if the walk's error is at most Δ, which c decides.
 
     Everything runs in float64, whatever the dtype of the matrix. Gates are perfect; noise and
     state preparation are not part of this.
@@ -69,9 +77,9 @@ def emulate(
     Args:
         matrix: A, symmetric, shape [N, N].
         rhs: b, shape [N], not zero.
-        algorithm: ``qsvt``, ``dalzell`` or ``hhl``.
+        algorithm: ``qsvt``, ``dalzell``, ``hhl`` or ``costa``.
         epsilon: Error, in (0, 1): of QSVT's polynomial, of Dalzell's state in trace distance, of
-            HHL's clock (its spacing is ε·α/κ_be).
+            HHL's clock (its spacing is ε·α/κ_be), of Costa's state (at most 0.5 of it).
         alpha: α ≥ ‖A‖₂; by default ‖A‖₂ plus rounding.
         kappa: κ_be ≥ 1; by default α/σ_min as measured. A smaller one breaks the promise: the
             result is what the circuit would output all the same, with ``promise_held`` false.
@@ -80,15 +88,17 @@ def emulate(
         mode: ``products`` works by products with A alone; ``eigen`` evaluates on all
             eigenvalues, an independent check of about 10·N³ operations; ``krylov`` on the Ritz
             values of a Krylov space, see ``resolved``; ``auto`` is ``krylov`` where ``products``
-            would take more than 2·10¹⁰ operations, and ``eigen`` for HHL up to N = 2,048.
+            would take more than 2·10¹⁰ operations; for HHL and Costa ``eigen`` up to N = 2,048.
         polynomial: ``qsvt``: ``optimal`` (Sünderhauf) or ``cks`` (Childs, Kothari, Somma).
         clock: ``hhl``: its clock register.
+        walk: ``costa``: the constant of its steps, and its schedule.
 
     Raises:
-        ValueError: For an argument out of range, a matrix that is not symmetric, or a
-            right-hand side of the wrong length. Its subclass ``SystemRefused`` is raised on
-            account of the entries: not finite, a zero right-hand side, a zero matrix, a singular
-            one whose κ was to be measured, an α below ‖A‖₂, a κ_be beyond ``MAX_DEGREE``.
+        ValueError: For an argument out of range, a matrix that is not symmetric, a right-hand side
+            of the wrong length, or ``costa`` in mode ``products``. Its subclass ``SystemRefused``
+            is raised on account of the entries: not finite, a zero right-hand side, a zero matrix,
+            a singular one whose κ was to be measured, an α below ‖A‖₂, a κ_be beyond
+            ``MAX_DEGREE``.
 
     Cost: ``products``: one product per query, 2N² each; ``krylov``: tens to hundreds of products.
     Up to N = 2,048 the eigenvalues too, about 4N³/3, so that the promise is checked (two Cholesky
@@ -96,7 +106,8 @@ def emulate(
     is copied to float64 entries, except a float64 matrix-free one above that size.
 
     Reference: Sünderhauf, arXiv:2507.15537 (as transcribed); Gilyén et al., arXiv:1806.01838;
-    Dalzell, arXiv:2406.12086; Harrow, Hassidim, Lloyd, arXiv:0811.3171.
+    Dalzell, arXiv:2406.12086; Harrow, Hassidim, Lloyd, arXiv:0811.3171; Costa et al.,
+    arXiv:2111.08152 and 2312.07690 (as summarised; see docs/rooms/solvers.md).
 
     Example:
         >>> matrix = torch.tensor([[2.0, 1.0], [1.0, -3.0]])
@@ -106,7 +117,7 @@ def emulate(
         >>> emulate(matrix, torch.tensor([3.0, -2.0]), "dalzell", norm=2**0.5).direction
         tensor([1., 1.])
     """
-    asked = {"mode": mode, "polynomial": polynomial, "clock": clock}
+    asked = {"mode": mode, "polynomial": polynomial, "clock": clock, "walk": walk}
     emulator = Emulator(matrix, algorithm, epsilon, alpha, kappa, for_rhs=rhs, **asked)
     return emulator.solve(rhs, readout, norm)
 
@@ -125,6 +136,7 @@ class Emulator:
         mode: How the output is computed.
         polynomial: ``qsvt``: which.
         clock: ``hhl``: its clock register.
+        walk: ``costa``: its steps and its schedule.
         for_rhs: A right-hand side to check before anything is computed.
         execution: What computes and measures the output state in place of the emulator, such as
             :class:`qnewton.solvers.quantum.circuits.GateByGate`; ``mode`` then says nothing.
@@ -153,6 +165,7 @@ class Emulator:
         mode: Mode = "auto",
         polynomial: Family = "optimal",
         clock: Clock | None = None,
+        walk: Walk | None = None,
         for_rhs: Tensor | None = None,
         execution: Execution | None = None,
     ) -> None:
@@ -169,8 +182,7 @@ class Emulator:
             near_rhs(for_rhs)  # refuses zero
         self._operator = operator
         self._epsilon = epsilon
-        if mode == "auto" and algorithm == "hhl" and operator.n <= promises.EXACT_LIMIT:
-            # Its evolutions take 50 products per clock value, its function no time at any clock.
+        if mode == "auto" and algorithm in _ON_EIGENVALUES and operator.n <= promises.EXACT_LIMIT:
             mode = "eigen"
         # Everything runs on 2^-e·A and 2^-f·b, and the solution is put back.
         self._working, self._exponent = _working(operator, alpha, mode)
@@ -185,6 +197,8 @@ class Emulator:
             elif algorithm == "hhl":
                 clock = (clock or Clock()).in_units(self._exponent)
                 self._solver = hhl(self._promise, epsilon, clock)
+            elif algorithm == "costa":
+                self._solver = costa(self._promise, epsilon, walk or Walk())
             if self._basis is not None and self._solver is not None:
                 factors = self._solver.at_eigenvalues(self._basis.values)
                 self._basis = replace(self._basis, factors=factors)

@@ -167,7 +167,7 @@ def output_state(
         return _by_eigenvalues(solver, basis, start)
     if mode == "auto":
         cheap = 2.0 * operator.n**2 * solver.queries <= _MOST_OPERATIONS
-        mode = "products" if cheap else "krylov"
+        mode = "products" if cheap and solver.multiplies else "krylov"
     if mode == "krylov":
         return _in_krylov_space(solver, operator, start, epsilon)
     image, chances, products = solver.by_products(operator, start)

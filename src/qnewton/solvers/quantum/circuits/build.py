@@ -172,6 +172,8 @@ def planned(
     asked = {"mode": "eigen", "polynomial": polynomial, "clock": clock, "for_rhs": rhs}
     emulator = Emulator(operator, algorithm, epsilon, alpha, kappa, **asked)
     posed = emulator.posed(rhs, norm)
+    if not isinstance(posed.solver, QSVT | HHL | Dalzell):
+        raise no_circuit(posed.solver)
     check_attempt(posed.solver)
     if encoder is not None:
         check_calls(posed.solver)
@@ -190,7 +192,12 @@ def attempts(
 
 @singledispatch
 def _attempts(solver: Algorithm, entries: Array, unit: Array, encoder: Encoder | None) -> Circuits:
-    raise NotImplementedError(f"no circuit is known for {solver.name}")
+    raise no_circuit(solver)
+
+
+def no_circuit(solver: Algorithm) -> ValueError:
+    """Return the error for an algorithm that is emulated alone."""
+    return ValueError(f"no circuit is built for {solver.name!r}; choose hhl, qsvt or dalzell")
 
 
 @_attempts.register
