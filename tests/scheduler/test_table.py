@@ -76,6 +76,7 @@ def test_a_row_is_priced_and_runs(solver):
     system = system_for(solver)
     kappa = Estimate(value=10.0, low=9.0, high=11.0, method="determinant", products=0)
     known = {"row_sparsity": 8, "effective_dimension": 1.5, "largest": (3.0, 2.0)}
+    known["preconditioned"] = kappa
     spectrum = Spectrum(condition=kappa, bounds=(kappa,), **known)
     facts = dataclasses.replace(planned_facts(system), spectrum=spectrum)
     audited = {"quantum_price": "audited", "audit": Audit(error_correction="perfect")}
@@ -89,7 +90,7 @@ def test_a_row_is_priced_and_runs(solver):
         assert solver.price_of(facts, MARKET, 3).products == 3
     if solver.price_as_timed is not None:
         assert solver.price_as_timed(facts, MARKET).basis is Basis.AS_TIMED
-    if solver.offered:
+    if solver.offered or solver.rival:
         solution = run_solver(solver, system, facts, market)
         assert solution.solved
         assert solution.stats.solver == solver.name

@@ -149,14 +149,18 @@ class Emulated:
 
 
 def survey_file(
-    path: Path, seed: int, kappa: float | None = None, max_products: int | None = None
+    path: Path,
+    seed: int,
+    known: tuple[float | None, float | None] = (None, None),
+    max_products: int | None = None,
 ) -> tuple[Any, Facts]:
     """Return the matrix of ``path`` as an operator, and its survey.
 
     Args:
         path: A ``.npy`` array or a MatrixMarket ``.mtx``; real, square, symmetric.
         seed: Of the survey's start vector.
-        kappa: The condition number, where it is given and not to be measured.
+        known: The condition number, and that behind the diagonal, where they are given and not to
+            be measured; the second is left unknown where the first alone is given.
         max_products: Most products of measuring it; what 1% takes by default.
 
     Raises:
@@ -164,10 +168,10 @@ def survey_file(
     """
     from qnewton.operators import SparseOperator
     from qnewton.solvers.quantum.promise import EXACT_LIMIT
-    from qnewton.survey import survey
+    from qnewton.survey import preconditioned_condition, survey
     from qnewton.survey.condition import most_products
 
-    matrix = read_matrix(path)
+    matrix, (kappa, behind) = read_matrix(path), known
     by_entries = isinstance(matrix, SparseOperator)
     # A large matrix that is held by its entries is never written out, as bounds would need it.
     small = not by_entries or matrix.n <= MOST_EMULATED
@@ -183,11 +187,17 @@ def survey_file(
     )
     if by_entries:
         facts = _with_entries(facts, matrix)
+    spectrum = facts.spectrum
     if kappa is not None:
         given = Estimate(value=kappa, low=None, high=None, method="given", products=0)
-        bounds = (*facts.spectrum.bounds, given)
-        facts = replace(facts, spectrum=replace(facts.spectrum, condition=given, bounds=bounds))
-    return matrix, facts
+        spectrum = replace(spectrum, condition=given, bounds=(*spectrum.bounds, given))
+    if behind is not None:
+        found = Estimate(value=behind, low=None, high=None, method="given", products=0)
+        spectrum = replace(spectrum, preconditioned=found)
+    elif kappa is None and spectrum.definiteness != "indefinite":
+        found = preconditioned_condition(matrix, method, seed=seed, max_products=most)
+        spectrum = replace(spectrum, preconditioned=found)
+    return matrix, replace(facts, spectrum=spectrum)
 
 
 def with_emulated(facts: Facts, emulated: Emulated) -> Facts:

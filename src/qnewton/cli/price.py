@@ -7,69 +7,12 @@ from typing import Any
 from qnewton import cost
 from qnewton.cli.auditing import AuditOptions
 from qnewton.cli.calibrate import SolverOptions
-from qnewton.cli.output import RESULTS, print_json, require, warn
+from qnewton.cli.output import RESULTS, print_json, warn
 from qnewton.cli.price_tables import Priced
+from qnewton.cli.system_options import SystemOptions
 from qnewton.cost.quantum_prices import registered_quotes
 from qnewton.records import Facts, Quote
-from qnewton.records.messages import check
-from qnewton.training.request import MachineOptions, check_counts
-
-
-@dataclass(frozen=True, kw_only=True)
-class SystemOptions:
-    """The system, by its numbers or by its matrix.
-
-    Attributes:
-        n: Number of unknowns.
-        kappa: Condition number; with --matrix it is taken as given and not measured.
-        sparsity: Most entries per row, d; the default is a dense matrix, d = N. A sparse matrix is
-            priced for every solver alike: classical ones then multiply by N·d entries, too.
-        indefinite: A has eigenvalues of both signs, so that Cholesky and CG are no rivals.
-        matrix: A symmetric matrix in a .npy or .mtx file, in place of n, kappa and sparsity.
-        max_products: With --matrix, the most products that measuring the condition number may
-            take; the default is what 1% takes.
-        seed: The survey's start and the right-hand side of the emulation are drawn from it.
-    """
-
-    n: int | None = None
-    kappa: float | None = None
-    sparsity: int | None = None
-    indefinite: bool = False
-    matrix: Path | None = None
-    max_products: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        kappa, measured = self.kappa, self.max_products
-        if kappa is not None:
-            check("--kappa", kappa, "must be finite and at least 1", kappa >= 1)
-        if self.matrix is not None:
-            own = "--matrix brings its own --n, --sparsity and signs; leave those out"
-            require((self.n, self.sparsity, self.indefinite) == (None, None, False), own)
-            check_counts(self, "max_products")
-            excluded = kappa is not None and measured is not None
-            require(not excluded, "--kappa leaves nothing for --max-products to measure; drop one")
-            return
-        require(measured is None, "--max-products is for measuring a --matrix; leave it out")
-        for name in ("n", "kappa"):
-            missing = f"--{name} is missing; give --n and --kappa, or --matrix FILE"
-            require(getattr(self, name) is not None, missing)
-        n = self.n or 0
-        require(n >= 1, f"--n is {n}; a system has at least 1 unknown")
-        d = self.sparsity
-        if d is not None:
-            check("--sparsity", d, f"must lie between 1 and n = {n}", 1 <= d <= n)
-
-    def surveyed(self) -> tuple[Any, Facts]:
-        """Return the matrix, ``None`` without one, and the facts of the system."""
-        if self.matrix is not None:
-            from qnewton.cli.matrix_file import survey_file
-
-            return survey_file(self.matrix, self.seed, self.kappa, self.max_products)
-        assert self.n is not None
-        assert self.kappa is not None
-        signs = "indefinite" if self.indefinite else None
-        return None, cost.kappa_facts(self.n, self.kappa, self.sparsity or self.n, signs)
+from qnewton.training.request import MachineOptions
 
 
 @dataclass(frozen=True, kw_only=True)

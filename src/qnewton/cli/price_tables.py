@@ -164,7 +164,8 @@ class Priced:
             f"Modelled seconds to solve one system: N = {facts.n:,}, κ = {kappa}, d = "
             f"{facts.spectrum.row_sparsity or facts.n:,}, ε = {self.epsilon:g} in the paper's price"
         )
-        notes = dict.fromkeys(f"• {note}" for quote in quotes for note in quote.assumptions)
+        of_quotes = (note for quote in quotes for note in quote.assumptions)
+        notes = dict.fromkeys(f"• {note}" for note in (*facts.notes, *of_quotes))
         machine = f"classical machine: {self.calibration.machine} ({self.calibration.source})"
         note = "\n".join((machine, "assumptions:", *notes))
         return table_of(title, columns, quotes, note).rich()

@@ -24,8 +24,10 @@ from qnewton.cost.direct import (
 from qnewton.cost.eigenbasis import eigenbasis_quote
 from qnewton.cost.given import (
     SPARSE_SHARE,
+    as_held,
     deflated_facts,
     deflation_quote,
+    given,
     kappa_facts,
     with_condition,
     with_sparsity,
@@ -48,8 +50,10 @@ from qnewton.cost.krylov import (
     sparse_cg_quote,
 )
 from qnewton.cost.least_squares import augmented_qr_quote, lsmr_products, lsmr_quote
+from qnewton.cost.mesh import filled_envelope, mesh_envelope
 from qnewton.cost.modelled import SurveyFact, modelled_seconds, own_charges, survey_seconds
 from qnewton.cost.nystrom import nystrom_rank, pcg_nystrom_quote
+from qnewton.cost.preconditioned import pcg_diagonal_quote, pcg_products
 from qnewton.cost.quantum import PAPER_EPSILON, break_even_gate_time, paper_quote
 from qnewton.cost.quantum_prices import QUANTUM_PRICES, QuantumPrice
 from qnewton.cost.solvers import SOLVERS, Family, Solver, classical_quotes
@@ -59,7 +63,8 @@ __all__ = ["AUDITED_EPSILON", "DEFAULT_AUDIT", "KERNELS", "MACHINES", "PAPER_EPS
 __all__ += ["QUANTUM_PRICES", "SOLVERS", "SPARSE_SHARE", "Audit", "Family", "Flip", "Kernel"]
 __all__ += ["Market", "QuantumPrice", "Scenario", "Solver", "SurveyFact", "absolute_quote"]
 __all__ += ["augmented_qr_quote", "lsmr_products", "lsmr_quote", "nystrom_rank"]
-__all__ += ["pcg_nystrom_quote"]
+__all__ += ["as_held", "filled_envelope", "given", "mesh_envelope"]
+__all__ += ["pcg_diagonal_quote", "pcg_nystrom_quote", "pcg_products"]
 __all__ += ["audited_quote", "available_classical", "available_hardware", "break_even"]
 __all__ += ["break_even_gate_time", "calibration_path", "cg_products", "cg_quote", "cheapest"]
 __all__ += ["cholesky_quote", "classical_quotes", "cubic_work", "deflated_facts", "deflation_quote"]

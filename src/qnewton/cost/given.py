@@ -7,14 +7,20 @@ from dataclasses import replace
 
 from qnewton.cost.audit import DEFAULT_AUDIT, Audit
 from qnewton.cost.audited import audited_quote
+from qnewton.cost.mesh import filled_envelope
 from qnewton.cost.parts import Draft, nonzeros
 from qnewton.records import (
     Calibration,
     Definiteness,
+    Eigenbasis,
     Estimate,
     Facts,
     Formed,
+    FormingWork,
+    Held,
+    LowRank,
     PriceTerm,
+    Products,
     QuantumHardware,
     Quote,
     Sparse,
@@ -49,31 +55,90 @@ def kappa_facts(
         >>> facts.spectrum.row_sparsity, facts.held
         (2, Sparse(entries=20, envelope=None))
     """
-    given = Estimate(value=kappa, low=kappa, high=kappa, method="given", products=0)
-    spectrum = Spectrum(condition=given, bounds=(given,), definiteness=definiteness)
+    known = given(kappa)
+    spectrum = Spectrum(condition=known, bounds=(known,), definiteness=definiteness)
     return with_sparsity(Facts(n=n, spectrum=spectrum), sparsity)
+
+
+def given(kappa: float) -> Estimate:
+    """Return a condition number that somebody gave.
+
+    Example:
+        >>> given(4.0).describe()
+        '4 (given)'
+    """
+    return Estimate(value=kappa, low=kappa, high=kappa, method="given", products=0)
+
+
+def as_held(facts: Facts, held: Held) -> Facts:
+    """Return facts of the same system, held so, with what is unknown of it assumed and said.
+
+    Every classical route that could solve it in this form then has a price, beside those that form
+    its entries. What is assumed stands in ``notes``, one sentence each.
+
+    Args:
+        facts: From :func:`kappa_facts`.
+        held: How the matrix is held.
+
+    Example:
+        >>> from qnewton.records import LowRank
+        >>> facts = as_held(kappa_facts(1000, 4.0, 1000), LowRank(columns=50))
+        >>> facts.held.forming.flops, facts.spectrum.effective_dimension, facts.semidefinite
+        (100000000.0, 50.0, True)
+        >>> print(facts.notes[-1])
+        the right-hand side is taken as U·t with a known t, as in least squares
+    """
+    n, spectrum, said = float(facts.n), facts.spectrum, []
+    match held:
+        case Sparse(entries=int(entries), envelope=None):
+            held = replace(held, envelope=filled_envelope(facts.n))
+            said = [
+                f"every row holds as many entries as the fullest: {entries} in all",
+                "nobody knows where the zeros lie: a sparse factor is taken to fill, N³/3",
+            ]
+        case Sparse(entries=entries):
+            said = [f"every row holds as many entries as the fullest: {entries} in all"]
+        case LowRank(columns=int(columns)):
+            held = replace(held, target=True, forming=FormingWork(flops=2.0 * n * n * columns))
+            dimension = float(min(columns, facts.n))
+            spectrum = replace(spectrum, effective_dimension=dimension, definiteness="positive")
+            facts = replace(facts, semidefinite=True, rank=min(columns, facts.n))
+            said = [
+                f"λ is above 0, and all {dimension:g} eigenvalues of U Uᵀ may stand out above it",
+                "the right-hand side is taken as U·t with a known t, as in least squares",
+            ]
+        case Products(product_flops=float(flops)):
+            held = replace(held, forming=FormingWork(flops=n * flops))
+            said = ["a product passes through no graph of small operations, and N form the entries"]
+        case Eigenbasis():
+            said = ["the eigenvectors are there, and no solve turns them"]
+        case _:
+            pass
+    return replace(facts, held=held, spectrum=spectrum, notes=(*facts.notes, *said))
 
 
 def with_sparsity(facts: Facts, sparsity: int) -> Facts:
     """Return facts of the same system with at most ``sparsity`` entries in a row.
 
     Below :data:`SPARSE_SHARE` of N² entries it is held by them, as many as N·d, in proportion where
-    they were counted. What was measured of other entries, the envelope, is left out.
+    they were counted. What was measured of other entries, the envelope, is left out. A matrix that
+    is held in another way, by a factor or by products, stays so.
 
     Example:
         >>> with_sparsity(kappa_facts(10, 4.0, 2), 10).held
         Formed(entries=None, envelope=None)
     """
     held, before = facts.held, facts.spectrum.row_sparsity
-    if sparsity == before and isinstance(held, Formed | Sparse):
-        return facts
+    spectrum = replace(facts.spectrum, row_sparsity=sparsity)
+    if sparsity == before or not isinstance(held, Formed | Sparse):
+        return replace(facts, spectrum=spectrum)
     n, entries = facts.n, facts.n * sparsity
     counted = nonzeros(facts).entries
     if counted is not None and before:
         entries = min(entries, max(1, round(counted * sparsity / before)))
     return replace(
         facts,
-        spectrum=replace(facts.spectrum, row_sparsity=sparsity),
+        spectrum=spectrum,
         held=Sparse(entries=entries) if entries < SPARSE_SHARE * n * n else Formed(),
     )
 

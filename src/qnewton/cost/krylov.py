@@ -177,8 +177,8 @@ def minres_quote(
         return draft.quote()
     count, condition = counted
     n = float(facts.n)
-    kept = min(count, MINRES_BASIS_ENTRIES // facts.n + 1) * n
-    draft.keep("its vectors", _MINRES_VECTORS * n, dtype="float64").keep("its basis", kept)
+    draft.keep("its vectors", _MINRES_VECTORS * n, dtype="float64")
+    draft.keep("its basis", n * _basis_vectors(facts.n, count))
     draft.add_products(count).add_vectors("minres_step", count)
     draft.add(BASIS, "matvec", _basis_entries(facts.n, count), calls=count).add_residual()
     return draft.quote(condition_number=condition, tolerance=tolerance, products=count)
@@ -198,8 +198,17 @@ MINRES_BASIS_ENTRIES = 1 << 24
 
 def _basis_entries(n: int, products: int) -> float:
     """Return the entries of the basis that are read, 2N·min(k, K) in step k."""
-    kept = min(products, MINRES_BASIS_ENTRIES // n + 1)
-    return float(n) * kept * (2 * products - kept)
+    kept = _basis_vectors(n, products)
+    return n * kept * (2.0 * products - kept)
+
+
+def _basis_vectors(n: int, products: int) -> float:
+    """Return the vectors of the basis that are kept, rounded up so that N of them never fall."""
+    # ⌊E/N⌋ + 1 are, whose entries fall where one vector less fits. The most before are E + E/k, of
+    # N = E/k with the next whole number k.
+    fewer = MINRES_BASIS_ENTRIES // n
+    most = MINRES_BASIS_ENTRIES + MINRES_BASIS_ENTRIES / (fewer + 1.0)
+    return min(float(products), max(fewer + 1.0, most / n))
 
 
 _Counted = tuple[int, float | None]

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import cached_property, partial
 from typing import Any, get_args
 
-from qnewton.cost import direct, eigenbasis, krylov, least_squares, nystrom
+from qnewton.cost import direct, eigenbasis, krylov, least_squares, nystrom, preconditioned
 from qnewton.cost.audit import Market
 from qnewton.cost.deflation import DEFLATED
 from qnewton.cost.parts import nonzeros
@@ -57,9 +57,10 @@ class Solver:
             √κ, and not by κ.
         descends: Whether an iterate that ran out of products is a direction of descent.
         offered: Whether it is asked for a quote before every decision. One that is not takes over
-            where the others failed.
+            where the others failed, or is asked by name.
         offered_on: Tells a market where it is offered; ``None`` for all of them.
         deflates: Whether it takes out as many of the largest eigenpairs as its quote says.
+        rival: Whether prices of one system ask it, although no decision of a step does.
         price_of: Prices a number of products: an iterative solver that has it gets a trial where
             nobody knows how many it takes.
         price_as_timed: Its price beside other solvers', where ``price`` leaves parts of it out.
@@ -92,6 +93,7 @@ class Solver:
     offered: bool = True
     offered_on: Callable[[Market], bool] | None = None
     deflates: bool = False
+    rival: bool = False
     price_of: Callable[[Facts, Market, int], Quote] | None = None
     price_as_timed: Price | None = None
     run: str | Callable[..., Any] | None = None
@@ -242,6 +244,18 @@ _OWN = (
         shape="cross",
         **_DEFINITE,
     ),
+    Solver(
+        "pcg_diagonal",
+        "CG behind the diagonal",
+        Family.PCG,
+        partial(_to_tolerance, preconditioned.pcg_diagonal_quote),
+        reads=("formed", "low-rank", "sparse"),
+        offered=False,  # no step measures what its price hangs on
+        rival=True,
+        colour=PURPLE,
+        shape="triangle-up",
+        **_DEFINITE,
+    ),
     _direct(
         "sparse_lu", "Sparse LU", direct.sparse_lu_quote, reads=_SPARSE, colour=BLACK, shape="cross"
     ),
@@ -316,6 +330,11 @@ def classical_solvers() -> tuple[Solver, ...]:
     return tuple(s for s in SOLVERS if s.offered and s.machine == "classical")
 
 
+def rivals() -> tuple[Solver, ...]:
+    """Return the classical solvers that prices of one system ask: more than decisions do."""
+    return tuple(s for s in SOLVERS if (s.offered or s.rival) and s.machine == "classical")
+
+
 def direct_solvers() -> tuple[str, ...]:
     """Return the names of the classical solvers that do not iterate."""
     return tuple(s.name for s in classical_solvers() if not s.family.iterates)
@@ -325,9 +344,9 @@ def classical_solver(name: str) -> Solver:
     """Return the classical solver called ``name``.
 
     Raises:
-        ValueError: If none that is offered is called so.
+        ValueError: If none that may be asked is called so.
     """
-    known = {solver.name: solver for solver in classical_solvers()}
+    known = {solver.name: solver for solver in rivals()}
     if name not in known:
         raise ValueError(f"no classical solver is called {name!r}; choose {', '.join(known)}")
     return known[name]
@@ -364,5 +383,5 @@ def classical_quotes(
     """
     market = Market(calibration, tolerance=tolerance, dtype=dtype)
     asked = None if solvers is None else [classical_solver(name) for name in solvers]
-    takers = [s for s in (classical_solvers() if asked is None else asked) if s.takes(facts)]
+    takers = [s for s in (rivals() if asked is None else asked) if s.takes(facts)]
     return tuple(quote_by(solver, solver.price, facts, market) for solver in takers)

@@ -68,6 +68,13 @@ class SymmetricOperator(HeldBy, ABC):
     def dense(self) -> Tensor:
         """Return the N × N entries, bitwise symmetric. Treat the result as read-only."""
 
+    def diagonal(self) -> Tensor:
+        """Return the diagonal, shape [N]. Treat the result as read-only.
+
+        Cost: that of :meth:`dense`, unless a kind of matrix knows better.
+        """
+        return self.dense().diagonal()
+
     def take(self) -> Tensor:
         """Return entries that belong to the caller, who may overwrite them.
 

@@ -71,6 +71,10 @@ class LowRankOperator(SymmetricOperator):
         """Largest rank that U Uᵀ can have, min(N, k)."""
         return min(self.factor.shape)
 
+    def diagonal(self) -> Tensor:
+        """Return the squared norms of U's rows, plus λ; shape [N]."""
+        return self.factor.row_squares() + self.shift
+
     def largest(self) -> float:
         """Return max|A_ij|: it lies on the diagonal, A being positive semidefinite."""
         return float(self.factor.row_squares().max()) + self.shift

@@ -54,11 +54,33 @@ class SparseOperator(SymmetricOperator):
         """The matrix in PyTorch's compressed-row layout; treat it as read-only."""
         return self._rows
 
+    @property
+    def row_of_entries(self) -> Tensor:
+        """The row of each nonzero entry, in their order; int64, shape [entries]."""
+        starts = self._rows.crow_indices()
+        numbers = torch.arange(len(starts) - 1, device=starts.device)
+        return torch.repeat_interleave(numbers, starts.diff())
+
+    def diagonal(self) -> Tensor:
+        """Return the diagonal, shape [N], from the nonzero entries alone.
+
+        Example:
+            >>> SparseOperator(torch.tensor([[2.0, 1.0], [1.0, 0.0]])).diagonal()
+            tensor([2., 0.])
+        """
+        rows, values = self.row_of_entries, self._rows.values()
+        own = rows == self._rows.col_indices()
+        return values.new_zeros(self.n).index_put_((rows[own],), values[own])
+
     def with_entries(self, values: Tensor) -> "SparseOperator":
         """Return the matrix that has these in place of its nonzero entries, by rows."""
         other = copy.copy(self)
         other._held_by = other._rows = torch.sparse_csr_tensor(
-            self._rows.crow_indices(), self._rows.col_indices(), values, self._rows.shape
+            self._rows.crow_indices(),
+            self._rows.col_indices(),
+            values,
+            self._rows.shape,
+            check_invariants=False,  # the same places as before
         )
         return other
 

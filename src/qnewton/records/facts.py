@@ -224,6 +224,8 @@ class Spectrum:
             them stand out above λ.
         largest: The largest |λ|, falling, as far as the survey saw them converge; of equal ones
             Lanczos sees one. Empty where nobody looked.
+        preconditioned: Condition number of D^-½ A D^-½, D the diagonal of A: what conjugate
+            gradients meet behind it.
         measured_at: The earlier step that measured all this; ``None`` where this step did, or
             nobody.
     """
@@ -238,6 +240,7 @@ class Spectrum:
     definiteness: Definiteness | None = None
     effective_dimension: float | None = None
     largest: tuple[float, ...] = ()
+    preconditioned: Estimate | None = None
     measured_at: int | None = None
 
     def bound(self, method: str) -> Estimate | None:

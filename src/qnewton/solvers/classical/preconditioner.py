@@ -28,7 +28,7 @@ class DiagonalPreconditioner:
     """M = diag(A), for A with a positive diagonal; a power of two of it at the ends of the range.
 
     Args:
-        operator: A; its entries are read.
+        operator: A; its diagonal is read.
 
     Raises:
         ValueError: If a diagonal entry is not positive.
@@ -43,7 +43,7 @@ class DiagonalPreconditioner:
     products = 0
 
     def __init__(self, operator: SymmetricOperator) -> None:
-        self._diagonal = into_range(operator.dense().diagonal())[0].clone()
+        self._diagonal = into_range(operator.diagonal())[0].clone()
         lowest = float(self._diagonal.min())
         if not lowest > 0.0:
             needed = "a diagonal preconditioner needs all of them positive"

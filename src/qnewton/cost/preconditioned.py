@@ -1,0 +1,118 @@
+"""What conjugate gradients cost with the diagonal of A as their preconditioner."""
+
+import math
+
+from qnewton.cost.krylov import CG_VECTORS, krylov_known
+from qnewton.cost.parts import Draft, definiteness_known
+from qnewton.records import Calibration, Estimate, Facts, Formed, LowRank, Quote, Sparse
+from qnewton.records.messages import check
+
+
+def pcg_products(preconditioned: float, condition_number: float, tolerance: float) -> int:
+    """Bound the products of preconditioned conjugate gradients: ⌈½√κ_M ln(2√κ/ε)⌉.
+
+    The error obeys ‖x - x_k‖_A ≤ 2((√κ_M-1)/(√κ_M+1))^k ‖x‖_A, κ_M of M^-½ A M^-½; √κ, of A, is
+    what the residual ‖b - A·x_k‖/‖b‖ may be larger, and the error ‖x - x_k‖/‖x‖ as well.
+
+    Args:
+        preconditioned: κ_M, at least 1.
+        condition_number: κ of A itself, at least 1.
+        tolerance: Relative residual or relative error ε, between 0 and 1.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Reference:
+        Saad, Iterative Methods for Sparse Linear Systems, 2nd ed., eq. 6.128, for
+        M^-½ A M^-½.
+
+    Example:
+        >>> pcg_products(4.0, 100.0, 1e-6), pcg_products(100.0, 100.0, 1e-6)
+        (17, 85)
+    """
+    limits = "must be finite and at least 1"
+    check("preconditioned", preconditioned, limits, preconditioned >= 1)
+    krylov_known(condition_number, tolerance)
+    rounds = math.log(2 * math.sqrt(condition_number)) - math.log(tolerance)
+    return max(1, math.ceil(0.5 * math.sqrt(preconditioned) * rounds))
+
+
+def pcg_diagonal_quote(
+    calibration: Calibration,
+    facts: Facts,
+    dtype: str = "float32",
+    *,
+    tolerance: float = 1e-6,
+    products: int | None = None,
+) -> Quote:
+    """Price conjugate gradients on A behind its own diagonal D.
+
+    Args:
+        calibration: The classical machine.
+        facts: Facts of a system whose diagonal is there: entries, or a factor U of U Uᵀ + λI. The
+            products are those of κ of D^-½ A D^-½, which somebody has to have measured or given.
+        dtype: ``float32`` or ``float64``.
+        tolerance: Relative residual to reach.
+        products: Price as many, whatever the facts say.
+
+    Returns:
+        The quote of solver ``pcg_diagonal``; refused if A is indefinite, its diagonal is not
+        there, nobody knows its condition number after the division, or a rate is missing.
+
+    Raises:
+        ValueError: If the tolerance or a condition number is out of range.
+
+    Cost:
+        A few scalar operations.
+
+    Reference:
+        See :func:`pcg_products`.
+
+    Example:
+        >>> from qnewton.cost import nominal_calibration
+        >>> pcg_diagonal_quote(nominal_calibration(), Facts(n=100)).refused
+        'nobody knows the condition number behind the diagonal; give --preconditioned-kappa, or \
+--matrix to measure it'
+    """
+    model = "⌈½√κ_D ln(2√κ/ε)⌉ products, κ_D of D^-½ A D^-½"
+    draft = Draft("pcg_diagonal", calibration, facts, dtype, model)
+    signs, since = definiteness_known(facts)
+    if signs == "indefinite":
+        return draft.refuse(f"A is indefinite{since}; CG needs a positive definite matrix").quote()
+    if not isinstance(facts.held, Formed | Sparse | LowRank):
+        return draft.refuse("the diagonal of A is not there: A is not held by entries").quote()
+    if products is None:
+        products = _bounded(draft, tolerance)
+    if products is None:
+        return draft.quote()
+    n = float(facts.n)
+    draft.keep("its vectors", (CG_VECTORS + 2) * n)
+    draft.add_products(products).add_vectors("cg_step", products)
+    draft.add("preconditioner", "elementwise", products * n, calls=products)
+    return draft.add_residual().quote(tolerance=tolerance, products=products)
+
+
+def _bounded(draft: Draft, tolerance: float) -> int | None:
+    """Return the products that both condition numbers bound, or refuse."""
+    spectrum = draft.facts.spectrum
+    behind = spectrum.preconditioned
+    if behind is None:
+        unknown = "nobody knows the condition number behind the diagonal"
+        draft.refuse(f"{unknown}; give --preconditioned-kappa, or --matrix to measure it")
+        return None
+    value = _finite(behind)
+    if value is None:
+        draft.refuse(f"the condition number behind the diagonal is {behind.describe()}")
+        return None
+    condition = None if spectrum.condition is None else _finite(spectrum.condition)
+    if condition is None:
+        draft.assume("κ of A is unknown: its residual is bounded as if it were κ_D")
+    products = pcg_products(value, condition or value, tolerance)
+    most = f"{products} products, the most exact arithmetic needs at κ_D = {behind.describe()}"
+    draft.assume(f"{most} for a residual of {tolerance:.2g}")
+    return products
+
+
+def _finite(estimate: Estimate) -> float | None:
+    value = estimate.value
+    return value if value is not None and math.isfinite(value) else None
