@@ -182,6 +182,17 @@ def test_the_closed_form_and_the_estimator_agree():
         assert 0.9 < closed.physical_qubits / by_qdk.physical_qubits < 1.5
 
 
+def test_an_override_holds_on_a_machine_that_the_estimator_knows_by_name():
+    """Its idle error stayed at 1e-3, and with it the code distance: 31 in place of 15."""
+    pytest.importorskip("qdk")
+    counts = {"n_qubits": 1318.0, "toffoli": 1.35e11, "t_gates": 0.0, "method": "qdk"}
+    unknown = replace(NS_E3, name="unknown")
+    known, other = (
+        error_corrected(machine, **counts, physical_error=1e-4) for machine in (NS_E3, unknown)
+    )
+    assert known.code_distance == other.code_distance == 15
+
+
 def test_the_estimators_own_price_never_falls_with_the_counts():
     pytest.importorskip("qdk")
     runs = [

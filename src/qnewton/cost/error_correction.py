@@ -302,6 +302,8 @@ def _by_qdk(run: _Run, notes: tuple[str, ...]) -> Corrected:
             **dict.fromkeys(("oneQubitGateErrorRate", "twoQubitGateErrorRate"), gate_error),
             "tGateErrorRate": run.t_error(gate_error),
             "oneQubitMeasurementErrorRate": readout_error,
+            # A machine of a name that the estimator knows would keep its own.
+            "idleErrorRate": gate_error,
         },
         "errorBudget": run.budget,
     }
