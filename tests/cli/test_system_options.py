@@ -49,6 +49,14 @@ def test_what_stands_behind_the_diagonal_is_given() -> None:
     assert surveyed().spectrum.preconditioned is None
 
 
+def test_rivals_are_asked_for_what_training_needs_or_the_quantum_solver_reaches() -> None:
+    for words, needed in (((), 0.11), (("--accuracy", "0.03"), 0.03)):
+        command = parse(COMMANDS, [*NUMBERS, *words])
+        assert isinstance(command, Price)
+        assert command.system.surveyed(0.11)[1].direction_error == needed
+    assert surveyed().direction_error is None
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -59,6 +67,7 @@ def test_what_stands_behind_the_diagonal_is_given() -> None:
         (("--effective-dimension", "101"), "must lie between 0 and n = 100"),
         (("--product-flops", "0"), "--product-flops is 0.0; it must be above 0"),
         (("--kronecker", "20", "6"), "--kronecker is 20 6; --n is not 100 then"),
+        (("--accuracy", "1"), "--accuracy is 1.0; it must lie between 0 and 1"),
         (("--preconditioned-kappa", "0.5"), "--preconditioned-kappa is 0.5"),
         (("--preconditioned-kappa", "inf"), "must be finite and at least 1"),
     ],

@@ -61,7 +61,7 @@ class Price:
         epsilon, named = self.quantum.epsilon, self.quantum.hardware
         names = [named] if named else cost.available_hardware()
         machines = [cost.load_hardware(name) for name in names]
-        matrix, facts = self.system.surveyed()
+        matrix, facts = self.system.surveyed(audit.direction_error)
         emulated = split = None
         if matrix is not None:
             from qnewton.cli.matrix_file import emulate_file, with_emulated

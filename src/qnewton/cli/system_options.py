@@ -36,6 +36,9 @@ class SystemOptions:
         effective_dimension: Eigenvalues that stand out above λ, of A = G + λI with G positive
             semidefinite: how many a Nyström sketch has to find. Those of --columns may all.
         matrix: A symmetric matrix in a .npy or .mtx file, in place of n, kappa and how it is held.
+        accuracy: What training needs of the solution: the error of its direction, between 0 and 1.
+            Iterative classical solvers solve no further. By default it is that of the quantum
+            solver, its state's error and the read-out's together.
         max_products: With --matrix, the most products that measuring the condition number may
             take; the default is what 1% takes.
         seed: The survey's start and the right-hand side of the emulation are drawn from it.
@@ -52,6 +55,7 @@ class SystemOptions:
     preconditioned_kappa: float | None = None
     effective_dimension: float | None = None
     matrix: Path | None = None
+    accuracy: float | None = None
     max_products: int | None = None
     seed: int = 0
 
@@ -60,6 +64,9 @@ class SystemOptions:
             value, limit = getattr(self, name), "must be finite and at least 1"
             if value is not None:
                 check(f"--{name.replace('_', '-')}", value, limit, value >= 1)
+        if self.accuracy is not None:
+            needed = self.accuracy
+            check("--accuracy", needed, "must lie between 0 and 1", 0 < needed < 1)
         if self.matrix is not None:
             self._check_beside_matrix()
             return
@@ -110,8 +117,17 @@ class SystemOptions:
         definite = "--columns and --effective-dimension are of a definite matrix; drop --indefinite"
         require(not (damped and self.indefinite), definite)
 
-    def surveyed(self) -> tuple[Any, Facts]:
-        """Return the matrix, ``None`` without one, and the facts of the system."""
+    def surveyed(self, reached: float | None = None) -> tuple[Any, Facts]:
+        """Return the matrix, ``None`` without one, and the facts of the system.
+
+        Args:
+            reached: The error of the direction that a quantum solver reaches, which training is
+                taken to need where nobody says.
+        """
+        matrix, facts = self._surveyed()
+        return matrix, replace(facts, direction_error=self.accuracy or reached)
+
+    def _surveyed(self) -> tuple[Any, Facts]:
         if self.matrix is not None:
             from qnewton.cli.matrix_file import survey_file
 

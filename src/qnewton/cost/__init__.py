@@ -12,6 +12,13 @@ from qnewton.cost.calibration_store import (
     save_calibration,
     with_drifts,
 )
+from qnewton.cost.convergence import (
+    cg_products,
+    lsmr_products,
+    minres_products,
+    pcg_products,
+    relative_error,
+)
 from qnewton.cost.direct import (
     absolute_quote,
     cholesky_quote,
@@ -42,18 +49,16 @@ from qnewton.cost.hardware import (
 )
 from qnewton.cost.kernels import KERNELS, Kernel, cubic_work, fit, matvec_work, price, sort_work
 from qnewton.cost.krylov import (
-    cg_products,
     cg_quote,
     lanczos_products,
-    minres_products,
     minres_quote,
     sparse_cg_quote,
 )
-from qnewton.cost.least_squares import augmented_qr_quote, lsmr_products, lsmr_quote
+from qnewton.cost.least_squares import augmented_qr_quote, lsmr_quote
 from qnewton.cost.mesh import filled_envelope, mesh_envelope
 from qnewton.cost.modelled import SurveyFact, modelled_seconds, own_charges, survey_seconds
 from qnewton.cost.nystrom import nystrom_rank, pcg_nystrom_quote
-from qnewton.cost.preconditioned import pcg_diagonal_quote, pcg_products
+from qnewton.cost.preconditioned import pcg_diagonal_quote
 from qnewton.cost.quantum import PAPER_EPSILON, break_even_gate_time, paper_quote
 from qnewton.cost.quantum_prices import QUANTUM_PRICES, QuantumPrice
 from qnewton.cost.solvers import SOLVERS, Family, Solver, classical_quotes
@@ -64,6 +69,7 @@ __all__ += ["QUANTUM_PRICES", "SOLVERS", "SPARSE_SHARE", "Audit", "Family", "Fli
 __all__ += ["Market", "QuantumPrice", "Scenario", "Solver", "SurveyFact", "absolute_quote"]
 __all__ += ["augmented_qr_quote", "lsmr_products", "lsmr_quote", "nystrom_rank"]
 __all__ += ["as_held", "filled_envelope", "given", "mesh_envelope"]
+__all__ += ["relative_error"]
 __all__ += ["pcg_diagonal_quote", "pcg_nystrom_quote", "pcg_products"]
 __all__ += ["audited_quote", "available_classical", "available_hardware", "break_even"]
 __all__ += ["break_even_gate_time", "calibration_path", "cg_products", "cg_quote", "cheapest"]

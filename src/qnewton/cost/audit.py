@@ -187,6 +187,19 @@ class Audit:
             check(name, value, "must lie between 0 and 1", 0 < value < 1)
         check("guess_factor", self.guess_factor, "must be at least 1", self.guess_factor >= 1)
 
+    @property
+    def direction_error(self) -> float:
+        """How far the vector read may be from x/‖x‖: ε and the read-out's, below 1 in any case.
+
+        Example:
+            >>> f"{Audit().direction_error:.2f}", Audit(readout="none").direction_error
+            ('0.11', 0.01)
+        """
+        read = 0.0 if self.readout == "none" else self.readout_tolerance
+        return min(self.epsilon + read, _LOOSEST)
+
+
+_LOOSEST = 0.999  # an error of 1 says nothing of a direction
 
 _CHOICES: dict[str, Collection[str]] = {"query_set": QUERY_SETS, "readout": READOUTS}
 _CHOICES |= {"tables": get_args(Tables), "preparation": get_args(Preparation)}

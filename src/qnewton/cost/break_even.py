@@ -50,6 +50,16 @@ class Scenario:
         """Return the audited quote of the quantum solver."""
         return audited_quote(self.calibration, self.facts, self.hardware, self.audit, self.dtype)
 
+    def with_audit(self, audit: Audit) -> "Scenario":
+        """Return the scenario under another audit.
+
+        Where the rivals are asked for the accuracy that the quantum solver reaches, they stay so.
+        """
+        facts = self.facts
+        if facts.direction_error == self.audit.direction_error:
+            facts = replace(facts, direction_error=audit.direction_error)
+        return replace(self, facts=facts, audit=audit)
+
     def advantage(self) -> float | None:
         """Return ln(classical/quantum): above 0 the quantum solver wins; ``None`` if unpriced."""
         quantum, classical = self.prices()
@@ -176,7 +186,7 @@ def _ranges(s: Scenario) -> list[_Range]:
         return replace(s, hardware=faster)
 
     def audited(name: str) -> Changed:
-        return lambda value: replace(s, audit=replace(audit, **{name: value}))
+        return lambda value: s.with_audit(replace(audit, **{name: value}))
 
     def conditioned(kappa: float) -> Scenario:
         return replace(s, facts=with_condition(facts, max(1.0, kappa)))
@@ -245,7 +255,7 @@ def _named(s: Scenario) -> list[Flip]:
         other = replace(audit, **changed)
         if other == audit:
             continue
-        quantum, classical = replace(s, audit=other).prices()
+        quantum, classical = s.with_audit(other).prices()
         if quantum is None or classical is None:
             continue
         flipped = (classical > quantum) != now

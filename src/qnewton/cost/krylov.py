@@ -5,66 +5,21 @@ A survey may take as many as one factorisation is worth.
 """
 
 import math
-from collections.abc import Callable
+from typing import Any
 
+from qnewton.cost.convergence import (
+    CG_BOUNDS,
+    DEFINITE_MINRES_BOUNDS,
+    MINRES_BOUNDS,
+    Bounds,
+    relative_error,
+)
 from qnewton.cost.kernels import cubic_work, matvec_work, price
 from qnewton.cost.parts import BASIS, Draft, definiteness_known
 from qnewton.records import Calibration, Earlier, Facts, KrylovHistory, Quote, Sparse
-from qnewton.records.messages import check
 
 USUAL_PRODUCTS = 32
 """Products that a damped solve to a rough residual takes, as long as nobody counted them."""
-
-
-def cg_products(condition_number: float, tolerance: float) -> int:
-    """Bound the conjugate-gradient products to a relative residual: ⌈½√κ ln(2√κ/ε)⌉.
-
-    Args:
-        condition_number: κ of a positive definite matrix, at least 1.
-        tolerance: Relative residual ε, between 0 and 1.
-
-    Returns:
-        Products with the matrix, at least 1. Exact arithmetic; starts at x = 0.
-
-    Raises:
-        ValueError: If an argument is out of range.
-
-    Cost:
-        A few scalar operations.
-
-    Reference:
-        Saad, Iterative Methods for Sparse Linear Systems, 2nd ed., eq. 6.128, whose A-norm error
-        bound 2((√κ-1)/(√κ+1))^k loses √κ when turned into a residual.
-
-    Example:
-        >>> cg_products(100.0, 1e-6)
-        85
-    """
-    krylov_known(condition_number, tolerance)
-    root = math.sqrt(condition_number)
-    return max(1, math.ceil(0.5 * root * (math.log(2 * root) - math.log(tolerance))))
-
-
-def minres_products(condition_number: float, tolerance: float) -> int:
-    """Bound the MINRES products to a relative residual, signs unknown: ⌈κ ln(2/ε)⌉.
-
-    Args:
-        condition_number: κ = max|λ|/min|λ|, at least 1.
-        tolerance: Relative residual ε, between 0 and 1.
-
-    Raises:
-        ValueError: If an argument is out of range.
-
-    Reference:
-        Greenbaum, Iterative Methods for Solving Linear Systems, 3.1: for a spectrum on both sides
-        of zero, 2((κ-1)/(κ+1))^⌊k/2⌋, which is below 2·exp(-k/κ).
-
-    Example:
-        >>> minres_products(100.0, 1e-6)
-        1451
-    """
-    krylov_known(condition_number, tolerance)
-    return max(1, math.ceil(condition_number * (math.log(2) - math.log(tolerance))))
 
 
 def cg_quote(
@@ -169,9 +124,9 @@ def minres_quote(
     model = "⌈κ ln(2/ε)⌉ products, ⌈½√κ ln(2√κ/ε)⌉ of a definite matrix, or the last step's"
     draft = Draft("minres", calibration, facts, dtype, model)
     definite = definiteness_known(facts)[0] == "positive"
-    bound = cg_products if definite else minres_products
+    bounds = DEFINITE_MINRES_BOUNDS if definite else MINRES_BOUNDS
     counted = counted_products(
-        draft, "MINRES", earlier_of(facts).minres, bound, tolerance, products
+        draft, "MINRES", earlier_of(facts).minres, bounds, tolerance, products
     )
     if counted is None:
         return draft.quote()
@@ -181,7 +136,9 @@ def minres_quote(
     draft.keep("its basis", n * _basis_vectors(facts.n, count))
     draft.add_products(count).add_vectors("minres_step", count)
     draft.add(BASIS, "matvec", _basis_entries(facts.n, count), calls=count).add_residual()
-    return draft.quote(condition_number=condition, tolerance=tolerance, products=count)
+    return draft.quote(
+        condition_number=condition, products=count, **accuracy(draft.facts, tolerance)
+    )
 
 
 CG_VECTORS = 4
@@ -222,7 +179,7 @@ def _definite_quote(
     if known == "indefinite":
         return draft.refuse(f"A is indefinite{since}; CG needs a positive definite matrix").quote()
     counted = counted_products(
-        draft, "CG", earlier_of(draft.facts).cg, cg_products, tolerance, products
+        draft, "CG", earlier_of(draft.facts).cg, CG_BOUNDS, tolerance, products
     )
     if counted is None:
         return draft.quote()
@@ -240,14 +197,16 @@ def _definite_quote(
         draft.add_entry_products(count + 1).add_vectors("cg_step", count)
     else:
         draft.add_products(count).add_vectors("cg_step", count).add_residual()
-    return draft.quote(condition_number=condition, tolerance=tolerance, products=count)
+    return draft.quote(
+        condition_number=condition, products=count, **accuracy(draft.facts, tolerance)
+    )
 
 
 def counted_products(
     draft: Draft,
     name: str,
     history: KrylovHistory,
-    bound: Callable[[float, float], int] | None,
+    bounds: Bounds | None,
     tolerance: float,
     products: int | None,
 ) -> _Counted | None:
@@ -256,19 +215,21 @@ def counted_products(
         return products, None
     earlier = earlier_of(draft.facts)
     if history.products is not None:
-        products = _rescaled(history.products, earlier.tolerance, tolerance)
+        asked = residual_asked(draft.facts, tolerance)
+        products = _rescaled(history.products, earlier.tolerance, asked)
         draft.assume(f"{products} products, as many as step {earlier.step} took")
         return products, None
     unfinished, expected = history.unfinished, history.expected
     if unfinished is not None and expected is not None:
-        products = _rescaled(expected, earlier.tolerance, tolerance)
+        asked = residual_asked(draft.facts, tolerance)
+        products = _rescaled(expected, earlier.tolerance, asked)
         reached = f"the residual that {unfinished} reached at step {earlier.step}"
         draft.assume(f"{products} products, as foretold by {reached}")
         return products, None
     if unfinished is not None:
         draft.refuse(f"{name} had not converged after {unfinished} products at step {earlier.step}")
         return None
-    if bound is None:
+    if bounds is None:
         draft.refuse(f"nobody knows how many products {name} takes")
         return None
     condition = draft.facts.spectrum.condition
@@ -282,10 +243,52 @@ def counted_products(
     if value is None or not math.isfinite(value):
         draft.refuse(f"the condition number is {described}, too large to price {name}")
         return None
-    products = bound(value, tolerance)
-    most = f"{products} products, the most exact arithmetic needs at κ = {described}"
-    draft.assume(f"{most} for a residual of {tolerance:.2g}")
-    return products, value
+    return bounded_products(draft, bounds, value, tolerance, f"κ = {described}"), value
+
+
+def bounded_products(
+    draft: Draft, bounds: Bounds, kappa: float, tolerance: float, described: str
+) -> int:
+    """Return the most products that a solver takes to what is asked of it, and say so.
+
+    Args:
+        draft: The quote in the making.
+        bounds: The solver's.
+        kappa: The condition number that they hang on.
+        tolerance: Relative residual, where its facts ask for no error of the direction.
+        described: The condition number, in words.
+    """
+    to_residual = bounds.residual(kappa, tolerance)
+    asked = draft.facts.direction_error
+    most = "products, the most exact arithmetic needs at"
+    if asked is None:
+        draft.assume(f"{to_residual} {most} {described} for a residual of {tolerance:.2g}")
+        return to_residual
+    products = bounds.error(kappa, relative_error(asked))
+    instead = f"a residual of {tolerance:.2g} would take {to_residual}"
+    said = f"for an error of {asked:.2g} in the direction"
+    draft.assume(f"{products} {most} {described} {said}; {instead}")
+    return products
+
+
+def residual_asked(facts: Facts, tolerance: float) -> float:
+    """Return the relative residual that a solver has to reach: e/κ for an error e of x.
+
+    Example:
+        >>> residual_asked(Facts(n=3), 1e-6)
+        1e-06
+    """
+    condition = facts.spectrum.condition
+    if facts.direction_error is None or condition is None or condition.value is None:
+        return tolerance
+    return relative_error(facts.direction_error) / condition.value
+
+
+def accuracy(facts: Facts, tolerance: float) -> dict[str, Any]:
+    """Return what a quote says of how exactly its solver solves."""
+    if facts.direction_error is not None:
+        return {"direction_error": facts.direction_error}
+    return {"tolerance": tolerance}
 
 
 def earlier_of(facts: Facts) -> Earlier:
@@ -298,13 +301,6 @@ def _rescaled(products: int, reached: float | None, tolerance: float) -> int:
     if reached is None or reached == tolerance:
         return products
     return max(1, math.ceil(products * math.log(2 / tolerance) / math.log(2 / reached)))
-
-
-def krylov_known(condition_number: float, tolerance: float) -> None:
-    """Refuse a condition number or a tolerance that bounds no products."""
-    limits = "must be finite and at least 1"
-    check("condition_number", condition_number, limits, condition_number >= 1)
-    check("tolerance", tolerance, "must lie between 0 and 1", 0 < tolerance < 1)
 
 
 FEWEST_PRODUCTS = 16

@@ -1,9 +1,8 @@
 """What solvers cost that work on a factor itself, and do not square its condition number."""
 
-import math
-
+from qnewton.cost.convergence import LSMR_BOUNDS
 from qnewton.cost.kernels import matvec_work
-from qnewton.cost.krylov import counted_products, earlier_of, krylov_known
+from qnewton.cost.krylov import accuracy, counted_products, earlier_of
 from qnewton.cost.parts import NO_RANK, Draft
 from qnewton.records import Calibration, Facts, LowRank, Quote
 from qnewton.records.messages import check
@@ -98,28 +97,6 @@ def augmented_qr_quote(calibration: Calibration, facts: Facts, dtype: str = "flo
     return draft.add("solve", "matvec", work, calls=_STARTS).quote()
 
 
-def lsmr_products(condition_number: float, tolerance: float) -> int:
-    """Bound the LSMR products to a relative residual: ⌈½√κ ln(2/ε)⌉.
-
-    Args:
-        condition_number: κ of U Uᵀ + λI, at least 1.
-        tolerance: Relative residual ε, between 0 and 1.
-
-    Raises:
-        ValueError: If an argument is out of range.
-
-    Reference:
-        Fong and Saunders 2011: LSMR is MINRES on a definite matrix, whose residual is at most
-        2((√κ-1)/(√κ+1))^k (Greenbaum, Iterative Methods for Solving Linear Systems, 3.1).
-
-    Example:
-        >>> lsmr_products(100.0, 1e-6)
-        73
-    """
-    krylov_known(condition_number, tolerance)
-    return max(1, math.ceil(0.5 * math.sqrt(condition_number) * math.log(2.0 / tolerance)))
-
-
 def lsmr_quote(
     calibration: Calibration,
     facts: Facts,
@@ -134,7 +111,7 @@ def lsmr_quote(
         calibration: The classical machine.
         facts: Facts of a system held as a :class:`~qnewton.records.LowRank` factor, whose target
             is known; the products are those of conjugate gradients, else of MINRES, at an earlier
-            step, since all three search the same space; else :func:`lsmr_products`.
+            step, since all three search the same space; else :func:`~qnewton.cost.lsmr_products`.
         dtype: ``float32`` or ``float64``.
         tolerance: Relative residual to reach.
         products: Price as many, whatever the facts say.
@@ -150,7 +127,7 @@ def lsmr_quote(
         A few scalar operations.
 
     Reference:
-        See :func:`lsmr_products`.
+        See :func:`~qnewton.cost.lsmr_products`.
 
     Example:
         >>> from qnewton.cost import nominal_calibration
@@ -170,12 +147,12 @@ def lsmr_quote(
         return draft.refuse(unknown).quote()
     earlier = earlier_of(facts)
     history = earlier.minres if earlier.cg.products is None else earlier.cg
-    counted = counted_products(draft, "LSMR", history, lsmr_products, tolerance, products)
+    counted = counted_products(draft, "LSMR", history, LSMR_BOUNDS, tolerance, products)
     if counted is None:
         return draft.quote()
     count, condition = counted
     draft.keep("its vectors", _VECTORS * float(facts.n + held.columns), dtype="float64")
     draft.add_products(count).add_vectors("minres_step", count, facts.n + held.columns)
     return draft.add_residual().quote(
-        condition_number=condition, tolerance=tolerance, products=count
+        condition_number=condition, products=count, **accuracy(facts, tolerance)
     )

@@ -1,8 +1,16 @@
 """What conjugate gradients cost with a preconditioner of sketched eigenpairs."""
 
 import math
+from functools import partial
 
-from qnewton.cost.krylov import CG_VECTORS, cg_products, counted_products, earlier_of
+from qnewton.cost.convergence import Bounds, cg_products, pcg_products
+from qnewton.cost.krylov import (
+    CG_VECTORS,
+    accuracy,
+    bounded_products,
+    counted_products,
+    earlier_of,
+)
 from qnewton.cost.parts import SKETCH, Draft
 from qnewton.records import Calibration, Facts, PriceTerm, Quote
 from qnewton.records.messages import check
@@ -83,8 +91,12 @@ def pcg_nystrom_quote(
     history, rank = earlier_of(facts).pcg, nystrom_rank(facts)
     known = facts.spectrum.effective_dimension
     if products is None and known is not None and history.products is None:
-        products = cg_products(PRECONDITIONED, tolerance)
         draft.assume(f"effective dimension {known:.3g}: a sketch of {rank} leaves κ ≤ 28")
+        condition = facts.spectrum.condition
+        plain = PRECONDITIONED if condition is None else condition.value or PRECONDITIONED
+        towards = partial(pcg_products, PRECONDITIONED)
+        bounds = Bounds(lambda _, residual: cg_products(PRECONDITIONED, residual), towards)
+        products = bounded_products(draft, bounds, plain, tolerance, "κ ≤ 28 behind the sketch")
     counted = counted_products(draft, "preconditioned CG", history, None, tolerance, products)
     if counted is None:
         return draft.quote()
@@ -103,4 +115,4 @@ def pcg_nystrom_quote(
     draft.terms = [PriceTerm(name=SKETCH, seconds=seconds)]
     draft.add_products(count).add("preconditioner", "matvec", 2 * n * rank * count, calls=2 * count)
     draft.add_vectors("cg_step", count).add_residual()
-    return draft.quote(tolerance=tolerance, products=count)
+    return draft.quote(products=count, **accuracy(facts, tolerance))

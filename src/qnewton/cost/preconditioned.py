@@ -1,40 +1,12 @@
 """What conjugate gradients cost with the diagonal of A as their preconditioner."""
 
 import math
+from functools import partial
 
-from qnewton.cost.krylov import CG_VECTORS, krylov_known
+from qnewton.cost.convergence import Bounds, pcg_products
+from qnewton.cost.krylov import CG_VECTORS, accuracy, bounded_products
 from qnewton.cost.parts import Draft, definiteness_known
 from qnewton.records import Calibration, Estimate, Facts, Formed, LowRank, Quote, Sparse
-from qnewton.records.messages import check
-
-
-def pcg_products(preconditioned: float, condition_number: float, tolerance: float) -> int:
-    """Bound the products of preconditioned conjugate gradients: ⌈½√κ_M ln(2√κ/ε)⌉.
-
-    The error obeys ‖x - x_k‖_A ≤ 2((√κ_M-1)/(√κ_M+1))^k ‖x‖_A, κ_M of M^-½ A M^-½; √κ, of A, is
-    what the residual ‖b - A·x_k‖/‖b‖ may be larger, and the error ‖x - x_k‖/‖x‖ as well.
-
-    Args:
-        preconditioned: κ_M, at least 1.
-        condition_number: κ of A itself, at least 1.
-        tolerance: Relative residual or relative error ε, between 0 and 1.
-
-    Raises:
-        ValueError: If an argument is out of range.
-
-    Reference:
-        Saad, Iterative Methods for Sparse Linear Systems, 2nd ed., eq. 6.128, for
-        M^-½ A M^-½.
-
-    Example:
-        >>> pcg_products(4.0, 100.0, 1e-6), pcg_products(100.0, 100.0, 1e-6)
-        (17, 85)
-    """
-    limits = "must be finite and at least 1"
-    check("preconditioned", preconditioned, limits, preconditioned >= 1)
-    krylov_known(condition_number, tolerance)
-    rounds = math.log(2 * math.sqrt(condition_number)) - math.log(tolerance)
-    return max(1, math.ceil(0.5 * math.sqrt(preconditioned) * rounds))
 
 
 def pcg_diagonal_quote(
@@ -66,7 +38,7 @@ def pcg_diagonal_quote(
         A few scalar operations.
 
     Reference:
-        See :func:`pcg_products`.
+        See :func:`~qnewton.cost.pcg_products`.
 
     Example:
         >>> from qnewton.cost import nominal_calibration
@@ -89,7 +61,7 @@ def pcg_diagonal_quote(
     draft.keep("its vectors", (CG_VECTORS + 2) * n)
     draft.add_products(products).add_vectors("cg_step", products)
     draft.add("preconditioner", "elementwise", products * n, calls=products)
-    return draft.add_residual().quote(tolerance=tolerance, products=products)
+    return draft.add_residual().quote(products=products, **accuracy(facts, tolerance))
 
 
 def _bounded(draft: Draft, tolerance: float) -> int | None:
@@ -107,10 +79,9 @@ def _bounded(draft: Draft, tolerance: float) -> int | None:
     condition = None if spectrum.condition is None else _finite(spectrum.condition)
     if condition is None:
         draft.assume("κ of A is unknown: its residual is bounded as if it were κ_D")
-    products = pcg_products(value, condition or value, tolerance)
-    most = f"{products} products, the most exact arithmetic needs at κ_D = {behind.describe()}"
-    draft.assume(f"{most} for a residual of {tolerance:.2g}")
-    return products
+    towards = partial(pcg_products, value)
+    kappa, described = condition or value, f"κ_D = {behind.describe()}"
+    return bounded_products(draft, Bounds(towards, towards), kappa, tolerance, described)
 
 
 def _finite(estimate: Estimate) -> float | None:

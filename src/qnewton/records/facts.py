@@ -262,6 +262,8 @@ class Facts:
         semidefinite: Whether the undamped part is positive semidefinite by its form, as
             Gauss-Newton and Fisher matrices are.
         factored_by: The solver whose factorisation of A is there already.
+        direction_error: What the step needs of its solution: the largest ‖x̂/‖x̂‖ - x/‖x‖‖ of
+            what is found, x̂; ``None`` where a relative residual is asked for.
         notes: Why a fact is missing, in words.
         amplitudes: What stands in for the shape of the solution where shots that read it are
             counted: that of the block's last direction, or of -g before there is one; ``None``
@@ -279,6 +281,7 @@ class Facts:
     batch: int | None = None
     semidefinite: bool = False
     factored_by: str | None = None
+    direction_error: float | None = None
     notes: tuple[str, ...] = ()
     amplitudes: Amplitudes | None = None
     solution_gain: float | None = None

@@ -123,6 +123,8 @@ class Quote:
         condition_number: The κ that was priced, after any clamping named in ``assumptions``;
             ``None`` where the price does not follow from κ.
         tolerance: The relative residual that was priced, when it is an iterative solver.
+        direction_error: The error of the solution's direction that was priced, where the system
+            asks for that in place of a residual.
         products: Matrix-vector products that were priced, when it is an iterative solver.
         max_products: Where an iterative solver is only given a try: the products after which the
             next quote takes over.
@@ -143,6 +145,7 @@ class Quote:
     representation: Representation | None = None
     condition_number: float | None = None
     tolerance: float | None = None
+    direction_error: float | None = None
     products: int | None = None
     max_products: int | None = None
     quantum: QuantumPart | None = None
