@@ -47,6 +47,7 @@ EPSILON = 1e-2
 SIZES = (4, 8, 16)
 ENCODINGS = ("sparse", "dense", "low_rank", "kronecker", "eigenbasis")
 WITHIN = 2.0
+TOFFOLI = "Toffoli gates"
 
 REASONS = {
     (
@@ -110,23 +111,32 @@ def measure(say: Say) -> Report:
     return Report("circuit_terms", rows, None, {}, facts=facts)
 
 
-def terms(n: int, encoding: str) -> list[Term]:
-    """Return the terms of one system: of one call of U_A, one of U_b, and per call beside them."""
-    shares = ErrorShares(EPSILON)
+def block_encoding_terms(n: int, encoding: str) -> list[Term]:
+    """Return the terms of one call of U_A."""
     priced, kappa = _priced(n, encoding)
-    amplified = priced.alpha * kappa
-    bits = value_bits(amplified, shares.entries, priced.extra_bits)
+    bits = value_bits(priced.alpha * kappa, ErrorShares(EPSILON).entries, priced.extra_bits)
     built, gates = _built(n, encoding, bits), priced.gates(bits)
     # The circuit's own rotations, those that spread over d values, are each to the entries' share.
     synthesis = rotation_t_gates(-float(bits))
     t_gates = 4.0 * built.toffoli + synthesis * built.rotations
     qubits = (n - 1).bit_length() + priced.ancillas(bits) + gates.workspace
-    found = [
-        Term(encoding, n, "block-encoding", "T gates", t_gates, gates.t_count),
-        Term(encoding, n, "block-encoding", "qubits", built.circuit.num_qubits, qubits),
+    part = "block-encoding"
+    return [
+        Term(encoding, n, part, TOFFOLI, built.toffoli, gates.toffoli),
+        Term(encoding, n, part, "T gates", t_gates, gates.t_count),
+        Term(encoding, n, part, "qubits", built.circuit.num_qubits, qubits),
     ]
+
+
+def terms(n: int, encoding: str) -> list[Term]:
+    """Return the terms of one system: of one call of U_A, one of U_b, and per call beside them."""
+    found = block_encoding_terms(n, encoding)
     if encoding not in ("sparse", "dense"):
         return found
+    shares = ErrorShares(EPSILON)
+    priced, kappa = _priced(n, encoding)
+    amplified = priced.alpha * kappa
+    bits = value_bits(amplified, shares.entries, priced.extra_bits)
     rhs = np.random.default_rng(0).standard_normal(n)
     prepared = state_preparation(n, shares.rhs, "tables", amplified=amplified)
     tabled = tabled_state(rhs / np.linalg.norm(rhs), angle_bits(n, shares.rhs, amplified))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
+from qnewton.cost import Audit, audited_quote, load_hardware, nominal_calibration
 from qnewton.cost.encodings import (
     DenseEncoding,
     EigenbasisEncoding,
@@ -23,11 +24,14 @@ from qnewton.cost.encodings import (
 from qnewton.operators import DenseFactor, LowRankOperator
 from qnewton.records import Eigenbasis, Facts, LowRank, Spectrum
 from qnewton.survey.facts import survey_low_rank
+from tests.recorded import estimate
 
 Array = NDArray[np.float64]
 QUICK = settings(max_examples=40, deadline=None)
 SEEDS = st.integers(0, 2**16)
 BITS = st.integers(3, 16)
+CALIBRATION, MACHINE = nominal_calibration(), load_hardware("qubit_gate_ns_e3")
+CLOSED = Audit(error_correction="closed-form")
 
 
 def _rounded_state(vector: Array, bits: int) -> Array:
@@ -218,6 +222,47 @@ def test_no_gate_and_no_qubit_falls_as_a_system_grows(n, other, bits, more, tabl
                 assert after.ancillas(less) >= before.ancillas(bits)
             assert after.entries >= before.entries
             assert after.extra_bits >= before.extra_bits
+
+
+@QUICK
+@given(
+    n=st.integers(2, 10**6),
+    columns=st.integers(1, 10**4),
+    log_kappa=st.floats(0.0, 12.0),
+    factor=st.floats(1.0, 100.0),
+)
+def test_the_price_of_a_factor_never_falls_as_the_system_gets_harder(n, columns, log_kappa, factor):
+    """At a fixed α; whatever encoding is the cheapest."""
+
+    def seconds(n: int, columns: int, kappa: float) -> float:
+        held = LowRank(columns=columns, product_flops=1.0)
+        condition = estimate(kappa, "given", low=kappa, high=kappa)
+        spectrum = Spectrum(condition=condition, norm=1.0, undamped_trace=2.0, frobenius=1.5)
+        facts = Facts(n=n, held=held, spectrum=spectrum)
+        price = audited_quote(CALIBRATION, facts, MACHINE, CLOSED)
+        assert price.seconds is not None
+        assert 0.0 < price.seconds < math.inf
+        return price.seconds
+
+    kappa = 10**log_kappa
+    here = seconds(n, columns, kappa)
+    harder = (
+        (math.ceil(n * factor), columns, kappa),
+        (n, math.ceil(columns * factor), kappa),
+        (n, columns, kappa * factor),
+    )
+    for system in harder:
+        # rel: a price is a sum of some ten roundings.
+        assert seconds(*system) >= here * (1 - 1e-9)
+
+
+def test_a_factor_is_read_where_that_is_the_cheapest():
+    condition = estimate(100.0, "given", low=100.0, high=100.0)
+    spectrum = Spectrum(condition=condition, norm=1.0, undamped_trace=1.5)
+    facts = Facts(n=10_000, held=LowRank(columns=20, product_flops=1.0), spectrum=spectrum)
+    price = audited_quote(CALIBRATION, facts, MACHINE, CLOSED)
+    assert price.assumptions[0].startswith("low rank: α = ‖U‖_F² + λ")
+    assert price.terms[0].name == "tables"
 
 
 def test_bits_grow_with_the_extra_ones():

@@ -3,7 +3,14 @@
 import pytest
 from qiskit import QuantumCircuit
 
-from benchmarks.circuit_terms import ENCODINGS, REASONS, WITHIN, terms
+from benchmarks.circuit_terms import (
+    ENCODINGS,
+    REASONS,
+    TOFFOLI,
+    WITHIN,
+    block_encoding_terms,
+    terms,
+)
 from qnewton.solvers.quantum.circuits.clifford_t import CliffordT, clifford_t
 
 
@@ -34,3 +41,11 @@ def test_the_price_agrees_with_the_circuit_or_the_benchmark_says_why(encoding):
 @pytest.mark.parametrize("n", [8, 16])
 def test_the_price_agrees_with_larger_circuits(n, encoding):
     _agrees(n, encoding)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["sparse", "dense", "low_rank", "kronecker"])
+def test_the_price_agrees_within_15_percent_at_64_unknowns(encoding):
+    """Toffoli gates, where tables are large enough for swaps to pay."""
+    [term] = [found for found in block_encoding_terms(64, encoding) if found.unit == TOFFOLI]
+    assert term.ratio < 1.15

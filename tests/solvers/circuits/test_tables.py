@@ -23,7 +23,11 @@ from qnewton.solvers.quantum.circuits.tables import (
     sparse_by_tables,
     tabled_state,
 )
-from qnewton.solvers.quantum.circuits.tables.arithmetic import append_not_less
+from qnewton.solvers.quantum.circuits.tables.arithmetic import (
+    append_not_less,
+    append_phase_at_zero,
+    append_sign_at_zero,
+)
 from qnewton.solvers.quantum.circuits.tables.lookup import (
     Word,
     append_erasure,
@@ -95,6 +99,24 @@ def test_a_comparison_with_equal_superposition_makes_an_odd_multiple(bits):
     amplitudes = (2 * np.arange(count) + 1) * 2.0**-bits
     assert _distance(found.block(count, seed=0), np.diag(amplitudes)) < EXACT
     assert found.toffoli == bits - 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_sign_and_a_phase_where_all_qubits_are_zero(count):
+    """A phase of π is a sign; a ladder of ANDs takes n - 1 Toffoli gates, the sign one less."""
+    signs = np.diag([-1.0, *[1.0] * (2**count - 1)])
+    wires = Wires()
+    qubits = wires.fresh(count)
+    append_sign_at_zero(wires, qubits)
+    found = TableEncoding(wires.circuit, qubits, [], [], 1.0)
+    assert _distance(found.block(2**count, seed=0), signs) < EXACT
+    assert found.toffoli == max(0, count - 2)
+    wires = Wires()
+    qubits = wires.fresh(count)
+    append_phase_at_zero(wires, qubits, math.pi)
+    found = TableEncoding(wires.circuit, qubits, [], [], 1.0)
+    assert _distance(found.block(2**count, seed=0), signs) < EXACT
+    assert (found.toffoli, found.rotations) == (count - 1, 1)
 
 
 def test_a_state_from_tables_is_within_a_turn_of_half_a_bit_per_level():

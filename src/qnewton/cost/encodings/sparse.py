@@ -18,7 +18,8 @@ class SparseEncoding:
 
     Values of b bits are the entries over ‖A‖max, rounded to an odd multiple of 2^-b with its sign.
     An inequality test against b qubits in equal superposition makes each an amplitude without more
-    error, so ‖A' - A‖₂ ≤ d‖A‖max·2^-b = α·2^-b: no extra bits.
+    error, so ‖A' - A‖₂ ≤ d‖A‖max·2^-b = α·2^-b: no extra bits. Left out: l is spread over d values
+    and gathered again, which takes no gates if d is a power of two, and about log2 d otherwise.
 
     Attributes:
         n: Unknowns N.

@@ -1,6 +1,7 @@
-"""Comparison, rotation by a number in a register, and a sign: with one Toffoli gate a bit."""
+"""Comparison, rotation by a number in a register, and phases: with one Toffoli gate per bit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from qiskit.circuit import Qubit
@@ -90,15 +91,31 @@ def _append_addition(
 def append_sign_at_zero(wires: Wires, qubits: Sequence[Qubit]) -> None:
     """Flip the sign where n qubits are 0: n - 2 Toffoli gates."""
     with wires.inverted(qubits):
-        _append_sign(wires, qubits)
+        if len(qubits) == 1:
+            wires.circuit.z(qubits[0])
+        else:
+            with _all(wires, qubits[:-1]) as held:
+                wires.circuit.cz(held, qubits[-1])
 
 
-def _append_sign(wires: Wires, qubits: Sequence[Qubit]) -> None:
+def append_phase_at_zero(wires: Wires, qubits: Sequence[Qubit], angle: float) -> None:
+    """Multiply by e^{iφ} where n qubits are 0: n - 1 Toffoli gates and a rotation.
+
+    Between two calls of U_A and its inverse it makes a step of quantum signal processing, with the
+    ancillas of U_A as its qubits.
+
+    Reference: Gilyén et al., arXiv:1806.01838, Figure 1.
+    """
+    with wires.inverted(qubits), _all(wires, qubits) as held:
+        wires.circuit.p(angle, held)
+
+
+@contextmanager
+def _all(wires: Wires, qubits: Sequence[Qubit]) -> Iterator[Qubit]:
+    """Lend a qubit that is 1 where all of n are: n - 1 Toffoli gates."""
     first, *rest = qubits
     if not rest:
-        wires.circuit.z(first)
-    elif len(rest) == 1:
-        wires.circuit.cz(first, rest[0])
-    else:
-        with wires.conjunction(first, rest[0]) as both:
-            _append_sign(wires, [both, *rest[1:]])
+        yield first
+        return
+    with wires.conjunction(first, rest[0]) as both, _all(wires, [both, *rest[1:]]) as held:
+        yield held
