@@ -140,7 +140,9 @@ def test_a_replay_of_nan_prices_under_hybrid_decides_by_the_prices_that_are_left
         pytest.skip("one run with an audited quantum price is enough")
     records = [_repriced(record, [math.nan]) for record in run.steps]
     found = replay(records, "hybrid", replace(own_settings(run), keep=("classical",)))
-    assert set(found.decisions) == {"dalzell"}  # the quantum solver, as it was priced
+    # The quantum solver as it was priced, or with eigenpairs taken out.
+    assert set(found.decisions) <= {"dalzell", "deflated_qsvt"}
+    assert found.decisions
     assert found.refusal is None
 
 

@@ -9,9 +9,11 @@ import tyro
 from qnewton.cli.auditing import AuditOptions
 from qnewton.cli.calibrate import SolverOptions
 from qnewton.cli.output import RESULTS, print_json, warn
+from qnewton.cli.run_prices import print_run_prices
 from qnewton.cost import load_hardware
 from qnewton.experiments.replay import Replayed, ReplaySettings, own_settings, quantum_price, replay
-from qnewton.runs import Run, read_run
+from qnewton.experiments.run_prices import price_run
+from qnewton.runs import Run, read_run, run_folders
 from qnewton.scheduler.policy import POLICIES
 
 _NOTE = (
@@ -39,20 +41,27 @@ class OtherMachine:
 class Replay:
     """Price every recorded step of a run again, for each policy; nothing is trained or solved.
 
-    Without options the run's own machines and tolerances hold, and its own decisions come out.
+    Without options the run's own machines and tolerances hold, and its own decisions come out. Of
+    several runs each has one row: who wins its solves, and the gate time that would break even.
 
     Examples: qnewton replay runs/digits; qnewton replay runs/digits --hardware photonic-thz;
-    qnewton replay runs/digits --calibration paper-h100 --solvers lu_inverse cg
+    qnewton replay runs/digits --calibration paper-h100 --solvers lu_inverse cg; qnewton replay
+    recorded; qnewton replay recorded/pinn --cost-model paper --hardware photonic-thz
 
     Attributes:
-        folder: Folder that train wrote, or one method's of a comparison.
+        folder: Folder that train wrote, one method's of a comparison, or one with several runs;
+            recorded stands for the runs that come with the package, and recorded/NAME for one.
         policy: One policy; the default is every policy that can be priced.
+        cost_model: The price of the quantum solver that the rows of several runs are made by, such
+            as paper or the name of one from outside; the default is audited. Of one run it asks
+            for such a row in place of the policies.
         solvers: The classical solvers that are offered, by name; the default is the recorded ones.
         json: Print one JSON object.
     """
 
     folder: tyro.conf.Positional[Path]
     policy: str | None = None
+    cost_model: str | None = None
     solvers: tuple[str, ...] = ()
     classical: SolverOptions
     quantum: OtherMachine
@@ -61,9 +70,13 @@ class Replay:
 
     def run(self) -> None:
         """Print the comparison."""
-        run = read_run(self.folder)
-        for warning in run.warnings:
-            warn(warning)
+        runs = [self._read(folder) for folder in run_folders(self.folder)]
+        if len(runs) > 1 or self.cost_model is not None:
+            model = self.cost_model or "audited"
+            priced = [price_run(run, self._settings(own_settings(run)), model) for run in runs]
+            print_run_prices(priced, model, self.json)
+            return
+        [run] = runs
         settings = self._settings(own_settings(run))
         rows = self._rows(run, settings)
         machine = settings.hardware
@@ -88,6 +101,12 @@ class Replay:
             f"{' (hypothetical)' if hypothetical else ''}"
         )
         _show(title, rows)
+
+    def _read(self, folder: Path) -> Run:
+        run = read_run(folder)
+        for warning in run.warnings:
+            warn(warning)
+        return run
 
     def _settings(self, own: ReplaySettings) -> ReplaySettings:
         """Return the run's own settings with every option that is given."""

@@ -159,7 +159,9 @@ class Quote:
 
     @property
     def name(self) -> str:
-        """The algorithm that was priced, or the solver where that is the same."""
+        """The algorithm that was priced, or the solver where that says as much or more."""
+        if self.quantum is not None and self.quantum.deflated is not None:
+            return self.solver
         return (self.quantum and self.quantum.algorithm) or self.solver
 
     def with_terms(self, terms: Sequence[PriceTerm], **changes: Any) -> "Quote":

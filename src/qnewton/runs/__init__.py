@@ -19,10 +19,12 @@ from qnewton.runs.reader import (
     read_run,
     write_comparison,
 )
+from qnewton.runs.recorded import pack_run, recorded, recorded_names, run_folders
 from qnewton.runs.writer import RunWriter
 
 __all__ = ["Checkpoint", "Comparison", "ComparisonRow", "CorruptRunError", "NewerSchemaError"]
 __all__ += ["NotARunError", "Run", "RunConfig", "RunExistsError", "RunStorageError", "RunWriter"]
 __all__ += ["cache_folder", "check_config", "count_decisions", "create_folder", "latest_checkpoint"]
 __all__ += ["read_checkpoint", "read_comparison", "read_config", "read_run", "write_atomically"]
+__all__ += ["pack_run", "recorded", "recorded_names", "run_folders"]
 __all__ += ["write_comparison", "write_config", "write_text"]

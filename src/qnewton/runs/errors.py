@@ -2,6 +2,7 @@
 
 import errno
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -76,7 +77,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except (FileNotFoundError, NotADirectoryError):
         raise
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise CorruptRunError(f"cannot read {path}: {why}; restore it from a copy") from error
 

@@ -1,5 +1,6 @@
 """Reading a run folder back, whichever version of qnewton wrote it, and comparisons of runs."""
 
+import gzip
 import json
 import os
 from collections import Counter
@@ -15,6 +16,9 @@ from qnewton.runs.errors import NotARunError, reading, storage
 from qnewton.runs.writer import METRICS_FILE, STEPS_FILE
 
 Record = TypeVar("Record")
+
+PACKED_STEPS_FILE = f"{STEPS_FILE}.gz"
+"""The steps of a run that is finished and kept small."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +78,9 @@ that `qnewton train` or `qnewton compare` has written
         raise NotARunError(
             f"{folder} holds a {config.kind}, not one training run; name one of its subfolders"
         )
-    steps, torn_step = read_lines(folder / STEPS_FILE, StepRecord)
+    packed = folder / PACKED_STEPS_FILE
+    log = packed if packed.exists() else folder / STEPS_FILE
+    steps, torn_step = read_lines(log, StepRecord)
     metrics, torn_metric = read_lines(folder / METRICS_FILE, MetricRecord)
     warnings = (*torn_step, *torn_metric)
     return Run(folder=folder, config=config, steps=steps, metrics=metrics, warnings=warnings)
@@ -85,6 +91,8 @@ def read_lines(path: Path, record_type: type[Record]) -> tuple[tuple[Record, ...
     try:
         with reading(path):
             data = path.read_bytes()
+            if path.suffix == ".gz":
+                data = gzip.decompress(data)
     except FileNotFoundError:
         return (), ()
     *lines, rest = data.split(b"\n")
