@@ -15,6 +15,7 @@ from qnewton.cost import (
     classical_quotes,
     deflated_facts,
     kappa_facts,
+    load_classical,
     load_hardware,
     nominal_calibration,
     sparse_cg_quote,
@@ -24,6 +25,7 @@ from qnewton.cost import (
 from qnewton.cost.break_even import crossing
 from qnewton.cost.queries import hhl_2009
 from qnewton.records import (
+    Calibration,
     Facts,
     Formed,
     Quote,
@@ -143,12 +145,13 @@ def test_the_row_sparsity_that_would_flip_the_choice_moves_the_rival_too():
     assert wins[0] != wins[1]
 
 
-def _crossing(kappa: int, d: int, count: str, rival: str) -> float:
+def _crossing(kappa: int, d: int, count: str, rival: str, machine: Calibration = NOMINAL) -> float:
     """Return log2 N where CG and a quantum solver cost the same, ε = 0.01.
 
     Reading A and b costs log2 of their words (QRAM), writing them and reading x nothing; physical
-    error 1e-5; nominal rates of a CPU in float64.
+    error 1e-5; CG in float64, in memory that holds anything.
     """
+    machine = replace(machine, memory_bytes=None)
     audit = Audit(
         query_set="rigorous" if count == "hhl" else count,  # type: ignore[arg-type]
         readout="none",
@@ -160,7 +163,7 @@ def _crossing(kappa: int, d: int, count: str, rival: str) -> float:
 
     def advantage(size: float) -> float:
         facts = kappa_facts(round(size), float(kappa), d)
-        quote = audited_quote(NOMINAL, facts, MACHINE, audit)
+        quote = audited_quote(machine, facts, MACHINE, audit)
         assert quote.seconds is not None
         assert quote.query_count is not None
         seconds = quote.seconds
@@ -169,7 +172,7 @@ def _crossing(kappa: int, d: int, count: str, rival: str) -> float:
             seconds *= queries / quote.query_count.expected
         if rival == "dense":
             facts = replace(facts, held=Formed())
-        classical = cg_quote(NOMINAL, facts, "float64", tolerance=0.01).seconds
+        classical = cg_quote(machine, facts, "float64", tolerance=0.01).seconds
         assert classical is not None
         return math.log(classical / seconds)
 
@@ -190,6 +193,33 @@ def test_sparse_cg_and_a_quantum_solver_cross_where_the_published_figure_says(ka
     proven constant. The full text was not read: its machine for CG is not known here.
     """
     assert 33 <= _crossing(kappa, d, count, "sparse") <= 48
+
+
+@pytest.mark.parametrize("count", ["paper", "rigorous", "warm-start"])
+@pytest.mark.parametrize("kappa", [10, 100])
+def test_a_card_crosses_within_the_published_range_and_a_cluster_above_it(kappa, count):
+    """The machine alone moves the crossing by some 2⁹, and 2¹⁷ with a cluster of such cards."""
+    nominal, card, cluster = (
+        _crossing(kappa, kappa, count, "sparse", load_classical(name))
+        for name in ("nominal", "h100", "h100-cluster")
+    )
+    assert 33 <= card <= 48
+    assert 8 < card - nominal < 11
+    assert 16 < cluster - nominal < 19
+
+
+def test_what_crosses_beyond_a_cluster_s_memory_has_no_rival_there():
+    # 369 TB hold N·(10·16 + 4·8) bytes up to 2^40.8; the crossing of the paper's count is at 2^49.
+    fits, large = (kappa_facts(2**power, 10.0, 10) for power in (40, 41))
+    cluster = load_classical("h100-cluster")
+    assert cg_quote(cluster, fits, "float64").refused is None
+    assert "has memory for 3.69e+14" in str(cg_quote(cluster, large, "float64").refused)
+    assert _crossing(10, 10, "paper", "sparse", cluster) > 41
+
+
+@pytest.mark.parametrize("kappa", [10, 30, 100])
+def test_a_dense_rival_puts_the_crossing_far_too_low(kappa):
+    assert 17 < _crossing(kappa, kappa, "paper", "dense") < 23
 
 
 def test_cheaper_counts_cross_lower_and_a_dense_rival_far_too_low():
