@@ -11,6 +11,7 @@ from qnewton.cost.encodings import (
     read,
     rotation_t_gates,
     rotation_tree,
+    state_preparation,
 )
 from qnewton.cost.error_correction import Corrected, error_corrected, t_factories
 from qnewton.queries.dalzell import (
@@ -25,7 +26,8 @@ SOURCES = {
     "Qualtran": "Berry et al., arXiv:1902.02134, Appendices B and C, as qualtran 0.7.0 counts them "
     "in `QROAMClean`, its adjoint, `AddIntoPhaseGrad` and `LinearDepthGreaterThan` (own output)",
     "PennyLane": "pennylane 0.45.1, `pennylane.estimator.QROM(restored=False)` (own output)",
-    "Q#": "qdk 1.33.0, `Std.TableLookup.Select` and its adjoint, `logical_counts` (own output)",
+    "Q#": "qdk 1.33.0, `logical_counts` of `Std.TableLookup.Select` and its adjoint, "
+    "`RippleCarryCGIncByLE`, `ApplyIfLessLE` and `PreparePureStateD` (own output)",
     "OpenFermion": "OpenFermion, `resource_estimates/pbc/resources/qrom_test.py`: tables in two "
     "dimensions, each rounded up",
     "Gidney-Ekerå": "Gidney and Ekerå, arXiv:1905.09749, §2.5: a lookup costs 2^w, its erasure "
@@ -123,13 +125,18 @@ def _tables() -> list[Figure]:
 
 def _arithmetic() -> list[Figure]:
     phase = rotation_tree(2, 1, 14).toffoli - read(1, 14).toffoli
+    rotated = state_preparation(64, 2.0**-20, "rotations").t_gates
+    synthesised = rotation_t_gates(-20.0 - 6.0)  # 64 rotations share the error
     sparse = SparseEncoding(n=64, sparsity=4, alpha=1.0)
     compared = sparse.gates(20).toffoli - read(64 * 4, 6 + 20 + 2).toffoli
     return [
         Figure(
             "Toffoli gates of adding 14 bits to a phase gradient", "Qualtran", 12, phase, counts=2
         ),
+        Figure("Toffoli gates of adding 14 bits to a phase", "Q#", 13, phase, counts=1),
         Figure("Toffoli gates of comparing 20 bits", "Qualtran", 20, compared, 0.0),
+        Figure("Toffoli gates of comparing 20 bits", "Q#", 20, compared, 0.0),
+        Figure("rotations that prepare 64 amplitudes", "Q#", 63, rotated / synthesised, counts=1),
         Figure(
             "T gates of a rotation to 6.44·10⁻⁶",
             "Kliuchnikov",

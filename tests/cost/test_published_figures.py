@@ -60,10 +60,10 @@ def test_costas_cost_is_the_least_of_the_published_formula(kappa: float, constan
     assert ours.expected == pytest.approx(float(cost[lost < 1].min()), rel=2e-3, abs=4)
 
 
-def test_q_sharps_library_counts_lookups_as_recorded() -> None:
+def test_q_sharps_library_counts_as_recorded() -> None:
     os.environ.setdefault("QDK_PYTHON_TELEMETRY", "none")
     qsharp = pytest.importorskip("qdk.qsharp")
-    qsharp.eval(_LOOKUP)
+    qsharp.eval(_Q_SHARP)
     for length, loaded, erased in SELECTS:
         bits = math.ceil(math.log2(length))
         alone, both = (
@@ -71,9 +71,12 @@ def test_q_sharps_library_counts_lookups_as_recorded() -> None:
             for erase in ("false", "true")
         )
         assert (alone, both - alone) == (loaded, erased)
+    assert qsharp.logical_counts("Add(14)")["cczCount"] == 13
+    assert qsharp.logical_counts("Compare(20)")["cczCount"] == 20
+    assert qsharp.logical_counts("Prepare(6)")["rotationCount"] == 63
 
 
-_LOOKUP = """
+_Q_SHARP = """
 operation Lookup(bits : Int, length : Int, erase : Bool) : Unit {
     use address = Qubit[bits];
     use target = Qubit[4];
@@ -85,6 +88,25 @@ operation Lookup(bits : Int, length : Int, erase : Bool) : Unit {
     if erase {
         Adjoint Std.TableLookup.Select(words, address, target);
     }
+}
+
+operation Add(bits : Int) : Unit {
+    use (value, total) = (Qubit[bits], Qubit[bits]);
+    Std.Arithmetic.RippleCarryCGIncByLE(value, total);
+}
+
+operation Compare(bits : Int) : Unit {
+    use (a, b, flag) = (Qubit[bits], Qubit[bits], Qubit());
+    Std.Arithmetic.ApplyIfLessLE(X, a, b, flag);
+}
+
+operation Prepare(bits : Int) : Unit {
+    use state = Qubit[bits];
+    mutable amplitudes : Double[] = [];
+    for i in 0..2^bits - 1 {
+        set amplitudes += [Std.Convert.IntAsDouble(i % 7 + 1)];
+    }
+    Std.StatePreparation.PreparePureStateD(amplitudes, state);
 }
 """
 
