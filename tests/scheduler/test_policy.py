@@ -158,9 +158,13 @@ def test_classical_breaks_ties_by_name():
     ("policy", "quotes", "words"),
     [
         ("greedy", pair(1.0, 1.0), "no policy is called 'greedy'; choose classical, hybrid, "),
-        ("paper", pair(1.0, 1.0)[:1], "'paper' needs a quote of 'qsvt' and has none; give it a q"),
+        (
+            "paper",
+            pair(1.0, 1.0)[:1],
+            "needs a quote of a quantum solver and has none; give it",
+        ),
         ("paper", pair(1.0, 1.0)[1:], "'paper' needs a quote of 'lu_inverse' and has none"),
-        ("quantum-only", pair(1.0, 1.0)[:1], "'quantum-only' needs a quote of 'qsvt'"),
+        ("quantum-only", pair(1.0, 1.0)[:1], "'quantum-only' needs a quote of a quantum solver"),
         ("classical-only", pair(1.0, 1.0)[1:], "'classical-only' needs a quote of 'lu_inverse'"),
         ("classical", pair(1.0, 1.0)[1:], "no classical price to choose (there is none)"),
         ("classical", (quote("cg", None, refused="why"),), "no classical price to choose (cg: why"),

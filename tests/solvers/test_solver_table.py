@@ -13,7 +13,7 @@ from tests.cases import ANY_MATRIX, draw, with_spectrum
 
 N = 24
 DTYPES = (torch.float32, torch.float64)
-QUANTUM = ("qsvt", "deflated_qsvt")
+QUANTUM = ("qsvt", "dalzell", "hhl", "costa", "deflated_qsvt")
 DEFINITE_ONLY = ("cholesky", "cg", "sparse_cg", "pcg_diagonal")
 
 
@@ -31,6 +31,10 @@ def _geometric(kappa: float, signs: bool = False) -> tuple[float, ...]:
 
 
 NO_DIAGONAL = "no preconditioner: the smallest diagonal entry is"
+WORDS: dict[Outcome, str] = {
+    Outcome.NO_PRECONDITIONER: NO_DIAGONAL,
+    Outcome.CLOCK_TOO_LARGE: "clock of 33 qubits",
+}
 REFUSALS = dict.fromkeys(DEFINITE_ONLY, Outcome.NOT_DEFINITE) | {
     "pcg_diagonal": Outcome.NO_PRECONDITIONER
 }
@@ -39,7 +43,7 @@ KINDS = (
     Kind("scaled", tuple(1e6 * value for value in _geometric(30.0))),
     Kind("tiny", tuple(1e-6 * value for value in _geometric(30.0))),
     Kind("identity", (1.0,) * N),
-    Kind("ill-conditioned", _geometric(2e3)),
+    Kind("ill-conditioned", _geometric(2e3), {"hhl": Outcome.CLOCK_TOO_LARGE}),
     Kind("indefinite", _geometric(30.0, True), REFUSALS),
     Kind("negative", (-1.0,) * N, REFUSALS),
     Kind("nan", None, dict.fromkeys(ANY_MATRIX, Outcome.NOT_FINITE)),
@@ -60,9 +64,7 @@ def test_outcome_and_direction(solver, kind, dtype):
 
     expected = kind.expected.get(solver, Outcome.SOLVED)
     assert solution.outcome is expected
-    assert solution.describe().startswith(
-        NO_DIAGONAL if expected is Outcome.NO_PRECONDITIONER else expected.value
-    )
+    assert solution.describe().startswith(WORDS.get(expected, str(expected.value)))
     assert solution.solved == (expected is Outcome.SOLVED)
     assert solution.stats.solver == solver
     assert solution.stats.seconds is not None

@@ -229,6 +229,8 @@ class Market:
         quantum_price: Which cost model prices the quantum solver, a name in
             :data:`qnewton.cost.QUANTUM_PRICES`.
         audit: What the audited price of the quantum solver assumes.
+        algorithm: The quantum solver that is asked, by its name in the table of solvers; ``None``
+            for every one that the cost model prices.
         n_qpus: QPUs that share a step's blocks with the classical machine.
 
     Example:
@@ -247,4 +249,5 @@ class Market:
     execution: Any = None
     quantum_price: str = "paper"
     audit: Audit = DEFAULT_AUDIT
+    algorithm: str | None = None
     n_qpus: int = 1

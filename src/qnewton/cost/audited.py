@@ -18,7 +18,7 @@ from qnewton.cost.encodings import (
 from qnewton.cost.error_correction import Corrected, error_corrected
 from qnewton.cost.parts import Draft
 from qnewton.cost.quantum import hypothetical, machine_quote, raised_condition
-from qnewton.queries import QUERY_ALGORITHMS, logical_qubits, query_count
+from qnewton.queries import QUERY_ALGORITHMS, attempt, logical_qubits, query_count
 from qnewton.records.messages import check
 from qnewton.records.quotes import cheapest
 
@@ -29,6 +29,7 @@ def audited_quote(
     hardware: records.QuantumHardware,
     audit: Audit = DEFAULT_AUDIT,
     dtype: str = "float32",
+    algorithm: str | None = None,
 ) -> records.Quote:
     """Price a quantum solve with everything it needs; the cheapest block-encoding is taken.
 
@@ -49,6 +50,7 @@ def audited_quote(
         hardware: The quantum machine.
         audit: What is assumed.
         dtype: dtype of the classical parts.
+        algorithm: What is counted, by what the query set knows; ``None`` for the set's own.
 
     Returns:
         The quote of solver ``qsvt``, which is what runs here, named by the ``algorithm`` of the
@@ -80,7 +82,7 @@ def audited_quote(
     d = facts.spectrum.row_sparsity
     if d is not None:
         check("sparsity", d, f"must lie between 1 and n = {facts.n}", 1 <= d <= facts.n)
-    system = _System(calibration, facts, hardware, audit, dtype)
+    system = _System(calibration, facts, hardware, audit, dtype, algorithm)
     fitting = () if kappa is None else encodings(facts, audit.tables)
     try:
         quotes = [system.priced(encoding, kappa or 0.0) for encoding in fitting]
@@ -141,15 +143,25 @@ class _System:
     hardware: records.QuantumHardware
     audit: Audit
     dtype: str
+    algorithm: str | None
 
     def quote(self, figures: dict[str, Any] | None = None, **price: Any) -> records.Quote:
         """Return a quote of this price, with the figures of its quantum part; both may be empty."""
         audit = self.audit
         model = f"audited, {audit.query_set} queries × gates × corrected cycles × states read"
-        known = {"algorithm": QUERY_ALGORITHMS[audit.query_set], "epsilon": audit.epsilon}
+        algorithm = self.algorithm or QUERY_ALGORITHMS[audit.query_set]
+        known = {"algorithm": algorithm, "epsilon": audit.epsilon}
         d = self.facts.spectrum.row_sparsity
         part = records.QuantumPart(sparsity=d, **known, **(figures or {}))
         return machine_quote(self.hardware, model, part, **price)
+
+    def _count(self, alpha: float, kappa: float, **asked: float) -> records.QueryCount:
+        if self.algorithm is None:
+            return query_count(self.audit.query_set, alpha=alpha, kappa=kappa, **asked)
+        found = attempt(self.algorithm, self.audit.query_set, kappa=alpha * kappa, **asked).at()
+        if not math.isfinite(found.expected):
+            raise OverflowError("the query count exceeds the largest float64")
+        return found
 
     def priced(self, encoding: Encoding, kappa: float) -> records.Quote:
         """Return the quote by one block-encoding."""
@@ -157,9 +169,9 @@ class _System:
         asked = {"alpha": encoding.alpha, "kappa": kappa * WIDENED}
         asked |= {"epsilon": ErrorShares(audit.epsilon).solver, "guess_factor": audit.guess_factor}
         try:
-            count = query_count(audit.query_set, **asked)
-        except OverflowError as overflow:
-            return self.quote(refused=str(overflow))
+            count = self._count(**asked)
+        except (OverflowError, ValueError) as refusal:
+            return self.quote(refused=str(refusal))
         before, after = (Draft("qsvt", self.calibration, facts, self.dtype, "") for _ in range(2))
         if encoding.reads_entries and not isinstance(facts.held, records.Sparse):
             # Sparse access reads the entries that are there; no solver writes out the zeros.

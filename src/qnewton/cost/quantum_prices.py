@@ -1,7 +1,7 @@
-"""The cost models of the quantum solver by name, and prices from outside. Torch-free."""
+"""The cost models of the quantum solvers by name, and prices from outside. Torch-free."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from qnewton.cost.audit import Market
@@ -38,30 +38,42 @@ PriceOnMachine = Callable[[Facts, Market, QuantumHardware], Quote]
 """What prices a system on a quantum machine."""
 
 
+QSVT = "qsvt"
+"""The quantum solver that every cost model prices, the paper's by another algorithm's count."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class QuantumPrice:
-    """A cost model of the quantum solver.
+    """A cost model of the quantum solvers.
 
     Attributes:
         name: Its name.
         title: Its name in tables.
-        price: Makes the quote from the facts, the market and its quantum machine.
-        deflated: The same of a solve whose largest eigenpairs are solved classically; ``None``
-            for a model that does not price that, so that nobody is offered it.
+        price: Makes the quote of solver ``qsvt`` from the facts, the market and its quantum
+            machine.
+        others: The same for the other quantum solvers that it prices, by their names; nobody is
+            offered one that is missing.
 
     Raises:
-        ValueError: If ``price`` cannot be called.
+        ValueError: If a price cannot be called.
     """
 
     name: str
     title: str
     price: PriceOnMachine
-    deflated: PriceOnMachine | None = None
+    others: Mapping[str, PriceOnMachine] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         limits = "must be a function of the facts, the market and the quantum machine that returns"
-        name, holds = f"quantum price {self.name!r}: price", callable(self.price)
-        check(name, self.price, f"{limits} a Quote", holds)
+        for solver, price in self.prices.items():
+            named = "price" if solver == QSVT else f"price of {solver!r}"
+            name, holds = f"quantum price {self.name!r}: {named}", callable(price)
+            check(name, price, f"{limits} a Quote", holds)
+
+    @property
+    def prices(self) -> Mapping[str, PriceOnMachine]:
+        """What prices each solver."""
+        return {QSVT: self.price, **self.others}
 
 
 PAPER = QuantumPrice(
@@ -71,13 +83,27 @@ PAPER = QuantumPrice(
 )
 """The paper's price: gate time × queries, with everything else free."""
 
+
+def _audited(algorithm: str) -> PriceOnMachine:
+    """Return what prices a solver by the queries of the algorithm that it runs."""
+
+    def price(facts: Facts, market: Market, hardware: QuantumHardware) -> Quote:
+        # The set 'paper' counts Jennings et al. alone, who are run as QSVT.
+        counted = None if market.audit.query_set == "paper" and algorithm == QSVT else algorithm
+        known = (market.calibration, facts, hardware, market.audit, market.dtype)
+        return replace(audited_quote(*known, algorithm=counted), solver=algorithm)
+
+    return price
+
+
 AUDITED = QuantumPrice(
     name="audited",
     title="audited",
-    price=lambda facts, market, hardware: audited_quote(
-        market.calibration, facts, hardware, market.audit, market.dtype
-    ),
-    deflated=deflated_quote,
+    price=_audited(QSVT),
+    others={
+        **{name: _audited(name) for name in ("dalzell", "hhl", "costa")},
+        DEFLATED: deflated_quote,
+    },
 )
 """The price with every term, under the market's audit."""
 
@@ -93,48 +119,35 @@ def registered_quotes(facts: Facts, market: Market) -> list[Quote]:
     return [quantum_quote(facts, replace(market, quantum_price=model.name)) for model in models]
 
 
-def quantum_quote(facts: Facts, market: Market) -> Quote:
-    """Price the quantum solver by the market's cost model, on its quantum machine.
+def quantum_quote(facts: Facts, market: Market, solver: str = QSVT) -> Quote:
+    """Price a quantum solver by the market's cost model, on its quantum machine.
 
     Raises:
         ValueError: If there is no such cost model, the market has no quantum machine, or a fact is
             out of the model's range.
     """
-    model = QUANTUM_PRICES.get(market.quantum_price)
-    return _priced(model, model.price, "qsvt", facts, market)
-
-
-def deflated_quantum_quote(facts: Facts, market: Market) -> Quote:
-    """Price the quantum solver with the largest eigenpairs solved classically.
-
-    Raises:
-        ValueError: As :func:`quantum_quote`, and if the market's cost model prices none.
-    """
-    model = QUANTUM_PRICES.get(market.quantum_price)
-    if model.deflated is None:
-        raise ValueError(f"the quantum price {model.name!r} prices no deflated solve")
-    return _priced(model, model.deflated, DEFLATED, facts, market)
-
-
-def prices_deflation(market: Market) -> bool:
-    """Return whether the market's cost model prices a deflated solve."""
-    model = QUANTUM_PRICES.find(market.quantum_price)
-    return model is not None and model.deflated is not None
-
-
-def _priced(
-    model: QuantumPrice, price: PriceOnMachine, solver: str, facts: Facts, market: Market
-) -> Quote:
-    hardware = market.hardware
+    model, hardware = QUANTUM_PRICES.get(market.quantum_price), market.hardware
     if hardware is None:
         raise ValueError("the market has no quantum machine to price; give it a hardware")
+
+    def refused(said: str, why: str, part: QuantumPart = _NOTHING) -> Quote:
+        return replace(machine_quote(hardware, said, part, refused=why), solver=solver)
+
+    price = model.prices.get(solver)
+    if price is None:
+        return refused("no price", f"the {model.title} price has none of it")
     if facts.spectrum.row_sparsity == 0:
-        zeros = "A has no entry but zeros"
-        quote = machine_quote(hardware, "no price", QuantumPart(sparsity=0), refused=zeros)
-        return replace(quote, solver=solver)
+        return refused("no price", "A has no entry but zeros", QuantumPart(sparsity=0))
     if QUANTUM_PRICES.is_own(model):
         return price(facts, market, hardware)
     made = made_outside(partial(price, facts, market, hardware), solver, "quantum")
-    if isinstance(made, Quote):
-        return made
-    return replace(machine_quote(hardware, model.title, QuantumPart(), refused=made), solver=solver)
+    return made if isinstance(made, Quote) else refused(model.title, made)
+
+
+_NOTHING = QuantumPart()
+
+
+def prices_solver(solver: str, market: Market) -> bool:
+    """Return whether the market's cost model prices a quantum solver."""
+    model = QUANTUM_PRICES.find(market.quantum_price)
+    return solver == QSVT if model is None else solver in model.prices

@@ -11,13 +11,22 @@ from qnewton.cost.audit import Market
 from qnewton.cost.deflation import DEFLATED
 from qnewton.cost.parts import nonzeros
 from qnewton.cost.quantum_prices import (
-    deflated_quantum_quote,
     made_outside,
-    prices_deflation,
+    prices_solver,
     quantum_quote,
 )
 from qnewton.records import Calibration, Facts, MachineKind, Quote, Representation
-from qnewton.records.colours import BLACK, BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY, VERMILLION
+from qnewton.records.colours import (
+    BLACK,
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    YELLOW,
+)
 from qnewton.records.registry import Registry
 
 Price = Callable[[Facts, Market], Quote]
@@ -61,6 +70,7 @@ class Solver:
         offered_on: Tells a market where it is offered; ``None`` for all of them.
         deflates: Whether it takes out as many of the largest eigenpairs as its quote says.
         rival: Whether prices of one system ask it, although no decision of a step does.
+        has_circuit: Whether a circuit of it is built, so that gates may carry it out.
         price_of: Prices a number of products: an iterative solver that has it gets a trial where
             nobody knows how many it takes.
         price_as_timed: Its price beside other solvers', where ``price`` leaves parts of it out.
@@ -94,6 +104,7 @@ class Solver:
     offered_on: Callable[[Market], bool] | None = None
     deflates: bool = False
     rival: bool = False
+    has_circuit: bool = True
     price_of: Callable[[Facts, Market, int], Quote] | None = None
     price_as_timed: Price | None = None
     run: str | Callable[..., Any] | None = None
@@ -175,6 +186,12 @@ def _krylov(
 ) -> Solver:
     price = partial(_to_tolerance, quote)
     return Solver(name, title, family, price, price_of=price, reads=_ANY, colour=PURPLE, **traits)
+
+
+def _quantum(name: str, title: str, **traits: Any) -> Solver:
+    known: dict[str, Any] = {"machine": "quantum", "shape": "diamond", **traits}
+    known["offered_on"] = partial(prices_solver, name)
+    return Solver(name, title, Family.QUANTUM, partial(quantum_quote, solver=name), **known)
 
 
 _OWN = (
@@ -276,25 +293,12 @@ _OWN = (
         colour=SKY,
         shape="diamond",
     ),
-    Solver(
-        "qsvt",
-        "Quantum (QSVT)",
-        Family.QUANTUM,
-        quantum_quote,
-        machine="quantum",
-        colour=VERMILLION,
-        shape="diamond",
-    ),
-    Solver(
-        DEFLATED,
-        "Quantum (QSVT), deflated",
-        Family.QUANTUM,
-        deflated_quantum_quote,
-        machine="quantum",
-        offered_on=prices_deflation,
-        deflates=True,
-        colour=ORANGE,
-        shape="diamond",
+    _quantum("qsvt", "Quantum (QSVT)", colour=VERMILLION),
+    _quantum("dalzell", "Quantum (Dalzell)", colour=ORANGE),
+    _quantum("hhl", "Quantum (HHL)", colour=YELLOW),
+    _quantum("costa", "Quantum (Costa)", colour=PURPLE, has_circuit=False),
+    _quantum(
+        DEFLATED, "Quantum (QSVT), deflated", colour=ORANGE, shape="triangle-down", deflates=True
     ),
 )
 
@@ -320,9 +324,32 @@ def quote_by(
 
 
 def quantum_solvers(market: Market) -> tuple[Solver, ...]:
-    """Return the quantum solvers that are asked for a quote on a market with such a machine."""
-    asked = (s for s in SOLVERS if s.offered and s.machine == "quantum")
-    return tuple(s for s in asked if s.offered_on is None or s.offered_on(market))
+    """Return the quantum solvers that are asked for a quote on a market with such a machine.
+
+    They are those that are offered on it, and that what executes them can run; where the market
+    names one, it alone, whether or not its cost model prices it.
+    """
+    asked = [s for s in SOLVERS if s.offered and s.machine == "quantum"]
+    if market.algorithm is not None:
+        return tuple(s for s in asked if s.name == market.algorithm)
+    return tuple(
+        s
+        for s in asked
+        if (market.execution is None or s.has_circuit)
+        and (s.offered_on is None or s.offered_on(market))
+    )
+
+
+def quantum_solver(name: str) -> Solver:
+    """Return the quantum solver called ``name``.
+
+    Raises:
+        ValueError: If none that is offered is called so.
+    """
+    known = {s.name: s for s in SOLVERS if s.offered and s.machine == "quantum"}
+    if name not in known:
+        raise ValueError(f"no quantum solver is called {name!r}; choose {', '.join(known)}")
+    return known[name]
 
 
 def classical_solvers() -> tuple[Solver, ...]:

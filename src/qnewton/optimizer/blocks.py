@@ -157,7 +157,11 @@ def prepare_block(context: StepContext, task: BlockTask) -> PreparedBlock:
             facts = replace(facts, spectrum=task.surveyed, notes=(*facts.notes, note))
         if market.hardware is not None:
             known = context.memory.amplitudes(system.name)
-            facts = replace(facts, amplitudes=known or amplitudes(system.rhs))
+            facts = replace(
+                facts,
+                amplitudes=known or amplitudes(system.rhs),
+                solution_gain=context.memory.solution_gain(system.name),
+            )
     price = partial(price_routes if as_held else quotes, market=market, may_form=task.may_form)
     offers = price(facts)
     if task.descends and not policy.needs_entries:

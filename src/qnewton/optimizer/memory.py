@@ -245,6 +245,10 @@ class Memory:
             **plain,
         )
 
+    def solution_gain(self, block: str) -> float | None:
+        """Return the gain of the block's last direction; see :class:`~qnewton.records.Facts`."""
+        return self._of(block, "solution_gain")
+
     def amplitudes(self, block: str) -> Amplitudes | None:
         """Return the shape of the block's last direction, if there was one.
 
@@ -272,6 +276,8 @@ class Memory:
                 self._keep_survey(record)
             if record.amplitudes is not None:
                 self._keep_amplitudes(record.name, record.amplitudes)
+            if record.solution_gain is not None:
+                self._store(record.name, {"solution_gain": record.solution_gain})
             if record.attempts and not POLICIES.get(record.decision.policy).needs_entries:
                 self._keep_solve(record, tolerance)
 

@@ -13,7 +13,7 @@ from qnewton.optimizer.settings import settings_of_block
 from qnewton.optimizer.step_context import Direction, KeptFactors, NewtonUpdate, StepContext
 from qnewton.records import BlockRecord, Outcome
 from qnewton.scheduler.pricing import shared_out
-from qnewton.survey import amplitudes
+from qnewton.survey import amplitudes, solution_gain
 
 
 def one_by_one(systems: list[LinearSystem]) -> Iterator[LinearSystem]:
@@ -118,7 +118,8 @@ def _with_solved(update: NewtonUpdate, context: StepContext, block: PreparedBloc
         direction = context.replicas.agree(direction, system.rhs)
     if direction is not None and torch.isfinite(direction).all():
         if context.market.hardware is not None:
-            record = replace(record, amplitudes=amplitudes(direction))
+            gain = solution_gain(record.facts, system.rhs, direction)
+            record = replace(record, amplitudes=amplitudes(direction), solution_gain=gain)
         context.hooks.tell_solution(context.step, system, record, direction)
         kept = None if factors is None else KeptFactors(system, record, factors)
         return update.and_block(record, Direction(system.parameters, direction, "newton"), kept)

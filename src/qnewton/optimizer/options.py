@@ -7,6 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from qnewton.cost import Audit, load_hardware
+from qnewton.cost.solvers import quantum_solver
 from qnewton.records import Calibration, QuantumHardware
 from qnewton.solvers.quantum.execution import execution_of
 
@@ -118,6 +119,9 @@ class Quantum:
             circuit, for blocks of up to 256 unknowns; ``fake_sherbrooke`` for these on the model
             of a machine with its noise, up to 8 unknowns; or an object that runs circuits, such
             as :class:`qnewton.solvers.quantum.circuits.OnMachine` with any machine.
+        algorithm: The quantum solver that is priced and run: ``qsvt``, ``dalzell``, ``hhl``,
+            ``costa`` or ``deflated_qsvt``; ``None`` for the cheapest of them under policy
+            ``hybrid``, and for ``qsvt`` at the paper's price, which has none of the others.
         audit: What the audited price assumes under policy ``hybrid``; ``None`` for the defaults
             of :class:`~qnewton.cost.Audit`.
         n_qpus: QPUs that under policy ``hybrid`` share a step's blocks with the classical machine.
@@ -126,8 +130,8 @@ class Quantum:
             steps between are priced with what the last survey found.
 
     Raises:
-        ValueError: If the machine is unknown, ε is not between 0 and 1, a count is below 1, or
-            what executes is unknown or not installed.
+        ValueError: If the machine or the algorithm is unknown, ε is not between 0 and 1, a count is
+            below 1, or what executes is unknown, not installed, or cannot run the algorithm.
 
     Example:
         >>> Quantum("attosecond", n_qpus=2).machine.gate_time_s.value
@@ -139,6 +143,7 @@ class Quantum:
     epsilon: float = 1e-12
     readout: "Readout | None" = None
     execute: "str | Execution" = "emulator"
+    algorithm: str | None = None
     audit: Audit | None = None
     n_qpus: int = 1
     survey_every: int = 1
@@ -149,6 +154,11 @@ class Quantum:
         _check_count("survey_every", self.survey_every)
         self.machine  # noqa: B018  # raises on an unknown one
         self.execution  # noqa: B018  # likewise
+        if self.algorithm is not None:
+            circuit = quantum_solver(self.algorithm).has_circuit
+            if self.execution is not None and not circuit:
+                said = f"algorithm is {self.algorithm!r}, of which no circuit is built"
+                raise ValueError(f"{said}; give execute='emulator', or another algorithm")
 
     @classmethod
     def of(cls, value: "Quantum | QuantumHardware | str | PathLike[str] | None") -> "Quantum":

@@ -210,6 +210,7 @@ class QNewton(RecordedOptimizer):
             execution=quantum.execution,
             quantum_price=chooser.quantum_price or "paper",
             audit=quantum.audit or DEFAULT_AUDIT,
+            algorithm=quantum.algorithm,
             n_qpus=quantum.n_qpus,
         )
         sizes = BlockLimits(max_dense, limits.max_newton)

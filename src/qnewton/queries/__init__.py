@@ -6,7 +6,7 @@ state.
 """
 
 from qnewton.queries.amplification import amplified_queries, searched_queries
-from qnewton.queries.attempts import ALGORITHMS, AlgorithmName, QueryCounts, attempt
+from qnewton.queries.attempts import ALGORITHMS, QueryCounts, attempt
 from qnewton.queries.costa import PROVEN_CONSTANT, SEEN_CONSTANT, costa_2022
 from qnewton.queries.dalzell import (
     costa_2026,
@@ -29,12 +29,23 @@ from qnewton.queries.jennings import (
     jennings_2025,
     logical_qubits,
 )
-from qnewton.queries.sets import QUERY_ALGORITHMS, QUERY_SETS, QuerySet, query_count
+from qnewton.queries.sets import QUERY_ALGORITHMS, QUERY_SETS, QuerySet, knows_norm, query_count
 
-__all__ = ["ALGORITHMS", "HHL_CONSTANT", "JENNINGS_MAX_EPSILON", "AlgorithmName"]
+__all__ = [
+    "ALGORITHMS",
+    "HHL_CONSTANT",
+    "JENNINGS_MAX_EPSILON",
+]
 __all__ += ["JENNINGS_MIN_KAPPA", "JENNINGS_SUCCESS_SLOPE", "PROVEN_CONSTANT", "QUERY_ALGORITHMS"]
 __all__ += ["QUERY_SETS", "Q_NEWTON_SUCCESS_SLOPE", "SEEN_CONSTANT", "QueryCounts", "QuerySet"]
 __all__ += ["amplified_queries", "attempt", "childs_kothari_somma_2017", "costa_2022"]
 __all__ += ["costa_2026", "dalzell_2024", "dalzell_2024_asymptotic", "dalzell_2024_norm_known"]
-__all__ += ["hhl_2009", "jennings_2023", "jennings_2025", "logical_qubits", "query_count"]
+__all__ += [
+    "hhl_2009",
+    "jennings_2023",
+    "jennings_2025",
+    "knows_norm",
+    "logical_qubits",
+    "query_count",
+]
 __all__ += ["searched_queries", "sunderhauf_2025"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -14,8 +14,6 @@ from qnewton.queries.heights import polynomial_height
 from qnewton.queries.sets import QUERY_SETS, QuerySet
 from qnewton.records import QueryCount
 from qnewton.records.messages import check
-
-AlgorithmName = Literal["qsvt", "dalzell", "hhl", "costa", "jennings"]
 
 ALGORITHMS: Mapping[str, str] = {
     "qsvt": "QSVT with the optimal inverse polynomial, arXiv:2507.15537",
@@ -71,8 +69,8 @@ class QueryCounts:
 
 
 def attempt(
-    algorithm: AlgorithmName,
-    knowledge: QuerySet,
+    algorithm: str,
+    knowledge: str,
     *,
     kappa: Numbers,
     epsilon: Numbers,
@@ -164,7 +162,7 @@ _LARGEST = np.finfo(np.float64).max
 class _Asked:
     """The arguments of :func:`attempt`, checked."""
 
-    knowledge: QuerySet
+    knowledge: str
     kappa: Array
     epsilon: Array
     gain: Array | None

@@ -29,6 +29,16 @@ QUERY_ALGORITHMS: Mapping[str, str] = {
 """The algorithm that each set counts, by its first author: what a quote is named after."""
 
 
+def knows_norm(query_set: str) -> bool:
+    """Return whether a set counts on the norm of the last step's solution.
+
+    Example:
+        >>> [name for name in QUERY_SETS if knows_norm(name)]
+        ['warm-start', 'optimistic']
+    """
+    return query_set in ("warm-start", "optimistic")
+
+
 def query_count(
     query_set: str, *, alpha: float, kappa: float, epsilon: float, guess_factor: float = 1.0
 ) -> QueryCount:

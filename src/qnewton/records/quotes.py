@@ -77,8 +77,8 @@ class QuantumPart:
     """What only a quantum solver's price has.
 
     Attributes:
-        algorithm: The algorithm that was priced: ``jennings``, ``dalzell`` or ``costa``; ``None``
-            in quotes of runs before it was recorded.
+        algorithm: The algorithm whose queries were priced: ``jennings``, ``qsvt``, ``dalzell``,
+            ``hhl`` or ``costa``; ``None`` in quotes of runs before it was recorded.
         query_count: Its queries; ``None`` when refused.
         logical_qubits: Logical qubits.
         physical_qubits: Physical qubits under error correction, when that is priced.
@@ -105,8 +105,8 @@ class Quote:
 
     Attributes:
         solver: What would run, by its name in the table of solvers (``lu_inverse``, ``cholesky``,
-            ``cg``, …); ``qsvt`` for the quantum solver, which is emulated as QSVT whatever was
-            priced.
+            ``cg``, ``dalzell``, …). What was priced is ``quantum.algorithm``, which differs for
+            ``qsvt`` at the paper's price, and in quotes of older runs.
         machine: ``classical`` or ``quantum``.
         seconds: Modelled seconds, the sum of ``terms``; ``None`` when refused. What is no duration
             (NaN, infinite, below 0), computed or read from a file, becomes ``None``, and

@@ -98,7 +98,7 @@ class QuantumStats:
     """What the emulated quantum solver reported beside its direction.
 
     Attributes:
-        algorithm: ``qsvt``, ``dalzell`` or ``hhl``.
+        algorithm: ``qsvt``, ``dalzell``, ``hhl`` or ``costa``.
         success_probability: Of one attempt.
         queries: Calls to the block-encoding in one attempt.
         expected_queries: Calls until success.
@@ -186,6 +186,8 @@ class BlockRecord:
             nothing was rescaled.
         amplitudes: The shape of the direction, which shots that read it depend on; ``None`` where
             there is none, or no quantum machine is priced.
+        solution_gain: ‖x‖·‖A‖₂/‖b‖ of the direction x, 1 at least; ``None`` where there is none,
+            ‖A‖₂ was not measured, or no quantum machine is priced.
     """
 
     name: str
@@ -198,6 +200,7 @@ class BlockRecord:
     first_order: str | None = None
     rescaled_by: float | None = None
     amplitudes: Amplitudes | None = None
+    solution_gain: float | None = None
 
     def __str__(self) -> str:
         """Return one line: name, unknowns, λ, who solved it or why nobody did, seconds."""

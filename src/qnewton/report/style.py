@@ -47,9 +47,6 @@ _METHODS = {
 }
 _ALGORITHMS = {
     "jennings": Look("Quantum (Jennings)", VERMILLION, shape="diamond"),
-    "dalzell": Look("Quantum (Dalzell)", ORANGE, shape="diamond"),
-    "costa": Look("Quantum (Costa)", colours.YELLOW, shape="diamond"),
-    "hhl": Look("Quantum (HHL)", colours.YELLOW, shape="diamond"),
 }
 
 STAGES = {

@@ -12,6 +12,7 @@ from qnewton.cost import QUANTUM_PRICES, SOLVERS, SurveyFact
 from qnewton.records import Decision, MachineKind, QuantumHardware, Quote
 from qnewton.records.colours import BLUE, GRAY, GREEN, ORANGE, SKY, VERMILLION
 from qnewton.records.messages import check, one_line, shown
+from qnewton.records.quotes import cheapest
 from qnewton.records.registry import Registry
 
 Choice = tuple[str, str]
@@ -222,9 +223,18 @@ def _priced_by_condition(quote: Quote) -> bool:
 def _needed(policy: str, solver: str, quotes: Sequence[Quote]) -> Quote:
     found = next((quote for quote in quotes if quote.solver == solver), None)
     if found is None:
-        way_out = "give it a quantum machine (hardware)" if solver == _QUANTUM else "add it"
-        raise ValueError(f"policy {policy!r} needs a quote of {solver!r} and has none; {way_out}")
+        raise ValueError(f"policy {policy!r} needs a quote of {solver!r} and has none; add it")
     return found
+
+
+def _quantum(policy: str, quotes: Sequence[Quote]) -> Quote:
+    """Return the quote of the quantum solver, of several the cheapest, or the paper's own."""
+    found = [quote for quote in quotes if quote.machine == "quantum"]
+    if not found:
+        needed = f"policy {policy!r} needs a quote of a quantum solver and has none"
+        raise ValueError(f"{needed}; give it a quantum machine (hardware)")
+    own = next((quote for quote in found if quote.solver == _QUANTUM), found[0])
+    return cheapest(found) or own
 
 
 def _cheapest(quotes: Sequence[Quote], policy: str, machine: MachineKind | None = None) -> Choice:
@@ -244,12 +254,12 @@ def _cheapest(quotes: Sequence[Quote], policy: str, machine: MachineKind | None 
 
 
 def _hybrid(quotes: Sequence[Quote]) -> Choice:
-    _needed("hybrid", _QUANTUM, quotes)
+    _quantum("hybrid", quotes)
     return _cheapest(quotes, "hybrid")
 
 
 def _algorithm_2(quotes: Sequence[Quote]) -> Choice:
-    classical, quantum = (_needed("paper", solver, quotes) for solver in (_CLASSICAL, _QUANTUM))
+    classical, quantum = _needed("paper", _CLASSICAL, quotes), _quantum("paper", quotes)
     if classical.seconds is None:
         raise ValueError(f"policy 'paper' needs a price of {_CLASSICAL!r}: {classical.refused}")
     if quantum.seconds is None:
@@ -257,14 +267,22 @@ def _algorithm_2(quotes: Sequence[Quote]) -> Choice:
     r_c, r_q = f"R_c = {classical.seconds:.3g} s", f"R_q = {quantum.seconds:.3g} s"
     if classical.seconds < quantum.seconds:
         return _CLASSICAL, f"{r_c} is below {r_q}, so LU inversion"
-    return _QUANTUM, f"{r_q} is not above {r_c}, so the quantum solver"
+    return quantum.solver, f"{r_q} is not above {r_c}, so the quantum solver"
 
 
-def _baseline(quotes: Sequence[Quote], policy: str, solver: str) -> Choice:
-    quote = _needed(policy, solver, quotes)
+def _always(policy: str, quote: Quote) -> Choice:
+    said = f"{policy} always takes {quote.solver}"
     if quote.seconds is None:
-        return solver, f"{policy} always takes {solver}; its price is unknown: {quote.refused}"
-    return solver, f"{policy} always takes {solver}, here at {quote.seconds:.3g} s"
+        return quote.solver, f"{said}; its price is unknown: {quote.refused}"
+    return quote.solver, f"{said}, here at {quote.seconds:.3g} s"
+
+
+def _classical_only(quotes: Sequence[Quote]) -> Choice:
+    return _always("classical-only", _needed("classical-only", _CLASSICAL, quotes))
+
+
+def _quantum_only(quotes: Sequence[Quote]) -> Choice:
+    return _always("quantum-only", _quantum("quantum-only", quotes))
 
 
 _CLASSICAL, _QUANTUM = "lu_inverse", "qsvt"  # the paper's two solvers
@@ -284,7 +302,7 @@ POLICIES: Registry[Policy] = Registry(
         Policy(
             name="hybrid",
             title="Newton, hybrid",
-            summary="the cheapest solver of all, the quantum one at its audited price",
+            summary="the cheapest solver of all, quantum ones at their audited prices",
             choose=_hybrid,
             survey=("condition", "row_sparsity"),
             quantum_price="audited",
@@ -305,7 +323,7 @@ POLICIES: Registry[Policy] = Registry(
             name="classical-only",
             title="Classical-only",
             summary="LU inversion at every step: the paper's classical baseline",
-            choose=partial(_baseline, policy="classical-only", solver=_CLASSICAL),
+            choose=_classical_only,
             colour=BLUE,
             dash=(8, 3),
         ),
@@ -313,7 +331,7 @@ POLICIES: Registry[Policy] = Registry(
             name="quantum-only",
             title="Quantum-only",
             summary="the quantum solver at every step: the paper's quantum baseline",
-            choose=partial(_baseline, policy="quantum-only", solver=_QUANTUM),
+            choose=_quantum_only,
             survey=("determinant", "row_sparsity"),
             quantum_price="paper",
             colour=VERMILLION,

@@ -1,5 +1,6 @@
 """Runs a solver of the table: here its torch-free traits meet the code that does the work."""
 
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +10,8 @@ from typing import Any
 from qnewton.cost import Market, Solver, nystrom_rank
 from qnewton.cost.solvers import quote_by
 from qnewton.operators import LinearSystem
+from qnewton.operators.scaling import into_range
+from qnewton.queries import knows_norm
 from qnewton.records import Facts
 from qnewton.solvers import Solution, solve
 from qnewton.solvers.quantum import Readout
@@ -52,11 +55,22 @@ def run_solver(
         if norm is not None and condition is not None and condition.value is not None:
             widen = 1.0 if condition.method == "exact" else SURVEY_MARGIN
             options |= {"alpha": widen * norm, "kappa": widen**2 * condition.value}
+            options["norm"] = _norm_known(system, facts, market)
         if solver.deflates and market.hardware is not None:
             part = quote_by(solver, solver.price, facts, market).quantum
             options["deflate"] = None if part is None else part.deflated
     runner = solver.name if solver.run is None else _loaded(solver.run)
     return solve(system, runner, tolerance=market.tolerance, **options)
+
+
+def _norm_known(system: LinearSystem, facts: Facts, market: Market) -> float | None:
+    """Return ‖x‖ as the last step's gain tells it, where the audit's queries count on that."""
+    gain, norm = facts.solution_gain, facts.spectrum.norm
+    if not knows_norm(market.audit.query_set) or gain is None or not norm:
+        return None
+    near, down = into_range(system.rhs.double())
+    guess = math.ldexp(gain * float(near.norm()) / norm, down)
+    return guess if 0.0 < guess < math.inf else None
 
 
 def _readout(system: LinearSystem, market: Market) -> Readout | None:

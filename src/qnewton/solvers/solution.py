@@ -35,6 +35,7 @@ class SolveOptions:
             suffices since |x P(x) - 1| ≤ ε|x| bounds the residual by ε.
         alpha: Normalisation α ≥ ‖A‖₂ of the block-encoding; ``None`` measures it.
         kappa: The promise κ_be ≥ α/σ_min; ``None`` measures it.
+        norm: A guess of ‖x‖, for the quantum solver that asks for one; ``None`` for no guess.
         mode: How the quantum solver is emulated.
         readout: How its state is measured; ``None`` for the ideal read-out.
         execution: What carries it out; ``None`` for the emulator.
@@ -53,6 +54,7 @@ class SolveOptions:
     epsilon: float | None = None
     alpha: float | None = None
     kappa: float | None = None
+    norm: float | None = None
     mode: Mode = "auto"
     readout: "Readout | None" = None
     execution: "Execution | None" = None
@@ -73,6 +75,7 @@ class SolveKeywords(TypedDict, total=False):
     epsilon: float | None
     alpha: float | None
     kappa: float | None
+    norm: float | None
     mode: Mode
     readout: "Readout | None"
     execution: "Execution | None"

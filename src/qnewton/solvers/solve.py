@@ -21,7 +21,7 @@ from qnewton.operators import (
 from qnewton.records import Outcome, decode, encode
 from qnewton.records.messages import one_line, shown
 from qnewton.solvers import classical
-from qnewton.solvers.quantum import Emulator, SystemRefused, solve_deflated
+from qnewton.solvers.quantum import ALGORITHMS, Emulator, SystemRefused, solve_deflated
 from qnewton.solvers.solution import Solution, SolveKeywords, SolveOptions, SolveStats
 
 Runner = Callable[[SymmetricOperator, Tensor, SolveOptions], Solution]
@@ -69,14 +69,16 @@ def solve(
         max_products: Most products of an iterative solver.
         rank: Eigenpairs that ``pcg_nystrom`` sketches, by default 64.
         start: First x of a Krylov solver, shape [N]; zero by default. Others ignore it.
-        epsilon: ``qsvt``: error of its polynomial, by default ``tolerance``. The emulation is
-            held to this epsilon where it is the larger of the two.
-        alpha: ``qsvt``: α ≥ ‖A‖₂ of the block-encoding; measured by default.
-        kappa: ``qsvt``: κ_be ≥ α/σ_min; measured by default.
-        mode: ``qsvt``: how it is emulated.
-        readout: ``qsvt``: how its state is measured; ideally by default. What was measured with
-            shots counts as solved whatever its residual, which says what the shots gave.
-        execution: ``qsvt``: what carries it out in place of the emulator, such as
+        epsilon: ``qsvt`` and the other quantum solvers: error of the polynomial or of the state,
+            by default ``tolerance``. A solution of QSVT is held to this epsilon where it is the
+            larger of the two, one of a solver whose state alone is bounded to 2κ_be·epsilon.
+        alpha: Quantum solvers: α ≥ ‖A‖₂ of the block-encoding; measured by default.
+        kappa: Quantum solvers: κ_be ≥ α/σ_min; measured by default.
+        norm: ``dalzell``: a guess of ‖x‖; nothing is known of it by default.
+        mode: Quantum solvers: how they are emulated.
+        readout: Quantum solvers: how the state is measured; ideally by default. What was measured
+            with shots counts as solved whatever its residual, which says what the shots gave.
+        execution: Quantum solvers: what carries them out in place of the emulator, such as
             :class:`qnewton.solvers.quantum.circuits.GateByGate`.
         deflate: ``deflated_qsvt``: how many of the largest eigenpairs are solved classically, by
             default 8. It takes what ``qsvt`` takes; α and κ_be are those of the whole A.
@@ -231,25 +233,21 @@ def _preconditioned(
     return run
 
 
-def _qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
-    epsilon = _epsilon(options)
-    try:
-        emulator = Emulator(
-            operator,
-            "qsvt",
-            epsilon,
-            options.alpha,
-            options.kappa,
-            mode=options.mode,
-            for_rhs=rhs,
-            execution=options.execution,
-        )
-        output = emulator.solve(rhs, options.readout)
-    except SystemRefused as refusal:
-        return Solution(None, refusal.outcome, SolveStats(solver="qsvt"), refusal.detail)
-    stats = SolveStats(solver="qsvt", products=output.products, quantum=output.stats())
-    read = output.measurement is not None
-    return _judged(operator, rhs, output.direction, stats, read, options)
+def _emulated(algorithm: str) -> Runner:
+    def run(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
+        known = (_epsilon(options), options.alpha, options.kappa)
+        asked = {"mode": options.mode, "for_rhs": rhs, "execution": options.execution}
+        try:
+            emulator = Emulator(operator, algorithm, *known, **asked)
+            output = emulator.solve(rhs, options.readout, options.norm)
+        except SystemRefused as refusal:
+            return Solution(None, refusal.outcome, SolveStats(solver=algorithm), refusal.detail)
+        stats = SolveStats(solver=algorithm, products=output.products, quantum=output.stats())
+        read = output.measurement is not None
+        limit = emulator.residual_limit
+        return _judged(operator, rhs, output.direction, stats, read, options, limit)
+
+    return run
 
 
 def _deflated_qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptions) -> Solution:
@@ -265,7 +263,7 @@ def _deflated_qsvt(operator: SymmetricOperator, rhs: Tensor, options: SolveOptio
         deflation=deflation,
     )
     read = rest is not None and rest.measurement is not None
-    return _judged(operator, rhs, found.direction, stats, read, options)
+    return _judged(operator, rhs, found.direction, stats, read, options, _epsilon(options))
 
 
 def _epsilon(options: SolveOptions) -> float:
@@ -279,11 +277,11 @@ def _judged(
     stats: SolveStats,
     read: bool,
     options: SolveOptions,
+    limit: float,
 ) -> Solution:
     """Return the solution by its true residual; one that was read with shots counts as solved."""
     residual = classical.relative_residual(operator, direction, rhs)
-    limit = max(_epsilon(options), options.tolerance)
-    outcome, detail = classical.judge(residual, limit, operator.dtype)
+    outcome, detail = classical.judge(residual, max(limit, options.tolerance), operator.dtype)
     if read and math.isfinite(residual):
         outcome, detail = Outcome.SOLVED, ""
     broken = stats.quantum is not None and stats.quantum.promise_held is False
@@ -303,7 +301,7 @@ RUNNERS: Mapping[str, Runner] = MappingProxyType(
         "lsmr": lambda operator, rhs, options: classical.lsmr(
             operator, rhs, options.tolerance, options.max_products, target=options.target
         ),
-        "qsvt": _qsvt,
+        **{name: _emulated(name) for name in ALGORITHMS},
         "deflated_qsvt": _deflated_qsvt,
     }
 )

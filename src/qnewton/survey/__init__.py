@@ -4,6 +4,7 @@ from qnewton.survey.amplitudes import amplitudes
 from qnewton.survey.condition import condition_number
 from qnewton.survey.eigenbasis import survey_eigenbasis
 from qnewton.survey.facts import envelope, row_sparsity, survey, survey_low_rank
+from qnewton.survey.gain import solution_gain
 from qnewton.survey.preconditioned import diagonally_scaled, preconditioned_condition
 
 __all__ = [
@@ -14,4 +15,4 @@ __all__ = [
     "survey",
     "survey_eigenbasis",
 ]
-__all__ += ["diagonally_scaled", "preconditioned_condition", "survey_low_rank"]
+__all__ += ["diagonally_scaled", "preconditioned_condition", "solution_gain", "survey_low_rank"]

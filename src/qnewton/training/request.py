@@ -16,6 +16,7 @@ from qnewton.scheduler.policy import POLICIES
 
 OptimizerName = Literal["qnewton", "sgd", "adam"]
 ExecuteName = Literal["emulator", "circuit", "fake_sherbrooke"]
+QuantumName = Literal["qsvt", "dalzell", "hhl", "costa", "deflated_qsvt"]
 ReadoutName = Literal["ideal", "amplitude", "hadamard", "swap"]
 
 DEFAULT_HARDWARE = "attosecond"
@@ -226,6 +227,8 @@ class QuantumOptions(MachineOptions):
             simulated exactly, for systems of up to 256 unknowns; or these on the model of a machine
             with its noise, for up to 8 unknowns and with shots. Circuits need the extra packages
             of pip install 'qnewton[quantum]'.
+        algorithm: The quantum solver that is priced and run; by default the cheapest under policy
+            hybrid, and qsvt otherwise.
         readout: How the quantum solver's state is read: ideal needs no shots; amplitude counts
             and then finds the signs; hadamard makes one test per component; swap does the same
             without signs.
@@ -237,6 +240,7 @@ class QuantumOptions(MachineOptions):
     """
 
     execute: ExecuteName = "emulator"
+    algorithm: QuantumName | None = None
     readout: ReadoutName = "ideal"
     shots: int | None = None
     readout_tolerance: float | None = None

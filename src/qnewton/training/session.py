@@ -193,6 +193,7 @@ def _stepper(request: TrainingRequest, config: runs.RunConfig, model: nn.Module)
         epsilon=request.epsilon,
         readout=_readout(request),
         execute=request.execute,
+        algorithm=request.algorithm,
         audit=request.audit,
         n_qpus=request.qpus,
         survey_every=request.survey_every,

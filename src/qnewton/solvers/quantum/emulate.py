@@ -181,7 +181,7 @@ class Emulator:
         if for_rhs is not None:
             near_rhs(for_rhs)  # refuses zero
         self._operator = operator
-        self._epsilon = epsilon
+        self._epsilon, self._algorithm = epsilon, algorithm
         if mode == "auto" and algorithm in _ON_EIGENVALUES and operator.n <= promises.EXACT_LIMIT:
             mode = "eigen"
         # Everything runs on 2^-e·A and 2^-f·b, and the solution is put back.
@@ -204,6 +204,17 @@ class Emulator:
                 self._basis = replace(self._basis, factors=factors)
         emulation = Emulation(mode=mode, basis=self._basis, epsilon=epsilon)
         self._execution: Execution = execution or emulation
+
+    @property
+    def residual_limit(self) -> float:
+        """Largest ‖A·x - b‖/‖b‖ that ε allows, where the promise is held.
+
+        It is ε for QSVT, whose |λP(λ) - 1| ≤ ε, and otherwise 2κ_be·ε, half at most: for an error
+        of the state may lie along A's largest eigenvector.
+        """
+        if self._algorithm == "qsvt":
+            return self._epsilon
+        return max(self._epsilon, min(0.5, 2.0 * self._promise.kappa * self._epsilon))
 
     def solve(
         self, rhs: Tensor, readout: Readout | None = None, norm: float | None = None
