@@ -5,10 +5,10 @@ import math
 import pytest
 
 from qnewton.cost import nominal_calibration
+from qnewton.experiments.kept_runs import KeptRuns
 from qnewton.experiments.readout_sweep import SweepRequest, sweep_readout, sweep_rows
 from qnewton.report.readout_curves import accuracy_against
 from qnewton.training.request import TrainingRequest, read_methods
-from qnewton.workloads import load_workload
 
 
 @pytest.mark.slow
@@ -20,9 +20,7 @@ def test_noise_shows_in_angles_and_accuracy() -> None:
         epsilons=(0.2,),
     )
     told: list[str] = []
-    points = sweep_readout(
-        request, load_workload("digits", seed=0), nominal_calibration(), told.append
-    )
+    points = sweep_readout(request, KeptRuns(nominal_calibration()), told.append)
     assert [p.swept for p in points] == ["ideal", "shots", "shots", "epsilon"]
     assert len(told) == len(points)
     ideal, amplitude, swap, rough = points

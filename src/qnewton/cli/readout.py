@@ -2,9 +2,34 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qnewton.cli.output import PROGRESS, RESULTS, FolderOptions, print_json
 from qnewton.training import request
+
+if TYPE_CHECKING:
+    # Only named here, so that help loads no torch.
+    from qnewton.experiments.kept_runs import KeptRuns
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitOptions:
+    """How the coarsest read-out that trains is found.
+
+    Attributes:
+        find: Find it, in place of the sweep, for the first of the methods.
+        seeds: Seeds that all have to reach their target.
+        target: Test accuracy (0 to 1) that they have to reach; the default is what the ideal
+            read-out reaches in as many steps, less the margin.
+        margin: Test accuracy that a coarse read-out may cost.
+        hardware: The quantum machine that it is priced on: a profile's name or a TOML file.
+    """
+
+    find: bool = False
+    seeds: int = 3
+    target: float | None = None
+    margin: float = 0.01
+    hardware: str = "qubit_gate_ns_e3"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,9 +38,11 @@ class ReadoutSweep:
 
     Every run starts from the same weights and takes the same number of steps with policy
     quantum-only. Two pictures are written, test accuracy against shots and against ε, with their
-    numbers.
+    numbers. With --find the fewest shots and the largest ε that still train are found by bisection
+    instead, and priced. Runs are kept as run folders, and those that are there are not made again.
 
-    Examples: qnewton readout digits; qnewton readout digits --methods swap --shots 1000000
+    Examples: qnewton readout digits; qnewton readout digits --methods swap --shots 1000000;
+    qnewton readout digits --find --seeds 2
 
     Attributes:
         methods: Read-outs to sweep over shots: amplitude, hadamard, swap.
@@ -29,12 +56,40 @@ class ReadoutSweep:
     methods: tuple[str, ...] = ("amplitude", "swap")
     shots: tuple[int, ...] = (2_000, 10_000, 50_000, 250_000, 10_000_000)
     epsilons: tuple[float, ...] = (0.2, 0.1, 1e-2, 1e-4)
+    limits: LimitOptions
     folders: FolderOptions = field(default=FolderOptions(out=Path("readout-results")))
     json: bool = False
 
     def run(self) -> None:
-        """Make every run, write the pictures, and print the table."""
+        """Make every run, and print what came of them."""
         from qnewton.cost import nominal_calibration
+        from qnewton.experiments.kept_runs import KeptRuns
+
+        folder = self.folders.new_folder(self.training.workload)
+        # Nothing is decided by a price, so no machine needs to be calibrated for it.
+        kept = KeptRuns(nominal_calibration(), folder / "runs", self.folders.data_dir)
+        if self.limits.find:
+            self._find(kept)
+        else:
+            self._sweep(kept, folder)
+
+    def _find(self, kept: "KeptRuns") -> None:
+        from qnewton.cli.readout_limits import print_limits
+        from qnewton.experiments.readout_limits import LimitRequest, find_limits
+
+        asked = LimitRequest(
+            training=request.request_of(self, target=self.limits.target),
+            method=request.read_methods(self.methods)[0],
+            seeds=self.limits.seeds,
+            margin=self.limits.margin,
+            hardware=self.limits.hardware,
+        )
+        with PROGRESS.status("starting") as status:
+            found = find_limits(asked, kept, status.update)
+        print_limits(found, self.training.workload, self.json)
+
+    def _sweep(self, kept: "KeptRuns", folder: Path) -> None:
+        """Write the pictures, and print the table."""
         from qnewton.experiments.readout_sweep import (
             SweepPoint,
             SweepRequest,
@@ -45,7 +100,6 @@ class ReadoutSweep:
         from qnewton.report.quantities import UNKNOWN, number_text
         from qnewton.report.readout_curves import accuracy_against
         from qnewton.report.table import Column, table_of
-        from qnewton.workloads import load_workload
 
         asked = SweepRequest(
             training=request.request_of(self),
@@ -54,11 +108,8 @@ class ReadoutSweep:
             epsilons=self.epsilons,
         )
         name, steps = self.training.workload, self.training.steps
-        folder = self.folders.new_folder(name)
-        workload = load_workload(name, self.training.seed, self.folders.data_dir)
-        # Nothing is decided by a price, so no machine needs to be calibrated for it.
         with PROGRESS.status("starting") as status:
-            points = sweep_readout(asked, workload, nominal_calibration(), status.update)
+            points = sweep_readout(asked, kept, status.update)
         rows, files = sweep_rows(points), []
         for swept in ("shots", "epsilon"):
             if any(row["swept"] == swept for row in rows):

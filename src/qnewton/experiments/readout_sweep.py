@@ -7,11 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from qnewton.records import Calibration
-from qnewton.training.loop import train
+from qnewton.experiments.kept_runs import KeptRun, KeptRuns
 from qnewton.training.request import ReadoutName, TrainingRequest
-from qnewton.training.session import prepare
-from qnewton.workloads import Workload
 
 Swept = Literal["shots", "epsilon", "ideal"]
 
@@ -65,45 +62,39 @@ class SweepPoint:
 
 
 def sweep_readout(
-    request: SweepRequest,
-    workload: Workload,
-    calibration: Calibration,
-    on_run: Callable[[str], None] = lambda _: None,
+    request: SweepRequest, runs: KeptRuns, on_run: Callable[[str], None] = lambda _: None
 ) -> tuple[SweepPoint, ...]:
     """Train once for every read-out, number of shots and ε, all from the same weights.
 
     Args:
         request: What to sweep.
-        workload: What to train.
-        calibration: Prices of the classical machine.
+        runs: Where runs are kept, from which those that exist are read.
         on_run: Told each run in words before it starts.
     """
-    base = dataclasses.replace(
-        request.training,
-        policy="quantum-only",
-        readout="ideal",
-        shots=None,
-        readout_tolerance=None,
-        target=None,
-    )
-    runs: list[tuple[Swept, TrainingRequest]] = [("ideal", base)]
+    base = ideal_request(request.training)
+    asked: list[tuple[Swept, TrainingRequest]] = [("ideal", base)]
     cases = itertools.product(request.methods, request.shots)
-    runs.extend(("shots", dataclasses.replace(base, readout=m, shots=n)) for m, n in cases)
-    runs.extend(("epsilon", dataclasses.replace(base, epsilon=e)) for e in request.epsilons)
+    asked.extend(("shots", dataclasses.replace(base, readout=m, shots=n)) for m, n in cases)
+    asked.extend(("epsilon", dataclasses.replace(base, epsilon=e)) for e in request.epsilons)
     points = []
-    for swept, training in runs:
+    for swept, training in asked:
         shots = f", {training.shots:.0e} shots" if training.shots is not None else ""
         on_run(f"{training.readout} read-out{shots}, ε = {training.epsilon:g}")
-        points.append(_point(swept, training, workload, calibration))
+        name = f"{training.readout}-{training.shots or 'ideal'}-{training.epsilon:g}"
+        points.append(point_of(swept, training, runs.run(training, name)))
     return tuple(points)
 
 
-def _point(
-    swept: Swept, request: TrainingRequest, workload: Workload, calibration: Calibration
-) -> SweepPoint:
-    result = train(prepare(request, workload, calibration))
+def ideal_request(training: TrainingRequest) -> TrainingRequest:
+    """Return the same training through the quantum solver alone, its states read ideally."""
+    ideal = {"readout": "ideal", "shots": None, "readout_tolerance": None, "target": None}
+    return dataclasses.replace(training, policy="quantum-only", **ideal)
+
+
+def point_of(swept: Swept, request: TrainingRequest, run: KeptRun) -> SweepPoint:
+    """Return what one run says of its read-out."""
     angles, chances, queries, failed = [], [], 0.0, 0
-    for record in result.records:
+    for record in run.steps:
         quantum = [
             first.quantum
             for block in record.blocks
@@ -120,8 +111,8 @@ def _point(
         readout=request.readout,
         shots=request.shots,
         epsilon=request.epsilon,
-        test_accuracy=result.metrics[-1].test_accuracy,
-        loss=result.records[-1].loss,
+        test_accuracy=run.metrics[-1].test_accuracy,
+        loss=run.steps[-1].loss,
         median_angle=statistics.median(angles) if angles else None,
         success_probability=statistics.median(chances) if chances else None,
         queries=queries,
