@@ -17,6 +17,7 @@ from qnewton.cost import (
     classical_quotes,
     filled_envelope,
     kappa_facts,
+    load_classical,
     mesh_envelope,
     nominal_calibration,
     with_sparsity,
@@ -26,6 +27,7 @@ from qnewton.records import Eigenbasis, Formed, LowRank, Products, Sparse
 
 QUICK = settings(deadline=None, max_examples=80)
 NOMINAL = nominal_calibration()
+MACHINES = (NOMINAL, load_classical("h100"), load_classical("h100-cluster"))
 DENSE = {"lu_inverse", "lu", "cholesky", "ldl"}
 ANY = {"cg", "minres"}
 RIVALS = {
@@ -80,10 +82,11 @@ def test_what_is_assumed_is_said_in_one_sentence_each():
     st.floats(1.0, 1e10),
     st.integers(1, 10**4),
     st.floats(1.0, 1e4),
+    st.sampled_from(MACHINES),
 )
-def test_prices_are_positive_and_never_fall(kind, n, more, kappa, size, factor):
+def test_prices_are_positive_and_never_fall(kind, n, more, kappa, size, factor, machine):
     def seconds(facts, tolerance=1e-6):
-        quotes = classical_quotes(NOMINAL, facts, "float64", tolerance=tolerance)
+        quotes = classical_quotes(machine, facts, "float64", tolerance=tolerance)
         for quote in quotes:
             assert (quote.seconds is None) == (quote.refused is not None)
             assert quote.seconds is None or 0.0 < quote.seconds < math.inf

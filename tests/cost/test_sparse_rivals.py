@@ -14,6 +14,7 @@ from qnewton.cost import (
     cheapest,
     classical_quotes,
     deflated_facts,
+    filled_envelope,
     kappa_facts,
     load_classical,
     load_hardware,
@@ -93,8 +94,13 @@ def test_few_entries_are_held_by_them_and_many_are_not(n, d):
 def test_another_sparsity_scales_the_entries_that_were_counted():
     counted = replace(kappa_facts(1000, 10.0, 10), held=Sparse(entries=4000, envelope=1e6))
     fewer = with_sparsity(counted, 5)
-    assert (fewer.held, fewer.spectrum.row_sparsity) == (Sparse(entries=2000), 5)
+    # Fewer entries fill no more than those that were counted.
+    assert (fewer.held, fewer.spectrum.row_sparsity) == (Sparse(entries=2000, envelope=1e6), 5)
     assert with_sparsity(counted, 10) == counted
+    assert with_sparsity(counted, 20).held == Sparse(entries=8000, envelope=8e6)
+    assert with_sparsity(counted, 200).held == Sparse(
+        entries=80_000, envelope=filled_envelope(1000)
+    )
     full = with_sparsity(counted, 1000)
     assert full.held == Formed()
 

@@ -121,8 +121,9 @@ def with_sparsity(facts: Facts, sparsity: int) -> Facts:
     """Return facts of the same system with at most ``sparsity`` entries in a row.
 
     Below :data:`SPARSE_SHARE` of N² entries it is held by them, as many as N·d, in proportion where
-    they were counted. What was measured of other entries, the envelope, is left out. A matrix that
-    is held in another way, by a factor or by products, stays so.
+    they were counted. Fewer fill no more than those that were there; of more, rows reach as much
+    farther and the envelope grows as its cube, as on a mesh, until a factor fills. A matrix that is
+    held in another way, by a factor or by products, stays so.
 
     Example:
         >>> with_sparsity(kappa_facts(10, 4.0, 2), 10).held
@@ -136,11 +137,12 @@ def with_sparsity(facts: Facts, sparsity: int) -> Facts:
     counted = nonzeros(facts).entries
     if counted is not None and before:
         entries = min(entries, max(1, round(counted * sparsity / before)))
-    return replace(
-        facts,
-        spectrum=spectrum,
-        held=Sparse(entries=entries) if entries < SPARSE_SHARE * n * n else Formed(),
-    )
+    if entries >= SPARSE_SHARE * n * n:
+        return replace(facts, spectrum=spectrum, held=Formed())
+    filled = nonzeros(facts).envelope
+    if filled is not None and before:
+        filled = min(filled * max(1.0, sparsity / before) ** 3, filled_envelope(n))
+    return replace(facts, spectrum=spectrum, held=Sparse(entries=entries, envelope=filled))
 
 
 def with_condition(facts: Facts, kappa: float) -> Facts:
