@@ -177,6 +177,19 @@ def test_a_surveyed_factor_gives_its_alpha(n, k, shift, seed):
     assert any("from its bound" in said for said in bound.assumptions)
 
 
+@pytest.mark.parametrize("power", [-300, -150, 150, 300])
+def test_alpha_is_that_of_the_matrix_in_any_unit(power):
+    torch.manual_seed(0)
+    factor = torch.randn(30, 5, dtype=torch.float64)
+
+    def alphas(power: float) -> list[float]:
+        scaled = DenseFactor(factor * 10.0 ** (power / 2))
+        facts = survey_low_rank(LowRankOperator(scaled, shift=0.3 * 10.0**power))
+        return [found.alpha for found in encodings(facts)]
+
+    assert alphas(power) == pytest.approx(alphas(0), rel=1e-12)
+
+
 def test_a_form_decides_which_encodings_fit():
     spectrum = Spectrum(row_sparsity=12)
     fits = {

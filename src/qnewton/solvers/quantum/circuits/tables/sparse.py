@@ -26,11 +26,12 @@ Array = NDArray[np.float64]
 class SparseTable:
     """The words of a symmetric matrix, by addresses (i, l) of entry l of row i.
 
-    A word holds, from its lowest bit on, the place of i among the entries of the column, the
-    column, a magnitude m, where |A_ij| is about (2m + 1)·2^-b of the largest, and a sign.
+    A word holds, from its lowest bit on, the column, the place of i among the column's entries, a
+    magnitude m, where |A_ij| is about (2m + 1)·2^-b of the largest, and a sign.
 
     Attributes:
-        words: At (i, l), l in the lower bits; ``None`` where l ≥ d or i ≥ N.
+        words: At (i, l), i in the lower bits, so that rows of i's alone fill rows of a table that
+            is swapped; ``None`` where l ≥ d or i ≥ N.
         sparsity: d.
         system: Qubits of i.
         bits: b, of magnitude and sign.
@@ -55,15 +56,15 @@ class SparseTable:
         for i, row in enumerate(rows):
             for place in range(d):
                 if place < len(row):
-                    j, value = row[place], float(entries[i, row[place]])
+                    j, entry = row[place], float(entries[i, row[place]])
                     inverse = rows[j].index(i)
-                    magnitude = min(int(abs(value) / largest * (1 << (bits - 1))), most)
-                    negative = value < 0.0
+                    magnitude = min(int(abs(entry) / largest * (1 << (bits - 1))), most)
+                    negative = entry < 0.0
                 else:
                     j, inverse, magnitude = i, place, 0
                     negative = (place - len(row)) % 2 == 1
-                upper = j | magnitude << n | negative << (n + bits - 1)
-                words[i << inner | place] = inverse | upper << inner
+                value = magnitude | negative << (bits - 1)
+                words[i | place << n] = j | inverse << n | value << (n + inner)
         return cls(words, d, n, bits)
 
     @property
@@ -103,7 +104,7 @@ def sparse_by_tables(entries: Array, alpha: float, bits: int) -> TableEncoding:
     table = SparseTable.of(entries, alpha / counted, bits)
     wires, width = Wires(), table.address_bits + bits
     address = wires.fresh(table.address_bits)
-    inner = address[: table.address_bits - table.system]
+    system, inner = address[: table.system], address[table.system :]
     number, (flag,) = wires.fresh(bits), wires.fresh(1)
     k = 1 << swap_bits(table.words, width)
     registers = [wires.fresh(width) for _ in range(k)]
@@ -120,7 +121,7 @@ def sparse_by_tables(entries: Array, alpha: float, bits: int) -> TableEncoding:
         circuit.swap(a, b)
     append_erasure(wires, address, registers, _after_swap(table, k), _occurs(table))
     circuit.compose(spread.inverse(), inner, inplace=True)
-    return TableEncoding(circuit, address[len(inner) :], [*inner, *number, flag], [], alpha)
+    return TableEncoding(circuit, system, [*inner, *number, flag], [], alpha)
 
 
 def _occurs(table: SparseTable) -> list[bool]:
