@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from qnewton.cost import (
     KERNELS,
+    absolute_quote,
     cg_products,
     cg_quote,
     cholesky_quote,
     classical_quotes,
     kappa_facts,
+    ldl_quote,
     load_classical,
     load_hardware,
     lu_inverse_quote,
@@ -56,9 +58,14 @@ def test_every_kernel_has_a_rate_in_both_dtypes(machine):
         assert single is not None
         assert double is not None
         assert 0.0 < single.seconds_per_unit <= double.seconds_per_unit < math.inf
-        assert (single.overhead_s > 0.0) == unit.has_overhead
+        assert single.overhead_s == double.overhead_s > 0.0
         assert single.work == unit.unit
     assert not machine.timed
+
+
+def test_small_systems_take_the_time_that_kernels_take_to_start():
+    for quote in classical_quotes(H100, kappa_facts(10, 2.0, 10)):
+        assert quote.seconds is None or quote.seconds > 1e-4, quote.solver
 
 
 def test_its_rates_reproduce_the_published_benchmarks():
@@ -153,9 +160,10 @@ def test_a_cluster_pays_the_network_in_every_product_and_a_card_does_not():
     terms = {term.name: term.seconds for term in joined.terms}
     assert terms["network"] == pytest.approx(expected, rel=1e-12)
     # A dense factorisation looks for a pivot over all nodes, column by column.
-    factor = cholesky_quote(CLUSTER, kappa_facts(50_000, 100.0, 50_000))
-    terms = {term.name: term.seconds for term in factor.terms}
-    assert terms["network"] == pytest.approx(50_000 * network.all_reduce_s, rel=1e-12)
+    for quote in (cholesky_quote, lu_inverse_quote, ldl_quote, absolute_quote):
+        factor = quote(CLUSTER, kappa_facts(50_000, 100.0, 50_000))
+        terms = {term.name: term.seconds for term in factor.terms}
+        assert terms["network"] == pytest.approx(50_000 * network.all_reduce_s, rel=1e-12)
 
 
 def test_old_calibrations_have_no_memory_and_new_ones_keep_theirs():

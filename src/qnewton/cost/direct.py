@@ -268,7 +268,7 @@ def absolute_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
         ['eigenvalues']
     """
     draft = Draft("absolute", calibration, facts, dtype, "eigendecomposition (N³) in float64")
-    draft.keep("its eigenvectors", 2.0 * float(facts.n) ** 2, dtype="float64")
+    draft.keep("its eigenvectors", 2.0 * float(facts.n) ** 2, dtype="float64").add_network(facts.n)
     return draft.add_forming().add("eigenvalues", "eigen", cubic_work(facts.n)).quote()
 
 
