@@ -21,6 +21,7 @@ NAMES = (
     "pruning",
     "emulation",
     "polynomial_limits",
+    "error_budget",
     "circuit_noise",
     "circuits",
     "circuit_terms",

@@ -12,6 +12,7 @@ from qnewton.operators import DenseOperator, LinearSystem
 from qnewton.queries import attempt
 from qnewton.scheduler.offers import quotes
 from qnewton.scheduler.policy import decide
+from qnewton.scheduler.pricing import ReplaySettings
 from qnewton.scheduler.running import run_solver
 from tests.cases import draw, geometric, with_spectrum
 
@@ -106,3 +107,9 @@ def test_an_unknown_algorithm_is_refused_by_name():
     with pytest.raises(ValueError, match="of which no circuit is built"):
         Quantum("attosecond", algorithm="costa", execute="circuit")
     assert Quantum("attosecond", algorithm="hhl").algorithm == "hhl"
+
+
+def test_a_replay_asks_the_algorithm_that_the_run_asked():
+    settings = ReplaySettings(calibration=nominal_calibration(), hardware=MACHINE, algorithm="hhl")
+    market = dataclasses.replace(settings.market, quantum_price="audited")
+    assert [solver.name for solver in quantum_solvers(market)] == ["hhl"]

@@ -73,6 +73,7 @@ def own_settings(run: Run) -> ReplaySettings:
         calibration=run.config.calibration,
         hardware=run.config.hardware,
         audit=DEFAULT_AUDIT if audit is None else decode(Audit, audit),
+        algorithm=options.get("algorithm"),
         n_qpus=int(options.get("qpus", 1)),
         dtype=run.config.dtype or "float32",
     )

@@ -20,6 +20,7 @@ from qnewton.queries.eigenvalues import (
     hhl_2009,
     sunderhauf_2025,
 )
+from qnewton.queries.errors import CircuitErrors
 from qnewton.queries.jennings import (
     JENNINGS_MAX_EPSILON,
     JENNINGS_MIN_KAPPA,
@@ -31,21 +32,10 @@ from qnewton.queries.jennings import (
 )
 from qnewton.queries.sets import QUERY_ALGORITHMS, QUERY_SETS, QuerySet, knows_norm, query_count
 
-__all__ = [
-    "ALGORITHMS",
-    "HHL_CONSTANT",
-    "JENNINGS_MAX_EPSILON",
-]
+__all__ = ["ALGORITHMS", "HHL_CONSTANT", "JENNINGS_MAX_EPSILON", "CircuitErrors"]
 __all__ += ["JENNINGS_MIN_KAPPA", "JENNINGS_SUCCESS_SLOPE", "PROVEN_CONSTANT", "QUERY_ALGORITHMS"]
 __all__ += ["QUERY_SETS", "Q_NEWTON_SUCCESS_SLOPE", "SEEN_CONSTANT", "QueryCounts", "QuerySet"]
 __all__ += ["amplified_queries", "attempt", "childs_kothari_somma_2017", "costa_2022"]
 __all__ += ["costa_2026", "dalzell_2024", "dalzell_2024_asymptotic", "dalzell_2024_norm_known"]
-__all__ += [
-    "hhl_2009",
-    "jennings_2023",
-    "jennings_2025",
-    "knows_norm",
-    "logical_qubits",
-    "query_count",
-]
-__all__ += ["searched_queries", "sunderhauf_2025"]
+__all__ += ["hhl_2009", "jennings_2023", "jennings_2025", "knows_norm", "logical_qubits"]
+__all__ += ["query_count", "searched_queries", "sunderhauf_2025"]

@@ -40,6 +40,7 @@ class ReplaySettings:
         solvers: Names of the classical solvers to ask; ``None`` for the recorded ones.
         audit: What the audited price of the quantum solver assumes.
         dtype: dtype of the recorded systems.
+        algorithm: The quantum solver to ask; ``None`` for all that its cost model prices.
         n_qpus: QPUs that share the blocks of a step with the classical machine.
         keep: Machines whose quotes stay as recorded: where nothing they depend on has changed.
 
@@ -54,6 +55,7 @@ class ReplaySettings:
     solvers: tuple[str, ...] | None = None
     audit: cost.Audit = cost.DEFAULT_AUDIT
     dtype: str = "float32"
+    algorithm: str | None = None
     n_qpus: int = 1
     keep: tuple[MachineKind, ...] = ()
 
@@ -66,7 +68,12 @@ class ReplaySettings:
     def market(self) -> cost.Market:
         """The machines, as a live step has them."""
         return cost.Market(
-            self.calibration, self.hardware, dtype=self.dtype, audit=self.audit, n_qpus=self.n_qpus
+            self.calibration,
+            self.hardware,
+            dtype=self.dtype,
+            audit=self.audit,
+            algorithm=self.algorithm,
+            n_qpus=self.n_qpus,
         )
 
 

@@ -75,11 +75,15 @@ class Algorithm(ABC):
     Attributes:
         name: As ``emulate`` takes it.
         multiplies: Whether products with A give its output state.
+        on_eigenvalues: Whether it is emulated on all eigenvalues where these are at hand.
+        bounds_residual: Whether its ε bounds ‖A·x - b‖/‖b‖, and not the state's error alone.
         alpha: α of the block-encoding.
     """
 
     name: ClassVar[str]
     multiplies: ClassVar[bool] = True
+    on_eigenvalues: ClassVar[bool] = False
+    bounds_residual: ClassVar[bool] = False
     alpha: float
 
     @property

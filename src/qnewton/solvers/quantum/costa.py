@@ -72,6 +72,7 @@ class Costa(Algorithm):
 
     name: ClassVar[str] = "costa"
     multiplies: ClassVar[bool] = False
+    on_eigenvalues: ClassVar[bool] = True
     walk: Walk
     kappa: float
     alpha: float

@@ -21,13 +21,15 @@ from qnewton.operators.base import dtype_name
 from qnewton.operators.scaling import excess, largest, norm_ratio, scaled, shifted_number
 from qnewton.queries import amplified_queries
 from qnewton.queries.degrees import inverse_degree
+from qnewton.queries.errors import CircuitErrors
 from qnewton.records import Outcome
 from qnewton.solvers.quantum import promise as promises
 from qnewton.solvers.quantum.algorithm import Algorithm, Posed
-from qnewton.solvers.quantum.costa import Walk, costa
-from qnewton.solvers.quantum.dalzell import dalzell
+from qnewton.solvers.quantum.costa import Costa, Walk, costa
+from qnewton.solvers.quantum.dalzell import Dalzell, dalzell
+from qnewton.solvers.quantum.erring import ErringEmulation
 from qnewton.solvers.quantum.execution import Emulation, Execution
-from qnewton.solvers.quantum.hhl import Clock, hhl
+from qnewton.solvers.quantum.hhl import HHL, Clock, hhl
 from qnewton.solvers.quantum.output_state import Eigenbasis
 from qnewton.solvers.quantum.promise import (
     Promise,
@@ -36,15 +38,13 @@ from qnewton.solvers.quantum.promise import (
     float64_entries,
     near_rhs,
 )
-from qnewton.solvers.quantum.qsvt import Family, qsvt
+from qnewton.solvers.quantum.qsvt import QSVT, Family, qsvt
 from qnewton.solvers.quantum.readout import QuantumSolution, Readout, read, scaled_along
 from qnewton.solvers.solution import Mode
 
-ALGORITHMS = ("qsvt", "dalzell", "hhl", "costa")
+_KINDS: dict[str, type[Algorithm]] = {kind.name: kind for kind in (QSVT, Dalzell, HHL, Costa)}
 
-# HHL's evolutions take 50 products per clock value, its function no time at any clock; a step of
-# Costa's walk takes √(1 - A²/α²), too.
-_ON_EIGENVALUES = ("hhl", "costa")
+ALGORITHMS = tuple(_KINDS)
 
 
 def emulate(
@@ -61,6 +61,7 @@ def emulate(
     polynomial: Family = "optimal",
     clock: Clock | None = None,
     walk: Walk | None = None,
+    errors: CircuitErrors | None = None,
 ) -> QuantumSolution:
     """Return what a quantum linear solver outputs for A·x = rhs, definite A or not.
 
@@ -71,8 +72,8 @@ def emulate(
     a finite clock. ``costa``: an adiabatic walk of c·κ_be/Δ steps, and a filter of what is not the
     solution; the state keeps to ε if the walk's error is at most Δ, which c decides.
 
-    Everything runs in float64, whatever the dtype of the matrix. Gates are perfect; noise and
-    state preparation are not part of this.
+    Everything runs in float64, whatever the dtype of the matrix. Gates are perfect but for the
+    ``errors`` that are asked for; noise is not part of this.
 
     Args:
         matrix: A, symmetric, shape [N, N].
@@ -92,6 +93,7 @@ def emulate(
         polynomial: ``qsvt``: ``optimal`` (Sünderhauf) or ``cks`` (Childs, Kothari, Somma).
         clock: ``hhl``: its clock register.
         walk: ``costa``: the constant of its steps, and its schedule.
+        errors: What the circuit does wrong: entries of A, b and rotations that are off.
 
     Raises:
         ValueError: For an argument out of range, a matrix that is not symmetric, a right-hand side
@@ -118,8 +120,19 @@ def emulate(
         tensor([1., 1.])
     """
     asked = {"mode": mode, "polynomial": polynomial, "clock": clock, "walk": walk}
+    if errors is not None:
+        _check_request(algorithm, mode, polynomial)
+        n = matrix.n if isinstance(matrix, SymmetricOperator) else len(matrix)
+        erring = ErringEmulation(errors=errors, mode=_mode(algorithm, mode, n), epsilon=epsilon)
+        # The exact matrix is read for its promise alone.
+        asked |= {"mode": "products", "execution": erring}
     emulator = Emulator(matrix, algorithm, epsilon, alpha, kappa, for_rhs=rhs, **asked)
     return emulator.solve(rhs, readout, norm)
+
+
+def _mode(algorithm: str, mode: Mode, n: int) -> Mode:
+    on_eigenvalues = _KINDS[algorithm].on_eigenvalues and n <= promises.EXACT_LIMIT
+    return "eigen" if mode == "auto" and on_eigenvalues else mode
 
 
 class Emulator:
@@ -181,9 +194,8 @@ class Emulator:
         if for_rhs is not None:
             near_rhs(for_rhs)  # refuses zero
         self._operator = operator
-        self._epsilon, self._algorithm = epsilon, algorithm
-        if mode == "auto" and algorithm in _ON_EIGENVALUES and operator.n <= promises.EXACT_LIMIT:
-            mode = "eigen"
+        self._epsilon, self._kind = epsilon, _KINDS[algorithm]
+        mode = _mode(algorithm, mode, operator.n)
         # Everything runs on 2^-e·A and 2^-f·b, and the solution is put back.
         self._working, self._exponent = _working(operator, alpha, mode)
         if alpha is not None:
@@ -209,10 +221,10 @@ class Emulator:
     def residual_limit(self) -> float:
         """Largest ‖A·x - b‖/‖b‖ that ε allows, where the promise is held.
 
-        It is ε for QSVT, whose |λP(λ) - 1| ≤ ε, and otherwise 2κ_be·ε, half at most: for an error
-        of the state may lie along A's largest eigenvector.
+        It is ε for QSVT, and otherwise 2κ_be·ε, half at most: an error of the state may lie along
+        A's largest eigenvector.
         """
-        if self._algorithm == "qsvt":
+        if self._kind.bounds_residual:
             return self._epsilon
         return max(self._epsilon, min(0.5, 2.0 * self._promise.kappa * self._epsilon))
 

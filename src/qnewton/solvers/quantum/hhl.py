@@ -74,6 +74,8 @@ class HHL(FunctionOfA):
     """
 
     name: ClassVar[str] = "hhl"
+    # Its evolutions take 50 products per clock value, its function no time at any clock.
+    on_eigenvalues: ClassVar[bool] = True
     size: int
     time: float
     rotation: float

@@ -111,6 +111,7 @@ class QSVT(FunctionOfA):
     """y = P(A/α)b̂ / max|P|: as many queries as P has degrees, and one call to U_b."""
 
     name: ClassVar[str] = "qsvt"
+    bounds_residual: ClassVar[bool] = True  # |λP(λ) - 1| ≤ ε
     polynomial: InversePolynomial
     alpha: float
 
