@@ -50,23 +50,9 @@ WITHIN = 2.0
 TOFFOLI = "Toffoli gates"
 
 REASONS = {
-    (
-        "sparse",
-        "block-encoding",
-        "qubits",
-    ): "the price's √(2Lb) qubits are a bound that never falls "
-    "as tables grow; a table as small as this one is best read without any",
-    (
-        "sparse",
-        "solver",
-        "T gates",
-    ): "the price's encoding compares a value with b qubits and reflects about "
+    ("sparse", "solver"): "the price's encoding compares a value with b qubits and reflects about "
     "each; the solver's circuit rotates one ancilla",
-    (
-        "dense",
-        "solver",
-        "T gates",
-    ): "the price charges 2a + 3 Toffoli gates for a reflection about a "
+    ("dense", "solver"): "the price charges 2a + 3 Toffoli gates for a reflection about a "
     "ancillas; with the dilation's one ancilla it is a single rotation",
 }
 """Which assumption of the price makes a term differ by more than a factor of two."""
@@ -237,6 +223,6 @@ def _row(term: Term) -> Row:
     found = f"{term.circuit:,.0f} in the circuit, {term.price:,.0f} in the price"
     if term.ratio <= WITHIN:
         return Row(question, "within 2×, or explained", f"{found}: {term.ratio:.2g}×", "met")
-    reason = REASONS.get((term.encoding, term.part, term.unit))
+    reason = REASONS.get((term.encoding, term.part))
     told = f"{found}: the {more} has {term.ratio:.2g}× as many; {reason}"
     return Row(question, "within 2×, or explained", told, "met" if reason else "missed")
