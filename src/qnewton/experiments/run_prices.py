@@ -14,7 +14,7 @@ from qnewton.runs import Run
 from qnewton.scheduler.policy import Choice, Policy
 from qnewton.scheduler.pricing import ReplaySettings, repriced_step
 
-_AGREED = 1e-2  # relative difference at which the sums of both machines count as equal
+_AGREED = 2e-2  # relative difference at which the sums of both machines count as equal
 _LINEAR_TRIES, _MOST_TRIES = 6, 40
 _INSTANT = 1e-60
 """Times of a machine whose quantum part costs nothing beside any classical one."""
@@ -202,24 +202,34 @@ def _scaled(machine: QuantumHardware, times: float) -> QuantumHardware:
 def _equal(seconds: Callable[[float], float], target: float, now: float) -> float | None:
     """Return the factor of a machine's times at which it takes ``target`` seconds.
 
-    Prices are nearly linear in them, so that the line through what is known soon leads there.
+    Prices rise with the times, nearly linearly, and more slowly where another design becomes the
+    cheaper: the line through the last two looks soon leads there.
     """
     fixed = seconds(_INSTANT)
     if fixed >= target:
         return None
     low, high = (_INSTANT, fixed), (1.0, now)
+    last = (low, high)
     for attempt in range(_MOST_TRIES):
-        slope = (high[1] - low[1]) / (high[0] - low[0])
-        times = low[0] + (target - low[1]) / slope
-        if attempt >= _LINEAR_TRIES and high[1] >= target:
+        times = _on_the_line(*last, target)
+        if high[1] >= target and not low[0] < times < high[0]:
+            times = _on_the_line(low, high, target)
+        if high[1] >= target and attempt >= _LINEAR_TRIES:
             times = math.sqrt(low[0] * high[0])
-        found = seconds(times)
-        if abs(found / target - 1.0) <= _AGREED:
+        found = (times, seconds(times))
+        if abs(found[1] / target - 1.0) <= _AGREED:
             return times
         if high[1] < target:
-            low, high = high, (times, found)  # both were below it: one step out
-        elif found < target:
-            low = (times, found)
+            low, high = high, found  # both were below it: one step out
+        elif found[1] < target:
+            low = found
         else:
-            high = (times, found)
+            high = found
+        last = (last[1], found)
     return math.sqrt(low[0] * high[0])
+
+
+def _on_the_line(one: tuple[float, float], other: tuple[float, float], target: float) -> float:
+    """Return where the line through two points meets the target; infinity where it never does."""
+    rise = other[1] - one[1]
+    return one[0] + (target - one[1]) * (other[0] - one[0]) / rise if rise else math.inf
