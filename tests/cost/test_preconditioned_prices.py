@@ -124,6 +124,30 @@ def test_it_is_refused_where_nobody_knows_or_it_cannot_be():
         assert words in str(quote.refused)
 
 
+def test_a_condition_number_that_is_known_from_below_stands_for_itself_and_says_so():
+    low = replace(known(1e5), value=None, high=None, method="lanczos")
+    spectrum = Spectrum(condition=low, preconditioned=known(9.0))
+    quote = pcg_diagonal_quote(NOMINAL, Facts(n=100, spectrum=spectrum))
+    assert quote.products == pcg_products(9.0, 1e5, 1e-6)
+    assert "κ of A is not known: 1e+05 stands for it, which it may exceed" in quote.assumptions
+    alone = pcg_diagonal_quote(NOMINAL, Facts(n=100, spectrum=Spectrum(preconditioned=known(9.0))))
+    assert alone.products == pcg_products(9.0, 9.0, 1e-6)
+
+
+def test_definiteness_is_an_assumption_until_certified():
+    certified = behind(kappa_facts(100, 50.0, 100, "positive"), 5.0)
+    told = {
+        kind: pcg_diagonal_quote(NOMINAL, what).assumptions
+        for kind, what in (
+            ("nobody", behind(kappa_facts(100, 50.0, 100), 5.0)),
+            ("survey", certified),
+        )
+    }
+    said = "positive definite, which nobody has certified"
+    assert said in told["nobody"]
+    assert said not in told["survey"]
+
+
 def test_prices_ask_it_and_training_does_not():
     facts = behind(kappa_facts(2000, 1e6, 2000), 4.0)
     assert "pcg_diagonal" in [quote.solver for quote in classical_quotes(NOMINAL, facts)]

@@ -195,7 +195,9 @@ def survey_file(
         found = Estimate(value=behind, low=None, high=None, method="given", products=0)
         spectrum = replace(spectrum, preconditioned=found)
     elif kappa is None and spectrum.definiteness != "indefinite":
-        found = preconditioned_condition(matrix, method, seed=seed, max_products=most)
+        # Its error estimates have to do: a bracket would take as long as the whole survey again.
+        budget = None if method == "exact" else most or most_products(matrix.n)
+        found = preconditioned_condition(matrix, method, seed=seed, max_products=budget)
         spectrum = replace(spectrum, preconditioned=found)
     return matrix, replace(facts, spectrum=spectrum)
 

@@ -57,6 +57,10 @@ def pcg_diagonal_quote(
         products = _bounded(draft, tolerance)
     if products is None:
         return draft.quote()
+    if signs is None:
+        draft.assume("positive definite, which nobody has certified")
+    elif since:
+        draft.assume(f"positive definite{since}")
     n = float(facts.n)
     draft.keep("its vectors", (CG_VECTORS + 2) * n)
     draft.add_products(products).add_vectors("cg_step", products)
@@ -76,11 +80,13 @@ def _bounded(draft: Draft, tolerance: float) -> int | None:
     if value is None:
         draft.refuse(f"the condition number behind the diagonal is {behind.describe()}")
         return None
-    condition = None if spectrum.condition is None else _finite(spectrum.condition)
-    if condition is None:
-        draft.assume("κ of A is unknown: its residual is bounded as if it were κ_D")
+    condition = spectrum.condition
+    kappa = None if condition is None else _finite(condition)
+    if kappa is None:
+        kappa = max(value, 1.0 if condition is None else condition.low or 1.0)
+        draft.assume(f"κ of A is not known: {kappa:.3g} stands for it, which it may exceed")
     towards = partial(pcg_products, value)
-    kappa, described = condition or value, f"κ_D = {behind.describe()}"
+    described = f"κ_D = {behind.describe()}"
     return bounded_products(draft, Bounds(towards, towards), kappa, tolerance, described)
 
 
