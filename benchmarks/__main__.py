@@ -22,6 +22,7 @@ NAMES = (
     "emulation",
     "polynomial_limits",
     "error_budget",
+    "walk_constant",
     "circuit_noise",
     "circuits",
     "circuit_terms",
