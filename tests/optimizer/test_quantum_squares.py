@@ -73,7 +73,7 @@ def test_a_factor_is_surveyed_priced_on_both_machines_and_solved_by_qsvt(policy)
     assert {"qsvt", "lu_inverse", "cholesky", "woodbury", "augmented_qr", "lsmr", "cg"} <= priced
     decision = decide(asked, offers)
     # The audited price follows κ; the paper's, its determinant bound, which is far above.
-    assert (decision.chosen == "qsvt") == (policy != "paper")
+    assert (SOLVERS.get(decision.chosen).machine == "quantum") == (policy != "paper")
     solution = run_solver(SOLVERS.get("qsvt"), system, facts, market)
     assert solution.solved
     assert solution.stats.quantum is not None
