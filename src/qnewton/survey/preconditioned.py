@@ -28,6 +28,7 @@ def preconditioned_condition(
     Cost: a copy of the entries, and the products of :func:`~qnewton.survey.condition_number`.
 
     Example:
+        >>> import torch
         >>> matrix = torch.tensor([[100.0, 5.0], [5.0, 1.0]])
         >>> preconditioned_condition(matrix).describe()
         '3 (lanczos)'
@@ -42,6 +43,7 @@ def diagonally_scaled(operator: SymmetricOperator) -> SymmetricOperator | None:
     """Return D^-½ A D^-½ as A is held, in float64; ``None`` where D is not all positive.
 
     Example:
+        >>> import torch
         >>> matrix = torch.tensor([[4.0, 2.0], [2.0, 4.0]])
         >>> diagonally_scaled(DenseOperator(matrix)).dense().tolist()
         [[1.0, 0.5], [0.5, 1.0]]
