@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.harness import Report, Row, Say
-from qnewton.cost.audit import ErrorShares
+from qnewton.cost import ErrorBudget, Split
 from qnewton.cost.encodings import (
     DenseEncoding,
     EigenbasisEncoding,
@@ -56,6 +56,10 @@ REASONS = {
     "ancillas; with the dilation's one ancilla it is a single rotation",
 }
 """Which assumption of the price makes a term differ by more than a factor of two."""
+
+
+SPLIT = Split(solver=1 / 2, entries=1 / 6, rhs=1 / 6, rotations=1 / 6, readout=0.0)
+"""A half for the solver, a sixth for each other cause: nothing is read."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,9 @@ def measure(say: Say) -> Report:
 def block_encoding_terms(n: int, encoding: str) -> list[Term]:
     """Return the terms of one call of U_A."""
     priced, kappa = _priced(n, encoding)
-    bits = value_bits(priced.alpha * kappa, ErrorShares(EPSILON).entries, priced.extra_bits)
+    bits = value_bits(
+        priced.alpha * kappa, float(ErrorBudget.of(EPSILON, SPLIT).entries), priced.extra_bits
+    )
     built, gates = _built(n, encoding, bits), priced.gates(bits)
     # The circuit's own rotations, those that spread over d values, are each to the entries' share.
     synthesis = rotation_t_gates(-float(bits))
@@ -119,7 +125,7 @@ def terms(n: int, encoding: str) -> list[Term]:
     found = block_encoding_terms(n, encoding)
     if encoding not in ("sparse", "dense"):
         return found
-    shares = ErrorShares(EPSILON)
+    shares = ErrorBudget.of(EPSILON, SPLIT)
     priced, kappa = _priced(n, encoding)
     amplified = priced.alpha * kappa
     bits = value_bits(amplified, shares.entries, priced.extra_bits)
@@ -145,8 +151,8 @@ def _of_the_solver(
     n: int, encoding: str, rhs: Array, ancillas: int, amplified: float
 ) -> list[Term]:
     """Return what Qiskit's gates of a QSVT circuit tell."""
-    shares, matrix = ErrorShares(EPSILON), torch.from_numpy(_tridiagonal(n))
-    asked = {"epsilon": shares.solver, "encoding": encoding}
+    shares, matrix = ErrorBudget.of(EPSILON, SPLIT), torch.from_numpy(_tridiagonal(n))
+    asked = {"epsilon": float(shares.solver), "encoding": encoding}
     attempt = solver_circuit(matrix, torch.from_numpy(rhs), **asked)
     # Every attempt's rotations share their part of the error; so do the branches of U_b.
     expected = attempt.queries / float(attempt.image @ attempt.image)

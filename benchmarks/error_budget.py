@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import Report, Row, Say, reached
-from qnewton.cost.audit import WIDENED, ErrorShares
+from qnewton.cost import ErrorBudget
+from qnewton.cost.budget import WIDENED, split_grid
 from qnewton.queries import CircuitErrors
 from qnewton.solvers.quantum import ALGORITHMS, Readout, emulate
 
@@ -108,9 +109,11 @@ class Outcome:
 
 def injected(system: Case, algorithm: str, seed: int = 0) -> Outcome:
     """Solve a system by one algorithm with all errors of its budget."""
-    budget = ErrorShares(system.epsilon)
+    splits = split_grid(False)
+    budget = ErrorBudget.of(system.epsilon, splits[seed % len(splits)])
+    solver = float(budget.relative if algorithm == "qsvt" else budget.solver)
     # The matrix that is encoded has a κ_be of as much at most.
-    asked = (algorithm, budget.solver, system.alpha * 1.01, system.kappa * WIDENED * 1.01)
+    asked = (algorithm, solver, system.alpha * 1.01, system.kappa * WIDENED * 1.01)
     eigen = len(system.rhs) <= (256 if algorithm == "dalzell" else 512)
     mode = "eigen" if eigen else "auto"
     alone = emulate(system.matrix, system.rhs, *asked, mode=mode)

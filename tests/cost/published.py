@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from qnewton.cost import load_classical, load_hardware, lu_inverse_quote
+from qnewton.cost.constants import Constants
 from qnewton.cost.encodings import (
     SparseEncoding,
     qroam,
@@ -13,7 +14,8 @@ from qnewton.cost.encodings import (
     rotation_tree,
     state_preparation,
 )
-from qnewton.cost.error_correction import Corrected, error_corrected, t_factories
+from qnewton.cost.error_correction import Corrected, error_corrected
+from qnewton.cost.surface_code import t_factories
 from qnewton.queries.dalzell import (
     dalzell_2024,
     dalzell_2024_asymptotic,
@@ -200,7 +202,7 @@ def _layout(qubits: float) -> float:
     run = corrected(qubits, 1e6, 0.0)
     assert run.physical_qubits is not None
     assert run.code_distance is not None
-    factories = t_factories(4e6, 1e-3, 1e-3, 5e-3).physical_qubits
+    factories = float(t_factories(4e6, 1e-3, 1e-3, 5e-3, Constants.likely()).physical_qubits)
     return (run.physical_qubits - factories) / (2 * run.code_distance**2)
 
 

@@ -27,6 +27,7 @@ from qnewton.cost import (
     pcg_diagonal_quote,
     pcg_nystrom_quote,
     pcg_products,
+    prices,
     relative_error,
 )
 from qnewton.cost import given as known
@@ -174,13 +175,14 @@ def test_an_error_outside_of_its_range_is_named(error):
 
 def test_another_audit_asks_the_rivals_for_its_own_accuracy():
     audit = Audit(error_correction="perfect")
-    facts = replace(kappa_facts(10**4, 1e4, 5), direction_error=audit.direction_error)
+    facts = replace(kappa_facts(10**4, 1e4, 5), direction_error=audit.epsilon)
     here = Scenario(
         facts=facts, calibration=NOMINAL, hardware=load_hardware("attosecond"), audit=audit
     )
-    coarser = here.with_audit(replace(audit, readout_tolerance=0.5))
+    coarser = here.with_audit(replace(audit, epsilon=0.51))
     assert coarser.facts.direction_error == pytest.approx(0.51)
-    assert (coarser.prices()[1] or math.inf) < (here.prices()[1] or 0.0)
+    found = prices([coarser, here]).classical
+    assert found[0] < found[1]
     fixed = replace(here, facts=replace(facts, direction_error=0.02))
     assert fixed.with_audit(coarser.audit).facts.direction_error == 0.02
     assert [flip.assumption for flip in break_even(here)]

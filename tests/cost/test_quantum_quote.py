@@ -228,19 +228,21 @@ def test_only_the_determinant_bound_is_read_unless_another_is_named():
     [
         ("paper", "jennings", "Jennings"),
         ("rigorous", "dalzell", "Dalzell"),
-        ("warm-start", "dalzell", "Dalzell"),
-        ("optimistic", "costa", "Costa"),
+        ("warm-start", "qsvt", "QSVT"),
+        ("optimistic", "costa", "the discrete adiabatic walk"),
+        ("rigorous", "hhl", "HHL"),
     ],
 )
 def test_a_quote_is_named_by_the_algorithm_that_it_prices(query_set, algorithm, author):
-    """It was named after QSVT, which is what is emulated, whatever was counted."""
+    """It was named after QSVT, whatever was counted."""
     machine, nominal = load_hardware("qubit_gate_ns_e3"), nominal_calibration()
     audit = Audit(query_set=query_set, error_correction="closed-form")
-    quote = audited_quote(nominal, kappa_facts(100, 30.0, 4), machine, audit)
-    assert (quote.name, quote.solver) == (algorithm, "qsvt")
+    asked = (machine, audit, "float32", algorithm)
+    quote = audited_quote(nominal, kappa_facts(100, 30.0, 4), *asked)
+    assert quote.name == algorithm
     assert quote.query_count is not None
     assert quote.query_count.theorem.startswith(author)
-    refused = audited_quote(nominal, Facts(n=100), machine, audit)
+    refused = audited_quote(nominal, Facts(n=100), *asked)
     assert (refused.seconds, refused.name) == (None, algorithm)
     paper = paper_quote(kappa_facts(100, 30.0, 4), machine, bound="given")
     assert paper.name == paper_quote(Facts(n=100), machine).name == "jennings"

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy.stats import poisson, skellam
 
 from qnewton import Classical, QNewton
-from qnewton.cost import nominal_calibration
-from qnewton.cost.audit import shots as worst_case
-from qnewton.cost.tomography import _component, mean_squared_error, tomography_shots
+from qnewton.cost import mean_squared_error, nominal_calibration, tomography_shots
+from qnewton.cost.audit import states_read as worst_case
+from qnewton.cost.tomography import _component
 from qnewton.records import Amplitudes
 from qnewton.solvers.quantum import Readout, measure
 from qnewton.survey import amplitudes
@@ -90,7 +90,7 @@ def test_gradients_and_directions_of_real_steps_are_predicted():
             errors = _errors(direction.double(), shots)
             # The last direction, and at first the gradient, stand for this one.
             assert 0.7 * epsilon < math.sqrt(float((errors**2).mean())) < 1.15 * epsilon
-            assert shots < 0.7 * worst_case(block.n, epsilon).states
+            assert shots < 0.7 * worst_case(block.n, epsilon)
     restored = QNewton(
         model,
         blocks="full",
@@ -137,16 +137,16 @@ def test_shots_fall_with_the_error_and_stay_below_those_of_the_worst_vector(
     summed = math.fsum(s * c for s, c in zip(known.squares, known.counts, strict=True))
     assert summed == pytest.approx(1.0, abs=1e-12)
     shots = tomography_shots(known, epsilon)
-    assert 2.0 <= shots <= max(2.0, 1.02 * worst_case(n, epsilon).states)
+    assert 2.0 <= shots <= max(2.0, 1.02 * worst_case(n, epsilon))
     grid = np.array([[epsilon, 0.5 * epsilon], [0.1 * epsilon, 1e-3 * epsilon]])
     found = tomography_shots(known, grid)
     assert found.shape == (2, 2)
     assert found[0, 0] == shots
     assert (np.diff(found.ravel()) >= 0.0).all()
-    assert tomography_shots(turned, epsilon) == pytest.approx(shots, rel=0.05)
+    assert tomography_shots(turned, epsilon) == pytest.approx(shots, rel=0.1)
     each = (vector / vector.norm()).square().tolist()
     one_by_one = Amplitudes(squares=tuple(each), counts=(1,) * n)
-    assert shots == pytest.approx(tomography_shots(one_by_one, epsilon), rel=0.05)
+    assert shots == pytest.approx(tomography_shots(one_by_one, epsilon), rel=0.1)
 
 
 def test_a_spike_over_a_floor_takes_the_most_and_a_flat_vector_the_least():

@@ -7,8 +7,9 @@ import math
 import sys
 from dataclasses import dataclass
 
+from qnewton.cost.constants import Constants
 from qnewton.cost.encodings import DenseEncoding, rotation_tree
-from qnewton.cost.error_correction import t_factories
+from qnewton.cost.surface_code import t_factories
 from qnewton.queries.dalzell import dalzell_2024
 from tests.cost.published import CHEMISTRY, DYNAMICS, SOURCES, corrected, figures
 
@@ -38,8 +39,8 @@ def _clader(n: int, bits: int, rotation: float) -> float:
 
 def _factory(budget: float) -> float:
     """Return qubits times code cycles per T state: 13·d in each round of distance d."""
-    found = t_factories(1.0, 1e-3, 1e-3, budget)
-    return found.qubits * 13.0 * sum(found.distances)
+    found = t_factories(1.0, 1e-3, 1e-3, budget, Constants.likely())
+    return float(found.qubits * 13.0 * sum(found.distances))
 
 
 def disagreements() -> list[Disagreement]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import qnewton.experiments.kept_runs as kept_runs
 from qnewton.cli import main
 from qnewton.cli.readout_limits import sentences
-from qnewton.cost import nominal_calibration
+from qnewton.cost import ErrorBudget, nominal_calibration
 from qnewton.experiments.kept_runs import KeptRuns
 from qnewton.experiments.readout_limits import (
     LimitRequest,
@@ -136,7 +136,13 @@ def test_what_is_out_of_range_is_refused(name: str, value: float):
 
 def test_the_audit_of_a_coarse_read_out_is_in_range():
     audit = coarse_audit(SMALL.audit, 1.4, 0.24)
-    assert (audit.epsilon, audit.readout_tolerance) == (0.24, 0.99)
+    assert audit.epsilon == 0.99
+    audit = coarse_audit(SMALL.audit, 0.3, 0.1)
+    assert audit.split is not None
+    budget = ErrorBudget.of(audit.epsilon, audit.split)
+    assert audit.epsilon == pytest.approx(0.4)
+    assert float(budget.readout) == pytest.approx(0.3)
+    assert float(budget.sum - budget.readout) == pytest.approx(0.1, rel=0.1)
 
 
 def test_a_point_of_a_run_says_how_it_was_read():

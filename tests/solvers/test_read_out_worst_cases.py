@@ -8,7 +8,7 @@ import torch
 from scipy.stats import poisson, skellam
 
 from qnewton.cost.audit import TWO_STAGE as PRICED
-from qnewton.cost.audit import shots as priced_shots
+from qnewton.cost.audit import states_read
 from qnewton.solvers.quantum import Readout, measure
 from qnewton.solvers.quantum.promise import SystemRefused
 from qnewton.solvers.quantum.readout import TWO_STAGE
@@ -60,7 +60,7 @@ def test_prices_and_measurements_take_the_same_shots():
     assert PRICED == TWO_STAGE
     for n, tolerance in ((1, 0.5), (64, 0.1), (12_544, 0.01)):
         assert Readout(tolerance=tolerance).shots_for(n) == max(
-            2, math.ceil(priced_shots(n, tolerance).states)
+            2, math.ceil(float(states_read(n, tolerance)))
         )
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from qnewton.cost import (
+    Scenario,
     audited_quote,
     classical_quotes,
     deflation_quote,
@@ -92,7 +93,9 @@ def test_prices_do_not_change_with_the_unit_of_the_loss(dtype, end):
             *classical_quotes(calibration, facts, "float32"),
             paper_quote(facts, machine),
             audited_quote(calibration, facts, machine),
-            deflation_quote(calibration, facts, machine, top, 9),
+            deflation_quote(
+                Scenario(facts=facts, calibration=calibration, hardware=machine), top, 9
+            ),
         )
         return [quote.seconds for quote in quotes]
 

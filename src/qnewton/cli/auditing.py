@@ -8,7 +8,7 @@ from qnewton.cost.encodings import Preparation, Tables
 from qnewton.cost.error_correction import ErrorCorrection
 from qnewton.queries import QuerySet
 
-_FIELDS = {"state_error": "epsilon", "state_readout": "readout"}
+_FIELDS = {"error": "epsilon", "state_readout": "readout"}
 """Options whose field of the audit has another name."""
 
 
@@ -17,16 +17,18 @@ class PriceAssumptions:
     """What an audited price assumes.
 
     Attributes:
-        query_set: Which count of queries is taken: paper; rigorous, which is the default;
-            warm-start, where the norm is known; or optimistic.
-        state_error: Error of the solution state; 0.01 by default.
+        query_set: What the count of queries takes to be known: nothing but the theorems
+            (rigorous, the default); the solution's norm, too (warm-start); constants that were
+            seen at small N alone (optimistic); or the paper's own count (paper).
+        error: Error of the unit vector that is read, all causes together, and split over them as
+            is cheapest; 0.1 by default.
         tables: Where the matrix is read from: qrom (the default), or qram, which nobody has built.
-        error_correction: How error correction is priced: auto (the default: qdk where it is
-            installed), qdk, closed-form, or perfect gates.
+        error_correction: How error correction is priced: by a closed form (closed-form, the
+            default), by Microsoft's estimator (qdk), or not at all (perfect).
     """
 
     query_set: QuerySet | None = None
-    state_error: float | None = None
+    error: float | None = None
     tables: Tables | None = None
     error_correction: ErrorCorrection | None = None
 
@@ -58,12 +60,10 @@ class AuditOptions(PriceAssumptions):
     Attributes:
         readout: How the solution vector is read: by simulated shots (the default), by provable
             shots, coherently, or not at all (none).
-        readout_tolerance: Error of the vector that is read; 0.1 by default.
         preparation: How the gradient is prepared: from tables (the default), or by rotations.
         physical_error: Error probability that replaces the machine's own; every quote states it.
     """
 
     readout: ReadoutModel | None = None
-    readout_tolerance: float | None = None
     preparation: Preparation | None = None
     physical_error: float | None = None

@@ -17,6 +17,7 @@ from qnewton import __version__
 from qnewton.cli.calibrate import Calibrate
 from qnewton.cli.circuit import Circuit
 from qnewton.cli.compare import Compare
+from qnewton.cli.map import Map
 from qnewton.cli.paper import Paper
 from qnewton.cli.price import Price
 from qnewton.cli.readout import ReadoutSweep
@@ -94,6 +95,7 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "compare": Compare,
     "price": Price,
+    "map": Map,
     "replay": Replay,
     "calibrate": Calibrate,
     "report": Report,

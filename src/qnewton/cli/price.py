@@ -1,14 +1,14 @@
 """``qnewton price``: what a system, given by numbers or by its matrix, costs on every solver."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from qnewton import cost
 from qnewton.cli.auditing import AuditOptions
 from qnewton.cli.calibrate import SolverOptions
-from qnewton.cli.output import RESULTS, print_json, warn
-from qnewton.cli.price_tables import Priced
+from qnewton.cli.output import RESULTS, print_json, require, warn
+from qnewton.cli.priced import Priced
 from qnewton.cli.system_options import SystemOptions
 from qnewton.cost.quantum_prices import registered_quotes
 from qnewton.records import Facts, Quote
@@ -17,40 +17,51 @@ from qnewton.training.request import MachineOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """Price one N × N system on every solver and machine, and say what would flip the choice.
+    """Price one N × N system on every solver and machine: who wins, and what would change that.
 
-    Classical prices rest on a calibration. The quantum solver is priced twice: as the paper does
-    (gate time × expected queries) and audited, with block-encoding, tables, state preparation,
-    repetition, error correction and read-out. Everything is modelled. With --matrix the matrix is
-    surveyed and solved by the emulated quantum solver; up to 256 rows it is also inverted column
-    by column, as the paper's Eq. 1 would; and a hybrid split is priced that solves its few largest
-    eigenpairs classically. What measuring κ and d costs a classical machine is said beside.
+    The first lines are the verdict; the table below has every price, each with the numbers of what
+    it assumes. Everything is modelled. The quantum solver is priced twice: as the paper does (gate
+    time × expected queries) and audited, with block-encoding, tables, state preparation,
+    repetition, error correction and read-out, by the cheapest algorithm, block-encoding and split
+    of the error. Classical rivals solve the same system in the form in which it is held: on this
+    machine's calibration, or the one that is asked for, and on the stored --rivals. With --matrix
+    the matrix is surveyed and solved by the emulated quantum solver, and a hybrid split is priced
+    that solves its few largest eigenpairs classically.
 
     Examples: qnewton price --n 12544 --kappa 1e4 --sparsity 1000;
+    qnewton price --n 12544 --kappa 1e4 --sparsity 1000 --verbose;
     qnewton price --n 1482 --kappa 30 --hardware my-machine.toml --calibration paper-h100;
     qnewton price --matrix A.npy --pictures maps;
-    qnewton price --matrix A.mtx --kappa 1e6
+    qnewton price --matrix A.mtx --kappa 1e6 --csv terms.csv
 
     Attributes:
+        rivals: Stored classical machines that are priced beside the calibration.
+        verbose: Show the price term by term, what would flip the choice, and which constants
+            matter.
         pictures: Folder for maps of where the quantum solver would win.
-        json: Print one JSON object with every quote.
+        csv: File for the terms of the cheapest audited price: gates, cycles and seconds.
+        json: Print one JSON object with every figure.
     """
 
     system: SystemOptions
     classical: SolverOptions
     quantum: MachineOptions
     price: AuditOptions
+    rivals: tuple[str, ...] = ("h100", "h100-cluster")
+    verbose: bool = False
     pictures: Path | None = None
+    csv: Path | None = None
     json: bool = False
 
     def run(self) -> None:
-        """Print the quotes, cheapest first, the audited price's terms, and the break-evens."""
+        """Print the verdict, the prices, and where asked everything behind them."""
         priced = self._priced()
         if self.json:
             print_json(priced.plain())
             return
-        for part in priced.shown():
-            RESULTS.print(part)
+        from qnewton.cli.price_text import shown
+
+        RESULTS.print(shown(priced, verbose=self.verbose))
 
     def _priced(self) -> Priced:
         audit = self.price.over(cost.DEFAULT_AUDIT)
@@ -58,10 +69,12 @@ class Price:
         calibration = calibration or cost.nominal_calibration()
         dtype = self.classical.dtype or "float32"
         tolerance = self.classical.tolerance or 1e-6
-        epsilon, named = self.quantum.epsilon, self.quantum.hardware
+        others = [name for name in self.rivals if name != calibration.name]
+        computers = [calibration, *(cost.load_classical(name) for name in others)]
+        named = self.quantum.hardware
         names = [named] if named else cost.available_hardware()
         machines = [cost.load_hardware(name) for name in names]
-        matrix, facts = self.system.surveyed(audit.direction_error)
+        matrix, facts = self.system.surveyed(audit.epsilon)
         emulated = split = None
         if matrix is not None:
             from qnewton.cli.matrix_file import emulate_file, with_emulated
@@ -69,51 +82,68 @@ class Price:
             emulated = emulate_file(matrix, facts, audit.epsilon, self.system.seed)
             facts = with_emulated(facts, emulated)
             _warn_of_unknown(facts)
-        condition = facts.spectrum.condition
-        given = condition is not None and condition.method == "given"
-        bound = "given" if given else "determinant"
-        quotes = [
-            *cost.classical_quotes(calibration, facts, dtype, tolerance=tolerance),
-            *(cost.paper_quote(facts, m, epsilon=epsilon, bound=bound) for m in machines),
+        rivals = [
+            q
+            for c in computers
+            for q in cost.classical_quotes(c, facts, dtype, tolerance=tolerance)
         ]
-        audited = [cost.audited_quote(calibration, facts, m, audit, dtype) for m in machines]
-        best, scenario = cost.cheapest(audited), None
-        if best is not None:
-            scenario = cost.Scenario(
+        rival = cost.cheapest_whole(rivals)
+        # The machine of the best rival also does the quantum solver's classical parts.
+        beside = next((c for c in computers if rival and c.name == rival.hardware), calibration)
+        scenarios = [
+            cost.Scenario(
                 facts=facts,
-                calibration=calibration,
-                hardware=next(m for m in machines if m.name == best.hardware),
+                calibration=beside,
+                hardware=machine,
                 audit=audit,
                 dtype=dtype,
                 tolerance=tolerance,
             )
-            scenario = None if scenario.advantage() is None else scenario
-        if matrix is not None and scenario is not None:
-            split = _split(scenario, matrix, self.system.seed)
+            for machine in machines
+        ]
+        audited = [cost.audited(scenario) for scenario in scenarios]
+        best, scenario = cost.cheapest(found.quote for found in audited), None
+        if best is not None and rival is not None:
+            scenario = next(s for s in scenarios if s.hardware.name == best.hardware)
+            if matrix is not None:
+                split = _split(scenario, matrix, self.system.seed)
+        condition, epsilon = facts.spectrum.condition, self.quantum.epsilon
+        given = condition is not None and condition.method == "given"
+        bound = "given" if given else "determinant"
         markets = (cost.Market(calibration, m, epsilon, dtype=dtype, audit=audit) for m in machines)
-        others = [quote for market in markets for quote in registered_quotes(facts, market)]
-        return Priced(
+        priced = Priced(
             facts=facts,
-            epsilon=epsilon,
             calibration=calibration,
             dtype=dtype,
-            quotes=quotes,
+            rivals=rivals,
+            paper=[cost.paper_quote(facts, m, epsilon=epsilon, bound=bound) for m in machines],
             audited=audited,
-            others=others,
+            others=[quote for market in markets for quote in registered_quotes(facts, market)],
             scenario=scenario,
             split=split,
             emulated=emulated,
-            pictures=() if scenario is None else tuple(self._draw(scenario)),
+            written=(),
         )
+        return replace(priced, written=self._written(priced))
 
-    def _draw(self, scenario: cost.Scenario) -> list[Path]:
-        if self.pictures is None:
-            return []
-        from qnewton.report import condition_sparsity_map, gate_time_size_map, save_chart
+    def _written(self, priced: Priced) -> tuple[Path, ...]:
+        """Write what was asked for, and return the files."""
+        found, scenario = priced.quantum, priced.scenario
+        written: list[Path] = []
+        if self.csv is not None:
+            require(found is not None, "--csv has no audited price to write; see the refusals")
+            assert found is not None
+            assert found.breakdown is not None
+            self.csv.write_text(found.breakdown.as_csv(), encoding="utf-8")
+            written.append(self.csv)
+        if self.pictures is not None and scenario is not None:
+            from qnewton.report import draw_price_map, save_chart
 
-        maps = {"condition-sparsity": condition_sparsity_map, "gate-time-size": gate_time_size_map}
-        drawn = (save_chart(draw(scenario), self.pictures, name) for name, draw in maps.items())
-        return [path for paths in drawn for path in paths]
+            for x, y in (("sparsity", "kappa"), ("n", "machine-time")):
+                ends = (cost.AXES[name].shown(scenario) for name in (x, y))
+                found_map = cost.price_map(scenario, *ends, points=24)
+                written += save_chart(draw_price_map(found_map), self.pictures, f"{x}-{y}")
+        return tuple(written)
 
 
 def _split(scenario: cost.Scenario, matrix: Any, seed: int) -> Quote | None:
@@ -121,11 +151,7 @@ def _split(scenario: cost.Scenario, matrix: Any, seed: int) -> Quote | None:
     from qnewton.cli.matrix_file import largest_eigenvalues
 
     largest, products = largest_eigenvalues(matrix, seed)
-    if not largest:
-        return None
-    system = (scenario.calibration, scenario.facts, scenario.hardware)
-    found = (largest, products)
-    return cost.deflation_quote(*system, *found, scenario.audit, scenario.dtype)
+    return cost.deflation_quote(scenario, largest, products) if largest else None
 
 
 def _warn_of_unknown(facts: Facts) -> None:

@@ -38,7 +38,7 @@ class SystemOptions:
         matrix: A symmetric matrix in a .npy or .mtx file, in place of n, kappa and how it is held.
         accuracy: What training needs of the solution: the error of its direction, between 0 and 1.
             Iterative classical solvers solve no further. By default it is that of the quantum
-            solver, its state's error and the read-out's together.
+            solver (--error).
         max_products: With --matrix, the most products that measuring the condition number may
             take; the default is what 1% takes.
         seed: The survey's start and the right-hand side of the emulation are drawn from it.

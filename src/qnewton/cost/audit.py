@@ -1,13 +1,16 @@
 """What a price assumes: how a state is read, how its error is shared out, the audit, the market."""
 
-import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import numpy as np
+
+from qnewton.cost.budget import Split
+from qnewton.cost.constants import CONSTANTS, THRESHOLD
 from qnewton.cost.encodings import Preparation, Tables
 from qnewton.cost.error_correction import ErrorCorrection
-from qnewton.queries import JENNINGS_MAX_EPSILON, QUERY_SETS, QuerySet
+from qnewton.queries import QUERY_SETS, QuerySet
 from qnewton.records import Calibration, QuantumHardware
 from qnewton.records.messages import check
 
@@ -31,117 +34,52 @@ ones, scaling to unit length, and 19 of 20 read-outs, as simulated
 """
 
 
-@dataclass(frozen=True)
-class Shots:
-    """How often the state is made, and what was assumed.
-
-    Attributes:
-        states: Solution states made, at least 1.
-        assumption: One sentence.
-    """
-
-    states: float
-    assumption: str
-
-
-def shots(n: int, tolerance: float, readout: ReadoutModel = "simulated") -> Shots:
+def states_read(
+    n: Any, tolerance: Any, readout: ReadoutModel = "simulated", per: Any = None
+) -> Any:
     """Count the solution states to read a real unit vector to ℓ2 error ε, signs included.
 
     Args:
-        n: Amplitudes N, at least 1.
-        tolerance: ε, in (0, 1).
+        n: Amplitudes N, at least 1; a number or an array, as the others.
+        tolerance: ε, in (0, 1); nobody reads it where nothing is read.
         readout: A key of :data:`READOUTS`.
+        per: Shots of ``simulated`` over N/(2ε²), beside 8/√N, or of ``provable`` over N·ln N/ε²;
+            ``None`` for the likely constants.
 
-    Raises:
-        ValueError: If an argument is out of range.
+    Returns:
+        Numbers of at least 1.
 
     Cost:
-        A few scalar operations.
+        A few operations.
 
     Reference:
         Two-stage tomography (magnitudes, then signs by interference): 36·N·ln N/δ² shots twice
         guarantee √7·δ (as transcribed); coherent: van Apeldoorn et al., arXiv:2207.08800.
 
     Example:
-        >>> f"{shots(12_544, 0.1).states:.3g} {shots(12_544, 0.1, 'provable').states:.3g}"
+        >>> f"{states_read(12_544, 0.1):.3g} {states_read(12_544, 0.1, 'provable'):.3g}"
         '1.93e+06 2.98e+09'
     """
-    check("n", n, "must be at least 1", n >= 1)
-    check("readout_tolerance", tolerance, "must lie between 0 and 1", 0 < tolerance < 1)
-    if readout not in READOUTS:
-        raise ValueError(f"readout is {readout!r}; choose {', '.join(READOUTS)}")
     if readout == "none":
-        return Shots(1.0, f"read-out: {READOUTS[readout]}")
+        return np.ones(np.shape(n))
     if readout == "coherent":
         states = n / tolerance
     elif readout == "provable":
-        states = 252 * n * max(math.log(n), 1.0) / tolerance / tolerance
+        per = CONSTANTS["provable_shots"].likely if per is None else per
+        states = per * n * np.maximum(np.log(n), 1.0) / tolerance / tolerance
     else:
-        factor = TWO_STAGE[0] + TWO_STAGE[1] / math.sqrt(n)
-        states = factor * n / 2 / tolerance / tolerance
-    return Shots(max(1.0, states), f"read-out to {tolerance:g}: {READOUTS[readout]}")
+        states = (
+            ((TWO_STAGE[0] if per is None else per) + TWO_STAGE[1] / np.sqrt(n))
+            * n
+            / 2
+            / tolerance
+            / tolerance
+        )
+    return np.maximum(1.0, states)
 
 
-SHARES = {"solver": 1 / 2, "entries": 1 / 6, "rhs": 1 / 6, "rotations": 1 / 6}
-"""Shares of the solution state's error ε. Reading it adds its own tolerance on top."""
-
-
-_MOST_OF_ENTRIES = 0.01
-
-WIDENED = 1.0 / (1.0 - _MOST_OF_ENTRIES)
-"""How much larger a κ_be the solver is promised: σ_min(A') ≥ (1 - κ_be·δ_A)·σ_min(A).
-
-The same for every ε, so that no price falls as ε does.
-"""
-
-
-@dataclass(frozen=True)
-class ErrorShares:
-    """What each source of error may be, so that a solution state is within ε of x/‖x‖.
-
-    With A' = A + E, ‖E‖₂ ≤ α·δ_A, and a unit b' within δ_b of b, u = A'⁻¹b' obeys
-    u - x = A⁻¹(b' - b - E·u), so that ‖u - x‖ ≤ θ·‖u‖ with θ = κ_be·(δ_A + δ_b), for
-    ‖u‖ ≥ 1/‖A'‖ ≥ 1/α. Unit vectors differ by at most 2‖u-x‖/(‖u‖+‖x‖) ≤ θ/(1-θ/2) (Dunkl and
-    Williams 1964), which is ε_A + ε_b for θ = (ε_A+ε_b)/(1 + (ε_A+ε_b)/2). Q rotations, each off
-    by δ_r, move the output of length √p by Q·δ_r, and its direction by t/(1-t/2), t = Q·δ_r/√p. A
-    trace distance D of pure states is a distance c with D = c·√(1-c²/4).
-
-    Attributes:
-        epsilon: ε, in (0, 1); the four parts below add up to it, or to less where the entries are
-            held to 1%.
-    """
-
-    epsilon: float
-
-    @property
-    def solver(self) -> float:
-        """ε_s as a trace distance, which is what a theorem's ε is."""
-        chord = SHARES["solver"] * self.epsilon
-        return chord * math.sqrt(1.0 - chord**2 / 4.0)
-
-    @property
-    def entries(self) -> float:
-        """κ_be·δ_A, where ‖A' - A‖₂ ≤ α·δ_A; 1% at most, so that :data:`WIDENED` is enough."""
-        return min(SHARES["entries"] * self.epsilon / self._both, _MOST_OF_ENTRIES)
-
-    @property
-    def rhs(self) -> float:
-        """κ_be·δ_b, where ‖b' - b‖ ≤ δ_b."""
-        return SHARES["rhs"] * self.epsilon / self._both
-
-    @property
-    def rotations(self) -> float:
-        """Q·δ_r/√p, where each of Q rotations is off by δ_r."""
-        share = SHARES["rotations"] * self.epsilon
-        return share / (1.0 + share / 2.0)
-
-    @property
-    def _both(self) -> float:
-        return 1.0 + (SHARES["entries"] + SHARES["rhs"]) * self.epsilon / 2.0
-
-
-AUDITED_EPSILON = 1e-2
-"""Error of the solution state where nothing else is asked for: read-out is coarser than that."""
+AUDITED_EPSILON = 0.1
+"""Error of the vector that is read, where nothing else is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,29 +87,31 @@ class Audit:
     """What an audited price assumes; each field is one assumption that a quote names.
 
     Attributes:
-        query_set: The count, a key of :data:`qnewton.queries.QUERY_SETS`.
-        epsilon: Error of the solution state, shared out by
-            :class:`qnewton.cost.audit.ErrorShares` to solver, entries, b and rotations.
+        query_set: What is taken to be known of the solution and of the count's constants, a key of
+            :data:`qnewton.queries.KNOWLEDGE`.
+        epsilon: ℓ2 error of the unit vector that is read, all causes together; of the state where
+            nothing is read.
+        split: How ε is split over its causes; ``None`` for the cheapest of a grid.
         readout: How the vector is read, a key of :data:`qnewton.cost.audit.READOUTS`.
-        readout_tolerance: ℓ2 error of reading it; the unit vector read is within the sum of both.
         tables: ``qrom``, or ``qram``, which nobody has built.
         preparation: How g is prepared: from ``tables``, or by ``rotations``.
         table_building: Whether writing the tables is charged at every step.
         guess_factor: For ``warm-start``: how far off the guessed norm may be.
-        error_correction: ``auto``, ``qdk``, ``closed-form`` or ``perfect``.
+        error_correction: ``closed-form``, ``qdk`` (the cheapest design by the closed form, its
+            error correction by Microsoft's estimator) or ``perfect``.
         error_budget: Chance that error correction fails in one state.
         physical_error: Stated override of the machine's error probabilities.
     """
 
     query_set: QuerySet = "rigorous"
     epsilon: float = AUDITED_EPSILON
+    split: Split | None = None
     readout: ReadoutModel = "simulated"
-    readout_tolerance: float = 0.1
     tables: Tables = "qrom"
     preparation: Preparation = "tables"
     table_building: bool = True
     guess_factor: float = 1.0
-    error_correction: ErrorCorrection = "auto"
+    error_correction: ErrorCorrection = "closed-form"
     error_budget: float = 1e-2
     physical_error: float | None = None
 
@@ -180,26 +120,15 @@ class Audit:
             value = getattr(self, name)
             if value not in allowed:
                 raise ValueError(f"{name} is {value!r}; choose {', '.join(allowed)}")
-        epsilon, most = self.epsilon, JENNINGS_MAX_EPSILON
-        check("epsilon", epsilon, f"must be above 0 and at most {most}", 0 < epsilon <= most)
-        for name in ("readout_tolerance", "error_budget"):
+        for name in ("epsilon", "error_budget"):
             value = getattr(self, name)
             check(name, value, "must lie between 0 and 1", 0 < value < 1)
+        error = self.physical_error
+        if error is not None:
+            limits = f"must be above 0 and below the surface code's threshold {THRESHOLD:g}"
+            check("physical_error", error, limits, 0 < error < THRESHOLD)
         check("guess_factor", self.guess_factor, "must be at least 1", self.guess_factor >= 1)
 
-    @property
-    def direction_error(self) -> float:
-        """How far the vector read may be from x/‖x‖: ε and the read-out's, below 1 in any case.
-
-        Example:
-            >>> f"{Audit().direction_error:.2f}", Audit(readout="none").direction_error
-            ('0.11', 0.01)
-        """
-        read = 0.0 if self.readout == "none" else self.readout_tolerance
-        return min(self.epsilon + read, _LOOSEST)
-
-
-_LOOSEST = 0.999  # an error of 1 says nothing of a direction
 
 _CHOICES: dict[str, Collection[str]] = {"query_set": QUERY_SETS, "readout": READOUTS}
 _CHOICES |= {"tables": get_args(Tables), "preparation": get_args(Preparation)}

@@ -1,26 +1,59 @@
 """The audited price of a quantum solve: every term on the table, every assumption in the quote."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from qnewton import records
-from qnewton.cost.audit import DEFAULT_AUDIT, WIDENED, Audit, ErrorShares, shots
-from qnewton.cost.encodings import (
-    Encoding,
-    LogicalGates,
-    encodings,
-    rotation_t_gates,
-    state_preparation,
-    value_bits,
-)
-from qnewton.cost.error_correction import Corrected, error_corrected
-from qnewton.cost.parts import Draft
+from qnewton.cost.audit import DEFAULT_AUDIT, READOUTS, Audit
+from qnewton.cost.breakdown import Breakdown
+from qnewton.cost.budget import Splits
+from qnewton.cost.designs import LIKELY, Designs, algorithms_of, splits_of
+from qnewton.cost.error_correction import CORRECTED, error_corrected, machine_refusal
+from qnewton.cost.points import Points
 from qnewton.cost.quantum import hypothetical, machine_quote, raised_condition
-from qnewton.queries import QUERY_ALGORITHMS, attempt, logical_qubits, query_count
+from qnewton.cost.scenario import Scenario
 from qnewton.records.messages import check
-from qnewton.records.quotes import cheapest
+
+
+@dataclass(frozen=True)
+class Design:
+    """One way to solve a system: an algorithm, a block-encoding, and its cheapest split of ε.
+
+    Attributes:
+        seconds: Its price.
+        made: What it was chosen from.
+        split: Index of the split.
+        point: Index of the block-encoding.
+    """
+
+    seconds: float
+    made: Designs
+    split: int
+    point: int
+
+    @cached_property
+    def breakdown(self) -> Breakdown:
+        """Its numbers."""
+        return self.made.breakdown(self.split, self.point)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audited:
+    """An audited price, and the design behind it.
+
+    Attributes:
+        quote: The price, or why there is none.
+        breakdown: The cheapest design; ``None`` where there is no price.
+        designs: Every algorithm with every block-encoding, cheap to dear.
+    """
+
+    quote: records.Quote
+    breakdown: Breakdown | None = None
+    designs: tuple[Design, ...] = ()
 
 
 def audited_quote(
@@ -31,18 +64,19 @@ def audited_quote(
     dtype: str = "float32",
     algorithm: str | None = None,
 ) -> records.Quote:
-    """Price a quantum solve with everything it needs; the cheapest block-encoding is taken.
+    """Price a quantum solve with everything it needs; the cheapest design is taken.
 
     Each term is what it adds to those before it::
 
         forming, tables       classical: the entries, and writing them into the tables, each step
-        block-encoding        U_A of one attempt at one gate time a logical cycle
-        state preparation     U_b of one attempt
+        block-encoding        U_A, of all attempts until one succeeds, at one gate time per cycle
+        state preparation     U_b, likewise
         solver                2a+3 Toffoli and one rotation per query, about a ancillas
-        repetition            attempts until one succeeds
         error correction      the same run in corrected cycles
         read-out              all states but the first
         norm                  classical: one product gives the step's length and sign
+
+    A design is an algorithm, a block-encoding and a split of ε over what causes errors.
 
     Args:
         calibration: The classical machine that forms, writes tables and multiplies.
@@ -50,19 +84,19 @@ def audited_quote(
         hardware: The quantum machine.
         audit: What is assumed.
         dtype: dtype of the classical parts.
-        algorithm: What is counted, by what the query set knows; ``None`` for the set's own.
+        algorithm: The quantum solver; ``None`` for the cheapest that the audit's query set counts.
 
     Returns:
-        The quote of solver ``qsvt``, which is what runs here, named by the ``algorithm`` of the
-        query set; refused where κ or d is unknown, the machine is above
-        threshold or lacks a figure, or a number overflows.
+        The quote, named by its algorithm, with the interval that :data:`CONSTANTS` leave; refused
+        where κ is unknown, the machine is above threshold or lacks a figure, or a number
+        overflows.
 
     Raises:
         ValueError: One line naming the field, if κ < 1, d is not in [1, N], or an assumption is
             out of its range.
 
     Cost:
-        About 100 µs; error correction by ``qdk`` takes 2 ms more the first time.
+        About 0.5 ms per algorithm; error correction by ``qdk`` takes 2 ms more the first time.
 
     Reference:
         Each part cites its own source.
@@ -72,23 +106,56 @@ def audited_quote(
         >>> from qnewton.records import Estimate, Facts, Spectrum
         >>> kappa = Estimate(value=156.25, low=None, high=None, method="given", products=0)
         >>> facts = Facts(n=12_544, spectrum=Spectrum(condition=kappa, row_sparsity=64))
-        >>> warm = Audit(query_set="warm-start", error_correction="closed-form")
         >>> machine = load_hardware("qubit_gate_ns_e3")
-        >>> quote = audited_quote(nominal_calibration(), facts, machine, warm)
-        >>> quote.seconds > 1e10, [term.name for term in quote.terms][1:3]
+        >>> quote = audited_quote(nominal_calibration(), facts, machine)
+        >>> quote.low < quote.seconds < quote.high, [term.name for term in quote.terms][1:3]
         (True, ['block-encoding', 'state preparation'])
     """
+    known = {"facts": facts, "calibration": calibration, "hardware": hardware}
+    return audited(Scenario(**known, audit=audit, dtype=dtype), algorithm).quote
+
+
+def audited(scenario: Scenario, algorithm: str | None = None) -> Audited:
+    """Price a quantum solve as :func:`audited_quote` does, and return the designs as well.
+
+    Example:
+        >>> from qnewton.cost import Scenario, kappa_facts, load_hardware, nominal_calibration
+        >>> found = audited(Scenario(facts=kappa_facts(12_544, 30.0, 64),
+        ...                          calibration=nominal_calibration(),
+        ...                          hardware=load_hardware("qubit_gate_ns_e3")))
+        >>> found.quote.quantum.algorithm == found.breakdown.algorithm
+        True
+    """
+    facts, audit, hardware = scenario.facts, scenario.audit, scenario.hardware
+    asked = algorithms_of(audit, algorithm)
     kappa, reason = _condition(facts)
     d = facts.spectrum.row_sparsity
     if d is not None:
         check("sparsity", d, f"must lie between 1 and n = {facts.n}", 1 <= d <= facts.n)
-    system = _System(calibration, facts, hardware, audit, dtype, algorithm)
-    fitting = () if kappa is None else encodings(facts, audit.tables)
-    try:
-        quotes = [system.priced(encoding, kappa or 0.0) for encoding in fitting]
-    except OverflowError:
-        return system.quote(refused="a number of the price exceeds the largest float64")
-    return cheapest(quotes) or (quotes[0] if quotes else system.quote(refused=reason))
+    if not asked:
+        reason = f"the query set {audit.query_set} does not count {algorithm}"
+    elif kappa is not None:
+        reason = machine_refusal(hardware, audit.error_correction, audit.physical_error) or ""
+    if kappa is None or reason:
+        return _refused(scenario, algorithm or asked[0], reason)
+    points, splits = Points.of([scenario]), Splits.of(splits_of(audit))
+    if points.refused is not None:
+        return _refused(scenario, asked[0], points.refused)
+    found = []
+    for name in asked:
+        made = points.designs(name, splits)
+        best = np.argmin(made.seconds[LIKELY], axis=0)
+        for point, split in enumerate(best):
+            seconds = made.seconds[LIKELY, split, point]
+            if np.isfinite(seconds):
+                found.append(Design(float(seconds), made, int(split), point))
+    if not found:
+        reason = "a number of the price exceeds the largest float64"
+        return _refused(scenario, asked[0], reason)
+    found.sort(key=lambda design: design.seconds)
+    cheapest, encoding = found[0].breakdown, points.encoding(found[0].point)
+    quote = _priced(scenario, cheapest, encoding.assumptions)
+    return Audited(quote=quote, breakdown=cheapest, designs=tuple(found))
 
 
 def _condition(facts: records.Facts) -> tuple[float | None, str]:
@@ -101,154 +168,94 @@ def _condition(facts: records.Facts) -> tuple[float | None, str]:
     return estimate.value, ""
 
 
-_Parts = tuple[tuple[str, float, LogicalGates], ...]
-"""What makes one state: the name, the calls and the gates of each part."""
+def _refused(scenario: Scenario, algorithm: str, reason: str) -> Audited:
+    return Audited(quote=_quote(scenario, algorithm, {}, refused=reason))
 
 
-def _total(parts: _Parts, count: Callable[[LogicalGates], float]) -> float:
-    """Return what all calls need together of the gates that ``count`` counts."""
-    return math.fsum(calls * count(gates) for _, calls, gates in parts)
+def _quote(
+    scenario: Scenario, algorithm: str, figures: dict[str, Any], **price: Any
+) -> records.Quote:
+    audit = scenario.audit
+    model = f"audited, {audit.query_set} queries × gates × corrected cycles × states read"
+    d = scenario.facts.spectrum.row_sparsity
+    known = {"algorithm": algorithm, "epsilon": audit.epsilon, "sparsity": d}
+    part = records.QuantumPart(**known, **figures)
+    return machine_quote(scenario.hardware, model, part, **price)
 
 
-def _circuit(
-    n: int, encoding: Encoding, kappa: float, count: records.QueryCount, audit: Audit
-) -> tuple[_Parts, int]:
-    """Return the parts that make one state, and its logical qubits."""
-    assert count.state_preparations is not None
-    shares = ErrorShares(audit.epsilon)
-    # Errors in b come back amplified by up to κ_be.
-    amplified = encoding.alpha * kappa
-    bits = value_bits(amplified, shares.entries, encoding.extra_bits)
-    encoded, ancillas = encoding.gates(bits), encoding.ancillas(bits)
-    prepared = state_preparation(n, shares.rhs, audit.preparation, audit.tables, amplified)
-    # A reflection about a ancillas, its control, and one rotation, at every query. Q/p, which holds
-    # the retries of every count, is above the Q/√p that amplifies a rotation's error.
-    log_error = math.log2(shares.rotations) - math.log2(count.expected)
-    toffoli, t_gates = 2.0 * ancillas + 3, rotation_t_gates(log_error)
-    parts = (
-        ("block-encoding", count.expected, encoded),
-        ("state preparation", count.state_preparations, prepared),
-        ("solver", count.expected, LogicalGates(toffoli=toffoli, t_gates=t_gates)),
-    )
-    workspace = math.ceil(max(encoded.workspace, prepared.workspace))
-    return parts, logical_qubits(n, ancillas) + workspace
-
-
-@dataclass(frozen=True)
-class _System:
-    """A system on a classical and a quantum machine: what every part of its price reads."""
-
-    calibration: records.Calibration
-    facts: records.Facts
-    hardware: records.QuantumHardware
-    audit: Audit
-    dtype: str
-    algorithm: str | None
-
-    def quote(self, figures: dict[str, Any] | None = None, **price: Any) -> records.Quote:
-        """Return a quote of this price, with the figures of its quantum part; both may be empty."""
-        audit = self.audit
-        model = f"audited, {audit.query_set} queries × gates × corrected cycles × states read"
-        algorithm = self.algorithm or QUERY_ALGORITHMS[audit.query_set]
-        known = {"algorithm": algorithm, "epsilon": audit.epsilon}
-        d = self.facts.spectrum.row_sparsity
-        part = records.QuantumPart(sparsity=d, **known, **(figures or {}))
-        return machine_quote(self.hardware, model, part, **price)
-
-    def _count(self, alpha: float, kappa: float, **asked: float) -> records.QueryCount:
-        if self.algorithm is None:
-            return query_count(self.audit.query_set, alpha=alpha, kappa=kappa, **asked)
-        found = attempt(self.algorithm, self.audit.query_set, kappa=alpha * kappa, **asked).at()
-        if not math.isfinite(found.expected):
-            raise OverflowError("the query count exceeds the largest float64")
-        return found
-
-    def priced(self, encoding: Encoding, kappa: float) -> records.Quote:
-        """Return the quote by one block-encoding."""
-        facts, audit = self.facts, self.audit
-        asked = {"alpha": encoding.alpha, "kappa": kappa * WIDENED}
-        asked |= {"epsilon": ErrorShares(audit.epsilon).solver, "guess_factor": audit.guess_factor}
-        try:
-            count = self._count(**asked)
-        except (OverflowError, ValueError) as refusal:
-            return self.quote(refused=str(refusal))
-        before, after = (Draft("qsvt", self.calibration, facts, self.dtype, "") for _ in range(2))
-        if encoding.reads_entries and not isinstance(facts.held, records.Sparse):
-            # Sparse access reads the entries that are there; no solver writes out the zeros.
-            before.add_forming()
-        if audit.table_building:
-            before.add("tables", "elementwise", encoding.entries)
-        if audit.readout != "none":
-            after.add_products(1)
-        states = shots(facts.n, audit.readout_tolerance, audit.readout)
-        parts, qubits = _circuit(facts.n, encoding, kappa, count, audit)
+def _priced(scenario: Scenario, found: Breakdown, encoded: tuple[str, ...]) -> records.Quote:
+    """Return the quote of a design, its error correction by ``qdk`` where the audit asks so."""
+    audit, condition = scenario.audit, scenario.facts.spectrum.condition
+    seconds, physical, notes = dict(found.seconds), found.physical_qubits, ()
+    scale = 1.0
+    if audit.error_correction == "qdk":
         run = error_corrected(
-            self.hardware,
-            n_qubits=float(qubits),
-            toffoli=_total(parts, lambda gates: gates.toffoli),
-            t_gates=_total(parts, lambda gates: gates.t_gates),
+            scenario.hardware,
+            n_qubits=found.logical_qubits,
+            toffoli=found.toffoli,
+            t_gates=found.t_gates,
             error_budget=audit.error_budget,
-            method=audit.error_correction,
+            method="qdk",
             physical_error=audit.physical_error,
         )
-        refused = before.refused or run.refused or after.refused
-        if refused is not None:
-            return self.quote(refused=refused)
-        terms = (
-            *before.terms,
-            *self._quantum_terms(parts, run, count, states.states),
-            *(replace(term, name="norm") for term in after.terms),
-        )
-        seconds = math.fsum(term.seconds for term in terms)
-        if not math.isfinite(seconds):
-            return self.quote(refused="the price exceeds the largest float64")
-        figures = {
-            "query_count": count,
-            "logical_qubits": qubits,
-            "physical_qubits": run.physical_qubits,
-            "t_count": states.states * _total(parts, lambda gates: gates.t_count),
-        }
-        said = self._assumptions(encoding, kappa, run, states.assumption)
-        price = {"seconds": seconds, "terms": terms, "condition_number": kappa}
-        return self.quote(figures, assumptions=said, **price)
+        if run.seconds is None:
+            return _quote(scenario, found.algorithm, {}, refused=run.refused)
+        physical, notes = run.physical_qubits, run.assumptions
+        scale = run.seconds / found.state_s
+        seconds["error correction"] += run.seconds - found.state_s
+        seconds["read-out"] = (found.states - 1) * run.seconds
+    elif audit.error_correction == "closed-form":
+        notes = (f"{CORRECTED}; distance {found.code_distance}",)
+    else:
+        notes = ("gates never fail: no error correction, a logical cycle is one gate",)
+    terms = tuple(records.PriceTerm(name=name, seconds=s) for name, s in seconds.items())
+    figures = {
+        "query_count": found.count,
+        "logical_qubits": found.logical_qubits,
+        "physical_qubits": physical,
+        "t_count": found.t_count,
+        "encoding": found.encoding,
+    }
+    price = {"seconds": math.fsum(seconds.values()), "terms": terms}
+    price |= {"low": _scaled(found.low, scale), "high": _scaled(found.high, scale)}
+    price |= {"condition_number": None if condition is None else condition.value}
+    said = (*encoded, *_assumptions(scenario, found), *notes, *hypothetical(scenario.hardware))
+    return _quote(scenario, found.algorithm, figures, assumptions=said, **price)
 
-    def _quantum_terms(
-        self, parts: _Parts, run: Corrected, count: records.QueryCount, states: float
-    ) -> list[records.PriceTerm]:
-        assert run.seconds is not None
-        attempts = count.expected / count.queries
-        gate = self.hardware.gate_time_s.value
-        attempt = [(name, gate * (calls * g.cycles) / attempts) for name, calls, g in parts]
-        succeeded = gate * _total(parts, lambda gates: gates.cycles)
-        added = (
-            *attempt,
-            ("repetition", succeeded - math.fsum(seconds for _, seconds in attempt)),
-            ("error correction", run.seconds - succeeded),
-            ("read-out", (states - 1) * run.seconds),
-        )
-        return [records.PriceTerm(name=name, seconds=max(0.0, seconds)) for name, seconds in added]
 
-    def _assumptions(
-        self, encoding: Encoding, kappa: float, run: Corrected, readout: str
-    ) -> tuple[str, ...]:
-        audit, notes = self.audit, [*encoding.assumptions]
-        if audit.query_set == "paper":
-            notes += raised_condition(kappa)
-        tables = audit.preparation == "tables"
-        total = audit.epsilon + audit.readout_tolerance
-        notes += [
-            f"g is prepared {'loaded from tables' if tables else 'by one rotation a branch'}",
-            "tables are written anew at every step, one pass over the kept entries"
-            if audit.table_building
-            else "writing the tables is free",
-            f"state error {audit.epsilon:g}: half for the solver, a sixth each for the entries of "
-            "A, for g and for rotations, each divided by what amplifies it",
-            *run.assumptions,
-            readout,
-        ]
-        if audit.readout != "none":
-            notes.append(f"the vector read is within {total:g} of the exact one, all errors added")
-        if audit.readout in ("simulated", "provable"):
-            branch = "its reference branch succeeds as often as the solver"
-            notes.append(f"the sign stage makes as many states as the magnitudes; {branch}")
-        return (*notes, *hypothetical(self.hardware))
+def _scaled(seconds: float | None, by: float) -> float | None:
+    return None if seconds is None else seconds * by
+
+
+def _assumptions(scenario: Scenario, found: Breakdown) -> tuple[str, ...]:
+    audit, condition, notes = scenario.audit, scenario.facts.spectrum.condition, []
+    if audit.query_set == "paper" and condition is not None and condition.value is not None:
+        notes += raised_condition(condition.value)
+    parts = ", ".join(
+        f"{cause} {getattr(found.budget, field):.2g}"
+        for field, cause in CAUSES.items()
+        if getattr(found.budget, field)
+    )
+    tables = audit.preparation == "tables"
+    notes += [
+        f"g is prepared {'loaded from tables' if tables else 'by one rotation a branch'}",
+        "tables are written anew at every step, one pass over the kept entries"
+        if audit.table_building
+        else "writing the tables is free",
+        f"all errors together move the vector by {audit.epsilon:g} at most: {parts}",
+        f"read-out: {READOUTS[audit.readout]}",
+    ]
+    if audit.readout in ("simulated", "provable"):
+        branch = "its reference branch succeeds as often as the solver"
+        notes.append(f"the sign stage makes as many states as the magnitudes; {branch}")
+    return tuple(notes)
+
+
+CAUSES = {
+    "solver": "the solver",
+    "entries": "entries of A",
+    "rhs": "g",
+    "rotations": "rotations",
+    "readout": "read-out",
+}
+"""What an error comes from, by its field of the budget."""

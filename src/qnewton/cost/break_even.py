@@ -1,71 +1,21 @@
 """Break-even: to what value one assumption would have to change for the choice to flip."""
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qnewton.cost.audit import Audit
-from qnewton.cost.audited import audited_quote
-from qnewton.cost.given import with_condition, with_sparsity
-from qnewton.cost.solvers import classical_quotes
-from qnewton.queries import JENNINGS_MAX_EPSILON, QUERY_SETS
-from qnewton.records import Calibration, Facts, Figure, QuantumHardware, Quote
-from qnewton.records.quotes import cheapest
+import numpy as np
 
-_POINTS = 33
-_FASTEST_S = 1e-30
+from qnewton.cost.audited import audited
+from qnewton.cost.axes import AXES, Axis
+from qnewton.cost.designs import LIKELY
+from qnewton.cost.many import prices
+from qnewton.cost.scenario import Scenario
+from qnewton.queries import QUERY_SETS
+from qnewton.queries.arrays import Array
 
-
-@dataclass(frozen=True, kw_only=True)
-class Scenario:
-    """A system on a classical and on a quantum machine, under one set of assumptions.
-
-    Attributes:
-        facts: The system.
-        calibration: The classical machine.
-        hardware: The quantum machine.
-        audit: What the quantum price assumes.
-        dtype: dtype of the classical solvers.
-        tolerance: Relative residual of the classical solvers.
-        solvers: The classical competitors; ``None`` for all.
-    """
-
-    facts: Facts
-    calibration: Calibration
-    hardware: QuantumHardware
-    audit: Audit
-    dtype: str = "float32"
-    tolerance: float = 1e-6
-    solvers: tuple[str, ...] | None = None
-
-    def prices(self) -> tuple[float | None, float | None]:
-        """Return modelled seconds of the quantum and of the cheapest classical solver."""
-        known = (self.calibration, self.facts, self.dtype)
-        best = cheapest(classical_quotes(*known, tolerance=self.tolerance, solvers=self.solvers))
-        return self.quantum().seconds, None if best is None else best.seconds
-
-    def quantum(self) -> Quote:
-        """Return the audited quote of the quantum solver."""
-        return audited_quote(self.calibration, self.facts, self.hardware, self.audit, self.dtype)
-
-    def with_audit(self, audit: Audit) -> "Scenario":
-        """Return the scenario under another audit.
-
-        Where the rivals are asked for the accuracy that the quantum solver reaches, they stay so.
-        """
-        facts = self.facts
-        if facts.direction_error == self.audit.direction_error:
-            facts = replace(facts, direction_error=audit.direction_error)
-        return replace(self, facts=facts, audit=audit)
-
-    def advantage(self) -> float | None:
-        """Return ln(classical/quantum): above 0 the quantum solver wins; ``None`` if unpriced."""
-        quantum, classical = self.prices()
-        if quantum is None or classical is None:
-            return None
-        return math.log(classical) - math.log(quantum)
+_POINTS, _ROUNDS = 33, 7  # each round divides the span by 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +29,9 @@ class Flip:
             assumption without numbers, and where none flips it.
         flips: Whether the choice flips.
         said: One sentence.
+        kindest: ``value`` with every constant at its kindest to the quantum solver; ``None`` where
+            nothing flips the choice then.
+        harshest: ``value`` with every constant at its harshest.
     """
 
     assumption: str
@@ -86,6 +39,8 @@ class Flip:
     value: float | None
     flips: bool
     said: str
+    kindest: float | None = None
+    harshest: float | None = None
 
 
 def break_even(scenario: Scenario) -> tuple[Flip, ...]:
@@ -111,132 +66,93 @@ def break_even(scenario: Scenario) -> tuple[Flip, ...]:
         ...                 hardware=load_hardware("qubit_gate_ns_e3"),
         ...                 audit=Audit(error_correction="closed-form"))
         >>> found = {flip.assumption: flip.flips for flip in break_even(here)}
-        >>> found["gate time"], found["all machine times"]
+        >>> found["gate-time"], found["machine-time"]
         (False, True)
     """
-    if scenario.advantage() is None:
-        why = scenario.quantum().refused or "no classical solver has one"
+    quantum, classical = _both(scenario)
+    if quantum is None or classical is None:
+        why = audited(scenario).quote.refused if quantum is None else "no classical solver has one"
         raise ValueError(f"break-even compares two prices, and one is missing: {why}")
-    numeric = [_numeric(scenario, row) for row in _ranges(scenario)]
-    return (*numeric, *_named(scenario), _competitor(scenario))
+    numeric = [flip for axis in AXES.values() if (flip := _numeric(scenario, axis)) is not None]
+    return (*numeric, *_named(scenario), _competitor(quantum, classical))
 
 
 def crossing(
-    advantage: Callable[[float], float | None], now: float, low: float, high: float
+    advantage: Callable[[Array], Array], now: float, low: float, high: float
 ) -> float | None:
     """Return the value in [low, high] nearest to ``now`` (in logarithms) where the sign changes.
 
     Args:
-        advantage: What changes sign; ``None`` where it is not known, which ends the range.
+        advantage: What changes sign, at an array of values; NaN where it is not known.
         now: The present value; within the range.
         low: Lower end, above 0.
         high: Upper end.
 
-    Cost: 33 evaluations, and 60 more where there is a crossing.
+    Cost: seven calls of ``advantage`` with 33 values each.
 
     Example:
         >>> f"{crossing(lambda x: 1.0 - x / 300.0, 2.0, 1.0, 1e6):.6f}"
         '300.000000'
-        >>> crossing(lambda x: 1.0, 2.0, 1.0, 1e6) is None
+        >>> crossing(lambda x: 1.0 + 0 * x, 2.0, 1.0, 1e6) is None
         True
     """
-    a, b = math.log(low), math.log(high)
-    points = sorted({a + (b - a) * k / (_POINTS - 1) for k in range(_POINTS)} | {math.log(now)})
-
-    def at(point: float) -> float | None:
+    here, span = math.log(now), (math.log(low), math.log(high))
+    for _ in range(_ROUNDS):
+        points = np.unique([*np.linspace(*span, _POINTS), min(max(here, span[0]), span[1])])
         # exp(log(high)) may lie beyond high by a rounding.
-        return advantage(min(high, max(low, math.exp(point))))
+        values = advantage(np.clip(np.exp(points), low, high))
+        known = np.isfinite(values[:-1]) & np.isfinite(values[1:])
+        changes = np.flatnonzero(known & ((values[:-1] > 0) != (values[1:] > 0)))
+        if not len(changes):
+            return None
+        ends = np.minimum(abs(points[changes] - here), abs(points[changes + 1] - here))
+        first = changes[int(np.argmin(ends))]
+        span = (float(points[first]), float(points[first + 1]))
+    return math.exp(sum(span) / 2)
 
-    values = [(point, at(point)) for point in points]
-    spans = [
-        (left, right)
-        for (left, at_left), (right, at_right) in itertools.pairwise(values)
-        if at_left is not None and at_right is not None and (at_left > 0) != (at_right > 0)
-    ]
-    if not spans:
+
+def _both(scenario: Scenario) -> tuple[float | None, float | None]:
+    """Return the seconds of the quantum and of the classical solver."""
+    found = prices([scenario])
+    both = (float(found.quantum[LIKELY, 0]), float(found.classical[0]))
+    return tuple(None if math.isnan(seconds) else seconds for seconds in both)  # pyright: ignore[reportReturnType]  # two of them
+
+
+def _numeric(scenario: Scenario, axis: Axis) -> Flip | None:
+    """Return where one assumption flips the choice; ``None`` where the scenario has none of it."""
+    now = axis.now(scenario)
+    if now is None:
         return None
-    here = math.log(now)
-    left, right = min(spans, key=lambda span: min(abs(end - here) for end in span))
-    wins_left = (at(left) or 0.0) > 0
-    for _ in range(60):
-        middle = (left + right) / 2
-        at_middle = at(middle)
-        if at_middle is not None and (at_middle > 0) == wins_left:
-            left = middle
-        else:
-            right = middle
-    return math.exp((left + right) / 2)
+    low, high = axis.range(scenario)
 
+    def advantage(constants: int) -> Callable[[Array], Array]:
+        return lambda values: prices([axis.at(scenario, v) for v in values]).advantage[constants]
 
-Changed = Callable[[float], Scenario]
-_Range = tuple[str, str, float, float, float, Changed]
-"""An assumption, its unit, its value now, the ends of its range, and the scenario at a value."""
-
-
-def _ranges(s: Scenario) -> list[_Range]:
-    machine, audit, facts = s.hardware, s.audit, s.facts
-    gate = machine.gate_time_s.value
-    condition = facts.spectrum.condition
-    assert condition is not None and condition.value is not None  # noqa: PT018  # one fact
-
-    def timed(factor: float, with_readout: bool) -> Scenario:
-        faster = replace(machine, gate_time_s=_scaled(machine.gate_time_s, factor))
-        if with_readout and machine.readout_time_s is not None:
-            faster = replace(faster, readout_time_s=_scaled(machine.readout_time_s, factor))
-        return replace(s, hardware=faster)
-
-    def audited(name: str) -> Changed:
-        return lambda value: s.with_audit(replace(audit, **{name: value}))
-
-    def conditioned(kappa: float) -> Scenario:
-        return replace(s, facts=with_condition(facts, max(1.0, kappa)))
-
-    def sparser(d: float) -> Scenario:
-        return replace(s, facts=with_sparsity(facts, min(facts.n, max(1, round(d)))))
-
-    least, kappa, d = _FASTEST_S / gate, condition.value, facts.spectrum.row_sparsity
-    rows: list[_Range] = [
-        ("gate time", "s", gate, _FASTEST_S, 1.0, lambda t: timed(t / gate, False)),
-        ("all machine times", "times", 1.0, least, 1e6, lambda f: timed(f, True)),
-    ]
-    if audit.readout != "none":
-        now, changed = audit.readout_tolerance, audited("readout_tolerance")
-        rows.append(("read-out tolerance", "", now, 1e-6, 0.999, changed))
-    rows += [
-        ("solver error", "", audit.epsilon, 1e-12, JENNINGS_MAX_EPSILON, audited("epsilon")),
-        ("condition number", "", kappa, 1.0, 1e12, conditioned),
-    ]
-    if audit.error_correction != "perfect":
-        now = audit.physical_error
-        if now is None:
-            known = (machine.two_qubit_error, machine.readout_error)
-            now = max(1e-15, *(figure.value for figure in known if figure is not None))
-        rows.append(("error rate", "", now, 1e-15, 9.99e-3, audited("physical_error")))
-    if d is not None and facts.n > 1:
-        rows.append(("row sparsity", "entries", float(d), 1.0, float(facts.n), sparser))
-    return rows
-
-
-def _numeric(s: Scenario, row: _Range) -> Flip:
-    name, unit, now, low, high, changed = row
-    words = f"{now:.3g} {unit}".strip()
-    found = crossing(lambda v: changed(v).advantage(), now, min(low, now), max(high, now))
-    winner = "classical" if (s.advantage() or 0.0) > 0 else "quantum"
+    words = f"{now:.3g} {axis.unit}".strip()
+    found = crossing(advantage(LIKELY), now, low, high)
+    quantum, classical = _both(scenario)
+    winner = "classical" if (classical or 0.0) > (quantum or 0.0) else "quantum"
     if found is not None:
-        said = f"{name}: the {winner} solver wins past {found:.3g} {unit}".rstrip()
-        return Flip(assumption=name, now=words, value=found, flips=True, said=said)
-    ends = [(end, changed(end).prices()) for end in (low, high)]
-    priced = [(v, q / c) for v, (q, c) in ends if q is not None and c is not None]
-    best = min(priced, key=lambda pair: pair[1] if winner == "quantum" else -pair[1], default=None)
-    said = f"{name}: nothing flips it"
-    if best is not None:
-        said += f"; at {best[0]:.3g} {unit}".rstrip()
-        said += f" the quantum solver costs {best[1]:.3g} times the classical one"
-    return Flip(assumption=name, now=words, value=None, flips=False, said=said)
+        kindest, harshest = (crossing(advantage(end), now, low, high) for end in (0, 2))
+        said = f"{axis.title}: the {winner} solver wins past {found:.3g} {axis.unit}".rstrip()
+        known = {"value": found, "kindest": kindest, "harshest": harshest}
+        return Flip(assumption=axis.name, now=words, flips=True, said=said, **known)
+    ends = prices([axis.at(scenario, low), axis.at(scenario, high)])
+    ratios = {
+        value: ratio
+        for value, ratio in zip((low, high), np.exp(-ends.advantage[LIKELY]), strict=True)
+        if math.isfinite(ratio)
+    }
+    said = f"{axis.title}: nothing flips it"
+    if ratios:
+        best = (min if winner == "quantum" else max)(ratios, key=ratios.__getitem__)
+        said += f"; at {best:.3g} {axis.unit}".rstrip()
+        said += f" the quantum solver costs {ratios[best]:.3g} times the classical one"
+    return Flip(assumption=axis.name, now=words, value=None, flips=False, said=said)
 
 
-def _named(s: Scenario) -> list[Flip]:
-    audit = s.audit
+def _named(scenario: Scenario) -> list[Flip]:
+    audit = scenario.audit
     changes: list[tuple[str, str, dict[str, Any]]] = [
         ("table loading", "reads of QRAM", {"tables": "qram"}),
         ("table loading", "writing the tables free", {"table_building": False}),
@@ -249,16 +165,15 @@ def _named(s: Scenario) -> list[Flip]:
     kindest |= {"error_correction": "perfect", "query_set": "optimistic"}
     said = "QRAM, free tables, nothing read, perfect gates, optimistic count"
     changes.append(("all of these", said, kindest))
-    now = (s.advantage() or 0.0) > 0
+    kept = [(*names, changed) for *names, changed in changes if replace(audit, **changed) != audit]
+    found = prices([scenario, *(scenario.with_audit(replace(audit, **c)) for *_, c in kept)])
+    wins = found.advantage[LIKELY] > 0
     flips = []
-    for name, words, changed in changes:
-        other = replace(audit, **changed)
-        if other == audit:
+    for place, (name, words, changed) in enumerate(kept, start=1):
+        quantum, classical = found.quantum[LIKELY, place], found.classical[place]
+        if math.isnan(quantum):
             continue
-        quantum, classical = s.with_audit(other).prices()
-        if quantum is None or classical is None:
-            continue
-        flipped = (classical > quantum) != now
+        flipped = bool(wins[place] != wins[0])
         then = "the choice flips" if flipped else "the choice stays"
         said = f"{name}, {words}: {then}; quantum {quantum:.3g} s, classical {classical:.3g} s"
         held = ", ".join(f"{key} {getattr(audit, key)}" for key in changed)
@@ -266,16 +181,9 @@ def _named(s: Scenario) -> list[Flip]:
     return flips
 
 
-def _competitor(s: Scenario) -> Flip:
-    quantum, classical = s.prices()
-    assert quantum is not None
-    assert classical is not None
+def _competitor(quantum: float, classical: float) -> Flip:
     times = quantum / classical
     name, now = "classical competitor", f"{classical:.3g} s"
     said = f"{name}: it would have to take {quantum:.3g} s, {times:.3g} times as long as the"
     said += " cheapest does"
     return Flip(assumption=name, now=now, value=quantum, flips=True, said=said)
-
-
-def _scaled(figure: Figure, factor: float) -> Figure:
-    return replace(figure, value=figure.value * factor)

@@ -5,12 +5,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from qnewton.cost.audit import DEFAULT_AUDIT, Audit
-from qnewton.cost.audited import audited_quote
 from qnewton.cost.mesh import filled_envelope
-from qnewton.cost.parts import Draft, nonzeros
+from qnewton.cost.parts import nonzeros
 from qnewton.records import (
-    Calibration,
     Definiteness,
     Eigenbasis,
     Estimate,
@@ -19,15 +16,11 @@ from qnewton.records import (
     FormingWork,
     Held,
     LowRank,
-    PriceTerm,
     Products,
-    QuantumHardware,
-    Quote,
     Sparse,
     Spectrum,
 )
 from qnewton.records.messages import check
-from qnewton.records.quotes import cheapest
 
 SPARSE_SHARE = 0.25
 """Share of N² entries from which a dense product is as fast as one by the entries.
@@ -145,6 +138,29 @@ def with_sparsity(facts: Facts, sparsity: int) -> Facts:
     return replace(facts, spectrum=spectrum, held=Sparse(entries=entries, envelope=filled))
 
 
+def with_size(facts: Facts, n: int) -> Facts:
+    """Return facts of a system of another size, whose rows and κ are alike.
+
+    A dense matrix stays dense; a sparse one keeps d, where N allows it; one that is held in another
+    way stays held so, at the same numbers. Norms and shapes that were measured at one N are left
+    out.
+
+    Example:
+        >>> with_size(kappa_facts(10, 4.0, 2), 1000).held
+        Sparse(entries=2000, envelope=None)
+    """
+    known, d = facts.spectrum, facts.spectrum.row_sparsity
+    blank = Spectrum(
+        condition=known.condition, bounds=known.bounds, definiteness=known.definiteness
+    )
+    changed = replace(facts, n=n, spectrum=blank, earlier=None, amplitudes=None, factored_by=None)
+    if d is None:
+        return changed
+    if isinstance(facts.held, Formed | Sparse):
+        changed = replace(changed, held=Formed())
+    return with_sparsity(changed, n if d == facts.n else min(d, n))
+
+
 def with_condition(facts: Facts, kappa: float) -> Facts:
     """Return facts of the same system with another condition number.
 
@@ -211,79 +227,3 @@ def deflated_facts(facts: Facts, largest: Sequence[float], count: int) -> Facts:
     )
     held = Formed() if isinstance(facts.held, Formed | Sparse) else facts.held
     return replace(facts, spectrum=rest, held=held)
-
-
-def deflation_quote(
-    calibration: Calibration,
-    facts: Facts,
-    hardware: QuantumHardware,
-    largest: Sequence[float],
-    products: int,
-    audit: Audit = DEFAULT_AUDIT,
-    dtype: str = "float32",
-) -> Quote:
-    """Price the best split: k = 0…len(largest)-1 eigenpairs taken out, the cheapest k.
-
-    Args:
-        calibration: The classical machine, which finds the eigenpairs.
-        facts: Facts of A.
-        hardware: The quantum machine.
-        largest: The largest |λ| in falling order.
-        products: Products with A that finding them takes (Lanczos).
-        audit: What the quantum price assumes.
-        dtype: dtype of the classical part.
-
-    Returns:
-        The audited quote of the cheapest split, with the term ``deflation`` where k > 0.
-
-    Raises:
-        ValueError: As :func:`deflated_facts`.
-
-    Cost: One audited price a split.
-
-    Example:
-        >>> from qnewton.cost import kappa_facts, load_hardware, nominal_calibration
-        >>> machine = load_hardware("qubit_gate_ns_e3")
-        >>> facts = kappa_facts(4096, 1e6, 4096)
-        >>> closed = Audit(error_correction="closed-form")
-        >>> quote = deflation_quote(nominal_calibration(), facts, machine, [1e4, 10.0], 40, closed)
-        >>> quote.terms[-1].name
-        'deflation'
-    """
-    whole = audited_quote(calibration, facts, hardware, audit, dtype)
-    splits = split_quotes(calibration, facts, hardware, largest, products, audit, dtype)
-    return cheapest([whole, *splits]) or whole
-
-
-def split_quotes(
-    calibration: Calibration,
-    facts: Facts,
-    hardware: QuantumHardware,
-    largest: Sequence[float],
-    products: int,
-    audit: Audit = DEFAULT_AUDIT,
-    dtype: str = "float32",
-) -> list[Quote]:
-    """Return the audited quote of every split, k = 1…len(largest)-1 eigenpairs taken out.
-
-    Arguments and errors are those of :func:`deflation_quote`. A quote says k, and has the term
-    ``deflation``; it is refused where the rest is, or finding the pairs has no price.
-    """
-    offers = []
-    for count in range(1, len(largest)):
-        rest = deflated_facts(facts, largest, count)
-        quote = audited_quote(calibration, rest, hardware, audit, dtype)
-        if quote.quantum is not None:
-            quote = replace(quote, quantum=replace(quote.quantum, deflated=count))
-        found = Draft("qsvt", calibration, facts, dtype, "").add_products(products)
-        # Ritz vectors, projection out of g and of the product, and back: some k·N each.
-        found.add("vectors", "elementwise", float(facts.n) * count * (products + 4))
-        if quote.seconds is not None and found.refused is not None:
-            quote = replace(quote, seconds=None, terms=(), refused=found.refused)
-        if quote.seconds is not None:
-            terms = (*quote.terms, PriceTerm(name="deflation", seconds=found.seconds))
-            said = f"the {count} largest eigenpairs are found and solved classically; "
-            assumptions = (*quote.assumptions, said + "the rest is dense")
-            quote = quote.with_terms(terms, assumptions=assumptions)
-        offers.append(quote)
-    return offers

@@ -1,6 +1,6 @@
 """Every solver: its traits and its price. Torch-free; what runs it is loaded when it runs."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from functools import cached_property, partial
@@ -377,38 +377,3 @@ def classical_solver(name: str) -> Solver:
     if name not in known:
         raise ValueError(f"no classical solver is called {name!r}; choose {', '.join(known)}")
     return known[name]
-
-
-def classical_quotes(
-    calibration: Calibration,
-    facts: Facts,
-    dtype: str = "float32",
-    *,
-    tolerance: float = 1e-6,
-    solvers: Collection[str] | None = None,
-) -> tuple[Quote, ...]:
-    """Return a quote of each classical solver that can take the system as it is held.
-
-    Args:
-        calibration: The classical machine.
-        facts: Facts of the system.
-        dtype: ``float32`` or ``float64``.
-        tolerance: Relative residual of iterative solvers.
-        solvers: The competitors; ``None`` for all.
-
-    Raises:
-        ValueError: If a solver is unknown or a number out of range.
-
-    Cost:
-        Some microseconds per solver.
-
-    Example:
-        >>> from qnewton.cost import nominal_calibration
-        >>> quotes = classical_quotes(nominal_calibration(), Facts(n=100))
-        >>> sorted(quote.solver for quote in quotes if quote.seconds is not None)
-        ['cholesky', 'ldl', 'lu', 'lu_inverse']
-    """
-    market = Market(calibration, tolerance=tolerance, dtype=dtype)
-    asked = None if solvers is None else [classical_solver(name) for name in solvers]
-    takers = [s for s in (rivals() if asked is None else asked) if s.takes(facts)]
-    return tuple(quote_by(solver, solver.price, facts, market) for solver in takers)

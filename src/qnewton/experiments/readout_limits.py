@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qnewton.cost import DEFAULT_AUDIT, Audit, load_hardware
+from qnewton.cost import Audit, Split, load_hardware
 from qnewton.experiments.kept_runs import KeptRuns
 from qnewton.experiments.readout_sweep import SweepPoint, Swept, ideal_request, point_of
 from qnewton.experiments.run_prices import RunPrice, price_steps
@@ -189,10 +189,16 @@ def find_limits(
     )
 
 
+_COARSEST = 0.99  # an error of 1 says nothing of a direction
+
+
 def coarse_audit(audit: Audit, error: float, epsilon: float) -> Audit:
     """Return an audit that allows a read-out this error, and the state this ε."""
-    most = max(0.99, DEFAULT_AUDIT.readout_tolerance)
-    return dataclasses.replace(audit, readout_tolerance=min(error, most), epsilon=epsilon)
+    whole = error + epsilon
+    state = {"solver": 0.5, "entries": 1 / 6, "rhs": 1 / 6, "rotations": 1 / 6}
+    shares = {cause: share * epsilon / whole for cause, share in state.items()}
+    split = Split(**shares, readout=error / whole)
+    return dataclasses.replace(audit, epsilon=min(whole, _COARSEST), split=split)
 
 
 def coarsest(

@@ -87,6 +87,7 @@ class QuantumPart:
         epsilon: The error tolerance that was priced.
         deflated: The largest eigenpairs k that are solved classically; ``None`` where all of the
             matrix is the quantum solver's.
+        encoding: The block-encoding that was priced; ``None`` where none was.
     """
 
     algorithm: str | None = None
@@ -97,6 +98,7 @@ class QuantumPart:
     sparsity: int | None = None
     epsilon: float | None = None
     deflated: int | None = None
+    encoding: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +131,9 @@ class Quote:
         max_products: Where an iterative solver is only given a try: the products after which the
             next quote takes over.
         quantum: What only a quantum solver's price has; ``None`` for a classical solver.
+        low: Modelled seconds with every constant of the price at the kindest value that a source
+            gives; ``None`` where the price has no such constants, or is not finite there.
+        high: The same at the harshest values.
     """
 
     solver: str
@@ -149,6 +154,8 @@ class Quote:
     products: int | None = None
     max_products: int | None = None
     quantum: QuantumPart | None = None
+    low: float | None = None
+    high: float | None = None
 
     def __post_init__(self) -> None:
         if self.seconds is None or 0 <= self.seconds < math.inf:

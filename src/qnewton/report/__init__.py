@@ -2,12 +2,12 @@
 
 from qnewton.report.break_even import BreakEven, break_even, break_even_points
 from qnewton.report.page import curves_of, write_pictures, write_report
-from qnewton.report.price_map import condition_sparsity_map, gate_time_size_map
+from qnewton.report.price_map import draw_price_map
 from qnewton.report.run_pictures import Curve, LayerCell, layer_map, loss_curves, stage_breakdown
 from qnewton.report.save import Picture, csv_text, save_chart
 from qnewton.report.tables import comparison_table
 
 __all__ = ["BreakEven", "Curve", "LayerCell", "Picture", "break_even", "break_even_points"]
-__all__ += ["comparison_table", "condition_sparsity_map", "csv_text", "curves_of"]
-__all__ += ["gate_time_size_map", "layer_map", "loss_curves", "save_chart", "stage_breakdown"]
+__all__ += ["comparison_table", "csv_text", "curves_of"]
+__all__ += ["draw_price_map", "layer_map", "loss_curves", "save_chart", "stage_breakdown"]
 __all__ += ["write_pictures", "write_report"]

@@ -1,100 +1,70 @@
-"""Maps of where a quantum solver would win: κ × d, and gate time × N."""
+"""Maps of where a quantum solver would win, over any two assumptions of its price."""
 
-import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
+import numpy as np
 
-from qnewton.cost import Scenario, with_condition, with_sparsity
-from qnewton.records import Formed
+from qnewton.cost import PriceMap
+from qnewton.cost.maps import ENDS
 from qnewton.report.panels import chart, rows_of
 from qnewton.report.save import Picture
-from qnewton.report.style import BLUE, PLOT_WIDTH, VERMILLION, decade_channel, themed
+from qnewton.report.style import BLACK, BLUE, PLOT_WIDTH, VERMILLION, decade_channel, themed
 from qnewton.report.words import words
 
-_CELLS = 24
 _LIMIT = 12  # decades at which colors saturate
+_DASHES = {"kindest": [2, 2], "likely": [1, 0], "harshest": [6, 3]}
 
 
-def condition_sparsity_map(scenario: Scenario) -> Picture:
-    """Draw quantum over classical seconds (modelled) over κ and d, all else as it is.
+def draw_price_map(found: PriceMap) -> Picture:
+    """Draw quantum over classical seconds (modelled), where both are equal, and the user's system.
 
-    Args:
-        scenario: The system; its κ and d are varied, κ from 1 to 10⁶ and d from 1 to N.
-
-    Cost: about 600 pairs of prices, a second.
-    """
-    n = scenario.facts.n
-
-    def at(kappa: float, sparsity: float) -> Scenario:
-        facts = with_condition(scenario.facts, kappa)
-        d = min(n, max(1, round(sparsity)))
-        return replace(scenario, facts=with_sparsity(facts, d))
-
-    axes = (
-        ("kappa", "condition number κ", 0.0, 6.0),
-        ("d", "entries in a row d", 0.0, math.log10(max(n, 2))),
-    )
-    return _map(at, axes, scenario, f"N = {n:,}")
-
-
-def gate_time_size_map(scenario: Scenario) -> Picture:
-    """Draw quantum over classical seconds (modelled) over gate time and N, all else as it is.
-
-    Measurements stay as fast as they are against gates; d is at most N. Norms that were measured
-    at one N are left out at others.
+    Red cells are those where the quantum solver is cheaper at the likely constants; the full line
+    is where both are equal, the others with every constant at its kindest or its harshest.
 
     Args:
-        scenario: The system; N goes from 10 to 10⁸ and the gate time from 10⁻¹⁸ to 10⁻³ s.
+        found: The prices.
 
-    Cost: about 600 pairs of prices, a second.
+    Cost: some 10 µs per cell.
     """
-    machine = scenario.hardware
-    gate = machine.gate_time_s
-
-    def at(gate_time: float, size: float) -> Scenario:
-        n = round(size)
-        spectrum = scenario.facts.spectrum
-        d = spectrum.row_sparsity
-        unmeasured = dict.fromkeys(("row_sparsity", "norm", "max_abs", "frobenius"))
-        unitless = replace(spectrum, **unmeasured, undamped_trace=None)
-        facts = replace(scenario.facts, n=n, held=Formed(), spectrum=unitless, earlier=None)
-        if d is not None:
-            facts = with_sparsity(facts, min(d, n))
-        readout = machine.readout_time_s
-        if readout is not None:
-            readout = replace(readout, value=readout.value * gate_time / gate.value)
-        faster = replace(
-            machine, gate_time_s=replace(gate, value=gate_time), readout_time_s=readout
-        )
-        return replace(scenario, facts=facts, hardware=faster)
-
-    axes = (("gate_time_s", "gate time (s)", -18.0, -3.0), ("n", "unknowns N", 1.0, 8.0))
-    condition = scenario.facts.spectrum.condition
-    kappa = "?" if condition is None or condition.value is None else f"{condition.value:.3g}"
-    return _map(at, axes, scenario, f"κ = {kappa}, d = {scenario.facts.spectrum.row_sparsity}")
-
-
-Axis = tuple[str, str, float, float]
-
-
-def _map(
-    at: Callable[[float, float], Scenario], axes: tuple[Axis, Axis], scenario: Scenario, fixed: str
-) -> Picture:
-    (x, x_title, *x_range), (y, y_title, *y_range) = axes
-    xs, ys = _edges(*x_range), _edges(*y_range)
+    x, y, scenario = found.x.name, found.y.name, found.scenario
+    cells = list(found.rows())
+    x_edges, y_edges = _edges(found.xs), _edges(found.ys)
     rows = []
-    for (x0, x1), (y0, y1) in itertools.product(itertools.pairwise(xs), itertools.pairwise(ys)):
-        quantum, classical = at(10 ** ((x0 + x1) / 2), 10 ** ((y0 + y1) / 2)).prices()
+    for place, cell in enumerate(cells):
+        row, column = divmod(place, len(found.xs))
+        quantum, classical = cell["quantum_likely_s"], cell["classical_s"]
         ratio = None
         if quantum is not None and classical is not None:
             ratio = math.log10(quantum) - math.log10(classical)
-        rows.append((10**x0, 10**x1, 10**y0, 10**y1, quantum, classical, ratio))
+        sides = (*x_edges[column : column + 2], *y_edges[row : row + 2])
+        rows.append((*sides, quantum, classical, ratio))
     prices = ("quantum_s", "classical_s", "decades_dearer")
-    rows = rows_of((x, f"{x}_end", y, f"{y}_end", *prices), rows)
-    wins = sum(row["decades_dearer"] is not None and row["decades_dearer"] < 0 for row in rows)
+    drawn = [_cells(rows_of((x, f"{x}_end", y, f"{y}_end", *prices), rows), found)]
+    crossings = found.crossings()
+    if crossings:
+        drawn.append(_lines(crossings, found))
+    here = (found.x.now(scenario), found.y.now(scenario))
+    if None not in here:
+        drawn.append(_mark(here, found))
+    layered = alt.layer(*drawn).resolve_scale(color="independent")
+    title = "Red: the quantum solver is priced cheaper"
+    layered = layered.properties(width=PLOT_WIDTH, height=PLOT_WIDTH, title=title)
+    caption = words("price_map", scenario=scenario, shares=found.shares, x=found.x, y=found.y)
+    return Picture(themed(layered), cells, caption)
+
+
+def _axes(found: PriceMap) -> dict[str, Any]:
+    spans = [(math.log10(v[0]), math.log10(v[-1])) for v in (_edges(found.xs), _edges(found.ys))]
+    return {
+        "x": decade_channel(alt.X, found.x.name, found.x.title, *spans[0]),
+        "y": decade_channel(alt.Y, found.y.name, found.y.title, *spans[1]),
+    }
+
+
+def _cells(rows: list[dict[str, Any]], found: PriceMap) -> alt.Chart:
     colors = alt.Scale(
         domain=[-_LIMIT, 0, _LIMIT],
         range=[VERMILLION, "#ffffff", BLUE],
@@ -104,22 +74,28 @@ def _map(
     )
     title = "quantum / classical seconds (modelled), powers of ten"
     legend = alt.Legend(title=title, gradientLength=200)
-    drawn = (
-        chart(rows)
-        .mark_rect()
-        .encode(
-            x=decade_channel(alt.X, x, x_title, *x_range),
-            x2=f"{x}_end:Q",
-            y=decade_channel(alt.Y, y, y_title, *y_range),
-            y2=f"{y}_end:Q",
-            color=alt.Color("decades_dearer:Q", scale=colors, legend=legend),
-        )
-    )
-    title = "Red: the quantum solver is priced cheaper"
-    drawn = drawn.properties(width=PLOT_WIDTH, height=PLOT_WIDTH, title=title)
-    caption = words("price_map", scenario=scenario, fixed=fixed, wins=wins, cells=len(rows))
-    return Picture(themed(drawn), rows, caption)
+    color = alt.Color("decades_dearer:Q", scale=colors, legend=legend)
+    ends = {"x2": f"{found.x.name}_end:Q", "y2": f"{found.y.name}_end:Q"}
+    return chart(rows).mark_rect().encode(**_axes(found), **ends, color=color)
 
 
-def _edges(low: float, high: float) -> Sequence[float]:
-    return [low + (high - low) * k / _CELLS for k in range(_CELLS + 1)]
+def _lines(crossings: list[dict[str, Any]], found: PriceMap) -> alt.Chart:
+    dashes = alt.Scale(domain=list(ENDS), range=[_DASHES[end] for end in ENDS])
+    legend = alt.Legend(title="equal prices, constants at their")
+    dash = alt.StrokeDash("constants:N", scale=dashes, legend=legend)
+    line = chart(crossings).mark_line(color=BLACK, strokeWidth=1.5)
+    return line.encode(**_axes(found), strokeDash=dash)
+
+
+def _mark(here: Sequence[float | None], found: PriceMap) -> alt.Chart:
+    names = (found.x.name, found.y.name)
+    point = chart([dict(zip(names, here, strict=True))])
+    mark = point.mark_point(color=BLACK, size=110, shape="cross", filled=True)
+    return mark.encode(**_axes(found))
+
+
+def _edges(values: np.ndarray) -> list[float]:
+    """Return the borders of cells around logarithmically spaced values."""
+    logs = np.log10(values)
+    half = (logs[1] - logs[0]) / 2
+    return [float(10**edge) for edge in (*(logs - half), logs[-1] + half)]

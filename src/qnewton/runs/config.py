@@ -11,6 +11,7 @@ from qnewton.records import SCHEMA_VERSION, Calibration, QuantumHardware, StepRe
 from qnewton.records.schema_1 import step_of_schema_1
 from qnewton.runs import errors
 from qnewton.runs.atomic import is_leftover, remove_leftovers, sync_folder, write_atomically
+from qnewton.runs.older_audit import with_one_error
 
 CONFIG_FILE = "config.json"
 
@@ -162,7 +163,7 @@ def read_config(folder: str | os.PathLike[str]) -> RunConfig:
             f"{folder} {found}: not a run folder; name one that `qnewton train` or "
             "`qnewton compare` has written"
         ) from None
-    return parse_record(RunConfig, text, where=str(path))
+    return with_one_error(parse_record(RunConfig, text, where=str(path)))
 
 
 def parse_record(record_type: type[Record], text: str | bytes, *, where: str) -> Record:

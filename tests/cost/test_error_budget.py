@@ -1,16 +1,29 @@
-"""One ε in fixed shares: injected all at once into the emulator, they add up to no more than ε."""
+"""One ε split over its causes: injected all at once, they add up to no more than ε."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from torch import Tensor
 
-from qnewton.cost import Audit, audited_quote, kappa_facts, load_hardware, nominal_calibration
-from qnewton.cost.audit import SHARES, WIDENED, ErrorShares, shots
+from qnewton.cost import (
+    Audit,
+    ErrorBudget,
+    Scenario,
+    Split,
+    audited,
+    audited_quote,
+    kappa_facts,
+    load_hardware,
+    nominal_calibration,
+)
+from qnewton.cost.audit import states_read
+from qnewton.cost.budget import WIDENED, split_grid
 from qnewton.cost.encodings import angle_bits, rotation_t_gates, value_bits
 from qnewton.solvers.quantum import Readout, emulate, measure
 from tests.cases import orthogonal, with_spectrum
@@ -36,17 +49,63 @@ def _distance(found: Tensor, truth: Tensor) -> float:
     return min(float((_unit(found) - sign * _unit(truth)).norm()) for sign in (1, -1))
 
 
-def test_the_shares_add_up_and_each_is_what_its_bound_allows():
-    assert math.fsum(SHARES.values()) == pytest.approx(1.0, abs=1e-15)
-    for epsilon in (0.24, 1e-2, 1e-12, 1e-300):
-        shares = ErrorShares(epsilon)
-        theta = shares.entries + shares.rhs
-        spent = theta / (1 - theta / 2) + shares.rotations / (1 - shares.rotations / 2)
-        angle = math.asin(shares.solver)
-        spent += 2 * math.sin(angle / 2)
-        if epsilon <= 0.06:  # above, entries are held to 1%
-            assert spent == pytest.approx(epsilon, rel=1e-12)
-        assert spent <= epsilon * (1 + 1e-12)
+STATE = Split(solver=0.5, entries=1 / 6, rhs=1 / 6, rotations=1 / 6, readout=0.0)
+
+
+def test_the_parts_add_up_to_epsilon_and_never_above():
+    for split in (STATE, *split_grid(True), *split_grid(False)):
+        for epsilon in (0.5, 0.24, 1e-2, 1e-12, 1e-300):
+            found = ErrorBudget.of(epsilon, split)
+            assert found.sum <= epsilon * (1 + 1e-12)
+            # Above, entries are held to 1% and a solver to 0.24.
+            if epsilon <= 0.01:
+                assert found.sum == pytest.approx(epsilon, rel=1e-12)
+
+
+def test_every_split_of_the_grid_adds_up_and_all_are_different():
+    for reads in (True, False):
+        grid = split_grid(reads)
+        assert len(set(grid)) == len(grid)
+        assert {split.readout > 0 for split in grid} == {reads}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [({"solver": 0.0, "readout": 0.5}, "solver"), ({"readout": 0.1}, "sum of all shares")],
+)
+def test_a_split_that_is_none_is_refused(changed: dict[str, float], said: str):
+    with pytest.raises(ValueError, match=said):
+        replace(STATE, **changed)
+
+
+def _least_price(query_set: str, readout: str) -> tuple[float, float]:
+    """Return the price by the grid, and the least one that a free search over splits finds."""
+    audit = Audit(query_set=query_set, readout=readout, epsilon=0.1)  # type: ignore[arg-type]
+    facts, machine = kappa_facts(4096, 50.0, 32), load_hardware("qubit_gate_ns_e3")
+    known = (nominal_calibration(), facts, machine)
+    by_grid = audited_quote(*known, audit, algorithm="dalzell").seconds
+    assert by_grid is not None
+
+    def price(logs: np.ndarray) -> float:
+        weights = np.exp(np.append(logs, 0.0))
+        shares = weights / weights.sum()
+        if readout == "none":
+            shares = np.append(shares[:4] / shares[:4].sum(), 0.0)
+        names = ("solver", "entries", "rhs", "rotations", "readout")
+        split = Split(**dict(zip(names, map(float, shares), strict=True)))
+        quote = audited_quote(*known, replace(audit, split=split), algorithm="dalzell")
+        return quote.seconds or math.inf
+
+    start = np.log([0.02, 0.01, 0.01, 0.01])
+    found = minimize(price, start, method="Nelder-Mead", options={"maxfev": 250})
+    return by_grid, float(found.fun)
+
+
+@pytest.mark.parametrize("readout", ["simulated", "none"])
+@pytest.mark.parametrize("query_set", ["rigorous", "warm-start"])
+def test_the_split_of_the_grid_is_nearly_the_cheapest_there_is(query_set: str, readout: str):
+    by_grid, free = _least_price(query_set, readout)
+    assert by_grid <= 1.05 * free
 
 
 @QUICK
@@ -67,7 +126,7 @@ def test_all_errors_at_once_stay_within_epsilon(
     matrix, values, vectors = _system(n, kappa, indefinite, seed)
     rng = np.random.default_rng(seed + 1)
     alpha = stretch  # ‖A‖₂ = 1
-    encoded, shares = alpha * kappa, ErrorShares(epsilon)
+    encoded, shares = alpha * kappa, ErrorBudget.of(epsilon, STATE)
     small = vectors[:, -1]  # of the smallest |λ|
     # b on the largest eigenvalue alone is what lets errors in it grow most.
     b = vectors[:, 0] if adverse else torch.from_numpy(rng.standard_normal(n))
@@ -84,8 +143,7 @@ def test_all_errors_at_once_stay_within_epsilon(
     tangent = _unit(push - (push @ b) * b) if n > 1 else push * 0
     turned = b * math.cos(2 * math.asin(step / 2)) + tangent * math.sin(2 * math.asin(step / 2))
     # QSVT's ε is relative to x, a theorem's a trace distance of states.
-    chord = SHARES["solver"] * epsilon
-    asked = chord / (1 + chord / 2) if algorithm == "qsvt" else shares.solver
+    asked = float(shares.relative if algorithm == "qsvt" else shares.solver)
     norm = None
     if algorithm == "dalzell-known":
         norm = float(torch.linalg.solve(wrong, turned).norm())
@@ -121,7 +179,7 @@ def test_entries_and_angles_of_the_priced_bits_stay_within_their_shares(
     """Entries rounded to b bits of ‖A‖max, and b prepared by a tree of rounded angles."""
     kappa, epsilon = 10**log_kappa, 10**log_epsilon
     matrix, _, _ = _system(n, kappa, indefinite, seed)
-    shares = ErrorShares(epsilon)
+    shares = ErrorBudget.of(epsilon, STATE)
     largest = float(matrix.abs().max())
     alpha = n * largest
     encoded = alpha * kappa
@@ -131,7 +189,7 @@ def test_entries_and_angles_of_the_priced_bits_stay_within_their_shares(
     b = _unit(torch.from_numpy(np.random.default_rng(seed).standard_normal(n)))
     turned = _by_rounded_angles(b, angle_bits(n, shares.rhs, encoded))
     truth, found = torch.linalg.solve(matrix, b), torch.linalg.solve(wrong, turned)
-    assert _distance(found, truth) <= (SHARES["entries"] + SHARES["rhs"]) * epsilon + 1e-11
+    assert _distance(found, truth) <= (STATE.entries + STATE.rhs) * epsilon + 1e-11
 
 
 def _by_rounded_angles(b: Tensor, bits: int) -> Tensor:
@@ -159,9 +217,9 @@ def test_the_old_precision_of_b_missed_by_up_to_kappa():
     turned = _unit(b + epsilon * small)
     truth = torch.linalg.solve(matrix, b)
     assert _distance(torch.linalg.solve(matrix, turned), truth) > 40 * epsilon
-    step = ErrorShares(epsilon).rhs / kappa
+    step = ErrorBudget.of(epsilon, STATE).rhs / kappa
     turned = _unit(b + step * small)
-    assert _distance(torch.linalg.solve(matrix, turned), truth) <= SHARES["rhs"] * epsilon
+    assert _distance(torch.linalg.solve(matrix, turned), truth) <= STATE.rhs * epsilon
 
 
 @pytest.mark.parametrize("indefinite", [False, True])
@@ -170,26 +228,27 @@ def test_reading_the_state_adds_its_own_tolerance(indefinite):
     for seed in range(10):
         matrix, _, _ = _system(64, 30.0, indefinite, seed)
         b = torch.from_numpy(np.random.default_rng(seed).standard_normal(64))
-        solved = emulate(matrix, b, "qsvt", ErrorShares(epsilon).solver, mode="eigen")
-        count = round(shots(64, tolerance).states)
+        solved = emulate(
+            matrix, b, "qsvt", float(ErrorBudget.of(epsilon, STATE).relative), mode="eigen"
+        )
+        count = round(float(states_read(64, tolerance)))
         read = measure(solved.state, Readout(shots=count, seed=seed)).vector
         assert _distance(read, torch.linalg.solve(matrix, b)) <= epsilon + tolerance
 
 
 def test_state_preparation_is_priced_at_a_precision_that_knows_kappa():
     machine, nominal = load_hardware("qubit_gate_ns_e3"), nominal_calibration()
-    audit = Audit(error_correction="closed-form", preparation="rotations")
+    audit = Audit(preparation="rotations", split=STATE, readout="none", epsilon=1e-2)
     gates = {}
     for kappa in (10.0, 1e6):
-        quote = audited_quote(nominal, kappa_facts(1024, kappa, 4), machine, audit)
-        assert quote.query_count is not None
-        assert quote.query_count.state_preparations is not None
-        assert any("a sixth each" in note for note in quote.assumptions)
-        assert any("within 0.11" in note for note in quote.assumptions)
-        terms = {term.name: term.seconds for term in quote.terms}
-        gates[kappa] = terms["state preparation"] / quote.query_count.state_preparations
+        facts = kappa_facts(1024, kappa, 4)
+        scenario = Scenario(facts=facts, calibration=nominal, hardware=machine, audit=audit)
+        sparse = [d.breakdown for d in audited(scenario, "dalzell").designs]
+        found = next(made for made in sparse if made.encoding == "sparse")
+        prepared = next(term for term in found.gates if term.name == "state preparation")
+        gates[kappa] = prepared.t_gates / prepared.calls
     # 1024 rotations a call, each to ε_b/(4κ·1024): 0.53·log2 of a κ 10⁵ times larger.
-    added = (gates[1e6] - gates[10.0]) / machine.gate_time_s.value / 1024
+    added = (gates[1e6] - gates[10.0]) / 1024
     assert added == pytest.approx(0.53 * math.log2(1e5), rel=1e-6)
 
 

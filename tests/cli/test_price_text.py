@@ -1,0 +1,97 @@
+"""What ``qnewton price`` and ``qnewton map`` print: the verdict first, in 80 columns."""
+
+import csv
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+SYSTEM = ("--n", "12544", "--kappa", "100", "--sparsity", "64")
+
+
+@pytest.fixture(scope="module")
+def said():
+    """Return what price says of one system, in short and in full, and its JSON object."""
+    found = []
+    for more in ((), ("--verbose",), ("--json",)):
+        words = [sys.executable, "-m", "qnewton", "price", *SYSTEM, *more]
+        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=300)
+        found.append(done.stdout)
+    return found[0], found[1], json.loads(found[2])
+
+
+def test_the_verdict_comes_first_and_nothing_is_wider_than_80_columns(said):
+    short, full, found = said
+    verdict = short.split("\n\n")[0]
+    assert len(verdict.splitlines()) <= 6
+    classical = [q for q in found["quotes"] if q["machine"] == "classical" and q["seconds"]]
+    best = min((q for q in classical if q["solver"] != "lu_inverse"), key=lambda q: q["seconds"])
+    assert f"on {best['hardware']} takes" in verdict.splitlines()[0]
+    assert "Quantum, audited: " in verdict
+    assert "The classical solver wins" in verdict
+    for text in (short, full):
+        assert max(map(len, text.splitlines())) <= 80
+
+
+def test_every_assumption_has_a_number_and_every_number_an_assumption(said):
+    short, _, _ = said
+    table, rest = short.split("Assumptions, by number:")
+    used = set()
+    for line in table.split("Modelled seconds")[1].splitlines()[2:]:
+        for part in line[68:].split():
+            if part.replace("-", "").isdigit():
+                first, _, last = part.partition("-")
+                used |= set(range(int(first), int(last or first) + 1))
+    lines = rest.split("No price:")[0].splitlines()
+    numbered = [line[:3].strip() for line in lines]
+    assert {int(number) for number in numbered if number.isdigit()} == used
+
+
+def test_refusals_are_grouped_and_never_say_a_reason_twice(said):
+    short, _, found = said
+    refused = [q["refused"] for q in (*found["quotes"], *found["audited"]) if q["refused"]]
+    assert refused
+    listed = short.split("No price:")[1].split("\n\n")[0]
+    items = [
+        item.split(": ", 1)[1] for item in " ".join(listed.split()).split("- ") if item.strip()
+    ]
+    assert len(items) == len(set(items)) < len(refused)
+
+
+def test_the_json_object_has_every_figure_and_its_sums(said):
+    _, _, found = said
+    made = found["breakdown"]
+    best = min((q for q in found["audited"] if q["seconds"]), key=lambda q: q["seconds"])
+    assert best["low"] <= best["seconds"] <= best["high"]
+    assert math.fsum(made["seconds"].values()) == pytest.approx(best["seconds"])
+    assert {d["algorithm"] for d in found["designs"]} == {"qsvt", "dalzell", "hhl", "costa"}
+    assert found["certainty"] == "certain"
+    assert all(swing["constant"]["source"] for swing in found["tornado"])
+    assert found["frontier"][0]["physical_qubits"] < found["frontier"][-1]["physical_qubits"]
+
+
+def test_terms_are_written_as_csv(qnewton):
+    code, output, error = qnewton("price", *SYSTEM, "--csv", "terms.csv")
+    assert code == 0, error
+    assert "wrote terms.csv" in output
+    with open("terms.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["term"] for row in rows][:2] == ["tables", "block-encoding"]
+    assert float(rows[1]["toffoli"]) > 0
+
+
+def test_a_map_writes_its_picture_its_table_and_its_line(qnewton, tmp_path):
+    free = ("--query-set", "optimistic", "--readout", "none", "--error-correction", "perfect")
+    words = ("map", *SYSTEM, "--points", "6", "--x", "kappa", "--y", "gate-time", *free)
+    code, output, error = qnewton(*words, "--out", "maps")
+    assert code == 0, error
+    assert "constant at its kindest" in " ".join(output.split())
+    names = {path.name for path in (tmp_path / "maps").iterdir()}
+    assert {"map.png", "map.svg", "prices.csv", "equal-prices.csv"} <= names
+    code, output, error = qnewton(*words, "--json")
+    assert code == 0, error
+    found = json.loads(output)
+    assert len(found["rows"]) == 36
+    assert {row["constants"] for row in found["equal_prices"]} >= {"likely"}

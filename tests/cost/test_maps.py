@@ -1,0 +1,133 @@
+"""Maps over two assumptions: the table, the lines of equal prices, and the picture."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from qnewton.cost import (
+    AXES,
+    Audit,
+    Scenario,
+    audited,
+    cheapest_rival,
+    kappa_facts,
+    load_hardware,
+    nominal_calibration,
+    price_map,
+    prices,
+)
+from qnewton.report import draw_price_map
+
+FREE = Audit(
+    query_set="optimistic",
+    readout="none",
+    tables="qram",
+    table_building=False,
+    error_correction="perfect",
+)
+HERE = Scenario(
+    facts=kappa_facts(12_544, 30.0, 64),
+    calibration=nominal_calibration(),
+    hardware=load_hardware("qubit_gate_ns_e3"),
+)
+
+
+def test_many_prices_are_those_of_each_alone():
+    systems = [(10, 2.0, 3), (12_544, 30.0, 64), (10**6, 1e4, 5), (3000, 1e8, 3000)]
+    facts = [kappa_facts(*system) for system in systems]
+    scenarios = [replace(HERE, facts=f, audit=a) for f in facts for a in (Audit(), FREE)]
+    together = prices(scenarios)
+    for place, scenario in enumerate(scenarios):
+        quote, rival = audited(scenario).quote, cheapest_rival(scenario)
+        assert rival is not None
+        assert quote.low is not None
+        assert quote.seconds is not None
+        ends = (quote.low, quote.seconds, quote.high or math.nan)
+        assert together.quantum[:, place] == pytest.approx(ends, rel=1e-9, nan_ok=True)
+        assert together.classical[place] == rival.seconds
+
+
+def test_a_system_without_a_price_is_nan_among_the_others():
+    refused = replace(HERE, hardware=load_hardware("ibm_sherbrooke"))
+    found = prices([HERE, refused])
+    assert np.isnan(found.quantum[:, 1]).all()
+    assert np.isfinite(found.quantum[:, 0]).all()
+    assert np.isfinite(found.classical).all()
+
+
+@pytest.mark.parametrize("y", ["machine-time", "kappa", "sparsity", "epsilon", "error-rate"])
+def test_designs_that_a_sample_narrowed_down_are_within_3_percent_of_the_best(y: str):
+    points = 16
+    axis = AXES[y]
+    low, high = axis.shown(HERE)[1:]
+    found = price_map(HERE, (AXES["n"], 1e2, 1e8), (axis, low, high), points)
+    drawn = np.random.default_rng(0).choice(points**2, 40, replace=False)
+    scenarios = [
+        AXES["n"].at(
+            axis.at(HERE, float(found.ys[place // points])), float(found.xs[place % points])
+        )
+        for place in drawn
+    ]
+    alone = prices(scenarios)
+    chosen = found.prices.quantum[1, drawn]
+    assert (chosen >= alone.quantum[1] * (1 - 1e-9)).all()
+    assert (chosen <= alone.quantum[1] * 1.03).all()
+    assert found.prices.classical[drawn] == pytest.approx(alone.classical, rel=1e-12)
+
+
+def test_both_prices_are_equal_on_the_crossing_line():
+    here = replace(HERE, audit=FREE)
+    span = (AXES["machine-time"], 1e-14, 1e-3)
+    found = price_map(here, (AXES["n"], 1e2, 1e8), span, 24)
+    lines = found.crossings()
+    assert {line["constants"] for line in lines} == {"kindest", "likely", "harshest"}
+    for line in lines:
+        if line["constants"] != "likely":
+            continue
+        there = AXES["n"].at(AXES["machine-time"].at(here, line["machine-time"]), line["n"])
+        assert abs(prices([there]).advantage[1, 0]) < 0.1
+    by_end = {
+        end: {line["n"]: line["machine-time"] for line in lines if line["constants"] == end}
+        for end in ("kindest", "harshest")
+    }
+    for n in by_end["kindest"].keys() & by_end["harshest"].keys():
+        # Kinder constants leave the quantum solver more time.
+        assert by_end["kindest"][n] >= by_end["harshest"][n]
+
+
+def test_the_picture_has_every_cell_the_lines_and_the_system():
+    here = replace(HERE, audit=FREE)
+    found = price_map(here, (AXES["n"], 1e2, 1e8), (AXES["machine-time"], 1e-14, 1e-3), 12)
+    drawn = draw_price_map(found)
+    assert len(drawn.rows) == 144
+    assert "hypothetical" in drawn.caption
+    assert f"{100 * found.shares['likely']:.1f}%" in drawn.caption
+    cells, lines, mark = drawn.chart.to_dict()["layer"]
+    color = cells["encoding"]["color"]["scale"]
+    # Equal prices, in the middle, are white, and other colors lie between white and an end:
+    # by default Vega goes round the color wheel, and equal prices were drawn in cyan.
+    assert color["interpolate"] == "rgb"
+    assert color["domain"][1] == 0
+    assert color["range"][1] == "#ffffff"
+    assert drawn.chart.to_dict()["title"] == "Red: the quantum solver is priced cheaper"
+    assert lines["encoding"]["strokeDash"]["scale"]["domain"][1] == "likely"
+    assert mark["mark"]["shape"] == "cross"
+    for axis in ("x", "y"):
+        ticks = cells["encoding"][axis]["axis"]["values"]
+        assert all(math.log10(tick) == round(math.log10(tick)) for tick in ticks)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "points", "said"),
+    [
+        (("n", 1, 10), ("n", 1, 10), 5, "both axes"),
+        (("n", 10, 1), ("kappa", 1, 10), 5, "range of n is"),
+        (("n", 1, 10), ("kappa", 1, 10), 1, "points is"),
+    ],
+)
+def test_a_map_that_is_none_is_refused_in_one_line(x, y, points, said):
+    ends = ((AXES[name], low, high) for name, low, high in (x, y))
+    with pytest.raises(ValueError, match=said):
+        price_map(HERE, *ends, points=points)
