@@ -31,7 +31,9 @@ def test_a_quote_counts_the_queries_of_the_solver_that_runs(name, knowledge):
     assert quote.seconds is not None
     assert quote.query_count is not None
     counted = attempt(name, knowledge, kappa=100.0, epsilon=1e-2)
-    assert quote.query_count.theorem == counted.theorem
+    # The price's own may hold an interval of the walk's constant.
+    theorem = counted.theorem.partition(", c =")[0]
+    assert quote.query_count.theorem.startswith(theorem)
     assert quote.query_count.expected > float(counted.expected)  # κ_be is above κ
 
 
