@@ -215,7 +215,7 @@ def test_a_card_crosses_within_the_published_range_and_a_cluster_above_it(kappa,
 
 
 def test_what_crosses_beyond_a_cluster_s_memory_has_no_rival_there():
-    # 369 TB hold N·(10·16 + 4·8) bytes up to 2^40.8; the crossing of the paper's count is at 2^49.
+    # 369 TB hold N·(10·16 + 4·8) bytes up to 2^40.8; the crossing of the paper's count is at 2^50.
     fits, large = (kappa_facts(2**power, 10.0, 10) for power in (40, 41))
     cluster = load_classical("h100-cluster")
     assert cg_quote(cluster, fits, "float64").refused is None
