@@ -30,10 +30,10 @@ from qnewton.queries.jennings import (
     jennings_2025,
     logical_qubits,
 )
-from qnewton.queries.sets import QUERY_ALGORITHMS, QUERY_SETS, QuerySet, knows_norm, query_count
+from qnewton.queries.sets import QUERY_SETS, QuerySet, knows_norm, query_count
 
 __all__ = ["ALGORITHMS", "HHL_CONSTANT", "JENNINGS_MAX_EPSILON", "CircuitErrors"]
-__all__ += ["JENNINGS_MIN_KAPPA", "JENNINGS_SUCCESS_SLOPE", "PROVEN_CONSTANT", "QUERY_ALGORITHMS"]
+__all__ += ["JENNINGS_MIN_KAPPA", "JENNINGS_SUCCESS_SLOPE", "PROVEN_CONSTANT"]
 __all__ += ["QUERY_SETS", "Q_NEWTON_SUCCESS_SLOPE", "SEEN_CONSTANT", "QueryCounts", "QuerySet"]
 __all__ += ["amplified_queries", "attempt", "childs_kothari_somma_2017", "costa_2022"]
 __all__ += ["costa_2026", "dalzell_2024", "dalzell_2024_asymptotic", "dalzell_2024_norm_known"]

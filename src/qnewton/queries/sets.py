@@ -20,14 +20,6 @@ QUERY_SETS: Mapping[str, str] = {
 }
 """Every set with a line for people."""
 
-QUERY_ALGORITHMS: Mapping[str, str] = {
-    "paper": "jennings",
-    "rigorous": "dalzell",
-    "warm-start": "dalzell",
-    "optimistic": "costa",
-}
-"""The algorithm that each set counts, by its first author: what a quote is named after."""
-
 
 def knows_norm(query_set: str) -> bool:
     """Return whether a set counts on the norm of the last step's solution.
