@@ -20,7 +20,7 @@ from qnewton.records import StepRecord
 from qnewton.runs import Run, read_run
 from qnewton.scheduler.offers import candidates
 from qnewton.scheduler.policy import POLICIES
-from qnewton.scheduler.pricing import ReplaySettings, repriced_step
+from qnewton.scheduler.pricing import ReplaySettings, repriced_steps
 from qnewton.training.request import TrainingRequest
 from qnewton.training.session import begin, prepare
 from qnewton.workloads import load_workload
@@ -47,7 +47,7 @@ def run(request, tmp_path_factory) -> Run:
 def test_own_settings_reproduce_every_decision_quote_and_second(run):
     settings = own_settings(run)
     for record in run.steps:
-        repriced = repriced_step(record, POLICIES.get(run.config.policy), settings)
+        [repriced] = repriced_steps([record], POLICIES.get(run.config.policy), settings)
         decisions = [block.decision for block in repriced.blocks]
         for block, again in zip(record.blocks, decisions, strict=True):
             assert again.machine == block.decision.machine

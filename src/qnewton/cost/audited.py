@@ -1,11 +1,11 @@
 """The audited price of a quantum solve: every term on the table, every assumption in the quote."""
 
 import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-
-import numpy as np
 
 from qnewton import records
 from qnewton.cost.audit import DEFAULT_AUDIT, READOUTS, Audit
@@ -13,7 +13,7 @@ from qnewton.cost.breakdown import Breakdown
 from qnewton.cost.budget import Splits
 from qnewton.cost.designs import LIKELY, Designs, algorithms_of, splits_of
 from qnewton.cost.error_correction import CORRECTED, error_corrected, machine_refusal
-from qnewton.cost.points import Points
+from qnewton.cost.points import Points, alike
 from qnewton.cost.quantum import hypothetical, machine_quote, raised_condition
 from qnewton.cost.scenario import Scenario
 from qnewton.records.messages import check
@@ -24,21 +24,22 @@ class Design:
     """One way to solve a system: an algorithm, a block-encoding, and its cheapest split of ε.
 
     Attributes:
-        seconds: Its price.
-        made: What it was chosen from.
-        split: Index of the split.
-        point: Index of the block-encoding.
+        made: The designs that it is one of.
+        point: Which.
     """
 
-    seconds: float
     made: Designs
-    split: int
     point: int
+
+    @property
+    def seconds(self) -> float:
+        """Its price."""
+        return float(self.made.least[LIKELY, self.point])
 
     @cached_property
     def breakdown(self) -> Breakdown:
         """Its numbers."""
-        return self.made.breakdown(self.split, self.point)
+        return self.made.breakdown(self.point)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,36 +127,70 @@ def audited(scenario: Scenario, algorithm: str | None = None) -> Audited:
         >>> found.quote.quantum.algorithm == found.breakdown.algorithm
         True
     """
-    facts, audit, hardware = scenario.facts, scenario.audit, scenario.hardware
-    asked = algorithms_of(audit, algorithm)
+    return audited_lot([scenario], algorithm)[0]
+
+
+def audited_lot(scenarios: Sequence[Scenario], algorithm: str | None = None) -> list[Audited]:
+    """Price many scenarios as :func:`audited` does each, together where their audits are alike.
+
+    Cost: some milliseconds, and 0.3 ms per scenario.
+    """
+    found: dict[int, Audited] = {}
+    groups: dict[Any, list[int]] = defaultdict(list)
+    for place, scenario in enumerate(scenarios):
+        asked = algorithms_of(scenario.audit, algorithm)
+        reason = _refusal(scenario, asked, algorithm)
+        if reason:
+            found[place] = _refused(scenario, algorithm or asked[0], reason)
+        else:
+            groups[alike(scenario)].append(place)
+    for places in groups.values():
+        lot = [scenarios[place] for place in places]
+        found |= zip(places, _of_one_kind(lot, algorithm), strict=True)
+    return [found[place] for place in range(len(scenarios))]
+
+
+def _refusal(scenario: Scenario, asked: Sequence[str], algorithm: str | None) -> str:
+    """Return why a scenario has no price, as far as its facts and its machine tell."""
+    facts, audit = scenario.facts, scenario.audit
     kappa, reason = _condition(facts)
     d = facts.spectrum.row_sparsity
     if d is not None:
         check("sparsity", d, f"must lie between 1 and n = {facts.n}", 1 <= d <= facts.n)
     if not asked:
-        reason = f"the query set {audit.query_set} does not count {algorithm}"
-    elif kappa is not None:
-        reason = machine_refusal(hardware, audit.error_correction, audit.physical_error) or ""
-    if kappa is None or reason:
-        return _refused(scenario, algorithm or asked[0], reason)
-    points, splits = Points.of([scenario]), Splits.of(splits_of(audit))
-    if points.refused is not None:
-        return _refused(scenario, asked[0], points.refused)
-    found = []
-    for name in asked:
-        made = points.designs(name, splits)
-        best = np.argmin(made.seconds[LIKELY], axis=0)
-        for point, split in enumerate(best):
-            seconds = made.seconds[LIKELY, split, point]
-            if np.isfinite(seconds):
-                found.append(Design(float(seconds), made, int(split), point))
-    if not found:
-        reason = "a number of the price exceeds the largest float64"
-        return _refused(scenario, asked[0], reason)
-    found.sort(key=lambda design: design.seconds)
-    cheapest, encoding = found[0].breakdown, points.encoding(found[0].point)
-    quote = _priced(scenario, cheapest, encoding.assumptions)
-    return Audited(quote=quote, breakdown=cheapest, designs=tuple(found))
+        return f"the query set {audit.query_set} does not count {algorithm}"
+    if kappa is None:
+        return reason
+    known = (scenario.hardware, audit.error_correction, audit.physical_error)
+    return machine_refusal(*known) or ""
+
+
+def _of_one_kind(scenarios: Sequence[Scenario], algorithm: str | None) -> Iterator[Audited]:
+    """Give the price of each of several scenarios whose audits make the same choices."""
+    audit = scenarios[0].audit
+    points, splits = Points.of(scenarios), Splits.of(splits_of(audit))
+    asked = algorithms_of(audit, algorithm)
+    made = [points.designs(name, splits) for name in asked] if len(points.owners) else []
+    own: list[list[int]] = [[] for _ in scenarios]
+    for point, owner in enumerate(points.owners):
+        own[owner].append(point)
+    for place, scenario in enumerate(scenarios):
+        if points.refused[place] is not None:
+            yield _refused(scenario, asked[0], points.refused[place] or "")
+            continue
+        each = (Design(designs, point) for designs in made for point in own[place])
+        found = sorted(
+            (design for design in each if math.isfinite(design.seconds)),
+            key=lambda design: design.seconds,
+        )
+        if not found:
+            reason = "a number of the price exceeds the largest float64"
+            yield _refused(scenario, asked[0], reason)
+            continue
+        best = found[0]
+        encoded = points.encoding(best.point).assumptions
+        quote = _priced(scenario, best.breakdown, encoded)
+        yield Audited(quote=quote, breakdown=best.breakdown, designs=tuple(found))
 
 
 def _condition(facts: records.Facts) -> tuple[float | None, str]:

@@ -61,7 +61,7 @@ def tornado(scenario: Scenario, found: Audited) -> tuple[Swing, ...]:
     chosen = found.designs[0]
     points, splits = Points.of([scenario]), Splits.of(splits_of(scenario.audit))
     made = points.designs(chosen.made.algorithm, splits, Constants.one_at_a_time(2))
-    one = made.seconds[:, chosen.split, chosen.point]
+    one = made.seconds[:, chosen.made.best[chosen.point], chosen.point]
     ratios = [float(ratio) if np.isfinite(ratio) else None for ratio in one / chosen.seconds]
     swings = [
         Swing(constant=constant, kindest=ratios[2 * i], harshest=ratios[2 * i + 1])

@@ -3,7 +3,6 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,12 @@ import numpy as np
 from qnewton.cost.budget import Split, Splits
 from qnewton.cost.designs import LIKELY, algorithms_of, splits_of
 from qnewton.cost.error_correction import machine_refusal
-from qnewton.cost.points import Places, Points
+from qnewton.cost.points import Places, Points, alike
 from qnewton.cost.scenario import Scenario
 from qnewton.queries.arrays import Array
 
-_SAMPLED = 128  # scenarios on which the designs of more of them are narrowed down
+SAMPLED = 128
+"""Scenarios on which the designs of more of them are narrowed down."""
 
 
 def quantum_prices(scenarios: Sequence[Scenario], algorithm: str | None = None) -> Array:
@@ -38,8 +38,7 @@ def quantum_prices(scenarios: Sequence[Scenario], algorithm: str | None = None) 
     groups: dict[Any, list[int]] = defaultdict(list)
     for place, scenario in enumerate(scenarios):
         if _priceable(scenario):
-            # What is a choice and not a number; ε and the error rate are arrays.
-            groups[replace(scenario.audit, epsilon=0.5, physical_error=None)].append(place)
+            groups[alike(scenario)].append(place)
     for places in groups.values():
         found[:, places] = _of_one_kind([scenarios[place] for place in places], algorithm)
     return found
@@ -56,22 +55,21 @@ def _of_one_kind(scenarios: Sequence[Scenario], algorithm: str | None) -> Array:
     """Return the seconds of scenarios whose audits make the same choices, shape [3, scenarios]."""
     audit = scenarios[0].audit
     algorithms, splits, names = algorithms_of(audit, algorithm), splits_of(audit), None
-    if len(scenarios) > _SAMPLED:
-        drawn = np.linspace(0, len(scenarios) - 1, _SAMPLED).astype(int)
+    if len(scenarios) > SAMPLED:
+        drawn = np.linspace(0, len(scenarios) - 1, SAMPLED).astype(int)
         sample = Points.of([scenarios[place] for place in drawn])
-        if sample.refused is not None:
+        if not len(sample.owners):
             return np.full((3, len(scenarios)), np.nan)
         algorithms, splits, names = _winners(sample, algorithms, splits)
     points = Points.of(scenarios, names)
     least = np.full((3, len(scenarios)), np.inf)
-    if points.refused is None:
-        for algorithm in algorithms:
-            found = points.designs(algorithm, Splits.of(splits)).seconds
-            best = np.argmin(found[LIKELY], axis=0)
-            chosen = np.take_along_axis(found, best[None, None, :], axis=1)[:, 0]
+    if len(points.owners):
+        for name in algorithms:
+            chosen = points.designs(name, Splits.of(splits)).least
             cheaper = _cheaper(chosen[LIKELY], points.owners, least[LIKELY])
             least[:, points.owners[cheaper]] = chosen[:, cheaper]
-    return np.where(np.isfinite(least), least, np.nan)
+    priced = np.array([reason is None for reason in points.refused])
+    return np.where(np.isfinite(least) & priced, least, np.nan)
 
 
 def _cheaper(seconds: Array, owners: Places, least: Array) -> Places:

@@ -1,11 +1,12 @@
 """Every way to solve systems on a quantum machine: algorithm × block-encoding × split of ε."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qnewton import queries
 from qnewton.cost.audit import Audit
@@ -45,13 +46,26 @@ class Designs:
             found = self.price.seconds + classical
         return np.where(np.isnan(found), np.inf, found)
 
-    def breakdown(self, split: int, point: int = 0) -> Breakdown:
-        """Return the numbers of one design, at the likely constants."""
-        seconds = self.seconds
-        index = (LIKELY, split, point)
-        price: StatePrice = _taken(self.price, seconds.shape, index)
-        ends = seconds[:, split, point]
-        low, _, high = (float(end) if np.isfinite(end) else None for end in ends)
+    @cached_property
+    def best(self) -> NDArray[np.int64]:
+        """Index of the cheapest split at the likely constants, shape [points]."""
+        return np.argmin(self.seconds[LIKELY], axis=0)
+
+    @cached_property
+    def least(self) -> Array:
+        """Seconds by the cheapest split, shape [constants, points]."""
+        return np.take_along_axis(self.seconds, self.best[None, None, :], axis=1)[:, 0]
+
+    @cached_property
+    def _chosen(self) -> StatePrice:
+        """The quantum part by the cheapest split at the likely constants, shape [points]."""
+        index = (LIKELY, self.best, np.arange(len(self.best)))
+        return _mapped(self.price, lambda part: np.broadcast_to(part, self.seconds.shape)[index])
+
+    def breakdown(self, point: int = 0) -> Breakdown:
+        """Return the numbers of one point's cheapest design, at the likely constants."""
+        price: StatePrice = _mapped(self._chosen, lambda part: part[point])
+        low, _, high = (float(end) if np.isfinite(end) else None for end in self.least[:, point])
         # A part that a design has none of takes no time.
         before, after = (
             {name: float(s[point]) for name, s in terms.items() if s[point]}
@@ -96,17 +110,15 @@ class Designs:
         )
 
 
-def _taken(value: Any, shape: tuple[int, ...], index: tuple[int, ...]) -> Any:
-    """Return a record of arrays at one index of the shape that they all broadcast to."""
+def _mapped(value: Any, change: Callable[[Array], Any]) -> Any:
+    """Return a record with every array in it changed."""
     if isinstance(value, np.ndarray):
-        return np.broadcast_to(value, shape)[index]
+        return change(value)
     if isinstance(value, tuple):
-        return tuple(_taken(item, shape, index) for item in value)
+        return tuple(_mapped(item, change) for item in value)
     if is_dataclass(value) and not isinstance(value, type):
-        parts = {
-            field.name: _taken(getattr(value, field.name), shape, index) for field in fields(value)
-        }
-        return type(value)(**parts)
+        parts = {field.name: getattr(value, field.name) for field in fields(value)}
+        return type(value)(**{name: _mapped(part, change) for name, part in parts.items()})
     return value
 
 

@@ -79,7 +79,7 @@ class Points:
         which: Index of each point's own.
         before: Seconds of the classical parts before the solver, by encoding and term.
         after: Those after it.
-        refused: Why a classical part has no price, where one has none.
+        refused: By scenario, why a classical part has no price; ``None`` where all have one.
     """
 
     scenarios: Sequence[Scenario]
@@ -88,7 +88,7 @@ class Points:
     which: Places
     before: Sequence[dict[str, float]]
     after: Sequence[dict[str, float]]
-    refused: str | None
+    refused: Sequence[str | None]
 
     @classmethod
     def of(cls, scenarios: Sequence[Scenario], names: Collection[str] | None = None) -> "Points":
@@ -100,9 +100,11 @@ class Points:
 
         Cost: some 20 µs per scenario, and 50 µs more per distinct system.
         """
-        first: dict[Any, tuple[int, int]] = {}
+        first: dict[Any, tuple[int, int, str | None]] = {}
         found: list[tuple[Encoding, dict[str, float], dict[str, float]]] = []
-        refused, owners, which = None, [], []
+        refused: list[str | None] = []
+        owners: list[int] = []
+        which: list[int] = []
         for owner, scenario in enumerate(scenarios):
             facts = scenario.facts
             # Of a factor, α hangs on λ and so on κ.
@@ -111,15 +113,15 @@ class Points:
             key = (facts.n, facts.held, blank, facts.amplitudes, id(scenario.calibration))
             if key not in first:
                 system = _System.of(scenario)
-                refused = refused or system.refused
                 kept = [
                     (encoding, before, system.after)
                     for encoding, before in zip(system.encodings, system.before, strict=True)
                     if names is None or encoding.name in names
                 ]
-                first[key] = (len(found), len(kept))
+                first[key] = (len(found), len(kept), system.refused)
                 found += kept
-            start, count = first[key]
+            start, count, reason = first[key]
+            refused.append(reason)
             owners += [owner] * count
             which += range(start, start + count)
         encoded, before, after = zip(*found, strict=True) if found else ((), (), ())
@@ -162,6 +164,12 @@ class Points:
             splits,
             constants or Constants.ends(2),
         )
+
+
+def alike(scenario: Scenario) -> Any:
+    """Return what scenarios have in common that may be priced together: every choice, no number."""
+    known = scenario.facts.solution_gain is not None
+    return known, replace(scenario.audit, epsilon=0.5, physical_error=None)
 
 
 def _machine(scenarios: Sequence[Scenario]) -> Timed:

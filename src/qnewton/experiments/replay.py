@@ -12,7 +12,7 @@ from qnewton.cost import DEFAULT_AUDIT, QUANTUM_PRICES, Audit
 from qnewton.records import StepRecord, decode
 from qnewton.runs import Run
 from qnewton.scheduler.policy import POLICIES
-from qnewton.scheduler.pricing import ReplaySettings, repriced_step, step_seconds
+from qnewton.scheduler.pricing import ReplaySettings, repriced_steps, step_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +100,7 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
     chosen: Counter[str] = Counter()
     seconds: list[float] = []
     quantum, changed, won, newton = 0, 0, 0, 0
-    for record in records:
-        again = repriced_step(record, chooser, settings)
+    for record, again in zip(records, repriced_steps(records, chooser, settings), strict=True):
         wins = 0
         for block, before in zip(again.blocks, record.blocks, strict=True):
             quote = block.decision.quote(block.decision.chosen)

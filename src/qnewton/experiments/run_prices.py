@@ -12,7 +12,7 @@ from qnewton.records import Figure, QuantumHardware, Quote, StepRecord
 from qnewton.records.quotes import cheapest
 from qnewton.runs import Run
 from qnewton.scheduler.policy import Choice, Policy
-from qnewton.scheduler.pricing import ReplaySettings, repriced_step
+from qnewton.scheduler.pricing import ReplaySettings, repriced_steps
 
 _AGREED = 2e-2  # relative difference at which the sums of both machines count as equal
 _LINEAR_TRIES, _MOST_TRIES = 6, 40
@@ -96,7 +96,7 @@ def price_steps(
         raise ValueError("a break-even needs a quantum machine; name one (hardware)")
     QUANTUM_PRICES.get(cost_model)  # raises on an unknown one
     chooser = _cheapest_by(cost_model)
-    steps = [repriced_step(record, chooser, settings) for record in records]
+    steps = list(repriced_steps(records, chooser, settings))
     solves = list(_solves(steps))
     pairs = [(_best(quotes, "classical"), _best(quotes, "quantum")) for quotes in solves]
     priced = [index for index, pair in enumerate(pairs) if None not in pair]
@@ -110,7 +110,7 @@ def price_steps(
     def quantum_seconds(times: float) -> float:
         machine = _scaled(hardware, times)
         again = replace(settings, hardware=machine)
-        found = list(_solves(repriced_step(record, chooser, again) for record in steps))
+        found = list(_solves(repriced_steps(steps, chooser, again)))
         return math.fsum(_best(found[i], "quantum") or math.inf for i in priced)
 
     times = None

@@ -4,16 +4,18 @@ A live step decides, solves, and prices itself by :func:`step_seconds`. A record
 again, from its recorded facts or quotes, and priced by the same function.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from qnewton import cost
+from qnewton.cost.quantum_prices import quotes_together
 from qnewton.cost.solvers import classical_solver, quantum_solvers, quote_by
 from qnewton.records import (
     Basis,
     BlockRecord,
     Calibration,
     Decision,
+    Facts,
     MachineKind,
     ModelledSeconds,
     QuantumHardware,
@@ -163,13 +165,40 @@ def decided_again(
     )
 
 
-def repriced_step(record: StepRecord, policy: Policy, settings: ReplaySettings) -> StepRecord:
-    """Return a recorded step as a policy decides it at the prices of the settings."""
+Priced = Mapping[tuple[str, Facts], Quote]
+"""Quotes that are there already, by solver and system."""
 
-    def offers(block: BlockRecord) -> list[Quote]:
-        return _repriced(block, policy, settings)
 
-    return decided_again(record, policy, settings.market, offers)
+def repriced_steps(
+    records: Sequence[StepRecord], policy: Policy, settings: ReplaySettings
+) -> Iterator[StepRecord]:
+    """Give recorded steps as a policy decides them at the prices of the settings.
+
+    What the audited price has to say of all of them is worked out together, a few hundred blocks
+    at a time.
+    """
+    market = _market(policy, settings)
+    for start in range(0, len(records), _TOGETHER):
+        lot = records[start : start + _TOGETHER]
+        systems = [block.facts for record in lot for block in (*record.blocks, *record.abandoned)]
+        names = [solver.name for solver in quantum_solvers(market)]
+        priced: Priced = {}
+        if settings.hardware is not None and "quantum" not in settings.keep:
+            priced = quotes_together(systems, market, names)
+
+        def offers(block: BlockRecord, priced: Priced = priced) -> list[Quote]:
+            return _repriced(block, policy, settings, priced)
+
+        for record in lot:
+            yield decided_again(record, policy, settings.market, offers)
+
+
+_TOGETHER = 200
+
+
+def _market(policy: Policy, settings: ReplaySettings) -> cost.Market:
+    market = settings.market
+    return replace(market, quantum_price=policy.quantum_price or market.quantum_price)
 
 
 def _recorded(block: BlockRecord) -> list[Quote]:
@@ -178,14 +207,16 @@ def _recorded(block: BlockRecord) -> list[Quote]:
     return [quote for solver, quote in known if solver is None or solver.offered]
 
 
-def _repriced(block: BlockRecord, policy: Policy, settings: ReplaySettings) -> list[Quote]:
+def _repriced(
+    block: BlockRecord, policy: Policy, settings: ReplaySettings, priced: Priced
+) -> list[Quote]:
     """Price a recorded system again: the solvers that were offered, or those of the settings."""
     offered = _recorded(block)
     known = [quote for quote in offered if quote.machine == "classical"]
     names = settings.solvers
     offers = [_again(block, q, settings) for q in known if names is None or q.solver in names]
     recorded = {quote.solver for quote in known}
-    market = replace(settings.market, tolerance=settings.tolerance or _TOLERANCE)
+    market = replace(_market(policy, settings), tolerance=settings.tolerance or _TOLERANCE)
     new = [classical_solver(name) for name in names or () if name not in recorded]
     quantum = [quote for quote in offered if quote.machine == "quantum"]
     if "quantum" in settings.keep:
@@ -196,10 +227,12 @@ def _repriced(block: BlockRecord, policy: Policy, settings: ReplaySettings) -> l
         market = replace(
             market,
             epsilon=settings.epsilon or next(iter(epsilons), cost.PAPER_EPSILON),
-            quantum_price=policy.quantum_price or market.quantum_price,
         )
         new += quantum_solvers(market)
-    return [*offers, *(quote_by(s, s.price, block.facts, market) for s in new)]
+    for solver in new:
+        quote = priced.get((solver.name, block.facts))
+        offers.append(quote or quote_by(solver, solver.price, block.facts, market))
+    return offers
 
 
 def _decided(block: BlockRecord, policy: Policy, offers: Sequence[Quote]) -> Decision:
