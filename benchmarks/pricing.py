@@ -1,29 +1,31 @@
-"""How long do prices take: a portfolio, the same with error correction, and a replayed run?
+"""How long do prices take: a portfolio with intervals, a replayed run, and a map?
 
-Targets: 12 candidates or more in under 1 ms without error correction and in under 50 ms with it;
-1,000 recorded steps replayed for another machine in under 2 s, process start included. The
-recorded steps are a short run on digits, written again and again.
+Targets: 12 classical candidates or more in under 1 ms; 20 candidates, quantum ones with intervals,
+in under 5 ms; 1,000 recorded steps replayed for another machine in under 2 s, process start
+included; a map of 200 × 200 points with intervals in under 20 s. The recorded steps are a short run
+on digits, written again and again, each with facts of its own.
 """
 
-import importlib.util
 import json
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks.harness import Contender, Report, Say, describe_machine, interleave, reached
 from qnewton.cost import (
-    Audit,
-    audited_quote,
+    AXES,
+    Scenario,
+    audited,
     classical_quotes,
     kappa_facts,
+    load_classical,
     load_hardware,
     nominal_calibration,
     paper_quote,
+    price_map,
 )
-from qnewton.cost.queries import QUERY_SETS
-from qnewton.records import Quote
 from qnewton.runs import read_run
 from qnewton.training.request import TrainingRequest
 from qnewton.training.session import begin, prepare
@@ -31,64 +33,67 @@ from qnewton.workloads import load_workload
 
 RECORDED = 8
 STEPS = 1000
-
-
-def measure(say: Say) -> Report:
-    """Time prices and a replay."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = _thousand_steps(Path(name))
-        contenders = [
-            Contender("prices", lambda: _prices("perfect"), scale=1.0),
-            Contender("prices, error correction", lambda: _prices("auto"), scale=1.0),
-            Contender("replay", lambda: _replay(folder), scale=1.0),
-        ]
-        _prices("perfect")
-        _prices("auto")
-        found = interleave(contenders, say)
-    count = len(_prices("perfect"))
-    method = "qdk" if importlib.util.find_spec("qdk") else "the closed form"
-    limits = {"prices": 1e-3, "prices, error correction": 50e-3, "replay": 2.0}
-    questions = {
-        "prices": f"{count} candidates priced, tables of gate counts cached",
-        "prices, error correction": f"{count} candidates with error correction by {method}, cached",
-        "replay": f"{STEPS} recorded steps replayed on another machine, a process of its own",
-    }
-    rows = [
-        reached(
-            questions[name],
-            f"< {limit:g} s",
-            f"{found[name].median:.3g} s",
-            found[name].median < limit,
-        )
-        for name, limit in limits.items()
-    ]
-    return Report("pricing", rows, describe_machine(), dict(found), facts={"candidates": count})
-
-
-def _prices(method: str) -> list[Quote]:
-    calibration, facts = _CALIBRATION, _FACTS
-    quotes = list(classical_quotes(calibration, facts))
-    quotes += [paper_quote(facts, machine, bound="given") for machine in _MACHINES]
-    quotes += [
-        audited_quote(
-            calibration,
-            facts,
-            _MACHINES[0],
-            Audit(query_set=name, error_correction=method),  # type: ignore[arg-type]
-        )
-        for name in QUERY_SETS
-    ]
-    return quotes
-
+POINTS = 200
+MAPS = (("n", "machine-time"), ("n", "kappa"))
 
 _FACTS = kappa_facts(12_544, 30.0, 64)
 _CALIBRATION = nominal_calibration()
-_MACHINES = tuple(load_hardware(n) for n in ("qubit_gate_ns_e3", "photonic-ghz", "attosecond"))
+_CARD = load_classical("h100")
+_MACHINE = load_hardware("qubit_gate_ns_e3")
+_HERE = Scenario(facts=_FACTS, calibration=_CALIBRATION, hardware=_MACHINE)
+
+
+def measure(say: Say) -> Report:
+    """Time prices, replays and maps."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = _thousand_steps(Path(name))
+        policies = ("paper", "hybrid")
+        contenders = [
+            Contender("classical", _classical, scale=1.0),
+            Contender("candidates", _candidates, scale=1.0),
+            *(Contender(f"replay, {p}", partial(_replay, folder, p), scale=1.0) for p in policies),
+            *(Contender(f"map, {x} × {y}", partial(_map, x, y), scale=1.0) for x, y in MAPS),
+        ]
+        counts = {"classical": _classical(), "candidates": _candidates()}
+        found = interleave(contenders, say)
+    limits = {"classical": 1e-3, "candidates": 5e-3, "replay": 2.0, "map": 20.0}
+    questions = {
+        "classical": f"{counts['classical']} classical candidates priced",
+        "candidates": f"{counts['candidates']} candidates priced, audited ones with intervals",
+        "replay": f"{STEPS} recorded steps replayed on another machine, a process of its own",
+        "map": f"{POINTS} × {POINTS} points, intervals included",
+    }
+    rows = []
+    for name, times in found.items():
+        kind, _, which = name.partition(", ")
+        title = questions[kind] + (f", {which}" if which else "")
+        seen = f"{times.median:.3g} s"
+        rows.append(reached(title, f"< {limits[kind]:g} s", seen, times.median < limits[kind]))
+    return Report("pricing", rows, describe_machine(), dict(found), facts=counts)
+
+
+def _classical() -> int:
+    return len(classical_quotes(_CALIBRATION, _FACTS))
+
+
+def _candidates() -> int:
+    """Price solvers on two machines, the paper's count, and every design; return how many."""
+    quotes = [*classical_quotes(_CALIBRATION, _FACTS), *classical_quotes(_CARD, _FACTS)]
+    quotes.append(paper_quote(_FACTS, _MACHINE, bound="given"))
+    found = audited(_HERE)
+    assert found.quote.low is not None
+    return len(quotes) + len(found.designs)
+
+
+def _map(x: str, y: str) -> float:
+    """Price a map, and return the share of it that the quantum solver wins."""
+    spans = (AXES[name].shown(_HERE) for name in (x, y))
+    return price_map(_HERE, *spans, points=POINTS).shares["likely"]
 
 
 def _thousand_steps(folder: Path) -> Path:
     request = TrainingRequest(
-        workload="digits", steps=RECORDED, policy="paper", checkpoint_every=RECORDED
+        workload="digits", steps=RECORDED, policy="hybrid", checkpoint_every=RECORDED
     )
     session = prepare(request, load_workload("digits", 0, None), nominal_calibration())
     run = folder / "run"
@@ -96,12 +101,14 @@ def _thousand_steps(folder: Path) -> Path:
     lines = (run / "steps.jsonl").read_text(encoding="utf-8").splitlines()
     with (run / "steps.jsonl").open("w", encoding="utf-8") as log:
         for step in range(STEPS):
-            record = json.loads(lines[step % len(lines)])
-            log.write(json.dumps({**record, "step": step}, separators=(",", ":")) + "\n")
+            record = json.loads(lines[step % len(lines)]) | {"step": step}
+            for block in record["blocks"]:
+                block["facts"]["notes"] = [f"of step {step}"]
+            log.write(json.dumps(record, separators=(",", ":")) + "\n")
     assert len(read_run(run).steps) == STEPS
     return run
 
 
-def _replay(folder: Path) -> None:
-    words = ["replay", str(folder), "--hardware", "photonic-thz", "--policy", "paper", "--json"]
+def _replay(folder: Path, policy: str) -> None:
+    words = ["replay", str(folder), "--hardware", "qubit_gate_ns_e4", "--policy", policy, "--json"]
     subprocess.run([sys.executable, "-m", "qnewton", *words], check=True, capture_output=True)

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -39,13 +40,16 @@ def test_every_assumption_has_a_number_and_every_number_an_assumption(said):
     short, _, _ = said
     table, rest = short.split("Assumptions, by number:")
     used = set()
-    for line in table.split("Modelled seconds")[1].splitlines()[2:]:
-        for part in line[68:].split():
+    own = re.search(r"The system itself rests on ([\d -]+)\.", table)
+    of_system = own.group(1).split() if own else []
+    header, *lines = table.split("Modelled seconds")[1].splitlines()[1:]
+    for line in lines:
+        for part in (*of_system, *line[header.index("notes") :].split()):
             if part.replace("-", "").isdigit():
                 first, _, last = part.partition("-")
                 used |= set(range(int(first), int(last or first) + 1))
-    lines = rest.split("No price:")[0].splitlines()
-    numbered = [line[:3].strip() for line in lines]
+    listed = rest.split("No price:")[0].splitlines()
+    numbered = [line[:3].strip() for line in listed]
     assert {int(number) for number in numbered if number.isdigit()} == used
 
 
@@ -80,6 +84,14 @@ def test_terms_are_written_as_csv(qnewton):
         rows = list(csv.DictReader(file))
     assert [row["term"] for row in rows][:2] == ["tables", "block-encoding"]
     assert float(rows[1]["toffoli"]) > 0
+
+
+def test_pictures_show_where_it_wins_and_which_constants_matter(qnewton, tmp_path):
+    code, output, error = qnewton("price", *SYSTEM, "--pictures", "maps")
+    assert code == 0, error
+    names = {path.stem for path in (tmp_path / "maps").glob("*.png")}
+    assert names == {"sparsity-kappa", "n-machine-time", "constants"}
+    assert output.count("wrote maps") >= 3
 
 
 def test_a_map_writes_its_picture_its_table_and_its_line(qnewton, tmp_path):

@@ -13,6 +13,7 @@ from qnewton.cost import (
     audited,
     cheapest_rival,
     kappa_facts,
+    load_classical,
     load_hardware,
     nominal_calibration,
     price_map,
@@ -75,6 +76,18 @@ def test_designs_that_a_sample_narrowed_down_are_within_3_percent_of_the_best(y:
     assert (chosen >= alone.quantum[1] * (1 - 1e-9)).all()
     assert (chosen <= alone.quantum[1] * 1.03).all()
     assert found.prices.classical[drawn] == pytest.approx(alone.classical, rel=1e-12)
+
+
+def test_the_best_of_several_classical_machines_is_the_rival():
+    card, cluster = load_classical("h100"), load_classical("h100-cluster")
+    several = replace(HERE, calibration=card, rivals=(cluster,))
+    large = AXES["n"].at(several, 1e10)
+    one = replace(large, rivals=())
+    found = prices([several, replace(several, rivals=()), large, one]).classical
+    assert found[0] <= found[1]
+    # One card does not hold it.
+    assert np.isnan(found[3])
+    assert found[2] > 0
 
 
 def test_both_prices_are_equal_on_the_crossing_line():

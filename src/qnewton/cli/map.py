@@ -38,6 +38,7 @@ class Map:
         x_range: Its ends, LOW:HIGH.
         y_range: Its ends, LOW:HIGH.
         points: Values along each axis.
+        rivals: Stored classical machines that may solve the system, beside the calibration.
         out: Folder for the picture (PNG and SVG) and the tables (CSV).
         json: Print one JSON object with the table and the lines.
     """
@@ -51,6 +52,7 @@ class Map:
     x_range: str | None = None
     y_range: str | None = None
     points: int = 60
+    rivals: tuple[str, ...] = ()
     out: Path = Path("price-map")
     json: bool = False
 
@@ -101,6 +103,7 @@ class Map:
             audit=audit,
             dtype=self.classical.dtype or "float32",
             tolerance=self.classical.tolerance or 1e-6,
+            rivals=tuple(cost.load_classical(name) for name in self.rivals),
         )
 
     def _span(self, option: str, scenario: cost.Scenario) -> tuple[cost.Axis, float, float]:

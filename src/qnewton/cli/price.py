@@ -38,7 +38,8 @@ class Price:
         rivals: Stored classical machines that are priced beside the calibration.
         verbose: Show the price term by term, what would flip the choice, and which constants
             matter.
-        pictures: Folder for maps of where the quantum solver would win.
+        pictures: Folder for maps of where the quantum solver would win, and for a picture of the
+            constants that matter.
         csv: File for the terms of the cheapest audited price: gates, cycles and seconds.
         json: Print one JSON object with every figure.
     """
@@ -98,6 +99,7 @@ class Price:
                 audit=audit,
                 dtype=dtype,
                 tolerance=tolerance,
+                rivals=tuple(c for c in computers if c is not beside),
             )
             for machine in machines
         ]
@@ -137,12 +139,13 @@ class Price:
             self.csv.write_text(found.breakdown.as_csv(), encoding="utf-8")
             written.append(self.csv)
         if self.pictures is not None and scenario is not None:
-            from qnewton.report import draw_price_map, save_chart
+            from qnewton.report import draw_price_map, draw_tornado, save_chart
 
             for x, y in (("sparsity", "kappa"), ("n", "machine-time")):
                 ends = (cost.AXES[name].shown(scenario) for name in (x, y))
                 found_map = cost.price_map(scenario, *ends, points=24)
                 written += save_chart(draw_price_map(found_map), self.pictures, f"{x}-{y}")
+            written += save_chart(draw_tornado(priced.swings), self.pictures, "constants")
         return tuple(written)
 
 

@@ -75,8 +75,7 @@ def _tornado(priced: Priced) -> Table:
     table = _table(title, "constant", "low, likely, high", "kindest", "harshest")
     for swing in priced.swings:
         known = swing.constant
-        ends = f"{known.low:g}, {known.likely:g}, {known.high:g}"
-        table.add_row(known.title, ends, _times(swing.kindest), _times(swing.harshest))
+        table.add_row(known.title, known.range, _times(swing.kindest), _times(swing.harshest))
     return table
 
 

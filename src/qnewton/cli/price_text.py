@@ -71,7 +71,9 @@ def _verdict(priced: Priced) -> Iterator[str]:
     times = f"{number_text(ratio)} times as long" if loses else f"1/{number_text(1 / ratio)} of it"
     yield from filled(f"{said}, {times}.")
     winner = "classical" if loses else "quantum"
-    yield from filled(f"The {winner} solver wins {priced.certainty.value}. {_change(priced.flips)}")
+    yield from filled(
+        f"The {winner} solver wins, {priced.certainty.value}. {_change(priced.flips)}"
+    )
 
 
 def _between(quote: Quote) -> str:
@@ -85,14 +87,14 @@ def _change(flips: Iterable[cost.Flip]) -> str:
     """Return what would have to change for the other solver to win."""
     enough = [flip for flip in flips if flip.flips]
     said = [
-        f"{cost.AXES[flip.assumption].title} of {number_text(flip.value)}"
+        f"{cost.AXES[flip.assumption].title}: {number_text(flip.value)}"
         for flip in enough
         if flip.assumption in cost.AXES
     ]
     said += [flip.said.partition(":")[0] for flip in enough if flip.value is None]
     if not said:
         return "No single assumption changes that, within its whole range."
-    return f"One of these changes that: {'; '.join(said)}."
+    return f"Each of these alone changes that: {'; '.join(said)}."
 
 
 def solver_text(quote: Quote) -> str:
@@ -152,7 +154,7 @@ def _short(seconds: float | None) -> str:
 def _price_of(quote: Quote) -> str:
     """Return which of a quantum solver's prices it is."""
     terms = {term.name for term in quote.terms}
-    return "audited" if "block-encoding" in terms else "paper's price"
+    return "audited" if "block-encoding" in terms else "paper's"
 
 
 def _every(priced: Priced) -> list[Quote]:

@@ -110,7 +110,8 @@ def _with_condition(scenario: Scenario, kappa: float) -> Scenario:
 
 
 def _slower(scenario: Scenario, factor: float) -> Scenario:
-    return replace(scenario, calibration=slower(scenario.calibration, factor))
+    rivals = tuple(slower(machine, factor) for machine in scenario.rivals)
+    return replace(scenario, calibration=slower(scenario.calibration, factor), rivals=rivals)
 
 
 def slower(calibration: Calibration, factor: float) -> Calibration:
@@ -203,7 +204,7 @@ _OWN = (
     ),
     Axis(
         name="classical-speed",
-        title="how many times as slow the classical machine is",
+        title="slowdown of the classical machine",
         unit="times",
         low=1e-6,
         high=1e12,

@@ -79,8 +79,8 @@ class Certainty(StrEnum):
         LIKELY: The winner is another one at one end of the constants' ranges.
     """
 
-    CERTAIN = "with every constant at its kindest and at its harshest"
-    LIKELY = "at the likely constants, but not at all of them"
+    CERTAIN = "whether constants are at their kindest or at their harshest to the quantum one"
+    LIKELY = "at the likely constants, but not at both ends of their ranges"
 
 
 def certainty(low: float, likely: float, high: float | None, classical: float) -> Certainty:

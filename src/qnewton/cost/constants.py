@@ -26,6 +26,11 @@ class Constant:
     high: float
     source: str
 
+    @property
+    def range(self) -> str:
+        """Its three values in words."""
+        return f"{self.low:g}, {self.likely:g}, {self.high:g}"
+
 
 THRESHOLD = 1e-2
 """Physical error at which the surface code stops helping.

@@ -52,16 +52,20 @@ def prices(scenarios: Sequence[Scenario]) -> Prices:
 
 def cheapest_rival(scenario: Scenario) -> Quote | None:
     """Return the quote of the cheapest classical solver; ``None`` where none has a price."""
-    known = (scenario.calibration, scenario.facts, scenario.dtype)
     asked = {"tolerance": scenario.tolerance, "solvers": scenario.solvers}
-    return cheapest_whole(classical_quotes(*known, **asked))
+    return cheapest_whole(
+        quote
+        for machine in (scenario.calibration, *scenario.rivals)
+        for quote in classical_quotes(machine, scenario.facts, scenario.dtype, **asked)
+    )
 
 
 def _classical(scenarios: Sequence[Scenario]) -> Array:
     known: dict[Any, float] = {}
     found = []
     for scenario in scenarios:
-        key = (id(scenario.calibration), scenario.facts, scenario.tolerance, scenario.solvers)
+        machines = tuple(map(id, (scenario.calibration, *scenario.rivals)))
+        key = (machines, scenario.facts, scenario.tolerance, scenario.solvers)
         if key not in known:
             rival = cheapest_rival(scenario)
             known[key] = math.nan if rival is None or rival.seconds is None else rival.seconds

@@ -12,12 +12,13 @@ class Scenario:
 
     Attributes:
         facts: The system.
-        calibration: The classical machine.
+        calibration: The classical machine, which does the quantum solver's classical parts, too.
         hardware: The quantum machine.
         audit: What the quantum price assumes.
         dtype: dtype of the classical solvers.
         tolerance: Relative residual of the classical solvers.
         solvers: The classical competitors; ``None`` for all.
+        rivals: Other classical machines that may solve the system.
     """
 
     facts: Facts
@@ -27,6 +28,7 @@ class Scenario:
     dtype: str = "float32"
     tolerance: float = 1e-6
     solvers: tuple[str, ...] | None = None
+    rivals: tuple[Calibration, ...] = ()
 
     def with_audit(self, audit: Audit) -> "Scenario":
         """Return the scenario under another audit.
