@@ -6,7 +6,9 @@ Napoleon reads "a: b" there as a type and a description. Types stand in the sign
 from typing import Any
 
 
-def _keep(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+def _keep(
+    app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
     if what in ("property", "attribute"):
         # Napoleon looks for the type in the first line alone.
         lines.insert(0, "")

@@ -54,6 +54,8 @@ def test_counts_never_fall_with_kappa_or_one_over_epsilon(count, kappa, epsilon,
         assert values is not None
         if values is found.queries and count[0] == "dalzell":
             continue  # a looser first stage may query less and fail more often
+        if values is found.instance and count == ("dalzell", "rigorous"):
+            continue  # another grid of guessed norms may lie nearer to the one there is
         assert np.all(values[1:last] * SLACK >= values[0])
     assert found.instance is not None
     assert np.all(found.instance <= found.expected * SLACK)

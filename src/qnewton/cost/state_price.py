@@ -151,8 +151,8 @@ def state_price(
     encoded = asked.alpha * asked.kappa
     count = _count(asked, algorithm, audit, budget, constants)
     expected, preparations = count.expected, count.state_preparations
-    if audit.query_set != "rigorous" and count.instance is not None:
-        # The other sets know the norm of the solution, and so how often an attempt succeeds.
+    if queries.knows_norm(audit.query_set) and count.instance is not None:
+        # Who knows the norm of the solution knows how often an attempt succeeds.
         expected, preparations = count.instance, count.instance_preparations
     expected = np.where(encoded < _LARGEST_CONDITION, expected, np.inf)
     called = _encoded_gates(asked, encoded, budget.entries)

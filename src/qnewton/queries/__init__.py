@@ -30,7 +30,7 @@ from qnewton.queries.jennings import (
     jennings_2025,
     logical_qubits,
 )
-from qnewton.queries.sets import QUERY_SETS, QuerySet, knows_norm, query_count
+from qnewton.queries.sets import QUERY_SETS, QuerySet, knows_norm
 
 __all__ = ["ALGORITHMS", "HHL_CONSTANT", "JENNINGS_MAX_EPSILON", "CircuitErrors"]
 __all__ += ["JENNINGS_MIN_KAPPA", "JENNINGS_SUCCESS_SLOPE", "PROVEN_CONSTANT"]
@@ -38,4 +38,4 @@ __all__ += ["QUERY_SETS", "Q_NEWTON_SUCCESS_SLOPE", "SEEN_CONSTANT", "QueryCount
 __all__ += ["amplified_queries", "attempt", "childs_kothari_somma_2017", "costa_2022"]
 __all__ += ["costa_2026", "dalzell_2024", "dalzell_2024_asymptotic", "dalzell_2024_norm_known"]
 __all__ += ["hhl_2009", "jennings_2023", "jennings_2025", "knows_norm", "logical_qubits"]
-__all__ += ["query_count", "searched_queries", "sunderhauf_2025"]
+__all__ += ["searched_queries", "sunderhauf_2025"]
