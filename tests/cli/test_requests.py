@@ -101,8 +101,9 @@ def test_price_prints_one_json_object(qnewton) -> None:
     by_machine = {(q["solver"], q["hardware"]): q["seconds"] for q in priced["quotes"]}
     slow, fast = by_machine["qsvt", "photonic-ghz"], by_machine["qsvt", "photonic-thz"]
     assert slow == pytest.approx(1000 * fast)
-    lu_inverse = next(s for (solver, _), s in by_machine.items() if solver == "lu_inverse")
+    own = priced["calibration"]
+    lu_inverse = by_machine["lu_inverse", own]
     expected_queries = fast / 1e-12
-    assert priced["break_even_gate_time_s"]["lu_inverse"] == pytest.approx(
+    assert priced["break_even_gate_time_s"][f"lu_inverse on {own}"] == pytest.approx(
         lu_inverse / expected_queries
     )

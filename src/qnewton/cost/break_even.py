@@ -60,7 +60,7 @@ def break_even(scenario: Scenario) -> tuple[Flip, ...]:
         Some hundred prices: 0.1 s, or 1 s with ``qdk``.
 
     Example:
-        >>> from qnewton.cost import kappa_facts, load_hardware, nominal_calibration
+        >>> from qnewton.cost import Audit, kappa_facts, load_hardware, nominal_calibration
         >>> facts = kappa_facts(12_544, 30.0, 64)
         >>> here = Scenario(facts=facts, calibration=nominal_calibration(),
         ...                 hardware=load_hardware("qubit_gate_ns_e3"),
