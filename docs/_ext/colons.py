@@ -10,8 +10,9 @@ def _keep(
     app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
     if what in ("property", "attribute"):
-        # Napoleon looks for the type in the first line alone.
-        lines.insert(0, "")
+        # Napoleon looks for the type in the first line alone that is not empty. An escaped end of a
+        # line is nothing to reStructuredText.
+        lines.insert(0, "\\")
 
 
 def setup(app: Any) -> dict[str, bool]:
