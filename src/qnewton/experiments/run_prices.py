@@ -7,9 +7,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from qnewton.cost import QUANTUM_PRICES
+from qnewton.cost import QUANTUM_PRICES, cheapest_whole
 from qnewton.records import Figure, QuantumHardware, Quote, StepRecord
-from qnewton.records.quotes import cheapest
 from qnewton.runs import Run
 from qnewton.scheduler.policy import Choice, Policy
 from qnewton.scheduler.pricing import ReplaySettings, repriced_steps
@@ -100,7 +99,7 @@ def price_steps(
     solves = list(_solves(steps))
     pairs = [(_best(quotes, "classical"), _best(quotes, "quantum")) for quotes in solves]
     priced = [index for index, pair in enumerate(pairs) if None not in pair]
-    winners = [winner for quotes in solves if (winner := cheapest(quotes)) is not None]
+    winners = [winner for quotes in solves if (winner := cheapest_whole(quotes)) is not None]
     by_solver: dict[str, list[float]] = {}
     for winner in winners:
         by_solver.setdefault(winner.name, []).append(winner.seconds or 0.0)
@@ -166,7 +165,7 @@ def _cheapest_by(cost_model: str) -> Policy:
     """Return a policy that takes the cheapest of all solvers at one cost model."""
 
     def choose(quotes: Sequence[Quote]) -> Choice:
-        best = cheapest(quotes) or quotes[0]
+        best = cheapest_whole(quotes) or quotes[0]
         return best.solver, "the cheapest"
 
     return Policy(
@@ -187,7 +186,7 @@ def _solves(steps: Iterable[StepRecord]) -> Iterator[tuple[Quote, ...]]:
 
 
 def _best(quotes: Sequence[Quote], machine: str) -> float | None:
-    best = cheapest(quote for quote in quotes if quote.machine == machine)
+    best = cheapest_whole(quote for quote in quotes if quote.machine == machine)
     return None if best is None else best.seconds
 
 
