@@ -174,7 +174,3 @@ def split_grid(reads: bool) -> tuple[Split, ...]:
                 made = math.fsum(parts.values())
                 found.append(Split(solver=state - made, readout=1.0 - state, **parts))
     return tuple(found)
-
-
-EQUAL = Split(solver=0.2, entries=0.2, rhs=0.2, rotations=0.2, readout=0.2)
-"""A fifth for each cause: what the cheapest split is compared with."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -141,11 +142,24 @@ class Points:
             splits: Of ε.
             constants: Along a first axis; ``None`` for kindest, likely and harshest ones.
         """
+        return designs(
+            self._asked,
+            self._columns_before,
+            self._columns_after,
+            self.scenarios[0].audit,
+            algorithm,
+            splits,
+            constants or Constants.ends(2),
+        )
+
+    @cached_property
+    def _asked(self) -> Asked:
+        """What every algorithm is priced on."""
         chosen = [self.scenarios[owner] for owner in self.owners]
         conditions = [scenario.facts.spectrum.condition for scenario in chosen]
         gains = [scenario.facts.solution_gain for scenario in chosen]
         shapes = dict(zip(self.which, (s.facts.amplitudes for s in chosen), strict=True))
-        asked = Asked(
+        return Asked(
             encodings=tuple(self.encodings),
             which=self.which,
             n=np.array([float(scenario.facts.n) for scenario in chosen]),
@@ -155,15 +169,14 @@ class Points:
             gain=None if None in gains else np.array(gains),
             shapes=tuple(shapes[place] for place in range(len(self.encodings))),
         )
-        return designs(
-            asked,
-            _columns(self.before, self.which),
-            _columns(self.after, self.which),
-            chosen[0].audit,
-            algorithm,
-            splits,
-            constants or Constants.ends(2),
-        )
+
+    @cached_property
+    def _columns_before(self) -> dict[str, Any]:
+        return _columns(self.before, self.which)
+
+    @cached_property
+    def _columns_after(self) -> dict[str, Any]:
+        return _columns(self.after, self.which)
 
 
 def alike(scenario: Scenario) -> Any:

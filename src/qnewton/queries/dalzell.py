@@ -83,7 +83,11 @@ PROJECTED = 1 - _MU**2
 
 def success_known(epsilon: Numbers, guess_factor: float) -> Array:
     """Return the success probability where the norm is known within a factor g."""
-    eta = np.exp(log_known_eta(epsilon, guess_factor))
+    return _success(np.exp(log_known_eta(epsilon, guess_factor)), guess_factor)
+
+
+def _success(eta: Array, guess_factor: float) -> Array:
+    """Return (2g/(1+g²))²·((1-η)/(1+η))²."""
     return (2 / (guess_factor + 1 / guess_factor) * (1 - eta) / (1 + eta)) ** 2
 
 
@@ -98,19 +102,13 @@ def known_attempt(kappa: Numbers, epsilon: Numbers, guess_factor: float) -> tupl
     cheap = filter_degree(kappa, math.log(CHEAPEST_ETA))
 
     def success(degree: Array) -> Array:
-        eta = np.minimum(1.0, 2.0 * np.exp(-2.0 * degree / kappa))
-        return (2 / (guess_factor + 1 / guess_factor) * (1 - eta) / (1 + eta)) ** 2
+        return _success(np.minimum(1.0, 2.0 * np.exp(-2.0 * degree / kappa)), guess_factor)
 
     first, second = np.maximum(least, cheap - 1.0), np.maximum(least, cheap)
     with np.errstate(divide="ignore"):
         better = first / success(first) <= second / success(second)
     degree = np.where(better, first, second)
     return degree, success(degree)
-
-
-def cheapest_epsilon(epsilon: Numbers, guess_factor: float) -> Array:
-    """Return the ε at most ``epsilon`` at which a known norm costs least: fewer attempts fail."""
-    return np.minimum(epsilon, CHEAPEST_ETA * math.hypot(1.0, guess_factor))
 
 
 def dalzell_2024_asymptotic(*, kappa: float, epsilon: float) -> QueryCount:
