@@ -49,7 +49,7 @@ run: $(VENV)/.base ## train on real digits, print the comparison table, write pi
 test: $(VENV)/.dev ## run the whole test suite
 	$(BIN)/python -m pytest -n auto
 
-test-fast: $(VENV)/.dev ## run the tests of every room that are quick, and all doctests (under a minute)
+test-fast: $(VENV)/.dev ## run the tests of every package that are quick, and all doctests (under a minute)
 	$(BIN)/python -m pytest -n auto -m "not slow" tests src
 
 coverage: $(VENV)/.dev ## run the whole test suite, and print the lines and branches that it runs

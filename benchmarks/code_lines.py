@@ -1,6 +1,6 @@
 """How many lines of code the package has, without docstrings, comments and blank lines.
 
-python -m benchmarks.code_lines              # src/ and paper/ together, room by room
+python -m benchmarks.code_lines              # src/ and paper/ together, package by package
 python -m benchmarks.code_lines tests        # another folder
 """
 
@@ -78,13 +78,13 @@ def main(folders: list[str]) -> None:
     for folder in folders:
         for path in sorted(Path(folder).rglob("*.py")):
             inner = path.relative_to(folder).parent.parts
-            room = "/".join((folder, *inner[:2]))
+            package = "/".join((folder, *inner[:2]))
             lines = count(path.read_text(encoding="utf-8"))
-            code[room] += lines.code
-            docstrings[room] += lines.docstrings
+            code[package] += lines.code
+            docstrings[package] += lines.docstrings
     table = Table("folder", "code", "docstrings")
-    for room in code:
-        table.add_row(room, f"{code[room]:,}", f"{docstrings[room]:,}")
+    for package in code:
+        table.add_row(package, f"{code[package]:,}", f"{docstrings[package]:,}")
     table.add_row("all", f"{code.total():,}", f"{docstrings.total():,}")
     Console().print(table)
 

@@ -1,4 +1,4 @@
-"""Matrices, systems and models that the tests of several rooms use, the same at every call."""
+"""Matrices, systems and models that the tests of several packages use, the same at every call."""
 
 import math
 from collections.abc import Callable, Sequence

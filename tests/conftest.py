@@ -3,8 +3,11 @@ import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.browsing import Reader, running_chromium
 
 # Several test processes on few cores: OpenMP threads that wait for each other spin, and a suite
 # of seconds takes minutes. Torch is not imported for that: the process that only hands tests out
@@ -36,3 +39,20 @@ def calibrated_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QNEWTON_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """One browser for all tests of a process that open pages."""
+    with running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def reader(chromium: Any) -> Iterator[Reader]:
+    """Somebody who opens pages; at the end of the test nothing may have gone wrong in them."""
+    somebody = Reader(chromium)
+    yield somebody
+    for context in chromium.contexts:
+        context.close()
+    assert somebody.faults == []

@@ -143,6 +143,6 @@ def test_tests_that_a_page_names_exist(page: Path) -> None:
 
 
 def test_every_room_has_its_page() -> None:
-    rooms = {path.parent.name for path in (ROOT / "src/qnewton").glob("*/__init__.py")}
-    pages = {path.stem for path in (ROOT / "docs/rooms").glob("*.md")}
-    assert pages == rooms | {"index"}
+    packages = {path.parent.name for path in (ROOT / "src/qnewton").glob("*/__init__.py")}
+    pages = {path.stem for path in (ROOT / "docs/packages").glob("*.md")}
+    assert pages == packages | {"index"}

@@ -83,10 +83,10 @@ def _is_slow(node: ast.AST) -> bool:
 
 
 def test_the_fast_lane_touches_every_room() -> None:
-    rooms = {path.parent.name for path in (ROOT / "src/qnewton").glob("*/__init__.py")}
-    for room in sorted(rooms & {path.name for path in (ROOT / "tests").iterdir()}):
+    packages = {path.parent.name for path in (ROOT / "src/qnewton").glob("*/__init__.py")}
+    for package in sorted(packages & {path.name for path in (ROOT / "tests").iterdir()}):
         quick = 0
-        for path in (ROOT / "tests" / room).rglob("test_*.py"):
+        for path in (ROOT / "tests" / package).rglob("test_*.py"):
             body = ast.parse(path.read_text(encoding="utf-8")).body
             if not any(isinstance(node, ast.Assign) and _is_slow(node) for node in body):
                 tests = [node for node in body if isinstance(node, ast.FunctionDef)]
@@ -94,7 +94,7 @@ def test_the_fast_lane_touches_every_room() -> None:
                     node.name.startswith("test_") and not any(map(_is_slow, node.decorator_list))
                     for node in tests
                 )
-        assert quick >= 3, room
+        assert quick >= 3, package
 
 
 def test_pre_commit_runs_the_ruff_that_the_constraints_pin() -> None:

@@ -2,7 +2,7 @@
 
 seconds = calls · t(work / calls). A kernel that was timed follows its timings, t interpolated
 between them on logarithmic axes: one rate is wrong by 2 to 4 times at the ends of a range that
-leaves the caches. Others follow their line, t(w) = overhead_s + seconds_per_unit · w. The cost room
+leaves the caches. Others follow their line, t(w) = overhead_s + seconds_per_unit · w. This package
 only fits; the timing is done by ``qnewton calibrate``.
 """
 

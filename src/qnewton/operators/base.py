@@ -1,4 +1,4 @@
-"""What every room means by a symmetric matrix: products at once, entries on request."""
+"""What every package means by a symmetric matrix: products at once, entries on request."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, Protocol

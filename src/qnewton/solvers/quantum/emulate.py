@@ -109,7 +109,7 @@ def emulate(
 
     Reference: Sünderhauf, arXiv:2507.15537 (as transcribed); Gilyén et al., arXiv:1806.01838;
     Dalzell, arXiv:2406.12086; Harrow, Hassidim, Lloyd, arXiv:0811.3171; Costa et al.,
-    arXiv:2111.08152 and 2312.07690 (as summarised; see docs/rooms/solvers.md).
+    arXiv:2111.08152 and 2312.07690 (as summarised; see docs/packages/solvers.md).
 
     Example:
         >>> matrix = torch.tensor([[2.0, 1.0], [1.0, -3.0]])
