@@ -1,6 +1,7 @@
 """Pictures, tables and pages, made from run folders alone."""
 
 from qnewton.report.break_even import BreakEven, break_even, break_even_points
+from qnewton.report.look import style_sheet
 from qnewton.report.page import curves_of, write_pictures, write_report
 from qnewton.report.price_map import draw_price_map
 from qnewton.report.run_pictures import Curve, LayerCell, layer_map, loss_curves, stage_breakdown
@@ -12,4 +13,4 @@ __all__ = ["BreakEven", "Curve", "LayerCell", "Picture", "break_even", "break_ev
 __all__ += ["comparison_table", "csv_text", "curves_of"]
 __all__ += ["draw_price_map", "layer_map", "loss_curves", "save_chart", "stage_breakdown"]
 __all__ += ["write_pictures", "write_report"]
-__all__ += ["draw_tornado"]
+__all__ += ["draw_tornado", "style_sheet"]

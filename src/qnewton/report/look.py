@@ -1,0 +1,18 @@
+"""The look that pages share: one style sheet, light and dark, for a desk, a phone and print."""
+
+from functools import cache
+from importlib.resources import files
+
+
+@cache
+def style_sheet() -> str:
+    """Return the style sheet of the report page, for other pages that are to look like it.
+
+    Colours are custom properties with a light and a dark value; ``data-theme`` on ``<html>``,
+    ``light`` or ``dark``, overrules what the system asks for.
+
+    Example:
+        >>> "--accent: light-dark(" in style_sheet()
+        True
+    """
+    return files("qnewton.report").joinpath("templates/page.css").read_text(encoding="utf-8")
