@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from qnewton.cost import nominal_calibration
+from qnewton.cost import nominal_calibration, survey_seconds
 from qnewton.experiments.compare import CompareRequest, DisagreementError, compare
 from qnewton.runs import read_comparison, read_run
 from qnewton.training.request import TrainingRequest
@@ -32,6 +32,7 @@ def test_a_comparison_has_the_paper_s_rows_and_its_records_agree_with_them(tmp_p
         "classical-only",
         "quantum-only",
         "q-newton",
+        "best-classical",
     ]
     assert read_comparison(folder) == table
     for row in table.rows:
@@ -42,8 +43,24 @@ def test_a_comparison_has_the_paper_s_rows_and_its_records_agree_with_them(tmp_p
         assert row.modelled_seconds is not None
         assert row.modelled_seconds_per_step is not None
         assert row.modelled_seconds_per_step * row.steps == pytest.approx(row.modelled_seconds)
+        assert row.modelled_survey_seconds is not None
+        assert 0 <= row.modelled_survey_seconds < row.modelled_seconds
     newton = [row for row in table.rows if row.method != "sgd"]
     assert len({row.steps for row in newton}) == 1
+    rows = {row.method: row for row in table.rows}
+    assert rows["sgd"].modelled_survey_seconds == 0
+    assert rows["classical-only"].modelled_survey_seconds == 0
+    paid = rows["q-newton"].modelled_survey_seconds
+    assert paid == rows["quantum-only"].modelled_survey_seconds
+    steps = read_run(folder / "newton").steps
+    assert paid == pytest.approx(
+        sum(
+            survey_seconds(fact, block.facts, CALIBRATION) or 0.0
+            for fact in ("determinant", "row_sparsity")
+            for step in steps
+            for block in step.blocks
+        )
+    )
     checks = json.loads((folder / "agreement.json").read_text())
     assert {check["solver"] for check in checks} == {"lu_inverse", "qsvt"}
     for check in checks:
@@ -54,7 +71,12 @@ def test_a_comparison_has_the_paper_s_rows_and_its_records_agree_with_them(tmp_p
 def test_a_warmup_that_depends_on_prices_trains_every_policy_itself(tmp_path) -> None:
     table = compare(request(warmup="auto"), tmp_path / "compare", DIGITS, CALIBRATION)
     newton = [row for row in table.rows if row.method != "sgd"]
-    assert {row.run for row in newton} == {"classical-only", "quantum-only", "paper"}
+    assert {row.run for row in newton} == {
+        "classical-only",
+        "quantum-only",
+        "paper",
+        "classical",
+    }
     assert all((row.measured_seconds or 0) > 0 for row in newton)
 
 

@@ -190,6 +190,7 @@ def test_the_summary_is_what_the_command_prints(comparison: Comparison) -> None:
                 "modelled_seconds": None,
                 "modelled_seconds_per_step": None,
                 "quantum_share": None,
+                "modelled_survey_seconds": None,
             }
         ],
     }

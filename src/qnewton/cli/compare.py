@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from qnewton.cli.calibrate import ClassicalOptions, load_or_calibrate
-from qnewton.cli.output import RESULTS, FolderOptions, print_json
+from qnewton.cli.output import RESULTS, FolderOptions, Verbose, print_json, say, say_paths
 from qnewton.cli.progress import TrainingProgress
 from qnewton.training import request
 
@@ -23,7 +23,8 @@ class Compare:
         max_sgd_steps: The most SGD steps, at each learning rate.
         sgd_learning_rates: Learning rates SGD is tuned over; the default is the workload's grid.
         agreement_every: Newton steps between checks that the charged solvers agree.
-        json: Print the table as one JSON object.
+        verbose: Add the machines behind both clocks, and what each row rests on.
+        json: Print the answer and the table as one JSON object.
     """
 
     training: request.RunOptions = field(default=request.RunOptions(steps=100))
@@ -37,6 +38,7 @@ class Compare:
     max_sgd_steps: int = 1500
     sgd_learning_rates: tuple[float, ...] | None = None
     agreement_every: int = 10
+    verbose: Verbose = False
     json: bool = False
 
     def __post_init__(self) -> None:
@@ -51,6 +53,7 @@ class Compare:
         # Loaded after the options are checked: torch takes seconds that a wrong word need not.
         from qnewton.experiments.compare import CompareRequest, compare
         from qnewton.report import comparison_table, write_pictures, write_report
+        from qnewton.report.answer import answer
         from qnewton.runs import read_config
         from qnewton.workloads import load_workload
 
@@ -69,8 +72,12 @@ class Compare:
             comparison = compare(*priced, shown.on_event, shown.on_stage)
         report = write_report(folder)
         write_pictures(folder)
+        config = read_config(folder)
+        said = answer(comparison, config.hardware)
         if self.json:
-            print_json(comparison.summary())
+            print_json(comparison.summary() | {"answer": said})
             return
-        RESULTS.print(comparison_table(comparison, read_config(folder)))
-        RESULTS.print(f"run folder {folder}, page {report}")
+        for sentence in said:
+            say(sentence)
+        RESULTS.print(comparison_table(comparison, config if self.verbose else None))
+        say_paths(f"page {report}")

@@ -5,8 +5,9 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import tyro
 from rich.console import Console
 
 from qnewton.records import encode
@@ -16,6 +17,21 @@ RESULTS = Console(highlight=False)
 
 PROGRESS = Console(stderr=True, highlight=False)
 """Progress and warnings, so that ``--json`` leaves standard output to the one object."""
+
+
+Verbose = Annotated[bool, tyro.conf.arg(aliases=("-v",))]
+"""Whether a command shows the details behind its results."""
+
+
+def say(text: str) -> None:
+    """Print a sentence of results, in lines as wide as the terminal."""
+    RESULTS.print(text, markup=False)
+
+
+def say_paths(*texts: str) -> None:
+    """Print lines that hold paths, which stay whole so that they can be copied."""
+    for text in texts:
+        RESULTS.print(text, markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from qnewton import cost
 from qnewton.cli.auditing import AuditOptions
 from qnewton.cli.calibrate import SolverOptions
-from qnewton.cli.output import RESULTS, print_json, require, warn
+from qnewton.cli.output import RESULTS, Verbose, print_json, require, warn
 from qnewton.cli.priced import Priced
 from qnewton.cli.system_options import SystemOptions
 from qnewton.cost.quantum_prices import registered_quotes
@@ -49,7 +49,7 @@ class Price:
     quantum: MachineOptions
     price: AuditOptions
     rivals: tuple[str, ...] = ("h100", "h100-cluster")
-    verbose: bool = False
+    verbose: Verbose = False
     pictures: Path | None = None
     csv: Path | None = None
     json: bool = False

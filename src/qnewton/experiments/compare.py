@@ -1,11 +1,12 @@
-"""SGD, classical-only, quantum-only and Q-Newton to one target: the paper's Table III."""
+"""The paper's Table III to one target, and beside it Newton's method by classical solvers alone."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qnewton.cost import SOLVERS
 from qnewton.experiments.agreement import Agreement, AgreementCheck, write_agreements
 from qnewton.experiments.replay import Replayed, replay
 from qnewton.optimizer import StageHook
@@ -26,7 +27,10 @@ NEWTON_POLICIES = {
 }
 """The paper's three Newton rows: policy and label."""
 
-_METHODS = {"paper": "q-newton"}
+BEST_CLASSICAL = "classical"
+"""The policy of the row beside the paper's: the cheapest classical solver of each system."""
+
+_METHODS = {"paper": "q-newton", BEST_CLASSICAL: "best-classical"}
 """Rows whose method has another name than the policy that it was decided by."""
 
 
@@ -74,9 +78,10 @@ def compare(
     """Run the comparison into ``folder`` and return its table.
 
     SGD is tuned over a grid; the learning rate with the fewest steps to the target is its row.
-    The three Newton policies choose between solvers of one and the same system, so they take the
-    same steps: one run is trained, solved by the cheapest solver that works here, and its
-    recorded steps are priced for each policy. On sampled steps LU inversion and the emulated QSVT
+    The paper's three Newton policies, and the one that takes the cheapest classical solver, choose
+    between solvers of one and the same system, so they take the same steps: one run is trained,
+    solved by the cheapest solver that works here, and its recorded steps are priced for each
+    policy. On sampled steps LU inversion and the emulated QSVT
     solve the same system too, and how far their directions are from the one taken is recorded.
     With a warm-up that depends on prices the policies take different steps; then each trains on
     its own.
@@ -102,18 +107,22 @@ def compare(
     )
     on = _Comparing(request, training, folder, workload, calibration, on_event, on_stage)
     # One session for all policies where they take the same steps, else one per policy.
-    shared = training.warmup_value != "auto"
-    policies = ("classical",) if shared else tuple(NEWTON_POLICIES)
-    newton = [on.session(policy=policy) for policy in policies]
+    policies = (*NEWTON_POLICIES, BEST_CLASSICAL)
+    runs = (
+        {BEST_CLASSICAL: policies}
+        if training.warmup_value != "auto"
+        else {p: (p,) for p in policies}
+    )
+    newton = [(on.session(policy=policy), priced) for policy, priced in runs.items()]
     options = {**dataclasses.asdict(training), "max_sgd_steps": request.max_sgd_steps}
-    config = newton[0].config
+    config = newton[0][0].config
     create_folder(
         folder, dataclasses.replace(config, kind="compare", policy="all", options=options)
     )
     rows = [on.tuned_sgd(request.sgd_learning_rates or workload.sgd_learning_rates)]
     agreements: list[Agreement] = []
-    for session in newton:
-        rows += on.newton_rows(session, agreements)
+    for session, priced in newton:
+        rows += on.newton_rows(session, priced, agreements)
     write_agreements(folder, agreements)
     comparison = Comparison(
         workload=training.workload,
@@ -187,20 +196,22 @@ class _Comparing:
             quantum_share=None,
             learning_rate=rate,
             note=f"best of the learning rates {tried}",
+            modelled_survey_seconds=0.0,
             **_totals(result, result.metrics[-1].modelled_seconds),
         )
 
-    def newton_rows(self, session: Session, agreements: list[Agreement]) -> list[ComparisonRow]:
+    def newton_rows(
+        self, session: Session, policies: Sequence[str], agreements: list[Agreement]
+    ) -> list[ComparisonRow]:
         """Train one Newton run and return the row of every policy that it stands for."""
         stepper = session.stepper
         assert isinstance(stepper, NewtonStepper)
         every = self.request.agreement_every
         check = AgreementCheck(stepper.optimizer.market, every, self.on_stage)
         stepper.optimizer.register_solution_hook(check)
-        policy = session.config.policy
-        shared = policy not in NEWTON_POLICIES
-        subfolder = "newton" if shared else policy
-        result = self.run(session, subfolder, NEWTON_POLICIES.get(policy, "Newton"))
+        trained = session.config.policy
+        subfolder = trained if policies == (trained,) else "newton"
+        result = self.run(session, subfolder, NEWTON_POLICIES.get(trained, "Newton"))
         agreements += check.agreements
         hardware = session.config.hardware
         assert hardware is not None
@@ -209,38 +220,48 @@ class _Comparing:
             calibration=self.calibration, hardware=hardware, keep=("classical", "quantum")
         )
         rows = []
-        for name in NEWTON_POLICIES if shared else (policy,):
-            price = replay(result.records, name, settings)
+        for policy in policies:
+            price = replay(result.records, policy, settings)
+            own = policy == trained
             rows.append(
                 ComparisonRow(
-                    method=_METHODS.get(name, name),
-                    label=NEWTON_POLICIES[name],
+                    method=_METHODS.get(policy, policy),
+                    label=NEWTON_POLICIES.get(policy) or _best_label(price),
                     run=subfolder,
-                    measured_seconds=None if shared else result.metrics[-1].measured_seconds,
+                    measured_seconds=result.metrics[-1].measured_seconds if own else None,
                     quantum_share=price.quantum_share,
                     learning_rate=session.request.lr,
-                    note=_note(price, result, session.config if shared else None),
+                    note=_note(price, result, session.config, own=own),
+                    modelled_survey_seconds=price.survey_seconds,
                     **_totals(result, price.seconds),
                 )
             )
         return rows
 
 
-def _note(price: Replayed, result: TrainingResult, shared: RunConfig | None) -> str | None:
-    """Return what a reader must know; ``shared`` is the one run's whose steps were priced."""
+def _best_label(price: Replayed) -> str:
+    solvers = [SOLVERS.find(name) for name in price.decisions]
+    titles = [solver.title for solver in solvers if solver is not None]
+    return f"Best classical ({', '.join(titles)})" if titles else "Best classical"
+
+
+def _note(price: Replayed, result: TrainingResult, config: RunConfig, *, own: bool) -> str | None:
+    """Return what a reader must know; ``own`` says that the run itself was decided so."""
     notes = []
-    if shared is not None:
-        seconds = result.metrics[-1].measured_seconds
+    if own:
+        measured = sum(record.measured.survey for record in result.records)
+        notes.append(f"{measured:.2g} s of the measured time went into measuring the matrices")
+        disagree = clocks_text(config, result.records)
+        notes += [] if disagree is None else [disagree]
+    else:
         solvers = sorted({b.solver for r in result.records for b in r.blocks if b.solver})
         notes.append(
-            "priced from one shared Newton run, which this machine trained in "
-            f"{seconds:.1f} s (measured) with {' and '.join(solvers)}"
+            "priced from the steps of one Newton run, which this machine trained with "
+            f"{' and '.join(solvers)}"
         )
-        disagree = clocks_text(shared, result.records)
-        notes += [] if disagree is None else [f"of that run {disagree}"]
     if price.unpriced_steps:
         notes.append(f"no finite price at {price.unpriced_steps} steps")
-    return "; ".join(notes) or None
+    return "; ".join(notes)
 
 
 def _totals(result: TrainingResult, modelled: float | None) -> dict[str, Any]:

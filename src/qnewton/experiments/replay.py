@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qnewton.cost import DEFAULT_AUDIT, QUANTUM_PRICES, Audit
-from qnewton.records import StepRecord, decode
+from qnewton.records import ModelledSeconds, StepRecord, decode
 from qnewton.runs import Run
 from qnewton.scheduler.policy import POLICIES
 from qnewton.scheduler.pricing import ReplaySettings, repriced_steps, step_seconds
@@ -25,6 +25,8 @@ class Replayed:
             ``None`` for a policy that asks for none.
         seconds: Modelled seconds of all steps; ``None`` where some step has no price, or their sum
             is beyond the largest float.
+        survey_seconds: The part of them that measures the matrices, which the policy needs before
+            it can choose.
         decisions: How often each solver was chosen for a system that was solved; the quantum one
             by the algorithm that was priced.
         quantum_solves: Systems given to the quantum solver.
@@ -39,6 +41,7 @@ class Replayed:
     policy: str
     quantum_price: str | None = None
     seconds: float | None = None
+    survey_seconds: float | None = None
     decisions: Mapping[str, int] = field(default_factory=dict)
     quantum_solves: int = 0
     solves: int = 0
@@ -98,7 +101,7 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
     """
     chooser, market = POLICIES.get(policy), settings.market
     chosen: Counter[str] = Counter()
-    seconds: list[float] = []
+    seconds: list[ModelledSeconds] = []
     quantum, changed, won, newton = 0, 0, 0, 0
     for record, again in zip(records, repriced_steps(records, chooser, settings), strict=True):
         wins = 0
@@ -114,12 +117,14 @@ def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings)
         won += wins > 0
         priced = step_seconds(again, chooser, market)
         if priced is not None:
-            seconds.append(priced.total)
-    total = sum(seconds)
+            seconds.append(priced)
+    total = sum(priced.total for priced in seconds)
+    whole = len(seconds) == len(records) and total < math.inf
     return Replayed(
         policy=policy,
         quantum_price=quantum_price(policy),
-        seconds=total if len(seconds) == len(records) and total < math.inf else None,
+        seconds=total if whole else None,
+        survey_seconds=sum(priced.survey for priced in seconds) if whole else None,
         decisions=dict(chosen.most_common()),
         quantum_solves=quantum,
         solves=sum(chosen.values()),

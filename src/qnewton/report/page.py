@@ -182,8 +182,9 @@ def curves_of(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Cu
         label = tables.method_text(rows[0])
         if len(rows) > 1:
             label = f"Newton: {', '.join(row.label for row in rows)}"
-        # The last one, Q-Newton, stands for the methods that share its steps.
-        curves.append(Curve(runs.read_run(Path(folder) / name), rows[-1].method, label))
+        # Q-Newton stands for the methods that share its steps.
+        shown = next((row for row in rows if row.method == "q-newton"), rows[-1])
+        curves.append(Curve(runs.read_run(Path(folder) / name), shown.method, label))
     return curves
 
 

@@ -34,35 +34,38 @@ COMPARISON_COLUMNS: tuple[Column[ComparisonRow], ...] = (
     Column("method", method_text, words=True),
     Column("steps", lambda row: f"{row.steps}" if row.reached else f"> {row.steps}"),
     Column("test\naccuracy", lambda row: share_text(row.test_accuracy)),
-    Column(f"{MEASURED_HEADER}\ntotal", lambda row: seconds_text(row.measured_seconds)),
+    Column("measured\nhere,\ntotal", lambda row: seconds_text(row.measured_seconds)),
     Column(f"{MODELLED_HEADER}\ntotal", lambda row: seconds_text(row.modelled_seconds)),
+    Column("of which\nto find\nκ and d", lambda row: seconds_text(row.modelled_survey_seconds)),
     Column(f"{MODELLED_HEADER}\nper step", lambda row: seconds_text(row.modelled_seconds_per_step)),
     Column("solved by\nquantum", lambda row: share_text(row.quantum_share)),
 )
 
 
 def comparison_table(
-    comparison: Comparison, config: RunConfig, models: Sequence[str] = ()
+    comparison: Comparison, config: RunConfig | None = None, models: Sequence[str] = ()
 ) -> RichTable:
-    """Return the comparison for ``rich`` to print, every column under its clock.
+    """Return the comparison for ``rich`` to print, every column under its clock, 80 columns wide.
 
     Args:
         comparison: What was found.
-        config: The comparison's configuration: names the machines of both clocks.
+        config: The comparison's configuration, which names the machines of both clocks in
+            footnotes; without one there are no footnotes.
         models: The price models in force, one sentence each, added to the footnotes.
     """
+    marks = {} if config is None else _marks(comparison)
+    notes = [] if config is None else _footnotes(comparison, config, models)
     table = RichTable(
         title=Text(
             f"{comparison.workload}: steps and time to {100 * comparison.target:g}% test accuracy "
             f"(seed {comparison.seed})"
         ),
         title_justify="left",
-        caption=Text("\n".join(_footnotes(comparison, config, models))),
+        caption=Text("\n".join(notes)) if notes else None,
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         padding=0,
     )
-    marks = _marks(comparison)
     rows = [[str(c.cell(row)) for c in COMPARISON_COLUMNS] for row in comparison.rows]
     for cells, row in zip(rows, comparison.rows, strict=True):
         cells[0] += marks.get(row.note, "")

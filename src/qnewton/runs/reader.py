@@ -124,6 +124,8 @@ class ComparisonRow:
             priced from another one's recorded steps and so never ran on its own.
         modelled_seconds: Seconds the price models give all its steps.
         modelled_seconds_per_step: Those over ``steps``.
+        modelled_survey_seconds: The part of them that measures the matrix: what the method has to
+            know of κ and of the entries per row before it can choose; ``None`` where unknown.
         quantum_share: Share of the solves the quantum solver was chosen for, 0 to 1; ``None``
             where the method solves no system.
         run: Subfolder of the run the row comes from.
@@ -144,6 +146,7 @@ class ComparisonRow:
     label: str
     learning_rate: float | None = None
     note: str | None = None
+    modelled_survey_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
