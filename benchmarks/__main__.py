@@ -45,6 +45,7 @@ NAMES = (
     "modelled_seconds",
     "transformer_step",
     "text_training",
+    "gpu",
 )
 _ROOT = Path(__file__).parents[1]
 _ONE = "import sys; from benchmarks.__main__ import run_one; run_one(sys.argv[1])"
