@@ -27,6 +27,7 @@ extensions = [
     "colons",
     "math_bars",
     "measured",
+    "public",
 ]
 exclude_patterns = ["_build", "gallery", "**sg_execution_times.rst"]
 myst_heading_anchors = 3
@@ -35,6 +36,7 @@ smartquotes = False  # --resume is no dash
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # types stand in the signature
 autodoc_class_signature = "mixed"
+autodoc_default_options = {"members": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_custom_sections = ["Cost", "Reference"]

@@ -142,7 +142,7 @@ def test_tests_that_a_page_names_exist(page: Path) -> None:
             assert not name or f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
 
 
-def test_every_room_has_its_page() -> None:
+def test_every_package_has_its_page() -> None:
     packages = {path.parent.name for path in (ROOT / "src/qnewton").glob("*/__init__.py")}
     pages = {path.stem for path in (ROOT / "docs/packages").glob("*.md")}
     assert pages == packages | {"index"}

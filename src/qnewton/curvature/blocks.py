@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 Partition = Literal["full", "layer", "tensor"]
+"""Which parameters share a block: all, those of a layer, or those of a tensor."""
 
 
 @dataclass(frozen=True)

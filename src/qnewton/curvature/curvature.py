@@ -36,6 +36,7 @@ from qnewton.operators import (
 )
 
 Kind = Literal["auto", "hessian", "ggn", "fisher"]
+"""Which curvature is made; ``"auto"`` takes Gauss-Newton for a sum of squares, else the Hessian."""
 
 
 class Curvature:

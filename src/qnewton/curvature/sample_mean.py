@@ -15,6 +15,7 @@ from qnewton.curvature.routes import random_like
 from qnewton.operators.private_torch import Saved, saved
 
 Reduction = Literal["mean", "sum"]
+"""Whether a loss is the mean or the sum over its samples."""
 
 # ``reduction`` as PyTorch's losses save it.
 _MEAN, _SUM = 1, 2

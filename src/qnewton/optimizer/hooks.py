@@ -12,6 +12,7 @@ from qnewton.records import BlockRecord
 SolutionHook = Callable[[int, LinearSystem, BlockRecord, Tensor], None]
 
 StageHook = Callable[[int, str], None]
+"""What is called when a stage of a step begins, with the step and the name of the stage."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 QuerySet = Literal["paper", "rigorous", "warm-start", "optimistic"]
+"""Which counts of queries a price uses; :data:`QUERY_SETS` says what each is."""
 
 QUERY_SETS: Mapping[str, str] = {
     "paper": "the count of Jennings et al. 2023 v1, Theorem 1, alone",

@@ -6,7 +6,9 @@ from typing import ClassVar, Literal
 from qnewton.records.amplitudes import Amplitudes
 
 Definiteness = Literal["positive", "indefinite"]
+"""Whether all eigenvalues of a matrix are positive."""
 Representation = Literal["formed", "products", "low-rank", "sparse", "eigenbasis"]
+"""How a matrix is held: by its entries, products, factor, nonzero entries or eigenvectors."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from qnewton.records.facts import Representation
 
 MachineKind = Literal["classical", "quantum"]
+"""Which kind of machine a quote prices."""
 
 
 class Basis(StrEnum):

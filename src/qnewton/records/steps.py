@@ -15,8 +15,10 @@ from qnewton.records.outcome import Outcome
 from qnewton.records.quotes import Decision
 
 SCHEMA_VERSION = 2
+"""Version of the records in a run folder; a folder with a higher one is not read."""
 
 Phase = Literal["first-order", "newton"]
+"""What kind of step the optimizer took: along the gradient, or by a Newton system."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,7 @@ _STRUCTURED = (
 FACTORIZATIONS: Mapping[str, type[classical.Factorization]] = MappingProxyType(
     {kind.solver: kind for kind in (*_DENSE, *_STRUCTURED)}
 )
+"""The factorisations that solve any number of right-hand sides, by the name of their solver."""
 
 
 def solve(

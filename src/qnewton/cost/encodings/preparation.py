@@ -8,6 +8,7 @@ from qnewton.cost.encodings.gates import LogicalGates, rotation_t_gates
 from qnewton.cost.encodings.tables import Tables, address_bits, read
 
 Preparation = Literal["tables", "rotations"]
+"""How a state is prepared: by angles read from tables, or by one rotation per branch."""
 
 
 @lru_cache(maxsize=4096)

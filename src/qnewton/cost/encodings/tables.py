@@ -8,6 +8,7 @@ from qnewton.cost.encodings.gates import LogicalGates
 from qnewton.records.messages import check
 
 Tables = Literal["qrom", "qram"]
+"""How a circuit reads a table: by gates that are counted (QROM), or by an assumed QRAM."""
 
 _QRAM = "QRAM is assumed: a read costs log2 of its words; the memory and its errors are not charged"
 

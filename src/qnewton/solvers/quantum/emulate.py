@@ -45,6 +45,7 @@ from qnewton.solvers.solution import Mode
 _KINDS: dict[str, type[Algorithm]] = {kind.name: kind for kind in (QSVT, Dalzell, HHL, Costa)}
 
 ALGORITHMS = tuple(_KINDS)
+"""The quantum linear solvers that can be emulated, by name."""
 
 
 def emulate(

@@ -10,6 +10,7 @@ MAX_SYSTEM_QUBITS = 8
 """Most qubits of the system: 256 unknowns. A dense block-encoding is then a 512 × 512 gate."""
 
 MAX_UNKNOWNS = 2**MAX_SYSTEM_QUBITS
+"""Most unknowns of a system that is solved as a circuit."""
 
 MAX_QUERIES = 20_000
 """Most calls to U_A in one attempt.
