@@ -26,11 +26,14 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "colons",
     "math_bars",
+    "mathml",
     "measured",
     "public",
 ]
 exclude_patterns = ["_build", "gallery", "**sg_execution_times.rst"]
+myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
+html_math_renderer = "mathml"
 smartquotes = False  # --resume is no dash
 
 autodoc_member_order = "bysource"
@@ -60,4 +63,5 @@ sphinx_gallery_conf = {
 html_theme = "furo"
 html_title = f"qnewton {release}"
 html_copy_source = False
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["formulas.css"]
