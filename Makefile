@@ -21,7 +21,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.base: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "installing qnewton and its dependencies into $(VENV) (about a minute)"
-	$(INSTALL) -e .
+	$(INSTALL) -e '.[report]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base

@@ -108,7 +108,7 @@ def load_or_calibrate(*, force: bool = False) -> Calibration:
             f"({error.strerror}); set QNEWTON_CACHE to a folder that can be written"
         )
     else:
-        PROGRESS.print(f"calibrated this machine, stored in {path}")
+        PROGRESS.print(f"calibrated this machine, stored in {path}", markup=False)
     return measured
 
 

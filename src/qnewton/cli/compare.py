@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from qnewton.cli.calibrate import ClassicalOptions, load_or_calibrate
 from qnewton.cli.output import RESULTS, FolderOptions, Verbose, print_json, say, say_paths
+from qnewton.cli.pages import write_page
 from qnewton.cli.progress import TrainingProgress
 from qnewton.training import request
 
@@ -52,7 +53,7 @@ class Compare:
         """Run the comparison, write its page, and print its table."""
         # Loaded after the options are checked: torch takes seconds that a wrong word need not.
         from qnewton.experiments.compare import CompareRequest, compare
-        from qnewton.report import comparison_table, write_pictures, write_report
+        from qnewton.report import comparison_table
         from qnewton.report.answer import answer
         from qnewton.runs import read_config
         from qnewton.workloads import load_workload
@@ -70,8 +71,7 @@ class Compare:
         with TrainingProgress(quiet=self.json) as shown:
             priced = (asked, folder, workload, calibration)
             comparison = compare(*priced, shown.on_event, shown.on_stage)
-        report = write_report(folder)
-        write_pictures(folder)
+        page = write_page(folder)
         config = read_config(folder)
         said = answer(comparison, config.hardware)
         if self.json:
@@ -80,4 +80,4 @@ class Compare:
         for sentence in said:
             say(sentence)
         RESULTS.print(comparison_table(comparison, config if self.verbose else None))
-        say_paths(f"page {report}")
+        say_paths(f"run folder {folder}" if page is None else f"page {page}")

@@ -1,15 +1,17 @@
 """``qnewton map``: a price over two assumptions, with the user's own system marked."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 from qnewton import cost
 from qnewton.cli.auditing import AuditOptions
 from qnewton.cli.calibrate import SolverOptions
-from qnewton.cli.output import PROGRESS, RESULTS, print_json, require
+from qnewton.cli.output import PROGRESS, RESULTS, print_json, require, say_paths
+from qnewton.cli.pages import optional_pictures
 from qnewton.cli.system_options import SystemOptions
 from qnewton.records.messages import check
+from qnewton.runs import write_atomically
+from qnewton.runs.errors import storage
 from qnewton.training.request import MachineOptions
 
 _DEFAULT_MACHINE = "qubit_gate_ns_e3"
@@ -77,10 +79,12 @@ class Map:
         from qnewton.report import draw_price_map, save_chart
         from qnewton.report.quantities import share_text
 
-        paths = save_chart(draw_price_map(found), self.out, "map")
+        paths: list[Path] = []
+        with optional_pictures():
+            paths += save_chart(draw_price_map(found), self.out, "map")
         for name, table in (("prices", rows), ("equal-prices", crossings)):
             if table:
-                paths = (*paths, _write(self.out / f"{name}.csv", table))
+                paths.append(_write(self.out / f"{name}.csv", table))
         machine = scenario.hardware
         kind = " (hypothetical)" if machine.hypothetical else ""
         RESULTS.print(
@@ -90,7 +94,7 @@ class Map:
             f"constant at its kindest, at {share_text(found.shares['harshest'])} at its harshest"
         )
         for path in paths:
-            RESULTS.print(f"wrote {path}")
+            say_paths(f"wrote {path}")
 
     def _scenario(self) -> cost.Scenario:
         calibration = self.classical.chosen() or cost.latest_calibration()
@@ -123,8 +127,9 @@ class Map:
 
 
 def _write(path: Path, rows: list[dict[str, float]]) -> Path:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    from qnewton.report import csv_text
+
+    with storage("write", path, resumable=False):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, csv_text(rows).encode())
     return path

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 
 from qnewton.records import encode
 
@@ -45,7 +46,7 @@ def print_json(value: Any) -> None:
 
 def warn(message: str) -> None:
     """Print one line of warning."""
-    PROGRESS.print(f"[yellow]warning:[/] {message}")
+    PROGRESS.print(f"[yellow]warning:[/] {escape(message)}")
 
 
 def require(holds: bool, message: str) -> None:

@@ -11,6 +11,10 @@ import qnewton
 _CHECKOUT = Path(qnewton.__file__).parents[2]
 """Where ``paper/`` lies beside ``src/``, if this is a checkout."""
 
+_WHY = {"altair": "need altair"}
+_WHY |= dict.fromkeys(("paper", "paper.command"), "are not part of the installed package")
+"""What keeps the command from working, by the module that is missing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Paper:
@@ -57,11 +61,11 @@ class Paper:
         try:
             from paper.command import make_artifacts
         except ModuleNotFoundError as error:
-            if error.name not in ("paper", "paper.command"):
+            why = _WHY.get(error.name or "")
+            if why is None:
                 raise
             raise ValueError(
-                "the paper's tables and figures are not part of the installed package; clone "
-                "qnewton's repository, install it with pip install -e '.[text]', and run qnewton "
-                "paper there"
+                f"the paper's tables and figures {why}; clone qnewton's repository, install it "
+                "with pip install -e '.[report,text]', and run qnewton paper there"
             ) from None
         make_artifacts(self)

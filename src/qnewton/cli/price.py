@@ -65,6 +65,10 @@ class Price:
         RESULTS.print(shown(priced, verbose=self.verbose))
 
     def _priced(self) -> Priced:
+        if self.pictures is not None:
+            from qnewton.report.vega import check_installed
+
+            check_installed()
         audit = self.price.over(cost.DEFAULT_AUDIT)
         calibration = self.classical.chosen() or cost.latest_calibration()
         calibration = calibration or cost.nominal_calibration()

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qnewton.cli.output import PROGRESS, RESULTS, FolderOptions, print_json
+from qnewton.cli.output import PROGRESS, RESULTS, FolderOptions, print_json, say_paths
+from qnewton.cli.pages import optional_pictures
 from qnewton.training import request
 
 if TYPE_CHECKING:
@@ -113,8 +114,9 @@ class ReadoutSweep:
         rows, files = sweep_rows(points), []
         for swept in ("shots", "epsilon"):
             if any(row["swept"] == swept for row in rows):
-                picture = accuracy_against(swept, rows, name, steps)
-                files += save_chart(picture, folder, f"accuracy-against-{swept}")
+                with optional_pictures():
+                    picture = accuracy_against(swept, rows, name, steps)
+                    files += save_chart(picture, folder, f"accuracy-against-{swept}")
         if self.json:
             print_json({"runs": rows, "files": [str(file) for file in files]})
             return
@@ -129,4 +131,4 @@ class ReadoutSweep:
         )
         title = f"{name}, {steps} steps of the emulated QSVT"
         RESULTS.print(table_of(title, columns, points).rich())
-        RESULTS.print(f"written into {folder}")
+        say_paths(f"written into {folder}")

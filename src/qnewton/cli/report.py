@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from qnewton.cli.output import RESULTS, print_json
+from qnewton.cli.output import print_json, say_paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,4 +29,4 @@ class Report:
         if self.json:
             print_json({"page": str(page)})
         else:
-            RESULTS.print(f"page {page}")
+            say_paths(f"page {page}")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from qnewton.cli.auditing import TrainingAudit
 from qnewton.cli.calibrate import load_or_calibrate
-from qnewton.cli.output import RESULTS, FolderOptions, print_json, warn
+from qnewton.cli.output import RESULTS, FolderOptions, print_json, say_paths, warn
+from qnewton.cli.pages import write_page
 from qnewton.cli.progress import TrainingProgress
 from qnewton.cost import DEFAULT_AUDIT
 from qnewton.training import request
@@ -53,12 +54,10 @@ class Train:
         """Train, or go on training, and print the result."""
         folder, session, result = self._trained()
         from qnewton.cost import measured_drifts
-        from qnewton.report import write_pictures, write_report
         from qnewton.report.run_summary import clocks_text, quantum_summary, summary_texts
         from qnewton.runs import count_decisions
 
-        report = write_report(folder)
-        write_pictures(folder)
+        page = write_page(folder)
         calibration = session.config.calibration
         assert calibration is not None
         drifts = measured_drifts(result.records, calibration)
@@ -99,7 +98,7 @@ class Train:
             RESULTS.print(
                 f"solves took, of their price: {drifted}; {command} prices later runs with that"
             )
-        RESULTS.print(f"run folder {folder}, page {report}")
+        say_paths(f"run folder {folder}{'' if page is None else f', page {page}'}")
 
     def _trained(self) -> "tuple[Path, Session, TrainingResult]":
         """Return the run's folder, what was trained, and its result."""

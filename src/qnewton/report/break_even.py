@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import altair as alt
-
 from qnewton.records import BlockRecord, QuantumHardware
 from qnewton.report import style
 from qnewton.report.panels import CROSS, DARK, LINE_HEIGHT, Series, chart, rows_of, with_labels
 from qnewton.report.quantities import seconds_text
 from qnewton.report.save import Picture
+from qnewton.report.vega import alt
 from qnewton.report.words import words
 from qnewton.runs import Run
 from qnewton.scheduler.policy import decide

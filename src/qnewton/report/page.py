@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qnewton import runs
@@ -19,6 +18,7 @@ from qnewton.report.run_summary import measured_text, modelled_text, summary_tex
 from qnewton.report.save import Picture, save_chart
 from qnewton.report.style import method_look, solver_look
 from qnewton.report.table import Column, Table, table_of
+from qnewton.report.vega import vl_convert
 from qnewton.runs import Comparison, Run, RunConfig
 from qnewton.scheduler.policy import POLICIES
 

@@ -1,13 +1,14 @@
 """The parts that pictures share: axes, series of one look each, lines and their labels."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import altair as alt
-
 from qnewton.report.save import inline_data
 from qnewton.report.style import Look, scale_of
+from qnewton.report.vega import alt
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -1,10 +1,11 @@
 """Maps of where a quantum solver would win, over any two assumptions of its price."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from typing import Any
 
-import altair as alt
 import numpy as np
 
 from qnewton.cost import PriceMap
@@ -12,6 +13,7 @@ from qnewton.cost.maps import ENDS
 from qnewton.report.panels import chart, rows_of
 from qnewton.report.save import Picture
 from qnewton.report.style import BLACK, BLUE, PLOT_WIDTH, VERMILLION, decade_channel, themed
+from qnewton.report.vega import alt
 from qnewton.report.words import words
 
 _LIMIT = 12  # decades at which colors saturate

@@ -4,14 +4,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import altair as alt
-
 from qnewton.records import BlockRecord, QuantumStats, StepRecord
 from qnewton.report.panels import chart
 from qnewton.report.quantities import UNKNOWN, number_text
 from qnewton.report.save import Picture
 from qnewton.report.style import PLOT_WIDTH, VERMILLION, themed
 from qnewton.report.table import Table
+from qnewton.report.vega import alt
 from qnewton.report.words import words
 from qnewton.runs import Run
 
@@ -45,13 +44,15 @@ def quantum_solves(run: Run) -> Picture | None:
         ]
     if not rows:
         return None
+    exponents = alt.Axis(format="~g", labelOverlap=True, tickCount=4)
+    header = alt.Header(labelAngle=0, labelAlign="left", labelAnchor="start", labelOrient="top")
     line = chart(rows).mark_line(point=alt.OverlayMarkDef(color=VERMILLION), color=VERMILLION)
     drawn = line.encode(
         x=alt.X("step:Q", title="step", axis=alt.Axis(format="d", tickMinStep=1)),
-        y=alt.Y("value:Q", title=None, scale=alt.Scale(type="log"), axis=_EXPONENTS),
+        y=alt.Y("value:Q", title=None, scale=alt.Scale(type="log"), axis=exponents),
         tooltip=["step:Q", "quantity:N", alt.Tooltip("value:Q", format=".3g")],
     ).properties(width=PLOT_WIDTH, height=90)
-    panels = alt.Row("quantity:N", title=None, sort=_QUANTITIES, header=_HEADER)
+    panels = alt.Row("quantity:N", title=None, sort=_QUANTITIES, header=header)
     drawn = drawn.facet(row=panels).resolve_scale(y="independent")
     return Picture(themed(drawn), rows, words("quantum_solves"))
 
@@ -89,5 +90,3 @@ def quantum_attempts(step: StepRecord) -> Iterator[tuple[BlockRecord, QuantumSta
 
 _PROMISE = {True: "held", False: "broken", None: "not known"}
 _RESOLVED = {True: "output state", False: "a solution within the promise"}
-_EXPONENTS = alt.Axis(format="~g", labelOverlap=True, tickCount=4)
-_HEADER = alt.Header(labelAngle=0, labelAlign="left", labelAnchor="start", labelOrient="top")

@@ -4,11 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import altair as alt
-
 from qnewton.report.panels import chart
 from qnewton.report.save import Picture
 from qnewton.report.style import BLUE, GRAY, ORANGE, PLOT_WIDTH, VERMILLION, scale_of, themed
+from qnewton.report.vega import alt
 from qnewton.report.words import words
 
 _COLORS = {"amplitude": BLUE, "hadamard": ORANGE, "swap": VERMILLION}

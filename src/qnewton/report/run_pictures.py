@@ -1,17 +1,18 @@
 """What a run looks like: loss and accuracy, where its seconds went, who solved which layer."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
-
-import altair as alt
 
 from qnewton.records import StepRecord
 from qnewton.report import style
 from qnewton.report.panels import DARK, Series, chart, log_axis, rows_of
 from qnewton.report.save import Picture
 from qnewton.report.style import PLOT_WIDTH, STAGES, method_look, solver_look, step_axis, themed
+from qnewton.report.vega import alt
 from qnewton.report.words import words
 from qnewton.runs import Run
 

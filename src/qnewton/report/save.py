@@ -1,5 +1,7 @@
 """A picture and the numbers behind it, as files: PNG, SVG and CSV."""
 
+from __future__ import annotations
+
 import csv
 import io
 import os
@@ -8,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import altair as alt
-
+from qnewton.report.vega import alt
 from qnewton.runs import write_atomically
 from qnewton.runs.errors import storage
 

@@ -3,6 +3,8 @@
 Solvers and policies bring theirs. Dash and shape repeat what color says, for print in gray.
 """
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Iterable
@@ -11,11 +13,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import altair as alt
-
 from qnewton.cost import SOLVERS
 from qnewton.records import colours
 from qnewton.records.colours import BLACK, BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY, VERMILLION
+from qnewton.report.vega import alt
 from qnewton.scheduler.policy import POLICIES
 
 # With its axis and the labels in its margin a picture is then about 450 px, half a page, wide.

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-import altair as alt
-
 from qnewton.cost import Swing
 from qnewton.report.panels import chart, rows_of
 from qnewton.report.save import Picture
 from qnewton.report.style import BLUE, PLOT_WIDTH, VERMILLION, themed
+from qnewton.report.vega import alt
 from qnewton.report.words import words
 
 _ROW = 26
