@@ -12,9 +12,10 @@ import pytest
 from qnewton.cli import main
 from qnewton.cost import MACHINES, QUANTUM_PRICES, QuantumPrice, load_hardware
 from qnewton.experiments.replay import own_settings
-from qnewton.experiments.run_prices import RunPrice, _equal, price_run, verdict
+from qnewton.experiments.run_prices import RunPrice, price_run, verdict
 from qnewton.records import Facts, Figure, QuantumHardware, QuantumPart, Quote
 from qnewton.runs import recorded, recorded_names
+from qnewton.scheduler.run_prices import _equal
 
 OURS = "our-lab"
 
@@ -136,6 +137,18 @@ def test_a_run_without_a_quantum_machine_asks_for_one():
     [digits] = recorded("digits")
     with pytest.raises(ValueError, match="needs a quantum machine"):
         price_run(digits, replace(own_settings(digits), hardware=None))
+
+
+def test_a_solver_that_nobody_asked_for_is_no_rival() -> None:
+    """Conjugate gradients solved the steps; asked for is inversion, which takes longer."""
+    [digits] = recorded("digits")
+    settings = own_settings(digits)
+    best = price_run(digits, settings)
+    price = price_run(digits, replace(settings, solvers=("lu_inverse",)))
+    assert price.classical_seconds > 4 * best.classical_seconds
+    assert price.times is not None
+    assert best.times is not None
+    assert price.times > 4 * best.times
 
 
 def test_verdicts_say_who_wins_and_what_would_have_to_change():

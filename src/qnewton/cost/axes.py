@@ -8,7 +8,7 @@ from typing import Any
 from qnewton.cost.constants import THRESHOLD
 from qnewton.cost.given import with_condition, with_size, with_sparsity
 from qnewton.cost.scenario import Scenario
-from qnewton.records import Calibration, Figure
+from qnewton.records import Calibration, QuantumHardware
 
 _FASTEST_S = 1e-30
 _LEAST_ERROR = 1e-15
@@ -54,17 +54,21 @@ class Axis:
         return self, low, float(scenario.facts.n) if math.isinf(high) else high
 
 
-def _faster(scenario: Scenario, seconds: float, *, with_readout: bool) -> Scenario:
+def faster(machine: QuantumHardware, times: float) -> QuantumHardware:
+    """Return a quantum machine whose gates and measurements take so many times as long."""
+    known = {name: getattr(machine, name) for name in ("gate_time_s", "readout_time_s")}
+    scaled = {n: replace(f, value=f.value * times) for n, f in known.items() if f is not None}
+    return replace(machine, **scaled)
+
+
+def _with_machine_time(scenario: Scenario, gate_s: float) -> Scenario:
     machine = scenario.hardware
-    factor = seconds / machine.gate_time_s.value
-    changed = replace(machine, gate_time_s=_scaled(machine.gate_time_s, factor))
-    if with_readout and machine.readout_time_s is not None:
-        changed = replace(changed, readout_time_s=_scaled(machine.readout_time_s, factor))
-    return replace(scenario, hardware=changed)
+    return replace(scenario, hardware=faster(machine, gate_s / machine.gate_time_s.value))
 
 
-def _scaled(figure: Figure, factor: float) -> Figure:
-    return replace(figure, value=figure.value * factor)
+def _with_gate_time(scenario: Scenario, gate_s: float) -> Scenario:
+    gate = replace(scenario.hardware.gate_time_s, value=gate_s)
+    return replace(scenario, hardware=replace(scenario.hardware, gate_time_s=gate))
 
 
 def _audited(name: str) -> Callable[[Scenario, float], Scenario]:
@@ -149,7 +153,7 @@ _OWN = (
         high=1.0,
         drawn=(1e-18, 1e-3),
         now=lambda s: s.hardware.gate_time_s.value,
-        at=lambda s, seconds: _faster(s, seconds, with_readout=False),
+        at=_with_gate_time,
     ),
     Axis(
         name="machine-time",
@@ -159,7 +163,7 @@ _OWN = (
         high=1.0,
         drawn=(1e-18, 1e-3),
         now=lambda s: s.hardware.gate_time_s.value,
-        at=lambda s, seconds: _faster(s, seconds, with_readout=True),
+        at=_with_machine_time,
     ),
     Axis(
         name="epsilon",

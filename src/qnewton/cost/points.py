@@ -143,7 +143,7 @@ class Points:
             constants: Along a first axis; ``None`` for kindest, likely and harshest ones.
         """
         return designs(
-            self._asked,
+            self.asked,
             self._columns_before,
             self._columns_after,
             self.scenarios[0].audit,
@@ -153,7 +153,7 @@ class Points:
         )
 
     @cached_property
-    def _asked(self) -> Asked:
+    def asked(self) -> Asked:
         """What every algorithm is priced on."""
         chosen = [self.scenarios[owner] for owner in self.owners]
         conditions = [scenario.facts.spectrum.condition for scenario in chosen]

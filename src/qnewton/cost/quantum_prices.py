@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from qnewton.cost.audit import Market
+from qnewton.cost.audit import Audit, Market
 from qnewton.cost.audited import audited_lot, audited_quote
 from qnewton.cost.deflation import DEFLATED, deflated_quote, deflated_quotes
 from qnewton.cost.quantum import machine_quote, paper_quote
@@ -85,10 +85,10 @@ PAPER = QuantumPrice(
 """The paper's price: gate time × queries, with everything else free."""
 
 
-def _counted(market: Market, solver: str) -> str | None:
+def counted(audit: Audit, solver: str) -> str | None:
     """Return the algorithm whose queries price a solver; ``None`` for all that are counted."""
     # The set 'paper' counts Jennings et al. alone, who are run as QSVT.
-    return None if market.audit.query_set == "paper" and solver == QSVT else solver
+    return None if audit.query_set == "paper" and solver == QSVT else solver
 
 
 def _audited(algorithm: str) -> PriceOnMachine:
@@ -96,7 +96,7 @@ def _audited(algorithm: str) -> PriceOnMachine:
 
     def price(facts: Facts, market: Market, hardware: QuantumHardware) -> Quote:
         known = (market.calibration, facts, hardware, market.audit, market.dtype)
-        quote = audited_quote(*known, algorithm=_counted(market, algorithm))
+        quote = audited_quote(*known, algorithm=counted(market.audit, algorithm))
         return replace(quote, solver=algorithm)
 
     return price
@@ -185,7 +185,7 @@ def quotes_together(
         if name == DEFLATED:
             quotes = deflated_quotes(left, market, hardware)
         else:
-            priced = audited_lot(scenarios, _counted(market, name))
+            priced = audited_lot(scenarios, counted(market.audit, name))
             quotes = [replace(each.quote, solver=name) for each in priced]
         found |= {(name, facts): quote for facts, quote in zip(left, quotes, strict=True)}
     return found

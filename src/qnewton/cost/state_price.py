@@ -193,7 +193,7 @@ def state_price(
         code=code,
         gate_s=asked.machine.gate_s,
         toffoli_cycles=constants.toffoli_cycles,
-        states=_states(asked, budget.readout, audit, constants),
+        states=states_made(asked, budget.readout, audit, constants),
     )
 
 
@@ -221,8 +221,8 @@ def _registers(algorithm: str, encoded: Any, epsilon: Any) -> Any:
     return 6  # Li et al., arXiv:2405.00252, II-E, for Jennings et al.
 
 
-def _states(asked: Asked, tolerance: Any, audit: Audit, constants: Constants) -> Any:
-    """Return the states that are made to read the vector."""
+def states_made(asked: Asked, tolerance: Any, audit: Audit, constants: Constants) -> Any:
+    """Return the states that are made to read the vector to an error."""
     per = constants.provable_shots if audit.readout == "provable" else constants.shots
     states = states_read(asked.n, tolerance, audit.readout, per)
     if audit.readout != "simulated" or not any(asked.shapes):
@@ -231,8 +231,8 @@ def _states(asked: Asked, tolerance: Any, audit: Audit, constants: Constants) ->
     wanted = np.broadcast_to(tolerance, found.shape)
     for place, amplitudes in enumerate(asked.shapes):
         if amplitudes is not None:
-            at = np.broadcast_to(asked.which == place, found.shape)
-            found[at] = tomography_shots(amplitudes, wanted[at])
+            at = asked.which == place
+            found[..., at] = tomography_shots(amplitudes, wanted[..., at])
     return found
 
 

@@ -181,17 +181,39 @@ def surface_code(
         '0.82 days, distance 27'
     """
     cycles = constants.toffoli_cycles * toffoli + t_gates
-    laid_out = 2 * qubits + np.ceil(np.sqrt(8 * np.asarray(qubits))) + 1
-    log_chances = np.log(laid_out) + np.log(np.maximum(cycles, 1.0)) - np.log(failure / 2)
-    distance = _distance(log_chances, machine.error, constants)
+    distance = code_distance(qubits, cycles, machine.error, failure, constants)
     states = 4 * toffoli + t_gates
     known = (machine.error, machine.t_error, failure / 2, constants)
     factories = t_factories(states, *known)
     return SurfaceCode(
         distance=distance,
-        cycle_s=constants.cycle * (4 * machine.gate_s + 2 * machine.readout_s) * distance,
+        cycle_s=round_seconds(machine.gate_s, machine.readout_s, constants) * distance,
         cycles=cycles,
-        physical_qubits=laid_out * 2 * (distance + constants.patch) ** 2
+        physical_qubits=_laid_out(qubits) * 2 * (distance + constants.patch) ** 2
         + factories.count * factories.qubits,
         factories=factories,
     )
+
+
+def code_distance(qubits: Any, cycles: Any, error: Any, failure: Any, constants: Constants) -> Any:
+    """Return the least odd distance at which half of ``failure`` covers all qubits and cycles.
+
+    Args:
+        qubits: Logical qubits Q.
+        cycles: Logical cycles in sequence.
+        error: Physical error, below the threshold.
+        failure: Chance of a failed run, in (0, 1).
+        constants: The code's prefactor.
+    """
+    chances = np.log(_laid_out(qubits)) + np.log(np.maximum(cycles, 1.0)) - np.log(failure / 2)
+    return _distance(chances, error, constants)
+
+
+def round_seconds(gate_s: Any, readout_s: Any, constants: Constants) -> Any:
+    """Return the seconds of one round of error correction; a logical cycle takes D of them."""
+    return constants.cycle * (4 * gate_s + 2 * readout_s)
+
+
+def _laid_out(qubits: Any) -> Any:
+    """Return the logical qubits of Q in a layout: 2Q + ⌈√(8Q)⌉ + 1."""
+    return 2 * qubits + np.ceil(np.sqrt(8 * np.asarray(qubits))) + 1

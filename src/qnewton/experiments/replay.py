@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from qnewton.cost import DEFAULT_AUDIT, QUANTUM_PRICES, Audit
-from qnewton.records import ModelledSeconds, StepRecord, decode
-from qnewton.runs import Run
+from qnewton.cost import QUANTUM_PRICES
+from qnewton.records import ModelledSeconds, StepRecord
 from qnewton.scheduler.policy import POLICIES
 from qnewton.scheduler.pricing import ReplaySettings, repriced_steps, step_seconds
+from qnewton.scheduler.run_prices import own_settings
+
+__all__ = ["Replayed", "own_settings", "quantum_price", "replay"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,26 +62,6 @@ class Replayed:
     def share_won(self) -> float | None:
         """Share of Newton steps the quantum solver wins; ``None`` without any."""
         return self.steps_won / self.newton_steps if self.newton_steps else None
-
-
-def own_settings(run: Run) -> ReplaySettings:
-    """Return the settings a run was decided with.
-
-    Raises:
-        ValueError: If its configuration holds no calibration.
-    """
-    if run.config.calibration is None:
-        raise ValueError(f"{run.folder} records no calibration, so nothing in it can be priced")
-    options = run.config.options
-    audit = options.get("audit")
-    return ReplaySettings(
-        calibration=run.config.calibration,
-        hardware=run.config.hardware,
-        audit=DEFAULT_AUDIT if audit is None else decode(Audit, audit),
-        algorithm=options.get("algorithm"),
-        n_qpus=int(options.get("qpus", 1)),
-        dtype=run.config.dtype or "float32",
-    )
 
 
 def replay(records: Sequence[StepRecord], policy: str, settings: ReplaySettings) -> Replayed:
