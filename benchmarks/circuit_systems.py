@@ -11,6 +11,9 @@ from qnewton.operators import LinearSystem
 from qnewton.records import BlockRecord
 from qnewton.workloads import load_workload
 
+DAMPING = 0.1
+"""λ of both steps."""
+
 STEPS = 2
 """Newton steps that are taken; the systems are those of the last one."""
 
@@ -54,7 +57,7 @@ def newton_systems() -> Mapping[int, NewtonSystem]:
         model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Tanh(), nn.Linear(4, 1, bias=False))
     inputs = (inputs - inputs.mean(0)) / inputs.std(0)
     targets = (workload.train_targets[kept] == 8).float().unsqueeze(1)
-    optimizer = QNewton(model, damping=0.1, blocks="tensor")
+    optimizer = QNewton(model, damping=DAMPING, blocks="tensor")
     found: dict[int, NewtonSystem] = {}
 
     def keep(step: int, system: LinearSystem, record: BlockRecord, direction: Tensor) -> None:

@@ -29,6 +29,7 @@ extensions = [
     "mathml",
     "measured",
     "public",
+    "explorable",
 ]
 exclude_patterns = ["_build", "gallery", "**sg_execution_times.rst"]
 myst_enable_extensions = ["dollarmath"]

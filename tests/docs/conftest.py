@@ -1,5 +1,8 @@
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,3 +29,28 @@ def tables() -> Iterator[None]:
     for table, names in zip(TABLES, before, strict=True):
         for name in set(table.names) - set(names):
             table.unregister(name)
+
+
+@pytest.fixture(scope="session")
+def explorable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page "When would a quantum computer help?", built once, without Sphinx."""
+    pytest.importorskip("qiskit", reason="the page takes its phases from the extra quantum")
+    from docs.explorable.build import write_page
+
+    return write_page(tmp_path_factory.mktemp("explorable"))
+
+
+@pytest.fixture(scope="session")
+def stops(explorable: Path) -> dict[int, Any]:
+    """The numbers that the page's script draws, by the number of unknowns."""
+    [text] = re.findall(r'id="systems">(.*?)</script>', explorable.read_text(encoding="utf-8"))
+    return {int(n): story for n, story in json.loads(text).items()}
+
+
+@pytest.fixture(scope="session")
+def small() -> Any:
+    """The systems that the page solves."""
+    pytest.importorskip("qiskit", reason="the page takes its phases from the extra quantum")
+    from docs.explorable.systems import small_systems
+
+    return small_systems()

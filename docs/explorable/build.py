@@ -1,0 +1,99 @@
+"""Put the page together: looks and data of the package, texts and scripts of this folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import qnewton
+from docs.explorable.prices import CLASSICAL, QUANTUM, Rung, rung, training
+from docs.explorable.story import stories
+from docs.explorable.systems import small_systems
+from qnewton.cost import DEFAULT_AUDIT, load_hardware
+from qnewton.report import style_sheet
+from qnewton.report.quantities import number_text, seconds_text
+
+FOLDER = Path(__file__).parent
+PAGE = "explorable.html"
+SCRIPTS = ("drawing", "amplitudes", "stepper", "damping", "hhl", "qsvt", "readout")
+LARGE = (12_544, 100.0, 64)
+"""N, κ and d of the system that docs/prices.md prices."""
+
+
+def write_page(folder: Path) -> Path:
+    """Compute everything and write ``explorable.html`` into a folder; return its path."""
+    path = folder / PAGE
+    path.write_text(page(), encoding="utf-8")
+    return path
+
+
+def page() -> str:
+    """Return the page. Cost: some seconds."""
+    systems = small_systems()
+    data = stories(systems)
+    first = systems[16]
+    small = rung(16, float(first.values[-1] / first.values[0]), 16)
+    large = rung(*LARGE)
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = "\n".join(_read(f"scripts/{name}.js") for name in (*SCRIPTS, "start"))
+    # The text of a script may hold anything but its own end.
+    encoded = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    return environment.get_template("page.html.j2").render(
+        style=Markup(style_sheet() + _read("explorable.css")),
+        script=Markup(script),
+        data=Markup(encoded),
+        version=qnewton.__version__,
+        damping=number_text(first.damping),
+        small=small,
+        large=large,
+        rungs=_rows(small, large),
+        price_commands=[_command(large), _command(small)],
+        machine=load_hardware(QUANTUM),
+        rival_machine=CLASSICAL,
+        error=DEFAULT_AUDIT.epsilon,
+        training=training(),
+        number=number_text,
+        seconds=seconds_text,
+    )
+
+
+def _rows(*rungs: Rung) -> list[tuple[Any, ...]]:
+    """Return the lines of the table, each with its words and a text per system."""
+    lines = (
+        ("Condition number κ", lambda r: number_text(r.kappa)),
+        (
+            "Calls of the matrix for one state",
+            lambda r: number_text(r.made.count.expected),
+        ),
+        ("One state, gates never fail", lambda r: seconds_text(r.bare_s)),
+        ("One state, errors corrected", lambda r: seconds_text(r.made.state_s)),
+        ("States that reading takes", lambda r: number_text(r.made.states)),
+        ("The quantum solve", lambda r: seconds_text(r.quantum.seconds)),
+        (
+            "Its interval",
+            lambda r: (
+                f"{seconds_text(r.quantum.low)} to {seconds_text(r.quantum.high)}"
+            ),
+        ),
+        ("The classical solve", lambda r: seconds_text(r.rival.seconds)),
+    )
+    return [(words, *(say(each) for each in rungs)) for words, say in lines]
+
+
+def _command(priced: Rung) -> str:
+    parts = (
+        f"--n {priced.n} --kappa {priced.kappa:.6g} --sparsity {priced.sparsity}"
+    )
+    return f"qnewton price {parts}"
+
+
+def _read(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
