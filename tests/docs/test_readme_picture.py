@@ -1,4 +1,4 @@
-"""README's picture is the one that the command beside it writes."""
+"""README's pictures are those that the command beside them writes."""
 
 import math
 import re
@@ -11,13 +11,27 @@ import pytest
 from qnewton.cli import main
 
 ROOT = Path(__file__).parents[2]
-COMMITTED = ROOT / "docs" / "images" / "break-even-digits.svg"
+IMAGES = ROOT / "docs" / "images"
 COMMAND = "qnewton compare digits --calibration nominal"
-WRITTEN = "pictures/break-even-gate-time.svg"
+BREAK_EVEN, LOSS = "break-even-gate-time.svg", "loss-and-accuracy.svg"
 
 _SVG = "{http://www.w3.org/2000/svg}"
 # Training in float32 rounds differently on other processors; two pixels are a sixth of a decade.
 _DECADES = 1 / 6
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder with the pictures that the command writes."""
+    folder = tmp_path_factory.mktemp("readme") / "run"
+    assert main([*shlex.split(COMMAND)[1:], "--out", str(folder), "--json"]) == 0
+    return folder / "pictures"
+
+
+def stale(name: str) -> str:
+    return (
+        f"a picture of README is out of date: run {COMMAND}, and copy pictures/{name} to {IMAGES}"
+    )
 
 
 def texts(svg: Path) -> list[str]:
@@ -45,26 +59,53 @@ def lines(svg: Path) -> list[str]:
     return [label for label in labels if label.startswith("gate_time_s")]
 
 
-def test_readme_names_the_command_and_the_file() -> None:
+def curves(svg: Path) -> list[tuple[str, list[float]]]:
+    """Return each drawn line's label and the numbers of its path, to the pixel."""
+    return [
+        (path.get("aria-label", ""), [float(x) for x in re.findall(r"-?[\d.]+", path.get("d", ""))])
+        for path in ElementTree.parse(svg).iter(f"{_SVG}path")
+        if path.get("aria-roledescription") == "line mark"
+    ]
+
+
+@pytest.mark.parametrize("name", [BREAK_EVEN, LOSS])
+def test_readme_names_the_command_and_the_files(name: str) -> None:
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert f"`{COMMAND}`" in readme
-    assert f"`{WRITTEN}`" in readme
-    assert f"({COMMITTED.relative_to(ROOT)})" in readme
+    assert f"`pictures/{name}`" in readme
+    assert f'<img src="docs/images/{name}"' in readme
+    assert (IMAGES / name).is_file()
+
+
+def test_pictures_are_told_to_those_who_do_not_see_them() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"<img [^>]*>", readme)
+    assert len(pictures) == 2
+    assert all(re.search(r'alt="[^"]{40,}"', picture) for picture in pictures)
 
 
 @pytest.mark.slow
-def test_the_command_writes_readmes_picture(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    assert main([*shlex.split(COMMAND)[1:], "--out", str(folder), "--json"]) == 0
-    written = folder / WRITTEN
-    again = f"README's picture is out of date: run {COMMAND}, and copy {WRITTEN} to {COMMITTED}"
-    assert texts(written) == texts(COMMITTED), again
-    assert lines(written) == lines(COMMITTED), again
-    assert lines(COMMITTED)
-    ours, theirs = points(written), points(COMMITTED)
+def test_the_command_writes_the_break_even_times(written: Path) -> None:
+    now, committed = written / BREAK_EVEN, IMAGES / BREAK_EVEN
+    assert texts(now) == texts(committed), stale(BREAK_EVEN)
+    assert lines(now) == lines(committed), stale(BREAK_EVEN)
+    assert lines(committed)
+    ours, theirs = points(now), points(committed)
     assert len(theirs) == 10
-    assert [(step, mark) for step, _, mark in ours] == [(s, m) for s, _, m in theirs], again
-    for (_, now, _), (_, then, _) in zip(ours, theirs, strict=True):
-        assert (now is None) == (then is None), again
-        if now is not None and then is not None:
-            assert math.log10(now) == pytest.approx(math.log10(then), abs=_DECADES), again
+    assert [(step, mark) for step, _, mark in ours] == [(s, m) for s, _, m in theirs]
+    for (_, ours_s, _), (_, theirs_s, _) in zip(ours, theirs, strict=True):
+        assert (ours_s is None) == (theirs_s is None), stale(BREAK_EVEN)
+        if ours_s is not None and theirs_s is not None:
+            close = pytest.approx(math.log10(theirs_s), abs=_DECADES)
+            assert math.log10(ours_s) == close, stale(BREAK_EVEN)
+
+
+@pytest.mark.slow
+def test_the_command_writes_the_losses(written: Path) -> None:
+    now, committed = written / LOSS, IMAGES / LOSS
+    assert texts(now) == texts(committed), stale(LOSS)
+    ours, theirs = curves(now), curves(committed)
+    assert theirs
+    assert [len(numbers) for _, numbers in ours] == [len(numbers) for _, numbers in theirs]
+    for (_, ours_px), (_, theirs_px) in zip(ours, theirs, strict=True):
+        assert ours_px == pytest.approx(theirs_px, abs=2.0), stale(LOSS)
