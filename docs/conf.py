@@ -65,4 +65,6 @@ html_theme = "furo"
 html_title = f"qnewton {release}"
 html_copy_source = False
 html_static_path = ["_static"]
+html_favicon = "_static/icon.svg"
+templates_path = ["_templates"]
 html_css_files = ["formulas.css"]

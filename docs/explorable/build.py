@@ -50,6 +50,7 @@ def page() -> str:
         style=Markup(style_sheet() + _read("explorable.css")),
         script=Markup(script),
         data=Markup(encoded),
+        icon=_read("../_static/icon.svg"),
         version=qnewton.__version__,
         damping=number_text(first.damping),
         small=small,

@@ -1,0 +1,109 @@
+"""The documentation as it was built: what ``make docs`` runs when its pages are written."""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tests.browsing import DESK, PHONE, Reader, sideways, violations
+
+BUILT = Path(__file__).parents[2] / "docs" / "_build"
+START = BUILT / "index.html"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not START.exists(), reason="the pages are not built: run make docs"),
+]
+
+
+class Links(HTMLParser):
+    """Collects what a page links to, and the places that it has."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.hrefs: list[str] = []
+        self.places: set[str] = set()
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        known = dict(attrs)
+        if known.get("id"):
+            self.places.add(str(known["id"]))
+        if tag == "a" and known.get("href"):
+            self.hrefs.append(str(known["href"]))
+
+
+def missing(page: Path, href: str) -> str | None:
+    """Return what a local link leads to where nothing is there."""
+    parts = urlsplit(href)
+    if parts.scheme or parts.netloc:
+        return None
+    target = page if not parts.path else (page.parent / unquote(parts.path)).resolve()
+    if not target.exists():
+        return f"{page.name}: {href}: no such file"
+    place = unquote(parts.fragment)
+    if place and target.suffix == ".html" and place not in Links(target).places:
+        return f"{page.name}: {href}: no such place"
+    return None
+
+
+def questions() -> Iterator[list[str]]:
+    """Yield the links of each of the start page's questions."""
+    text = START.read_text(encoding="utf-8")
+    section = re.search(r'<section id="ten-questions">.*?</section>\s*</section>', text, re.DOTALL)
+    assert section is not None, "the start page has no section of ten questions"
+    for item in re.findall(r"<li>.*?</li>", section[0], re.DOTALL):
+        yield re.findall(r'<a class="reference internal" href="([^"]+)"', item)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves the built pages, and says nothing."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args, directory=str(BUILT))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """The pages as a server on this machine gives them; what is checked may not read files."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["index.html", "explorable.html", "prices.html"])
+@pytest.mark.parametrize(("size", "dark"), [(DESK, False), (PHONE, True)])
+def test_everybody_can_read_it(
+    reader: Reader, site: str, name: str, size: tuple[int, int], dark: bool
+) -> None:
+    page = reader.open(f"{site}/{name}", size, dark=dark)
+    assert violations(page) == []
+    assert sideways(page) == 0
+
+
+def test_each_question_is_answered_within_two_clicks() -> None:
+    asked = list(questions())
+    assert len(asked) == 10
+    for links in asked:
+        assert links, "a question without a link"
+        assert [said for link in links if (said := missing(START, link))] == []
+
+
+@pytest.mark.parametrize("name", ["index.html", "explorable.html"])
+def test_links_lead_somewhere(name: str) -> None:
+    page = BUILT / name
+    assert [said for href in Links(page).hrefs if (said := missing(page, href))] == []
+
+
+def test_the_start_page_leads_to_the_explorable() -> None:
+    assert "explorable.html" in Links(START).hrefs
