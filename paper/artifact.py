@@ -32,12 +32,14 @@ class Check:
     detail: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """A claim of the paper beside what was measured here.
 
     Attributes:
         claim: The paper's statement, with its section.
+        short: The statement in a few words.
+        why: What the verdict rests on, in one sentence with its numbers.
         measured: What came out here, with numbers and units, measured or modelled said.
         verdict: Whether the claim holds.
         assumption: The assumption it holds under, where it needs one.
@@ -45,6 +47,8 @@ class Finding:
     """
 
     claim: str
+    short: str
+    why: str
     measured: str
     verdict: Verdict
     assumption: str | None = None
@@ -78,8 +82,8 @@ class Texts:
     """The prose of some artifacts, apart from the code: every sentence is a Jinja template.
 
     ``texts/NAME.toml`` has title, columns and note of ``tables``, a pair of name and detail of
-    ``checks``, claim, measured and assumption of ``findings``, and captions. They are read as
-    :func:`qnewton.report.words.rendered` says.
+    ``checks``, claim, short, why, measured and assumption of ``findings``, and captions. They are
+    read as :func:`qnewton.report.words.rendered` says.
 
     Args:
         name: The file's name without its ending.
@@ -113,19 +117,20 @@ class Texts:
         """Return a finding that holds, or holds under its assumption if it has one, or does not.
 
         Example:
-            >>> words = {"texts": ["a number"], "where": "an assumption"}
+            >>> words = {"texts": ["a number"], "where": "an assumption", "fell": [], "others": []}
             >>> Texts("fig-6").finding("sparsity", False, **words).verdict
             'holds under a named assumption'
         """
         found = self._found["findings"][name]
-        claim, measured, assumption = (
-            self._said(found.get(part, ""), values) for part in ("claim", "measured", "assumption")
-        )
+        said = {
+            part: self._said(found[part], values) for part in ("claim", "short", "why", "measured")
+        }
         if holds:
-            return Finding(claim, measured, "holds")
+            return Finding(**said, verdict="holds")
+        assumption = self._said(found.get("assumption", ""), values)
         if not assumption:
-            return Finding(claim, measured, "does not hold")
-        return Finding(claim, measured, "holds under a named assumption", assumption)
+            return Finding(**said, verdict="does not hold")
+        return Finding(**said, verdict="holds under a named assumption", assumption=assumption)
 
     def caption(self, name: str, **values: Any) -> str:
         """Return a picture's caption."""

@@ -2,13 +2,10 @@
 
 import json
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.table import Table
 
 from paper import (
@@ -24,7 +21,8 @@ from paper import (
     table_3,
     table_4,
 )
-from paper.artifact import Artifact, PaperContext, Verdict
+from paper.artifact import Artifact, PaperContext
+from paper.findings import cell, write_findings
 from qnewton.cli.calibrate import load_or_calibrate
 from qnewton.cli.output import PROGRESS, RESULTS, print_json
 from qnewton.cli.paper import Paper
@@ -89,8 +87,8 @@ def make_artifacts(request: Paper) -> None:
         if not request.json:
             _show(artifact)
     if request.findings is not None or request.name == "all":
-        page = findings_page(artifacts, calibration.machine, request.full)
-        write_text(request.findings or request.out / "findings.md", page)
+        page = request.findings or request.out / "findings.md"
+        write_findings(artifacts, page, calibration.machine, request.full)
     if request.json:
         print_json({"artifacts": summaries})
     failed = [(a.name, check) for a in artifacts for check in a.checks if not check.passed]
@@ -150,44 +148,3 @@ def artifact_summary(artifact: Artifact) -> dict[str, Any]:
         "checks": encode(artifact.checks),
         "findings": encode(artifact.findings),
     }
-
-
-def findings_page(artifacts: Sequence[Artifact], machine: str, full: bool) -> str:
-    """Return the findings of all artifacts, in their order, as one Markdown page."""
-    found = [finding for artifact in artifacts for finding in artifact.findings]
-    counts = Counter(finding.verdict for finding in found)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), trim_blocks=True, undefined=StrictUndefined
-    )
-    environment.filters["cell"] = cell
-    page = environment.get_template("findings.md.j2").render(
-        artifacts=artifacts,
-        findings=found,
-        machine=machine,
-        full=full,
-        verdicts={verdict: counts[verdict] for verdict in get_args(Verdict) if counts[verdict]},
-        row=_row,
-    )
-    return page.rstrip() + "\n"
-
-
-def cell(value: Any) -> str:
-    """Return a table's value in a few characters; ``None`` is a dash.
-
-    Example:
-        >>> [cell(value) for value in (None, 13002, 0.000123456, True, "SGD")]
-        ['–', '13,002', '0.000123', 'yes', 'SGD']
-    """
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return str(value)
-
-
-def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"

@@ -184,10 +184,10 @@ def _findings(trainings: Sequence[Training]) -> Iterator[Finding]:
         steps = _trend([s.step for s in shown], str)
         sparsity_texts.append(f"{regime.label} (steps {steps}; {_progress(shown)}): {trends}")
         condition_texts.append(f"{regime.label} (steps {steps}): {_trend(kappas, number_text)}")
-    falls, where = _fall(medians, trainings)
-    yield _TEXTS.finding("sparsity", falls, texts=sparsity_texts, where=where)
-    falls, where = _fall(conditions, trainings)
-    yield _TEXTS.finding("condition", falls, texts=condition_texts, where=where)
+    falls, said = _fall(medians, trainings)
+    yield _TEXTS.finding("sparsity", falls, texts=sparsity_texts, **said)
+    falls, said = _fall(conditions, trainings)
+    yield _TEXTS.finding("condition", falls, texts=condition_texts, **said)
 
 
 def _trend(values: Sequence[float], text: Callable[[float], str]) -> str:
@@ -202,8 +202,8 @@ def _progress(shown: Sequence[Snapshot]) -> str:
 
 def _fall(
     series: dict[Regime, list[list[float]]], trainings: Sequence[Training]
-) -> tuple[bool, str | None]:
-    """Return whether all series fall below their beginnings, else in which trainings they do."""
+) -> tuple[bool, dict[str, Any]]:
+    """Return whether all series fall below their beginnings, and in which trainings they do."""
     falls = {
         regime: all(max(values[1:], default=values[0]) < values[0] for values in found)
         for regime, found in series.items()
@@ -211,8 +211,10 @@ def _fall(
     where = " or ".join(
         f"{t.regime.label} ({_progress(t.snapshots)})" for t in trainings if falls[t.regime]
     )
-    others = " or ".join(regime.label for regime, fell in falls.items() if not fell)
-    return all(falls.values()), f"training is {where}; not with {others}" if where else None
+    fell = [regime.label for regime, fallen in falls.items() if fallen]
+    others = [regime.label for regime in falls if not falls[regime]]
+    where = f"training is {where}; not with {' or '.join(others)}" if where else None
+    return all(falls.values()), {"where": where, "fell": fell, "others": others}
 
 
 def histogram_rows(snapshots: Sequence[Snapshot]) -> list[dict[str, Any]]:

@@ -33,9 +33,10 @@ def test_every_template_compiles_and_asks_for_its_values(path: Path) -> None:
 
 def test_a_finding_holds_or_leans_on_its_assumption_or_does_not_hold() -> None:
     texts = Texts("fig-6")
+    words = {"texts": ["a"], "fell": ["SGD"], "others": ["Newton"]}
     verdicts = [
-        texts.finding("condition", holds, texts=["a"], where=where).verdict
+        texts.finding("condition", holds, where=where, **words).verdict
         for holds, where in ((True, None), (False, "training is short"), (False, None))
     ]
     assert verdicts == ["holds", "holds under a named assumption", "does not hold"]
-    assert texts.finding("condition", True, texts=["a"], where="unused").assumption is None
+    assert texts.finding("condition", True, where="unused", **words).assumption is None

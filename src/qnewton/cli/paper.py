@@ -39,7 +39,8 @@ class Paper:
         out: Folder for the results.
         runs: Folder whose runs are read again where they are there, and kept otherwise; the
             default is a new folder below OUT/runs.
-        findings: Where to write the findings page; the default is OUT/findings.md, for all only.
+        findings: Where to write the page of findings, with its evidence in a folder beside it; the
+            default is OUT/findings.md, for all only.
         seed: Seed of every run.
         data_dir: Folder with MNIST and wikitext-2 (else QNEWTON_DATA, else the Hugging Face Hub).
         json: Print one JSON object with every artifact.
