@@ -49,6 +49,9 @@ napoleon_use_ivar = True
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "auto_gallery",
+    "subsection_order": [
+        f"gallery/{reader}" for reader in ("train", "fit", "quantum", "frameworks")
+    ],
     "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("picture_scraper.scrape",),
     "reset_modules": (),
@@ -67,4 +70,4 @@ html_copy_source = False
 html_static_path = ["_static"]
 html_favicon = "_static/icon.svg"
 templates_path = ["_templates"]
-html_css_files = ["formulas.css"]
+html_css_files = ["formulas.css", "gallery.css"]

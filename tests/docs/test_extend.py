@@ -10,7 +10,8 @@ from qnewton.cli import main
 from qnewton.report.style import method_look, solver_look
 from qnewton.runs import read_run
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "gallery" / "plot_c_your_own.py"
+GALLERY = Path(__file__).parents[2] / "docs" / "gallery"
+EXAMPLE = GALLERY / "frameworks" / "plot_5_your_own.py"
 
 
 @pytest.mark.slow

@@ -11,18 +11,20 @@ import pytest
 # Of the extras ``integrations``, ``gallery`` and ``quantum``: one may not be installed.
 _DRAWN = ("qiskit", "matplotlib", "pylatexenc")
 FRAMEWORKS = {
-    "plot_2a_hhl_circuit": _DRAWN,
-    "plot_2b_qsvt_circuit": _DRAWN,
-    "plot_2c_todays_noise": ("qiskit", "qiskit_aer"),
-    "plot_6_lightning": ("lightning",),
-    "plot_7_transformers_trainer": ("transformers", "accelerate"),
-    "plot_8_accelerate": ("accelerate",),
-    "plot_9_circuits_in_training": ("qiskit", "qiskit_aer"),
-    "plot_b_kinetics": ("torchdiffeq",),
-    "plot_b_registration": ("PIL",),
+    "plot_5_hhl_circuit": _DRAWN,
+    "plot_6_qsvt_circuit": _DRAWN,
+    "plot_7_todays_noise": ("qiskit", "qiskit_aer"),
+    "plot_1_lightning": ("lightning",),
+    "plot_2_transformers_trainer": ("transformers", "accelerate"),
+    "plot_3_accelerate": ("accelerate",),
+    "plot_8_circuits_in_training": ("qiskit", "qiskit_aer"),
+    "plot_3_kinetics": ("torchdiffeq",),
+    "plot_4_registration": ("PIL",),
 }
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "docs" / "gallery").glob("plot_*.py"))
+DOCS = Path(__file__).parents[2] / "docs"
+GALLERY = DOCS / "gallery"
+EXAMPLES = sorted(GALLERY.glob("*/plot_*.py"))
 
 # What may hold any character: literals, roles and links, and what a backslash escapes.
 _MARKED = re.compile(r"``.+?``|:[a-z:]+:`.+?`|`[^`]+ <[^`>]+>`__?|\\.", re.DOTALL)
@@ -61,8 +63,44 @@ def test_the_example_runs(path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out
 
 
-def test_there_are_examples() -> None:
-    assert len(EXAMPLES) >= 4
+def test_examples_are_grouped_by_reader() -> None:
+    groups = {path.parent for path in EXAMPLES}
+    assert {group.name for group in groups} == {"train", "fit", "quantum", "frameworks"}
+    assert all((group / "README.rst").is_file() for group in groups)
+    assert not [*GALLERY.glob("plot_*.py")]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_a_caption_is_one_short_sentence(path: Path) -> None:
+    # What the gallery shows below the thumbnail: the paragraph after the title.
+    caption = " ".join(text_blocks(path.read_text(encoding="utf-8"))[0].split("\n\n")[1].split())
+    assert caption.endswith(".")
+    assert ". " not in caption
+    assert 40 < len(caption) <= 110
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_a_thumbnail_shows_something(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    named = re.search(r'^# sphinx_gallery_thumbnail_path = "(.+)"$', source, re.MULTILINE)
+    if named:
+        assert (DOCS / named[1]).is_file()
+    else:
+        assert any(map(draws, re.split(r"^# %%\n", source, flags=re.MULTILINE)))
+
+
+def draws(block: str) -> bool:
+    """Return whether a block ends in what docs/_ext/picture_scraper.py makes a picture of."""
+    statements = ast.parse(block).body
+    if not (statements and isinstance(statements[-1], ast.Expr)):
+        return False
+    marks = r"\.(mark_\w+|properties|draw)\(|\b(layer|[hv]?concat)\("
+    return bool(re.search(marks, ast.unparse(statements[-1])))
+
+
+def test_a_block_that_only_prints_draws_nothing() -> None:
+    assert not draws("rows = alt.Chart(1)\nprint(rows)")
+    assert draws("rows = 1\nalt.Chart(rows).mark_bar()")
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

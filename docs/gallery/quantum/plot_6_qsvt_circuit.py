@@ -2,9 +2,11 @@
 QSVT, gate by gate
 ==================
 
+The circuit of QSVT is built for the same two systems, and simulated gate by gate.
+
 QSVT has no clock. It calls the matrix again and again, with one rotation between two calls, and the
-angles of the rotations make a polynomial of the matrix. Here it solves the Newton systems of the
-page before, as a circuit of perfect gates that is simulated exactly.
+angles of the rotations make a polynomial of the matrix. The systems are those of the page before,
+and the gates are perfect.
 """
 
 # %%

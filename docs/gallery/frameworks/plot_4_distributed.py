@@ -2,9 +2,10 @@
 On several processes
 ====================
 
+Two processes with half of the batch each take the steps of one process with all of it.
+
 Under ``torchrun`` every process sees an equal share of the batch. DistributedDataParallel averages
-gradients; QNewton averages what it makes second derivatives of, so that two processes with half
-the batch each take the steps of one process with all of it.
+gradients, and QNewton averages what it makes second derivatives of.
 """
 
 # %%
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 
+import altair as alt
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
@@ -44,15 +46,17 @@ def train(rank=0, size=1):
             return loss
 
         optimizer.step(closure)
+    losses = [record.loss for record in optimizer.records]
     if rank == 0:
-        losses = " ".join(f"{record.loss:.5f}" for record in optimizer.records)
-        print(f"{size} process{'es' if size > 1 else '  '}: {losses}")
+        shown = " ".join(f"{loss:.5f}" for loss in losses)
+        print(f"{size} process{'es' if size > 1 else '  '}: {shown}")
+    return losses
 
 
 # %%
 # One process, then two
 # ---------------------
-# ``torchrun --nproc-per-node 2 plot_9_distributed.py`` starts this script twice, each time with its
+# ``torchrun --nproc-per-node 2 plot_4_distributed.py`` starts this script twice, each time with its
 # ``RANK`` in the environment. To be independent of the machine's network the page does so itself,
 # and has the two meet in a file. Each record's loss is the mean over the processes.
 
@@ -66,25 +70,40 @@ if "RANK" in os.environ:
     gc.collect()  # DistributedDataParallel lies in a cycle, and holds on to the process group
     dist.barrier()  # nobody leaves while the other still speaks to it
     dist.destroy_process_group()
-else:
-    train()
-    # There is no __file__ where the gallery runs it.
-    script = train.__code__.co_filename
-    with tempfile.TemporaryDirectory() as folder:
-        world = {**os.environ, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-        world["MEET_IN"] = (pathlib.Path(folder) / "store").as_uri()
-        two = [
-            subprocess.Popen(
-                [sys.executable, script],
-                env={**world, "RANK": str(rank)},
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for rank in range(2)
-        ]
-        said = [process.communicate()[0] for process in two]
-    if any(process.returncode for process in two):
-        raise SystemExit(
-            f"a process failed: {[process.returncode for process in two]}"
+    sys.exit()
+
+alone = train()
+# There is no __file__ where the gallery runs it.
+script = train.__code__.co_filename
+with tempfile.TemporaryDirectory() as folder:
+    world = {**os.environ, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    world["MEET_IN"] = (pathlib.Path(folder) / "store").as_uri()
+    two = [
+        subprocess.Popen(
+            [sys.executable, script],
+            env={**world, "RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            text=True,
         )
-    print(said[0])
+        for rank in range(2)
+    ]
+    said = [process.communicate()[0] for process in two]
+if any(process.returncode for process in two):
+    raise SystemExit(f"a process failed: {[process.returncode for process in two]}")
+print(said[0])
+
+# %%
+# The lines cover each other, but for rounding: two processes add up their shares in another order.
+
+together = [float(loss) for loss in said[0].partition(":")[2].split()]
+rows = [
+    {"step": step, "loss": loss, "processes": processes}
+    for processes, losses in (("one", alone), ("two", together))
+    for step, loss in enumerate(losses)
+]
+alt.Chart(alt.Data(values=rows)).mark_line(point=True).encode(
+    x=alt.X("step:Q", title="step"),
+    y=alt.Y("loss:Q", title="training loss", scale=alt.Scale(type="log")),
+    color=alt.Color("processes:N"),
+    strokeDash=alt.StrokeDash("processes:N"),
+).properties(width=420, height=220, title="Newton steps of one process, and of two")

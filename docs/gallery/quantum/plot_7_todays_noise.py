@@ -2,9 +2,10 @@
 What shots and today's noise leave
 ==================================
 
+The circuits are read from shots, and run on a model of a machine of today with its noise.
+
 The pages before have perfect gates, and look at amplitudes, which nobody can see. A machine gives
-outcomes of measurements, and its gates err. This page reads the same Newton step from outcomes, and
-then puts the circuits on a model of a machine of today.
+outcomes of measurements, and its gates err.
 """
 
 # %%

@@ -2,12 +2,14 @@
 With the Trainer of transformers
 ================================
 
-Hugging Face's ``Trainer`` calls ``backward`` itself and then ``optimizer.step()``, without a
-closure. ``attach`` tells QNewton the model and its loss; at every step it repeats the passes of
-that step, on the same inputs and random numbers, for the curvature. The right-hand side is
-``.grad`` as the trainer left it, so accumulation and clipping count. With label smoothing, or a
-loss function of your own, the trainer computes the loss outside of the model: there
-``trainer.compute_loss = optimizer.repeatable(trainer.compute_loss)`` takes the place of ``attach``.
+The Trainer of transformers gets QNewton as it gets any optimizer, after one call of attach.
+
+The ``Trainer`` calls ``backward`` itself and then ``optimizer.step()``, without a closure.
+``attach`` tells QNewton the model and its loss; at every step QNewton repeats the passes of that
+step for the curvature, on the same inputs and random numbers. The right-hand side is ``.grad`` as
+the trainer left it, so accumulation and clipping count. With label smoothing, or a loss function of
+your own, the trainer computes the loss outside of the model: there ``trainer.compute_loss =
+optimizer.repeatable(trainer.compute_loss)`` takes the place of ``attach``.
 """
 
 # %%
@@ -16,6 +18,7 @@ loss function of your own, the trainer computes the loss outside of the model: t
 # A BERT with random weights, nothing to download, learns whether a sequence of digits begins with
 # one above four. As in fine-tuning, its encoder stays as it is and its head is trained.
 
+import altair as alt
 import torch
 from transformers import (
     BertConfig,
@@ -96,4 +99,15 @@ with torch.no_grad():
     right = model(tokens).logits.argmax(1) == labels
 print(
     f"accuracy {right.float().mean():.1%}, the majority's share {1 - labels.float().mean():.1%}"
+)
+
+# %%
+# Each step saw two other batches, so the loss need not fall at every one.
+
+rows = [{"step": record.step, "loss": record.loss} for record in optimizer.records]
+alt.Chart(alt.Data(values=rows)).mark_line(point=True).encode(
+    x=alt.X("step:Q", title="step"),
+    y=alt.Y("loss:Q", title="training loss", scale=alt.Scale(type="log")),
+).properties(
+    width=420, height=220, title="The head of a small BERT, under the Trainer"
 )

@@ -2,8 +2,10 @@
 Newton on the digits
 ====================
 
-Train a small network on 1,437 real handwritten digits with Newton's method, then read what every
-step recorded: which system it solved, what each solver would have cost, and where its time went.
+Train a small network on 1,437 handwritten digits with Newton's method, and read what each step
+recorded.
+
+A record says which system was solved, what each solver would have cost, and where the time went.
 """
 
 # %%

@@ -2,10 +2,12 @@
 One Newton step by HHL
 ======================
 
+HHL solves one real Newton step, and its clock register decides how well.
+
 HHL, the first quantum linear solver, estimates every eigenvalue of A in a clock register, rotates
 an ancilla by C/λ, and undoes the clock. Its error comes from the clock: 2ᵐ values cannot hold an
-eigenvalue exactly. Here it solves one real Newton step, beside QSVT, by emulation;
-:ref:`another page <sphx_glr_auto_gallery_plot_2a_hhl_circuit.py>` builds its circuit.
+eigenvalue exactly. Here it is emulated; :ref:`another page
+<sphx_glr_auto_gallery_quantum_plot_5_hhl_circuit.py>` builds its circuit.
 """
 
 # %%

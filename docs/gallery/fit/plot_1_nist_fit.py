@@ -2,8 +2,11 @@
 A NIST regression, certified
 ============================
 
-Thurber's study of electron mobility in semiconductors: 37 points, a quotient of two cubics with
-seven parameters, and a start that is far off. NIST certifies eleven digits of each parameter.
+A curve with seven parameters is fitted from a start that is far off, and compared with certified
+digits.
+
+Thurber's study of electron mobility in semiconductors has 37 points, and its model is a quotient of
+two cubics. NIST certifies eleven digits of each parameter.
 """
 
 # %%

@@ -2,8 +2,11 @@
 Pruning one Hessian
 ===================
 
+Pruning keeps the largest entries of each row: see what it does to one real Hessian, and to the
+step.
+
 The paper's symmetry-aware pruning keeps at most d entries per row, the largest first, always
-together with their mirror images. What does it do to one real Hessian, and to the step?
+together with their mirror images.
 """
 
 # %%

@@ -2,8 +2,9 @@
 Burgers' equation, backwards
 ============================
 
-Scattered measurements of a fluid, and an equation with an unknown coefficient: the network learns
-the field, and one more parameter the viscosity.
+From scattered measurements of a fluid, a network learns the whole field and its viscosity.
+
+The equation is known but for one coefficient, the viscosity, which is one more parameter to train.
 """
 
 # %%

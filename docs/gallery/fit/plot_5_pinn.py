@@ -2,9 +2,11 @@
 A physics-informed network
 ==========================
 
-A small tanh network learns a function from its differential equation alone. The loss holds second
-derivatives, whose squares make the problem stiff: a case for second order, with Adam and L-BFGS
-beside it.
+A network learns a function from its differential equation alone, which is stiff: a case for second
+order.
+
+The loss of such a physics-informed network holds second derivatives, whose squares make the problem
+stiff. Adam and L-BFGS train the same network beside it.
 """
 
 # %%

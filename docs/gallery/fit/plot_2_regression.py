@@ -2,8 +2,10 @@
 A full-batch regression
 =======================
 
-Cubic monomials of ten measurements, 442 patients, one gradient over all of them: an everyday least
-squares problem whose conditioning decides who solves it.
+Least squares with 285 nearly collinear columns: the conditioning decides which optimizer solves it.
+
+The columns are the cubic monomials of ten measurements of 442 patients, and every gradient is over
+all of them.
 """
 
 # %%

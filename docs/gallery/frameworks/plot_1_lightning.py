@@ -2,9 +2,10 @@
 With PyTorch Lightning
 ======================
 
+A LightningModule returns QNewton from configure_optimizers, and nothing else changes.
+
 Lightning's automatic optimization hands the optimizer a closure that runs the model, calls
-``backward``, clips, and returns the loss detached. QNewton takes it as it is: return it from
-``configure_optimizers``.
+``backward``, clips, and returns the loss detached. QNewton takes it as it is.
 """
 
 # %%
@@ -14,6 +15,7 @@ Lightning's automatic optimization hands the optimizer a closure that runs the m
 
 import warnings
 
+import altair as alt
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -85,3 +87,13 @@ print(f"test accuracy {workload.evaluate(module.model)[1]:.1%}")
 
 for name in ("loss", "damping", "modelled_s/total", "health/wrong/loss"):
     print(f"{name:18s} {float(trainer.callback_metrics[f'qnewton/{name}']):.3g}")
+
+# %%
+# The records of all steps are the optimizer's own.
+
+records = trainer.optimizers[0].records
+rows = [{"step": record.step, "loss": record.loss} for record in records]
+alt.Chart(alt.Data(values=rows)).mark_line(point=True).encode(
+    x=alt.X("step:Q", title="step"),
+    y=alt.Y("loss:Q", title="training loss", scale=alt.Scale(type="log")),
+).properties(width=420, height=220, title="Digits under Lightning")

@@ -2,8 +2,9 @@
 Helmholtz' equation
 ===================
 
-Waves of a high frequency are hard to learn from their equation: networks learn smooth functions
-first, and those are no better than zero here. Training starts with a long plateau.
+A wave of high frequency is learned from its equation, after a long plateau.
+
+Networks learn smooth functions first, and those are no better than zero here.
 """
 
 # %%

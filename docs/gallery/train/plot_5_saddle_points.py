@@ -2,8 +2,10 @@
 Leaving saddle points
 =====================
 
-At a strict saddle the gradient vanishes and the curvature tells the way down. Gradient descent
-cannot see it; Newton's method with negative curvature turned into descent can.
+Gradient descent stays at a saddle point, and Newton's method leaves it along negative curvature.
+
+At a strict saddle the gradient vanishes and the curvature tells the way down. QNewton turns
+negative curvature into descent.
 """
 
 # %%

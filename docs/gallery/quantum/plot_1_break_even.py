@@ -2,9 +2,10 @@
 Where would a quantum solver win?
 =================================
 
-Take one recorded Newton step and price it, without training or solving anything again, over gate
-times from far below any machine to far above. Every number here is modelled, and the machines of
-the dashed lines do not exist.
+One recorded step is priced over gate times from far below any machine to far above.
+
+Nothing is trained or solved again. Every number here is modelled, and the machines of the dashed
+lines do not exist.
 """
 
 # %%

@@ -2,9 +2,11 @@
 Training through circuits
 =========================
 
-A quantum solver's step can come from the emulator, or from the gates of the solver's circuit:
-``Quantum(..., execute="circuit")``. Here a network small enough for both takes the same steps by
-both. Then shots, and the noise of a machine, are let in.
+A small network is trained with steps that come from the gates of a circuit.
+
+A quantum solver's step can come from the emulator, or from the solver's circuit: ``Quantum(...,
+execute="circuit")``. Here a network that is small enough for both takes the same steps by both.
+Then shots, and the noise of a machine, are let in.
 """
 
 # %%

@@ -2,8 +2,10 @@
 Poisson's equation
 ==================
 
-The loss of a physics-informed network is a sum of squares. ``QNewton`` sees that in the closure as
-it is, and takes Gauss-Newton steps on the residuals.
+Poisson's equation is solved by a network whose loss is a sum of squares, which QNewton finds by
+itself.
+
+``QNewton`` sees the squares in the closure as it is, and takes Gauss-Newton steps on the residuals.
 """
 
 # %%

@@ -2,14 +2,16 @@
 With Accelerate
 ===============
 
-Accelerate's prepared optimizer passes a closure on, so a QNewton loop needs one change:
-``accelerator.backward`` in the closure. To accumulate gradients, take bare steps under
-``accelerator.accumulate`` and let the optimizer repeat the passes, by ``optimizer.attach`` or
+A loop of Accelerate needs one change: the closure calls accelerator.backward.
+
+The optimizer that Accelerate prepares passes a closure on. To accumulate gradients, take bare steps
+under ``accelerator.accumulate`` and let the optimizer repeat the passes, by ``optimizer.attach`` or
 ``optimizer.repeatable``: Accelerate does not run a closure between synchronizations.
 """
 
 # %%
 
+import altair as alt
 import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader, TensorDataset
@@ -46,3 +48,13 @@ for epoch in range(6):
         f"{record.averaged.length:.3g}"
     )
 print(f"test accuracy {workload.evaluate(model)[1]:.1%}")
+
+# %%
+# An epoch has two batches: QNewton averages the curvature over them, and sets λ and the length of
+# its steps itself.
+
+rows = [{"step": record.step, "loss": record.loss} for record in optimizer.records]
+alt.Chart(alt.Data(values=rows)).mark_line(point=True).encode(
+    x=alt.X("step:Q", title="step"),
+    y=alt.Y("loss:Q", title="training loss", scale=alt.Scale(type="log")),
+).properties(width=420, height=220, title="Digits in batches, under Accelerate")

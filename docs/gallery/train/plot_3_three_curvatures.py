@@ -2,8 +2,10 @@
 Hessian, Gauss-Newton, Fisher
 =============================
 
-The same network, the same batch, three curvatures: the exact Hessian, the Hessian of the linearised
-network, and the second moment of the gradients of single samples.
+The same network and batch have three curvatures: two are approximations that never turn negative.
+
+They are the exact Hessian, the Hessian of the linearised network (Gauss-Newton), and the second
+moment of the gradients of single samples (Fisher).
 """
 
 # %%

@@ -2,8 +2,10 @@
 Image registration
 ==================
 
-A photograph was turned, stretched, shifted and darkened. Which affine map, and which change of
-brightness, brings the original over it? The closure warps an image and returns a mean square.
+A warped and darkened photograph is laid over the original by eight parameters.
+
+It was turned, stretched, shifted and darkened. Which affine map, and which change of brightness,
+brings the original over it? The closure warps an image and returns a mean square.
 """
 
 # %%

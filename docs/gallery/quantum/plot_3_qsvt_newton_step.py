@@ -2,10 +2,12 @@
 One Newton step by QSVT
 =======================
 
-A quantum linear solver built on the quantum singular value transformation (QSVT) applies a
+QSVT solves one real Newton step by a polynomial of the matrix that is close to 1/x.
+
+A quantum linear solver that is built on the quantum singular value transformation (QSVT) applies a
 polynomial of the matrix to the right-hand side. Its output can therefore be computed without its
-gates: the same polynomial, product by product. Here that emulation solves one real Newton step;
-:ref:`another page <sphx_glr_auto_gallery_plot_2b_qsvt_circuit.py>` builds the circuit.
+gates: the same polynomial, product by product. :ref:`Another page
+<sphx_glr_auto_gallery_quantum_plot_6_qsvt_circuit.py>` builds the circuit.
 """
 
 # %%

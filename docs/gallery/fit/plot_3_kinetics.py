@@ -2,8 +2,9 @@
 Rates of a reaction network
 ===========================
 
-Five concentrations are measured at eight times, and five rates are wanted. An ODE solver computes
-the model, and autograd differentiates through the solver.
+Five rates of a chemical reaction are found from eight measurements, through an ODE solver.
+
+The ODE solver computes the concentrations, and autograd differentiates through the solver.
 """
 
 # %%

@@ -2,9 +2,10 @@
 A solver and a policy of your own
 =================================
 
-A QR factorisation and a policy that always takes it, from outside: every command knows both.
+A solver and a policy are added from outside, and every command knows both.
 """
 
+# sphinx_gallery_thumbnail_path = "images/step.svg"
 import tempfile
 
 import torch
@@ -17,11 +18,10 @@ from qnewton.solvers import Solution, SolveStats
 
 
 def quote_qr(facts, market):
-    seconds = 2 * price(market.calibration, "lu", cubic_work(facts.n), market.dtype)
     return Quote(
         solver="qr",
         machine="classical",
-        seconds=seconds,
+        seconds=2 * price(market.calibration, "lu", cubic_work(facts.n)),
         model="twice the operations of an LU factorisation",
         hardware=market.calibration.name,
     )

@@ -2,10 +2,11 @@
 A SWAP test loses the signs
 ===========================
 
-A quantum linear solver leaves its answer as amplitudes of a state. The paper reads them with SWAP
-tests. A SWAP test between two states says 0 with probability ``(1 + |⟨a|b⟩|²)/2``: it sees the
-square of an overlap, so a step read that way comes out with every component positive. Here that
-happens to a real Newton step.
+The paper reads the answer by SWAP tests, and they lose the sign of every component.
+
+A quantum linear solver leaves its answer as amplitudes of a state. A SWAP test between two states
+says 0 with probability ``(1 + |⟨a|b⟩|²)/2``: it sees the square of an overlap, so a step that is
+read that way comes out with every component positive. Here that happens to a real Newton step.
 """
 
 # %%

@@ -2,8 +2,8 @@
 In a training loop of your own
 ==============================
 
-QNewton is a ``torch.optim.Optimizer``: parameter groups, learning-rate schedulers, gradient
-clipping, bfloat16 autocast and checkpoints are those of PyTorch.
+Parameter groups, schedulers, clipping, bfloat16 and checkpoints work as with any optimizer of
+PyTorch.
 """
 
 # %%
@@ -15,6 +15,7 @@ clipping, bfloat16 autocast and checkpoints are those of PyTorch.
 
 import io
 
+import altair as alt
 import torch
 from torch import nn
 
@@ -57,6 +58,20 @@ for step in range(15):
         )
     scheduler.step()
 print(f"test accuracy {workload.evaluate(model)[1]:.1%}")
+
+# %%
+# What clipping and the scheduler do: the norm of the clipped gradient never exceeds 0.5.
+
+rows = [
+    {"step": record.step, "value": value, "of": name}
+    for record in optimizer.records
+    for name, value in (("loss", record.loss), ("|g|", record.gradient_norm))
+]
+alt.Chart(alt.Data(values=rows)).mark_line(point=True).encode(
+    x=alt.X("step:Q", title="step"),
+    y=alt.Y("value:Q", title="loss, gradient norm", scale=alt.Scale(type="log")),
+    color=alt.Color("of:N", title=None),
+).properties(width=420, height=220, title="Newton steps with clipped gradients")
 
 # %%
 # bfloat16

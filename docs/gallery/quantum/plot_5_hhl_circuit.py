@@ -2,9 +2,10 @@
 HHL, gate by gate
 =================
 
-The paper draws HHL as a circuit (its Fig. 4), and never runs one. Here the circuit is built in
-Qiskit for the Newton systems of a real training step, with 4 and with 16 unknowns. Its gates are
-perfect: it is simulated exactly, on this computer.
+The circuit of HHL is built for two Newton systems, and simulated gate by gate.
+
+The paper draws HHL as a circuit (its Fig. 4), and never runs one. Here it is built in Qiskit for
+the Newton systems of a real training step, with 4 and with 16 unknowns. Its gates are perfect.
 """
 
 # %%
