@@ -1,5 +1,6 @@
 """Sphinx configuration. ``make docs`` builds these pages, offline, every warning an error."""
 
+import json
 import logging
 import sys
 from pathlib import Path
@@ -10,6 +11,18 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 sys.path.insert(
     1, str(Path(__file__).parents[1])
 )  # paper/ and benchmarks/, not installed
+
+# The notebooks of the gallery begin as this one does: they install qnewton where it is not there.
+_notebook = json.loads(
+    (
+        Path(__file__).parent / "notebooks" / "qnewton_in_ten_minutes.ipynb"
+    ).read_text(encoding="utf-8")
+)
+_install = next(
+    "".join(cell["source"])
+    for cell in _notebook["cells"]
+    if cell["cell_type"] == "code"
+)
 
 # Where a package that an example imports turns logging on, Qiskit tells of every pass.
 logging.getLogger("qiskit").setLevel(logging.WARNING)
@@ -53,6 +66,7 @@ sphinx_gallery_conf = {
         f"gallery/{reader}" for reader in ("train", "fit", "quantum", "frameworks")
     ],
     "within_subsection_order": "FileNameSortKey",
+    "first_notebook_cell": _install,
     "image_scrapers": ("picture_scraper.scrape",),
     "reset_modules": (),
     "capture_repr": (),
