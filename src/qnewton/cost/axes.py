@@ -119,7 +119,7 @@ def _slower(scenario: Scenario, factor: float) -> Scenario:
 
 
 def slower(calibration: Calibration, factor: float) -> Calibration:
-    """Return a classical machine all of whose kernels take so many times as long."""
+    """Return a classical machine whose kernels and network take so many times as long."""
     fits = tuple(
         replace(
             fit,
@@ -129,8 +129,12 @@ def slower(calibration: Calibration, factor: float) -> Calibration:
         )
         for fit in calibration.fits
     )
+    network = calibration.network
+    if network is not None:
+        reduced, sent = network.all_reduce_s * factor, network.bytes_per_s / factor
+        network = replace(network, all_reduce_s=reduced, bytes_per_s=sent)
     name = f"{calibration.name} × {factor:g}"
-    return replace(calibration, name=name, fits=fits)
+    return replace(calibration, name=name, fits=fits, network=network)
 
 
 SPARSITY = Axis(

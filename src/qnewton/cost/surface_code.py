@@ -189,7 +189,7 @@ def surface_code(
         distance=distance,
         cycle_s=round_seconds(machine.gate_s, machine.readout_s, constants) * distance,
         cycles=cycles,
-        physical_qubits=_laid_out(qubits) * 2 * (distance + constants.patch) ** 2
+        physical_qubits=laid_out(qubits) * 2 * (distance + constants.patch) ** 2
         + factories.count * factories.qubits,
         factories=factories,
     )
@@ -205,7 +205,7 @@ def code_distance(qubits: Any, cycles: Any, error: Any, failure: Any, constants:
         failure: Chance of a failed run, in (0, 1).
         constants: The code's prefactor.
     """
-    chances = np.log(_laid_out(qubits)) + np.log(np.maximum(cycles, 1.0)) - np.log(failure / 2)
+    chances = np.log(laid_out(qubits)) + np.log(np.maximum(cycles, 1.0)) - np.log(failure / 2)
     return _distance(chances, error, constants)
 
 
@@ -214,6 +214,6 @@ def round_seconds(gate_s: Any, readout_s: Any, constants: Constants) -> Any:
     return constants.cycle * (4 * gate_s + 2 * readout_s)
 
 
-def _laid_out(qubits: Any) -> Any:
+def laid_out(qubits: Any) -> Any:
     """Return the logical qubits of Q in a layout: 2Q + ⌈√(8Q)⌉ + 1."""
     return 2 * qubits + np.ceil(np.sqrt(8 * np.asarray(qubits))) + 1

@@ -1,10 +1,7 @@
 """The what-if panel of the report page: its controls, its data, its script and its style."""
 
 import base64
-import json
 import math
-from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -12,55 +9,23 @@ import numpy as np
 from qnewton.queries import QUERY_SETS
 from qnewton.queries.arrays import Array
 from qnewton.report.what_if import WhatIf, own_error
+from qnewton.report.what_if_controls import (
+    TABLE_LOADING,
+    Choice,
+    Option,
+    Slider,
+    joined_script,
+    rendered,
+    template_text,
+)
 
-SCRIPTS = ("quantities.js", "what_if_chart.js", "what_if.js")
+_SCRIPTS = ("quantities.js", "what_if_controls.js", "what_if_chart.js", "what_if.js")
 
 _GATE_DECADES, _GATE_STEP = (-24.0, -3.0), 0.05  # of log10 of the gate time in seconds
 
 
-@dataclass(frozen=True, kw_only=True)
-class Slider:
-    """A control that moves between two ends."""
-
-    name: str
-    title: str
-    low: float
-    high: float
-    step: float
-    hint: str
-
-
-@dataclass(frozen=True)
-class Option:
-    """A named value of a control, and what it means."""
-
-    value: str
-    title: str
-    said: str
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A control that offers named values."""
-
-    name: str
-    title: str
-    options: tuple[Option, ...]
-
-
 _PAPER = Option(
     "paper", "the paper's: queries alone", "Gate time × expected queries; everything else is free."
-)
-
-_TABLES = Choice(
-    "tables",
-    "table loading",
-    (
-        Option("0 1", "QROM, written anew", "Entries are read by QROM and written at every step."),
-        Option("0 0", "QROM, writing is free", "Entries are read by QROM; nobody writes them."),
-        Option("1 1", "QRAM, written anew", "QRAM reads them, which nobody has built."),
-        Option("1 0", "QRAM, writing is free", "Nobody has built QRAM; nobody writes it here."),
-    ),
 )
 
 
@@ -78,39 +43,19 @@ def panel(found: WhatIf, name: str = "what-if") -> str:
         >>> html.count('type="range"'), html.count("<select")
         (3, 3)
     """
-    from jinja2 import Environment, PackageLoader
-
-    known: dict[str, Any] = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
-    environment = Environment(loader=PackageLoader("qnewton.report", "templates"), **known)
-    return environment.get_template("what_if.html.j2").render(
-        name=name,
-        sliders=_sliders(found),
-        choices=_choices(found),
-        notes=_notes(found),
-        data=_safe(json.dumps(_data(found), allow_nan=False)),
-    )
+    known = {"sliders": _sliders(found), "choices": _choices(found), "notes": _notes(found)}
+    return rendered("what_if.html.j2", _data(found), name=name, **known)
 
 
 def script() -> str:
     """Return the panels' script: it starts every panel of the page."""
-    start = 'document.querySelectorAll(".what-if").forEach(startWhatIf);'
-    return "\n".join(("(() => {", *map(_template, SCRIPTS), start, "})();"))
+    start = 'document.querySelectorAll(".what-if.run").forEach(startWhatIf);'
+    return joined_script(_SCRIPTS, start)
 
 
 def style() -> str:
     """Return the panels' style, which takes its colours from the page's."""
-    return _template("what_if.css")
-
-
-def _template(name: str) -> str:
-    return files("qnewton.report").joinpath(f"templates/{name}").read_text(encoding="utf-8")
-
-
-def _safe(text: str) -> Any:
-    """Return JSON that no HTML parser takes for the end of a script."""
-    from markupsafe import Markup
-
-    return Markup(text.replace("<", "\\u003c"))  # JSON of numbers and own names
+    return template_text("what_if.css")
 
 
 def _sliders(found: WhatIf) -> tuple[Slider, ...]:
@@ -153,7 +98,7 @@ def _choices(found: WhatIf) -> tuple[Choice, ...]:
     )
     return (
         Choice("price", "quantum price", (_PAPER, *audited)),
-        _TABLES,
+        TABLE_LOADING,
         Choice("rival", "classical rival", tuple(rivals)),
     )
 
@@ -173,12 +118,12 @@ def _data(found: WhatIf) -> dict[str, Any]:
     return {
         "steps": found.steps,
         "owners": found.owners,
-        "classical": _numbers(found.classical),
-        "paper": _numbers(found.paper),
+        "classical": numbers(found.classical),
+        "paper": numbers(found.paper),
         "beside": found.beside,
         "designs": [each.fixed.shape[-1] for each in lines],
-        "fixed": _numbers(np.hstack([each.fixed for each in lines])),
-        "writing": _numbers(np.hstack([each.writing for each in lines])),
+        "fixed": numbers(np.hstack([each.fixed for each in lines])),
+        "writing": numbers(np.hstack([each.writing for each in lines])),
         "logRises": base64.b64encode(logs.tobytes()).decode("ascii"),
         "tables": len(stops.tables),
         "querySets": len(stops.query_sets),
@@ -220,8 +165,8 @@ def _own(found: WhatIf) -> dict[str, Any]:
     }
 
 
-def _numbers(values: Array) -> list[Any]:
+def numbers(values: Array) -> list[Any]:
     """Return numbers as JSON has them, to seven digits; ``None`` where there is no price."""
     if values.ndim > 1:
-        return [_numbers(row) for row in values]
+        return [numbers(row) for row in values]
     return [float(f"{value:.7g}") if math.isfinite(value) else None for value in values]

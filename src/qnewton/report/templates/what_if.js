@@ -1,8 +1,6 @@
 // The what-if panel of a run: its controls choose among prices that were worked out before.
 function startWhatIf(root) {
-  const data = JSON.parse(root.querySelector("script").textContent);
-  const control = (name) => root.querySelector(`[data-control="${name}"]`);
-  const part = (name) => root.querySelector(`[data-part="${name}"]`);
+  const data = dataOf(root), {control, part, number, showValue, showMeanings, choose} = controlsOf(root);
   const logRises = new Float32Array(bytesOf(data.logRises).buffer);
   const perDesign = data.tables * data.querySets * data.epsilons.length * data.errors.length;
   const starts = data.designs.reduce((found, count) => [...found, found.at(-1) + count], [0]);
@@ -10,14 +8,14 @@ function startWhatIf(root) {
   function stateOf() {
     const price = control("price").value;
     const [tables, writes] = control("tables").value.split(" ").map(Number);
-    const place = Number(control("gate").value);
+    const place = number("gate");
     return {
       // The slider moves in steps; where the run's own gate time lies between two it is exact.
       gate: place === data.own.gate ? data.gate : 10 ** place,
       querySet: price === "paper" ? null : Number(price),
-      epsilon: Number(control("epsilon").value),
-      error: Number(control("error").value),
-      rival: Number(control("rival").value),
+      epsilon: number("epsilon"),
+      error: number("error"),
+      rival: number("rival"),
       tables, writes,
     };
   }
@@ -86,19 +84,10 @@ function startWhatIf(root) {
 
   function showValues(state) {
     const free = state.querySet === null;
-    const values = {
-      gate: gateText(state.gate),
-      epsilon: numberText(data.epsilons[state.epsilon]),
-      error: data.errors[state.error] === null ? "gates never fail" : numberText(data.errors[state.error]),
-    };
-    for (const [name, text] of Object.entries(values)) {
-      root.querySelector(`output[for="${control(name).id}"]`).textContent = text;
-      control(name).setAttribute("aria-valuetext", text);
-    }
-    for (const name of ["price", "tables", "rival"]) {
-      root.querySelector(`#${control(name).getAttribute("aria-describedby")}`).textContent =
-        control(name).selectedOptions[0].dataset.said;
-    }
+    showValue("gate", gateText(state.gate));
+    showValue("epsilon", numberText(data.epsilons[state.epsilon]));
+    showValue("error", data.errors[state.error] === null ? "gates never fail" : numberText(data.errors[state.error]));
+    showMeanings();
     for (const name of ["epsilon", "error", "tables"]) control(name).disabled = free;
     part("free").hidden = !free;
   }
@@ -118,27 +107,13 @@ function startWhatIf(root) {
     if (part("table").open) showTable(found.steps);
   }
 
-  function choose(values) {
-    for (const [name, value] of Object.entries(values)) control(name).value = value;
-    show();
+  for (const name of ["own", "kind"]) {
+    part(name).addEventListener("click", () => { choose(data[name]); show(); });
   }
-
-  let waiting = false;
-  const later = () => {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => { waiting = false; show(); });
-  };
-  root.addEventListener("input", later);
   part("table").addEventListener("toggle", show);
-  part("own").addEventListener("click", () => choose(data.own));
-  part("kind").addEventListener("click", () => choose(data.kind));
-  new ResizeObserver(later).observe(part("chart"));
+  startDrawing(root, part("chart"), show);
   choose(data.own);
-}
-
-function bytesOf(text) {
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  show();
 }
 
 function winnerOf(step) {
