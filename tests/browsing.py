@@ -98,3 +98,8 @@ def sideways(page: Page) -> int:
     return page.evaluate(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
+
+
+def wait_for_frame(page: Page) -> None:
+    """Wait until a page has drawn what its controls were moved to."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")

@@ -22,7 +22,7 @@ from qnewton.report.what_if_panel import panel, script, style
 from qnewton.runs import Run, recorded
 from qnewton.scheduler.pricing import ReplaySettings, repriced_steps
 from qnewton.scheduler.run_prices import best_seconds, cheapest_by, solved_quotes
-from tests.browsing import PHONE, Reader, sideways, violations
+from tests.browsing import PHONE, Reader, sideways, violations, wait_for_frame
 
 NAMES = ("digits", "bert", "mistral", "mnist", "pinn")
 
@@ -202,25 +202,24 @@ def test_every_control_answers(reader: Reader, page_file: Path) -> None:
         ("price", "3", (1, 3, 0, 3, 0)),
         ("rival", "1", (1, 3, 0, 3, 0)),
     ):
-        control, before = digits.locator(f"[data-control={name}]"), sentence.inner_text()
+        control = digits.locator(f"[data-control={name}]")
         if name in ("error", "epsilon"):
             control.fill(value)
         else:
             control.select_option(value)
-        page.wait_for_function(
-            "text => document.querySelector('#what-if [data-part=sentence]').textContent != text",
-            arg=before,
-        )
+        wait_for_frame(page)
         assert sentence.inner_text() not in seen
         seen.add(sentence.inner_text())
         quantum = _panel(found, stop, 50e-9, 0)[4]
         classical = found.classical[1 if name == "rival" else 0, 4]
         assert row(4)[:2] == [seconds_text(classical), seconds_text(quantum)]
     digits.locator("[data-control=gate]").fill("-24")
-    sentence.get_by_text("wins 15 of 15 steps").wait_for()
+    wait_for_frame(page)
+    assert "wins 15 of 15 steps" in sentence.inner_text()
     assert row(4)[2] == "quantum"
     assert digits.locator("svg rect.quantum").count() == 15
     digits.locator("[data-control=price]").select_option("paper")
+    wait_for_frame(page)
     assert digits.locator("[data-control=error]").is_disabled()
     digits.get_by_role("button", name="The run's own assumptions").click()
     assert "wins 0 of 15 steps" in sentence.inner_text()
@@ -242,10 +241,8 @@ def test_keys_move_the_gate_time(reader: Reader, page_file: Path) -> None:
     gate.focus()
     before = gate.get_attribute("aria-valuetext")
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function(
-        "text => document.querySelector('#what-if-gate').getAttribute('aria-valuetext') != text",
-        arg=before,
-    )
+    wait_for_frame(page)
+    assert gate.get_attribute("aria-valuetext") != before
     assert before == "50 ns"
 
 

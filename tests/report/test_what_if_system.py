@@ -29,7 +29,7 @@ from qnewton.report.what_if_system import (
     system_prices,
 )
 from qnewton.report.what_if_system_panel import system_panel, system_script
-from tests.browsing import PHONE, Reader, sideways, violations
+from tests.browsing import PHONE, Reader, sideways, violations, wait_for_frame
 
 SIZES = (16, 12_544, 2**30)
 MACHINE = cost.load_hardware("qubit_gate_ns_e3")
@@ -189,7 +189,7 @@ def test_every_control_of_a_system_answers(reader: Reader, page_file: Path) -> N
     def moved(act: Any) -> None:
         before = seen()
         act()
-        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+        wait_for_frame(page)
         assert seen() != before
 
     sliders = {"n": 2, "d": 0, "kappa": 40, "epsilon": -20, "gate": -180, "measurement": -175}
