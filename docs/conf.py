@@ -81,6 +81,7 @@ sphinx_gallery_conf = {
 html_theme = "furo"
 html_title = f"qnewton {release}"
 html_copy_source = False
+html_search_scorer = str(Path(__file__).parent / "_ext" / "search_order.js")
 html_static_path = ["_static"]
 html_favicon = "_static/icon.svg"
 templates_path = ["_templates"]

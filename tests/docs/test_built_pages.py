@@ -16,6 +16,12 @@ from tests.browsing import DESK, PHONE, Reader, sideways, violations
 BUILT = Path(__file__).parents[2] / "docs" / "_build"
 START = BUILT / "index.html"
 
+# What readers look for, by how often the pages say it; API pages say most of them oftener still.
+WORDS = ("solver", "step", "price", "matrix", "loss", "damping", "circuit", "closure", "HHL", "fit")
+ANSWERS = re.compile(
+    r"(index|install|first-steps|faq|glossary|pytorch|circuits|prices|honesty)\.html|(guides|concepts)/"
+)
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not START.exists(), reason="the pages are not built: run make docs"),
@@ -81,7 +87,9 @@ def site() -> Iterator[str]:
         server.shutdown()
 
 
-@pytest.mark.parametrize("name", ["index.html", "explorable.html", "prices.html"])
+@pytest.mark.parametrize(
+    "name", ["index.html", "explorable.html", "prices.html", "concepts/qsvt.html"]
+)
 @pytest.mark.parametrize(("size", "dark"), [(DESK, False), (PHONE, True)])
 def test_everybody_can_read_it(
     reader: Reader, site: str, name: str, size: tuple[int, int], dark: bool
@@ -107,3 +115,14 @@ def test_links_lead_somewhere(name: str) -> None:
 
 def test_the_start_page_leads_to_the_explorable() -> None:
     assert "explorable.html" in Links(START).hrefs
+
+
+def test_search_finds_what_answers_before_what_lists(reader: Reader, site: str) -> None:
+    page = reader.open(f"{site}/search.html")
+    for word in WORDS:
+        page.goto(f"{site}/search.html?q={word}")
+        found = page.locator("#search-results ul.search > li > a")
+        found.nth(2).wait_for()
+        first = [found.nth(i).get_attribute("href") or "" for i in range(3)]
+        assert ANSWERS.match(first[0]), (word, first)
+        assert not [href for href in first if href.startswith(("api/", "packages/"))], (word, first)
