@@ -29,8 +29,8 @@ def parameters_of(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(io.BytesIO(checkpoint.data), weights_only=True)["model"]
 
 
-def test_train_prints_one_json_object_and_leaves_a_run_folder(qnewton) -> None:
-    code, output, error = qnewton(
+def test_train_prints_one_json_object_and_leaves_a_run_folder(qnewton_process) -> None:
+    code, output, error = qnewton_process(
         "train", "digits", "--steps", "3", "--policy", "paper", "--out", "run", "--json"
     )
     assert code == 0, error
@@ -113,12 +113,21 @@ def test_an_existing_run_is_not_overwritten(qnewton) -> None:
     assert Path("run/steps.jsonl").read_bytes() == before
 
 
+NINE_STEPS = ["--steps", "9", "--checkpoint-every", "3", "--prune-mass", "0.9"]
+
+
+@pytest.fixture(scope="module")
+def whole_run(calibrated_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of nine steps that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("uninterrupted") / "whole"
+    assert main(["train", "digits", *NINE_STEPS, "--out", str(folder)]) == 0
+    return folder
+
+
 @pytest.mark.parametrize("after", [0, 1, 4, 7])
-def test_a_killed_run_resumes_to_the_same_bits(qnewton, after: int) -> None:
-    options = ["--steps", "9", "--checkpoint-every", "3", "--prune-mass", "0.9"]
-    assert qnewton("train", "digits", *options, "--out", "whole")[0] == 0
+def test_a_killed_run_resumes_to_the_same_bits(qnewton, whole_run: Path, after: int) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "qnewton", "train", "digits", *options, "--out", "cut"],
+        [sys.executable, "-m", "qnewton", "train", "digits", *NINE_STEPS, "--out", "cut"],
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
@@ -132,11 +141,11 @@ def test_a_killed_run_resumes_to_the_same_bits(qnewton, after: int) -> None:
     process.wait()
     code, _, error = qnewton("train", "--resume", "cut")
     assert code == 0, error
-    whole, cut = parameters_of(Path("whole")), parameters_of(Path("cut"))
+    whole, cut = parameters_of(whole_run), parameters_of(Path("cut"))
     for name, value in whole.items():
         assert torch.equal(value, cut[name]), name
     recorded = [(s.step, s.loss) for s in read_run("cut").steps]
-    assert recorded == [(s.step, s.loss) for s in read_run("whole").steps]
+    assert recorded == [(s.step, s.loss) for s in read_run(whole_run).steps]
 
 
 def test_a_full_disk_is_one_line_with_exit_code_1_and_loses_nothing(

@@ -45,7 +45,7 @@ def eigenbasis_by_tables(
         >>> import numpy as np
         >>> turn = np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2.0)
         >>> values = np.array([[0.75, 0.25], [-0.25, -1.0]])
-        >>> found, matrix = eigenbasis_by_tables(values, turn, turn, bits=4)
+        >>> found, matrix = eigenbasis_by_tables(values, turn, turn, bits=3)
         >>> found.alpha, bool(np.abs(found.block(4, seed=0) - matrix).max() < 1e-10)
         (1.0, True)
     """
