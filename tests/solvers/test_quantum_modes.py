@@ -41,7 +41,7 @@ def test_qsvt_three_ways(n, kappa, indefinite, log_epsilon, family, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n", [512, 2048])
+@pytest.mark.parametrize("n", [512, 1024])
 @pytest.mark.parametrize("indefinite", [False, True])
 def test_resolved_within_a_quarter_of_n(n, indefinite):
     values = np.linspace(1 / 8, 1.0, n)

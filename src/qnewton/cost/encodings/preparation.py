@@ -50,7 +50,6 @@ def state_preparation(
     return LogicalGates(t_gates=float(1 << levels) * rotation_t_gates(log_error))
 
 
-@lru_cache(maxsize=4096)
 def rotation_tree(n: int, states: int, bits: int, tables: Tables = "qrom") -> LogicalGates:
     """Return the preparation of one of M states of N amplitudes, chosen by a register.
 
@@ -62,12 +61,17 @@ def rotation_tree(n: int, states: int, bits: int, tables: Tables = "qrom") -> Lo
         >>> rotation_tree(12_544, 1, 14).toffoli, rotation_tree(12_544, 10, 14).toffoli
         (3000.0, 9335.0)
     """
-    found = LogicalGates()
-    for level in range(address_bits(n)):
+    return _tree(address_bits(n), states, bits, tables)
+
+
+@lru_cache(maxsize=4096)
+def _tree(levels: int, states: int, bits: int, tables: Tables) -> LogicalGates:
+    toffoli = workspace = 0.0
+    for level in range(levels):
         loaded = read(states << level, bits, tables)
-        workspace = loaded.workspace + 3 * bits
-        found += LogicalGates(toffoli=loaded.toffoli + bits, workspace=workspace)
-    return found
+        toffoli += loaded.toffoli + bits
+        workspace = max(workspace, loaded.workspace + 3 * bits)
+    return LogicalGates(toffoli=toffoli, workspace=workspace)
 
 
 def angle_bits(n: int, epsilon: float, amplified: float = 1.0) -> int:
