@@ -1,6 +1,7 @@
 """Put the page together: looks and data of the package, texts and scripts of this folder."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,33 @@ from docs.explorable.systems import small_systems
 from qnewton.cost import DEFAULT_AUDIT, load_hardware
 from qnewton.report import style_sheet
 from qnewton.report.quantities import number_text, seconds_text
+from qnewton.report.what_if_panel import style as panel_style
+from qnewton.report.what_if_system import SIZES, system_prices
+from qnewton.report.what_if_system_panel import system_panel, system_script
 
 FOLDER = Path(__file__).parent
 PAGE = "explorable.html"
 SCRIPTS = ("drawing", "amplitudes", "stepper", "damping", "hhl", "qsvt", "readout")
-LARGE = (12_544, 100.0, 64)
-"""N, κ and d of the system that docs/prices.md prices."""
+LARGE = (12_544, 30.0, 1_946)
+"""N, κ and d of the paper's largest layer, in a step after the first ten."""
 
 
-def write_page(folder: Path) -> Path:
-    """Compute everything and write ``explorable.html`` into a folder; return its path."""
+def write_page(folder: Path, sizes: Sequence[int] = SIZES) -> Path:
+    """Compute everything and write ``explorable.html`` into a folder; return its path.
+
+    Args:
+        folder: Where it goes.
+        sizes: Unknowns that the price panel offers; they include the large system's.
+
+    Cost: some seconds, and a second per size.
+    """
     path = folder / PAGE
-    path.write_text(page(), encoding="utf-8")
+    path.write_text(page(sizes), encoding="utf-8")
     return path
 
 
-def page() -> str:
-    """Return the page. Cost: some seconds."""
+def page(sizes: Sequence[int] = SIZES) -> str:
+    """Return the page."""
     systems = small_systems()
     data = stories(systems)
     first = systems[16]
@@ -47,8 +58,10 @@ def page() -> str:
     # The text of a script may hold anything but its own end.
     encoded = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     return environment.get_template("page.html.j2").render(
-        style=Markup(style_sheet() + _read("explorable.css")),
+        style=Markup(style_sheet() + panel_style() + _read("explorable.css")),
         script=Markup(script),
+        panel=Markup(system_panel("assumptions", system_prices(sizes))),
+        panel_script=Markup(system_script()),
         data=Markup(encoded),
         icon=_read("../_static/icon.svg"),
         version=qnewton.__version__,
@@ -63,6 +76,7 @@ def page() -> str:
         training=training(),
         number=number_text,
         seconds=seconds_text,
+        whole=lambda count: f"{count:,.0f}",
     )
 
 
@@ -72,11 +86,11 @@ def _rows(*rungs: Rung) -> list[tuple[Any, ...]]:
         ("Condition number κ", lambda r: number_text(r.kappa)),
         (
             "Calls of the matrix for one state",
-            lambda r: number_text(r.made.count.expected),
+            lambda r: f"{r.made.count.expected:,.0f}",
         ),
         ("One state, gates never fail", lambda r: seconds_text(r.bare_s)),
         ("One state, errors corrected", lambda r: seconds_text(r.made.state_s)),
-        ("States that reading takes", lambda r: number_text(r.made.states)),
+        ("States that reading takes", lambda r: f"{r.made.states:,.0f}"),
         ("The quantum solve", lambda r: seconds_text(r.quantum.seconds)),
         (
             "Its interval",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from qnewton.cost import (
+    SOLVERS,
     Breakdown,
     Scenario,
     audited,
@@ -13,11 +14,11 @@ from qnewton.cost import (
     load_hardware,
 )
 from qnewton.experiments.replay import own_settings
-from qnewton.experiments.run_prices import RunPrice, price_run, verdict
+from qnewton.experiments.run_prices import RunPrice, price_run
 from qnewton.records import Quote
 from qnewton.runs import recorded
 
-CLASSICAL, QUANTUM = "h100", "qubit_gate_ns_e4"
+CLASSICAL, QUANTUM = "h100", "qubit_gate_ns_e3"
 """Machines of the comparison; no such quantum machine exists."""
 
 
@@ -45,6 +46,17 @@ class Rung:
     def bare_s(self) -> float:
         """Seconds of one state whose gates never fail."""
         return sum(self.made.seconds[term.name] for term in self.made.gates)
+
+    @property
+    def algorithm(self) -> str:
+        """What the quantum solver is called."""
+        title = SOLVERS.get(self.made.algorithm).title
+        return title.removeprefix("Quantum (").removesuffix(")")
+
+    @property
+    def rival_title(self) -> str:
+        """What the classical solver is called."""
+        return SOLVERS.get(self.rival.solver).title
 
     @property
     def times(self) -> float:
@@ -83,14 +95,28 @@ class Training:
 
     Attributes:
         runs: One price per run.
-        verdict: Who wins, and what would have to change.
     """
 
     runs: tuple[RunPrice, ...]
-    verdict: str
+
+    @property
+    def wins(self) -> int:
+        """Solves at which the quantum machine is the cheaper one."""
+        return sum(run.quantum_wins for run in self.runs)
+
+    @property
+    def solves(self) -> int:
+        """Solves with a price on both machines."""
+        return sum(run.priced for run in self.runs)
+
+    @property
+    def nearest(self) -> RunPrice:
+        """The run for which the quantum machine has to become faster by least."""
+        return max(self.runs, key=lambda run: run.times or 0.0)
 
 
 def training() -> Training:
     """Price every recorded run, as ``qnewton replay recorded`` does."""
-    runs = tuple(price_run(run, own_settings(run)) for run in recorded())
-    return Training(runs=runs, verdict=verdict(runs))
+    return Training(
+        runs=tuple(price_run(run, own_settings(run)) for run in recorded())
+    )

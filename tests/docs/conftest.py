@@ -35,9 +35,9 @@ def tables() -> Iterator[None]:
 def explorable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page "When would a quantum computer help?", built once, without Sphinx."""
     pytest.importorskip("qiskit", reason="the page takes its phases from the extra quantum")
-    from docs.explorable.build import write_page
+    from docs.explorable.build import LARGE, write_page
 
-    return write_page(tmp_path_factory.mktemp("explorable"))
+    return write_page(tmp_path_factory.mktemp("explorable"), sizes=(16, LARGE[0]))
 
 
 @pytest.fixture(scope="session")

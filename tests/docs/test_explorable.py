@@ -159,6 +159,13 @@ def test_prices_are_those_of_the_commands(
     assert number_text(audited["seconds"] / min(rivals)) in text
     assert main(["replay", "recorded", "--json"]) == 0
     replayed = json.loads(capsys.readouterr().out)
-    assert replayed["verdict"] in " ".join(text.split())
-    for run in replayed["runs"]:
+    [verdict] = re.findall(r'id="verdict">(.*?)</p>', text)
+    runs = replayed["runs"]
+    wins, priced = (sum(run[key] for run in runs) for key in ("quantum_wins", "priced"))
+    assert f"cheaper in {wins} of {priced} solves" in verdict
+    nearest = max(runs, key=lambda run: run["times"])
+    assert f"nearest on {nearest['run']}:" in verdict
+    assert f"{number_text(1 / nearest['times'])} times faster" in verdict
+    assert seconds_text(nearest["gate_time_s"]) in verdict
+    for run in runs:
         assert f"<td>{run['quantum_wins']} of {run['priced']}</td>" in text

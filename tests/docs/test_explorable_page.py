@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from docs.explorable.register import unpacked
-from tests.browsing import DESK, PHONE, Reader, sideways, violations
+from tests.browsing import DESK, PHONE, Reader, sideways, violations, wait_for_frame
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -165,10 +165,31 @@ def test_shots_are_moved(stops: Any, explorable: Path, reader: Reader) -> None:
             np.testing.assert_allclose(shown, row["vector"], atol=6e-3)
 
 
+def test_the_price_moves_with_its_assumptions(explorable: Path, reader: Reader) -> None:
+    page = reader.open(explorable)
+    sentence = page.locator("#assumptions [data-part=sentence]")
+    sentence.get_by_text("One solve takes").wait_for()
+    # The controls begin where the table above them stands.
+    [quantum, classical] = (
+        page.inner_text(f"#rungs tr:has-text('{row}') td:last-child")
+        for row in ("The quantum solve", "The classical solve")
+    )
+    said = sentence.inner_text()
+    assert f"takes {quantum} by the quantum solver" in said
+    assert f"and {classical} by conjugate gradients on an H100" in said
+    seen = {said}
+    for control, value in (("gate", "-180"), ("error", "-50"), ("epsilon", "-5"), ("kappa", "50")):
+        page.fill(f"#assumptions [data-control={control}]", value)
+        wait_for_frame(page)
+        seen.add(sentence.inner_text())
+    assert len(seen) == 5
+
+
 def test_everybody_can_use_it(explorable: Path, reader: Reader) -> None:
     assert explorable.stat().st_size < 2e6
     for size, dark in ((DESK, False), (PHONE, True)):
         page = reader.open(explorable, size, dark=dark)
+        page.get_by_text("One solve takes").wait_for()
         for section in ("hhl", "qsvt"):
             for _ in range(3):
                 page.click(f"#{section} .next")
@@ -178,7 +199,7 @@ def test_everybody_can_use_it(explorable: Path, reader: Reader) -> None:
         page.click("#theme")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
         unnamed = page.eval_on_selector_all(
-            ".chart",
+            "figure > .chart",
             "all => all.filter(x => (x.getAttribute('aria-label') ?? '').length < 30).length",
         )
         assert unnamed == 0

@@ -14,6 +14,7 @@ function unpack(packed, columns) {
 }
 
 const sizeOf = ({ re, im }) => Math.hypot(re, im);
+const degreesOf = ({ re, im }) => `${Math.round((Math.atan2(im, re) * 180) / Math.PI)}`;
 const chanceOf = (amplitudes) => amplitudes.reduce((sum, { re, im }) => sum + re * re + im * im, 0);
 const columnOf = (rows, j) => rows.map((values) => values[j]);
 const largestOf = (rows) => Math.max(...rows.flat().map(sizeOf));
@@ -25,12 +26,12 @@ function phaseColour({ re, im }) {
 
 /**
  * Bars of complex amplitudes on one base line: those of success upwards, the others downwards and
- * pale. `at(k)` is the middle of bar k, and `unit` the height of an amplitude of 1.
+ * pale. `at(k)` is the middle of bar k, `unit` the height of an amplitude of 1, and success is
+ * drawn `times` larger.
  */
-function phaseBars(up, down, at, width, base, unit) {
-  const visible = 0.4 / unit;
+function phaseBars({ up, down, times }, at, width, base, unit) {
   const bar = (value, k, below) => {
-    const height = sizeOf(value) * unit;
+    const height = sizeOf(value) * unit * (below ? 1 : times);
     return node("rect", {
       x: at(k) - width / 2,
       y: below ? base : base - height,
@@ -41,9 +42,16 @@ function phaseBars(up, down, at, width, base, unit) {
     });
   };
   const drawn = (values, below) =>
-    (values ?? []).flatMap((value, k) => (sizeOf(value) > visible ? [bar(value, k, below)] : []));
+    (values ?? []).flatMap((value, k) => (sizeOf(value) * unit > 0.25 ? [bar(value, k, below)] : []));
   return [...drawn(up, false), ...drawn(down, true)];
 }
+
+/** By what whole number success is drawn larger, so that its bars can be seen beside failure's. */
+function magnified(up, down) {
+  return down === null ? 1 : Math.max(1, Math.floor(largestOf(down) / largestOf(up)));
+}
+
+const enlarged = (times) => (times > 1 ? ` (success is drawn ${times} times larger)` : "");
 
 /** The circle of phases, unrolled: what each colour stands for. */
 function phaseLegend(element) {
@@ -59,7 +67,8 @@ function phaseLegend(element) {
 }
 
 /** The system's own qubits: one bar per component, beside points of what is wanted. */
-function componentBars({ components, own, wanted, height = 210 }, width) {
+function componentBars({ components, own, wanted, names = ["amplitude", "component of the system"] }, width) {
+  const height = 210;
   const [left, right, top] = [40, width - 8, 24];
   const bottom = height - 40;
   const bound = Math.max(...components.map(Math.abs), ...(wanted ?? []).map(Math.abs)) * 1.1;
@@ -77,13 +86,13 @@ function componentBars({ components, own, wanted, height = 210 }, width) {
   );
   const points = (wanted ?? []).map((value, j) => node("circle", { cx: x(j), cy: y(value), r: 4, class: "wanted" }));
   const every = components.length > 8 && width < 460 ? 2 : 1;
-  const names = components.map((_, j) => j).filter((j) => j % every === 0);
+  const shown = components.map((_, j) => j).filter((j) => j % every === 0);
   const marks = [
-    ...axisY(y, [left, right], own ? "amplitude" : "√ of the chance", { values: ticks(y.from, y.to, 4) }),
+    ...axisY(y, [left, right], own ? names[0] : "√ of the chance", { values: ticks(y.from, y.to, 4) }),
     ...bars,
     line(left, y(0), right, y(0), "tick"),
     ...points,
-    ...axisX(x, bottom, "component of the system", { values: names, labels: (j) => `${j + 1}` }),
+    ...axisX(x, bottom, names[1], { values: shown, labels: (j) => `${j + 1}` }),
   ];
   const listed = components.map((value, j) => [`${j + 1}`, value, ...(wanted ? [wanted[j]] : [])]);
   const beside = wanted ? "; the points are the exact step" : "";
@@ -92,7 +101,7 @@ function componentBars({ components, own, wanted, height = 210 }, width) {
     height,
     marks,
     says: `${components.length} components of the system: ${kind}${beside}. The largest is component ${1 + components.map(Math.abs).indexOf(Math.max(...components.map(Math.abs)))}.`,
-    columns: ["component", own ? "amplitude" : "root of the chance", ...(wanted ? ["exact"] : [])],
+    columns: [names[1], own ? names[0] : "root of the chance", ...(wanted ? ["exact"] : [])],
     rows: listed,
   };
 }

@@ -3,7 +3,7 @@
 /** A with λ on its diagonal, as squares: blue above zero, orange below. */
 function heatMap({ matrix, rhs }, width) {
   const n = rhs.length;
-  const side = Math.min((width - 20) / (n + 2), 20);
+  const side = Math.min(width / (n + 2), 26);
   const top = 20;
   const most = Math.max(...matrix.flat().map(Math.abs));
   const mostOfRhs = Math.max(...rhs.map(Math.abs));
@@ -83,7 +83,7 @@ function startDamping(systems) {
     label(slider, short(strength));
     matrix.show({ matrix: entries, rhs: system.rhs });
     values.show(found);
-    step.show({ components: found.step, own: true, wanted: null });
+    step.show({ components: found.step, own: true, wanted: null, names: ["component of x", "weight"] });
     document.querySelector("#damping .says").textContent = saysOfDamping(found, strength);
   }
 

@@ -6,6 +6,10 @@ const ROTATED = 4;
 const UNDONE = 5;
 const SOLVED = 6;
 
+/** Every amplitude with its clock value k, its eigenvector j and its flag. */
+const listed = (rows, flag) =>
+  rows.flatMap((amplitudes, k) => amplitudes.map((value, j) => ({ k, j, flag, value, chance: chanceOf([value]) })));
+
 /** All amplitudes: a row for each eigenvector, a bar for each value of the clock. */
 function clockBoard({ system, stop, stage, up, down }, width) {
   const n = system.values.length;
@@ -15,6 +19,7 @@ function clockBoard({ system, stop, stage, up, down }, width) {
   const bottom = top + n * rowHeight;
   const x = scale([-0.5, size - 0.5], [left, right]);
   const wide = Math.max(1, ((right - left) / size) * 0.8);
+  const times = magnified(up, down);
   const largest = Math.max(largestOf(up), down ? largestOf(down) : 0);
   const unit = (rowHeight * (down ? 0.46 : 0.88)) / largest;
   const reads = stage === READ || stage === ROTATED;
@@ -27,21 +32,18 @@ function clockBoard({ system, stop, stage, up, down }, width) {
       line(left, base, right, base, "grid"),
       text(left - 6, floor - rowHeight / 2 + 4, short(value), { "text-anchor": "end" }),
       ...(reads ? [line(x(place), floor - rowHeight + 2, x(place), floor, "true-value")] : []),
-      ...phaseBars(columnOf(up, j), down && columnOf(down, j), x, wide, base, unit),
+      ...phaseBars({ up: columnOf(up, j), down: down && columnOf(down, j), times }, x, wide, base, unit),
     ];
   });
-  const estimates = (k) => (k > size / 2 ? `−${short((size - k) * stop.spacing)}` : short(k * stop.spacing));
+  const estimates = (k) => (k >= size / 2 ? `−${short((size - k) * stop.spacing)}` : short(k * stop.spacing));
   const every = Math.max(1, Math.round(size / (width < 460 ? 4 : 8)));
   const values = Array.from({ length: size }, (_, k) => k).filter((k) => k % every === 0);
   const named = reads ? { values, labels: estimates } : { values, labels: String };
   const title = reads ? "eigenvalue that the clock's value stands for" : "value of the clock";
-  const parts = [...listed(up, 1), ...(down ? listed(down, 0) : [])].sort((a, b) => b.chance - a.chance).slice(0, 12);
-  function listed(rows_, flag) {
-    return rows_.flatMap((values_, k) => values_.map((value, j) => ({ k, j, flag, value, chance: chanceOf([value]) })));
-  }
+  const parts = [...listed(up, 1), ...listed(down ?? [], 0)].sort((a, b) => b.chance - a.chance).slice(0, 12);
   return {
     height: bottom + 42,
-    marks: [text(0, 12, "eigenvalue of A", { class: "title" }), ...rows, ...axisX(x, bottom, title, named)],
+    marks: [text(0, 12, `eigenvalue of A${enlarged(times)}`, { class: "title" }), ...rows, ...axisX(x, bottom, title, named)],
     says: `${n} eigenvectors by ${size} values of the clock. The largest amplitude, ${short(largest)}, stands at clock value ${parts[0].k} and eigenvalue ${short(system.values[parts[0].j])}.`,
     columns: ["clock", "eigenvalue", ...(down ? ["flag"] : []), "size", "phase (degrees)"],
     rows: parts.map(({ k, j, flag, value }) => [
@@ -49,7 +51,7 @@ function clockBoard({ system, stop, stage, up, down }, width) {
       system.values[j],
       ...(down ? [`${flag}`] : []),
       sizeOf(value),
-      `${Math.round((Math.atan2(value.im, value.re) * 180) / Math.PI)}`,
+      degreesOf(value),
     ]),
   };
 }

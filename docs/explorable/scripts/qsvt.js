@@ -48,7 +48,7 @@ function eigenvectorBars({ system, up, down }, width) {
   const values = Array.from({ length: n }, (_, j) => j).filter((j) => j % every === 0);
   const marks = [
     ...axisY(y, [left, right], down ? "size: success up, failure down" : "size of the amplitude", { labels: (value) => short(Math.abs(value)) }),
-    ...phaseBars(up, down, x, ((right - left) / n) * 0.7, y(0), y(0) - y(1)),
+    ...phaseBars({ up, down, times: 1 }, x, ((right - left) / n) * 0.7, y(0), y(0) - y(1)),
     line(left, y(0), right, y(0), "tick"),
     ...axisX(x, bottom, "eigenvalue of A", { values, labels: (j) => short(system.values[j]) }),
   ];
@@ -61,7 +61,7 @@ function eigenvectorBars({ system, up, down }, width) {
     rows: up.map((value, j) => [
       system.values[j],
       sizeOf(value),
-      `${Math.round((Math.atan2(value.im, value.re) * 180) / Math.PI)}`,
+      degreesOf(value),
       ...(down ? [sizeOf(down[j])] : []),
     ]),
   };

@@ -158,7 +158,7 @@ def _data(prices: SystemPrices) -> dict[str, Any]:
             "error": -30,
             "sets": "1",
             "tables": "0 1",
-            "rival": "0 0",
+            "rival": "1 0",
             "speed": 0,
         },
     }
