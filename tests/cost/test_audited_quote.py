@@ -336,7 +336,7 @@ def test_bad_input_is_one_line_naming_the_field(make, field):
 def test_unknown_facts_are_refused_with_what_to_do():
     quote = audited_quote(CALIBRATION, Facts(n=10), NS_E3)
     assert quote.refused == (
-        "the condition number is unknown; survey it to price the quantum solver"
+        "the condition number is unknown; measure it to price the quantum solver"
     )
 
 

@@ -147,12 +147,12 @@ def test_sparsity_can_be_given():
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        (Facts(n=4, spectrum=Spectrum(row_sparsity=2)), "determinant bound on κ was not surveyed"),
+        (Facts(n=4, spectrum=Spectrum(row_sparsity=2)), "determinant bound on κ was not measured"),
         (
             Facts(n=4, spectrum=Spectrum(row_sparsity=2, bounds=(bound(3.0, method="trace"),))),
-            "determinant bound on κ was not surveyed",
+            "determinant bound on κ was not measured",
         ),
-        (facts(d=None), "row sparsity of A was not surveyed"),
+        (facts(d=None), "row sparsity of A was not measured"),
         (facts(kappa=None, log_value=993.25), "ln κ = 993.25"),
         (facts(kappa=math.inf, log_value=800.0), "ln κ = 800"),
         (facts(kappa=math.inf), "singular to rounding"),
@@ -220,7 +220,7 @@ def test_only_the_determinant_bound_is_read_unless_another_is_named():
     trace = paper_quote(both, ATTOSECOND, bound="trace")
     assert trace.condition_number == 5.0
     unknown = paper_quote(both, ATTOSECOND, bound="given")
-    assert unknown.refused == "the given bound on κ was not surveyed"
+    assert unknown.refused == "the given bound on κ was not measured"
 
 
 @pytest.mark.parametrize(

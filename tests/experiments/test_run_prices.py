@@ -28,7 +28,7 @@ def _bare(facts: Facts, market: object, hardware: QuantumHardware) -> Quote:
         solver="qsvt",
         machine="quantum",
         seconds=None if kappa is None else hardware.gate_time_s.value * kappa * facts.n + 1e-9,
-        refused="κ was not surveyed" if kappa is None else None,
+        refused="κ was not measured" if kappa is None else None,
         quantum=QuantumPart(),
         model="gate time × κ × N",
         hardware=hardware.name,

@@ -82,7 +82,7 @@ def test_a_try_of_cg_costs_a_fifth_of_the_cheapest_other_route_at_most():
     assert tried.seconds <= SHARE_OF_A_TRY * cheapest * (1 + 1e-9)
     assert tried.max_products is not None
     assert tried.max_products == tried.products
-    assert "a try of bounded length" in tried.model
+    assert "a run of bounded length" in tried.model
 
 
 def test_no_try_where_a_fifth_of_the_others_buys_no_products():

@@ -60,8 +60,8 @@ def closure():
 # %%
 # A hundred and twenty steps
 # --------------------------
-# The first steps do little but prepare the later ones: the damping λ falls as long as the steps are
-# foretold well, and lets them grow.
+# The first steps lower the loss little, but they prepare the later ones: the damping λ falls as
+# long as the decrease is predicted well, which lets steps grow.
 
 STEPS = 120
 

@@ -11,7 +11,7 @@ lines do not exist.
 # %%
 # One recorded step
 # -----------------
-# The policy ``paper`` surveys the system and asks LU inversion and the quantum solver for a price.
+# The policy ``paper`` measures the system and asks LU inversion and the quantum solver for a price.
 # The classical prices here are nominal ones of a small CPU, so that these pages come out the same
 # on every machine; ``qnewton calibrate`` fits your own.
 
@@ -60,7 +60,7 @@ print(f"decision: {decision.reason}")
 # Sweep the gate time
 # -------------------
 # The paper's price is gate time × expected queries, so it is a straight line through the gate
-# times. The decision flips once, at the break-even: price of LU inversion / expected queries.
+# times. The decision changes once, at the break-even: price of LU inversion / expected queries.
 
 attosecond = load_hardware("attosecond")
 
@@ -76,10 +76,10 @@ choices = [
     decide("paper", (decision.quote("lu_inverse"), quote_at(gate_time))).chosen
     for gate_time in gate_times
 ]
-flips = sum(left != right for left, right in pairwise(choices))
+changes = sum(left != right for left, right in pairwise(choices))
 expected = quote_at(1e-18).query_count
 break_even = break_even_gate_time(classical["lu_inverse"], expected)
-print(f"{flips} flip, from {choices[0]} to {choices[-1]}")
+print(f"{changes} change, from {choices[0]} to {choices[-1]}")
 print(f"break-even gate time {break_even:.2g} s")
 
 # %%

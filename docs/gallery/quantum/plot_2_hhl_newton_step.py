@@ -152,9 +152,9 @@ alt.Chart(alt.Data(values=rows)).mark_line(point=True).encode(
 ).properties(width=360, height=220)
 
 # %%
-# No step changes sides for it
-# ----------------------------
-# The direction still descends: what a Newton step asks of a solver is less than a solution.
+# A coarse answer is enough to descend
+# ------------------------------------
+# The direction still descends: a Newton step asks less of a solver than an exact solution.
 
 for qubits in (3, 5, 8):
     output = emulate(

@@ -4,7 +4,7 @@ What shots and today's noise leave
 
 The circuits are read from shots, and run on a model of a machine of today with its noise.
 
-The pages before have perfect gates, and look at amplitudes, which nobody can see. A machine gives
+The pages before have perfect gates, and look at amplitudes, which cannot be seen. A machine gives
 outcomes of measurements, and its gates err.
 """
 

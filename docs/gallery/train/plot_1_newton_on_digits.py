@@ -33,8 +33,8 @@ print(f"after {len(optimizer.records)} steps: test accuracy {test_accuracy:.1%}"
 # %%
 # The records
 # -----------
-# ``optimizer.records`` holds one :class:`~qnewton.records.StepRecord` a step. The cosine is that of
-# the angle between the step and the negative gradient: 1 would be gradient descent.
+# ``optimizer.records`` holds one :class:`~qnewton.records.StepRecord` per step. The cosine is that
+# of the angle between the step and the negative gradient: 1 would be gradient descent.
 
 print("step    loss    |g|  |step|  cosine  solver    residual")
 for record in list(optimizer.records)[::2]:

@@ -13,7 +13,7 @@ together with their mirror images.
 # A small block, to look at
 # -------------------------
 # The output layer of a narrow network on the digits has 50 parameters. The picture shows the
-# size of every entry of its damped Hessian, and which entries a cap of 8 a row keeps.
+# size of every entry of its damped Hessian, and which entries a cap of 8 per row keeps.
 
 import altair as alt
 import torch

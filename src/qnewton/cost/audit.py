@@ -135,7 +135,7 @@ _CHOICES |= {"tables": get_args(Tables), "preparation": get_args(Preparation)}
 _CHOICES |= {"error_correction": get_args(ErrorCorrection)}
 
 DEFAULT_AUDIT = Audit()
-"""What is assumed where nothing is said."""
+"""The assumptions of an audited price that is not told others."""
 
 
 @dataclass(frozen=True)

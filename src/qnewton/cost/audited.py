@@ -196,7 +196,7 @@ def _of_one_kind(scenarios: Sequence[Scenario], algorithm: str | None) -> Iterat
 def _condition(facts: records.Facts) -> tuple[float | None, str]:
     estimate = facts.spectrum.condition
     if estimate is None:
-        return None, "the condition number is unknown; survey it to price the quantum solver"
+        return None, "the condition number is unknown; measure it to price the quantum solver"
     if estimate.value is None or not math.isfinite(estimate.value):
         return None, f"the condition number is not known, {estimate.describe()}"
     check("kappa", estimate.value, "must be finite and at least 1", estimate.value >= 1)

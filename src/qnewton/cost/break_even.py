@@ -20,7 +20,7 @@ _POINTS, _ROUNDS = 33, 7  # each round divides the span by 32
 
 @dataclass(frozen=True, kw_only=True)
 class Flip:
-    """What one assumption would have to become, all others as they are.
+    """The value that one assumption would need for a tie, all others as they are.
 
     Attributes:
         assumption: Which.
@@ -44,7 +44,7 @@ class Flip:
 
 
 def break_even(scenario: Scenario) -> tuple[Flip, ...]:
-    """Return, for each assumption, where the choice between quantum and classical flips.
+    """Return, for each assumption, the value at which the other side becomes cheaper.
 
     A numeric assumption is scanned over its whole range, and the change of sign of
     ln(classical/quantum) nearest to the present value is bisected; where the sign never changes

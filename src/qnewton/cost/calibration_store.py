@@ -30,7 +30,7 @@ CALIBRATION_SCHEMA = 1
 
 
 def calibration_path(machine: str, folder: Path | None = None) -> Path:
-    """Return the file that keeps the calibration of a machine.
+    """Return the file that stores the calibration of a machine.
 
     Args:
         machine: The machine in words: processor, threads, torch version.
@@ -45,7 +45,7 @@ def calibration_path(machine: str, folder: Path | None = None) -> Path:
 
 
 def save_calibration(calibration: Calibration, folder: Path | None = None) -> Path:
-    """Keep a calibration under its own ``machine``, whole or not at all, and return its file.
+    """Store a calibration under its own ``machine``, whole or not at all, and return its file.
 
     A reader sees the old file or the new one, and a full disk leaves the old one.
 
@@ -70,7 +70,7 @@ def save_calibration(calibration: Calibration, folder: Path | None = None) -> Pa
 
 
 def load_calibration(machine: str, folder: Path | None = None) -> Calibration | None:
-    """Return the calibration kept for a machine, or ``None`` if there is none.
+    """Return the calibration stored for a machine, or ``None`` if there is none.
 
     Args:
         machine: The machine in words, as it was saved.
@@ -96,7 +96,7 @@ def load_calibration(machine: str, folder: Path | None = None) -> Calibration | 
 
 
 def latest_calibration(folder: Path | None = None) -> Calibration | None:
-    """Return the calibration kept last, of whatever machine, or ``None`` if there is none.
+    """Return the calibration stored last, of whatever machine, or ``None`` if there is none.
 
     For commands that price without loading torch, and so cannot name the machine they run on.
 

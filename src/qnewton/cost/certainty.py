@@ -72,7 +72,7 @@ def tornado(scenario: Scenario, found: Audited) -> tuple[Swing, ...]:
 
 
 class Certainty(StrEnum):
-    """How sure it is who wins.
+    """How sure it is which side is cheaper.
 
     Attributes:
         CERTAIN: The winner is the same at every constant's kindest and harshest value.

@@ -19,7 +19,7 @@ def factor_flops(n: int, held: Eigenbasis) -> float:
 
 
 def eigenbasis_quote(calibration: Calibration, facts: Facts, dtype: str = "float32") -> Quote:
-    """Price a solve in kept eigenvectors: into them, a quotient per unknown, and back.
+    """Price a solve by stored eigenvectors: into their basis, a quotient per unknown, and back.
 
     Of a step that turns the eigenvectors, by one orthogonal iteration of each factor, every solve
     pays its share.

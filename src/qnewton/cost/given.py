@@ -54,7 +54,7 @@ def kappa_facts(
 
 
 def given(kappa: float) -> Estimate:
-    """Return a condition number that somebody gave.
+    """Return a condition number that was given, and not measured, as an estimate.
 
     Example:
         >>> given(4.0).describe()
@@ -64,7 +64,7 @@ def given(kappa: float) -> Estimate:
 
 
 def as_held(facts: Facts, held: Held) -> Facts:
-    """Return facts of the same system, held so, with what is unknown of it assumed and said.
+    """Return facts of the same system held in another form; notes say what is assumed.
 
     Every classical route that could solve it in this form then has a price, beside those that form
     its entries. What is assumed stands in ``notes``, one sentence each.
@@ -173,7 +173,7 @@ def with_condition(facts: Facts, kappa: float) -> Facts:
     """
     spectrum = facts.spectrum
     if spectrum.condition is None:
-        raise ValueError("the condition number is unknown; survey it, or give one")
+        raise ValueError("the condition number is unknown; measure it, or give one")
     changed = replace(spectrum.condition, value=kappa)
     return replace(facts, spectrum=replace(spectrum, condition=changed))
 
@@ -208,7 +208,7 @@ def deflated_facts(facts: Facts, largest: Sequence[float], count: int) -> Facts:
         raise ValueError("largest must hold |λ| above 0 in falling order; sort them")
     spectrum = facts.spectrum
     if spectrum.condition is None or spectrum.condition.value is None:
-        raise ValueError("the condition number is unknown; survey it to deflate")
+        raise ValueError("the condition number is unknown; measure it to deflate")
     kappa = max(1.0, spectrum.condition.value * largest[count] / largest[0])
     squares = None
     if spectrum.frobenius is not None:

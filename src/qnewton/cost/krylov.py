@@ -56,7 +56,7 @@ def cg_quote(
     Example:
         >>> from qnewton.cost import nominal_calibration
         >>> cg_quote(nominal_calibration(), Facts(n=100)).refused
-        'the condition number is unknown; survey it to price CG'
+        'the condition number is unknown; measure it to price CG'
     """
     draft = Draft("cg", calibration, facts, dtype, "⌈½√κ ln(2√κ/ε)⌉ products, or the last step's")
     return _definite_quote(draft, tolerance, products, on_entries=False)
@@ -119,7 +119,7 @@ def minres_quote(
     Example:
         >>> from qnewton.cost import nominal_calibration
         >>> minres_quote(nominal_calibration(), Facts(n=100)).refused
-        'the condition number is unknown; survey it to price MINRES'
+        'the condition number is unknown; measure it to price MINRES'
     """
     model = "⌈κ ln(2/ε)⌉ products, ⌈½√κ ln(2√κ/ε)⌉ of a definite matrix, or the last step's"
     draft = Draft("minres", calibration, facts, dtype, model)
@@ -234,7 +234,7 @@ def counted_products(
         return None
     condition = draft.facts.spectrum.condition
     if condition is None:
-        draft.refuse(f"the condition number is unknown; survey it to price {name}")
+        draft.refuse(f"the condition number is unknown; measure it to price {name}")
         return None
     value, described = condition.value, condition.describe()
     if value is None and condition.log_value is None:

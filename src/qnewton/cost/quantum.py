@@ -79,7 +79,7 @@ def paper_quote(
     if kappa is None:
         return refused(reason)
     if d is None:
-        return refused("the row sparsity of A was not surveyed")
+        return refused("the row sparsity of A was not measured")
     check("sparsity", d, f"must lie between 1 and n = {facts.n}", 1 <= d <= facts.n)
     priced_at = max(kappa, JENNINGS_MIN_KAPPA)
     try:
@@ -150,7 +150,7 @@ def _bound(facts: Facts, method: str) -> tuple[float | None, str]:
     name = f"the {method} bound on κ"
     bound = facts.spectrum.bound(method)
     if bound is None:
-        return None, f"{name} was not surveyed"
+        return None, f"{name} was not measured"
     if bound.value is None or not math.isfinite(bound.value):
         if bound.log_value is None or not math.isfinite(bound.log_value):
             if bound.method == "lanczos":

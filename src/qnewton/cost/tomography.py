@@ -22,7 +22,7 @@ _OCTAVES = np.linspace(0.0, 64.0, 513)
 
 
 def tomography_shots(amplitudes: Amplitudes, tolerance: Any) -> Any:
-    """Return the shots from which 19 of 20 read-outs of such a vector keep to the ℓ2 error ε.
+    """Return the shots from which on 19 of 20 read-outs of such a vector are within the ℓ2 error ε.
 
     Two-stage tomography of m shots a stage sees c_j ~ Poisson(μ_j) counts of component j,
     μ_j = m·x_j², and its sign by d_j, the difference of Poisson counts of means

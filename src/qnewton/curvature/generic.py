@@ -189,7 +189,7 @@ class BlockHessian(ABC):
 
 
 class HessianOperator(FormedOnce, MatrixFreeOperator):
-    """A block of a curvature: products at once, entries formed when first asked for and kept.
+    """A block of a curvature: products at once, entries formed when first asked for and stored.
 
     Args:
         source: Computes products and entries.

@@ -53,7 +53,7 @@ class CompareRequest:
 
 @dataclass(frozen=True)
 class CompareEvent:
-    """What a progress display is told: which run is on, its longest length, how far it is.
+    """What a progress display gets: which run is on, its longest length, how far it is.
 
     ``progress`` is ``None`` when the run begins.
     """

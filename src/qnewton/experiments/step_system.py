@@ -73,7 +73,7 @@ def solved_system(
     on_stage: StageHook = lambda _step, _stage: None,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> LinearSystem:
-    """Return the treated system A·x = -g that a step of a run solved for one block.
+    """Return the damped and pruned system A·x = -g that a step of a run solved for one block.
 
     The run goes on in memory from its last checkpoint at or before the step, or from its
     beginning; nothing is written. Of several systems that the step solved for the block, one for

@@ -68,7 +68,7 @@ class DenseOperator(SymmetricOperator):
 
 
 class OwnedOperator(DenseOperator):
-    """Entries that nobody else holds, which a treatment takes over in place of a copy.
+    """Entries that nothing else holds, so that damping or pruning takes them over without a copy.
 
     Args:
         matrix: Entries, shape [N, N], which the caller hands over.

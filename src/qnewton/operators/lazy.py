@@ -57,7 +57,7 @@ class MatrixFreeOperator(SymmetricOperator):
 
 
 class FormedOnce(SymmetricOperator):
-    """An operator that forms its entries when they are first asked for, and keeps them."""
+    """An operator that forms its entries when they are first asked for, and stores them."""
 
     forms_anew: ClassVar[bool] = False
     _entries: Tensor | None = None

@@ -11,7 +11,7 @@ from qnewton.records import Calibration
 
 
 def describe_machine() -> str:
-    """Return processor, threads and torch build in one line; calibrations are kept under it."""
+    """Return processor, threads and torch build in one line, the name of a stored calibration."""
     return (
         f"{processor()}, {torch.get_num_threads()} threads, {platform.system()} "
         f"{platform.machine()}, torch {torch.__version__}"

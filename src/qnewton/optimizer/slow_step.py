@@ -10,7 +10,7 @@ SLOW_S = 5.0
 
 
 class SlowStepWarning(UserWarning):
-    """A solve is expected to take more than some seconds; it is told once per run."""
+    """A solve is expected to take more than some seconds; it is reported once per run."""
 
 
 def announce_if_slow(memory: Memory, record: BlockRecord) -> None:

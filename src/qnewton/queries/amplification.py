@@ -59,7 +59,7 @@ def amplified_times(success_probability: Numbers) -> Array:
 
 
 def searched_queries(queries: float, success_probability: float) -> float:
-    """Return the expected queries until success when nobody knows the success probability.
+    """Return the expected queries until success if the success probability is unknown.
 
     Stage s draws a number of rounds evenly from 0 to ⌈m_s⌉ - 1, amplifies, and measures;
     m_s = (6/5)^s grows until an attempt succeeds; once it is above 1/sin 2θ a stage does with

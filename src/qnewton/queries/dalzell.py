@@ -26,7 +26,7 @@ A smaller error costs less than a larger one above it, since fewer attempts fail
 
 
 def dalzell_2024(*, kappa: float, epsilon: float) -> QueryCount:
-    """Count the queries where nobody knows the solution's norm, retries included (Eq. 118).
+    """Count the queries if the solution's norm is unknown, retries included (Eq. 118).
 
     With S = 3+2·ln((κ²+1)/2), μ = ¼, η = μ/(√S+μ) and η_P = ε√(1-μ²)/(μ√(1-ε²))::
 

@@ -211,7 +211,7 @@ class Earlier:
 
 @dataclass(frozen=True, kw_only=True)
 class Spectrum:
-    """What a survey measured of a matrix A: its spectrum, its norms and its rows.
+    """What was measured of a matrix A: its spectrum, its norms and its rows.
 
     Attributes:
         condition: Best estimate of the condition number max|λ|/min|λ| of A.
@@ -252,7 +252,7 @@ class Spectrum:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is known of the treated matrix A of one block.
+    """What is known of the damped and pruned matrix A of one block.
 
     Attributes:
         n: Number of unknowns.

@@ -24,7 +24,7 @@ _AT_CEILING = 5
 
 
 class HealthWarning(UserWarning):
-    """What is wrong with a run, and what to do; each cause is told once."""
+    """What is wrong with a run, and what to do; each cause is reported once."""
 
 
 class Cause(StrEnum):

@@ -136,7 +136,7 @@ class QuantumStats:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One solver's try at a block.
+    """One run of one solver on a block.
 
     Attributes:
         solver: Its name in the table of solvers.

@@ -73,7 +73,7 @@ def run_folders(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
 
 
 def pack_run(folder: Path, name: str, into: Path = _FOLDER) -> Path:
-    """Keep a run's configuration, steps and evaluations as one of these runs; return its folder.
+    """Store a run's configuration, steps and evaluations as one of these runs; return its folder.
 
     Args:
         folder: The run.

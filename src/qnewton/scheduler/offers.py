@@ -17,15 +17,15 @@ from qnewton.records import Basis, Earlier, Facts, Quote, Refusal
 from qnewton.scheduler.history import krylov_history
 
 BY_PRODUCTS = "cg"
-"""The solver of a block that is only multiplied with, where nobody has a price."""
+"""The solver of a block that can only be multiplied with, if no solver has a price."""
 
 SHARE_OF_A_TRY = 0.5
-"""What a try of conjugate gradients or MINRES may cost, of the cheapest other route.
+"""Share of the cheapest other route's price that a bounded run of a Krylov solver may cost.
 
 A try is made once: it lengthens one step by half at most, and later ones know of it.
 """
 
-_TRIAL_MODEL = "a try of bounded length: nobody knows its products yet"
+_TRIAL_MODEL = "a run of bounded length: its products are not known yet"
 _MOST_SHAPES = 512  # whose prices are kept
 _FEWEST = 4  # products below which a try tells nothing
 # Times its quoted work after which a route that converged before goes over to the next.
@@ -58,7 +58,7 @@ def quotes(facts: Facts, market: Market, may_form: bool = True) -> tuple[Quote, 
 
 
 def price_routes(facts: Facts, market: Market, may_form: bool) -> tuple[Quote, ...]:
-    """Return a quote of every route; where nothing tells a Krylov solver's products, of a try.
+    """Return a quote of every route; of a bounded run if a Krylov solver's products are unknown.
 
     Args:
         facts: From :func:`~qnewton.scheduler.planned.planned_facts`, or a survey.

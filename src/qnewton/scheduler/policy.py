@@ -21,7 +21,7 @@ Choice = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """Who chooses the solver of a block, and what has to be known before.
+    """A rule that chooses the solver of a block, and the facts that it needs.
 
     Attributes:
         name: Its name in options and records.
@@ -169,7 +169,7 @@ def policy_of(policy: str | Policy) -> Policy:
 
 
 def needs_survey(policy: str | Policy, hardware: QuantumHardware | None) -> tuple[SurveyFact, ...]:
-    """Return the facts a policy has to have surveyed before it asks for quotes.
+    """Return the facts that have to be measured before a policy asks for quotes.
 
     Empty for the classical policies, which decide from N; a CG quote is refused until somebody
     surveys the condition number.
@@ -196,7 +196,7 @@ def needs_survey(policy: str | Policy, hardware: QuantumHardware | None) -> tupl
 def facts_paid_for(
     policy: str | Policy, hardware: QuantumHardware | None, chosen: Iterable[Quote | None]
 ) -> tuple[SurveyFact, ...]:
-    """Return the surveyed facts that a step's decisions used, so that its price includes them.
+    """Return the measured facts that a step's decisions used, so that its price includes them.
 
     κ where a chosen Krylov solver was priced by it, whatever the policy; otherwise those of
     :func:`needs_survey`. A κ that was measured for other reasons costs a decision nothing.

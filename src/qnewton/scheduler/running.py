@@ -17,7 +17,7 @@ from qnewton.solvers import Solution, solve
 from qnewton.solvers.quantum import Readout
 
 SURVEY_MARGIN = 1.02
-"""The default survey is accurate to 1%; twice that keeps the spectrum inside the promise."""
+"""Measured values are accurate to 1%; twice that keeps the spectrum inside the promise."""
 
 
 def run_solver(

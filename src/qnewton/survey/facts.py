@@ -114,7 +114,7 @@ def survey(
     batch: int | None = None,
     rank: int | None = None,
 ) -> Facts:
-    """Measure the treated matrix A.
+    """Measure the damped and pruned matrix A.
 
     Entries are read if the operator holds them, or if a fact asked for needs them (``bounds``,
     ``condition`` by ``exact`` or by a bound); otherwise what depends on them stays ``None`` and a

@@ -46,7 +46,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Progress:
-    """What a progress display is told after every step."""
+    """What a progress display gets after every step."""
 
     record: StepRecord
     metric: MetricRecord | None

@@ -75,7 +75,7 @@ class RunOptions(WorkloadOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class MethodOptions(Options):
-    """Who takes the steps, and who chooses the solver.
+    """Which optimizer takes the steps, and which policy chooses the solver.
 
     Attributes:
         optimizer: qnewton, or a first-order optimizer to compare it with.
