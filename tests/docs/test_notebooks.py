@@ -13,7 +13,7 @@ import qnewton
 
 DOCS = Path(__file__).parents[2] / "docs"
 NOTEBOOK = DOCS / "notebooks" / "qnewton_in_ten_minutes.ipynb"
-GALLERY = ("train/plot_4_pruning", "quantum/plot_4_swap_test")
+GALLERY = ("quantum/plot_1_break_even", "quantum/plot_4_swap_test")
 
 
 def code_cells(notebook: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ Lightning's automatic optimization hands the optimizer a closure that runs the m
 # %%
 # The module
 # ----------
-# It takes Lightning's trainer no option and no subclass.
+# Lightning's trainer needs no option and no subclass.
 
 import warnings
 
@@ -89,7 +89,7 @@ for name in ("loss", "damping", "modelled_s/total", "health/wrong/loss"):
     print(f"{name:18s} {float(trainer.callback_metrics[f'qnewton/{name}']):.3g}")
 
 # %%
-# The records of all steps are the optimizer's own.
+# The optimizer's own records hold all steps.
 
 records = trainer.optimizers[0].records
 rows = [{"step": record.step, "loss": record.loss} for record in records]

@@ -107,7 +107,7 @@ for cap in (system.n, 741, 200, 50, 10, 1):
 # What pruning takes away
 # -----------------------
 # Damping lifts every eigenvalue by λ, and the output layer's Hessian has none below zero: damped,
-# it is positive definite. Pruning can undo that. The record of the treatment says how far the
+# it is positive definite. Pruning can undo that. The operator's ``treatment`` says how far the
 # smallest eigenvalue may have fallen, at most by ``dropped_norm``. Cholesky notices an indefinite
 # matrix; LU solves it.
 
