@@ -42,6 +42,7 @@ NAMES = (
     "untouched_defaults",
     "seeds",
     "pricing",
+    "report_page",
     "modelled_seconds",
     "transformer_step",
     "text_training",

@@ -6,7 +6,6 @@ included; a map of 200 × 200 points with intervals in under 20 s. The recorded 
 on digits, written again and again, each with facts of its own.
 """
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.harness import Contender, Report, Say, describe_machine, interleave, reached
+from benchmarks.long_run import long_run
 from qnewton.cost import (
     AXES,
     Scenario,
@@ -27,12 +27,7 @@ from qnewton.cost import (
     paper_quote,
     price_map,
 )
-from qnewton.runs import read_run
-from qnewton.training.request import TrainingRequest
-from qnewton.training.session import begin, prepare
-from qnewton.workloads import load_workload
 
-RECORDED = 8
 STEPS = 1000
 POINTS = 200
 TURNS = 20
@@ -48,7 +43,7 @@ _HERE = Scenario(facts=_FACTS, calibration=_CALIBRATION, hardware=_MACHINE)
 def measure(say: Say) -> Report:
     """Time prices, replays and maps."""
     with tempfile.TemporaryDirectory() as name:
-        folder = _thousand_steps(Path(name))
+        folder = long_run(Path(name), STEPS)
         policies = ("paper", "hybrid")
         contenders = [
             Contender("classical", partial(_often, _classical), scale=1.0 / TURNS),
@@ -97,24 +92,6 @@ def _map(x: str, y: str) -> float:
     """Price a map, and return the share of it that the quantum solver wins."""
     spans = (AXES[name].shown(_HERE) for name in (x, y))
     return price_map(_HERE, *spans, points=POINTS).shares["likely"]
-
-
-def _thousand_steps(folder: Path) -> Path:
-    request = TrainingRequest(
-        workload="digits", steps=RECORDED, policy="hybrid", checkpoint_every=RECORDED
-    )
-    session = prepare(request, load_workload("digits", 0, None), nominal_calibration())
-    run = folder / "run"
-    begin(session, run)
-    lines = (run / "steps.jsonl").read_text(encoding="utf-8").splitlines()
-    with (run / "steps.jsonl").open("w", encoding="utf-8") as log:
-        for step in range(STEPS):
-            record = json.loads(lines[step % len(lines)]) | {"step": step}
-            for block in record["blocks"]:
-                block["facts"]["notes"] = [f"of step {step}"]
-            log.write(json.dumps(record, separators=(",", ":")) + "\n")
-    assert len(read_run(run).steps) == STEPS
-    return run
 
 
 def _replay(folder: Path, policy: str) -> None:
