@@ -16,7 +16,7 @@ from qnewton.cost.points import Points
 from qnewton.cost.quantum_prices import QSVT, counted
 from qnewton.cost.scenario import Scenario
 from qnewton.cost.solvers import quantum_solvers
-from qnewton.cost.state_price import Asked, state_price, states_made
+from qnewton.cost.state_price import Asked, Called, state_price, states_made
 from qnewton.cost.surface_code import code_distance, round_seconds
 from qnewton.queries import QuerySet
 from qnewton.queries.arrays import Array
@@ -245,13 +245,14 @@ def _rises(
     constants, budget = Constants.likely(), ErrorBudget.of(epsilon, Splits.of(splits_of(audit)))
     with np.errstate(all="ignore"):
         states = states_made(asked, budget.readout, audit, constants)
+        called = Called.of(asked, audit, budget, constants)
         found = np.full((*_shape(stops)[1:], len(asked.which)), np.inf)
         for place, query_set in enumerate(stops.query_sets):
             # States are counted once for all, and errors corrected at every stop.
             choices = {"readout": "none", "error_correction": "perfect", "split": None}
             one = replace(audit, query_set=query_set, **choices)
             for algorithm in _algorithms(names, one):
-                made = state_price(asked, algorithm, one, budget, constants)
+                made = state_price(asked, algorithm, one, budget, constants, called)
                 cycles = constants.toffoli_cycles * made.toffoli + made.t_gates
                 for error, physical in enumerate(stops.errors):
                     per_cycle = 1.0

@@ -131,8 +131,35 @@ class StatePrice:
         }
 
 
+@dataclass(frozen=True)
+class Called:
+    """What one call of U_A and one of U_b take, which no algorithm changes.
+
+    Attributes:
+        encoding: Toffoli gates, T gates, workspace and ancillas of U_A.
+        preparation: Toffoli gates, T gates and workspace of U_b.
+    """
+
+    encoding: Any
+    preparation: Any
+
+    @classmethod
+    def of(cls, asked: Asked, audit: Audit, budget: ErrorBudget, constants: Constants) -> "Called":
+        """Return that of systems, as :func:`state_price` takes them."""
+        encoded = asked.alpha * asked.kappa
+        return cls(
+            encoding=_encoded_gates(asked, encoded, budget.entries),
+            preparation=_preparation_gates(asked, budget.rhs, audit, constants),
+        )
+
+
 def state_price(
-    asked: Asked, algorithm: str, audit: Audit, budget: ErrorBudget, constants: Constants
+    asked: Asked,
+    algorithm: str,
+    audit: Audit,
+    budget: ErrorBudget,
+    constants: Constants,
+    called: Called | None = None,
 ) -> StatePrice:
     """Return what systems cost by one algorithm.
 
@@ -142,6 +169,7 @@ def state_price(
         audit: Which theorem counts, what reads tables and the vector, what corrects errors.
         budget: The error's parts; broadcasts with the points, as ``constants`` do.
         constants: What no theorem fixes.
+        called: Gates of the calls, where they are counted already.
 
     Returns:
         Arrays of the shape that all of these broadcast to; not finite where a number overflows.
@@ -155,14 +183,14 @@ def state_price(
         # Who knows the norm of the solution knows how often an attempt succeeds.
         expected, preparations = count.instance, count.instance_preparations
     expected = np.where(encoded < _LARGEST_CONDITION, expected, np.inf)
-    called = _encoded_gates(asked, encoded, budget.entries)
-    prepared = _preparation_gates(asked, budget.rhs, audit, constants)
+    counted = called or Called.of(asked, audit, budget, constants)
+    encoding, prepared = counted.encoding, counted.preparation
     # A reflection about a ancillas, its control, and one rotation, at every query. Q/p, which holds
     # the retries of every count, is above the Q/√p that amplifies a rotation's error.
     log_error = np.log2(budget.rotations) - np.log2(expected)
     turns = _rotation_t_gates(log_error, constants.rotation_slope)
     parts = (
-        Part(name="block-encoding", calls=expected, toffoli=called[0], t_gates=called[1]),
+        Part(name="block-encoding", calls=expected, toffoli=encoding[0], t_gates=encoding[1]),
         Part(
             name="state preparation",
             calls=preparations,
@@ -172,13 +200,13 @@ def state_price(
         Part(
             name="solver",
             calls=expected,
-            toffoli=constants.reflection * called[3] + 3,
+            toffoli=constants.reflection * encoding[3] + 3,
             t_gates=turns,
         ),
     )
-    workspace = np.ceil(np.maximum(called[2], prepared[2]))
+    workspace = np.ceil(np.maximum(encoding[2], prepared[2]))
     registers = _registers(algorithm, encoded, budget.solver)
-    qubits = _levels(asked.n) + called[3] + registers + workspace
+    qubits = _levels(asked.n) + encoding[3] + registers + workspace
     toffoli = sum(part.calls * part.toffoli for part in parts)
     t_gates = sum(part.calls * part.t_gates for part in parts)
     code = None

@@ -17,7 +17,7 @@ from qnewton.cost.constants import Constants
 from qnewton.cost.designs import LIKELY, algorithms_of, splits_of
 from qnewton.cost.encodings import Tables
 from qnewton.cost.points import Points
-from qnewton.cost.state_price import StatePrice, state_price, states_made
+from qnewton.cost.state_price import Called, StatePrice, state_price, states_made
 from qnewton.cost.surface_code import code_distance, laid_out
 from qnewton.queries import QuerySet
 from qnewton.queries.arrays import Array
@@ -176,8 +176,9 @@ def _cheapest(points: Points, audit: cost.Audit) -> Array:
     found, least = np.empty(0), np.array(np.inf)
     with np.errstate(all="ignore"):
         states = states_made(asked, budget.readout, audit, constants)
+        called = Called.of(asked, audit, budget, constants)
         for algorithm in algorithms_of(audit):
-            made = state_price(asked, algorithm, bare, budget, constants)
+            made = state_price(asked, algorithm, bare, budget, constants, called)
             columns = [*_cycles(made), states, laid_out(made.logical_qubits)]
             shape = np.broadcast_shapes(*(np.shape(column) for column in columns))
             counts = np.array([np.broadcast_to(column, shape) for column in columns])

@@ -73,12 +73,11 @@ function startWhatIf(root) {
     const wins = priced.filter((step) => step.quantum < step.classical).length;
     const sum = (side) => solves.reduce((total, solve) => total + solve[side], 0);
     const even = breakEven(solves);
-    const many = priced.length === 1 ? "its one step" : `${wins} of ${priced.length} steps`;
-    const won = priced.length === 1 ? (wins ? `wins ${many}` : `loses ${many}`) : `wins ${many}`;
+    const won = priced.length > 1 ? `wins ${wins} of ${priced.length} steps` : `${wins ? "wins" : "loses"} the one step`;
     const then = even === null
       ? "No gate time is short enough to change that: its classical parts alone take longer."
       : `Both would take as long with gates of ${gateText(even)}.`;
-    return `With ${gates} the quantum solver ${won}. In all it would take ${secondsText(sum("quantum"))} `
+    return `With ${gates} the quantum solver ${won}. All solves would take it ${secondsText(sum("quantum"))} `
       + `and the classical rival ${secondsText(sum("classical"))}, modelled. ${then}`;
   }
 
