@@ -201,7 +201,9 @@ def test_a_promise_that_is_broken_is_said(built):
         ("qsvt --matrix none.npy", "there is no such file"),
         ("qsvt --run none --step 1", "none does not exist: not a run folder"),
         ("qsvt --run none", "--step is missing"),
-        ("grover --n 4", "grover"),
+        ("grover --n 4", "ALGORITHM is 'grover'; choose hhl, qsvt, dalzell"),
+        ("qvst --n 4", "ALGORITHM is 'qvst'; did you mean qsvt? It can be hhl, qsvt, dalzell"),
+        ("qsvt --n 4 --draw no/a.png", "--draw is no/a.png; there is no folder no"),
     ],
 )
 def test_a_wrong_request_is_one_line_before_anything_is_built(built, words, says, monkeypatch):

@@ -12,7 +12,7 @@ from qnewton.training.request import TrainingRequest, request_of
 
 def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as stop:
-        main([command, "--help"])
+        main([command, "--help-all"])
     assert stop.value.code == 0
     return capsys.readouterr().out
 

@@ -101,7 +101,7 @@ def test_a_map_writes_its_picture_its_table_and_its_line(qnewton, tmp_path):
     assert code == 0, error
     assert "constant at its kindest" in " ".join(output.split())
     names = {path.name for path in (tmp_path / "maps").iterdir()}
-    assert {"map.png", "map.svg", "prices.csv", "equal-prices.csv"} <= names
+    assert names == {"map.png", "map.svg", "map.csv", "equal-prices.csv"}
     code, output, error = qnewton(*words, "--json")
     assert code == 0, error
     found = json.loads(output)

@@ -48,7 +48,7 @@ def test_a_map_leaves_its_tables(without_report: Path, capsys: pytest.CaptureFix
     assert main(["map", *system, "--out", "found"]) == 0
     said = capsys.readouterr()
     the_one_line(said.err[said.err.index("warning:") :])
-    assert "wrote found/prices.csv" in said.out
+    assert "wrote found/map.csv" in said.out
     names = sorted(path.suffix for path in (without_report / "found").iterdir())
     assert set(names) == {".csv"}
 

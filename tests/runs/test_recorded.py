@@ -62,7 +62,7 @@ def test_names_stand_for_them_and_folders_for_themselves(
 
 
 def test_one_that_is_not_there_names_those_that_are():
-    with pytest.raises(NotARunError, match="no recorded run is called 'no-such'; the package has"):
+    with pytest.raises(NotARunError, match="no recorded run is called 'no-such'; choose bert"):
         recorded("no-such")
     with pytest.raises(NotARunError, match="'mnist/x'"):
         run_folders("recorded/mnist/x")

@@ -49,6 +49,6 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
 
 
 def test_an_unknown_workload_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="unknown workload 'cifar'; available: digits"):
+    with pytest.raises(ValueError, match="no workload is called 'cifar'; choose digits"):
         load_workload("cifar", seed=0)
     assert "digits" in available_workloads()

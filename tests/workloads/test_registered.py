@@ -28,7 +28,7 @@ def test_a_registered_workload_trains_into_a_run_folder(
     finally:
         WORKLOADS.unregister("few-digits")
     assert read_run(tmp_path / "run" / "newton").config.workload == "few-digits"
-    with pytest.raises(ValueError, match="unknown workload 'few-digits'"):
+    with pytest.raises(ValueError, match="no workload is called 'few-digits'"):
         load_workload("few-digits", 0)
 
 

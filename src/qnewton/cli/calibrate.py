@@ -1,13 +1,13 @@
 """``qnewton calibrate``: this machine's classical constants."""
 
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
-from typing import Literal
-
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from typing import ClassVar, Literal
 
 from qnewton import cost
-from qnewton.cli.output import PROGRESS, RESULTS, print_json, warn
+from qnewton.cli.output import RESULTS, Verbose, note, print_json, say, warn
+from qnewton.cli.progress import Progress
 from qnewton.records import Calibration, encode
 
 
@@ -24,10 +24,12 @@ class ClassicalOptions:
 
     def chosen(self) -> Calibration | None:
         """Return the constants that are named; ``None`` where none are."""
+        return None if self.calibration is None else self.named()
+
+    def named(self) -> Calibration:
+        """Return the constants that are named, by default what was stored last, else nominal."""
         match self.calibration:
-            case None:
-                return None
-            case "local":
+            case None | "local":
                 return cost.latest_calibration() or cost.nominal_calibration()
             case "nominal":
                 return cost.nominal_calibration()
@@ -47,6 +49,16 @@ class SolverOptions(ClassicalOptions):
     tolerance: float | None = None
     dtype: Literal["float32", "float64"] | None = None
 
+    @property
+    def precision(self) -> str:
+        """The precision that prices are made for."""
+        return self.dtype or "float32"
+
+    @property
+    def residual(self) -> float:
+        """The relative residual that prices are made for."""
+        return self.tolerance or 1e-6
+
 
 @dataclass(frozen=True, kw_only=True)
 class Calibrate:
@@ -55,15 +67,21 @@ class Calibrate:
     Takes one to two minutes, once: the result is stored, shown again by later calls, and frozen
     into every run that uses it. Without it prices rest on nominal rates and say so.
 
+    Examples: qnewton calibrate; qnewton calibrate --force; qnewton calibrate --drift runs/digits
+
     Attributes:
         force: Measure again even if a calibration is stored.
         drift: Folder of a finished run: how much longer its solves took than their prices said is
             stored with the calibration and multiplies the prices of later runs.
+        verbose: Show every rate, and how well it fits the timings.
         json: Print the calibration as one JSON object.
     """
 
+    usual: ClassVar[tuple[str, ...]] = ("force", "drift", "verbose", "json")
+
     force: bool = False
     drift: Path | None = None
+    verbose: Verbose = False
     json: bool = False
 
     def run(self) -> None:
@@ -75,7 +93,7 @@ class Calibrate:
         if self.json:
             print_json(encode(calibration))
             return
-        _show(calibration)
+        _show(calibration, verbose=self.verbose)
 
 
 def load_or_calibrate(*, force: bool = False) -> Calibration:
@@ -91,14 +109,10 @@ def load_or_calibrate(*, force: bool = False) -> Calibration:
         return stored
     from qnewton.experiments.calibrate import calibrate, timings
 
-    total = sum(1 for _ in timings(seed=0))
-    columns = (TextColumn("calibrating this machine: {task.description}"), BarColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=PROGRESS, transient=True) as progress:
-        task = progress.add_task("", total=total)
+    total, done = sum(1 for _ in timings(seed=0)), count(1)
+    with Progress("calibrating this machine, once", total) as shown:
         measured = calibrate(
-            on_timing=lambda timing: progress.update(
-                task, advance=1, description=f"{timing.kernel} {timing.dtype}"
-            )
+            on_timing=lambda timing: shown.update(next(done), f"{timing.kernel} {timing.dtype}")
         )
     try:
         path = cost.save_calibration(measured)
@@ -108,7 +122,7 @@ def load_or_calibrate(*, force: bool = False) -> Calibration:
             f"({error.strerror}); set QNEWTON_CACHE to a folder that can be written"
         )
     else:
-        PROGRESS.print(f"calibrated this machine, stored in {path}", markup=False)
+        note(f"calibrated this machine, stored in {path}")
     return measured
 
 
@@ -119,10 +133,13 @@ def keep_drifts(folder: Path) -> Calibration:
         ValueError: If the folder is no run, this machine has no calibration, or the run's prices
             rest on another.
     """
-    from qnewton.optimizer import describe_machine
     from qnewton.runs import read_run
 
-    run, machine = read_run(folder), describe_machine()
+    run = read_run(folder)
+    # Loaded after the folder is read: torch takes seconds that a wrong one need not.
+    from qnewton.optimizer import describe_machine
+
+    machine = describe_machine()
     stored = cost.load_calibration(machine)
     if stored is None:
         raise ValueError("this machine has no calibration to correct; run `qnewton calibrate`")
@@ -135,13 +152,20 @@ def keep_drifts(folder: Path) -> Calibration:
     return corrected
 
 
-def _show(calibration: Calibration) -> None:
-    from qnewton.report.tables import calibration_table
-
-    RESULTS.print(calibration_table(calibration).rich())
-    RESULTS.print("Prices are overhead + rate · work, and follow the timings themselves.")
+def _show(calibration: Calibration, *, verbose: bool) -> None:
+    say(
+        f"{calibration.name}: {calibration.machine}, {calibration.date}, "
+        f"{len(calibration.fits)} rates; runs that begin now are priced with it."
+    )
     for drift in calibration.drifts:
-        RESULTS.print(
+        say(
             f"{drift.solver}: {drift.solves} solves of training runs took {drift.ratio:.2f}× "
             "their price, which prices now include"
         )
+    if not verbose:
+        say("-v shows every rate and how well it fits.")
+        return
+    from qnewton.report.tables import calibration_table
+
+    RESULTS.print(calibration_table(calibration).rich())
+    say("Prices are overhead + rate · work, and follow the timings themselves.")

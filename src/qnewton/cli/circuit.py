@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tyro.conf import Positional
 
 from qnewton.cli.circuit_system import CircuitSystem, GivenSystem
-from qnewton.cli.output import PROGRESS, RESULTS, print_json, require, warn
+from qnewton.cli.output import RESULTS, Verbose, print_json, require, warn
+from qnewton.cli.progress import Progress
 from qnewton.records.messages import check
 from qnewton.training.request import check_counts
 
@@ -105,8 +106,21 @@ class Circuit:
         draw: Draw the circuit into this file: .png, .svg or .txt. Of a long one, the beginning and
             the end.
         qasm: Write the circuit into this file as OpenQASM 3.
+        verbose: Add the counts of every register.
         json: Print one JSON object.
     """
+
+    usual: ClassVar[tuple[str, ...]] = (
+        "algorithm",
+        "n",
+        "kappa",
+        "matrix",
+        "epsilon",
+        "shots",
+        "draw",
+        "verbose",
+        "json",
+    )
 
     algorithm: Positional[Literal["hhl", "qsvt", "dalzell"]]
     system: CircuitSystem
@@ -114,13 +128,15 @@ class Circuit:
     machine: CircuitMachine
     draw: Path | None = None
     qasm: Path | None = None
+    verbose: Verbose = False
     json: bool = False
 
     def __post_init__(self) -> None:
         self.solver.check_for(self.algorithm)
-        if self.qasm is not None:
-            folder = self.qasm.parent
-            require(folder.is_dir(), f"--qasm is {self.qasm}; there is no folder {folder}")
+        for option, path in (("--qasm", self.qasm), ("--draw", self.draw)):
+            if path is not None:
+                folder = path.parent
+                require(folder.is_dir(), f"{option} is {path}; there is no folder {folder}")
 
     def run(self) -> None:
         """Build the circuit, run it, and print what came of it."""
@@ -133,8 +149,8 @@ class Circuit:
         backend = None if name is None else package.named_backend(name)
         system = self.system.given(package.MAX_UNKNOWNS, quiet=self.json)
         plan = self._planned(package, system, backend)
-        with PROGRESS.status("building the circuit") as status:
-            results = self._results(package, system, plan, backend, status.update)
+        with Progress("building the circuit", quiet=self.json) as shown:
+            results = self._results(package, system, plan, backend, shown.start)
         emulated = results.emulated
         if emulated.promise_held is False:
             promised = f"κ_be = {emulated.kappa:.4g} is less than this matrix needs"
@@ -142,7 +158,7 @@ class Circuit:
         if self.json:
             print_json(results.plain())
             return
-        for part in results.shown():
+        for part in results.shown(verbose=self.verbose):
             RESULTS.print(part)
 
     def _planned(self, package: Any, system: GivenSystem, backend: Any) -> "Plan":

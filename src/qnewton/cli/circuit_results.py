@@ -127,15 +127,15 @@ class CircuitResults:
             "files": [str(file) for file in self.files],
         }
 
-    def shown(self) -> list[RenderableType]:
-        """Return the tables and lines that a terminal shows, in order."""
+    def shown(self, *, verbose: bool) -> list[RenderableType]:
+        """Return the lines and tables that a terminal shows: what came of it, then the counts."""
         files = ", ".join(str(file) for file in self.files)
         return [
             f"{self.emulated.algorithm} for {self.system.source}: {self._parameters}",
-            self._circuit_table(),
-            self._state_table(),
             self._state_text,
             *([] if self.samples is None else [self._shots_text(self.samples)]),
+            self._state_table(),
+            self._circuit_table(verbose=verbose),
             *([f"written: {files}"] if files else []),
         ]
 
@@ -162,15 +162,18 @@ class CircuitResults:
         difference = number_text(float((self.state - emulated).norm()))
         chance = number_text(math.fsum(self.chances) / len(self.chances))
         told = number_text(self.emulated.success_probability)
-        said = f"to the exact solution {angle} rad (emulator: {foretold}), to the emulator's state "
-        said += f"{difference}; an attempt succeeds with probability {chance} (emulator: {told})"
+        said = (
+            f"The state's angle to the exact solution is {angle} rad (emulator: {foretold}), its "
+        )
+        said += f"distance to the emulator's {difference}; an attempt succeeds with probability "
+        said += f"{chance} (emulator: {told})"
         if len(self.chances) > 1:
             said += f", the mean over {len(self.chances)} guesses of the norm"
         if self.rounds:
             said += f", the amplified circuit with {number_text(self.success_probability)}"
         return said
 
-    def _circuit_table(self) -> RenderableType:
+    def _circuit_table(self, *, verbose: bool) -> RenderableType:
         made = self.made
         columns = [
             Column[_Row]("", lambda row: row.what, words=True),
@@ -178,7 +181,7 @@ class CircuitResults:
         ]
         if made is not None:
             columns.append(Column[_Row](f"on {self.backend}", lambda row: row.made))
-        return table_of("The circuit", columns, self._rows()).rich()
+        return table_of("The circuit", columns, self._rows(verbose=verbose)).rich()
 
     @property
     def _parameters(self) -> str:
@@ -193,9 +196,9 @@ class CircuitResults:
         rounds = f", rounds of amplification: {self.rounds}" if self.rounds else ""
         return f"N = {len(self.exact)}, {said}{rounds}"
 
-    def _rows(self) -> Iterable["_Row"]:
+    def _rows(self, *, verbose: bool) -> Iterable["_Row"]:
         written, made = self.written, self.made
-        for name, size in written.registers.items():
+        for name, size in written.registers.items() if verbose else ():
             yield _Row(f"qubits, {name}", f"{size}")
         yield _Row.of("qubits in all", sum(written.registers.values()), made and made.qubits)
         yield _Row.of("depth", written.depth, made and made.depth)

@@ -1,8 +1,10 @@
 """``qnewton compare``: the paper's comparison on one workload."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from qnewton.cli.calibrate import ClassicalOptions, load_or_calibrate
+from qnewton.cli.checks import check_machine, check_out, check_workload
 from qnewton.cli.output import RESULTS, FolderOptions, Verbose, print_json, say, say_paths
 from qnewton.cli.pages import write_page
 from qnewton.cli.progress import TrainingProgress
@@ -13,9 +15,11 @@ from qnewton.training import request
 class Compare:
     """Train SGD and Newton to one target and price Newton's steps for every policy.
 
-    Prints the paper's table (SGD, classical-only, quantum-only, Q-Newton): steps, seconds per step
-    and in total, measured and modelled seconds in columns of their own. The run folder also gets
-    pictures (PNG, SVG, CSV) and report.html. The target is the workload's unless one is given.
+    Prints who wins, what Q-Newton pays and saves, and the paper's table (SGD, Classical-Only,
+    Quantum-Only, Q-Newton) with the best classical solver beside it: steps, measured and modelled
+    seconds in columns of their own, and of the modelled ones what finding κ and d costs. The run
+    folder also gets pictures (PNG, SVG, CSV) and report.html. The target is the workload's unless
+    one is given.
 
     Examples: qnewton compare digits; qnewton compare digits --seed 3 --hardware photonic-thz;
     qnewton compare digits --calibration nominal
@@ -27,6 +31,17 @@ class Compare:
         verbose: Add the machines behind both clocks, and what each row rests on.
         json: Print the answer and the table as one JSON object.
     """
+
+    usual: ClassVar[tuple[str, ...]] = (
+        "workload",
+        "steps",
+        "target",
+        "hardware",
+        "calibration",
+        "out",
+        "verbose",
+        "json",
+    )
 
     training: request.RunOptions = field(default=request.RunOptions(steps=100))
     newton: request.NewtonOptions
@@ -51,7 +66,12 @@ class Compare:
 
     def run(self) -> None:
         """Run the comparison, write its page, and print its table."""
-        # Loaded after the options are checked: torch takes seconds that a wrong word need not.
+        name = self.training.workload
+        check_workload(name, self.folders.data_dir)
+        check_machine(self.quantum.hardware)
+        check_out(self.folders.out)
+        named = self.classical.chosen()
+        # Loaded after the request is checked: torch takes seconds that a wrong word need not.
         from qnewton.experiments.compare import CompareRequest, compare
         from qnewton.report import comparison_table
         from qnewton.report.answer import answer
@@ -64,11 +84,10 @@ class Compare:
             max_sgd_steps=self.max_sgd_steps,
             agreement_every=self.agreement_every,
         )
-        name = self.training.workload
         folder = self.folders.new_folder(f"{name}-compare")
         workload = load_workload(name, self.training.seed, self.folders.data_dir)
-        calibration = self.classical.chosen() or load_or_calibrate()
-        with TrainingProgress(quiet=self.json) as shown:
+        calibration = named or load_or_calibrate()
+        with TrainingProgress(quiet=self.json, label=f"comparing on {name}") as shown:
             priced = (asked, folder, workload, calibration)
             comparison = compare(*priced, shown.on_event, shown.on_stage)
         page = write_page(folder)

@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from qnewton import cost
 from qnewton.cli.auditing import AuditOptions
 from qnewton.cli.calibrate import SolverOptions
-from qnewton.cli.output import PROGRESS, RESULTS, print_json, require, say_paths
+from qnewton.cli.checks import check_place
+from qnewton.cli.output import print_json, require, say, say_paths
 from qnewton.cli.pages import optional_pictures
+from qnewton.cli.progress import Progress
 from qnewton.cli.system_options import SystemOptions
-from qnewton.records.messages import check
-from qnewton.runs import write_atomically
-from qnewton.runs.errors import storage
+from qnewton.records.messages import check, choice_of
+from qnewton.runs import write_text
 from qnewton.training.request import MachineOptions
 
 _DEFAULT_MACHINE = "qubit_gate_ns_e3"
@@ -41,9 +43,21 @@ class Map:
         y_range: Its ends, LOW:HIGH.
         points: Values along each axis.
         rivals: Stored classical machines that may solve the system, beside the calibration.
-        out: Folder for the picture (PNG and SVG) and the tables (CSV).
+        out: Folder for the picture (PNG and SVG), its prices (map.csv) and its lines
+            (equal-prices.csv).
         json: Print one JSON object with the table and the lines.
     """
+
+    usual: ClassVar[tuple[str, ...]] = (
+        "n",
+        "kappa",
+        "sparsity",
+        "x",
+        "y",
+        "hardware",
+        "out",
+        "json",
+    )
 
     system: SystemOptions
     classical: SolverOptions
@@ -61,52 +75,49 @@ class Map:
     def __post_init__(self) -> None:
         for option in ("x", "y"):
             name = getattr(self, option)
-            known = ", ".join(cost.AXES)
-            require(name in cost.AXES, f"--{option} is {name!r}; choose {known}")
+            require(name in cost.AXES, f"--{option} is {name!r}; {choice_of(name, cost.AXES)}")
         require(self.x != self.y, f"--x and --y are both {self.x!r}; choose two assumptions")
+        check_place("--out", self.out)
         check("--points", self.points, "must lie between 2 and 400", 2 <= self.points <= 400)
 
     def run(self) -> None:
         """Price the grid, write the picture and the tables, and print who wins where."""
         scenario = self._scenario()
         x, y = (self._span(option, scenario) for option in ("x", "y"))
-        with PROGRESS.status(f"pricing {self.points**2:,} points"):
+        with Progress(f"pricing {self.points**2:,} points", quiet=self.json):
             found = cost.price_map(scenario, x, y, self.points)
         rows, crossings = list(found.rows()), found.crossings()
         if self.json:
             print_json({"rows": rows, "equal_prices": crossings, "quantum_share": found.shares})
             return
-        from qnewton.report import draw_price_map, save_chart
+        from qnewton.report import csv_text, draw_price_map, save_chart
         from qnewton.report.quantities import share_text
 
-        paths: list[Path] = []
+        paths = [write_text(self.out / "map.csv", csv_text(rows))]
+        if crossings:
+            paths.append(write_text(self.out / "equal-prices.csv", csv_text(crossings)))
         with optional_pictures():
-            paths += save_chart(draw_price_map(found), self.out, "map")
-        for name, table in (("prices", rows), ("equal-prices", crossings)):
-            if table:
-                paths.append(_write(self.out / f"{name}.csv", table))
+            paths = [*paths[1:], *save_chart(draw_price_map(found), self.out, "map")]
         machine = scenario.hardware
         kind = " (hypothetical)" if machine.hypothetical else ""
-        RESULTS.print(
+        say(
             f"the quantum solver on {machine.name}{kind} is cheaper than the best classical solver "
             f"on {scenario.calibration.name} at {share_text(found.shares['likely'])} of "
             f"{len(rows):,} points (modelled); at {share_text(found.shares['kindest'])} with every "
             f"constant at its kindest, at {share_text(found.shares['harshest'])} at its harshest"
         )
-        for path in paths:
-            say_paths(f"wrote {path}")
+        say_paths(*(f"wrote {path}" for path in paths))
 
     def _scenario(self) -> cost.Scenario:
-        calibration = self.classical.chosen() or cost.latest_calibration()
         audit = self.price.over(cost.DEFAULT_AUDIT)
         _, facts = self.system.surveyed(audit.epsilon)
         return cost.Scenario(
             facts=facts,
-            calibration=calibration or cost.nominal_calibration(),
+            calibration=self.classical.named(),
             hardware=cost.load_hardware(self.quantum.hardware or _DEFAULT_MACHINE),
             audit=audit,
-            dtype=self.classical.dtype or "float32",
-            tolerance=self.classical.tolerance or 1e-6,
+            dtype=self.classical.precision,
+            tolerance=self.classical.residual,
             rivals=tuple(cost.load_classical(name) for name in self.rivals),
         )
 
@@ -124,12 +135,3 @@ class Map:
         holds = axis.low <= low < high <= axis.high
         check(f"--{option}-range", given, limits, holds)
         return axis, low, high
-
-
-def _write(path: Path, rows: list[dict[str, float]]) -> Path:
-    from qnewton.report import csv_text
-
-    with storage("write", path, resumable=False):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, csv_text(rows).encode())
-    return path

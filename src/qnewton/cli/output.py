@@ -46,7 +46,12 @@ def print_json(value: Any) -> None:
 
 def warn(message: str) -> None:
     """Print one line of warning."""
-    PROGRESS.print(f"[yellow]warning:[/] {escape(message)}")
+    PROGRESS.print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=True)
+
+
+def note(message: str) -> None:
+    """Print one line beside the results: what was chosen or done where nobody asked."""
+    PROGRESS.print(message, markup=False, soft_wrap=True)
 
 
 def require(holds: bool, message: str) -> None:

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import tyro
 
@@ -45,6 +46,8 @@ class Paper:
         data_dir: Folder with MNIST and wikitext-2 (else QNEWTON_DATA, else the Hugging Face Hub).
         json: Print one JSON object with every artifact.
     """
+
+    usual: ClassVar[tuple[str, ...]] = ("name", "full", "out", "data_dir", "json")
 
     name: tyro.conf.Positional[str]
     full: bool = False

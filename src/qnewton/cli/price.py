@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from qnewton import cost
 from qnewton.cli.auditing import AuditOptions
 from qnewton.cli.calibrate import SolverOptions
+from qnewton.cli.checks import check_place
 from qnewton.cli.output import RESULTS, Verbose, print_json, require, warn
 from qnewton.cli.priced import Priced
 from qnewton.cli.system_options import SystemOptions
 from qnewton.cost.quantum_prices import registered_quotes
 from qnewton.records import Facts, Quote
+from qnewton.runs import write_text
 from qnewton.training.request import MachineOptions
 
 
@@ -44,6 +46,17 @@ class Price:
         json: Print one JSON object with every figure.
     """
 
+    usual: ClassVar[tuple[str, ...]] = (
+        "n",
+        "kappa",
+        "sparsity",
+        "matrix",
+        "hardware",
+        "calibration",
+        "verbose",
+        "json",
+    )
+
     system: SystemOptions
     classical: SolverOptions
     quantum: MachineOptions
@@ -53,6 +66,10 @@ class Price:
     pictures: Path | None = None
     csv: Path | None = None
     json: bool = False
+
+    def __post_init__(self) -> None:
+        check_place("--csv", self.csv)
+        check_place("--pictures", self.pictures)
 
     def run(self) -> None:
         """Print the verdict, the prices, and where asked everything behind them."""
@@ -70,10 +87,8 @@ class Price:
 
             check_installed()
         audit = self.price.over(cost.DEFAULT_AUDIT)
-        calibration = self.classical.chosen() or cost.latest_calibration()
-        calibration = calibration or cost.nominal_calibration()
-        dtype = self.classical.dtype or "float32"
-        tolerance = self.classical.tolerance or 1e-6
+        calibration = self.classical.named()
+        dtype, tolerance = self.classical.precision, self.classical.residual
         others = [name for name in self.rivals if name != calibration.name]
         computers = [calibration, *(cost.load_classical(name) for name in others)]
         named = self.quantum.hardware
@@ -140,7 +155,7 @@ class Price:
             require(found is not None, "--csv has no audited price to write; see the refusals")
             assert found is not None
             assert found.breakdown is not None
-            self.csv.write_text(found.breakdown.as_csv(), encoding="utf-8")
+            write_text(self.csv, found.breakdown.as_csv())
             written.append(self.csv)
         if self.pictures is not None and scenario is not None:
             from qnewton.report import draw_price_map, draw_tornado, save_chart

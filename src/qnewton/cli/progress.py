@@ -1,26 +1,144 @@
-"""Progress of a training run: loss, accuracy, solver, and both clocks."""
+"""How far a command is: one line that fits the terminal, or a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
+import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-from rich.progress import Progress as RichProgress
+from rich.live import Live
+from rich.text import Text
 
 from qnewton.cli.output import PROGRESS
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
     # Only named here, so that `qnewton price` need not load torch.
     from qnewton.experiments.compare import CompareEvent
-    from qnewton.training.loop import Progress
+    from qnewton.training.loop import Progress as TrainingEvent
 
 SECONDS_BETWEEN_LINES = 5.0
-"""Where there is no terminal to redraw, a line is printed this often."""
+"""Where there is no terminal to redraw, a line is printed this often, the first after as long."""
+
+_BAR, _SHORT_BAR = 20, 6
+_LONGEST_TEXT = 200
+
+Item = TypeVar("Item")
 
 
-class TrainingProgress:
-    """Shows every step on a terminal, and a line every few seconds elsewhere.
+class Progress:
+    """Shows a bar, the step of how many, what was reached and the time left, in one line.
+
+    On a terminal the line is redrawn and never wider than it; elsewhere it is printed every few
+    seconds, and never in the first ones. Nothing is shown while a command is quiet.
+
+    Args:
+        label: What is being done.
+        total: Its steps; ``None`` if nobody knows how many.
+        quiet: Show nothing.
+    """
+
+    _unit = ""
+
+    def __init__(self, label: str, total: int | None = None, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._live = Live(self, console=PROGRESS, transient=True, refresh_per_second=5)
+        self._over = threading.Event()
+        self._lines = threading.Thread(target=self._print_lines, daemon=True)
+        self.start(label, total)
+
+    def start(self, label: str, total: int | None = None) -> None:
+        """Begin something else, from its first step."""
+        self.label, self._total, self._done, self._text = label, total, 0, ""
+        self._began = self._reached_at = time.monotonic()
+
+    def update(self, done: int | None = None, text: str | None = None) -> None:
+        """Say how many steps are done, and what came of them."""
+        if done is not None and done != self._done:
+            self._done, self._reached_at = done, time.monotonic()
+        self._text = self._text if text is None else text
+
+    def __enter__(self) -> Self:
+        if PROGRESS.is_terminal and not self._quiet:
+            self._live.start()
+        elif not self._quiet:
+            self._lines.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        if self._live.is_started:
+            self._live.stop()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(self.line(options.max_width), no_wrap=True, overflow="ellipsis")
+
+    def line(self, width: int) -> str:
+        """Return the line in the longest form that fits.
+
+        What was reached is shortened first, then the bar, then the label goes.
+
+        Args:
+            width: The most characters.
+        """
+        return next((line for line in self._forms() if len(line) <= width), self.label[:width])
+
+    def _forms(self) -> Iterator[str]:
+        parts = self._text.split(", ") if self._text else []
+        reached = [f": {', '.join(parts[:count])}" for count in range(len(parts), 0, -1)] or [""]
+        left = self._left()
+        if self._total is None:
+            steps = f" {self._unit}{self._done}" if self._done else ""
+            yield from (f"{self.label}{steps}{said}" for said in (*reached, ""))
+            return
+        steps = f"{self._unit}{self._done} of {self._total}"
+        yield from (f"{self.label} {self._bar(_BAR)} {steps}{said}{left}" for said in reached)
+        yield f"{self.label} {self._bar(_SHORT_BAR)} {steps}{reached[-1]}{left}"
+        steps = f"{self._done}/{self._total}"
+        yield f"{self._bar(_SHORT_BAR)} {steps}{reached[-1]}{left}"
+        yield from (f"{steps}{said}{left}" for said in (reached[-1], ""))
+        yield steps
+
+    def _bar(self, width: int) -> str:
+        full = round(width * min(1.0, self._done / max(1, self._total or 1)))
+        return "━" * full + "─" * (width - full)
+
+    def _left(self) -> str:
+        """Return the time that is left at most, at the pace of the steps that are done."""
+        if self._total is None or not 0 < self._done < self._total:
+            return ""
+        whole = (self._reached_at - self._began) * (self._total / self._done - 1.0)
+        seconds = max(0.0, whole - (time.monotonic() - self._reached_at))
+        for size, unit in ((3600.0, "h"), (60.0, "min")):
+            if seconds >= 2 * size:
+                return f", {seconds / size:.0f} {unit} left"
+        return f", {seconds:.0f} s left"
+
+    def _print_lines(self) -> None:
+        while not self._over.wait(SECONDS_BETWEEN_LINES):
+            PROGRESS.print(self.line(_LONGEST_TEXT), markup=False, soft_wrap=True)
+
+
+@contextmanager
+def waiting(label: str, *, quiet: bool = False) -> Iterator[Progress]:
+    """Show that something goes on of which nobody knows how long it takes."""
+    with Progress(label, quiet=quiet) as shown:
+        yield shown
+
+
+def counted(items: Iterable[Item], label: str, total: int, *, quiet: bool) -> Iterator[Item]:
+    """Yield the items, and show how many are done."""
+    with Progress(label, total, quiet=quiet) as shown:
+        for number, item in enumerate(items):
+            shown.update(number)
+            yield item
+
+
+class TrainingProgress(Progress):
+    """Shows every step of a training run: loss, accuracy, solver and stage.
 
     Args:
         steps: Steps of the run; ``None`` when a resumed run knows better.
@@ -28,6 +146,8 @@ class TrainingProgress:
         every: Print a line about every so many-th step instead of one every few seconds.
         label: What is being done.
     """
+
+    _unit = "step "
 
     def __init__(
         self,
@@ -37,68 +157,37 @@ class TrainingProgress:
         every: int | None = None,
         label: str = "training",
     ) -> None:
-        self._label = label
-        self._quiet = quiet
-        self._every = every
-        self._live = RichProgress(
-            TextColumn("{task.fields[label]}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            console=PROGRESS,
-            disable=quiet or not PROGRESS.is_terminal,
-        )
-        self._task = self._live.add_task("", total=steps, label=self._label)
-        self._next_line = time.monotonic()
+        super().__init__(label, steps, quiet=quiet or every is not None)
+        self._every = None if quiet else every
         self._accuracy: float | None = None
-        self._text = ""
-
-    def __enter__(self) -> TrainingProgress:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
+        self._reached = ""
 
     def on_event(self, event: CompareEvent) -> None:
         """Show a step of one of the runs of a comparison, or that another run begins."""
-        label, steps = event.label, event.steps
-        if label != self._label or self._live.tasks[self._task].total != steps:
-            self._label, self._accuracy, self._text = label, None, ""
-            self._live.reset(self._task, total=steps, label=label)
-        if event.progress is not None:
+        if event.progress is None:
+            self.start(event.label, event.steps)
+            self._accuracy, self._reached = None, ""
+        else:
             self.on_step(event.progress)
 
     def on_stage(self, step: int, stage: str) -> None:
         """Show that a stage of a step begins, for steps that take seconds."""
-        text = f"{self._text}, now: {stage.replace('_', ' ')}".removeprefix(", ")
-        self._live.update(self._task, description=text)
-        if self._every is None:
-            self._print_line(step, text)
+        now = f"now: {stage.replace('_', ' ')}"
+        self.update(step, f"{self._reached}, {now}" if self._reached else now)
 
-    def on_step(self, progress: Progress) -> None:
+    def on_step(self, progress: TrainingEvent) -> None:
         """Show one step."""
         record = progress.record
         if progress.metric is not None:
             self._accuracy = progress.metric.test_accuracy
         solvers = sorted({block.solver or "failed" for block in record.blocks if block.attempts})
-        modelled = progress.modelled_seconds
         parts = (
             f"loss {record.loss:.4f}",
             "" if self._accuracy is None else f"test accuracy {self._accuracy:.1%}",
-            "+".join(solvers) or record.phase,
             f"skipped: {record.skipped}" if record.skipped else "",
-            f"measured {progress.measured_seconds:.1f} s",
-            "" if modelled is None else f"modelled {modelled:.3g} s",
+            "+".join(solvers) or record.phase,
         )
-        self._text = ", ".join(part for part in parts if part)
-        self._live.update(self._task, completed=record.step + 1, description=self._text)
-        if self._every is None:
-            self._print_line(record.step, self._text)
-        elif not self._quiet and record.step % self._every == 0:
-            PROGRESS.print(f"{self._label}, {record}", markup=False, soft_wrap=True)
-
-    def _print_line(self, step: int, text: str) -> None:
-        if not self._quiet and not PROGRESS.is_terminal and time.monotonic() >= self._next_line:
-            self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-            PROGRESS.print(f"{self._label}, step {step + 1}: {text}")
+        self._reached = ", ".join(part for part in parts if part)
+        self.update(record.step + 1, self._reached)
+        if self._every is not None and record.step % self._every == 0:
+            PROGRESS.print(f"{self.label}, {record}", markup=False, soft_wrap=True)

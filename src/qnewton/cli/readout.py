@@ -1,16 +1,25 @@
 """``qnewton readout``: what shots and polynomial error do to training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from qnewton.cli.output import PROGRESS, RESULTS, FolderOptions, print_json, say_paths
+from qnewton.cli.checks import check_machine, check_place, check_workload
+from qnewton.cli.output import RESULTS, FolderOptions, print_json, say, say_paths
 from qnewton.cli.pages import optional_pictures
+from qnewton.cli.progress import Progress
+from qnewton.records.messages import check
 from qnewton.training import request
 
 if TYPE_CHECKING:
     # Only named here, so that help loads no torch.
     from qnewton.experiments.kept_runs import KeptRuns
+    from qnewton.experiments.readout_sweep import SweepPoint
+
+_LOST = 0.01
+"""Test accuracy that a read-out may cost and still counts as enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +61,17 @@ class ReadoutSweep:
         json: Print one JSON object with every run.
     """
 
+    usual: ClassVar[tuple[str, ...]] = (
+        "workload",
+        "steps",
+        "methods",
+        "shots",
+        "epsilons",
+        "find",
+        "out",
+        "json",
+    )
+
     training: request.WorkloadOptions = field(default=request.WorkloadOptions(steps=15))
     damping: request.DampingOptions = field(default=request.DampingOptions(damping=1.0))
     methods: tuple[str, ...] = ("amplitude", "swap")
@@ -61,8 +81,19 @@ class ReadoutSweep:
     folders: FolderOptions = field(default=FolderOptions(out=Path("readout-results")))
     json: bool = False
 
+    def __post_init__(self) -> None:
+        request.read_methods(self.methods)
+        for shots in self.shots:
+            check("--shots", shots, "must be at least 1", shots >= 1)
+        for epsilon in self.epsilons:
+            check("--epsilons", epsilon, "must lie between 0 and 1", 0 < epsilon < 1)
+
     def run(self) -> None:
         """Make every run, and print what came of them."""
+        check_workload(self.training.workload, self.folders.data_dir)
+        check_machine(self.limits.hardware)
+        check_place("--out", self.folders.out)
+        # Loaded after the request is checked: torch takes seconds that a wrong word need not.
         from qnewton.cost import nominal_calibration
         from qnewton.experiments.kept_runs import KeptRuns
 
@@ -85,8 +116,8 @@ class ReadoutSweep:
             margin=self.limits.margin,
             hardware=self.limits.hardware,
         )
-        with PROGRESS.status("starting") as status:
-            found = find_limits(asked, kept, status.update)
+        with Progress("starting", quiet=self.json) as shown:
+            found = find_limits(asked, kept, shown.start)
         print_limits(found, self.training.workload, self.json)
 
     def _sweep(self, kept: "KeptRuns", folder: Path) -> None:
@@ -109,8 +140,10 @@ class ReadoutSweep:
             epsilons=self.epsilons,
         )
         name, steps = self.training.workload, self.training.steps
-        with PROGRESS.status("starting") as status:
-            points = sweep_readout(asked, kept, status.update)
+        done = count()
+        total = 1 + len(asked.methods) * len(self.shots) + len(self.epsilons)
+        with Progress(f"{name}, {steps} steps a run", total, quiet=self.json) as shown:
+            points = sweep_readout(asked, kept, lambda run: shown.update(next(done), run))
         rows, files = sweep_rows(points), []
         for swept in ("shots", "epsilon"):
             if any(row["swept"] == swept for row in rows):
@@ -130,5 +163,20 @@ class ReadoutSweep:
             Column("queries", lambda p: f"{p.queries:.1e}"),
         )
         title = f"{name}, {steps} steps of the emulated QSVT"
+        say(_best(points))
         RESULTS.print(table_of(title, columns, points).rich())
         say_paths(f"written into {folder}")
+
+
+def _best(points: "Sequence[SweepPoint]") -> str:
+    """Return the accuracy of the ideal read-out, and the fewest shots that come near it."""
+    ideal = max(point.test_accuracy for point in points if point.swept == "ideal")
+    said = [f"Read ideally it reaches {ideal:.1%}."]
+    kept = [point for point in points if point.test_accuracy >= ideal - _LOST]
+    shots = [point for point in kept if point.shots is not None]
+    if shots:
+        least = min(shots, key=lambda point: point.shots or 0)
+        said.append(f"{least.shots:,} shots by {least.readout} stay within {_LOST:.0%} of that.")
+    elif any(point.shots is not None for point in points):
+        said.append(f"No number of shots stays within {_LOST:.0%} of that.")
+    return " ".join(said)

@@ -1,6 +1,6 @@
 """What ``qnewton readout --find`` prints: the coarsest read-out that trains, and its price."""
 
-from qnewton.cli.output import RESULTS, print_json
+from qnewton.cli.output import RESULTS, print_json, say
 from qnewton.experiments.readout_limits import Limit, ReadoutLimits
 from qnewton.experiments.readout_sweep import SweepPoint
 from qnewton.experiments.run_prices import RunPrice
@@ -29,9 +29,9 @@ def print_limits(found: ReadoutLimits, workload: str, as_json: bool) -> None:
     )
     targets = ", ".join(f"{target:.1%}" for target in found.targets)
     title = f"{workload}: runs looked at, targets {targets}"
-    RESULTS.print(table_of(title, columns, [*found.shots.points, *found.epsilon.points]).rich())
     for sentence in sentences(found):
-        RESULTS.print(sentence)
+        say(sentence)
+    RESULTS.print(table_of(title, columns, [*found.shots.points, *found.epsilon.points]).rich())
 
 
 def sentences(found: ReadoutLimits) -> tuple[str, ...]:

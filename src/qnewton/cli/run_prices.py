@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from qnewton.cli.output import RESULTS, print_json
+from qnewton.cli.output import RESULTS, print_json, say
 from qnewton.experiments.run_prices import RunPrice, verdict
 from qnewton.records import encode
 
@@ -15,13 +15,16 @@ _NOTE = (
 )
 
 
-def print_run_prices(prices: Sequence[RunPrice], cost_model: str, as_json: bool) -> None:
-    """Print a row per run and the verdict, or all of it as one JSON object.
+def print_run_prices(
+    prices: Sequence[RunPrice], cost_model: str, *, as_json: bool, verbose: bool
+) -> None:
+    """Print the verdict and a row per run, or all of it as one JSON object.
 
     Args:
         prices: One per run.
         cost_model: The price of the quantum solver that they were made by.
         as_json: Whether to print JSON.
+        verbose: Whether to add who would solve what, and what the columns mean.
     """
     said = verdict(prices)
     if as_json:
@@ -40,7 +43,10 @@ def print_run_prices(prices: Sequence[RunPrice], cost_model: str, as_json: bool)
         Column("gate time", _break_even),
     )
     title = f"{len(prices)} runs priced again, quantum price {cost_model}, modelled seconds"
-    RESULTS.print(table_of(title, columns, prices, _NOTE).rich())
+    say(said)
+    RESULTS.print(table_of(title, columns, prices, _NOTE if verbose else "").rich())
+    if not verbose:
+        return
     solvers = [(price, name) for price in prices for name in price.solves_by_solver]
     by_solver: tuple[Column[tuple[RunPrice, str]], ...] = (
         Column("run", lambda row: row[0].run, words=True),
@@ -49,7 +55,6 @@ def print_run_prices(prices: Sequence[RunPrice], cost_model: str, as_json: bool)
         Column("modelled seconds", lambda row: f"{row[0].seconds_by_solver[row[1]]:.2g}"),
     )
     RESULTS.print(table_of("who would solve what", by_solver, solvers, "").rich())
-    RESULTS.print(said)
 
 
 def _seconds(price: RunPrice, seconds: float) -> str:

@@ -2,14 +2,16 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from qnewton.cli.auditing import TrainingAudit
 from qnewton.cli.calibrate import load_or_calibrate
-from qnewton.cli.output import RESULTS, FolderOptions, print_json, say_paths, warn
+from qnewton.cli.checks import check_machine, check_out, check_workload
+from qnewton.cli.output import FolderOptions, Verbose, print_json, say, say_paths, warn
 from qnewton.cli.pages import write_page
 from qnewton.cli.progress import TrainingProgress
 from qnewton.cost import DEFAULT_AUDIT
+from qnewton.runs import read_config
 from qnewton.training import request
 
 if TYPE_CHECKING:
@@ -31,8 +33,21 @@ class Train:
         resume: Go on with the interrupted run in this folder; its own options stay in force.
         print_every: Print one line about every so many-th step: loss, λ, ρ, solvers, seconds, and
             why nothing was changed.
+        verbose: Add the machines behind both clocks, and how solves compared with their prices.
         json: Print one JSON object with the result.
     """
+
+    usual: ClassVar[tuple[str, ...]] = (
+        "workload",
+        "steps",
+        "policy",
+        "damping",
+        "hardware",
+        "target",
+        "out",
+        "verbose",
+        "json",
+    )
 
     training: request.RunOptions
     method: request.MethodOptions
@@ -45,6 +60,7 @@ class Train:
     folders: FolderOptions
     resume: Path | None = None
     print_every: int | None = None
+    verbose: Verbose = False
     json: bool = False
 
     def __post_init__(self) -> None:
@@ -54,7 +70,13 @@ class Train:
         """Train, or go on training, and print the result."""
         folder, session, result = self._trained()
         from qnewton.cost import measured_drifts
-        from qnewton.report.run_summary import clocks_text, quantum_summary, summary_texts
+        from qnewton.report.run_summary import (
+            clocks_text,
+            measured_text,
+            modelled_text,
+            quantum_summary,
+            summary_texts,
+        )
         from qnewton.runs import count_decisions
 
         page = write_page(folder)
@@ -84,39 +106,49 @@ class Train:
             return
         modelled = metric.modelled_seconds
         chosen = ", ".join(f"{name} {count}×" for name, count in decisions.items())
-        RESULTS.print(
+        say(
             f"{len(result.records)} steps, loss {last.loss:.4f}, test accuracy "
             f"{metric.test_accuracy:.1%}; measured {metric.measured_seconds:.2f} s, modelled "
             f"{'unknown' if modelled is None else f'{modelled:.3g} s'}"
             f"{'; solvers: ' + chosen if chosen else ''}"
         )
         for text in summary_texts(session.config, result.records).values():
-            RESULTS.print(text)
-        if drifts:
+            say(text)
+        if self.verbose:
+            say(measured_text(session.config))
+            say(modelled_text(session.config))
+        if self.verbose and drifts:
             drifted = ", ".join(f"{drift.solver} {drift.ratio:.2f}×" for drift in drifts)
             command = f"`qnewton calibrate --drift {folder}`"
-            RESULTS.print(
-                f"solves took, of their price: {drifted}; {command} prices later runs with that"
-            )
+            say(f"solves took, of their price: {drifted}; {command} prices later runs with that")
         say_paths(f"run folder {folder}{'' if page is None else f', page {page}'}")
 
     def _trained(self) -> "tuple[Path, Session, TrainingResult]":
         """Return the run's folder, what was trained, and its result."""
-        # Loaded after the options are checked: torch takes seconds that a wrong word need not.
-        from qnewton.training.session import begin, prepare, resume
+        if self.resume is not None:
+            return self._resumed(self.resume)
+        name, seed = self.training.workload, self.training.seed
+        asked = request.request_of(self, audit=self.price.over(DEFAULT_AUDIT))
+        check_workload(name, self.folders.data_dir)
+        check_machine(asked.quantum_hardware)
+        check_out(self.folders.out)
+        # Loaded after the request is checked: torch takes seconds that a wrong word need not.
+        from qnewton.training.session import begin, prepare
         from qnewton.workloads import load_workload
 
-        if self.resume is not None:
-            with self._progress(None) as shown:
-                told = (shown.on_step, shown.on_stage, warn)
-                return self.resume, *resume(self.resume, self.folders.data_dir, *told)
-        name, seed = self.training.workload, self.training.seed
         workload = load_workload(name, seed, self.folders.data_dir)
-        asked = request.request_of(self, audit=self.price.over(DEFAULT_AUDIT))
         session = prepare(asked, workload, load_or_calibrate())
         folder = self.folders.new_folder(name)
         with self._progress(self.training.steps) as shown:
             return folder, session, begin(session, folder, shown.on_step, shown.on_stage)
+
+    def _resumed(self, folder: Path) -> "tuple[Path, Session, TrainingResult]":
+        steps = read_config(folder).options.get("steps")
+        from qnewton.training.session import resume
+
+        with self._progress(steps) as shown:
+            told = (shown.on_step, shown.on_stage, warn)
+            return folder, *resume(folder, self.folders.data_dir, *told)
 
     def _progress(self, steps: int | None) -> TrainingProgress:
         return TrainingProgress(steps, quiet=self.json, every=self.print_every)

@@ -15,7 +15,7 @@ from typing import Any
 from qnewton.cost.kernels import KERNELS
 from qnewton.cost.roofline import Roofline, roofline_fits
 from qnewton.records import Calibration, Figure, KernelFit, Network, QuantumHardware, Registry
-from qnewton.records.messages import check
+from qnewton.records.messages import check, choice_of
 
 BUNDLED = files("qnewton.cost") / "profiles"
 
@@ -103,7 +103,7 @@ def read(kind: str, name_or_path: str | PathLike[str]) -> Table:
         return _parse(BUNDLED / kind / f"{name_or_path}.toml", f"profile {name_or_path}")
     path = Path(name_or_path)
     if path.suffix != ".toml":
-        known = f"choose {', '.join(names)}, or give the path of a .toml file"
+        known = f"{choice_of(str(name_or_path), names)}, or the path of a .toml file"
         raise ValueError(f"no {kind} profile is called {str(name_or_path)!r}; {known}")
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file; bundled profiles: {', '.join(names)}")

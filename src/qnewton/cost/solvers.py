@@ -27,6 +27,7 @@ from qnewton.records.colours import (
     VERMILLION,
     YELLOW,
 )
+from qnewton.records.messages import choice_of
 from qnewton.records.registry import Registry
 
 Price = Callable[[Facts, Market], Quote]
@@ -348,7 +349,7 @@ def quantum_solver(name: str) -> Solver:
     """
     known = {s.name: s for s in SOLVERS if s.offered and s.machine == "quantum"}
     if name not in known:
-        raise ValueError(f"no quantum solver is called {name!r}; choose {', '.join(known)}")
+        raise ValueError(f"no quantum solver is called {name!r}; {choice_of(name, known)}")
     return known[name]
 
 
@@ -375,5 +376,5 @@ def classical_solver(name: str) -> Solver:
     """
     known = {solver.name: solver for solver in rivals()}
     if name not in known:
-        raise ValueError(f"no classical solver is called {name!r}; choose {', '.join(known)}")
+        raise ValueError(f"no classical solver is called {name!r}; {choice_of(name, known)}")
     return known[name]

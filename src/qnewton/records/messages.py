@@ -1,6 +1,8 @@
 """What errors and values are called in messages of one line."""
 
+import difflib
 import math
+from collections.abc import Iterable
 
 
 def check(field: str, value: object, limits: str, holds: bool) -> None:
@@ -31,3 +33,27 @@ def in_one_line(error: BaseException) -> str:
 def shown(value: object) -> str:
     """Return what stands for a value in a message of one line."""
     return " ".join(repr(value).split())[:80]
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that a mistyped one most likely meant; ``None`` if none is near.
+
+    Example:
+        >>> nearest("digtis", ["mnist", "digits"]), nearest("cifar", ["mnist", "digits"])
+        ('digits', None)
+    """
+    return next(iter(difflib.get_close_matches(name, tuple(known), n=1)), None)
+
+
+def choice_of(name: str, known: Iterable[str]) -> str:
+    """Return how a message ends that refuses a name: the nearest known one, and all of them.
+
+    Example:
+        >>> choice_of("papre", ["classical", "paper"])
+        'did you mean paper? It can be classical, paper'
+        >>> choice_of("best", ["classical", "paper"])
+        'choose classical, paper'
+    """
+    names = tuple(known)
+    near = nearest(name, names)
+    return f"{f'did you mean {near}? It can be' if near else 'choose'} {', '.join(names)}"

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
-from qnewton.records.messages import one_line, shown
+from qnewton.records.messages import choice_of, one_line, shown
 
 
 class Named(Protocol):
@@ -103,7 +103,7 @@ class Registry(Generic[Item]):
         """
         found = self.find(name)
         if found is None:
-            raise ValueError(f"no {self.kind} is called {name!r}; choose {', '.join(self.names)}")
+            raise ValueError(f"no {self.kind} is called {name!r}; {choice_of(name, self.names)}")
         return found
 
     def find(self, name: str) -> Item | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -47,7 +48,14 @@ class Table:
 
     def rich(self) -> RichTable:
         """Return the table as ``rich`` prints it."""
-        table = RichTable(title=self.title, caption=self.note or None, caption_justify="left")
+        table = RichTable(
+            title=Text(self.title),
+            title_justify="left",
+            caption=Text(self.note) if self.note else None,
+            caption_justify="left",
+            box=box.SIMPLE_HEAD,
+            padding=0,
+        )
         for number, header in enumerate(self.headers):
             table.add_column(header, justify="left" if number in self.text_columns else "right")
         for row in self.rows:

@@ -92,16 +92,22 @@ def create_folder(folder: str | os.PathLike[str], config: RunConfig) -> Path:
     folder = Path(folder)
     with errors.storage("create", folder, resumable=False):
         folder.mkdir(parents=True, exist_ok=True)
-        # A process killed while it wrote config.json leaves a temporary file: no run yet.
-        if any(not is_leftover(entry.name) for entry in folder.iterdir()):
-            raise errors.RunExistsError(
-                f"{folder} already holds files: go on with that run with --resume, or choose "
-                "another folder with --out"
-            )
+        check_new_folder(folder)
         remove_leftovers(folder)
         write_config(folder, config)
         sync_folder(folder.parent)
     return folder
+
+
+def check_new_folder(folder: str | os.PathLike[str]) -> None:
+    """Raise ``RunExistsError`` if ``folder`` already holds files; it need not exist."""
+    folder = Path(folder)
+    # A process killed while it wrote config.json leaves a temporary file: no run yet.
+    if folder.is_dir() and any(not is_leftover(entry.name) for entry in folder.iterdir()):
+        raise errors.RunExistsError(
+            f"{folder} already holds files: go on with that run with --resume, or choose "
+            "another folder with --out"
+        )
 
 
 def write_config(folder: str | os.PathLike[str], config: RunConfig) -> None:

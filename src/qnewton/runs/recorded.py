@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+from qnewton.records.messages import choice_of
 from qnewton.runs.config import CONFIG_FILE
 from qnewton.runs.errors import NotARunError
 from qnewton.runs.reader import PACKED_STEPS_FILE, Run, read_run
@@ -93,6 +94,6 @@ def pack_run(folder: Path, name: str, into: Path = _FOLDER) -> Path:
 
 def _named(name: str) -> tuple[Path]:
     if name not in recorded_names():
-        known = ", ".join(recorded_names())
-        raise NotARunError(f"no recorded run is called {name!r}; the package has {known}")
+        known = choice_of(name, recorded_names())
+        raise NotARunError(f"no recorded run is called {name!r}; {known}")
     return (_FOLDER / name,)

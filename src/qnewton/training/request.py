@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from tyro.conf import Positional
 
 from qnewton.cost import DEFAULT_AUDIT, Audit
+from qnewton.records.messages import choice_of
 from qnewton.scheduler.policy import POLICIES
 
 OptimizerName = Literal["qnewton", "sgd", "adam"]
@@ -92,7 +93,9 @@ class MethodOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.policy not in POLICIES:
-            raise ValueError(f"--policy is {self.policy!r}; choose {', '.join(POLICIES.names)}")
+            raise ValueError(
+                f"--policy is {self.policy!r}; {choice_of(self.policy, POLICIES.names)}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,6 +283,12 @@ class TrainingRequest(
 
     audit: Audit = DEFAULT_AUDIT
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.damping == "auto" and self.max_newton is not None:
+            judged = "'auto' judges all parameters together"
+            raise ValueError(f"--max-newton needs a damping that is a number, since {judged}")
+
     @property
     def quantum_hardware(self) -> str | None:
         """The quantum machine in force, by name or path."""
@@ -297,7 +306,7 @@ def read_methods(names: Sequence[str]) -> tuple[ReadoutName, ...]:
     known = {name: name for name in get_args(ReadoutName) if name != "ideal"}
     for name in names:
         if name not in known:
-            raise ValueError(f"read-out {name!r} takes no shots; choose {', '.join(known)}")
+            raise ValueError(f"read-out {name!r} takes no shots; {choice_of(name, known)}")
     return tuple(known[name] for name in names)
 
 

@@ -10,7 +10,7 @@ HUB_DATASET = "Salesforce/wikitext"
 
 _TRAIN = ("train.txt", "wiki.train.tokens")
 _VALID = ("valid.txt", "validation.txt", "wiki.valid.tokens")
-_TEST = ("test.txt", "wiki.test.tokens")
+TEST_FILES = ("test.txt", "wiki.test.tokens")
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ def load_wikitext(name: str, data_dir: Path | None) -> Text:
 
 def _from_folder(name: str, data_dir: Path) -> Text:
     folder = data_dir / name if (data_dir / name).is_dir() else data_dir
-    test = _first(folder, _TEST)
+    test = _first(folder, TEST_FILES)
     if test is None:
         raise ValueError(
-            f"no {_TEST[0]} in {folder}; point --data-dir or QNEWTON_DATA at a folder with a "
+            f"no {TEST_FILES[0]} in {folder}; point --data-dir or QNEWTON_DATA at a folder with a "
             f"folder {name} of train.txt, valid.txt and test.txt, or at none to use the "
             "Hugging Face Hub"
         )
