@@ -21,7 +21,16 @@ from qnewton.report.what_if_system_panel import system_panel, system_script
 
 FOLDER = Path(__file__).parent
 PAGE = "explorable.html"
-SCRIPTS = ("drawing", "amplitudes", "stepper", "damping", "hhl", "qsvt", "readout")
+SCRIPTS = (
+    "drawing",
+    "amplitudes",
+    "stepper",
+    "overview",
+    "damping",
+    "hhl",
+    "qsvt",
+    "readout",
+)
 LARGE = (12_544, 30.0, 1_946)
 """N, κ and d of the paper's largest layer, in a step after the first ten."""
 
@@ -55,14 +64,13 @@ def page(sizes: Sequence[int] = SIZES) -> str:
         lstrip_blocks=True,
     )
     script = "\n".join(_read(f"scripts/{name}.js") for name in (*SCRIPTS, "start"))
-    # The text of a script may hold anything but its own end.
-    encoded = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     return environment.get_template("page.html.j2").render(
         style=Markup(style_sheet() + panel_style() + _read("explorable.css")),
         script=Markup(script),
         panel=Markup(system_panel("assumptions", system_prices(sizes))),
         panel_script=Markup(system_script()),
-        data=Markup(encoded),
+        data=_json(data),
+        solves=_json([_solve(small), _solve(large)]),
         icon=_read("../_static/icon.svg"),
         version=qnewton.__version__,
         damping=number_text(first.damping),
@@ -101,6 +109,29 @@ def _rows(*rungs: Rung) -> list[tuple[Any, ...]]:
         ("The classical solve", lambda r: seconds_text(r.rival.seconds)),
     )
     return [(words, *(say(each) for each in rungs)) for words, say in lines]
+
+
+def _solve(priced: Rung) -> dict[str, Any]:
+    """Return what one solve takes on both sides, as the first chart draws it."""
+    quantum, rival = priced.quantum, priced.rival
+    return {
+        "n": priced.n,
+        "classical": {
+            "seconds": rival.seconds,
+            "said": seconds_text(rival.seconds),
+        },
+        "quantum": {
+            "seconds": quantum.seconds,
+            "said": seconds_text(quantum.seconds),
+            "low": quantum.low,
+            "high": quantum.high,
+        },
+    }
+
+
+def _json(data: Any) -> Markup:
+    """Return data for a script's element, whose text may hold anything but its own end."""
+    return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
 
 
 def _command(priced: Rung) -> str:

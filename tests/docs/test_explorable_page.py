@@ -174,6 +174,7 @@ def test_the_price_moves_with_its_assumptions(explorable: Path, reader: Reader) 
         page.inner_text(f"#rungs tr:has-text('{row}') td:last-child")
         for row in ("The quantum solve", "The classical solve")
     )
+    assert table(page, "overview")[1][1:3] == [classical, quantum]
     said = sentence.inner_text()
     assert f"takes {quantum} by the quantum solver" in said
     assert f"and {classical} by conjugate gradients on an H100" in said

@@ -1,8 +1,10 @@
 // The page begins: every section takes its part of the data.
 
-const systems = JSON.parse(document.getElementById("systems").textContent);
+const dataOf = (id) => JSON.parse(document.getElementById(id).textContent);
+const systems = dataOf("systems");
 
 document.querySelectorAll(".phase-legend").forEach(phaseLegend);
+startOverview(dataOf("solves"));
 startDamping(systems);
 startHHL(systems);
 startQSVT(systems);
