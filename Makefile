@@ -10,7 +10,7 @@ DATA_FLAG := $(if $(wildcard ../shared/data),--data-dir ../shared/data,)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast coverage check bench paper docs clean
+.PHONY: help run test test-fast coverage check bench paper docs package clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
@@ -71,6 +71,9 @@ check: $(VENV)/.dev ## format, lint, types, layers
 	$(BIN)/ruff check src tests benchmarks paper
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+package: ## build wheel and sources, install both in an empty environment, and use them
+	$(PYTHON) tests/packaging/clean_install.py
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

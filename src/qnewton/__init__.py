@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from qnewton.optimizer import Classical, Damping, Limits, QNewton, Quantum, Warmup
     from qnewton.records import HealthWarning
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Classical",
     "Damping",

@@ -19,7 +19,7 @@ TEXTS = [
     *(str(path.relative_to(ROOT)) for path in FORMS),
 ]
 # What a command writes.
-_MADE = {"report.html"}
+_MADE = {"report.html", "dist/"}
 _PATH = re.compile(r"`([\w./-]+(?:\.(?:py|md|txt|toml|html)|/))`")
 _ROOTS = (ROOT, ROOT / "src/qnewton")
 
@@ -130,3 +130,15 @@ def test_the_index_of_decisions_lists_every_page() -> None:
         found = re.findall(r"^## (.+)$", page, re.MULTILINE)
         assert found == ["Context", "Decision", "Consequences", "What settled it"], name
         assert re.search(r"^\*\*Status:\*\* \w+", page, re.MULTILINE), name
+
+
+def test_the_image_is_built_from_files_that_its_context_holds_and_runs_without_rights() -> None:
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    kept = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    copied = {name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]}
+    assert copied == {line.removeprefix("!") for line in kept if line.startswith("!")}
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    assert [line for line in lines if line.startswith("USER ")] == ["USER 1000"]
+    made = re.findall(r"^\t\$\(BIN\)/(qnewton .+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    (command,) = [line.removeprefix("CMD ") for line in lines if line.startswith("CMD ")]
+    assert " ".join(ast.literal_eval(command)) == made[0]

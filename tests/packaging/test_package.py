@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -70,6 +71,32 @@ def test_the_version_is_printed_and_is_the_project_s(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == f"qnewton {qnewton.__version__}\n"
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     assert project["version"] == qnewton.__version__
+
+
+def test_the_changelog_begins_with_the_notes_of_this_version() -> None:
+    text = (PROJECT.parent / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = re.findall(r"^## (\d\S*)$", text, re.MULTILINE)
+    assert versions[0] == qnewton.__version__
+    notes = text.split(f"## {versions[0]}\n")[1].split("\n## ")[0]
+    assert re.findall(r"^\*\*(\w+)\*\*$", notes, re.MULTILINE) == [
+        "Added",
+        "Changed",
+        "Breaking",
+        "Fixed",
+    ]
+    linked = re.findall(r"\]\(([^)#]+)", notes)
+    assert linked
+    assert [name for name in linked if not (PROJECT.parent / name).exists()] == []
+
+
+def test_the_metadata_say_what_is_supported() -> None:
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+    pythons = {f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)}
+    assert pythons | {"Typing :: Typed"} <= set(project["classifiers"])
+    assert project["license"] == "MIT"
+    # PEP 639: a licence is told by its expression, and no longer by a classifier.
+    assert not [name for name in project["classifiers"] if name.startswith("License")]
+    assert all(url.startswith("https://") for url in project["urls"].values())
 
 
 def test_no_extra_brings_what_nothing_imports() -> None:
