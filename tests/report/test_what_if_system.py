@@ -115,7 +115,7 @@ def _shown(reader: Reader, file: Path, systems: list[dict[str, Any]]) -> list[di
 
 def test_at_the_nodes_the_page_shows_the_packages_prices(reader: Reader, page_file: Path) -> None:
     rng = random.Random(0)
-    systems = [_drawn(rng, node=True) for _ in range(60)]
+    systems = [_drawn(rng, node=True) for _ in range(40)]
     for system, shown in zip(systems, _shown(reader, page_file, systems), strict=True):
         quantum, classical = _priced(system)
         found = [shown["quantum"][name] for name in ("low", "total", "high")]
@@ -126,9 +126,10 @@ def test_at_the_nodes_the_page_shows_the_packages_prices(reader: Reader, page_fi
             assert shown["classical"]["seconds"] == pytest.approx(classical, rel=1e-5), system
 
 
+@pytest.mark.slow
 def test_between_the_nodes_prices_are_close(reader: Reader, page_file: Path) -> None:
     rng = random.Random(1)
-    systems = [_drawn(rng, node=False) for _ in range(200)]
+    systems = [_drawn(rng, node=False) for _ in range(100)]
     off = []
     for system, shown in zip(systems, _shown(reader, page_file, systems), strict=True):
         quantum, classical = _priced(system)
@@ -141,6 +142,7 @@ def test_between_the_nodes_prices_are_close(reader: Reader, page_file: Path) -> 
     assert np.max(off) < math.log(7.0 / 5.0)
 
 
+@pytest.mark.slow
 def test_the_first_view_is_what_the_command_prints(
     reader: Reader, page_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
