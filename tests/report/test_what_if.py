@@ -140,6 +140,13 @@ def test_machines_without_figures_take_the_usual_ones() -> None:
     assert found.readout_per_gate == 2.0
     assert found.stops.errors == (1e-3, 1e-4, 1e-6, None)
     assert np.isfinite(found.lines[0].seconds(1e-9)).all()
+    html = panel(found)
+    assert f"{machine.name} has no measurement time; 2 times its gate time stands in" in html
+    assert f"{machine.name} has no error rate that can be corrected; 0.001 stands in" in html
+    alone = what_if(replace(run, config=replace(run.config, hardware=None)))
+    assert alone is not None
+    assert "The run had no quantum machine; qubit_gate_ns_e3 stands in for it." in panel(alone)
+    assert "stands in" not in panel(_found("digits"))
     noisy = replace(machine, two_qubit_error=Figure(value=3e-4, source="a test", date="2026-01-01"))
     found = what_if(replace(run, config=replace(run.config, hardware=noisy)))
     assert found is not None

@@ -77,6 +77,7 @@ class WhatIf:
         all_steps: How many steps of the run solved something.
         owners: Index of each solve's step.
         settings: What the run was decided with, its quantum machine among it.
+        has_machine: Whether that machine is the run's, not one that stands in for it.
         stops: What the audited price is asked at; the run's own values are among them.
         readout_per_gate: Measurement time over gate time.
         rivals: The classical competitors.
@@ -90,6 +91,7 @@ class WhatIf:
     all_steps: int
     owners: tuple[int, ...]
     settings: ReplaySettings
+    has_machine: bool
     stops: Stops
     readout_per_gate: float
     rivals: tuple[Rival, ...]
@@ -134,6 +136,7 @@ def what_if(run: Run) -> WhatIf | None:
         all_steps=len(solved),
         owners=tuple(at for at, _ in solves),
         settings=settings,
+        has_machine=run.config.hardware is not None,
         stops=stops,
         readout_per_gate=ratio,
         rivals=rivals,

@@ -104,8 +104,20 @@ def _choices(found: WhatIf) -> tuple[Choice, ...]:
 
 
 def _notes(found: WhatIf) -> tuple[str, ...]:
+    """Return what of the run is not shown, and what stands in for what its machine lacks."""
+    machine, audit = found.settings.hardware, found.settings.audit
+    assert machine is not None
     shown, every = len(found.steps), found.all_steps
-    return () if shown == every else (f"{shown} of {every:,} steps are shown, drawn evenly.",)
+    said = [] if shown == every else [f"{shown} of {every:,} steps are shown, drawn evenly."]
+    if not found.has_machine:
+        said.append(f"The run had no quantum machine; {machine.name} stands in for it.")
+    if machine.readout_time_s is None:
+        times = f"{found.readout_per_gate:g} times its gate time"
+        said.append(f"{machine.name} has no measurement time; {times} stands in for it.")
+    if own_error(audit, machine) is None and audit.error_correction != "perfect":
+        error = f"{found.stops.errors[0]:g} stands in for it"
+        said.append(f"{machine.name} has no error rate that can be corrected; {error}.")
+    return tuple(said)
 
 
 def _data(found: WhatIf) -> dict[str, Any]:

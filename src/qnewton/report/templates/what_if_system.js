@@ -1,5 +1,9 @@
 // The price panel of one system: every assumption on a control.
 async function startSystem(root) {
+  if (!("DecompressionStream" in window)) {
+    root.querySelector('[data-part="sentence"]').textContent = "This panel needs a browser of 2023 or later.";
+    return;
+  }
   const data = dataOf(root), logCounts = await countsOf(data);
   const {control, part, number, showValue, showMeanings, choose} = controlsOf(root);
   const MANTISSAS = [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8];
