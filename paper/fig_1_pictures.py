@@ -146,10 +146,10 @@ def _prices_panel(rows: Rows, last: int) -> Any:
     )
     decade = _PRICES_HEIGHT / (top - lowest)
     ends = [
-        (decade * (top - math.log10(row["drawn_s"])), ("LU inversion,", machine))
+        panels.LineEnd(decade * (top - math.log10(row["drawn_s"])), ("LU inversion,", machine))
         for machine, row in inversions.items()
     ]
-    labelled = panels.with_labels(both, ends, PLOT_WIDTH, _PRICES_HEIGHT)
+    labelled = panels.with_labels(both, ends, _PRICES_HEIGHT)
     return labelled.properties(width=PLOT_WIDTH, height=_PRICES_HEIGHT)
 
 

@@ -18,7 +18,16 @@ from paper.repricing import (
 from paper.shared_run import SharedRun
 from paper.trials import reached
 from qnewton.report import Picture, style
-from qnewton.report.panels import HOLLOW, Series, chart, level, log_axis, rows_of, with_labels
+from qnewton.report.panels import (
+    HOLLOW,
+    LineEnd,
+    Series,
+    chart,
+    level,
+    log_axis,
+    rows_of,
+    with_labels,
+)
 from qnewton.report.style import PLOT_WIDTH, Look, themed
 
 TEXTS = Texts("table-3")
@@ -115,11 +124,11 @@ def bounds_picture(shared: SharedRun) -> Picture:
     rules = chart([{"log10_condition": at, "machine": name} for name, at in limits.items()])
     rules = rules.mark_rule(color="#333333", strokeDash=[5, 4], strokeWidth=1.2).encode(y=y)
     ends = [
-        (_BOUNDS_HEIGHT * (1 - math.sqrt(at) / math.sqrt(top)), ("break-even,", name))
+        LineEnd(_BOUNDS_HEIGHT * (1 - math.sqrt(at) / math.sqrt(top)), ("break-even,", name))
         for name, at in limits.items()
     ]
     width = PLOT_WIDTH - 30
-    both = with_labels(alt.layer(rules, line, points), ends, width, _BOUNDS_HEIGHT)
+    both = with_labels(alt.layer(rules, line, points), ends, _BOUNDS_HEIGHT)
     said = {"shared": shared, "config": config, "block": block, "d": d, "h100": PAPER_H100}
     both = both.properties(width=width, height=_BOUNDS_HEIGHT)
     return Picture(themed(both), rows, TEXTS.caption("bounds", **said))

@@ -87,7 +87,8 @@ def _check(commands: Commands, words: Sequence[str]) -> None:
         if option is None:
             if not free:
                 raise RequestError(f"unexpected word {values[0]!r}; see qnewton {name} --help")
-            option = free.pop(0)
+            # One that takes any number of words is there for the next, too.
+            option = free[0] if free[0].values is None else free.pop(0)
         _check_values(name, option, values)
 
 

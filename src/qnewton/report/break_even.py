@@ -11,7 +11,17 @@ from typing import Any
 
 from qnewton.records import BlockRecord, QuantumHardware
 from qnewton.report import style
-from qnewton.report.panels import CROSS, DARK, LINE_HEIGHT, Series, chart, rows_of, with_labels
+from qnewton.report.panels import (
+    CROSS,
+    DARK,
+    LINE_HEIGHT,
+    TWO_COLUMNS,
+    LineEnd,
+    Series,
+    chart,
+    rows_of,
+    with_labels,
+)
 from qnewton.report.quantities import seconds_text
 from qnewton.report.save import Picture
 from qnewton.report.vega import alt
@@ -139,7 +149,9 @@ def break_even(
     solvers = [style.solver_look(point.chosen) for point in points]
     used = {look for look, _ in marks}
     looks = [look for look in dict.fromkeys((*solvers, OFF_AXIS, NO_PRICE)) if look in used]
-    series = Series("mark", looks, {"title": f"solver chosen (policy {policy})", "columns": 2})
+    series = Series(
+        "mark", looks, {"title": f"solver chosen (policy {policy})", "columns": TWO_COLUMNS}
+    )
     y = style.decade_channel(alt.Y, "drawn_at_s", "break-even gate time (s)", lowest, highest)
     axis = style.step_axis(max(point.step for point in points))
     x = alt.X("step:Q", title="step", scale=alt.Scale(padding=8, nice=False), axis=axis)
@@ -150,7 +162,7 @@ def break_even(
     height = max(_HEIGHT, _LABEL_ROOM * len(hardware))
     if hardware:
         lines, ends = _machine_lines(hardware, (lowest, highest), height)
-        drawn = with_labels(alt.layer(lines, drawn), ends, _WIDTH, height)
+        drawn = with_labels(alt.layer(lines, drawn), ends, height)
     dashed = any(machine.hypothetical for machine in hardware)
     title = [_READING, *(["Dashed: machines that do not exist"] if dashed else [])]
     drawn = drawn.properties(width=_WIDTH, height=height, title=title if hardware else [])
@@ -180,7 +192,7 @@ def _mark(point: BreakEven, lowest: int) -> tuple[style.Look, float]:
 
 def _machine_lines(
     hardware: Sequence[QuantumHardware], exponents: tuple[int, int], height: float
-) -> tuple[Any, list[tuple[float, tuple[str, str]]]]:
+) -> tuple[Any, list[LineEnd]]:
     """Return the machines' lines, and the height and the label of each."""
     lowest, highest = exponents
     machines = sorted(hardware, key=lambda machine: -machine.gate_time_s.value)
@@ -194,5 +206,5 @@ def _machine_lines(
         gate_time = machine.gate_time_s.value
         share = (highest - math.log10(gate_time)) / (highest - lowest)
         speed = seconds_text(gate_time) + ", hypothetical" * machine.hypothetical
-        ends.append((height * share, (machine.name, speed)))
+        ends.append(LineEnd(height * share, (machine.name, speed)))
     return lines, ends

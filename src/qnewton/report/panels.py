@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qnewton.report.save import inline_data
-from qnewton.report.style import Look, scale_of
+from qnewton.report.save import Picture, inline_data
+from qnewton.report.style import Look, scale_of, themed
 from qnewton.report.vega import alt
 
 Rows = Sequence[Mapping[str, Any]]
@@ -24,12 +24,26 @@ LINE_HEIGHT = 13.0
 _LEADER = 16.0
 _TEXT_GAP = 4.0
 
+TWO_COLUMNS = {"expr": "width < 300 ? 1 : 2"}
+"""Columns of a legend: one below a narrow plot."""
+
 CROSS = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"
 
 
 def chart(rows: Rows) -> alt.Chart:
     """Return a chart of some rows, without marks."""
     return alt.Chart(inline_data(rows))
+
+
+def stacked(pictures: Sequence[Picture], caption: str) -> Picture:
+    """Return pictures one above the other as one."""
+    bare = []
+    for picture in pictures:
+        part = picture.chart.copy(deep=False)
+        part.config = alt.Undefined  # the whole brings the look
+        bare.append(part)
+    rows = [row for picture in pictures for row in picture.rows]
+    return Picture(themed(alt.vconcat(*bare, spacing=14)), rows, caption)
 
 
 def rows_of(names: Sequence[str], values: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
@@ -145,53 +159,78 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
         raise ValueError(
             f"{len(wanted)} labels {gap:g} apart do not fit between {low:g} and {high:g}"
         )
-    from scipy.optimize import isotonic_regression  # not at the top: no other picture waits for it
-
     order = sorted(range(len(wanted)), key=lambda index: wanted[index])
-    steps = [gap * rank for rank in range(len(wanted))]
-    free = [wanted[index] - step for index, step in zip(order, steps, strict=True)]
-    pooled = isotonic_regression(free).x if free else []
+    # Pools of neighbours that would touch: the sum of what their members want, and how many.
+    pools: list[tuple[float, int]] = []
+    for rank, index in enumerate(order):
+        pools.append((wanted[index] - gap * rank, 1))
+        while len(pools) > 1 and pools[-2][0] / pools[-2][1] >= pools[-1][0] / pools[-1][1]:
+            total, count = pools.pop()
+            pools[-1] = (pools[-1][0] + total, pools[-1][1] + count)
+    pooled = [total / count for total, count in pools for _ in range(count)]
     found = [0.0] * len(wanted)
-    for index, place, step in zip(order, pooled, steps, strict=True):
-        found[index] = min(max(float(place), low), low + room) + step
+    for rank, (index, place) in enumerate(zip(order, pooled, strict=True)):
+        found[index] = min(max(place, low), low + room) + gap * rank
     return found
 
 
-def with_labels(
-    picture: Any, lines: Sequence[tuple[float, Sequence[str]]], width: float, height: float
-) -> Any:
-    """Return a chart with labels in its right margin, joined by leaders to horizontal lines.
+@dataclass(frozen=True)
+class LineEnd:
+    """The end of a line, and what is written beside it.
+
+    Attributes:
+        at: Its height, px from the plot's top.
+        text: Lines of text.
+        x: Where it ends, in units of the x axis; ``None`` where it reaches the right edge.
+        color: Color of its leader.
+    """
+
+    at: float
+    text: Sequence[str]
+    x: float | None = None
+    color: str = "#777777"
+
+
+def with_labels(picture: Any, ends: Sequence[LineEnd], height: float, x: Any = None) -> Any:
+    """Return a chart with labels in its right margin, each joined by a leader to its line's end.
 
     Args:
         picture: The chart, the lines included.
-        lines: For each the height of its end, px from the plot's top, and its label's lines of
-            text.
-        width: The plot's width, px.
-        height: Its height, px; labels stay within it.
+        ends: The ends of its lines.
+        height: The plot's height, px; labels stay within it.
+        x: The chart's own x channel, of field ``x``, where lines end before the right edge.
 
     Raises:
         ValueError: If the labels do not fit.
     """
-    half = LINE_HEIGHT * max((len(text) for _, text in lines), default=1) / 2
-    places = spread([at for at, _ in lines], 2 * half + 2, half, height - half)
+    tallest = max((len(end.text) for end in ends), default=1)
+    half = LINE_HEIGHT * tallest / 2
+    places = spread([end.at for end in ends], 2 * half + 2, half, height - half)
     data = [
-        {"line_px": at, "label_px": place, "text": list(text)}
-        for (at, text), place in zip(lines, places, strict=True)
+        {"line_px": e.at, "label_px": at, "text": list(e.text), "x": e.x, "color": e.color}
+        for e, at in zip(ends, places, strict=True)
     ]
     base = chart(data)
     pixels = alt.Scale(domain=[0, height], range=[0, height], nice=False, zero=False)
-    leaders = base.mark_rule(strokeWidth=0.8, color="#777777").encode(
-        x=alt.value(width),
-        x2=alt.value(width + _LEADER),
+    # Dotted, so that nobody takes a leader for the line that it prolongs.
+    leaders = base.mark_rule(strokeWidth=1, strokeDash=[1, 3], x2Offset=_LEADER, aria=False).encode(
+        x=alt.value("width") if x is None else x,
+        x2=alt.value("width"),
         y=alt.Y("line_px:Q", scale=pixels, axis=None),
         y2="label_px:Q",
+        color=alt.Color("color:N", scale=None),
     )
     # The baseline is that of the first line of text.
-    shift = -LINE_HEIGHT / 2 * (max((len(text) for _, text in lines), default=1) - 1)
+    shift = -LINE_HEIGHT / 2 * (tallest - 1)
     labels = base.mark_text(
-        align="left", baseline="middle", dy=shift, lineHeight=LINE_HEIGHT
+        align="left",
+        baseline="middle",
+        dx=_LEADER + _TEXT_GAP,
+        dy=shift,
+        lineHeight=LINE_HEIGHT,
+        aria=False,
     ).encode(
-        x=alt.value(width + _LEADER + _TEXT_GAP),
+        x=alt.value("width"),
         y=alt.Y("label_px:Q", scale=pixels, axis=None),
         text="text:N",
     )

@@ -1,14 +1,16 @@
 """What the quantum solver reported of every step: chance of success, queries, angle."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator
 from typing import Any
 
 from qnewton.records import BlockRecord, QuantumStats, StepRecord
-from qnewton.report.panels import chart
+from qnewton.report.panels import chart, log_axis, stacked
 from qnewton.report.quantities import UNKNOWN, number_text
 from qnewton.report.save import Picture
-from qnewton.report.style import PLOT_WIDTH, VERMILLION, themed
+from qnewton.report.style import PLOT_WIDTH, VERMILLION, log_domain, log_ticks, themed
 from qnewton.report.table import Table
 from qnewton.report.vega import alt
 from qnewton.report.words import words
@@ -26,6 +28,23 @@ def quantum_solves(run: Run) -> Picture | None:
     Of the systems of a step, the smallest probability, the sum of the queries and the largest
     angle count.
     """
+    panels = quantum_panels(run)
+    if not panels:
+        return None
+    return stacked(list(panels.values()), words("quantum_solves"))
+
+
+def quantum_panels(run: Run) -> dict[str, Picture]:
+    """Return what :func:`quantum_solves` draws, one picture per quantity that is known."""
+    rows = _quantum_rows(run)
+    return {
+        quantity: _panel(quantity, found)
+        for quantity in _QUANTITIES
+        if (found := [row for row in rows if row["quantity"] == quantity])
+    }
+
+
+def _quantum_rows(run: Run) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for step in run.steps:
         found = [stats for _, stats in quantum_attempts(step)]
@@ -42,18 +61,23 @@ def quantum_solves(run: Run) -> Picture | None:
             for quantity, value in values.items()
             if value is not None and value > 0
         ]
-    if not rows:
-        return None
-    exponents = alt.Axis(format="~g", labelOverlap=True, tickCount=4)
-    header = alt.Header(labelAngle=0, labelAlign="left", labelAnchor="start", labelOrient="top")
-    line = chart(rows).mark_line(point=alt.OverlayMarkDef(color=VERMILLION), color=VERMILLION)
-    drawn = line.encode(
-        x=alt.X("step:Q", title="step", axis=alt.Axis(format="d", tickMinStep=1)),
-        y=alt.Y("value:Q", title=None, scale=alt.Scale(type="log"), axis=exponents),
-        tooltip=["step:Q", "quantity:N", alt.Tooltip("value:Q", format=".3g")],
-    ).properties(width=PLOT_WIDTH, height=90)
-    panels = alt.Row("quantity:N", title=None, sort=_QUANTITIES, header=header)
-    drawn = drawn.facet(row=panels).resolve_scale(y="independent")
+    return rows
+
+
+def _panel(quantity: str, rows: list[dict[str, Any]]) -> Picture:
+    values = [row["value"] for row in rows]
+    ends = log_domain(min(values), max(values))
+    shape = {"point": alt.OverlayMarkDef(color=VERMILLION), "color": VERMILLION, "aria": False}
+    drawn = (
+        chart(rows)
+        .mark_line(**shape)
+        .encode(
+            x=alt.X("step:Q", title="step", axis=alt.Axis(format="d", tickMinStep=1)),
+            y=log_axis(alt.Y, "value", quantity, ends, log_ticks(*ends), "~g"),
+            tooltip=["step:Q", alt.Tooltip("value:Q", format=".3g", title=quantity)],
+        )
+    )
+    drawn = drawn.properties(width=PLOT_WIDTH, height=120)
     return Picture(themed(drawn), rows, words("quantum_solves"))
 
 

@@ -92,4 +92,5 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def inline_data(rows: Sequence[Mapping[str, Any]]) -> alt.Data:
     """Return rows as a chart's own data: nothing is fetched, no row limit applies."""
-    return alt.Data(values=[dict(row) for row in rows])
+    # A tuple, for altair copies lists, value by value, whenever a chart becomes part of another.
+    return alt.Data(values=tuple(dict(row) for row in rows))

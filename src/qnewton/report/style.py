@@ -53,8 +53,8 @@ _ALGORITHMS = {
 STAGES = {
     "forward_backward": Look("forward and backward", SKY),
     "curvature": Look("curvature", BLUE),
-    "treatment": Look("treatment", colours.YELLOW),
-    "survey": Look("survey", ORANGE),
+    "treatment": Look("damping and pruning", colours.YELLOW),
+    "survey": Look("measuring the matrix", ORANGE),
     "solve": Look("solve", VERMILLION),
     "update": Look("update", PURPLE),
 }
@@ -88,8 +88,8 @@ def scale_of(labels: Iterable[str], values: Iterable[Any]) -> alt.Scale:
 
 
 def decade_channel(channel: Any, field: str, title: str, low: float, high: float) -> Any:
-    """Return an axis of powers of ten from 10^low to 10^high, every third one where many."""
-    every = 1 if high - low <= 8 else 3
+    """Return an axis of powers of ten from 10^low to 10^high, some ten of them where many."""
+    every = 1 if high - low <= 8 else 3 * math.ceil((high - low) / 30)
     decades = range(math.ceil(low), math.floor(high) + 1)
     return channel(
         f"{field}:Q",
@@ -135,6 +135,16 @@ def _theme() -> dict[str, Any]:
     return json.loads(files("qnewton.report").joinpath("templates/theme.json").read_text())
 
 
+@cache
+def _config() -> Any:
+    return alt.Config.from_dict(_theme())
+
+
+def dark_colors() -> dict[str, str]:
+    """Return what stands for each color of a picture on dark ground; keys are in lower case."""
+    return json.loads(files("qnewton.report").joinpath("templates/dark.json").read_text())
+
+
 def themed(chart: Any) -> Any:
     """Return a finished top-level chart in the project's look.
 
@@ -144,5 +154,5 @@ def themed(chart: Any) -> Any:
     stay as they are.
     """
     themed_chart = chart.copy(deep=False)
-    themed_chart.config = alt.Config.from_dict(_theme())
+    themed_chart.config = _config()
     return themed_chart

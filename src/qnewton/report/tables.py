@@ -53,7 +53,7 @@ def comparison_table(
             footnotes; without one there are no footnotes.
         models: The price models in force, one sentence each, added to the footnotes.
     """
-    marks = {} if config is None else _marks(comparison)
+    marks = {} if config is None else note_marks(comparison)
     notes = [] if config is None else _footnotes(comparison, config, models)
     table = RichTable(
         title=Text(
@@ -85,13 +85,14 @@ def comparison_table(
     return table
 
 
-def _marks(comparison: Comparison) -> dict[str | None, str]:
+def note_marks(comparison: Comparison) -> dict[str | None, str]:
+    """Return the mark of each note of a comparison's rows, such as `` [1]``."""
     notes = dict.fromkeys(row.note for row in comparison.rows if row.note is not None)
     return {note: f" [{number}]" for number, note in enumerate(notes, start=1)}
 
 
 def _footnotes(comparison: Comparison, config: RunConfig, models: Sequence[str]) -> list[str]:
-    notes = [f"{mark.strip()} {note}" for note, mark in _marks(comparison).items()]
+    notes = [f"{mark.strip()} {note}" for note, mark in note_marks(comparison).items()]
     if not all(row.reached for row in comparison.rows):
         notes.append(NOT_REACHED)
     return [measured_text(config), modelled_text(config), *models, *notes]
@@ -186,10 +187,10 @@ def hardware_table(machines: Sequence[records.QuantumHardware]) -> Table:
     """Return the quantum machines, with the source of each gate time."""
     rows = []
     for machine in machines:
-        gate, exists = machine.gate_time_s, "hypothetical" if machine.hypothetical else "exists"
+        gate, exists = machine.gate_time_s, "hypothetical" if machine.hypothetical else "yes"
         source = f"{gate.source}, {gate.date}"
         rows.append((machine.name, machine.title, exists, seconds_text(gate.value), source))
-    headers = ("name", "machine", "", "gate time", "source of the gate time")
+    headers = ("name", "machine", "exists?", "gate time", "source of the gate time")
     return Table("Quantum machines", headers, rows, text_columns=frozenset({0, 1, 2, 4}))
 
 

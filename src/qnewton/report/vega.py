@@ -3,6 +3,7 @@
 Tables, sentences and CSV files do without them, so that a small installation trains and prices.
 """
 
+from contextlib import AbstractContextManager
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,13 @@ def check_installed() -> None:
     for name in ("altair", "vl_convert"):
         if find_spec(name) is None:
             raise _missing(name)
+
+
+def unchecked() -> AbstractContextManager[None]:
+    """Return a context in which no part of a chart is checked against Vega-Lite's schema."""
+    from altair.utils.schemapi import debug_mode
+
+    return debug_mode(False)
 
 
 def _missing(name: str) -> MissingExtraError:

@@ -6,9 +6,22 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
+from qnewton.records import QuantumHardware
 from qnewton.report import quantities
+
+
+def machine_name(machine: QuantumHardware) -> str:
+    """Return the name of a quantum machine, marked where it does not exist."""
+    return f"{machine.name}{' (hypothetical)' if machine.hypothetical else ''}"
+
+
+def _title(solver: str) -> str:
+    from qnewton.report.style import solver_look  # it loads altair, which sentences alone need not
+
+    return solver_look(solver).label
+
 
 _TEMPLATES = Environment(undefined=StrictUndefined)
 _TEMPLATES.filters |= {
@@ -17,6 +30,8 @@ _TEMPLATES.filters |= {
     "power": quantities.power_text,
     "seconds": quantities.seconds_text,
     "share": quantities.share_text,
+    "machine": machine_name,
+    "title_of": _title,
 }
 
 
@@ -30,7 +45,12 @@ def rendered(template: str, values: Mapping[str, Any]) -> str:
         >>> rendered("{{ n | to(',') }} steps\n{% if n > 9 %}and more{% endif %}", {"n": 1200})
         '1,200 steps and more'
     """
-    return " ".join(_TEMPLATES.from_string(template).render(values).split())
+    return " ".join(_template(template).render(values).split())
+
+
+@cache
+def _template(text: str) -> Template:
+    return _TEMPLATES.from_string(text)
 
 
 @cache

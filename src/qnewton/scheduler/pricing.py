@@ -249,8 +249,14 @@ def _with_takeovers(block: BlockRecord, decision: Decision, market: cost.Market)
     asked = {quote.solver for quote in decision.quotes}
     unasked = dict.fromkeys(a.solver for a in block.attempts if a.solver not in asked)
     solvers = [(cost.SOLVERS.find(name), block.decision.quote(name)) for name in unasked]
-    # Of a solver that this process lacks the recorded quote is all there is.
-    found = [q if s is None else quote_by(s, s.price, block.facts, market) for s, q in solvers]
+    # The recorded quote is all there is of a solver that this process lacks, and of a quantum one
+    # on a market without such a machine.
+    found = [
+        quote
+        if solver is None or (solver.machine == "quantum" and market.hardware is None)
+        else quote_by(solver, solver.price, block.facts, market)
+        for solver, quote in solvers
+    ]
     quotes = (*decision.quotes, *(quote for quote in found if quote is not None))
     return replace(block, decision=replace(decision, quotes=quotes))
 

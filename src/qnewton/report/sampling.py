@@ -1,0 +1,20 @@
+"""Fewer of many, evenly spread."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def evenly(items: Sequence[Item], most: int | None) -> list[Item]:
+    """Return at most ``most`` items, evenly spread, the first and the last among them.
+
+    Example:
+        >>> evenly(range(10), 4), evenly("abc", None)
+        ([0, 3, 6, 9], ['a', 'b', 'c'])
+    """
+    if most is None or len(items) <= most:
+        return list(items)
+    if most == 1:
+        return [items[-1]]
+    return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]
