@@ -27,6 +27,7 @@ from qnewton.cli.calibrate import load_or_calibrate
 from qnewton.cli.output import PROGRESS, RESULTS, print_json
 from qnewton.cli.paper import Paper
 from qnewton.records import encode
+from qnewton.records.messages import choice_of
 from qnewton.report import csv_text, save_chart
 from qnewton.runs import write_text
 
@@ -59,9 +60,8 @@ class FailedCheckError(RuntimeError):
 def make_artifacts(request: Paper) -> None:
     """Make what was asked for, write it, show it, and fail if a check fails."""
     if request.name != "all" and request.name not in EXPERIMENTS:
-        raise ValueError(
-            f"no table or figure is called {request.name!r}; choose {', '.join(EXPERIMENTS)} or all"
-        )
+        known = choice_of(request.name, (*EXPERIMENTS, "all"))
+        raise ValueError(f"no table or figure is called {request.name!r}; {known}")
     calibration = load_or_calibrate()
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     names = list(EXPERIMENTS) if request.name == "all" else [request.name]

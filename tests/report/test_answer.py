@@ -48,7 +48,7 @@ def test_the_winner_and_who_is_beside_it() -> None:
     first, second = answer(found(*ROWS), ATTOSECOND)
     assert first == (
         "Sgd wins: it reaches 95% test accuracy in 20 steps and 10 ms (modelled). Of the Newton "
-        "rows Best-Classical costs least, 305 ms; Q-Newton 4.06 times as much."
+        "rows Best-Classical costs least, 305 ms; Q-Newton costs 4.06 times as much."
     )
     assert second == (
         "Q-Newton costs 22 ms less than Classical-Only: the 30.0% of its systems that go to "
@@ -61,7 +61,7 @@ def test_where_newton_wins_sgd_stands_beside_it() -> None:
     first, _ = answer(found(replace(ROWS[0], modelled_seconds=3.05), *ROWS[1:]), None)
     assert first == (
         "Best-Classical wins: it reaches 95% test accuracy in 10 steps and 305 ms (modelled); "
-        "Q-Newton 4.06 times as much; Sgd 10 times as much."
+        "Q-Newton costs 4.06 times as much; Sgd costs 10 times as much."
     )
 
 

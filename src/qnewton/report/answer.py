@@ -28,7 +28,7 @@ def answer(comparison: Comparison, hardware: QuantumHardware | None) -> tuple[st
         >>> for sentence in answer(found, None):
         ...     print(sentence)
         Classical-Only wins: it reaches 95% test accuracy in 10 steps and 1 s (modelled); Q-Newton \
-1.2 times as much.
+costs 1.2 times as much.
         Q-Newton costs 200 ms more than Classical-Only: finding κ and d, which it needs before it \
 can choose, costs 300 ms, and its choices save 100 ms (modelled).
     """
@@ -61,7 +61,7 @@ def _times(rows: Sequence[tuple[float, ComparisonRow]]) -> str:
     """Return how much more SGD and Q-Newton cost than the first row."""
     first = rows[0][0]
     named = [(s, row.label) for s, row in rows[1:] if row.method in ("sgd", "q-newton")]
-    return "".join(f"; {label} {number_text(s / first)} times as much" for s, label in named)
+    return "".join(f"; {label} costs {number_text(s / first)} times as much" for s, label in named)
 
 
 def _why(baseline: ComparisonRow, chosen: ComparisonRow, hardware: QuantumHardware | None) -> str:
