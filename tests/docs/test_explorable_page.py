@@ -112,6 +112,10 @@ def test_calls_are_taken_back(stops: Any, explorable: Path, reader: Reader) -> N
     page = reader.open(explorable)
     assert not page.is_visible("#qsvt-calls")
     page.click("#qsvt .stages > li:nth-child(4) button")
+    for n in (16, 4):
+        page.check(f"#qsvt input[value='{n}']", force=True)
+        degree = stops[n]["qsvt"][2]["degree"]
+        assert f"After {degree} of {degree} calls" in page.inner_text("#qsvt .says")
     stop = stops[4]["qsvt"][2]
     chances = []
     for call in range(stop["degree"] + 1):

@@ -119,13 +119,12 @@ function startQSVT(systems) {
     tell(root, stop);
   }
 
-  onControls(root, () => show(stepper.stage));
-  // Whoever comes to the calls sees all of them made, and may take them back.
-  degree.addEventListener("input", () => {
-    calls.value = calls.max;
+  // Another polynomial begins with all of its calls made: the slider ends at its degree.
+  root.querySelectorAll("input:not(#qsvt-calls)").forEach((input) => input.addEventListener("input", () => {
+    calls.max = 999;
+    calls.value = 999;
     show(stepper.stage);
-  });
-  stepper.go(0);
-  calls.value = calls.max;
+  }));
+  calls.addEventListener("input", () => show(stepper.stage));
   stepper.go(0);
 }
