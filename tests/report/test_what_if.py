@@ -147,6 +147,8 @@ def test_machines_without_figures_take_the_usual_ones() -> None:
     assert alone is not None
     assert "The run had no quantum machine; qubit_gate_ns_e3 stands in for it." in panel(alone)
     assert "stands in" not in panel(_found("digits"))
+    estimated = replace(found.settings, audit=replace(found.settings.audit, error_correction="qdk"))
+    assert "here the closed form stands in for it" in panel(replace(found, settings=estimated))
     noisy = replace(machine, two_qubit_error=Figure(value=3e-4, source="a test", date="2026-01-01"))
     found = what_if(replace(run, config=replace(run.config, hardware=noisy)))
     assert found is not None

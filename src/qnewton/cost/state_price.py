@@ -1,7 +1,7 @@
 """What one quantum solve takes, from queries to seconds, on arrays of systems and assumptions."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -231,15 +231,25 @@ def _count(
     """Return the queries of an algorithm, which is promised a κ_be that rounding may not break."""
     encoded = np.minimum(asked.alpha * asked.kappa * WIDENED, _LARGEST_CONDITION)
     proven = algorithm == "costa" and audit.query_set == "rigorous"
-    return queries.attempt(
+    error = np.asarray(budget.relative if algorithm == "qsvt" else budget.solver)
+    where = None
+    if error.ndim > 1 and error.shape[-2] > 1:
+        # Many splits give the solver the same share, and each share is counted once.
+        error, where = np.unique(error, axis=-2, return_inverse=True)
+    count = queries.attempt(
         algorithm,  # pyright: ignore[reportArgumentType]  # a key of queries.ALGORITHMS
         audit.query_set,
         kappa=encoded,
-        epsilon=budget.relative if algorithm == "qsvt" else budget.solver,
+        epsilon=error,
         gain=None if asked.gain is None else asked.alpha * asked.gain,
         guess_factor=audit.guess_factor,
         constant=constants.adiabatic if proven else None,
     )
+    if where is None:
+        return count
+    arrays = {name: value for name, value in vars(count).items() if isinstance(value, np.ndarray)}
+    again = {name: np.take(value, where.ravel(), axis=-2) for name, value in arrays.items()}
+    return replace(count, **again)
 
 
 def _registers(algorithm: str, encoded: Any, epsilon: Any) -> Any:

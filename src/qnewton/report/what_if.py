@@ -30,7 +30,7 @@ from qnewton.scheduler.run_prices import (
     solved_quotes,
 )
 
-MOST_DESIGNS = 1_600
+MOST_DESIGNS = 2_048
 """Solves × splits of ε that a page prices; of a longer run steps are drawn evenly."""
 
 _MOST_SOLVES = 100

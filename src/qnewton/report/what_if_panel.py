@@ -117,6 +117,8 @@ def _notes(found: WhatIf) -> tuple[str, ...]:
     if own_error(audit, machine) is None and audit.error_correction != "perfect":
         error = f"{found.stops.errors[0]:g} stands in for it"
         said.append(f"{machine.name} has no error rate that can be corrected; {error}.")
+    if audit.error_correction == "qdk":
+        said.append("The run had qdk correct errors; here the closed form stands in for it.")
     return tuple(said)
 
 
