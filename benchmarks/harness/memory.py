@@ -11,7 +11,6 @@ import gc
 import importlib
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -71,6 +70,8 @@ def _high_water() -> int:
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
+    import resource  # not at the top: Windows has none, and its tests of the rest go on
+
     # Elsewhere the mark cannot be set back: an upper bound of what came before is subtracted.
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

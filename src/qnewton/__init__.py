@@ -32,7 +32,7 @@ _ELSEWHERE = {
 }
 """Public names that are not the optimizer's."""
 
-_ROOMS = (
+_PACKAGES = (
     "cost",
     "curvature",
     "fitting",
@@ -53,6 +53,6 @@ def __getattr__(name: str) -> Any:
     # Loaded on first use, so that pricing a system does not wait for torch.
     if name in __all__:
         return getattr(import_module(_ELSEWHERE.get(name, "qnewton.optimizer")), name)
-    if name in _ROOMS:
+    if name in _PACKAGES:
         return import_module(f"qnewton.{name}")
     raise AttributeError(f"module 'qnewton' has no attribute {name!r}")

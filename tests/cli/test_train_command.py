@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -151,6 +150,7 @@ def test_a_killed_run_resumes_to_the_same_bits(qnewton, whole_run: Path, after: 
 def test_a_full_disk_is_one_line_with_exit_code_1_and_loses_nothing(
     calibrated_cache, tmp_path
 ) -> None:
+    resource = pytest.importorskip("resource")
     limit = 60_000
 
     def limit_file_size() -> None:

@@ -1,6 +1,5 @@
 """Blocks too large to be formed: known from shapes, solved by products, never allocated."""
 
-import resource
 from dataclasses import replace
 
 import pytest
@@ -95,6 +94,7 @@ def test_ten_million_parameters_allocate_no_dense_block():
     y = torch.randint(0, 10, (16,), generator=generator)
     optimizer = QNewton(net)
     assert not any(plan.formed for plan in optimizer.plan)
+    resource = pytest.importorskip("resource")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     loss = optimizer.step(lambda: nn.functional.cross_entropy(net(x), y))
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

@@ -82,7 +82,7 @@ def _is_slow(node: ast.AST) -> bool:
     return "pytest.mark.slow" in ast.unparse(node)
 
 
-def test_the_fast_lane_touches_every_room() -> None:
+def test_the_fast_lane_touches_every_package() -> None:
     packages = {path.parent.name for path in (ROOT / "src/qnewton").glob("*/__init__.py")}
     for package in sorted(packages & {path.name for path in (ROOT / "tests").iterdir()}):
         quick = 0

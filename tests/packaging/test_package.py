@@ -51,6 +51,12 @@ def test_no_module_needs_a_posix_system_to_be_imported(path: Path) -> None:
     assert not at_import_time(path) & POSIX_ONLY
 
 
+def test_no_test_needs_a_posix_system_to_be_collected() -> None:
+    folders = [PROJECT.parent / name for name in ("tests", "benchmarks")]
+    files = [path for folder in folders for path in folder.rglob("*.py")]
+    assert [path for path in files if at_import_time(path) & POSIX_ONLY] == []
+
+
 def test_run_folders_are_written_where_there_is_no_fcntl(tmp_path: Path) -> None:
     """As on Windows, as far as another system can tell: the lock must be somebody else's care."""
     blocked = "".join(f"sys.modules[{name!r}] = None; " for name in ("fcntl", "resource", "pwd"))

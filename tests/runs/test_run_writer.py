@@ -1,6 +1,5 @@
 import errno
 import os
-import resource
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -145,10 +144,14 @@ def test_only_one_process_writes(tmp_path: Path, config: RunConfig) -> None:
 
 
 @pytest.fixture
-def limit_file_size() -> Iterator[Callable[[int], None]]:
-    """A file-size limit fails as a full disk does: a short write, then an error."""
+def limit_file_size() -> Iterator[Callable[[int | None], None]]:
+    """A file-size limit fails as a full disk does: a short write, then an error; None lifts it."""
+    resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    own, most = before
+    yield lambda size: resource.setrlimit(
+        resource.RLIMIT_FSIZE, (own if size is None else size, most)
+    )
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
@@ -156,7 +159,7 @@ def test_a_disk_that_fills_up_loses_no_record(
     tmp_path: Path,
     config: RunConfig,
     step_record: MakeStep,
-    limit_file_size: Callable[[int], None],
+    limit_file_size: Callable[[int | None], None],
 ) -> None:
     with RunWriter.create(tmp_path / "run", config) as writer:
         writer.append_step(step_record(0))
@@ -168,13 +171,13 @@ def test_a_disk_that_fills_up_loses_no_record(
         assert log.stat().st_size == line
         assert "steps.jsonl: File too large" in one_line(error)
         assert "free space there, then go on with --resume" in one_line(error)
-        limit_file_size(resource.RLIM_INFINITY)
+        limit_file_size(None)
         writer.append_step(step_record(2))
     assert [step.step for step in read_run(tmp_path / "run").steps] == [0, 2]
 
 
 def test_a_disk_too_full_for_a_checkpoint_keeps_the_earlier_ones(
-    tmp_path: Path, config: RunConfig, limit_file_size: Callable[[int], None]
+    tmp_path: Path, config: RunConfig, limit_file_size: Callable[[int | None], None]
 ) -> None:
     with RunWriter.create(tmp_path / "run", config) as writer:
         writer.save_checkpoint(0, b"state")
@@ -188,12 +191,12 @@ def test_a_disk_too_full_for_a_checkpoint_keeps_the_earlier_ones(
 
 
 def test_a_disk_too_full_to_begin(
-    tmp_path: Path, config: RunConfig, limit_file_size: Callable[[int], None]
+    tmp_path: Path, config: RunConfig, limit_file_size: Callable[[int | None], None]
 ) -> None:
     limit_file_size(10)
     with pytest.raises(RunStorageError, match="or choose another folder with --out"):
         RunWriter.create(tmp_path / "run", config)
-    limit_file_size(resource.RLIM_INFINITY)
+    limit_file_size(None)
     RunWriter.create(tmp_path / "run", config).close()
 
 
