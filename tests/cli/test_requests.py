@@ -19,7 +19,7 @@ WRONG = {
     "compare digits --policy paper": "qnewton compare has no option --policy, which belongs to "
     "train, replay",
     "train digits more words": "unexpected word 'more'; see qnewton train --help",
-    "report one two": "unexpected word 'two'",
+    "replay one two": "unexpected word 'two'",
     "train digits --steps": "--steps needs a value; see qnewton train --help",
     "price --n 4 --kappa 2 --kronecker 2": "--kronecker needs 2 values",
     # values of an option

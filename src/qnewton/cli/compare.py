@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from qnewton.cli.calibrate import ClassicalOptions, load_or_calibrate
 from qnewton.cli.checks import check_machine, check_out, check_workload
+from qnewton.cli.live import event_told_too, live_page
 from qnewton.cli.output import RESULTS, FolderOptions, Verbose, print_json, say, say_paths
 from qnewton.cli.pages import write_page
 from qnewton.cli.progress import TrainingProgress
@@ -28,6 +29,7 @@ class Compare:
         max_sgd_steps: The most SGD steps, at each learning rate.
         sgd_learning_rates: Learning rates SGD is tuned over; the default is the workload's grid.
         agreement_every: Newton steps between checks that the charged solvers agree.
+        live: Serve the page to this machine while it trains; the address is printed.
         verbose: Add the machines behind both clocks, and what each row rests on.
         json: Print the answer and the table as one JSON object.
     """
@@ -54,6 +56,7 @@ class Compare:
     max_sgd_steps: int = 1500
     sgd_learning_rates: tuple[float, ...] | None = None
     agreement_every: int = 10
+    live: bool = False
     verbose: Verbose = False
     json: bool = False
 
@@ -87,9 +90,14 @@ class Compare:
         folder = self.folders.new_folder(f"{name}-compare")
         workload = load_workload(name, self.training.seed, self.folders.data_dir)
         calibration = named or load_or_calibrate()
-        with TrainingProgress(quiet=self.json, label=f"comparing on {name}") as shown:
+        label = f"comparing on {name}"
+        with (
+            TrainingProgress(quiet=self.json, label=label) as shown,
+            live_page(folder, wanted=self.live) as live,
+        ):
             priced = (asked, folder, workload, calibration)
-            comparison = compare(*priced, shown.on_event, shown.on_stage)
+            on_event = event_told_too(live, shown.on_event)
+            comparison = compare(*priced, on_event, shown.on_stage)
         page = write_page(folder)
         config = read_config(folder)
         said = answer(comparison, config.hardware)

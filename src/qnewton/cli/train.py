@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from qnewton.cli.auditing import TrainingAudit
 from qnewton.cli.calibrate import load_or_calibrate
 from qnewton.cli.checks import check_machine, check_out, check_workload
+from qnewton.cli.live import live_page, told_too
 from qnewton.cli.output import FolderOptions, Verbose, print_json, say, say_paths, warn
 from qnewton.cli.pages import write_page
 from qnewton.cli.progress import TrainingProgress
@@ -33,6 +34,7 @@ class Train:
         resume: Go on with the interrupted run in this folder; its own options stay in force.
         print_every: Print one line about every so many-th step: loss, λ, ρ, solvers, seconds, and
             why nothing was changed.
+        live: Serve the run's page to this machine while it trains; the address is printed.
         verbose: Add the machines behind both clocks, and how solves compared with their prices.
         json: Print one JSON object with the result.
     """
@@ -60,6 +62,7 @@ class Train:
     folders: FolderOptions
     resume: Path | None = None
     print_every: int | None = None
+    live: bool = False
     verbose: Verbose = False
     json: bool = False
 
@@ -139,15 +142,17 @@ class Train:
         workload = load_workload(name, seed, self.folders.data_dir)
         session = prepare(asked, workload, load_or_calibrate())
         folder = self.folders.new_folder(name)
-        with self._progress(self.training.steps) as shown:
-            return folder, session, begin(session, folder, shown.on_step, shown.on_stage)
+        steps = self.training.steps
+        with self._progress(steps) as shown, live_page(folder, wanted=self.live) as page:
+            on_step = told_too(page, shown.on_step, steps)
+            return folder, session, begin(session, folder, on_step, shown.on_stage)
 
     def _resumed(self, folder: Path) -> "tuple[Path, Session, TrainingResult]":
         steps = read_config(folder).options.get("steps")
         from qnewton.training.session import resume
 
-        with self._progress(steps) as shown:
-            told = (shown.on_step, shown.on_stage, warn)
+        with self._progress(steps) as shown, live_page(folder, wanted=self.live) as page:
+            told = (told_too(page, shown.on_step, steps), shown.on_stage, warn)
             return folder, *resume(folder, self.folders.data_dir, *told)
 
     def _progress(self, steps: int | None) -> TrainingProgress:

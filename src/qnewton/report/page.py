@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,9 @@ REPORT_FILE = "report.html"
 Folder = str | os.PathLike[str]
 
 
-def write_report(folder: Folder, *more: Folder, out: Folder | None = None) -> Path:
+def write_report(
+    folder: Folder, *more: Folder, out: Folder | None = None, live: str | None = None
+) -> Path:
     """Write one page of what folders hold: a run, a comparison, or several runs side by side.
 
     Everything on it comes from the folders. Its charts are drawn by the page's own script, so that
@@ -40,6 +43,8 @@ def write_report(folder: Folder, *more: Folder, out: Folder | None = None) -> Pa
         more: Other runs for the same page.
         out: The page; by default ``report.html`` in the folder, and of several folders in the
             working directory.
+        live: What a run that goes on says of itself, such as ``training, step 3 of 10``: the page
+            then loads itself again every few seconds. ``None`` for one that is finished.
 
     Returns:
         Path of the page.
@@ -54,7 +59,7 @@ def write_report(folder: Folder, *more: Folder, out: Folder | None = None) -> Pa
         Some 10 ms per chart, and some ms per system for prices, of at most
         :data:`qnewton.report.step_prices.MOST_SYSTEMS`.
     """
-    told = page_runs((folder, *more))
+    told = replace(page_runs((folder, *more)), live=live)
     return runs.write_text(_place((folder, *more), out), page_of(told))
 
 

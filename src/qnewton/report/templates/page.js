@@ -61,5 +61,15 @@ if (document.body.dataset.live) {
   const follow = document.getElementById("follow");
   follow.checked = memory.get("follow") !== "no";
   follow.addEventListener("change", () => memory.set("follow", follow.checked ? "yes" : "no"));
-  setInterval(() => { if (follow.checked) location.reload(); }, 4000);
+  const timer = setInterval(async () => {
+    if (!follow.checked) return;
+    if (location.protocol !== "file:") {
+      try { await fetch(location.href, { method: "HEAD" }); } catch {
+        clearInterval(timer);
+        follow.closest(".live").append("The training's own server has stopped; the page is in the run's folder.");
+        return;
+      }
+    }
+    location.reload();
+  }, 4000);
 }
