@@ -59,13 +59,13 @@ def lines(svg: Path) -> list[str]:
     return [label for label in labels if label.startswith("gate_time_s")]
 
 
-def curves(svg: Path) -> list[tuple[str, list[float]]]:
-    """Return each drawn line's label and the numbers of its path, to the pixel."""
-    return [
-        (path.get("aria-label", ""), [float(x) for x in re.findall(r"-?[\d.]+", path.get("d", ""))])
-        for path in ElementTree.parse(svg).iter(f"{_SVG}path")
-        if path.get("aria-roledescription") == "line mark"
-    ]
+def curves(svg: Path) -> list[list[float]]:
+    """Return the numbers of each drawn line's path, to the pixel."""
+    groups = (
+        g for g in ElementTree.parse(svg).iter(f"{_SVG}g") if "mark-line" in g.get("class", "")
+    )
+    paths = (path.get("d", "") for group in groups for path in group.iter(f"{_SVG}path"))
+    return [[float(x) for x in re.findall(r"-?[\d.]+", path)] for path in paths]
 
 
 @pytest.mark.parametrize("name", [BREAK_EVEN, LOSS])
@@ -105,7 +105,7 @@ def test_the_command_writes_the_losses(written: Path) -> None:
     now, committed = written / LOSS, IMAGES / LOSS
     assert texts(now) == texts(committed), stale(LOSS)
     ours, theirs = curves(now), curves(committed)
-    assert theirs
-    assert [len(numbers) for _, numbers in ours] == [len(numbers) for _, numbers in theirs]
-    for (_, ours_px), (_, theirs_px) in zip(ours, theirs, strict=True):
+    assert max(map(len, theirs)) >= 2 * 20  # SGD's twenty steps
+    assert [len(numbers) for numbers in ours] == [len(numbers) for numbers in theirs]
+    for ours_px, theirs_px in zip(ours, theirs, strict=True):
         assert ours_px == pytest.approx(theirs_px, abs=2.0), stale(LOSS)

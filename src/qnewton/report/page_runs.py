@@ -112,8 +112,9 @@ def curves_of(comparison: Comparison, folder: str | os.PathLike[str]) -> list[Cu
     for name in dict.fromkeys(row.run for row in comparison.rows):
         rows = [row for row in comparison.rows if row.run == name]
         label = tables.method_text(rows[0]) if len(rows) == 1 else "Newton"
-        # The last one, Q-Newton, stands for the methods that share its steps.
-        curves.append(Curve(runs.read_run(Path(folder) / name), rows[-1].method, label))
+        # Q-Newton stands for the methods that share its steps.
+        method = rows[0].method if len(rows) == 1 else "q-newton"
+        curves.append(Curve(runs.read_run(Path(folder) / name), method, label))
     return curves
 
 
