@@ -162,13 +162,13 @@ def rivals_of(own: Calibration) -> tuple[Rival, ...]:
     beside = "It also does the classical parts of the quantum solver."
     return (
         Rival(
-            name=f"the best on {own.name}",
-            said=f"The cheapest solver that the run was offered, at the rates of {own.name}.",
+            name="the best on the run's machine",
+            said=f"The cheapest solver that it was offered, by calibration {own.name}.",
             calibration=own,
         ),
         Rival(
-            name=f"LU inversion on {own.name}",
-            said=f"The paper's rival, at the rates of {own.name}.",
+            name="LU inversion on the run's machine",
+            said=f"The paper's rival, by calibration {own.name}.",
             calibration=own,
             solvers=lu,
         ),
@@ -185,7 +185,7 @@ def rivals_of(own: Calibration) -> tuple[Rival, ...]:
         Rival(
             name="LU inversion on paper-h100",
             said="The paper's Table III, C·N³. It has no other rate, so the quantum solver's "
-            f"classical parts stay on {own.name}.",
+            "classical parts stay on the run's machine.",
             calibration=paper,
             solvers=lu,
             helper=own,
