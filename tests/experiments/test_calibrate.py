@@ -1,5 +1,6 @@
 """What a calibration times."""
 
+import pytest
 import torch
 
 from qnewton.cost.kernels import KERNELS
@@ -28,3 +29,8 @@ def test_products_by_double_backward_are_timed_by_double_backward(monkeypatch):
         "curvature_rows",
         "closed_form_product",
     }
+
+
+@pytest.mark.slow
+def test_progress_knows_how_many_timings_there_are():
+    assert sum(1 for _ in calibrate.timings(seed=0)) == calibrate.TIMINGS

@@ -107,10 +107,10 @@ def load_or_calibrate(*, force: bool = False) -> Calibration:
     stored = None if force else cost.load_calibration(machine)
     if stored is not None:
         return stored
-    from qnewton.experiments.calibrate import calibrate, timings
+    from qnewton.experiments.calibrate import TIMINGS, calibrate
 
-    total, done = sum(1 for _ in timings(seed=0)), count(1)
-    with Progress("calibrating this machine, once", total) as shown:
+    done = count()
+    with Progress("calibrating this machine, once", TIMINGS) as shown:
         measured = calibrate(
             on_timing=lambda timing: shown.update(next(done), f"{timing.kernel} {timing.dtype}")
         )

@@ -61,6 +61,9 @@ _LONG_S, _VERY_LONG_S, _SHORT_S = 0.1, 0.8, 0.02
 # OpenBLAS threads (LDLᵀ) go on spinning for so long, and take a core from who is timed next.
 _SETTLE_S = 0.05
 
+TIMINGS = 248
+"""How many timings a calibration has; counting them anew would draw every matrix."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -82,7 +85,7 @@ class Timing:
 
 
 def timings(seed: int) -> Iterator[Timing]:
-    """Yield every timing of the calibration, smallest first within a kernel."""
+    """Yield every timing of the calibration, smallest first within a kernel; :data:`TIMINGS`."""
     generator = torch.Generator().manual_seed(seed)
     for dtype in (torch.float32, torch.float64):
         drawn = (kind(dtype, generator) for kind in (_dense, _structured, _vectors))
