@@ -15,7 +15,6 @@ from qnewton.report.panels import (
     CROSS,
     DARK,
     LINE_HEIGHT,
-    TWO_COLUMNS,
     LineEnd,
     Series,
     chart,
@@ -149,9 +148,7 @@ def break_even(
     solvers = [style.solver_look(point.chosen) for point in points]
     used = {look for look, _ in marks}
     looks = [look for look in dict.fromkeys((*solvers, OFF_AXIS, NO_PRICE)) if look in used]
-    series = Series(
-        "mark", looks, {"title": f"solver chosen (policy {policy})", "columns": TWO_COLUMNS}
-    )
+    series = Series("mark", looks, {"title": f"solver chosen (policy {policy})", "columns": 2})
     y = style.decade_channel(alt.Y, "drawn_at_s", "break-even gate time (s)", lowest, highest)
     axis = style.step_axis(max(point.step for point in points))
     x = alt.X("step:Q", title="step", scale=alt.Scale(padding=8, nice=False), axis=axis)

@@ -149,30 +149,36 @@ def runs_table(told: PageRuns, prices: Mapping[str, RunPrices | None]) -> Table:
 
 def provenance(told: PageRuns) -> Pairs:
     """Return where a page comes from: command, versions, machine, calibration, seed, files."""
-    config = told.config
-    versions = ", ".join(f"{name} {version}" for name, version in config.versions.items())
-    threads = "" if config.threads is None else f", {config.threads} threads"
-    calibration = config.calibration
-    rates = None
-    if calibration is not None:
-        source = f"{calibration.machine}, {calibration.date}, {calibration.source}"
-        rates = f"{calibration.name} ({source})"
-    pairs = [
-        ("trained by", None if told.several else training_command(config)),
-        ("begun", config.created),
-        ("machine", config.machine + threads),
-        ("versions", versions),
-        ("calibration", rates),
-        ("seed", str(config.seed)),
+    files = ["config.json", "steps.jsonl", "metrics.jsonl"]
+    files += [] if told.comparison is None else ["comparison.json"]
+    own = [] if told.several else _origin(told.config)
+    each = [
+        (curve.label, "; ".join(f"{name} {value}" for name, value in _origin(curve.run.config)))
+        for curve in told.curves
+        if told.several
+    ]
+    return [
+        *own,
+        *each,
         ("folders", ", ".join(told.asked)),
-        (
-            "files read",
-            "config.json, steps.jsonl, metrics.jsonl"
-            + ", comparison.json" * (told.comparison is not None),
-        ),
+        ("files read", ", ".join(files)),
         ("page by", shlex.join(["qnewton", "report", *told.asked])),
     ]
-    return [(name, value) for name, value in pairs if value]
+
+
+def _origin(config: RunConfig) -> Pairs:
+    threads = "" if config.threads is None else f", {config.threads} threads"
+    pairs = [
+        ("trained by", training_command(config)),
+        ("begun", config.created),
+        ("machine", config.machine + threads),
+        ("versions", ", ".join(f"{name} {version}" for name, version in config.versions.items())),
+        ("seed", str(config.seed)),
+    ]
+    by = config.calibration
+    if by is not None:
+        pairs.append(("calibration", f"{by.name} ({by.machine}, {by.date}, {by.source})"))
+    return pairs
 
 
 _NOT_OF_COMPARE = frozenset(

@@ -1,7 +1,7 @@
 """The sections of a page, in the order of its story, with their tables and pictures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from qnewton.report import run_pictures, tables
 from qnewton.report.answer import answer
@@ -270,9 +270,15 @@ def _details(told: PageRuns) -> list[Table]:
     if told.told is not None and not told.several:
         run = told.told.run
         found += [tables.step_table(run, "All steps"), quantum_table(run)]
-    machines = [m for m in dict.fromkeys((config.hardware, *config.profiles)) if m is not None]
+    configs = [config] if not told.several else [run.config for run in trained_runs]
+    machines = (machine for each in configs for machine in (each.hardware, *each.profiles))
+    calibrations = {each.calibration.name: each.calibration for each in configs if each.calibration}
     found.append(tables.price_table(trained_runs))
-    if config.calibration is not None:
-        found.append(tables.calibration_table(config.calibration))
-    found += [tables.hardware_table(machines), tables.option_table(config)]
+    found += map(tables.calibration_table, calibrations.values())
+    found.append(tables.hardware_table([m for m in dict.fromkeys(machines) if m is not None]))
+    if told.several:
+        titled = ((f"Options of {c.label}", tables.option_table(c.run.config)) for c in told.curves)
+        found += [replace(table, title=title) for title, table in titled]
+    else:
+        found.append(tables.option_table(config))
     return [table for table in found if table.rows]

@@ -24,9 +24,6 @@ LINE_HEIGHT = 13.0
 _LEADER = 16.0
 _TEXT_GAP = 4.0
 
-TWO_COLUMNS = {"expr": "width < 300 ? 1 : 2"}
-"""Columns of a legend: one below a narrow plot."""
-
 CROSS = "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"
 
 

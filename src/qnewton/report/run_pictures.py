@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from qnewton.report.clocks import Clock
-from qnewton.report.panels import TWO_COLUMNS, Series, chart, rows_of
+from qnewton.report.panels import Series, chart, rows_of
 from qnewton.report.sampling import evenly
 from qnewton.report.save import Picture
 from qnewton.report.style import PLOT_WIDTH, STAGES, solver_look, themed
@@ -53,7 +53,7 @@ def stage_breakdown(run: Run, n_steps: int = 30, clock: Clock = Clock.MEASURED) 
     series = Series(
         "stage",
         list(STAGES.values()),
-        {"title": None, "columns": TWO_COLUMNS, "symbolStrokeWidth": 0},
+        {"title": None, "columns": 2, "symbolStrokeWidth": 0},
     )
     axis = alt.Axis(labelAngle=0, labelOverlap=True, labelSeparation=6)
     bars = (
@@ -111,7 +111,7 @@ def layer_map(cells: Sequence[LayerCell], caption: str) -> Picture:
         raise ValueError("no step has layers to draw; take a Newton step first")
     looks = [solver_look(cell.solver) for cell in cells]
     rows = [asdict(c) | {"solver": look.label} for c, look in zip(cells, looks, strict=True)]
-    series = Series("solver", list(dict.fromkeys(looks)), {"title": None, "columns": TWO_COLUMNS})
+    series = Series("solver", list(dict.fromkeys(looks)), {"title": None, "columns": 2})
     order = list(dict.fromkeys(cell.layer for cell in cells))
     panels = len({cell.panel for cell in cells})
     drawn = (

@@ -12,8 +12,11 @@ function recoloured(value) {
   return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, recoloured(part)]));
 }
 
-function specOf(drawing) {
-  const spec = { ...drawing.spec, data: drawing.spec.data.map((d) => ("values" in d ? { ...d, values: tables[d.values] } : d)) };
+const NARROW = 440;
+
+function specOf(drawing, width) {
+  const columns = (legend) => (legend.columns ? { ...legend, columns: width < NARROW ? 1 : legend.columns } : legend);
+  const spec = { ...drawing.spec, legends: drawing.spec.legends?.map(columns) ?? [], data: drawing.spec.data.map((d) => ("values" in d ? { ...d, values: tables[d.values] } : d)) };
   return isDark() ? recoloured(spec) : structuredClone(spec);
 }
 
@@ -105,22 +108,25 @@ class Chart {
 
   draw() {
     this.view?.finalize();
+    this.width = this.frame.clientWidth;
     this.place = -1;
     this.reading.textContent = "";
-    this.view = new vega.View(vega.parse(specOf(this.drawing)), {
+    this.view = new vega.View(vega.parse(specOf(this.drawing, this.width)), {
       renderer: "svg", container: this.frame, hover: true, logLevel: vega.Warn, tooltip,
     });
-    this.width = this.frame.clientWidth;
-    // Once more, now that it is known how wide the plot is: legends follow it.
-    this.drawn = this.view.runAsync().then((view) => view.resize().runAsync());
+    this.drawn = this.view.runAsync();
     if (this.details.open) this.fill();
   }
 
   fit() {
     const width = this.frame.clientWidth;
     if (width === this.width || width === 0) return;
+    if (this.width < NARROW !== width < NARROW) {
+      this.draw(); // a legend has one column below a narrow plot, and two below others
+      return;
+    }
     this.width = width;
-    this.view.signal("width", width).runAsync().then((view) => view.resize().runAsync());
+    this.view.signal("width", width).runAsync();
   }
 
   fill() { if (this.details.open) filled(this.details, this, this.drawing); }
