@@ -41,12 +41,14 @@ class Links(HTMLParser):
         known = dict(attrs)
         if known.get("id"):
             self.places.add(str(known["id"]))
-        if tag == "a" and known.get("href"):
+        if tag == "a" and known.get("href") is not None:
             self.hrefs.append(str(known["href"]))
 
 
 def missing(page: Path, href: str) -> str | None:
     """Return what a local link leads to where nothing is there."""
+    if not href:
+        return f"{page.name}: a link without an address"
     parts = urlsplit(href)
     if parts.scheme or parts.netloc:
         return None

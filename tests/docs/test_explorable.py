@@ -28,6 +28,8 @@ Systems = Mapping[int, SmallSystem]
 
 pytestmark = pytest.mark.slow
 
+DOCS = Path(__file__).parents[2] / "docs"
+
 _SENT = 3e-5
 """Amplitudes are sent as 16-bit numbers."""
 
@@ -134,6 +136,16 @@ def test_each_call_of_qsvt_is_the_circuit_s(stops: Any, small: Systems, n: int) 
     np.testing.assert_allclose(
         unpacked(interfered["up"], n)[0] @ system.vectors.T, circuit.image, atol=_SENT * n
     )
+
+
+def test_links_lead_to_pages_that_are_built(explorable: Path) -> None:
+    text = explorable.read_text(encoding="utf-8")
+    links = re.findall(r'href="(?!#|data:)([^"]*)"', text)
+    assert len(links) >= 5
+    for link in links:
+        example = link.replace("auto_gallery/", "gallery/").replace(".html", ".py")
+        sources = (DOCS / link.replace(".html", ".md"), DOCS / example)
+        assert any(source.is_file() for source in sources), link
 
 
 def test_packing_keeps_amplitudes() -> None:
