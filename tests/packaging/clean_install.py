@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 BUILDER = "build>=1.2"
 COMMANDS = (
     ("--version",),
+    ("list",),
     ("replay", "recorded/digits"),
     ("price", "--n", "256", "--kappa", "100"),
     ("train", "digits", "--steps", "2", "--out", "run"),
