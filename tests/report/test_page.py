@@ -21,6 +21,7 @@ from qnewton.runs import (
     read_config,
     write_comparison,
 )
+from tests.report.test_quantum_solves import through_qsvt
 
 WriteRun = Callable[..., Run]
 
@@ -85,6 +86,7 @@ def test_a_run(newton_run: Run) -> None:
     assert html.count("<figure") >= 5
 
 
+@pytest.mark.slow
 def test_nothing_is_fetched(newton_run: Run, comparison_folder: Path) -> None:
     for folder in (newton_run.folder, comparison_folder):
         text, html = page_of(folder)
@@ -137,6 +139,20 @@ def test_first_order_and_skipped_steps_say_why(
     text, _ = page_of(write_run(tmp_path / "odd", steps, []).folder)
     assert "first order: warm-up" in text.lines
     assert "skipped: loss is NaN" in text.lines
+
+
+def test_numbers_without_end_are_left_out(
+    tmp_path: Path, write_run: WriteRun, newton_run: Run
+) -> None:
+    nan, inf = float("nan"), float("inf")
+    through = through_qsvt(newton_run.steps[0], expected_queries=inf, success_probability=nan)
+    steps = [through, replace(newton_run.steps[1], loss=inf), *newton_run.steps[2:4]]
+    evaluated = [replace(metric, test_accuracy=nan) for metric in newton_run.metrics[:2]]
+    run = write_run(tmp_path / "odd", steps, [*evaluated, *newton_run.metrics[2:4]])
+    text, html = page_of(run.folder)
+    assert html.count("<figure") >= 5
+    assert "digits, Q-Newton" in text.lines
+    assert "NaN" not in html.split('id="data">')[1].split("</script>")[0].split('"files"')[0]
 
 
 def test_a_torn_log_is_said_on_the_page(newton_run: Run) -> None:
@@ -222,6 +238,7 @@ def test_a_run_of_the_package_needs_a_place(tmp_path: Path) -> None:
     assert any(line.startswith(said) for line in text.lines)
 
 
+@pytest.mark.slow
 def test_a_thousand_steps_are_two_megabytes_at_most(newton_run: Run) -> None:
     line = (newton_run.folder / "steps.jsonl").read_text().splitlines()[3]
     record = json.loads(line)

@@ -1,6 +1,7 @@
 """Pictures as figures of a page: compiled for Vega, with a clock to choose where there is one."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Thread
@@ -92,5 +93,10 @@ def _columnar(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
-    """Return a number with the digits that a chart shows, and anything else as it is."""
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+    """Return a number with the digits that a chart shows, and anything else as it is.
+
+    JSON has no infinity and no NaN: they are left out.
+    """
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -120,6 +120,7 @@ def _accuracies(curve: Curve, clock: Clock) -> list[dict[str, Any]]:
     pairs = [
         (Moment(m.step, m.measured_seconds, m.modelled_seconds), m.test_accuracy)
         for m in curve.run.metrics
+        if math.isfinite(m.test_accuracy)
     ]
     # Before the first update no time has passed, which a log axis of seconds cannot show.
     steps = clock is Clock.STEP

@@ -59,7 +59,7 @@ def _quantum_rows(run: Run) -> list[dict[str, Any]]:
         rows += [
             {"step": step.step, "quantity": quantity, "value": value}
             for quantity, value in values.items()
-            if value is not None and value > 0
+            if value is not None and 0 < value < math.inf
         ]
     return rows
 
