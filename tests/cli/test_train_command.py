@@ -87,7 +87,7 @@ def test_layers_put_together_train_and_resume_as_asked(qnewton) -> None:
     code, output, error = qnewton("train", "digits", "--steps", "4", *options, "--out", "run")
     assert code == 0, error
     assert "layers put together by the Fisher matrix between them" in " ".join(output.split())
-    assert "layers put together" in (Path("run") / "report.html").read_text()
+    assert "Layers put together by the Fisher" in (Path("run") / "report.html").read_text()
     run = read_run("run")
     assert run.config.options["rescale"] is True
     assert all(block.rescaled_by is not None for step in run.steps for block in step.blocks)
