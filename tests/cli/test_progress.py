@@ -43,16 +43,16 @@ def at(step: int, steps: int, label: str = "training", passed: float = 10.0) -> 
 
 def test_80_columns_have_bar_step_loss_accuracy_and_time_left() -> None:
     line = at(10, 40).line(80)
-    assert line == f"training {'━' * 5}{'─' * 15} step 10 of 40: loss 0.1234, 30 s left"
-    assert at(10, 40).line(120).endswith("loss 0.1234, test accuracy 91.2%, newton, 30 s left")
+    assert line == f"training {'━' * 5}{'─' * 15} step 10 of 40: loss 0.1234, ≤ 30 s left"
+    assert at(10, 40).line(120).endswith("loss 0.1234, test accuracy 91.2%, newton, ≤ 30 s left")
 
 
 def test_40_columns_have_bar_step_loss_and_time_left() -> None:
-    assert at(10, 40).line(40) == "━━──── 10/40: loss 0.1234, 30 s left"
+    assert at(10, 40).line(40) == "━━──── 10/40: loss 0.1234, ≤ 30 s left"
 
 
 @pytest.mark.parametrize(
-    ("passed", "said"), [(1.0, "3 s left"), (60.0, "3 min left"), (4e4, "33 h left")]
+    ("passed", "said"), [(1.0, "≤ 3 s left"), (60.0, "≤ 3 min left"), (4e4, "≤ 33 h left")]
 )
 def test_the_time_left_follows_the_pace_so_far(passed, said) -> None:
     assert at(10, 40, passed=passed).line(200).endswith(f", {said}")
@@ -61,9 +61,9 @@ def test_the_time_left_follows_the_pace_so_far(passed, said) -> None:
 def test_the_time_left_runs_down_within_a_step() -> None:
     shown = at(10, 40)
     shown._began, shown._reached_at = shown._began - 5.0, shown._reached_at - 5.0
-    assert shown.line(80).endswith("loss 0.1234, 25 s left")
+    assert shown.line(80).endswith("loss 0.1234, ≤ 25 s left")
     shown._began, shown._reached_at = shown._began - 90.0, shown._reached_at - 90.0
-    assert shown.line(80).endswith("loss 0.1234, 0 s left")
+    assert shown.line(80).endswith("loss 0.1234, ≤ 0 s left")
 
 
 @given(

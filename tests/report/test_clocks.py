@@ -44,7 +44,7 @@ def test_clocks_that_differ_say_where_in_one_line(measured, modelled):
     text = clocks_text(config(), steps)
     assert text is not None
     assert "\n" not in text
-    assert "in stage solve" in text
+    assert "in the stage 'solve'" in text
     assert "3 steps" in text
     found = clock_agreement(config(), steps)
     assert found is not None

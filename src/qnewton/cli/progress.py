@@ -114,8 +114,8 @@ class Progress:
         seconds = max(0.0, whole - (time.monotonic() - self._reached_at))
         for size, unit in ((3600.0, "h"), (60.0, "min")):
             if seconds >= 2 * size:
-                return f", {seconds / size:.0f} {unit} left"
-        return f", {seconds:.0f} s left"
+                return f", ≤ {seconds / size:.0f} {unit} left"
+        return f", ≤ {seconds:.0f} s left"
 
     def _print_lines(self) -> None:
         while not self._over.wait(SECONDS_BETWEEN_LINES):
@@ -172,7 +172,10 @@ class TrainingProgress(Progress):
 
     def on_stage(self, step: int, stage: str) -> None:
         """Show that a stage of a step begins, for steps that take seconds."""
-        now = f"now: {stage.replace('_', ' ')}"
+        from qnewton.report.style import STAGES  # takes a while, and only steps need it
+
+        look = STAGES.get(stage)
+        now = f"now: {stage if look is None else look.label}"
         self.update(step, f"{self._reached}, {now}" if self._reached else now)
 
     def on_step(self, progress: TrainingEvent) -> None:

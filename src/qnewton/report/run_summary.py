@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from qnewton.records import QuantumHardware, StageSeconds, StepRecord
 from qnewton.report.quantum_solves import quantum_attempts
+from qnewton.report.style import STAGES
 from qnewton.report.words import words
 from qnewton.runs import RunConfig
 from qnewton.scheduler.policy import POLICIES
@@ -152,7 +153,9 @@ def clocks_text(config: RunConfig, steps: Sequence[StepRecord]) -> str | None:
     found = clock_agreement(config, steps)
     if found is None or found.agrees:
         return None
-    return words("clocks", found=found, stage=found.farthest, limit=AGREEMENT)
+    stage = found.farthest
+    title = STAGES[stage].label
+    return words("clocks", found=found, stage=stage, title=title, limit=AGREEMENT)
 
 
 def summary_texts(config: RunConfig, steps: Sequence[StepRecord]) -> dict[str, str]:
