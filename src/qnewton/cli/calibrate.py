@@ -16,8 +16,9 @@ class ClassicalOptions:
     """The classical machine that prices are made for.
 
     Attributes:
-        calibration: Its constants: local (what qnewton calibrate stored last), nominal, or a
-            profile's name or TOML file, such as paper-h100. What is measured stays this machine's.
+        calibration: The classical machine's constants: local (what qnewton calibrate stored last),
+            nominal, or a profile's name or TOML file, such as paper-h100. What is measured stays
+            this machine's.
     """
 
     calibration: str | None = None

@@ -71,8 +71,8 @@ def short_help(name: str, command: type[Command]) -> str:
     parts.append("\nOptions")
     entries = "".join(_entry(option.name, _meaning(option)) for option in usual)
     count = len(known) - len(usual)
-    rest = f"{count} more in groups, and the details" if count else "the details"
-    return "\n".join(parts) + f"\n{entries}\nqnewton {name} --help-all has {rest}.\n"
+    rest = f"{count} more options in groups, and the details" if count else "the details"
+    return "\n".join(parts) + f"\n{entries}\nqnewton {name} --help-all shows {rest}.\n"
 
 
 def examples_of(command: type) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ class Price:
 
     Attributes:
         rivals: Stored classical machines that are priced beside the calibration.
-        verbose: Show the price term by term, what would flip the choice, and which constants
+        verbose: Show the price term by term, what would change the choice, and which constants
             matter.
         pictures: Folder for maps of where the quantum solver would win, and for a picture of the
             constants that matter.

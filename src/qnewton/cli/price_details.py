@@ -24,7 +24,7 @@ def details(priced: Priced) -> Iterator[RenderableType]:
             yield from ("", _frontier(priced))
     if priced.scenario is not None:
         yield ""
-        yield f"What would flip the choice on {priced.scenario.hardware.name}, one at a time:"
+        yield f"What would change the choice on {priced.scenario.hardware.name}, one at a time:"
         for flip in priced.flips:
             yield from _lines(f"{'→' if flip.flips else '·'} {flip.said}{_ends(flip)}")
     yield ""

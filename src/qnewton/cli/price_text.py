@@ -37,7 +37,7 @@ def shown(priced: Priced, *, verbose: bool = False) -> RenderableType:
 
         parts += details(priced)
     elif priced.scenario is not None:
-        more = "shows every price, the audited one term by term, what would flip the choice, and"
+        more = "shows every price, the audited one term by term, what would change the choice, and"
         parts += ["", *filled(f"--verbose {more} which constants matter.")]
     parts += [f"wrote {path}" for path in priced.written]
     return Group(*parts)

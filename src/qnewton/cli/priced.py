@@ -68,7 +68,7 @@ class Priced:
 
     @cached_property
     def flips(self) -> tuple[cost.Flip, ...]:
-        """What would flip the choice on the cheapest quantum machine."""
+        """What would change the choice on the cheapest quantum machine."""
         return () if self.scenario is None else cost.break_even(self.scenario)
 
     @cached_property

@@ -264,7 +264,7 @@ _OWN = (
     ),
     Solver(
         "pcg_diagonal",
-        "CG behind the diagonal",
+        "CG, scaled by the diagonal",
         Family.PCG,
         partial(_to_tolerance, preconditioned.pcg_diagonal_quote),
         reads=("formed", "low-rank", "sparse"),
@@ -279,7 +279,7 @@ _OWN = (
     ),
     _direct(
         "eigenbasis",
-        "Kept eigenvectors",
+        "Known eigenvectors",
         eigenbasis.eigenbasis_quote,
         reads=("eigenbasis",),
         sees_definiteness=True,
@@ -288,7 +288,7 @@ _OWN = (
     ),
     _direct(
         "absolute",
-        "Eigenvalues by size",
+        "Absolute eigenvalues",
         direct.absolute_quote,
         offered=False,
         colour=SKY,

@@ -32,7 +32,7 @@ _SCRIPTS = (
 _SYSTEM = (
     ("n", "unknowns N", "Parameters that one Newton step solves for."),
     ("d", "entries in a row d", "How many entries of a row of A are not zero."),
-    ("kappa", "condition number κ", "The largest eigenvalue over the smallest."),
+    ("kappa", "condition number κ", "The largest eigenvalue over the smallest, by size."),
     ("epsilon", "error ε", "How far off the direction that is read may be, of length 1."),
 )
 
