@@ -27,7 +27,7 @@ class Price:
     repetition, error correction and read-out, by the cheapest algorithm, block-encoding and split
     of the error. Classical rivals solve the same system in the form in which it is held: on this
     machine's calibration, or the one that is asked for, and on the stored --rivals. With --matrix
-    the matrix is surveyed and solved by the emulated quantum solver, and a hybrid split is priced
+    the matrix is measured and solved by the emulated quantum solver, and a hybrid split is priced
     that solves its few largest eigenpairs classically.
 
     Examples: qnewton price --n 12544 --kappa 1e4 --sparsity 1000;

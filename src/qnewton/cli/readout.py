@@ -27,7 +27,8 @@ class LimitOptions:
     """How the coarsest read-out that trains is found.
 
     Attributes:
-        find: Find it, in place of the sweep, for the first of the methods.
+        find: Find the coarsest read-out that still trains, in place of the sweep, for the first of
+            the methods.
         seeds: Seeds that all have to reach their target.
         target: Test accuracy (0 to 1) that they have to reach; the default is what the ideal
             read-out reaches in as many steps, less the margin.
@@ -49,7 +50,7 @@ class ReadoutSweep:
     Every run starts from the same weights and takes the same number of steps with policy
     quantum-only. Two pictures are written, test accuracy against shots and against ε, with their
     numbers. With --find the fewest shots and the largest ε that still train are found by bisection
-    instead, and priced. Runs are kept as run folders, and those that are there are not made again.
+    instead, and priced. Runs are stored as run folders, and those that exist are not made again.
 
     Examples: qnewton readout digits; qnewton readout digits --methods swap --shots 1000000;
     qnewton readout digits --find --seeds 2

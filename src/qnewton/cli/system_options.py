@@ -41,7 +41,8 @@ class SystemOptions:
             solver (--error).
         max_products: With --matrix, the most products that measuring the condition number may
             take; the default is what 1% takes.
-        seed: The survey's start and the right-hand side of the emulation are drawn from it.
+        seed: The start of the measurement of κ and the right-hand side of the emulation are drawn
+            from it.
     """
 
     n: int | None = None
