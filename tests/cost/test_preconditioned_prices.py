@@ -1,4 +1,4 @@
-"""Conjugate gradients behind the diagonal: the bound holds, and the price is what a solve takes."""
+"""Conjugate gradients after diagonal scaling: the bound holds, and the price is what it takes."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -105,7 +105,7 @@ def test_every_kind_of_matrix_tells_its_diagonal(seed):
 def test_it_is_refused_where_nobody_knows_or_it_cannot_be():
     facts = kappa_facts(100, 50.0, 100)
     refusals = {
-        "behind the diagonal; give --preconditioned-kappa": facts,
+        "after diagonal scaling; give --preconditioned-kappa": facts,
         "is at least 7 (lanczos)": replace(
             facts,
             spectrum=replace(

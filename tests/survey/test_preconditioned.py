@@ -1,4 +1,4 @@
-"""The condition number behind the diagonal, of dense and of sparse matrices."""
+"""The condition number after diagonal scaling, of dense and of sparse matrices."""
 
 import pytest
 import torch

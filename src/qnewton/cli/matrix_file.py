@@ -159,8 +159,8 @@ def survey_file(
     Args:
         path: A ``.npy`` array or a MatrixMarket ``.mtx``; real, square, symmetric.
         seed: Of the survey's start vector.
-        known: The condition number, and that behind the diagonal, where they are given and not to
-            be measured; the second is left unknown where the first alone is given.
+        known: The condition number, and that after diagonal scaling, where they are given and not
+            to be measured; the second is left unknown where the first alone is given.
         max_products: Most products of measuring it; what 1% takes by default.
 
     Raises:

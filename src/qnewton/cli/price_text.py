@@ -52,12 +52,12 @@ def _verdict(priced: Priced) -> Iterator[str]:
     """Give the cheapest that exists, the cheapest quantum price, and what would have to change."""
     rival, found = priced.rival, priced.quantum
     if rival is None or rival.seconds is None:
-        yield "Classical: no solver has a price; the reasons stand below."
+        yield "Classical: no solver has a price; the reasons are below."
     else:
         took = seconds_text(rival.seconds)
         yield from filled(f"Classical: {solver_text(rival)} on {rival.hardware} takes {took}.")
     if found is None or found.quote.seconds is None:
-        yield "Quantum: no machine has an audited price; the reasons stand below."
+        yield "Quantum: no machine has an audited price; the reasons are below."
         return
     quote, seconds = found.quote, found.quote.seconds
     kind = " (hypothetical)" if quote.hypothetical else ""
@@ -94,7 +94,7 @@ def _change(flips: Iterable[cost.Flip]) -> str:
     said += [flip.said.partition(":")[0] for flip in enough if flip.value is None]
     if not said:
         return "No single assumption changes that, within its whole range."
-    return f"Each of these alone changes that: {'; '.join(said)}."
+    return f"Any one of these alone would change that: {'; '.join(said)}."
 
 
 def solver_text(quote: Quote) -> str:

@@ -31,7 +31,7 @@ class SystemOptions:
         kronecker: Rows of Q_L and Q_R, of a matrix that is held by eigenvectors Q_L ⊗ Q_R, as
             Kronecker factors have; their product is --n.
         indefinite: A has eigenvalues of both signs, so that Cholesky and CG are no rivals.
-        preconditioned_kappa: Condition number behind the diagonal, of D^-½ A D^-½; with --matrix
+        preconditioned_kappa: Condition number after diagonal scaling, of D^-½ A D^-½; with --matrix
             it is measured unless --kappa is given.
         effective_dimension: Eigenvalues that stand out above λ, of A = G + λI with G positive
             semidefinite: how many a Nyström sketch has to find. Those of --columns may all.

@@ -43,7 +43,7 @@ def pcg_diagonal_quote(
     Example:
         >>> from qnewton.cost import nominal_calibration
         >>> pcg_diagonal_quote(nominal_calibration(), Facts(n=100)).refused
-        'nobody knows the condition number behind the diagonal; give --preconditioned-kappa, or \
+        'nobody knows the condition number after diagonal scaling; give --preconditioned-kappa, or \
 --matrix to measure it'
     """
     model = "⌈½√κ_D ln(2√κ/ε)⌉ products, κ_D of D^-½ A D^-½"
@@ -73,12 +73,12 @@ def _bounded(draft: Draft, tolerance: float) -> int | None:
     spectrum = draft.facts.spectrum
     behind = spectrum.preconditioned
     if behind is None:
-        unknown = "nobody knows the condition number behind the diagonal"
+        unknown = "nobody knows the condition number after diagonal scaling"
         draft.refuse(f"{unknown}; give --preconditioned-kappa, or --matrix to measure it")
         return None
     value = _finite(behind)
     if value is None:
-        draft.refuse(f"the condition number behind the diagonal is {behind.describe()}")
+        draft.refuse(f"the condition number after diagonal scaling is {behind.describe()}")
         return None
     condition = spectrum.condition
     kappa = None if condition is None else _finite(condition)

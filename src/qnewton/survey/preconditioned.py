@@ -1,4 +1,4 @@
-"""The condition number that conjugate gradients meet behind the diagonal."""
+"""The condition number that conjugate gradients meet after diagonal scaling."""
 
 from torch import Tensor
 
