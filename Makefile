@@ -61,9 +61,10 @@ bench: $(VENV)/.bench $(VENV)/.text ## side by side with peers; prints one table
 paper: $(VENV)/.text ## every table and figure of the paper, quick versions; needs MNIST, WikiText-2
 	$(BIN)/qnewton paper all $(DATA_FLAG)
 
-docs: $(VENV)/.docs $(VENV)/.dev ## build the documentation into docs/_build, gallery included (about a minute)
+docs: $(VENV)/.docs $(VENV)/.dev ## build the documentation into docs/_build, open its pages, run their commands (minutes)
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 	$(BIN)/python -m pytest -q tests/docs/test_built_pages.py
+	$(BIN)/python -m pytest -q -n auto tests/docs/every_command.py
 	@echo "open docs/_build/index.html"
 
 check: $(VENV)/.dev ## format, lint, types, layers

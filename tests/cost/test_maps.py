@@ -124,7 +124,7 @@ def test_the_picture_has_every_cell_the_lines_and_the_system():
     assert color["interpolate"] == "rgb"
     assert color["domain"][1] == 0
     assert color["range"][1] == "#ffffff"
-    assert drawn.chart.to_dict()["title"] == "Red: the quantum solver is priced cheaper"
+    assert drawn.chart.to_dict()["title"] == "Orange: the quantum solver is priced cheaper"
     assert lines["encoding"]["strokeDash"]["scale"]["domain"][1] == "likely"
     assert mark["mark"]["shape"] == "cross"
     for axis in ("x", "y"):

@@ -23,7 +23,7 @@ _DASHES = {"kindest": [2, 2], "likely": [1, 0], "harshest": [6, 3]}
 def draw_price_map(found: PriceMap) -> Picture:
     """Draw quantum over classical seconds (modelled), where both are equal, and the user's system.
 
-    Red cells are those where the quantum solver is cheaper at the likely constants; the full line
+    Orange cells are those where the quantum solver is cheaper at the likely constants; the full line
     is where both are equal, the others with every constant at its kindest or its harshest.
 
     Args:
@@ -52,7 +52,7 @@ def draw_price_map(found: PriceMap) -> Picture:
     if None not in here:
         drawn.append(_mark(here, found))
     layered = alt.layer(*drawn).resolve_scale(color="independent")
-    title = "Red: the quantum solver is priced cheaper"
+    title = "Orange: the quantum solver is priced cheaper"
     layered = layered.properties(width=PLOT_WIDTH, height=PLOT_WIDTH, title=title)
     caption = words("price_map", scenario=scenario, shares=found.shares, x=found.x, y=found.y)
     return Picture(themed(layered), cells, caption)
