@@ -22,7 +22,7 @@ def table_of(facts: Mapping[str, Any]) -> str:
     rows = [(name, facts[name]) for workload in WORKLOADS if (name := workload.name) in facts]
     rows.sort(key=lambda row: row[1]["times_as_long_as_adam"] or float("inf"))
     lines = [
-        "| trained | time to the loss of Adam after 10 s, over Adam's | take |",
+        "| trained | QNewton's time over Adam's | take |",
         "|---|---|---|",
     ]
     lines += [f"| {one['title']} | {_times(one)} | {_advice(one)} |" for _, one in rows]

@@ -266,7 +266,7 @@ def test_the_table_tells_where_to_take_adam() -> None:
     ]
 
 
-def test_readmes_table_is_that_of_the_committed_results() -> None:
+def test_the_table_beside_peers_is_that_of_the_committed_results() -> None:
     results = json.loads((FOLDER / "minibatch.json").read_text(encoding="utf-8"))
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    assert table_of(results["facts"]) in readme
+    page = (Path(__file__).parents[2] / "docs" / "peers.md").read_text(encoding="utf-8")
+    assert table_of(results["facts"]) in page
