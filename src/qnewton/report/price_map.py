@@ -23,8 +23,8 @@ _DASHES = {"kindest": [2, 2], "likely": [1, 0], "harshest": [6, 3]}
 def draw_price_map(found: PriceMap) -> Picture:
     """Draw quantum over classical seconds (modelled), where both are equal, and the user's system.
 
-    Orange cells are those where the quantum solver is cheaper at the likely constants; the full line
-    is where both are equal, the others with every constant at its kindest or its harshest.
+    Orange cells are those where the quantum solver is cheaper at the likely constants; the full
+    line is where both are equal, the others with every constant at its kindest or its harshest.
 
     Args:
         found: The prices.
