@@ -1,6 +1,5 @@
 """Put the page together: looks and data of the package, texts and scripts of this folder."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from docs.explorable.systems import small_systems
 from qnewton.cost import DEFAULT_AUDIT, load_hardware
 from qnewton.report import style_sheet
 from qnewton.report.quantities import number_text, seconds_text
+from qnewton.report.template_files import script_data
 from qnewton.report.what_if_panel import style as panel_style
 from qnewton.report.what_if_system import SIZES, system_prices
 from qnewton.report.what_if_system_panel import system_panel, system_script
@@ -131,7 +131,7 @@ def _solve(priced: Rung) -> dict[str, Any]:
 
 def _json(data: Any) -> Markup:
     """Return data for a script's element, whose text may hold anything but its own end."""
-    return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
+    return Markup(script_data(data))
 
 
 def _command(priced: Rung) -> str:

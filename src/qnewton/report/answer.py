@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from qnewton.records import QuantumHardware
 from qnewton.report.quantities import number_text, seconds_text, share_text
+from qnewton.report.words import machine_name
 from qnewton.runs import Comparison, ComparisonRow
 
 
@@ -83,6 +84,6 @@ def _why(baseline: ComparisonRow, chosen: ComparisonRow, hardware: QuantumHardwa
         return f"{said}: {finding}, and its choices {saves} (modelled)."
     who = "its choices"
     if chosen.quantum_share and hardware is not None:
-        machine = f"{hardware.name}{' (hypothetical)' if hardware.hypothetical else ''}"
-        who = f"the {share_text(chosen.quantum_share)} of its systems that go to {machine}"
+        share, machine = share_text(chosen.quantum_share), machine_name(hardware)
+        who = f"the {share} of its systems that go to {machine}"
     return f"{said}: {who} save {seconds_text(saved)}, and {finding} (modelled)."

@@ -1,7 +1,8 @@
 """The look that pages share: one style sheet, light and dark, for a desk, a phone and print."""
 
 from functools import cache
-from importlib.resources import files
+
+from qnewton.report.template_files import template_text
 
 
 @cache
@@ -15,4 +16,4 @@ def style_sheet() -> str:
         >>> "--accent: light-dark(" in style_sheet()
         True
     """
-    return files("qnewton.report").joinpath("templates/page.css").read_text(encoding="utf-8")
+    return template_text("page.css")

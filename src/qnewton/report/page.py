@@ -1,12 +1,9 @@
 """One HTML page of a run, a comparison or several runs, which opens without a network."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qnewton import runs
 from qnewton.report import what_if_panel
@@ -18,11 +15,9 @@ from qnewton.report.page_script import page_script, vega_script
 from qnewton.report.page_story import story_of
 from qnewton.report.run_files import steps_csv
 from qnewton.report.style import dark_colors
+from qnewton.report.template_files import page_templates, script_data
 from qnewton.report.vega import unchecked
 from qnewton.runs.recorded import RECORDED
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 REPORT_FILE = "report.html"
 
@@ -75,7 +70,7 @@ def page_of(told: PageRuns) -> str:
         "files": {f"{c.label}.csv": steps_csv(c.run) for c in told.curves if c.run.steps},
     }
     return (
-        _environment()
+        page_templates()
         .get_template("page.html.j2")
         .render(
             story=story,
@@ -84,7 +79,7 @@ def page_of(told: PageRuns) -> str:
             style=style_sheet() + what_if_panel.style(),
             vega=vega_script() if figures else "",
             script=page_script() + what_if_panel.script(),
-            data=_as_script(data),
+            data=script_data(data),
         )
     )
 
@@ -101,22 +96,3 @@ def _place(folders: Sequence[Folder], out: Folder | None) -> Path:
             "such as --out page.html"
         )
     return first / REPORT_FILE
-
-
-def _as_script(data: object) -> str:
-    """Return data as JSON that no markup can end."""
-    text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c")
-
-
-@cache
-def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("qnewton.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

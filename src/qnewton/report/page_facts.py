@@ -53,15 +53,12 @@ def tiles(told: PageRuns, prices: RunPrices | None) -> list[tuple[str, str, str]
     if told.several or told.told is None:
         return []
     run = told.told.run
-    evaluated = [metric.test_accuracy for metric in run.metrics]
-    modelled = [step.modelled.total for step in run.steps if step.modelled is not None]
-    whole = len(modelled) == len(run.steps) > 0
     of = "" if told.comparison is None else f"of {told.told.label}"
     found = [
         ("steps", f"{len(run.steps):,}", of),
         (
             "test accuracy",
-            share_text(evaluated[-1] if evaluated else None),
+            share_text(_accuracy(run)),
             "at the last evaluation",
         ),
         (
@@ -69,7 +66,7 @@ def tiles(told: PageRuns, prices: RunPrices | None) -> list[tuple[str, str, str]
             seconds_text(sum(s.measured.total for s in run.steps)),
             "on the machine that trained",
         ),
-        ("modelled", seconds_text(sum(modelled) if whole else None), "as the run decided"),
+        ("modelled", seconds_text(_modelled(run)), "as the run decided"),
     ]
     if prices is not None:
         classical = _sum(prices, "classical")
@@ -94,10 +91,9 @@ def price_summary(prices: RunPrices) -> Table:
     ]
     cells = []
     for who, machine, name, priced in rows:
-        known = [value for p in prices.steps if (value := getattr(p, name)) is not None]
-        total = sum(known) if len(known) == len(prices.steps) else None
-        steps = f"{len(known)} of {len(prices.steps)}"
-        cells.append((who, machine, seconds_text(total), steps, priced))
+        known = sum(getattr(price, name) is not None for price in prices.steps)
+        steps = f"{known} of {len(prices.steps)}"
+        cells.append((who, machine, seconds_text(_sum(prices, name)), steps, priced))
     headers = (
         "who would solve",
         "machine",

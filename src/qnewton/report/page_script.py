@@ -3,8 +3,8 @@
 import os
 from contextlib import suppress
 from functools import cache
-from importlib.resources import files
 
+from qnewton.report.template_files import template_text
 from qnewton.report.vega import vl_convert
 from qnewton.runs import cache_folder, write_atomically
 
@@ -15,8 +15,7 @@ SCRIPTS = ("page.js", "charts.js")
 @cache
 def page_script() -> str:
     """Return the page's own scripts as one."""
-    folder = files("qnewton.report").joinpath("templates")
-    return "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS)
+    return "\n".join(map(template_text, SCRIPTS))
 
 
 @cache

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from qnewton.cost import cheapest_whole, load_hardware
+from qnewton.cost import load_hardware
 from qnewton.records import QuantumHardware, Quote, StepRecord
 from qnewton.report.sampling import evenly
 from qnewton.report.what_if import DEFAULT_MACHINE
 from qnewton.runs import Run
 from qnewton.scheduler.pricing import ReplaySettings, repriced_steps
-from qnewton.scheduler.run_prices import cheapest_by, own_settings
+from qnewton.scheduler.run_prices import best_quote, cheapest_by, own_settings, solved_steps
 
 MOST_SYSTEMS = 160
 """Systems that a page prices; of a run with more, steps evenly spread."""
@@ -87,18 +87,16 @@ def run_prices(run: Run) -> RunPrices | None:
     Cost:
         Some milliseconds per system, of at most :data:`MOST_SYSTEMS`.
     """
-    solved = [step for step in run.steps if any(block.attempts for block in step.blocks)]
+    solved = solved_steps(run)
     if not solved or run.config.calibration is None:
         return None
     shown = evenly(solved, max(1, MOST_SYSTEMS // max(len(step.blocks) for step in solved)))
     settings = replace(own_settings(run), keep=("classical",))
     machine = settings.hardware or load_hardware(DEFAULT_MACHINE)
     paper = _quotes(shown, "paper", replace(settings, hardware=machine))
-    audited_machine, audited = (
-        machine,
-        _quotes(shown, "audited", replace(settings, hardware=machine)),
-    )
-    if not any(_best(quotes, "quantum") for step in audited for quotes in step):
+    audited_machine = machine
+    audited = _quotes(shown, "audited", replace(settings, hardware=machine))
+    if not any(best_quote(quotes, "quantum") for step in audited for quotes in step):
         audited_machine = load_hardware(DEFAULT_MACHINE)
         again = replace(settings, hardware=audited_machine, algorithm=None)
         audited = _quotes(shown, "audited", again)
@@ -125,9 +123,9 @@ def _quotes(
 def _step_price(
     step: int, paper: Sequence[Sequence[Quote]], audited: Sequence[Sequence[Quote]]
 ) -> StepPrice:
-    classical = [_best(quotes, "classical") for quotes in audited]
-    by_paper = [_best(quotes, "quantum") for quotes in paper]
-    by_audit = [_best(quotes, "quantum") for quotes in audited]
+    classical = [best_quote(quotes, "classical") for quotes in audited]
+    by_paper = [best_quote(quotes, "quantum") for quotes in paper]
+    by_audit = [best_quote(quotes, "quantum") for quotes in audited]
     lu = [next((q for q in quotes if q.solver == LU_INVERSION), None) for quotes in audited]
     total = partial(_total, count=len(audited))
     return StepPrice(
@@ -150,10 +148,6 @@ def _total(seconds: Iterable[float | None], count: int) -> float | None:
     known = [value for value in seconds if value is not None]
     total = math.fsum(known)
     return total if len(known) == count and total < math.inf else None
-
-
-def _best(quotes: Sequence[Quote], machine: str) -> Quote | None:
-    return cheapest_whole(quote for quote in quotes if quote.machine == machine)
 
 
 def _refusal(systems: Sequence[Sequence[Quote]]) -> str | None:

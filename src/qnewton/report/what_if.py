@@ -28,6 +28,7 @@ from qnewton.scheduler.run_prices import (
     cheapest_by,
     own_settings,
     solved_quotes,
+    solved_steps,
 )
 
 MOST_DESIGNS = 2_048
@@ -116,7 +117,7 @@ def what_if(run: Run) -> WhatIf | None:
         >>> len(found.steps), len(found.rivals), found.stops.epsilons
         (15, 5, (0.3, 0.11, 0.03, 0.01))
     """
-    solved = [step for step in run.steps if any(block.attempts for block in step.blocks)]
+    solved = solved_steps(run)
     if run.config.calibration is None or not solved:
         return None
     settings = own_settings(run)

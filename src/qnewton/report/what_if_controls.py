@@ -1,9 +1,9 @@
 """Controls of the what-if panels, and how their templates and scripts become text."""
 
-import json
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
+
+from qnewton.report.template_files import page_templates, script_data, template_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,22 +66,11 @@ def rendered(template: str, data: dict[str, Any], **content: Any) -> str:
         data: What its script reads; JSON without infinite numbers.
         content: What else the template names.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    known: dict[str, Any] = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
-    loader = PackageLoader("qnewton.report", "templates")
-    environment = Environment(loader=loader, undefined=StrictUndefined, **known)
-    # No HTML parser takes escaped text for the end of a script.
-    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    return environment.get_template(template).render(data=Markup(text), **content)
+    return page_templates().get_template(template).render(data=Markup(script_data(data)), **content)
 
 
 def joined_script(names: tuple[str, ...], start: str) -> str:
     """Return one script of several files, whose names no other script of the page sees."""
     return "\n".join(("(() => {", *map(template_text, names), start, "})();"))
-
-
-def template_text(name: str) -> str:
-    """Return a file among the templates."""
-    return files("qnewton.report").joinpath(f"templates/{name}").read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ import numpy as np
 
 from qnewton.queries import QUERY_SETS
 from qnewton.queries.arrays import Array
+from qnewton.report.template_files import template_text
 from qnewton.report.what_if import WhatIf, own_error
 from qnewton.report.what_if_controls import (
     TABLE_LOADING,
@@ -16,7 +17,6 @@ from qnewton.report.what_if_controls import (
     Slider,
     joined_script,
     rendered,
-    template_text,
 )
 
 _SCRIPTS = ("quantities.js", "what_if_controls.js", "what_if_chart.js", "what_if.js")

@@ -220,8 +220,18 @@ def solved_quotes(
 
 def best_seconds(quotes: Sequence[Quote], machine: MachineKind) -> float | None:
     """Return the price of the cheapest solver on one kind of machine; ``None`` without any."""
-    best = cheapest_whole(quote for quote in quotes if quote.machine == machine)
+    best = best_quote(quotes, machine)
     return None if best is None else best.seconds
+
+
+def best_quote(quotes: Sequence[Quote], machine: MachineKind) -> Quote | None:
+    """Return the cheapest quote on one kind of machine; ``None`` where none has a price."""
+    return cheapest_whole(quote for quote in quotes if quote.machine == machine)
+
+
+def solved_steps(run: Run) -> list[StepRecord]:
+    """Return the steps of a run that solved a system."""
+    return [step for step in run.steps if any(block.attempts for block in step.blocks)]
 
 
 def _equal(seconds: Callable[[float], float], target: float, now: float) -> float | None:
