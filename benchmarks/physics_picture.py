@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 
 from benchmarks.harness.results import FOLDER
-from qnewton.records.colours import BLACK, BLUE, GREEN, PURPLE, VERMILLION
+from qnewton.records.colors import BLACK, BLUE, GREEN, PURPLE, VERMILLION
 from qnewton.report.save import inline_data
 from qnewton.report.style import Look, log_domain, log_ticks, scale_of
 

@@ -1,4 +1,4 @@
-"""The page in a browser: no barriers in both colours, at a desk and on a phone."""
+"""The page in a browser: no barriers in both colors, at a desk and on a phone."""
 
 from __future__ import annotations
 

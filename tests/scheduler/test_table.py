@@ -42,7 +42,7 @@ from qnewton.scheduler.policy import POLICIES
 from qnewton.scheduler.running import run_solver
 
 MARKET = Market(nominal_calibration(), load_hardware("attosecond"), 1e-6, 1e-6, "float64")
-COLOUR = re.compile(r"#[0-9A-F]{6}")
+COLOR = re.compile(r"#[0-9A-F]{6}")
 
 
 def system_for(solver):
@@ -64,7 +64,7 @@ def system_for(solver):
 @pytest.mark.parametrize("solver", SOLVERS, ids=lambda solver: solver.name)
 def test_a_row_is_whole(solver):
     assert solver.title
-    assert COLOUR.fullmatch(solver.colour)
+    assert COLOR.fullmatch(solver.color)
     assert set(solver.reads) <= set(get_args(Representation))
     assert (solver.machine == "quantum") == (solver.family is Family.QUANTUM)
     assert solver.price_of is None or solver.family.iterates
@@ -109,7 +109,7 @@ def test_a_runner_that_is_not_there_is_named():
 def test_a_policy_is_whole(policy):
     assert policy.title
     assert policy.summary
-    assert COLOUR.fullmatch(policy.colour)
+    assert COLOR.fullmatch(policy.color)
     assert set(policy.survey) <= set(get_args(SurveyFact))
     assert policy.quantum_price is None or policy.quantum_price in QUANTUM_PRICES
     assert policy.needs_quantum_machine == (policy.quantum_price is not None)

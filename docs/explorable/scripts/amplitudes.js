@@ -1,4 +1,4 @@
-// Amplitudes: complex numbers from the page's data, drawn as bars whose colour is the phase.
+// Amplitudes: complex numbers from the page's data, drawn as bars whose color is the phase.
 
 /** Read what the page's builder packed: 16-bit pairs, as rows of `columns` numbers { re, im }. */
 function unpack(packed, columns) {
@@ -19,8 +19,8 @@ const chanceOf = (amplitudes) => amplitudes.reduce((sum, { re, im }) => sum + re
 const columnOf = (rows, j) => rows.map((values) => values[j]);
 const largestOf = (rows) => Math.max(...rows.flat().map(sizeOf));
 
-/** The colour of a phase: blue for +, orange for −, and the circle between them. */
-function phaseColour({ re, im }) {
+/** The color of a phase: blue for +, orange for −, and the circle between them. */
+function phaseColor({ re, im }) {
   return `oklch(0.62 0.16 ${(250 + (Math.atan2(im, re) * 180) / Math.PI + 360) % 360})`;
 }
 
@@ -37,7 +37,7 @@ function phaseBars({ up, down, times }, at, width, base, unit) {
       y: below ? base : base - height,
       width,
       height,
-      fill: phaseColour(value),
+      fill: phaseColor(value),
       class: below ? "failed" : "bar-of-success",
     });
   };
@@ -53,13 +53,13 @@ function magnified(up, down) {
 
 const enlarged = (times) => (times > 1 ? ` (success is drawn ${times} times larger)` : "");
 
-/** The circle of phases, unrolled: what each colour stands for. */
+/** The circle of phases, unrolled: what each color stands for. */
 function phaseLegend(element) {
   const [width, height] = [240, 34];
   const at = scale([-Math.PI, Math.PI], [14, width - 14]);
   const parts = Array.from({ length: 48 }, (_, k) => -Math.PI + (k * Math.PI) / 24);
   const strip = parts.map((phase) =>
-    node("rect", { x: at(phase), y: 0, width: 4.8, height: 12, fill: phaseColour({ re: Math.cos(phase), im: Math.sin(phase) }) }),
+    node("rect", { x: at(phase), y: 0, width: 4.8, height: 12, fill: phaseColor({ re: Math.cos(phase), im: Math.sin(phase) }) }),
   );
   const names = [[-Math.PI, "−π"], [-Math.PI / 2, "−π/2"], [0, "0: +"], [Math.PI / 2, "π/2"], [Math.PI, "π: −"]];
   const labels = names.map(([phase, name]) => text(at(phase), 28, name, { "text-anchor": "middle" }));
@@ -81,7 +81,7 @@ function componentBars({ components, own, wanted, names = ["amplitude", "compone
       y: Math.min(y(value), y(0)),
       width: step * 0.7,
       height: Math.abs(y(value) - y(0)),
-      ...(own ? { fill: phaseColour({ re: value, im: 0 }) } : { class: "mixed" }),
+      ...(own ? { fill: phaseColor({ re: value, im: 0 }) } : { class: "mixed" }),
     }),
   );
   const points = (wanted ?? []).map((value, j) => node("circle", { cx: x(j), cy: y(value), r: 4, class: "wanted" }));

@@ -41,14 +41,14 @@ qr = Solver(
     family=Family.DIRECT,
     price=quote_qr,
     run=solve_by_qr,
-    colour="#AA4499",
+    color="#AA4499",
 )
 stable = Policy(
     name="stable",
     title="Newton by QR",
     summary="QR at every step",
     choose=lambda quotes: ("qr", "QR is backward stable, whatever the matrix"),
-    colour="#882255",
+    color="#882255",
 )
 SOLVERS.register(qr)
 POLICIES.register(stable)

@@ -16,7 +16,7 @@ from qnewton.cost.quantum_prices import (
     quantum_quote,
 )
 from qnewton.records import Calibration, Facts, MachineKind, Quote, Representation
-from qnewton.records.colours import (
+from qnewton.records.colors import (
     BLACK,
     BLUE,
     GRAY,
@@ -78,7 +78,7 @@ class Solver:
         run: What solves, ``(operator, rhs, options) -> Solution``: ``module:name``, which is loaded
             when the solver runs, so that pricing it loads nothing; or the function itself. ``None``
             for the one of this name in :mod:`qnewton.solvers`.
-        colour: Its colour in pictures.
+        color: Its color in pictures.
         shape: Its point in pictures, as Vega-Lite names it.
 
     Raises:
@@ -109,7 +109,7 @@ class Solver:
     price_of: Callable[[Facts, Market, int], Quote] | None = None
     price_as_timed: Price | None = None
     run: str | Callable[..., Any] | None = None
-    colour: str = GRAY
+    color: str = GRAY
     shape: str = "circle"
 
     def __post_init__(self) -> None:
@@ -186,7 +186,7 @@ def _krylov(
     name: str, title: str, family: Family, quote: Callable[..., Quote], **traits: Any
 ) -> Solver:
     price = partial(_to_tolerance, quote)
-    return Solver(name, title, family, price, price_of=price, reads=_ANY, colour=PURPLE, **traits)
+    return Solver(name, title, family, price, price_of=price, reads=_ANY, color=PURPLE, **traits)
 
 
 def _quantum(name: str, title: str, **traits: Any) -> Solver:
@@ -201,21 +201,21 @@ _OWN = (
         "LU inversion",
         direct.lu_inverse_quote,
         price_as_timed=_by(partial(direct.lu_inverse_quote, as_timed=True)),
-        colour=BLUE,
+        color=BLUE,
     ),
-    _direct("lu", "LU solve", direct.lu_quote, colour=SKY, shape="square"),
+    _direct("lu", "LU solve", direct.lu_quote, color=SKY, shape="square"),
     _direct(
         "cholesky",
         "Cholesky",
         direct.cholesky_quote,
-        colour=GREEN,
+        color=GREEN,
         shape="triangle-up",
         **_DEFINITE,
     ),
     _krylov(
         "cg", "CG", Family.CG, krylov.cg_quote, descends=True, shape="triangle-down", **_DEFINITE
     ),
-    _direct("ldl", "LDL", direct.ldl_quote, colour=GREEN, shape="triangle-left"),
+    _direct("ldl", "LDL", direct.ldl_quote, color=GREEN, shape="triangle-left"),
     _krylov("minres", "MINRES", Family.MINRES, krylov.minres_quote, shape="triangle-right"),
     _direct(
         "woodbury",
@@ -223,14 +223,14 @@ _OWN = (
         direct.woodbury_quote,
         reads=("low-rank",),
         sees_definiteness=True,  # its systems are definite by their form
-        colour=BLACK,
+        color=BLACK,
         shape="square",
     ),
     _direct(
         "augmented_qr",
         "QR of the factor",
         least_squares.augmented_qr_quote,
-        colour=GREEN,
+        color=GREEN,
         shape="triangle-right",
         **_FACTOR,
     ),
@@ -239,7 +239,7 @@ _OWN = (
         "LSMR",
         Family.MINRES,  # whose iterates are the same in exact arithmetic
         partial(_to_tolerance, least_squares.lsmr_quote),
-        colour=PURPLE,
+        color=PURPLE,
         shape="diamond",
         **_FACTOR,
     ),
@@ -258,7 +258,7 @@ _OWN = (
         Family.CG,
         partial(_to_tolerance, krylov.sparse_cg_quote),
         reads=_SPARSE,
-        colour=PURPLE,
+        color=PURPLE,
         shape="cross",
         **_DEFINITE,
     ),
@@ -270,12 +270,12 @@ _OWN = (
         reads=("formed", "low-rank", "sparse"),
         offered=False,  # no step measures what its price hangs on
         rival=True,
-        colour=PURPLE,
+        color=PURPLE,
         shape="triangle-up",
         **_DEFINITE,
     ),
     _direct(
-        "sparse_lu", "Sparse LU", direct.sparse_lu_quote, reads=_SPARSE, colour=BLACK, shape="cross"
+        "sparse_lu", "Sparse LU", direct.sparse_lu_quote, reads=_SPARSE, color=BLACK, shape="cross"
     ),
     _direct(
         "eigenbasis",
@@ -283,7 +283,7 @@ _OWN = (
         eigenbasis.eigenbasis_quote,
         reads=("eigenbasis",),
         sees_definiteness=True,
-        colour=SKY,
+        color=SKY,
         shape="cross",
     ),
     _direct(
@@ -291,15 +291,15 @@ _OWN = (
         "Absolute eigenvalues",
         direct.absolute_quote,
         offered=False,
-        colour=SKY,
+        color=SKY,
         shape="diamond",
     ),
-    _quantum("qsvt", "Quantum (QSVT)", colour=VERMILLION),
-    _quantum("dalzell", "Quantum (Dalzell)", colour=ORANGE),
-    _quantum("hhl", "Quantum (HHL)", colour=YELLOW),
-    _quantum("costa", "Quantum (Costa)", colour=PURPLE, has_circuit=False),
+    _quantum("qsvt", "Quantum (QSVT)", color=VERMILLION),
+    _quantum("dalzell", "Quantum (Dalzell)", color=ORANGE),
+    _quantum("hhl", "Quantum (HHL)", color=YELLOW),
+    _quantum("costa", "Quantum (Costa)", color=PURPLE, has_circuit=False),
     _quantum(
-        DEFLATED, "Quantum (QSVT), deflated", colour=ORANGE, shape="triangle-down", deflates=True
+        DEFLATED, "Quantum (QSVT), deflated", color=ORANGE, shape="triangle-down", deflates=True
     ),
 )
 

@@ -9,7 +9,7 @@ from qnewton.report.template_files import template_text
 def style_sheet() -> str:
     """Return the style sheet of the report page, for other pages that are to look like it.
 
-    Colours are custom properties with a light and a dark value; ``data-theme`` on ``<html>``,
+    Colors are custom properties with a light and a dark value; ``data-theme`` on ``<html>``,
     ``light`` or ``dark``, overrules what the system asks for.
 
     Example:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qnewton.records.colours import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION
+from qnewton.records.colors import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION
 from qnewton.report import style
 from qnewton.report.clocks import Clock, Moment, loss_moments
 from qnewton.report.page_runs import Curve
@@ -188,7 +188,7 @@ def _drawn(
         rule = chart([{"value": target}]).mark_rule(strokeDash=[6, 3], color=DARK, aria=False)
         parts.insert(0, rule.encode(y=y))
         ends.append(LineEnd(heights.px(target), (f"target {100 * target:g}%",), right))
-    drawn = with_labels(alt.layer(*parts), ends, heights.height, x)
+    drawn = with_labels(parts, ends, heights.height, x)
     return drawn.properties(width=PLOT_WIDTH, height=heights.height)
 
 

@@ -14,8 +14,8 @@ from importlib.resources import files
 from typing import Any
 
 from qnewton.cost import SOLVERS
-from qnewton.records import colours
-from qnewton.records.colours import BLACK, BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY, VERMILLION
+from qnewton.records import colors
+from qnewton.records.colors import BLACK, BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY, VERMILLION
 from qnewton.report.vega import alt
 from qnewton.scheduler.policy import POLICIES
 
@@ -53,7 +53,7 @@ _ALGORITHMS = {
 STAGES = {
     "forward_backward": Look("forward and backward", SKY),
     "curvature": Look("curvature", BLUE),
-    "treatment": Look("damping and pruning", colours.YELLOW),
+    "treatment": Look("damping and pruning", colors.YELLOW),
     "survey": Look("measuring the matrix", ORANGE),
     "solve": Look("solve", VERMILLION),
     "update": Look("update", PURPLE),
@@ -64,7 +64,7 @@ def method_look(method: str) -> Look:
     """Return the look of a method or policy; an unknown one is gray under its own name."""
     policy = POLICIES.find(method)
     if policy is not None:
-        return Look(policy.title, policy.colour, policy.dash)
+        return Look(policy.title, policy.color, policy.dash)
     return _METHODS.get(method, Look(method, GRAY, (1, 2)))
 
 
@@ -72,7 +72,7 @@ def solver_look(solver: str) -> Look:
     """Return the look of a solver or algorithm; an unknown one is gray under its own name."""
     known = SOLVERS.find(solver)
     if known is not None:
-        return Look(known.title, known.colour, shape=known.shape)
+        return Look(known.title, known.color, shape=known.shape)
     return _ALGORITHMS.get(solver, Look(solver, GRAY))
 
 

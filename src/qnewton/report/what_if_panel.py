@@ -54,7 +54,7 @@ def script() -> str:
 
 
 def style() -> str:
-    """Return the panels' style, which takes its colours from the page's."""
+    """Return the panels' style, which takes its colors from the page's."""
     return template_text("what_if.css")
 
 

@@ -10,7 +10,7 @@ from typing import get_args
 
 from qnewton.cost import QUANTUM_PRICES, SOLVERS, SurveyFact
 from qnewton.records import Decision, MachineKind, QuantumHardware, Quote
-from qnewton.records.colours import BLUE, GRAY, GREEN, ORANGE, SKY, VERMILLION
+from qnewton.records.colors import BLUE, GRAY, GREEN, ORANGE, SKY, VERMILLION
 from qnewton.records.messages import check, one_line, shown
 from qnewton.records.quotes import cheapest
 from qnewton.records.registry import Registry
@@ -38,7 +38,7 @@ class Policy:
         needs_entries: Whether every block is formed, and measured where a quantum machine is
             priced, before it decides. A policy that does not need them decides from shapes and
             what earlier steps left, and a block is formed only for a solver that reads entries.
-        colour: Its color in pictures.
+        color: Its color in pictures.
         dash: Its line in pictures: pixels drawn and left out in turn; empty for a full line.
 
     Raises:
@@ -58,7 +58,7 @@ class Policy:
     quantum_price: str | None = None
     shares_machines: bool = False
     needs_entries: bool = True
-    colour: str = GRAY
+    color: str = GRAY
     dash: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -297,7 +297,7 @@ POLICIES: Registry[Policy] = Registry(
             summary="the cheapest classical solver",
             choose=partial(_cheapest, policy="classical", machine="classical"),
             needs_entries=False,
-            colour=SKY,
+            color=SKY,
         ),
         Policy(
             name="hybrid",
@@ -307,7 +307,7 @@ POLICIES: Registry[Policy] = Registry(
             survey=("condition", "row_sparsity"),
             quantum_price="audited",
             shares_machines=True,
-            colour=ORANGE,
+            color=ORANGE,
         ),
         Policy(
             name="paper",
@@ -317,14 +317,14 @@ POLICIES: Registry[Policy] = Registry(
             choose=_algorithm_2,
             survey=("determinant", "row_sparsity"),
             quantum_price="paper",
-            colour=GREEN,
+            color=GREEN,
         ),
         Policy(
             name="classical-only",
             title="Classical-only",
             summary="LU inversion at every step: the paper's classical baseline",
             choose=_classical_only,
-            colour=BLUE,
+            color=BLUE,
             dash=(8, 3),
         ),
         Policy(
@@ -334,7 +334,7 @@ POLICIES: Registry[Policy] = Registry(
             choose=_quantum_only,
             survey=("determinant", "row_sparsity"),
             quantum_price="paper",
-            colour=VERMILLION,
+            color=VERMILLION,
             dash=(4, 2),
         ),
     ),

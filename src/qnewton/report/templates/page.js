@@ -1,4 +1,4 @@
-// What a page does beside its charts: colours, explained terms, files to save, and loading again.
+// What a page does beside its charts: colors, explained terms, files to save, and loading again.
 
 const root = document.documentElement;
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -18,7 +18,7 @@ function setTheme(theme) {
   if (theme) root.dataset.theme = theme;
   else delete root.dataset.theme;
   memory.set("theme", theme);
-  document.dispatchEvent(new Event("colours"));
+  document.dispatchEvent(new Event("colors"));
 }
 
 for (const choice of document.querySelectorAll("#theme input")) {
@@ -28,7 +28,7 @@ for (const choice of document.querySelectorAll("#theme input")) {
     setTheme(choice.value);
   }
 }
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new Event("colours")));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new Event("colors")));
 
 for (const term of document.querySelectorAll(".term")) {
   const meaning = document.getElementById(term.getAttribute("aria-controls"));
