@@ -8,6 +8,8 @@ from typing import ClassVar
 import tyro
 
 import qnewton
+from qnewton.cli.output import require
+from qnewton.records.messages import choice_of
 
 _CHECKOUT = Path(qnewton.__file__).parents[2]
 """Where ``paper/`` lies beside ``src/``, if this is a checkout."""
@@ -63,6 +65,12 @@ class Paper:
         if (_CHECKOUT / "paper" / "command.py").is_file() and str(_CHECKOUT) not in sys.path:
             sys.path.insert(0, str(_CHECKOUT))
         try:
+            # Whether the name is known is told before torch is loaded, which takes seconds.
+            from paper import ARTIFACTS
+
+            names = (*ARTIFACTS, "all")
+            said = f"no table or figure is called {self.name!r}; {choice_of(self.name, names)}"
+            require(self.name in names, said)
             from paper.command import make_artifacts
         except ModuleNotFoundError as error:
             why = _WHY.get(error.name or "")
