@@ -92,19 +92,21 @@ class Map:
             return
         from qnewton.report import csv_text, draw_price_map, save_chart
         from qnewton.report.quantities import share_text
+        from qnewton.report.words import machine_name
 
         paths = [write_text(self.out / "map.csv", csv_text(rows))]
         if crossings:
             paths.append(write_text(self.out / "equal-prices.csv", csv_text(crossings)))
         with optional_pictures():
             paths = [*paths[1:], *save_chart(draw_price_map(found), self.out, "map")]
-        machine = scenario.hardware
-        kind = " (hypothetical)" if machine.hypothetical else ""
+        kindest, likely, harshest = (
+            share_text(found.shares[name]) for name in ("kindest", "likely", "harshest")
+        )
         say(
-            f"the quantum solver on {machine.name}{kind} is cheaper than the best classical solver "
-            f"on {scenario.calibration.name} at {share_text(found.shares['likely'])} of "
-            f"{len(rows):,} points (modelled); at {share_text(found.shares['kindest'])} with every "
-            f"constant at its kindest, at {share_text(found.shares['harshest'])} at its harshest"
+            f"the quantum solver on {machine_name(scenario.hardware)} is cheaper than the best "
+            f"classical solver on {scenario.calibration.name} at {likely} of {len(rows):,} points "
+            f"(modelled); at {kindest} with every constant at its kindest, at {harshest} at its "
+            "harshest"
         )
         say_paths(*(f"wrote {path}" for path in paths))
 

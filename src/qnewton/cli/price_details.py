@@ -7,9 +7,10 @@ from rich.table import Table
 
 from qnewton import cost
 from qnewton.cli.price_text import WIDTH, filled
-from qnewton.cli.priced import NOT_BY_PRODUCTS, Priced, machine_text
+from qnewton.cli.priced import NOT_BY_PRODUCTS, Priced
 from qnewton.records import Quote
 from qnewton.report.quantities import number_text, seconds_text, share_text
+from qnewton.report.words import machine_name
 
 
 def details(priced: Priced) -> Iterator[RenderableType]:
@@ -33,7 +34,7 @@ def details(priced: Priced) -> Iterator[RenderableType]:
 
 
 def _terms(made: cost.Breakdown, quote: Quote) -> Table:
-    title = f"Audited price on {machine_text(quote)}, term by term (modelled)"
+    title = f"Audited price on {machine_name(quote)}, term by term (modelled)"
     table = _table(title, "term", "calls", "Toffoli", "T gates", "seconds it adds", "share")
     for row in made.rows():
         gates = (row["calls"], row["toffoli"], row["t_gates"])
@@ -139,7 +140,7 @@ def _remarks(priced: Priced) -> Iterator[str]:
 
 def _deflation(split: Quote, whole: Quote) -> str:
     """Return what taking the largest eigenpairs out classically would save."""
-    on = f"on {machine_text(whole)}"
+    on = f"on {machine_name(whole)}"
     if split.seconds is None or whole.seconds is None:
         return f"Hybrid split: not priced {on}, {split.refused or whole.refused}."
     if split.terms[-1].name != "deflation":

@@ -13,6 +13,7 @@ from qnewton.cost.solvers import SOLVERS
 from qnewton.records import Facts, Quote
 from qnewton.report.quantities import number_text, seconds_text
 from qnewton.report.style import solver_look
+from qnewton.report.words import machine_name
 
 WIDTH = 80
 _HYPOTHETICAL = " is hypothetical: no such machine exists"
@@ -60,8 +61,7 @@ def _verdict(priced: Priced) -> Iterator[str]:
         yield "Quantum: no machine has an audited price; the reasons are below."
         return
     quote, seconds = found.quote, found.quote.seconds
-    kind = " (hypothetical)" if quote.hypothetical else ""
-    said = f"Quantum, audited: {solver_text(quote)} on {quote.hardware}{kind} takes "
+    said = f"Quantum, audited: {solver_text(quote)} on {machine_name(quote)} takes "
     said += f"{seconds_text(seconds)}{_between(quote)}"
     if rival is None or not rival.seconds or priced.certainty is None:
         yield from filled(f"{said}.")
@@ -86,11 +86,8 @@ def _between(quote: Quote) -> str:
 def _change(flips: Iterable[cost.Flip]) -> str:
     """Return what would have to change for the other solver to win."""
     enough = [flip for flip in flips if flip.flips]
-    said = [
-        f"{cost.AXES[flip.assumption].title}: {number_text(flip.value)}"
-        for flip in enough
-        if flip.assumption in cost.AXES
-    ]
+    known = ((cost.AXES[f.assumption], f.value) for f in enough if f.assumption in cost.AXES)
+    said = [f"{axis.quantity}: {number_text(value)} {axis.unit}".rstrip() for axis, value in known]
     said += [flip.said.partition(":")[0] for flip in enough if flip.value is None]
     if not said:
         return "No single assumption changes that, within its whole range."

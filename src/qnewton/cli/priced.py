@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qnewton import cost
 from qnewton.records import Calibration, Facts, Quote, encode
+from qnewton.report.words import machine_name
 
 if TYPE_CHECKING:
     from qnewton.cli.matrix_file import Emulated
@@ -100,7 +101,7 @@ class Priced:
     def columns(self) -> dict[str, float]:
         """Seconds of N solves, one per column of the inverse, on each quantum machine."""
         return {
-            machine_text(quote): self.facts.n * quote.seconds
+            machine_name(quote): self.facts.n * quote.seconds
             for quote in self.paper
             if quote.seconds is not None
         }
@@ -149,11 +150,6 @@ class Priced:
             "emulated": None if self.emulated is None else encode(self.emulated.shown()),
             "written": [str(path) for path in self.written],
         }
-
-
-def machine_text(quote: Quote) -> str:
-    """Return the machine of a quote, marked where it does not exist."""
-    return f"{quote.hardware} (hypothetical)" if quote.hypothetical else quote.hardware
 
 
 def ordered(quotes: Iterable[Quote]) -> list[Quote]:

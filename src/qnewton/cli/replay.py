@@ -181,11 +181,11 @@ def _show(
 ) -> None:
     from qnewton.report.quantities import seconds_text
     from qnewton.report.table import Column, table_of
+    from qnewton.report.words import machine_name
 
     machine = "no quantum machine"
     if settings.hardware is not None:
-        kind = " (hypothetical)" if settings.hardware.hypothetical else ""
-        machine = f"{settings.hardware.name}{kind}"
+        machine = machine_name(settings.hardware)
     for row in rows:
         if row.policy in _WEIGHING and row.solves:
             wins = f"{machine} wins {row.quantum_solves:,} of {row.solves:,} solves"

@@ -42,6 +42,11 @@ class Axis:
     now: Callable[[Scenario], float | None]
     at: Callable[[Scenario, float], Scenario]
 
+    @property
+    def quantity(self) -> str:
+        """The title without its unit, for sentences, where the unit stands after the value."""
+        return self.title.removesuffix(f" ({self.unit})")
+
     def range(self, scenario: Scenario) -> tuple[float, float]:
         """Return the least and the largest value for a scenario, its own among them."""
         now = self.now(scenario)
@@ -161,7 +166,7 @@ _OWN = (
     ),
     Axis(
         name="machine-time",
-        title="gate time, measurements in proportion (s)",
+        title="gate time, with measurements in proportion (s)",
         unit="s",
         low=_FASTEST_S,
         high=1.0,

@@ -134,7 +134,7 @@ def _numeric(scenario: Scenario, axis: Axis) -> Flip | None:
     winner = "classical" if (classical or 0.0) > (quantum or 0.0) else "quantum"
     if found is not None:
         kindest, harshest = (crossing(advantage(end), now, low, high) for end in (0, 2))
-        said = f"{axis.title}: the {winner} solver wins past {found:.3g} {axis.unit}".rstrip()
+        said = f"{axis.quantity}: the {winner} solver wins past {found:.3g} {axis.unit}".rstrip()
         known = {"value": found, "kindest": kindest, "harshest": harshest}
         return Flip(assumption=axis.name, now=words, flips=True, said=said, **known)
     ends = prices([axis.at(scenario, low), axis.at(scenario, high)])
@@ -143,7 +143,7 @@ def _numeric(scenario: Scenario, axis: Axis) -> Flip | None:
         for value, ratio in zip((low, high), np.exp(-ends.advantage[LIKELY]), strict=True)
         if math.isfinite(ratio)
     }
-    said = f"{axis.title}: nothing flips it"
+    said = f"{axis.quantity}: nothing flips it"
     if ratios:
         best = (min if winner == "quantum" else max)(ratios, key=ratios.__getitem__)
         said += f"; at {best:.3g} {axis.unit}".rstrip()

@@ -12,8 +12,9 @@ from qnewton.records import Calibration
 
 def describe_machine() -> str:
     """Return processor, threads and torch build in one line, the name of a stored calibration."""
+    threads = torch.get_num_threads()
     return (
-        f"{processor()}, {torch.get_num_threads()} threads, {platform.system()} "
+        f"{processor()}, {threads} thread{'s' if threads > 1 else ''}, {platform.system()} "
         f"{platform.machine()}, torch {torch.__version__}"
     )
 

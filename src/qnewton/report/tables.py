@@ -15,7 +15,7 @@ from qnewton.report.quantities import UNKNOWN, number_text, seconds_text, share_
 from qnewton.report.run_summary import measured_text, modelled_text
 from qnewton.report.style import solver_look
 from qnewton.report.table import Cell, Column, Table
-from qnewton.report.words import words
+from qnewton.report.words import machine_name, words
 from qnewton.runs import Comparison, ComparisonRow, Run, RunConfig
 
 MEASURED_HEADER = "measured on\nthis machine"
@@ -154,7 +154,7 @@ def price_table(runs: Sequence[Run]) -> Table:
         assumptions = list(dict.fromkeys(text for quote in quotes for text in quote.assumptions))
         refusals = Counter(quote.refused for quote in quotes if quote.refused is not None)
         refused = _some([f"{count} × {text}" for text, count in refusals.items()])
-        head = (solver_look(name).label, machine_text(quotes[0]), model)
+        head = (solver_look(name).label, machine_name(quotes[0]), model)
         rows.append((*head, _some(assumptions), f"{len(quotes)}", refused))
     headers = ("solver", "machine", "price model", "assumptions", "quotes", "refused")
     return Table("Prices", headers, rows, text_columns=frozenset({0, 1, 2, 3, 5}))
@@ -192,11 +192,6 @@ def hardware_table(machines: Sequence[records.QuantumHardware]) -> Table:
         rows.append((machine.name, machine.title, exists, seconds_text(gate.value), source))
     headers = ("name", "machine", "exists?", "gate time", "source of the gate time")
     return Table("Quantum machines", headers, rows, text_columns=frozenset({0, 1, 2, 4}))
-
-
-def machine_text(quote: Quote) -> str:
-    """Return the machine of a quote, marked where it does not exist."""
-    return f"{quote.hardware} (hypothetical)" if quote.hypothetical else quote.hardware
 
 
 def _some(lines: Sequence[str], limit: int = 5) -> tuple[str, ...]:

@@ -8,13 +8,14 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from qnewton.records import QuantumHardware
+from qnewton.records import QuantumHardware, Quote
 from qnewton.report import quantities
 
 
-def machine_name(machine: QuantumHardware) -> str:
-    """Return the name of a quantum machine, marked where it does not exist."""
-    return f"{machine.name}{' (hypothetical)' if machine.hypothetical else ''}"
+def machine_name(machine: QuantumHardware | Quote) -> str:
+    """Return the name of a machine, or of a quote's machine, marked where it does not exist."""
+    name = machine.hardware if isinstance(machine, Quote) else machine.name
+    return f"{name} (hypothetical)" if machine.hypothetical else name
 
 
 def _title(solver: str) -> str:
