@@ -139,7 +139,7 @@ def _prices_panel(rows: Rows, last: int) -> Any:
         chart([row]).mark_rule(color=_LU_COLORS[machine], strokeWidth=2).encode(y=y)
         for machine, row in inversions.items()
     )
-    both = alt.layer(
+    parts = (
         *rules,
         marks.mark_point(size=45, opacity=1).encode(shape=series.shape).transform_filter(within),
         marks.mark_point(size=45, opacity=1, shape=_ARROW_UP).transform_filter(f"!({within})"),
@@ -149,7 +149,7 @@ def _prices_panel(rows: Rows, last: int) -> Any:
         panels.LineEnd(decade * (top - math.log10(row["drawn_s"])), ("LU inversion,", machine))
         for machine, row in inversions.items()
     ]
-    labelled = panels.with_labels(both, ends, _PRICES_HEIGHT)
+    labelled = panels.with_labels(parts, ends, _PRICES_HEIGHT)
     return labelled.properties(width=PLOT_WIDTH, height=_PRICES_HEIGHT)
 
 

@@ -128,7 +128,7 @@ def bounds_picture(shared: SharedRun) -> Picture:
         for name, at in limits.items()
     ]
     width = PLOT_WIDTH - 30
-    both = with_labels(alt.layer(rules, line, points), ends, _BOUNDS_HEIGHT)
+    both = with_labels((rules, line, points), ends, _BOUNDS_HEIGHT)
     said = {"shared": shared, "config": config, "block": block, "d": d, "h100": PAPER_H100}
     both = both.properties(width=width, height=_BOUNDS_HEIGHT)
     return Picture(themed(both), rows, TEXTS.caption("bounds", **said))

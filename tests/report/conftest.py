@@ -128,7 +128,13 @@ def quantum_quote(log_kappa: float) -> Quote:
         terms=(PriceTerm(name="queries", seconds=1e-18 * count.expected),),
         assumptions=("one gate a query", "block-encoding and read-out are free"),
         condition_number=kappa,
-        quantum=QuantumPart(query_count=count, logical_qubits=29, sparsity=alpha, epsilon=1e-12),
+        quantum=QuantumPart(
+            algorithm="jennings",
+            query_count=count,
+            logical_qubits=29,
+            sparsity=alpha,
+            epsilon=1e-12,
+        ),
     )
 
 

@@ -78,7 +78,7 @@ def test_a_run(newton_run: Run) -> None:
     assert "digits, Q-Newton" in shown
     assert "Measured: wall-clock time on x86_64, 2 cores, Linux 6.1, 2 threads." in shown
     assert "attosecond (hypothetical machine; gate time 1 as: Q-Newton paper" in shown
-    assert "Quantum (QSVT) 149 ps †" in shown
+    assert "Quantum (Jennings) 149 ps †" in shown
     assert "† on a machine that does not exist." in shown
     assert "Quantum (QSVT) refused †" in shown
     assert "1 × the determinant bound e^1000 overflows" in shown
@@ -246,4 +246,4 @@ def test_a_thousand_steps_are_two_megabytes_at_most(newton_run: Run) -> None:
     (newton_run.folder / "steps.jsonl").write_text("\n".join(lines) + "\n")
     text, html = page_of(newton_run.folder)
     assert len(html.encode()) < 2e6
-    assert any("160 of 1000" in line for line in text.lines)
+    assert any("100 of 1000" in line for line in text.lines)

@@ -23,8 +23,9 @@ from qnewton.report.run_pictures import (
     stage_breakdown,
 )
 from qnewton.report.save import Picture
+from qnewton.report.step_prices import run_prices
 from qnewton.report.style import STAGES, method_look, solver_look
-from qnewton.runs import Run, RunStorageError
+from qnewton.runs import Run, RunStorageError, recorded
 from tests.recorded import machine
 
 
@@ -132,6 +133,21 @@ def test_break_even_is_seconds_over_queries(newton_run: Run) -> None:
             assert (gate_time > 1e-18) == (step.blocks[0].decision.chosen == "qsvt")
 
 
+def test_break_even_and_the_prices_of_a_page_agree() -> None:
+    # Quotes of this run are audited: their queries are more than a gate each.
+    [run] = recorded("digits")
+    prices = run_prices(run)
+    assert prices is not None
+    gate_s = prices.machine.gate_time_s.value
+    expected = {
+        p.step: pytest.approx(gate_s * p.lu / p.paper, rel=1e-9)
+        for p in prices.steps
+        if p.lu is not None and p.paper is not None
+    }
+    assert {point.step: point.gate_time_s for point in break_even_points(run)} == expected
+    assert len(expected) == 15
+
+
 def test_break_even_marks(newton_run: Run, machines: tuple[QuantumHardware, ...]) -> None:
     picture = break_even(newton_run, machines)
     marks = [row["mark"] for row in picture.rows]
@@ -185,7 +201,7 @@ def test_a_leader_joins_each_label_of_the_break_even_picture_to_its_own_line(
     joined = _rows(spec, leaders)
     assert leaders["encoding"]["y"]["field"] == "line_px"
     assert leaders["encoding"]["y2"]["field"] == labels["encoding"]["y"]["field"] == "label_px"
-    assert leaders["encoding"]["y"]["scale"]["range"] == [0, height]
+    assert leaders["encoding"]["y"]["scale"] is labels["encoding"]["y"]["scale"] is None
     assert [row["line_px"] for row in joined] == pytest.approx(ends)
     for row, line in zip(joined, drawn, strict=True):
         name = row["text"][0]

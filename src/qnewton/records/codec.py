@@ -5,7 +5,7 @@ import enum
 import math
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NoReturn, TypeVar
 
@@ -86,8 +86,7 @@ def _reader(expected: Any) -> Reader:
     if origin is tuple:
         return _tuple_reader(arguments)
     if origin is dict:
-        item = _reader(arguments[1])
-        return lambda data: {key: _at(f".{key}", item, value) for key, value in data.items()}
+        return _dict_reader(_reader(arguments[1]))
     if dataclasses.is_dataclass(expected):
         return _record_reader(typing.cast(type, expected))
     if expected is float:
@@ -139,14 +138,30 @@ def _tuple_reader(arguments: tuple[Any, ...]) -> Reader:
             _unexpected("a list", data)
         if not endless and len(data) != len(readers):
             _refuse(f"expected {len(readers)} items, found {len(data)}")
-        each = readers * len(data) if endless else readers
-        return tuple(_at(f"[{i}]", *pair) for i, pair in enumerate(zip(each, data, strict=True)))
+        found: list[Any] = []
+        try:
+            for each, item in zip(readers * len(data) if endless else readers, data, strict=True):
+                found.append(each(item))
+        except _MisfitError as misfit:
+            misfit.where = f"[{len(found)}]{misfit.where}"
+            raise
+        return tuple(found)
+
+    return read
+
+
+def _dict_reader(item: Reader) -> Reader:
+    def read(data: Any) -> Any:
+        if not isinstance(data, dict):
+            _unexpected("an object", data)
+        return _of_each(dict.fromkeys(data, item), data)
 
     return read
 
 
 def _record_reader(record_type: type) -> Reader:
     fields = dataclasses.fields(record_type)
+    needed = [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
     readers: dict[str, Reader] = {}
 
     def read(data: Any) -> Any:
@@ -155,26 +170,27 @@ def _record_reader(record_type: type) -> Reader:
         if not readers:  # at the first use, so that types may refer to each other
             hints = typing.get_type_hints(record_type)
             readers.update({field.name: _reader(hints[field.name]) for field in fields})
-        values = {
-            name: _at(f".{name}", reader, data[name])
-            for name, reader in readers.items()
-            if name in data
-        }
-        for field in fields:
-            required = field.default is field.default_factory is dataclasses.MISSING
-            if required and field.name not in values:
-                _refuse(f"the field {field.name} is missing")
+        values = _of_each(readers, data)
+        for name in needed:
+            if name not in values:
+                _refuse(f"the field {name} is missing")
         return record_type(**values)
 
     return read
 
 
-def _at(place: str, reader: Reader, data: Any) -> Any:
+def _of_each(readers: Mapping[str, Reader], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what readers make of the values that are there, by their names."""
+    values: dict[str, Any] = {}
+    name = ""
     try:
-        return reader(data)
+        for name, reader in readers.items():
+            if name in data:
+                values[name] = reader(data[name])
     except _MisfitError as misfit:
-        misfit.where = place + misfit.where
+        misfit.where = f".{name}{misfit.where}"
         raise
+    return values
 
 
 def _read_float(data: Any) -> float:

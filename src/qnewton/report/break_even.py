@@ -1,7 +1,7 @@
-"""The gate time at which each recorded step's quantum price meets its classical one.
+"""The gate time at which the paper's quantum price of each recorded solve meets LU inversion's.
 
-For one solve, t* = (seconds of LU inversion) / (expected queries of the quantum solver): a
-quantum machine whose gate time lies below t* is quoted less than the classical one.
+For one solve, t* = (seconds of LU inversion) / (expected queries by the paper's count): a quantum
+machine whose gate time lies below t* is quoted less than the classical one.
 """
 
 import math
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qnewton.cost import PAPER_EPSILON, load_hardware, paper_quote
 from qnewton.records import BlockRecord, QuantumHardware
 from qnewton.report import style
 from qnewton.report.panels import (
@@ -24,11 +25,16 @@ from qnewton.report.panels import (
 from qnewton.report.quantities import seconds_text
 from qnewton.report.save import Picture
 from qnewton.report.vega import alt
+from qnewton.report.what_if import DEFAULT_MACHINE
 from qnewton.report.words import words
 from qnewton.runs import Run
 from qnewton.scheduler.policy import decide
 
-CLASSICAL_SOLVER = "lu_inverse"
+LU_INVERSION = "lu_inverse"
+"""The paper's classical solver."""
+
+PAPER_ALGORITHM = "jennings"
+"""The algorithm whose queries the paper counts."""
 
 _ARROW_DOWN = "M-.4,-1L.4,-1L.4,0L1,0L0,1L-1,0L-.4,0Z"
 NO_PRICE = style.Look("no finite quantum price", DARK, shape=CROSS)
@@ -63,6 +69,9 @@ class BreakEven:
 def break_even_gate_time(block: BlockRecord) -> tuple[float | None, str | None]:
     """Return t* in seconds, or ``None`` and the reason there is none.
 
+    Queries of an audited price are more than a gate each, so that they have no part in it: a solve
+    whose quotes are audited is priced by the paper from its facts.
+
     Example:
         >>> from qnewton.records import (BlockRecord, CurvatureRecord, Decision, Facts,
         ...                              QuantumPart, QueryCount, Quote, Treatment)
@@ -71,7 +80,8 @@ def break_even_gate_time(block: BlockRecord) -> tuple[float | None, str | None]:
         >>> quotes = (Quote(solver="lu_inverse", machine="classical", seconds=0.2, model="",
         ...                 hardware="local"),
         ...           Quote(solver="qsvt", machine="quantum", seconds=1e-9, model="",
-        ...                 hardware="attosecond", quantum=QuantumPart(query_count=count)))
+        ...                 hardware="attosecond",
+        ...                 quantum=QuantumPart(algorithm="jennings", query_count=count)))
         >>> break_even_gate_time(BlockRecord(
         ...     name="full", n=1482, curvature=CurvatureRecord(kind="hessian",
         ...     route="generic", reason=""), treatment=Treatment(), facts=Facts(n=1482),
@@ -79,20 +89,22 @@ def break_even_gate_time(block: BlockRecord) -> tuple[float | None, str | None]:
         ...     attempts=()))
         (2e-10, None)
     """
-    classical = block.decision.quote(CLASSICAL_SOLVER)
+    classical = block.decision.quote(LU_INVERSION)
     quantum = [quote for quote in block.decision.quotes if quote.machine == "quantum"]
     if classical is None or classical.seconds is None:
-        return None, f"no price for {CLASSICAL_SOLVER}"
+        return None, f"no price for {LU_INVERSION}"
     if not quantum:
         return None, "no quantum quote"
-    # Queries alone are not what a deflated solve costs.
-    whole = [q for q in quantum if q.quantum is None or q.quantum.deflated is None]
-    counts = [quote.query_count for quote in whole if quote.refused is None]
-    expected = [count.expected for count in counts if count is not None]
-    finite = [number for number in expected if math.isfinite(number) and number > 0]
-    if not finite:
-        return None, next((q.refused for q in quantum if q.refused), "no finite query count")
-    return classical.seconds / min(finite), None
+    price = next((quote for quote in quantum if quote.name == PAPER_ALGORITHM), None)
+    if price is None:
+        asked = (quote.quantum.epsilon for quote in quantum if quote.quantum is not None)
+        epsilon = next((e for e in asked if e is not None), PAPER_EPSILON)
+        # The count is the same on every machine.
+        price = paper_quote(block.facts, load_hardware(DEFAULT_MACHINE), epsilon=epsilon)
+    count = None if price.refused is not None else price.query_count
+    if count is None or not math.isfinite(count.expected) or count.expected <= 0:
+        return None, price.refused or "no finite query count"
+    return classical.seconds / count.expected, None
 
 
 def break_even_points(run: Run, policy: str | None = None) -> list[BreakEven]:
@@ -159,7 +171,7 @@ def break_even(
     height = max(_HEIGHT, _LABEL_ROOM * len(hardware))
     if hardware:
         lines, ends = _machine_lines(hardware, (lowest, highest), height)
-        drawn = with_labels(alt.layer(lines, drawn), ends, height)
+        drawn = with_labels((lines, drawn), ends, height)
     dashed = any(machine.hypothetical for machine in hardware)
     title = [_READING, *(["Dashed: machines that do not exist"] if dashed else [])]
     drawn = drawn.properties(width=_WIDTH, height=height, title=title if hardware else [])

@@ -1,14 +1,12 @@
-"""Pictures as figures of a page: compiled for Vega, with a clock to choose where there is one."""
+"""Pictures as figures of a page, with a clock to choose where there is one."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from threading import Thread
 from typing import Any
 
 from qnewton.report.save import Picture
-from qnewton.report.vega import check_installed, vl_convert
 
 
 @dataclass(frozen=True)
@@ -39,36 +37,15 @@ def figure_of(key: str, title: str, picture: Picture | None, *, wide: bool = Fal
     return [] if picture is None else [Figure(key, title, {"": picture}, wide)]
 
 
-def start_compiler() -> None:
-    """Start the compiler of charts, which takes a quarter second, beside what else there is to do.
-
-    Raises:
-        MissingExtraError: If it is not installed.
-    """
-    check_installed()
-    empty = {"data": {"values": []}, "mark": "point"}
-    Thread(target=vl_convert.vegalite_to_vega, args=(empty,), daemon=True).start()
-
-
-def compiled(figures: Sequence[Figure]) -> dict[str, Any]:
-    """Return what the page's script draws: Vega specifications, and their rows apart from them.
+def drawn_by_script(figures: Sequence[Figure]) -> dict[str, Any]:
+    """Return what the page's script draws: Vega-Lite's specifications, and their rows apart.
 
     Rows that several drawings share are held once, column by column.
 
     Cost:
         Some milliseconds per drawing.
     """
-    held: dict[str, int] = {}
-    tables: list[Any] = []
-
-    def hold(rows: Sequence[Mapping[str, Any]]) -> int:
-        columnar = _columnar(rows)
-        key = json.dumps(columnar)
-        if key not in held:
-            held[key] = len(tables)
-            tables.append(columnar)
-        return held[key]
-
+    tables = _Tables()
     drawn = {}
     for figure in figures:
         drawings = {}
@@ -78,13 +55,37 @@ def compiled(figures: Sequence[Figure]) -> dict[str, Any]:
             spec |= {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
             spec.pop("title", None)
             spec["config"]["background"] = None
-            vega = vl_convert.vegalite_to_vega(spec)
-            for data in vega["data"]:
-                if "values" in data:
-                    data["values"] = hold(data["values"])
-            drawings[name] = {"spec": vega, "rows": hold(picture.rows)}
+            drawings[name] = {"spec": tables.taken(spec), "rows": tables.place(picture.rows)}
         drawn[figure.key] = {"title": figure.title, "drawings": drawings}
-    return {"figures": drawn, "tables": tables}
+    return {"figures": drawn, "tables": tables.held}
+
+
+class _Tables:
+    """The rows of all drawings, each table once."""
+
+    def __init__(self) -> None:
+        self.held: list[dict[str, Any]] = []
+        self._places: dict[str, int] = {}
+
+    def place(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Return where rows stand among the tables."""
+        columnar = _columnar(rows)
+        key = json.dumps(columnar)
+        if key not in self._places:
+            self._places[key] = len(self.held)
+            self.held.append(columnar)
+        return self._places[key]
+
+    def taken(self, spec: Any) -> Any:
+        """Return a specification with the places of its rows in their stead."""
+        if isinstance(spec, list):
+            return [self.taken(part) for part in spec]
+        if not isinstance(spec, dict):
+            return spec
+        return {
+            name: {"values": self.place(part["values"])} if name == "data" else self.taken(part)
+            for name, part in spec.items()
+        }
 
 
 def _columnar(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

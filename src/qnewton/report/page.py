@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qnewton import runs
 from qnewton.report import what_if_panel
-from qnewton.report.figures import compiled, start_compiler
+from qnewton.report.figures import drawn_by_script
 from qnewton.report.glossary import Explainer, terms
 from qnewton.report.look import style_sheet
 from qnewton.report.page_runs import PageRuns, page_runs
@@ -16,7 +16,7 @@ from qnewton.report.page_story import story_of
 from qnewton.report.run_files import steps_csv
 from qnewton.report.style import dark_colors
 from qnewton.report.template_files import page_templates, script_data
-from qnewton.report.vega import unchecked
+from qnewton.report.vega import check_installed, unchecked
 from qnewton.runs.recorded import RECORDED
 
 REPORT_FILE = "report.html"
@@ -60,12 +60,12 @@ def write_report(
 
 def page_of(told: PageRuns) -> str:
     """Return the page of some runs, as HTML."""
-    start_compiler()
+    check_installed()
     # Pictures are checked against Vega-Lite's schema where they become files; a page need not wait.
     with unchecked():
         story = story_of(told)
     figures = [figure for section in story.sections for figure in section.figures]
-    data = compiled(figures) | {
+    data = drawn_by_script(figures) | {
         "dark": dark_colors(),
         "files": {f"{c.label}.csv": steps_csv(c.run) for c in told.curves if c.run.steps},
     }

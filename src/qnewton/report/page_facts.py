@@ -163,11 +163,11 @@ def provenance(told: PageRuns) -> Pairs:
 
 
 def _origin(config: RunConfig) -> Pairs:
-    threads = "" if config.threads is None else f", {config.threads} threads"
     pairs = [
         ("trained by", training_command(config)),
         ("begun", config.created),
-        ("machine", config.machine + threads),
+        ("machine", config.machine),
+        *([] if config.threads is None else [("threads", str(config.threads))]),
         ("versions", ", ".join(f"{name} {version}" for name, version in config.versions.items())),
         ("seed", str(config.seed)),
     ]

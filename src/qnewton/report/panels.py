@@ -188,11 +188,13 @@ class LineEnd:
     color: str = "#777777"
 
 
-def with_labels(picture: Any, ends: Sequence[LineEnd], height: float, x: Any = None) -> Any:
-    """Return a chart with labels in its right margin, each joined by a leader to its line's end.
+def with_labels(
+    parts: Sequence[alt.Chart], ends: Sequence[LineEnd], height: float, x: Any = None
+) -> Any:
+    """Return layers with labels in their right margin, each joined by a leader to its line's end.
 
     Args:
-        picture: The chart, the lines included.
+        parts: The layers, the lines among them; the data of the last is that of the whole.
         ends: The ends of its lines.
         height: The plot's height, px; labels stay within it.
         x: The chart's own x channel, of field ``x``, where lines end before the right edge.
@@ -208,12 +210,11 @@ def with_labels(picture: Any, ends: Sequence[LineEnd], height: float, x: Any = N
         for e, at in zip(ends, places, strict=True)
     ]
     base = chart(data)
-    pixels = alt.Scale(domain=[0, height], range=[0, height], nice=False, zero=False)
     # Dotted, so that nobody takes a leader for the line that it prolongs.
     leaders = base.mark_rule(strokeWidth=1, strokeDash=[1, 3], x2Offset=_LEADER, aria=False).encode(
         x=alt.value("width") if x is None else x,
         x2=alt.value("width"),
-        y=alt.Y("line_px:Q", scale=pixels, axis=None),
+        y=alt.Y("line_px:Q", scale=None, axis=None),
         y2="label_px:Q",
         color=alt.Color("color:N", scale=None),
     )
@@ -228,8 +229,14 @@ def with_labels(picture: Any, ends: Sequence[LineEnd], height: float, x: Any = N
         aria=False,
     ).encode(
         x=alt.value("width"),
-        y=alt.Y("label_px:Q", scale=pixels, axis=None),
+        y=alt.Y("label_px:Q", scale=None, axis=None),
         text="text:N",
     )
-    # The labels stand by pixels, whatever the chart's own scale of y is.
-    return alt.layer(picture, alt.layer(leaders, labels)).resolve_scale(y="independent")
+    # Labels have pixels and no scale, whatever the lines' own scale of y is. All is one layer deep:
+    # for every further one Altair copies all of them again, three times.
+    data = parts[-1].data
+    bare = [part.copy(deep=False) for part in parts]
+    for part in bare:
+        if part.data is data:
+            part.data = alt.Undefined  # the whole has it, once for all
+    return alt.layer(*bare, leaders, labels, data=data)

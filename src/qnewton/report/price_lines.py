@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from qnewton.report.break_even import LU_INVERSION, PAPER_ALGORITHM
 from qnewton.report.panels import LineEnd, Series, chart, rows_of, with_labels
 from qnewton.report.run_pictures import UNSOLVED, LayerCell, layer_map
 from qnewton.report.sampling import evenly
 from qnewton.report.save import Picture
-from qnewton.report.step_prices import LU_INVERSION, MOST_SYSTEMS, RunPrices, StepPrice
+from qnewton.report.step_prices import MOST_SYSTEMS, RunPrices, StepPrice
 from qnewton.report.style import (
     BLUE,
     GRAY,
@@ -87,7 +88,7 @@ def price_lines(prices: RunPrices) -> Picture | None:
     points = base.mark_point(size=45, opacity=1, aria=False)
     points = points.encode(x=x, y=y, color=series.color, tooltip=tooltip)
     ends = [_end(look, rows, lowest, highest) for look in shown]
-    drawn = with_labels(alt.layer(band, line, points), ends, _HEIGHT, x)
+    drawn = with_labels((band, line, points), ends, _HEIGHT, x)
     drawn = drawn.properties(width=PLOT_WIDTH, height=_HEIGHT)
     beyond = sum(row["seconds"] > 10.0**highest for row in rows)
     caption = words("price_lines", prices=prices, beyond=beyond, top=highest)
@@ -121,7 +122,7 @@ def solver_strip(run: Run, prices: RunPrices | None) -> Picture | None:
     ]
     for price in () if prices is None else prices.steps:
         n = next(step.blocks[0].n for step in steps if step.step == price.step)
-        by_paper = _cheaper(price.lu, LU_INVERSION, price.paper, "jennings")
+        by_paper = _cheaper(price.lu, LU_INVERSION, price.paper, PAPER_ALGORITHM)
         by_audit = _cheaper(
             price.classical,
             next(iter(price.classical_solvers), None),

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
+from qnewton.records import StepRecord
+
 Item = TypeVar("Item")
 
 
@@ -18,3 +20,9 @@ def evenly(items: Sequence[Item], most: int | None) -> list[Item]:
     if most == 1:
         return [items[-1]]
     return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]
+
+
+def of_so_many_solves(steps: Sequence[StepRecord], most: int) -> list[StepRecord]:
+    """Return steps, evenly spread, that solved so many systems in all at most; one at least."""
+    each = max(sum(bool(block.attempts) for block in step.blocks) for step in steps)
+    return evenly(steps, max(1, most // each))

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from qnewton.report.vega import alt
 from qnewton.runs import write_atomically
@@ -92,5 +92,21 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def inline_data(rows: Sequence[Mapping[str, Any]]) -> alt.Data:
     """Return rows as a chart's own data: nothing is fetched, no row limit applies."""
-    # A tuple, for altair copies lists, value by value, whenever a chart becomes part of another.
-    return alt.Data(values=tuple(dict(row) for row in rows))
+    return alt.Data(values=_Rows(rows))
+
+
+class _Rows:
+    """Rows as a part of a schema (``altair.utils.schemapi.SchemaLike``).
+
+    Altair copies such a part and turns it into JSON as a whole. A list it does value by value,
+    whenever a chart becomes part of another.
+    """
+
+    _schema: ClassVar[Mapping[str, Any]] = {"type": "array"}
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._rows = [dict(row) for row in rows]
+
+    def to_dict(self, *_: object, **__: object) -> list[dict[str, Any]]:
+        """Return the rows."""
+        return self._rows

@@ -10,18 +10,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from qnewton.cost import load_hardware
+from qnewton.cost.error_correction import machine_refusal
 from qnewton.records import QuantumHardware, Quote, StepRecord
-from qnewton.report.sampling import evenly
+from qnewton.report.break_even import LU_INVERSION
+from qnewton.report.sampling import of_so_many_solves
 from qnewton.report.what_if import DEFAULT_MACHINE
 from qnewton.runs import Run
 from qnewton.scheduler.pricing import ReplaySettings, repriced_steps
 from qnewton.scheduler.run_prices import best_quote, cheapest_by, own_settings, solved_steps
 
-MOST_SYSTEMS = 160
+MOST_SYSTEMS = 100
 """Systems that a page prices; of a run with more, steps evenly spread."""
-
-LU_INVERSION = "lu_inverse"
-"""The paper's classical solver."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +89,14 @@ def run_prices(run: Run) -> RunPrices | None:
     solved = solved_steps(run)
     if not solved or run.config.calibration is None:
         return None
-    shown = evenly(solved, max(1, MOST_SYSTEMS // max(len(step.blocks) for step in solved)))
+    shown = of_so_many_solves(solved, MOST_SYSTEMS)
     settings = replace(own_settings(run), keep=("classical",))
     machine = settings.hardware or load_hardware(DEFAULT_MACHINE)
     paper = _quotes(shown, "paper", replace(settings, hardware=machine))
-    audited_machine = machine
-    audited = _quotes(shown, "audited", replace(settings, hardware=machine))
+    audit, audited_machine = settings.audit, machine
+    audited: list[list[tuple[Quote, ...]]] = []
+    if machine_refusal(machine, audit.error_correction, audit.physical_error) is None:
+        audited = _quotes(shown, "audited", replace(settings, hardware=machine))
     if not any(best_quote(quotes, "quantum") for step in audited for quotes in step):
         audited_machine = load_hardware(DEFAULT_MACHINE)
         again = replace(settings, hardware=audited_machine, algorithm=None)

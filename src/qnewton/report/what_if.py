@@ -21,6 +21,7 @@ from qnewton.cost.surface_code import Timed
 from qnewton.queries import QuerySet
 from qnewton.queries.arrays import Array
 from qnewton.records import Calibration, QuantumHardware, StepRecord
+from qnewton.report.sampling import of_so_many_solves
 from qnewton.runs import Run
 from qnewton.scheduler.pricing import ReplaySettings, repriced_steps
 from qnewton.scheduler.run_prices import (
@@ -121,7 +122,8 @@ def what_if(run: Run) -> WhatIf | None:
     if run.config.calibration is None or not solved:
         return None
     settings = own_settings(run)
-    shown = drawn(solved, min(_MOST_SOLVES, MOST_DESIGNS // len(splits_of(settings.audit))))
+    most = min(_MOST_SOLVES, MOST_DESIGNS // len(splits_of(settings.audit)))
+    shown = of_so_many_solves(solved, most)
     machine = settings.hardware or cost.load_hardware(DEFAULT_MACHINE)
     settings = replace(settings, hardware=machine)
     solves = [(at, b.facts) for at, step in enumerate(shown) for b in step.blocks if b.attempts]
@@ -146,14 +148,6 @@ def what_if(run: Run) -> WhatIf | None:
         beside=tuple(places),
         lines=tuple(each.needed() for each in lines),
     )
-
-
-def drawn(steps: Sequence[StepRecord], most: int) -> list[StepRecord]:
-    """Return steps that hold so many solves in all at most, one step at least, drawn evenly."""
-    each = max(sum(bool(block.attempts) for block in step.blocks) for step in steps)
-    count = min(len(steps), max(1, most // each))
-    places = np.unique(np.linspace(0, len(steps) - 1, count).round().astype(int))
-    return [steps[place] for place in places]
 
 
 def rivals_of(own: Calibration) -> tuple[Rival, ...]:

@@ -1,23 +1,31 @@
-// The charts of a page, drawn by Vega: as wide as their card, in its colours, read by pointer and keys.
+// The charts of a page, drawn by Vega: as wide as their card, in its colors, read by pointer and keys.
 
 const rowsOf = (table) => table.rows.map((row) => Object.fromEntries(table.names.map((name, k) => [name, row[k]])));
 const tables = data.tables.map(rowsOf);
 const number = (value) => (typeof value === "number" ? String(Number(value.toPrecision(4))) : value ?? "–");
 const said = (row) => Object.entries(row).filter(([, value]) => value !== null).map(([name, value]) => `${name.replaceAll("_", " ")} ${number(value)}`).join(", ");
 
-function recoloured(value) {
+function recolored(value) {
   if (typeof value === "string") return data.dark[value.toLowerCase()] ?? value;
-  if (Array.isArray(value)) return value.map(recoloured);
+  if (Array.isArray(value)) return value.map(recolored);
   if (value === null || typeof value !== "object") return value;
-  return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, recoloured(part)]));
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, recolored(part)]));
 }
 
 const NARROW = 440;
 
+// Vega-Lite's specification of a drawing, with its rows.
+function withRows(part) {
+  if (Array.isArray(part)) return part.map(withRows);
+  if (part === null || typeof part !== "object") return part;
+  return Object.fromEntries(Object.entries(part).map(([name, value]) => [name, name === "data" ? { values: tables[value.values] } : withRows(value)]));
+}
+
 function specOf(drawing, width) {
+  const compiled = vegaLite.compile(withRows(drawing.spec)).spec;
   const columns = (legend) => (legend.columns ? { ...legend, columns: width < NARROW ? 1 : legend.columns } : legend);
-  const spec = { ...drawing.spec, legends: drawing.spec.legends?.map(columns) ?? [], data: drawing.spec.data.map((d) => ("values" in d ? { ...d, values: tables[d.values] } : d)) };
-  return isDark() ? recoloured(spec) : structuredClone(spec);
+  const spec = { ...compiled, legends: compiled.legends?.map(columns) ?? [] };
+  return isDark() ? recolored(spec) : structuredClone(spec);
 }
 
 // One box for all charts; Vega says what stands in it.
@@ -99,7 +107,7 @@ class Chart {
     }
     this.details.addEventListener("toggle", () => this.fill());
     this.frame.addEventListener("keydown", (event) => this.key(event));
-    document.addEventListener("colours", () => this.draw());
+    document.addEventListener("colors", () => this.draw());
     new ResizeObserver(() => this.fit()).observe(this.frame);
     this.draw();
   }
