@@ -1,6 +1,6 @@
 """Table IV: the paper's policies on Mistral and BERT, each layer scheduled by itself."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from paper import text_runs as text
@@ -11,8 +11,9 @@ from paper.text_runs import ModelRuns
 from qnewton.cost import load_classical, lu_inverse_quote
 from qnewton.experiments.compare import NEWTON_POLICIES
 from qnewton.optimizer.block_plan import DENSE_LIMIT
-from qnewton.records import BlockRecord, Formed, Outcome, Quote, StepRecord
+from qnewton.records import BlockRecord, Calibration, Formed, Outcome, Quote
 from qnewton.report import LayerCell, Picture, layer_map
+from qnewton.runs import Run
 from qnewton.scheduler.policy import decide
 from qnewton.workloads.transformer import Architecture
 
@@ -74,7 +75,7 @@ class StepSolves:
 
 
 def price_layers(
-    records: Sequence[StepRecord], policy: str, classical_machine: str | None = None
+    run: Run, policy: str, classical_machine: str | None = None
 ) -> tuple[StepSolves, ...]:
     """Decide every layer of every recorded Newton step again under ``policy``.
 
@@ -82,7 +83,7 @@ def price_layers(
     are left out.
 
     Args:
-        records: Steps whose blocks hold quotes of LU inversion and of the quantum solver.
+        run: A run whose blocks hold quotes of LU inversion and of the quantum solver.
         policy: One of the paper's three policies, or ``classical`` for what ran.
         classical_machine: A classical profile that prices LU inversion; ``None`` for the run's
             own calibration.
@@ -90,24 +91,27 @@ def price_layers(
     Raises:
         ValueError: If a quote that the policy compares is missing.
     """
+    machine = None if classical_machine is None else load_classical(classical_machine)
     return tuple(
         StepSolves(
             step=record.step,
             layers=tuple(
-                _choice(record.step, block, policy, classical_machine)
+                _choice(record.step, block, policy, lambda block: _two(block, run, machine))
                 for block in record.blocks
                 if block.n <= DENSE_LIMIT
             ),
         )
-        for record in records
+        for record in run.steps
         if record.blocks
     )
 
 
-def _choice(step: int, block: BlockRecord, policy: str, machine: str | None) -> LayerChoice:
+def _choice(
+    step: int, block: BlockRecord, policy: str, quotes: Callable[[BlockRecord], Sequence[Quote]]
+) -> LayerChoice:
     decision = block.decision
     if policy != "classical":
-        decision = decide(policy, _two(block, machine))
+        decision = decide(policy, quotes(block))
     quote = decision.quote(decision.chosen)
     assert quote is not None
     return LayerChoice(
@@ -115,12 +119,15 @@ def _choice(step: int, block: BlockRecord, policy: str, machine: str | None) -> 
     )
 
 
-def _two(block: BlockRecord, machine: str | None) -> tuple[Quote, Quote]:
+def _two(block: BlockRecord, run: Run, machine: Calibration | None) -> tuple[Quote, Quote]:
     classical, quantum = (block.decision.quote(name) for name in ("lu_inverse", "qsvt"))
     if machine is not None:
         # Algorithm 2 prices the inversion of entries that are there.
-        facts = replace(block.facts, held=Formed())
-        classical = lu_inverse_quote(load_classical(machine), facts)
+        classical = lu_inverse_quote(machine, replace(block.facts, held=Formed()))
+    elif classical is not None and classical.refusal is not None:
+        # The run refused it, where κ leaves it too few digits; Algorithm 2 asks what it costs.
+        assert run.config.calibration is not None
+        classical = lu_inverse_quote(run.config.calibration, block.facts, as_timed=True)
     if classical is None or quantum is None:
         raise ValueError(
             f"block {block.name!r} has no quote of {'qsvt' if classical else 'lu_inverse'}; train "
@@ -149,12 +156,12 @@ Models = dict[Architecture, Priced]
 def _run(context: PaperContext, setup: text.TextSetup) -> Models:
     models = {}
     for model, found in text.all_text_runs(context, setup).items():
-        records = found.best["Newton"].steps
+        best = found.best["Newton"]
         prices = {
-            (machine, policy): price_layers(records, policy, profile)
+            (machine, policy): price_layers(best, policy, profile)
             for machine, profile in MACHINES.items()
             for policy in NEWTON_POLICIES
-        } | {(HERE, "classical"): price_layers(records, "classical")}
+        } | {(HERE, "classical"): price_layers(best, "classical")}
         models[model] = Priced(**vars(found), prices=prices)
     return models
 

