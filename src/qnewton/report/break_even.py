@@ -7,6 +7,7 @@ machine whose gate time lies below t* is quoted less than the classical one.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from qnewton.cost import PAPER_EPSILON, load_hardware, paper_quote
@@ -99,12 +100,23 @@ def break_even_gate_time(block: BlockRecord) -> tuple[float | None, str | None]:
     if price is None:
         asked = (quote.quantum.epsilon for quote in quantum if quote.quantum is not None)
         epsilon = next((e for e in asked if e is not None), PAPER_EPSILON)
-        # The count is the same on every machine.
-        price = paper_quote(block.facts, load_hardware(DEFAULT_MACHINE), epsilon=epsilon)
+        price = paper_quote(block.facts, _any_machine(), epsilon=epsilon)
     count = None if price.refused is not None else price.query_count
     if count is None or not math.isfinite(count.expected) or count.expected <= 0:
         return None, price.refused or "no finite query count"
     return classical.seconds / count.expected, None
+
+
+@cache
+def _any_machine() -> QuantumHardware:
+    """Return a machine for prices of which only the count is read, the same on every machine."""
+    return load_hardware(DEFAULT_MACHINE)
+
+
+def has_quantum_quotes(run: Run) -> bool:
+    """Return whether a quantum machine was asked for the price of any solve."""
+    quotes = (q for step in run.steps for block in step.blocks for q in block.decision.quotes)
+    return any(quote.machine == "quantum" for quote in quotes)
 
 
 def break_even_points(run: Run, policy: str | None = None) -> list[BreakEven]:

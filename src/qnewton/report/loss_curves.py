@@ -171,7 +171,7 @@ def _drawn(
     base = chart(rows).transform_calculate(x=f"datum.{field}")
     lines = base.mark_line(aria=False)
     lines = lines.encode(x=x, y=y, color=series.color, strokeDash=series.dash)
-    tooltip: list[Any] = ["method:N", "step:Q"]
+    tooltip = [alt.Tooltip("method:N"), alt.Tooltip("step:Q")]
     tooltip += [alt.Tooltip("value:Q", format=".4g", title=rows[0]["quantity"])]
     if clock is not Clock.STEP:
         tooltip.append(alt.Tooltip(f"{field}:Q", format=".3g", title=f"seconds ({clock})"))

@@ -212,10 +212,10 @@ def with_labels(
     base = chart(data)
     # Dotted, so that nobody takes a leader for the line that it prolongs.
     leaders = base.mark_rule(strokeWidth=1, strokeDash=[1, 3], x2Offset=_LEADER, aria=False).encode(
-        x=alt.value("width") if x is None else x,
-        x2=alt.value("width"),
+        x=alt.XValue("width") if x is None else x,
+        x2=alt.X2Value("width"),
         y=alt.Y("line_px:Q", scale=None, axis=None),
-        y2="label_px:Q",
+        y2=alt.Y2("label_px:Q"),
         color=alt.Color("color:N", scale=None),
     )
     # The baseline is that of the first line of text.
@@ -228,9 +228,9 @@ def with_labels(
         lineHeight=LINE_HEIGHT,
         aria=False,
     ).encode(
-        x=alt.value("width"),
+        x=alt.XValue("width"),
         y=alt.Y("label_px:Q", scale=None, axis=None),
-        text="text:N",
+        text=alt.Text("text:N"),
     )
     # Labels have pixels and no scale, whatever the lines' own scale of y is. All is one layer deep:
     # for every further one Altair copies all of them again, three times.

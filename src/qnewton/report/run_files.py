@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from qnewton.records import StepRecord
-from qnewton.report.break_even import break_even, break_even_points
+from qnewton.report.break_even import break_even, has_quantum_quotes
 from qnewton.report.loss_curves import loss_curve, loss_curves
 from qnewton.report.page_runs import PageRuns, page_runs
 from qnewton.report.quantum_solves import quantum_solves
@@ -49,7 +49,7 @@ def pictures_of(told: PageRuns) -> dict[str, Picture]:
     if loss_curve(told.curves) is not None:
         pictures["Loss and accuracy"] = loss_curves(told.curves, target)
     run = None if told.told is None else told.told.run
-    if run is None or (told.comparison is not None and not break_even_points(run)):
+    if run is None or (told.comparison is not None and not has_quantum_quotes(run)):
         return pictures
     drawn = {
         "Break-even gate time": break_even_of(told, run),
@@ -62,7 +62,7 @@ def pictures_of(told: PageRuns) -> dict[str, Picture]:
 
 def break_even_of(told: PageRuns, run: Run) -> Picture | None:
     """Return the break-even picture of a run; ``None`` where no step has a quantum quote."""
-    if not break_even_points(run):
+    if not has_quantum_quotes(run):
         return None
     machine = run.config.hardware
     machines = run.config.profiles or (() if machine is None else (machine,))
