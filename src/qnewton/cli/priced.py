@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from qnewton import cost
 from qnewton.records import Calibration, Facts, Quote, encode
-from qnewton.report.words import machine_name
 
 if TYPE_CHECKING:
     from qnewton.cli.matrix_file import Emulated
@@ -100,6 +99,9 @@ class Priced:
     @property
     def columns(self) -> dict[str, float]:
         """Seconds of N solves, one per column of the inverse, on each quantum machine."""
+        # Not at the top: reports are more than all commands need.
+        from qnewton.report.words import machine_name
+
         return {
             machine_name(quote): self.facts.n * quote.seconds
             for quote in self.paper
