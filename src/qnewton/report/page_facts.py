@@ -100,14 +100,15 @@ def price_summary(prices: RunPrices) -> Table:
         "modelled seconds\nof all solves",
         "steps with\na price",
     )
+    notes = ["Solves alone: computing the curvature, and measuring κ and d, come before each."]
+    if prices.sampled:
+        notes.append(f"{len(prices.steps)} of {prices.newton_steps} Newton steps, evenly spread.")
     return Table(
         "What the solves would cost",
         (*headers, "what is priced"),
         cells,
         text_columns=frozenset({0, 1, 4}),
-        note=f"{len(prices.steps)} of {prices.newton_steps} Newton steps, evenly spread."
-        if prices.sampled
-        else "",
+        note="\n".join(notes),
     )
 
 
