@@ -149,6 +149,14 @@ def test_models_in_numpy_are_fitted_by_differences() -> None:
     torch.testing.assert_close(found, curve_fit(decay, T, Y)[0], rtol=1e-5, atol=0)
 
 
+def test_a_model_in_float32_is_differenced_with_steps_for_float32() -> None:
+    def model(t: Tensor, a: Tensor, b: Tensor, c: Tensor) -> np.ndarray:
+        return by_numpy(t.numpy(), *np.stack([a, b, c])).astype(np.float32)
+
+    found, _ = curve_fit(model, T, Y, [3.0, 0.5, 0.0], jac="2-point")
+    torch.testing.assert_close(found, curve_fit(decay, T, Y)[0], rtol=1e-3, atol=0)
+
+
 def test_what_the_data_do_not_determine_has_no_covariance() -> None:
     _, covariance = curve_fit(lambda t, a, b: (a + b) * t, T, 3 * T)
     assert bool(covariance.isinf().all())

@@ -200,6 +200,46 @@ def test_numpy_inside_is_served_by_differences() -> None:
     assert fit.cost < 1e-12
 
 
+def valley(x: Tensor) -> list[float]:
+    """Rosenbrock's residuals as numbers, which autograd cannot follow."""
+    a, b = x.tolist()
+    return [10 * (b - a**2), 1 - a]
+
+
+COARSE = {
+    "torch.float32": lambda x: torch.tensor(valley(x)),
+    "torch.float16": lambda x: torch.tensor(valley(x)).half(),
+    "torch.bfloat16": lambda x: torch.tensor(valley(x)).bfloat16(),
+    "numpy.float32": lambda x: np.array(valley(x), dtype=np.float32),
+    "numpy.float16": lambda x: np.array(valley(x), dtype=np.float16),
+    "list of numpy.float32": lambda x: [np.float32(each) for each in valley(x)],
+    "list of tensors": lambda x: [torch.tensor(each) for each in valley(x)],
+    "list with one in float32": lambda x: [np.float32(valley(x)[0]), valley(x)[1]],
+}
+
+
+@pytest.mark.parametrize("jac", [None, "3-point"])
+@pytest.mark.parametrize("kind", COARSE)
+def test_differences_suit_the_dtype_of_the_residuals(kind: str, jac: str | None) -> None:
+    # Steps made for the float64 of the parameters would be lost in what float32 rounds.
+    fit = least_squares(COARSE[kind], [-1.2, 1.0], jac=jac)
+    assert fit.jacobian is JacobianKind.DIFFERENCES
+    assert fit.x.dtype == torch.float64
+    assert fit.success
+    assert fit.cost < 1e-6
+    torch.testing.assert_close(fit.x, torch.ones(2).double(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64])
+def test_a_given_jacobian_may_be_of_any_dtype(dtype: torch.dtype) -> None:
+    matrix = torch.tensor([[1, 2], [3, 4], [5, 7]])
+    fit = least_squares(
+        lambda x: matrix.double() @ x - 1, [1.0, 1.0], jac=lambda x: matrix.to(dtype)
+    )
+    expected = torch.linalg.lstsq(matrix.double(), torch.ones(3, 1).double()).solution[:, 0]
+    torch.testing.assert_close(fit.x, expected, rtol=1e-8, atol=1e-8)
+
+
 @pytest.mark.parametrize("jac", ["2-point", "3-point"])
 def test_differences_keep_within_bounds(jac: str) -> None:
     seen = []

@@ -96,6 +96,17 @@ def test_float32_stays_and_ends_at_its_rounding(method: str) -> None:
     assert start.tolist() == [1, 1, 0]
 
 
+@pytest.mark.parametrize("jac", [None, "2-point"])
+def test_a_float32_formula_inside_of_a_float64_fit_ends_at_its_rounding(jac: str | None) -> None:
+    tight = {"ftol": 1e-15, "xtol": 1e-15, "gtol": 1e-15}
+    fit = least_squares(lambda x: residuals(x).float(), [1.0, 1.0, 0.0], jac=jac, **tight)  # type: ignore[arg-type]
+    assert fit.success
+    assert fit.nfev < 30
+    torch.testing.assert_close(
+        fit.x, least_squares(residuals, [1.0, 1.0, 0.0]).x, rtol=1e-3, atol=0
+    )
+
+
 @settings(deadline=None)
 @given(st.floats(1e-6, 1e6), st.integers(0, 2))
 def test_units_of_a_parameter_change_nothing(unit: float, which: int) -> None:
@@ -295,6 +306,9 @@ REFUSED = [
     ({"fun": lambda x: 1e200 * x}, "no finite sum"),
     ({"fun": lambda x: torch.sqrt(x - 1)}, "Jacobian at x0"),
     ({"fun": lambda x: torch.complex(x, x)}, "real ones are needed"),
+    ({"fun": lambda x: np.array([1j, 1.0])}, "real ones are needed"),
+    ({"fun": lambda x: x.round().long()}, r"whole numbers \(torch.int64\)"),
+    ({"fun": lambda x: np.array([1, 2])}, r"whole numbers \(int64\)"),
 ]
 
 

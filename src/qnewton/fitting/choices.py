@@ -10,12 +10,6 @@ from torch import Tensor
 from qnewton.fitting.bounds import Bounds
 from qnewton.fitting.stopping import Limits
 
-# A sum of squares, and what it falls by, are known to a few roundings of the dtype.
-ROUNDINGS = 8.0
-
-# Residuals are small differences: their rounding is that of data, and larger than their own.
-_NOISE = 1e3
-
 
 class Method(Enum):
     """The algorithms."""
@@ -59,17 +53,13 @@ def limits_of(
     for name, tolerance in zip(("ftol", "xtol", "gtol"), tolerances, strict=True):
         if tolerance is not None and not tolerance >= 0:
             raise ValueError(f"{name} is {tolerance}, and zero or a positive number is needed")
-    rounding = ROUNDINGS * torch.finfo(like.dtype).eps
-    cost, step, gradient = (
-        -1.0 if each is None else max(float(each), rounding) for each in tolerances
-    )
+    cost, step, gradient = (-1.0 if each is None else float(each) for each in tolerances)
     n = len(like)
     if evaluations is None:
         evaluations = 100 * n * (n + 1 if method is Method.LEVENBERG_MARQUARDT else 1)
     if evaluations < 1:
         raise ValueError(f"max_nfev is {evaluations}, and at least 1 is needed")
-    noise = max(rounding, min(cost, _NOISE * torch.finfo(like.dtype).eps))
-    return Limits(cost, step, gradient, evaluations, noise)
+    return Limits(cost, step, gradient, evaluations).raised(torch.finfo(like.dtype).eps)
 
 
 def scale_of(x_scale: Any, n: int) -> np.ndarray | None:

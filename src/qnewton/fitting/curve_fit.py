@@ -11,7 +11,7 @@ from torch import Tensor
 from qnewton.fitting.bounds import bounds_of
 from qnewton.fitting.covariance import inverse_gram
 from qnewton.fitting.least_squares import least_squares
-from qnewton.fitting.residuals import as_tensor, parameters_of
+from qnewton.fitting.residuals import Rounded, as_tensor, parameters_of, rounded
 from qnewton.fitting.result import FitResult
 
 Start = Tensor | np.ndarray | Sequence[float] | float | None
@@ -102,8 +102,9 @@ def curve_fit(
     start = _start(f, p0, bounds, like)
     whiten = _whitener(sigma, data)
 
-    def residuals(p: Tensor) -> Tensor:
-        return whiten(as_tensor(f(xdata, *p), data) - data)
+    def residuals(p: Tensor) -> Rounded:
+        found = rounded(f(xdata, *p), data)
+        return Rounded(whiten(found.values - data), found.rounding)
 
     fit = least_squares(residuals, start, bounds=bounds, **options)
     covariance = inverse_gram(fit.jac) if absolute_sigma else fit.covariance

@@ -41,8 +41,9 @@ class Expanded:
     def evaluate(self, x: Tensor) -> Trace:
         """Evaluate on expanded parameters."""
         leaf = x.detach().unsqueeze(1).expand(-1, self.count).requires_grad_()
-        output = self.pick(self.residuals(leaf))
-        return Trace(leaf, output, output.detach())
+        found = self.residuals.rounded(leaf)
+        output = self.pick(found.values)
+        return Trace(leaf, output, output.detach(), found.rounding)
 
     def transposed(self, trace: Trace) -> Tensor:
         """Return Jᵀ."""
@@ -81,7 +82,7 @@ def expansion(residuals: Residuals, plain: Trace) -> Proven | None:
         pick = _picker(output, m)
         if pick is None:
             return None
-        trace = Trace(leaf, pick(output), pick(output.detach()))
+        trace = Trace(leaf, pick(output), pick(output.detach()), plain.rounding)
         route = Expanded(residuals, m, pick)
         transposed = route.transposed(trace)
     # Whatever a function raises that was not written for a matrix: it gets no matrix.

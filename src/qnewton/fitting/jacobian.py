@@ -20,11 +20,19 @@ _BATCH_ENTRIES = 1 << 23
 
 @dataclass(frozen=True)
 class Trace:
-    """An evaluation: the parameters as the function got them, what it returned, the residuals."""
+    """An evaluation.
+
+    Attributes:
+        leaf: The parameters as the function got them.
+        output: What it returned.
+        residuals: The residuals, shape [M].
+        rounding: Of the coarser of the dtypes of parameters and residuals.
+    """
 
     leaf: Tensor
     output: Tensor
     residuals: Tensor
+    rounding: float
 
 
 class Route(Protocol):
@@ -127,10 +135,11 @@ class Differences:
 
     def transposed(self, trace: Trace) -> Tensor:
         """Return Jᵀ; steps are relative to each parameter, away from a bound that is too near."""
-        rounding = torch.finfo(trace.leaf.dtype).eps
-        steps = rounding ** (1 / self.points) * trace.leaf.abs()
+        # Of the coarser dtype: residuals in float32 do not show a step made for float64.
+        share = trace.rounding ** (1 / self.points)
+        steps = share * trace.leaf.abs()
         # Also for parameters of zero, as MINPACK does; the dtype decides what is not there.
-        steps = torch.where(steps == 0, rounding ** (1 / self.points), steps)
+        steps = torch.where(steps == 0, share, steps)
         rows = [self._row(trace, i, float(step)) for i, step in enumerate(steps)]
         return torch.stack(rows)
 
@@ -160,15 +169,16 @@ class Differences:
 def graphed(residuals: Residuals, x: Tensor) -> Trace:
     """Return an evaluation that keeps its graph."""
     leaf = x.detach().requires_grad_()
-    output = residuals.vector(leaf)
-    return Trace(leaf, output, output.detach())
+    found = residuals.rounded_vector(leaf)
+    return Trace(leaf, found.values, found.values.detach(), found.rounding)
 
 
 def ungraphed(residuals: Residuals, x: Tensor) -> Trace:
     """Return an evaluation without a graph."""
     # Not under no_grad: the function may take derivatives of its own.
-    output = residuals.vector(x).detach()
-    return Trace(x, output, output)
+    found = residuals.rounded_vector(x)
+    output = found.values.detach()
+    return Trace(x, output, output, found.rounding)
 
 
 def gradient_product(trace: Trace, weights: Tensor) -> Tensor:
@@ -203,9 +213,3 @@ def _batch(output: Tensor, leaf: Tensor, directions: Tensor) -> Tensor:
         # An operation without a batching rule: one by one.
         found = torch.stack([product(output, leaf, each, **options)[0] for each in directions])
     return found.detach()
-
-
-def given(function: Callable[..., Any], residuals: Residuals) -> Given:
-    """Return the route of a user's Jacobian, called with the arguments of the residuals."""
-    jacobian = Residuals(function, residuals.like, residuals.args, residuals.kwargs)
-    return Given(residuals, jacobian)

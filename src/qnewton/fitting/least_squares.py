@@ -42,7 +42,8 @@ def least_squares(
         x0: Start, shape [N]. A float32 or float64 tensor decides dtype and device; anything else
             becomes float64 on the processor.
         jac: ``None`` for autograd, and differences where autograd cannot follow; ``"2-point"`` or
-            ``"3-point"`` for differences; or a function that returns the Jacobian, shape [M, N].
+            ``"3-point"`` for differences, whose steps suit the coarser of the dtypes of ``x0`` and
+            of what ``fun`` returns; or a function that returns the Jacobian, shape [M, N].
         bounds: Lower and upper bounds, each a number or a vector, or ``scipy.optimize.Bounds``.
         method: ``"lm"`` (Levenberg-Marquardt, no bounds), ``"trf"`` (trust-region reflective), or
             ``None``: the first without bounds, the second with.
@@ -62,12 +63,13 @@ def least_squares(
     Returns:
         :class:`FitResult`: SciPy's fields as tensors, and ``covariance``. A tolerance that is met
         does not end a fit whose steps still take a tenth of what is left: its last digits are
-        cheap. A tolerance below eight roundings, 1e-6 in float32, is raised to that. A fit that
-        sticks is tried once more, in a metric of fixed sizes.
+        cheap. A tolerance below eight roundings of the coarser of the dtypes of ``x0`` and of
+        what ``fun`` returns, 1e-6 for float32, is raised to that. A fit that sticks is tried once
+        more, in a metric of fixed sizes.
 
     Raises:
-        ValueError: For residuals that are not finite at ``x0``, a start outside its bounds, or
-            arguments that contradict each other; in one line.
+        ValueError: For residuals that are not finite at ``x0`` or are whole numbers, a start
+            outside its bounds, or arguments that contradict each other; in one line.
 
     Cost:
         A step takes one evaluation of f, one of J, 2·M·N² operations for its QR and O(N³) for the

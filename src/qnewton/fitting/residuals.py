@@ -12,6 +12,14 @@ Function = Callable[..., Any]
 
 
 @dataclass(frozen=True)
+class Rounded:
+    """Values in the dtype of a fit, with the rounding of the coarsest dtype that they passed."""
+
+    values: Tensor
+    rounding: float
+
+
+@dataclass(frozen=True)
 class Residuals:
     """A function with its further arguments; its value is made a tensor like the parameters."""
 
@@ -24,17 +32,30 @@ class Residuals:
         """Return what the function returns, of any shape."""
         return as_tensor(self.function(x, *self.args, **self.kwargs), self.like)
 
+    def rounded(self, x: Tensor) -> Rounded:
+        """Return the residuals, of any shape, with their rounding.
+
+        Raises:
+            ValueError: If they are whole numbers, as those of a Jacobian may well be.
+        """
+        return rounded(self.function(x, *self.args, **self.kwargs), self.like)
+
     def vector(self, x: Tensor) -> Tensor:
         """Return the residuals, shape [M]; a single one may come without a dimension.
 
         Raises:
-            ValueError: If they have more than one dimension or are none.
+            ValueError: If they have more than one dimension, are none, or are whole numbers.
         """
-        value = self(x)
+        return self.rounded_vector(x).values
+
+    def rounded_vector(self, x: Tensor) -> Rounded:
+        """Return the residuals, shape [M], with their rounding; raises as :meth:`vector` does."""
+        found = self.rounded(x)
+        value = found.values
         if value.dim() == 1 and len(value):
-            return value
+            return found
         if value.dim() == 0:
-            return value.reshape(1)
+            return Rounded(value.reshape(1), found.rounding)
         raise ValueError(
             f"residuals have shape {list(value.shape)}, and one dimension with at least one entry "
             "is needed; flatten what the function returns"
@@ -45,6 +66,19 @@ class Residuals:
         return torch.from_numpy(x).to(self.like)
 
 
+def rounded(value: Any, like: Tensor) -> Rounded:
+    """Return what a function of the parameters returns as a tensor, and how it was rounded.
+
+    Raises:
+        ValueError: For complex numbers, and for tensors and arrays of whole numbers.
+    """
+    if isinstance(value, Rounded):
+        return value
+    each = value if isinstance(value, (list, tuple)) else [value]
+    rounding = max([torch.finfo(like.dtype).eps, *map(_rounding, each)])
+    return Rounded(as_tensor(value, like), rounding)
+
+
 def as_tensor(value: Any, like: Tensor) -> Tensor:
     """Return a tensor, an array, a number, or a list of any of them, as a tensor with its graph."""
     if isinstance(value, Tensor):
@@ -52,7 +86,9 @@ def as_tensor(value: Any, like: Tensor) -> Tensor:
     elif isinstance(value, (list, tuple)) and any(isinstance(each, Tensor) for each in value):
         found = _stacked(value, like)
     else:
-        found = torch.as_tensor(np.asarray(value, dtype=np.float64))
+        array = np.asarray(value)
+        # NumPy drops imaginary parts with no more than a warning.
+        found = torch.as_tensor(array if array.dtype.kind == "c" else array.astype(np.float64))
     if found.dtype == like.dtype and found.device == like.device:
         return found
     if found.is_complex():
@@ -61,6 +97,25 @@ def as_tensor(value: Any, like: Tensor) -> Tensor:
             "return real and imaginary parts one after the other"
         )
     return found.to(like)
+
+
+def _rounding(value: Any) -> float:
+    """Return the rounding of a tensor or an array; 0 of a number, which is Python's float64."""
+    dtype: Any = getattr(value, "dtype", None)
+    if isinstance(dtype, torch.dtype):
+        fine = torch.finfo(dtype).eps if dtype.is_floating_point else 0.0
+        whole = not (dtype.is_floating_point or dtype.is_complex)
+    else:
+        kind = getattr(dtype, "kind", "")
+        fine = float(np.finfo(dtype).eps) if kind == "f" else 0.0
+        whole = kind in ("i", "u", "b")
+    # Python's own whole numbers are no sign of it: a hinge may return 0 on its flat side.
+    if whole and getattr(value, "ndim", 0):
+        raise ValueError(
+            f"residuals are whole numbers ({dtype}), which do not follow small changes of the "
+            "parameters; return floating numbers"
+        )
+    return fine
 
 
 def _stacked(values: Sequence[Any], like: Tensor) -> Tensor:

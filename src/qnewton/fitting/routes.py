@@ -26,6 +26,9 @@ from qnewton.fitting.residuals import Residuals
 # What is looked for are missing parts: no rounding comes near that share.
 _MISSING = 1e-3
 
+# Steps for coarser numbers are so long that forward differences are off by several percent.
+_FINE = torch.finfo(torch.float32).eps
+
 _POINTS = {"2-point": 2, "3-point": 3}
 
 
@@ -84,8 +87,9 @@ def _automatic(residuals: Residuals, bounds: Bounds, x: Tensor) -> First:
         # NumPy inside, say: with numbers alone the function may run, or says what is wrong.
         plain = ungraphed(residuals, x)
     if not plain.output.requires_grad:
-        numbers = Trace(plain.leaf.detach(), plain.residuals, plain.residuals)
-        return First(_differences(residuals, bounds, 2), numbers)
+        numbers = Trace(plain.leaf.detach(), plain.residuals, plain.residuals, plain.rounding)
+        points = 2 if plain.rounding <= _FINE else 3
+        return First(_differences(residuals, bounds, points), numbers)
     if bool(plain.residuals.isfinite().all()):
         proven = expansion(residuals, plain)
         if proven is not None:

@@ -50,6 +50,9 @@ def solve(request: Request) -> FitResult:
     like = request.residuals.like
     x = start_within(request.bounds, like.double().cpu().numpy())
     first = first_route(request.residuals, request.jacobian, request.bounds, like.new_tensor(x))
+    # Residuals may be coarser than the parameters, as those of a float32 formula are.
+    limits = request.settings.limits.raised(first.trace.rounding)
+    request = replace(request, settings=replace(request.settings, limits=limits))
     problem = Problem(like, first.route, request.loss, Reducer(len(first.trace.residuals), len(x)))
     start = _begun(problem, x, first)
     outcome = _better(request, problem, start, _algorithm(request, problem, start).run(start))

@@ -1,13 +1,19 @@
 """When a fit ends, and what it tells while it runs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
 
 from qnewton.fitting.problem import Linearised, Problem
 from qnewton.fitting.result import Status
+
+# A sum of squares, and what it falls by, are known to a few roundings of the dtype.
+_ROUNDINGS = 8.0
+
+# Residuals are small differences: their rounding is that of data, and larger than their own.
+_NOISE = 1e3
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,8 @@ class Progress:
 class Limits:
     """Tolerances, each at least the rounding of the dtype, and the most evaluations.
 
+    A tolerance that is no test is negative.
+
     Attributes:
         cost: Of the relative fall of the cost.
         step: Of a step, relative to the parameters.
@@ -49,7 +57,16 @@ class Limits:
     step: float
     gradient: float
     evaluations: int
-    rounding: float
+    rounding: float = 0.0
+
+    def raised(self, rounding: float) -> "Limits":
+        """Return them for numbers of this rounding: none asks for more than it gives."""
+        least = _ROUNDINGS * rounding
+        cost, step, gradient = (
+            each if each < 0 else max(each, least) for each in (self.cost, self.step, self.gradient)
+        )
+        noise = max(least, min(cost, _NOISE * rounding))
+        return replace(self, cost=cost, step=step, gradient=gradient, rounding=noise)
 
     def reached(self, cost: bool, step: bool) -> Status | None:
         """Return the status of two tests, None if neither holds."""
