@@ -170,6 +170,7 @@ def test_what_the_data_do_not_determine_has_no_covariance() -> None:
         ({"ydata": []}, "ydata has 0 entries"),
         ({"ydata": [1.0, float("nan")]}, "1 of them not finite"),
         ({"f": lambda t, *p: p[0] * t}, "cannot be counted"),
+        ({"f": lambda t, a: None}, "^f returned None"),
         ({"sigma": -SIGMA}, "must be positive"),
         ({"sigma": SIGMA[:3]}, r"sigma has shape \[3\]"),
         ({"sigma": -torch.eye(50).double()}, "not positive definite"),

@@ -267,6 +267,34 @@ def test_the_exact_minimum_is_an_end() -> None:
     assert fit.cost == 0
 
 
+ROOTS = {
+    "a number": lambda x: x.square().sum(),
+    "one entry": lambda x: x.square().sum().reshape(1),
+    "Python's number": lambda x: x.square().sum().item(),
+    "as many as parameters": lambda x: x**2,
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("method", ["lm", "trf"])
+@pytest.mark.parametrize("n", [1, 2, 5])
+@pytest.mark.parametrize("name", ROOTS)
+def test_residuals_that_vanish_with_the_parameters_are_fitted(
+    name: str, n: int, method: str, dtype: torch.dtype
+) -> None:
+    # Each step halves the parameters, and the cost underflows before they are zero.
+    fit = least_squares(ROOTS[name], torch.ones(n, dtype=dtype), method=method)
+    assert fit.success
+    assert len(fit.fun) == (n if name == "as many as parameters" else 1)
+    assert float(fit.x.abs().max()) < 1e-10
+
+
+def test_residuals_too_small_for_their_squares_are_no_error() -> None:
+    fit = least_squares(lambda x: 1e-170 * (x - 1), [2.0, 3.0])
+    assert fit.cost == 0
+    assert fit.success
+
+
 def test_residuals_without_parameters_end_at_once() -> None:
     fit = least_squares(lambda x: T + 0.0, [1.0])
     assert fit.status is Status.GRADIENT
@@ -306,6 +334,10 @@ REFUSED = [
     ({"fun": lambda x: 1e200 * x}, "no finite sum"),
     ({"fun": lambda x: torch.sqrt(x - 1)}, "Jacobian at x0"),
     ({"fun": lambda x: torch.complex(x, x)}, "real ones are needed"),
+    ({"fun": lambda x: None}, "fun returned None; end it with a return"),
+    ({"fun": lambda x: [x[0], None]}, "fun returned None as entry 1"),
+    ({"fun": lambda x: [1.0, None]}, "fun returned None as entry 1"),
+    ({"jac": lambda x: None}, "jac returned None"),
     ({"fun": lambda x: np.array([1j, 1.0])}, "real ones are needed"),
     ({"fun": lambda x: x.round().long()}, r"whole numbers \(torch.int64\)"),
     ({"fun": lambda x: np.array([1, 2])}, r"whole numbers \(int64\)"),

@@ -11,7 +11,7 @@ from torch import Tensor
 from qnewton.fitting.bounds import bounds_of
 from qnewton.fitting.covariance import inverse_gram
 from qnewton.fitting.least_squares import least_squares
-from qnewton.fitting.residuals import Rounded, as_tensor, parameters_of, rounded
+from qnewton.fitting.residuals import Rounded, as_tensor, parameters_of, rounded, something
 from qnewton.fitting.result import FitResult
 
 Start = Tensor | np.ndarray | Sequence[float] | float | None
@@ -103,7 +103,7 @@ def curve_fit(
     whiten = _whitener(sigma, data)
 
     def residuals(p: Tensor) -> Rounded:
-        found = rounded(f(xdata, *p), data)
+        found = rounded(something(f(xdata, *p), "f"), data)
         return Rounded(whiten(found.values - data), found.rounding)
 
     fit = least_squares(residuals, start, bounds=bounds, **options)

@@ -27,10 +27,11 @@ class Residuals:
     like: Tensor
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    name: str = "fun"
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return what the function returns, of any shape."""
-        return as_tensor(self.function(x, *self.args, **self.kwargs), self.like)
+        return as_tensor(self._returned(x), self.like)
 
     def rounded(self, x: Tensor) -> Rounded:
         """Return the residuals, of any shape, with their rounding.
@@ -38,7 +39,7 @@ class Residuals:
         Raises:
             ValueError: If they are whole numbers, as those of a Jacobian may well be.
         """
-        return rounded(self.function(x, *self.args, **self.kwargs), self.like)
+        return rounded(self._returned(x), self.like)
 
     def vector(self, x: Tensor) -> Tensor:
         """Return the residuals, shape [M]; a single one may come without a dimension.
@@ -61,9 +62,27 @@ class Residuals:
             "is needed; flatten what the function returns"
         )
 
+    def _returned(self, x: Tensor) -> Any:
+        return something(self.function(x, *self.args, **self.kwargs), self.name)
+
     def tensor(self, x: np.ndarray) -> Tensor:
         """Return parameters as the function gets them."""
         return torch.from_numpy(x).to(self.like)
+
+
+def something(value: Any, name: str) -> Any:
+    """Return what a function returned.
+
+    Raises:
+        ValueError: If it is ``None``, which would count as not a number, or has ``None`` in it.
+    """
+    if value is None:
+        raise ValueError(f"{name} returned None; end it with a return of its numbers")
+    if isinstance(value, (list, tuple)):
+        for i, each in enumerate(value):
+            if each is None:
+                raise ValueError(f"{name} returned None as entry {i}; return a number there")
+    return value
 
 
 def rounded(value: Any, like: Tensor) -> Rounded:

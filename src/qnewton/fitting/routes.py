@@ -50,7 +50,7 @@ def first_route(
         ValueError: For another name.
     """
     if callable(jacobian):
-        given = Residuals(jacobian, residuals.like, residuals.args, residuals.kwargs)
+        given = Residuals(jacobian, residuals.like, residuals.args, residuals.kwargs, "jac")
         return First(Given(residuals, given), ungraphed(residuals, x))
     if isinstance(jacobian, str):
         if jacobian not in _POINTS:

@@ -35,6 +35,9 @@ STILL_FALLING = 0.9
 # Parameters at zero are moved by any step; this one is none.
 _NO_RADIUS = 1e-150
 
+# A share of the first parameters that is nothing; its square is one of the first residuals.
+_NOTHING = 1e-16
+
 # Trials refused on end where all costs agree within the tolerance: rounding, and not the model.
 REFUSED = 3
 
@@ -77,9 +80,9 @@ class TrustRegion:
 
     def run(self, here: Linearised) -> Outcome:
         """Step from ``here`` until a test says enough."""
-        limits, steps, status = self.settings.limits, 0, None
+        limits, steps, status, first = self.settings.limits, 0, None, here
         while status is None:
-            if self.left(here) <= limits.gradient * math.sqrt(2 * here.point.cost):
+            if self._level(here) or self._vanished(first, here):
                 status = Status.GRADIENT
             elif self.problem.evaluations >= limits.evaluations:
                 status = Status.EVALUATIONS
@@ -90,6 +93,21 @@ class TrustRegion:
                 if status is None and self.settings.stops(self.problem, here, steps):
                     status = Status.STOPPED
         return Outcome(here, status, steps, self.second.since)
+
+    def _level(self, here: Linearised) -> bool:
+        """Return whether steps can change too small a share of the residuals."""
+        # Squares of tiny residuals are zero before the residuals are.
+        cost = here.point.cost
+        return cost == 0 or self.left(here) <= self.settings.limits.gradient * math.sqrt(2 * cost)
+
+    def _vanished(self, first: Linearised, here: Linearised) -> bool:
+        """Return whether residuals and parameters are nothing beside the first ones.
+
+        Where both fall to zero together, as at a double root, a step is a large share of the rest.
+        """
+        if here.point.cost > _NOTHING**4 * first.point.cost:
+            return False
+        return norm(self.scale * here.point.x) <= _NOTHING * norm(self.scale * first.point.x)
 
     def left(self, here: Linearised) -> float:
         """Return the norm of the part of the residuals that the model could remove."""
