@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
+from scipy.optimize import OptimizeWarning
 from torch import Tensor
 
 import qnewton
@@ -157,11 +158,38 @@ def test_a_model_in_float32_is_differenced_with_steps_for_float32() -> None:
     torch.testing.assert_close(found, curve_fit(decay, T, Y)[0], rtol=1e-3, atol=0)
 
 
-def test_what_the_data_do_not_determine_has_no_covariance() -> None:
-    _, covariance = curve_fit(lambda t, a, b: (a + b) * t, T, 3 * T)
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("method", ["lm", "trf"])
+@pytest.mark.parametrize("case", ["parameters act together", "fewer data"])
+def test_what_the_data_do_not_determine_has_no_covariance(
+    case: str, method: str, absolute: bool
+) -> None:
+    t, y = (T, 3 * T) if case == "parameters act together" else (T[:1], Y[:1])
+    options = {"method": method, "absolute_sigma": absolute}
+    with pytest.warns(OptimizeWarning, match="^Covariance of the parameters could not") as told:
+        _, covariance = curve_fit(lambda t, a, b: (a + b) * t + 1, t, y, **options)
     assert bool(covariance.isinf().all())
-    _, covariance = curve_fit(lambda t, a, b: a * t + b, T[:2], Y[:2])
+    assert [each.filename for each in told] == [__file__]
+
+
+def test_as_many_data_as_parameters_have_a_covariance_of_absolute_deviations() -> None:
+    def line(t: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return a * t + b
+
+    with pytest.warns(OptimizeWarning, match="Covariance"):
+        _, covariance = curve_fit(line, T[:2], Y[:2])
     assert bool(covariance.isinf().all())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, covariance = curve_fit(line, T[:2], Y[:2], sigma=SIGMA[:2], absolute_sigma=True)
+    _, peer = scipy.optimize.curve_fit(
+        lambda t, a, b: a * t + b,
+        T[:2].numpy(),
+        Y[:2].numpy(),
+        sigma=SIGMA[:2].numpy(),
+        absolute_sigma=True,
+    )
+    np.testing.assert_allclose(covariance.numpy(), peer, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

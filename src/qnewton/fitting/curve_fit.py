@@ -1,11 +1,13 @@
 """Parameters of a model of data, with SciPy's signature, on tensors."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
 import torch
+from scipy.optimize import OptimizeWarning
 from torch import Tensor
 
 from qnewton.fitting.bounds import bounds_of
@@ -76,7 +78,8 @@ def curve_fit(
 
     Returns:
         The parameters, shape [N], and their covariance, shape [N, N], all infinite where the data
-        do not determine them; with ``full_output`` also the :class:`FitResult`.
+        do not determine them, of which SciPy's ``OptimizeWarning`` tells; with ``full_output`` also
+        the :class:`FitResult`.
 
     Raises:
         ValueError: For data or sigmas of the wrong shape or not finite, and as
@@ -110,6 +113,10 @@ def curve_fit(
     covariance = inverse_gram(fit.jac) if absolute_sigma else fit.covariance
     if covariance is None:
         covariance = torch.full((len(fit.x),) * 2, torch.inf).to(fit.x)
+        # SciPy's words and class, so that a filter written for it works here.
+        warnings.warn(
+            "Covariance of the parameters could not be estimated", OptimizeWarning, stacklevel=2
+        )
     return (fit.x, covariance, fit) if full_output else (fit.x, covariance)
 
 
