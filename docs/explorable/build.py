@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 import qnewton
 from docs.explorable.prices import CLASSICAL, QUANTUM, Rung, rung, training
-from docs.explorable.story import stories
+from docs.explorable.story import EVOLUTION_ERROR, stories
 from docs.explorable.systems import small_systems
 from qnewton.cost import DEFAULT_AUDIT, load_hardware
 from qnewton.report import style_sheet
@@ -18,6 +18,7 @@ from qnewton.report.template_files import script_data
 from qnewton.report.what_if_panel import style as panel_style
 from qnewton.report.what_if_system import SIZES, system_prices
 from qnewton.report.what_if_system_panel import system_panel, system_script
+from qnewton.solvers.quantum import Readout
 
 FOLDER = Path(__file__).parent
 PAGE = "explorable.html"
@@ -81,6 +82,8 @@ def page(sizes: Sequence[int] = SIZES) -> str:
         machine=load_hardware(QUANTUM),
         rival_machine=CLASSICAL,
         error=DEFAULT_AUDIT.epsilon,
+        evolution_error=number_text(EVOLUTION_ERROR),
+        formula_states=Readout(tolerance=DEFAULT_AUDIT.epsilon).shots_for,
         training=training(),
         number=number_text,
         seconds=seconds_text,
@@ -138,7 +141,11 @@ def _command(priced: Rung) -> str:
     parts = (
         f"--n {priced.n} --kappa {priced.kappa:.6g} --sparsity {priced.sparsity}"
     )
-    return f"qnewton price {parts}"
+    # The machines of the page alone: its figures are the command's first lines.
+    machines = (
+        f"--hardware {QUANTUM} --calibration {CLASSICAL} --rivals {CLASSICAL}"
+    )
+    return f"qnewton price {parts} {machines}"
 
 
 def _read(name: str) -> str:

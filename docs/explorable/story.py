@@ -19,6 +19,8 @@ from qnewton.solvers.quantum.hhl import HHL
 from qnewton.solvers.quantum.qsvt import QSVT
 
 CLOCK_QUBITS = range(2, 7)
+EVOLUTION_ERROR = 1e-6
+"""ε of all evolutions of HHL together: it decides how many calls they count."""
 EPSILONS = (0.999, 1e-3)
 """Polynomials go from the largest of these errors to the smallest."""
 SHOTS = tuple(round(10 ** (k / 2)) for k in range(3, 17))
@@ -59,7 +61,10 @@ class Story:
 
     def _clock(self, qubits: int) -> Data:
         matrix, rhs = self._tensors
-        emulator = Emulator(matrix, "hhl", clock=Clock(qubits=qubits), mode="eigen")
+        clock = Clock(qubits=qubits)
+        emulator = Emulator(
+            matrix, "hhl", EVOLUTION_ERROR, clock=clock, mode="eigen"
+        )
         solver = emulator.posed(rhs).solver
         assert isinstance(solver, HHL)
         stages = hhl_stages(solver, self.system.values, self.system.weights)

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from qnewton.solvers.quantum import Clock, Readout, emulate
 pytest.importorskip("qiskit", reason="the page needs the extra quantum: its phases and its test")
 
 from docs.explorable.build import LARGE
-from docs.explorable.prices import QUANTUM
+from docs.explorable.prices import CLASSICAL, QUANTUM
 from docs.explorable.register import Complex, packed, unpacked
 from docs.explorable.systems import SmallSystem
 from qnewton.solvers.quantum.circuits import SolverCircuit, solver_circuit
@@ -75,6 +76,19 @@ def test_every_degree_ends_as_the_emulator_does(stops: Any, small: Systems) -> N
                 1.0,
                 atol=stop["bound"] * (1 + 1e-6),
             )
+
+
+def test_errors_fall_as_the_captions_say(stops: Any) -> None:
+    for story in stops.values():
+        kappa = story["qsvt"][0]["kappa"]
+        for before, after in pairwise(stop["bound"] for stop in story["qsvt"]):
+            assert after / before == pytest.approx((kappa - 1) / (kappa + 1))
+        # Over many stops they fall; one more may do harm.
+        for algorithm, many in (("hhl", 2), ("qsvt", 5)):
+            errors = [stop["off"] for stop in story[algorithm]]
+            assert all(b < a for a, b in zip(errors, errors[many:], strict=False))
+    for algorithm in ("hhl", "qsvt"):
+        assert any(b["off"] > a["off"] for a, b in pairwise(stops[4][algorithm]))
 
 
 def test_every_reading_is_the_read_out_s(stops: Any, small: Systems) -> None:
@@ -142,7 +156,7 @@ def test_links_lead_to_pages_that_are_built(explorable: Path) -> None:
     text = explorable.read_text(encoding="utf-8")
     links = re.findall(r'href="(?!#|data:)([^"]*)"', text)
     assert len(links) >= 5
-    for link in links:
+    for link in (link.partition("#")[0] for link in links):
         example = link.replace("auto_gallery/", "gallery/").replace(".html", ".py")
         sources = (DOCS / link.replace(".html", ".md"), DOCS / example)
         assert any(source.is_file() for source in sources), link
@@ -160,15 +174,28 @@ def test_prices_are_those_of_the_commands(
     text = explorable.read_text(encoding="utf-8")
     n, kappa, sparsity = LARGE
     command = ["price", "--n", str(n), "--kappa", f"{kappa:g}", "--sparsity", str(sparsity)]
+    command += ["--hardware", QUANTUM, "--calibration", CLASSICAL, "--rivals", CLASSICAL]
     assert f"<code>qnewton {' '.join(command)}</code>" in text
+    assert main(command) == 0
+    verdict = " ".join(capsys.readouterr().out.split()[:60])
     assert main([*command, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     [audited] = [quote for quote in found["audited"] if quote["hardware"] == QUANTUM]
-    rivals = [q["seconds"] for q in found["quotes"] if q["hardware"] == "h100" and q["seconds"]]
+    rivals = [q["seconds"] for q in found["quotes"] if q["hardware"] == CLASSICAL and q["seconds"]]
     cells = re.findall(r"<td>([^<]*)</td>", text)
     assert seconds_text(audited["seconds"]) in cells
     assert seconds_text(min(rivals)) in cells
-    assert number_text(audited["seconds"] / min(rivals)) in text
+    times = number_text(audited["seconds"] / min(rivals))
+    assert times in text
+    assert f"on {CLASSICAL} takes" in verdict
+    assert f"on {QUANTUM} (hypothetical) takes" in verdict
+    assert f"{times} times as long" in verdict
+    # The formula for reading, with the whole error and with the share that the note names.
+    for unknowns in (n, 16):
+        assert f"{Readout(tolerance=0.1).shots_for(unknowns):,}" in text
+    [share] = re.findall(r"share of the error, ([\d.]+) for", text)
+    states = (3 + 8 / math.sqrt(n)) * n / (2 * float(share) ** 2)
+    assert f"{states:,.0f}" in cells
     assert main(["replay", "recorded", "--json"]) == 0
     replayed = json.loads(capsys.readouterr().out)
     [verdict] = re.findall(r'id="verdict">(.*?)</p>', text)

@@ -40,10 +40,12 @@ function clockBoard({ system, stop, stage, up, down }, width) {
   const values = Array.from({ length: size }, (_, k) => k).filter((k) => k % every === 0);
   const named = reads ? { values, labels: estimates } : { values, labels: String };
   const title = reads ? "eigenvalue that the clock's value stands for" : "value of the clock";
+  // Values from the middle on stand for negative eigenvalues.
+  const turn = reads ? [line(x(size / 2 - 0.5), top, x(size / 2 - 0.5), bottom, "grid")] : [];
   const parts = [...listed(up, 1), ...listed(down ?? [], 0)].sort((a, b) => b.chance - a.chance).slice(0, 12);
   return {
     height: bottom + 42,
-    marks: [text(0, 12, `eigenvalue of A${enlarged(times)}`, { class: "title" }), ...rows, ...axisX(x, bottom, title, named)],
+    marks: [text(0, 12, `eigenvalue of A${enlarged(times)}`, { class: "title" }), ...turn, ...rows, ...axisX(x, bottom, title, named)],
     says: `${n} eigenvectors by ${size} values of the clock. The largest amplitude, ${short(largest)}, stands at clock value ${parts[0].k} and eigenvalue ${short(system.values[parts[0].j])}.`,
     columns: ["clock", "eigenvalue", ...(down ? ["flag"] : []), "size", "phase (degrees)"],
     rows: parts.map(({ k, j, flag, value }) => [

@@ -37,17 +37,19 @@ function polynomialCurve({ system, stop }, width) {
 }
 
 /** One pair of bars per eigenvector: where the ancillas show success, and where they do not. */
-function eigenvectorBars({ system, up, down }, width) {
+function eigenvectorBars({ system, stage, up, down }, width) {
   const n = system.values.length;
   const [left, right, top, height] = [40, width - 8, 24, 230];
   const bottom = height - 40;
   const largest = Math.max(largestOf([up]), down ? largestOf([down]) : 0) * 1.05;
+  // Before both branches interfere, an ancilla of 0 is no success yet.
+  const [shown, hidden] = stage === CALLED ? ["ancilla 0", "ancilla 1"] : ["success", "failure"];
   const y = scale([down ? -largest : 0, largest], [bottom, top]);
   const x = scale([-0.5, n - 0.5], [left, right]);
   const every = n > 8 ? (width < 460 ? 4 : 2) : 1;
   const values = Array.from({ length: n }, (_, j) => j).filter((j) => j % every === 0);
   const marks = [
-    ...axisY(y, [left, right], down ? "size: success up, failure down" : "size of the amplitude", { labels: (value) => short(Math.abs(value)) }),
+    ...axisY(y, [left, right], down ? `size: ${shown} up, ${hidden} down` : "size of the amplitude", { labels: (value) => short(Math.abs(value)) }),
     ...phaseBars({ up, down, times: 1 }, x, ((right - left) / n) * 0.7, y(0), y(0) - y(1)),
     line(left, y(0), right, y(0), "tick"),
     ...axisX(x, bottom, "eigenvalue of A", { values, labels: (j) => short(system.values[j]) }),
@@ -56,8 +58,8 @@ function eigenvectorBars({ system, up, down }, width) {
   return {
     height,
     marks,
-    says: `${n} eigenvectors; the amplitudes where the ancillas show success have a chance of ${percent(success)} together.`,
-    columns: ["eigenvalue", "size", "phase (degrees)", ...(down ? ["size of failure"] : [])],
+    says: `${n} eigenvectors; the amplitudes of ${shown} have a chance of ${percent(success)} together.`,
+    columns: ["eigenvalue", "size", "phase (degrees)", ...(down ? [`size of ${hidden}`] : [])],
     rows: up.map((value, j) => [
       system.values[j],
       sizeOf(value),
@@ -80,7 +82,7 @@ function saysOfQSVT({ system, stop, stage, call, up }) {
   if (stage === 0) return `${system.values.length} amplitudes stand in ${Math.log2(system.values.length)} qubits.`;
   if (stage === ENCODED) return `After one call the ancilla shows 0 with a chance of ${chance}. Then the state is A·b, not yet its inverse.`;
   if (stage === CHOSEN) return `Degree ${stop.degree}: on the spectrum the polynomial is off 1/x by ${short(stop.bound)} at most. It has to be divided by its largest value, ${short(stop.height)}.`;
-  if (stage === CALLED) return `After ${call} of ${stop.degree} calls the ancilla shows 0 with a chance of ${chance}.`;
+  if (stage === CALLED) return `After ${call} of ${stop.degree} calls the ancilla shows 0 with a chance of ${chance}. That is not yet the chance of success.`;
   if (stage === INTERFERED) return `Ancilla and branch both show 0 with a chance of ${chance}: that is success.`;
   return `The state is ${short(stop.off)}° from the exact step. It takes ${whole(stop.expected)} calls of the matrix until an attempt succeeds.`;
 }
