@@ -16,7 +16,7 @@ are remembered.
 from qnewton.curvature.autograd import twice_differentiable
 from qnewton.curvature.blocks import Block, BlockLimits, Partition, partition, pieces_of
 from qnewton.curvature.curvature import Curvature, Kind, systems
-from qnewton.curvature.evaluation import Evaluation, evaluate_plainly
+from qnewton.curvature.evaluation import Evaluation, evaluate_plainly, loss_value
 from qnewton.curvature.generic import HessianOperator
 from qnewton.curvature.parts import together
 from qnewton.curvature.random_state import RandomState
@@ -56,6 +56,7 @@ __all__ = [
     "evaluate_plainly",
     "graph_size",
     "lent",
+    "loss_value",
     "partition",
     "pieces_of",
     "summing",

@@ -155,7 +155,7 @@ def evaluate(
         stack.enter_context(backward)
         returned = closure()
         stack.close()
-        loss = _scalar(returned)
+        loss = loss_value(returned)
         root = backward.root
         if not backward.seen:
             root = _differentiate(returned, parameters, keep_graph=curvature)
@@ -229,7 +229,7 @@ def evaluate_plainly(closure: Closure, parameters: Sequence[Tensor]) -> Evaluati
         before.append(None if old is None else (id(old), version(old)))
     with torch.enable_grad():
         returned = closure()
-        loss = _scalar(returned)
+        loss = loss_value(returned)
         if not _backward_ran(returned, parameters, before):
             _differentiate(returned, parameters, keep_graph=False)
     del old
@@ -261,7 +261,12 @@ def _detached(gradients: Gradients) -> list[Tensor | None]:
     return [None if gradient is None else gradient.detach() for gradient in gradients]
 
 
-def _scalar(returned: Any) -> float:
+def loss_value(returned: Any) -> float:
+    """Return the number that a closure returned.
+
+    Raises:
+        ValueError: If it is not one number.
+    """
     if isinstance(returned, Tensor):
         if returned.numel() != 1:
             raise ValueError(

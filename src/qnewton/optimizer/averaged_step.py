@@ -111,7 +111,7 @@ class AveragedStep:
         loss = sign * evaluated.evaluation.loss
         with context.clock.stage("update"):
             skipped, passes = evaluated.reason_to_skip(), 1
-            reason = skipped
+            reason = None if evaluated.is_apart else skipped  # no step made this loss what it is
             if reason is None and state.is_out(loss):
                 again, passes = BatchAgain(context, evaluated), 2
                 before = loss_before(again, state, memory.own(MOVED))
@@ -134,7 +134,8 @@ class AveragedStep:
                         _share(context, parts)
                     return self._recorded(context, evaluated, parts, taken)
             held = all(float(group["lr"]) == 0.0 for group in groups)
-            nothing = "every lr is 0, so nothing may move" if held else "there is no gradient"
+            none = "no parameter that has a gradient may move"
+            nothing = "every lr is 0, so nothing may move" if held else none
         return TakenStep(skipped=skipped or nothing, held=held)
 
     def _recorded(

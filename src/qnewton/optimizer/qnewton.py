@@ -31,7 +31,7 @@ from qnewton.optimizer.self_damped import SelfDamped
 from qnewton.optimizer.settings import are_plain, treated_apart
 from qnewton.optimizer.step_context import Evaluated, Settings, StepContext, StepMethod
 from qnewton.optimizer.step_loss import evaluate_step
-from qnewton.optimizer.step_record import finish
+from qnewton.optimizer.step_record import finish, frozen
 from qnewton.optimizer.trainable import TrainableCurvature
 from qnewton.optimizer.update import Gradients, descend
 from qnewton.optimizer.warmup import Warmup
@@ -184,10 +184,9 @@ class QNewton(RecordedOptimizer):
             check_rescaling(curvature, strength)
         self.rescale = rescale
         chooser = policy_of(policy)
-        max_dense = limits.max_dense
-        if max_dense is None:
-            by_products = automatic and prune is None and not chooser.needs_entries
-            max_dense = _AUTO_DENSE if by_products else DENSE_LIMIT
+        by_products = automatic and prune is None and not chooser.needs_entries
+        usual = _AUTO_DENSE if by_products else DENSE_LIMIT
+        max_dense = usual if limits.max_dense is None else limits.max_dense
         module = params if isinstance(params, nn.Module) else model
         together = automatic
         if not isinstance(params, nn.Module | Tensor):
@@ -260,7 +259,13 @@ class QNewton(RecordedOptimizer):
         closure = None if closure is None else with_loss(closure)
         curvature = self._trainable.of(self.param_groups)
         if curvature is None:
-            return None if closure is None else closure()
+            if closure is None:
+                return None
+            returned, memory = closure(), Memory(self.counters)
+            self.records.append(frozen(memory.step, returned))
+            self._end_step(memory)
+            self._warn_of_findings()
+            return returned
         attached = self._attachment is not None and self._attachment.has_passes
         if closure is None and not attached:
             return self._step_without_closure()
@@ -283,8 +288,7 @@ class QNewton(RecordedOptimizer):
             taken = method.take(context, evaluated)
             self.records.append(finish(context, evaluated, taken))
             self._end_step(memory)
-        if Replicas.first(self._process_group):
-            self._warn_of_findings()  # where warnings are errors, the step is over
+        self._warn_of_findings()  # where warnings are errors, the step is over
         return evaluated.evaluation.returned
 
     def _method(self, memory: Memory, budget: float) -> StepMethod:
@@ -387,12 +391,8 @@ class QNewton(RecordedOptimizer):
         self._end_step(Memory(self.counters))
 
     def _end_step(self, memory: Memory) -> None:
-        step = memory.step
-        # A step without a closure, and so without a loss, leaves no record.
-        recorded = bool(self.records) and self.records[-1].step == step
-        if recorded and Replicas.first(self._process_group):
-            self._print_record()
-        memory.step = step + 1
+        self._print_record(memory.step)
+        memory.step += 1
         self._show_own_tensors()
         if self._attachment is not None:
             self._attachment.clear()

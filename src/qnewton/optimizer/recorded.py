@@ -3,13 +3,18 @@
 import sys
 import warnings
 from collections import deque
+from typing import TYPE_CHECKING
 
 from torch.utils.hooks import RemovableHandle
 
 from qnewton.optimizer.loggers import Send
 from qnewton.optimizer.loops import LoopOptimizer
+from qnewton.optimizer.replicas import Replicas
 from qnewton.records import Cause, Convergence, Health, HealthWarning, StepRecord, scalars
 from qnewton.records.messages import check
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 RECORDS_KEPT = 1000
 """Step records kept in memory; a run folder keeps all of them."""
@@ -27,15 +32,18 @@ class RecordedOptimizer(LoopOptimizer):
 
     records: deque[StepRecord]
     print_every: int
+    _process_group: "ProcessGroup | None"
 
     def _begin_records(self, print_every: int) -> None:
         check("print_every", print_every, "must be 0, to print nothing, or more", print_every >= 0)
         self.print_every = print_every
         self.records = deque(maxlen=RECORDS_KEPT)
 
-    def _print_record(self) -> None:
-        """Print the last step's record if it is due."""
-        if self.print_every > 0 and self.records[-1].step % self.print_every == 0:
+    def _print_record(self, step: int) -> None:
+        """Print a step's record if it is due; a step without a loss has none."""
+        recorded = bool(self.records) and self.records[-1].step == step
+        due = self.print_every > 0 and step % self.print_every == 0
+        if recorded and due and Replicas.first(self._process_group):
             sys.stdout.write(f"{self.records[-1]}\n")
             sys.stdout.flush()
 
@@ -44,14 +52,14 @@ class RecordedOptimizer(LoopOptimizer):
         self._warned: set[Cause] = set()
 
     def _warn_of_findings(self) -> None:
-        """Warn of each thing that goes wrong, once.
+        """Warn of each thing that goes wrong, once; of several processes the first one warns.
 
         Cost: a look at all records every eighth step, and more rarely where those are many: some
         microseconds per step.
         """
         # A power of two, for a step is a multiple of some share of all steps far more often.
         every = max(_LOOK_EVERY, 1 << (len(self.records) // _LOOKS).bit_length())
-        if (self.records[-1].step + 1) % every:
+        if (self.records[-1].step + 1) % every or not Replicas.first(self._process_group):
             return
         for finding in self.health.findings:
             if finding.cause not in self._warned:

@@ -21,6 +21,9 @@ from qnewton.records import AveragedRecord, BlockRecord, DampingRecord, Phase
 from qnewton.scheduler.policy import Policy
 from qnewton.solvers.classical import Factorization
 
+NOTHING_IN_LOSS = "no parameter of the optimizer takes part in this loss"
+"""Why a loss of another model, or of frozen parameters, moves nothing."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -111,13 +114,18 @@ class Evaluated:
     again: Callable[[], Any]
     beginning: Beginning | None
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether the loss depends on none of the parameters: it has no slope in any of them."""
+        return all(gradient is None for gradient in self.evaluation.gradients)
+
     def reason_to_skip(self) -> str | None:
         """Return why no step can be taken from this loss and gradient; ``None`` if one can."""
         if not math.isfinite(self.evaluation.loss):
             return f"the loss is {self.evaluation.loss}"
         if not math.isfinite(self.gradients.norm):
             return "the gradient is not finite"
-        return None
+        return NOTHING_IN_LOSS if self.is_apart else None
 
     def systems(self, context: StepContext, kind: Kind | None = None) -> list[LinearSystem]:
         """Return the Newton system of every block, of this process's share of the batch."""

@@ -2,10 +2,12 @@
 
 import dataclasses
 import warnings
+from typing import Any
 
+from qnewton.curvature import loss_value
 from qnewton.operators.base import dtype_name
-from qnewton.optimizer.step_context import Evaluated, StepContext, TakenStep
-from qnewton.records import StepRecord
+from qnewton.optimizer.step_context import NOTHING_IN_LOSS, Evaluated, StepContext, TakenStep
+from qnewton.records import MeasuredSeconds, StepRecord
 from qnewton.scheduler.pricing import step_seconds
 
 
@@ -20,7 +22,7 @@ def finish(context: StepContext, evaluated: Evaluated, taken: TakenStep) -> Step
         step=context.step,
         phase=taken.phase,
         loss=evaluation.loss,
-        gradient_norm=evaluated.gradients.norm,
+        gradient_norm=None if evaluated.is_apart else evaluated.gradients.norm,
         step_norm=applied.step_norm,
         decay_norm=applied.decay_norm,
         cosine=applied.cosine,
@@ -50,3 +52,26 @@ def finish(context: StepContext, evaluated: Evaluated, taken: TakenStep) -> Step
         # The step is taken; a calibration that lacks a rate leaves it without a price.
         warnings.warn(f"steps have no modelled seconds: {refusal}", stacklevel=2)
         return record
+
+
+def frozen(step: int, returned: Any) -> StepRecord:
+    """Return the record of a step on which every parameter is frozen.
+
+    Args:
+        step: Its number.
+        returned: The loss.
+
+    Raises:
+        ValueError: If that is not one number.
+    """
+    return StepRecord(
+        step=step,
+        phase="newton",
+        loss=loss_value(returned),
+        gradient_norm=None,
+        step_norm=0.0,
+        cosine=None,
+        parameters=0,
+        measured=MeasuredSeconds(),
+        skipped=f"{NOTHING_IN_LOSS}: all are frozen",
+    )

@@ -190,7 +190,7 @@ def _is_idle(record: StepRecord, first: StepRecord) -> bool:
     """Return whether a step had nothing to do: it was held, or the run is at its end."""
     over = record.damping is not None and record.damping.converged is not None
     slope, steep = record.gradient_norm, first.gradient_norm
-    flat = slope is not None and steep is not None and slope <= _FLAT * steep
+    flat = slope is not None and steep is not None and steep > 0.0 and slope <= _FLAT * steep
     return record.held or over or flat
 
 
@@ -217,6 +217,6 @@ def _refused(recent: Sequence[StepRecord], refused: Sequence[StepRecord]) -> Fin
         f"{len(refused)} of the last {len(recent)} steps changed nothing, the last of them "
         f"because {refused[-1].skipped}",
         "look at `skipped` in the records; numbers that are not finite call for smaller inputs "
-        "or a smaller lr, and a loss that no length lowers for a closure that repeats itself, "
-        "or for float64",
+        "or a smaller lr, a loss that no length lowers for a closure that repeats itself or for "
+        "float64, and one without a gradient for parameters that it depends on",
     )

@@ -241,7 +241,7 @@ class StepRecord:
         step: Counted from 0.
         phase: ``first-order`` (warm-up or fallback) or ``newton``.
         loss: Loss on the step's batch before the update.
-        gradient_norm: ‖g‖₂ over all parameters.
+        gradient_norm: ‖g‖₂ over all parameters; ``None`` if the loss depends on none of them.
         step_norm: ‖β·x‖₂ of the update applied; 0 when skipped.
         decay_norm: ‖β·w·θ‖₂ that weight decay took off the parameters, beside the step.
         cosine: Cosine between the update and -g; ``None`` when skipped.

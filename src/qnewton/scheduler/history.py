@@ -63,6 +63,9 @@ def _condition_seen(attempts: Sequence[Attempt]) -> float | None:
 def _with_attempt(left: Earlier, attempt: Attempt, tolerance: float, definite: bool) -> Earlier:
     """Add what one attempt left, on a matrix that may be ``definite`` by its form."""
     definiteness, solver = attempt.definiteness, SOLVERS.find(attempt.solver)
+    iterates = solver is not None and solver.family.iterates
+    if iterates and attempt.outcome is Outcome.SOLVED and not attempt.products:
+        return left  # b was 0: no product was taken, so that nothing was seen of A
     if definite and attempt.outcome is Outcome.NOT_DEFINITE:
         # Rounding, of which the signs tell nothing.
         return _with_failed(left, attempt)

@@ -224,8 +224,8 @@ def _bounded(
     if not solver.family.iterates or earlier is None:
         return offer
     history = krylov_history(earlier, solver.family)
-    if offer.products is None or offer.max_products is not None:
-        return offer
+    if not offer.products or offer.max_products is not None:
+        return offer  # a state of an older version may hold a solve of b = 0, without products
     if history.products is not None:
         if instead is None or not offer.seconds:
             return offer
