@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from qnewton import QNewton
+from qnewton import Limits, QNewton
 from qnewton.records import Convergence, decode, encode
 from qnewton.records.steps import StepRecord
 
@@ -106,3 +106,74 @@ def test_a_fixed_damping_never_tells() -> None:
     optimizer = QNewton([w], damping=0.1)
     optimizer.step(lambda: w.square().sum())
     assert optimizer.converged is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_steps_after_the_end_try_nothing_until_the_loss_is_another(dtype: torch.dtype) -> None:
+    # As in a mean of cross-entropies near 0, the loss rounds far more than its own last place.
+    eps = torch.finfo(dtype).eps
+    w = nn.Parameter(torch.tensor([3.0, -2.0], dtype=dtype))
+    optimizer = QNewton([w])
+
+    def loss(target: float = 1.0) -> Tensor:
+        return (1.0 + eps * ((w[0] - target) ** 2 + 3.0 * (w[1] + w[0]) ** 4 + 3.0)) - 1.0
+
+    steps_to_the_end(optimizer, loss, 12)
+    calls = 0
+
+    def counted() -> Tensor:
+        nonlocal calls
+        calls += 1
+        return loss()
+
+    for _ in range(20):
+        optimizer.step(counted)
+    assert calls == 20
+    for record in list(optimizer.records)[-20:]:
+        assert record.skipped == Convergence.LOSS.sentence
+        assert record.damping is not None
+        assert (record.damping.tries, record.damping.products) == (0, 0)
+    assert optimizer.converged is Convergence.LOSS
+    assert str(optimizer.health).startswith("healthy")
+    assert "100% of the steps refused" in str(optimizer.health)
+    assert f"converged: {Convergence.LOSS.sentence}" in str(optimizer.health)
+    again = QNewton([w])
+    again.load_state_dict(optimizer.state_dict())
+    again.step(loss)
+    assert again.records[-1].skipped == Convergence.LOSS.sentence
+    for woken in (optimizer, again):
+        woken.step(lambda: loss(9.0))
+        assert woken.records[-1].skipped is None
+        assert woken.converged is None
+
+
+def test_a_length_that_changes_wakes_steps_up() -> None:
+    w = nn.Parameter(torch.tensor([3.0]))
+    optimizer = QNewton([w], lr=1e-30)
+
+    def loss() -> Tensor:
+        return (w - 1).square().sum()
+
+    for _ in range(6):
+        optimizer.step(loss)
+    optimizer.param_groups[0]["lr"] = 1.0
+    for _ in range(6):
+        optimizer.step(loss)
+    assert w.item() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_damping_held_up_by_negative_curvature_is_no_reason_to_go_on() -> None:
+    # λ falls after each step that rounding hides, and negative curvature raises it again.
+    torch.manual_seed(0)
+    w = nn.Parameter(torch.zeros(40))
+    slopes = torch.linspace(-1.0, 1.0, 40)
+    optimizer = QNewton([w], limits=Limits(max_dense=1))
+
+    def loss() -> Tensor:
+        return (1.0 + 1e-9 * (slopes * w.square() + 0.1 * w).sum()) - 1.0 + 1e-7
+
+    steps_to_the_end(optimizer, loss, 30)
+    assert optimizer.converged is Convergence.LOSS
+    optimizer.step(loss)
+    assert optimizer.records[-1].damping is not None
+    assert optimizer.records[-1].damping.tries == 0

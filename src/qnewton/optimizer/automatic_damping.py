@@ -24,6 +24,7 @@ from qnewton.optimizer.proposals import (
     gradient_proposal,
     newton_proposal,
 )
+from qnewton.optimizer.rest import rest_from, resting
 from qnewton.optimizer.settings import asked_of_squares, refuse_of_squares
 from qnewton.optimizer.step_context import Evaluated, NewtonUpdate, StepContext, TakenStep
 from qnewton.optimizer.trial_loss import TrialLoss
@@ -74,6 +75,10 @@ class AutomaticDamping:
         if skipped is not None:
             evaluation.release()
             return TakenStep(skipped=skipped, held=held)
+        rested = resting(loss)
+        if rested is not None:
+            leave_loss(context.memory, evaluation.judged_loss)
+            return rested
         _check_squares(loss)
         loss = loss.in_its_metric()
         assert evaluated.beginning is not None
@@ -152,6 +157,10 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
     if solved.kind == "ggn" and search.predicted is not None:
         leaves = -search.predicted < LEFT * abs(loss.value)
         memory.slow = memory.slow + 1 if leaves else 0
+    converged = None
+    if decay.change is None:
+        falls = rule.strength < min(strength, ceiling)
+        converged = _convergence(loss, search, result, falls)
     record = DampingRecord(
         strength=solved.strength,
         next_strength=rule.strength,
@@ -174,7 +183,7 @@ def _take_step(loss: LocalLoss, trial: TrialLoss) -> TakenStep:
         failure=failure,
         floor=bounds.floor,
         ceiling=bounds.ceiling if math.isfinite(bounds.ceiling) else None,
-        converged=_convergence(loss, search, result) if decay.change is None else None,
+        converged=converged,
         decayed=None if decay.refusal else decay.change,
     )
     update = replace(solved.update, abandoned=(*solved.update.abandoned, *systems.aside))
@@ -302,16 +311,30 @@ def _result(loss: LocalLoss, search: LineSearch, began: _Began, strength: float)
     )
 
 
-def _convergence(loss: LocalLoss, search: LineSearch, result: StepResult) -> Convergence | None:
-    """Return why further steps can do nothing more, if that is so."""
-    memory, proposal = loss.context.memory, search.proposal
+def _convergence(
+    loss: LocalLoss, search: LineSearch, result: StepResult, falls: bool
+) -> Convergence | None:
+    """Return why further steps can do nothing more, if that is so.
+
+    Args:
+        loss: The loss.
+        search: What was tried on it.
+        result: What λ learned from that.
+        falls: Whether the next λ is smaller than the one that this step was asked for with.
+    """
+    memory, newton = loss.context.memory, search.proposal.origin == "newton"
     # A large λ makes steps short, and the next one is smaller.
-    free = proposal.origin == "newton" and (result.share is None or result.share <= 0.5)
-    hidden = search.ratio is None or (result.refused and result.noise)
-    memory.settled = memory.settled + 1 if free and hidden else 0
+    free = newton and (result.share is None or result.share <= 0.5)
+    if search.ratio is not None and not (result.refused and result.noise):
+        memory.settled = 0
+    elif not falls and (newton or result.refused):
+        # Negative curvature may hold λ so large that steps stay short: it does not fall either.
+        memory.settled += 1
     if safe_norm(loss.gradient) == 0.0 and search.step_norm == 0.0:
         return Convergence.GRADIENT
     if memory.settled >= _SETTLED:
+        if result.refused:
+            rest_from(loss)
         return Convergence.LOSS
     lost = search.step_norm <= torch.finfo(loss.gradient.dtype).eps * loss.size
     return Convergence.STEP if free and search.length > 0.0 and lost else None

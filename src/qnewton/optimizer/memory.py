@@ -100,6 +100,9 @@ class Memory:
         exact_wait: How many steps the last wait was.
         saddle_from: The step from which a stationary point is looked at again.
         settled: How many steps in a row changed the loss by no more than its rounding.
+        rests_at: The loss whose steps have nothing left to try; ``None`` while they have.
+        rests_slope: ‖g‖ there.
+        rests_lr: The length of all lr there.
         slow: How many Gauss-Newton steps in a row promised next to nothing of the loss.
         same: How often in a row the loss at the same parameters was the same, at most 2; below 0,
             how often it was another, since data change from step to step.
@@ -123,6 +126,9 @@ class Memory:
     exact_wait = _Number(1)
     saddle_from = _Number(0)
     settled = _Number(0)
+    rests_at = _Number[float | None](None)
+    rests_slope = _Number(0.0)
+    rests_lr = _Number(0.0)
     slow = _Number(0)
     same = _Number(0)
     squares = _Number[int | None](None)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from statistics import median
 from typing import Literal
 
+from qnewton.records.damping import Convergence
 from qnewton.records.steps import StepRecord
 
 WINDOW = 16
@@ -73,6 +74,7 @@ class Health:
         trend: Its change since the 16 steps before; ``None`` where there are not as many.
         best: The lowest running loss (the highest where the loss is maximised) of earlier steps.
         refused: Share of the last 16 steps that changed nothing; ``None`` without any.
+        converged: Why steps on the same loss can do nothing more, as the last one found.
         damping: λ that the next step begins with, where it sets itself.
         bound: Which of its bounds λ is at.
         findings: What is wrong; empty in a healthy run.
@@ -89,6 +91,7 @@ class Health:
     trend: float | None = None
     best: float | None = None
     refused: float | None = None
+    converged: Convergence | None = None
     damping: float | None = None
     bound: Literal["floor", "ceiling"] | None = None
     findings: tuple[Finding, ...] = ()
@@ -124,7 +127,8 @@ class Health:
             loss=sign * now,
             trend=sign * (now - earlier[0]) if earlier and math.isfinite(earlier[0]) else None,
             best=sign * min(earlier) if earlier else None,
-            refused=len(refused) / len(recent),
+            refused=sum(record.skipped is not None for record in recent) / len(recent),
+            converged=None if damping is None else damping.converged,
             damping=None if damping is None else damping.next_strength,
             bound=bound,
             findings=tuple(finding for finding in findings if finding is not None),
@@ -141,7 +145,8 @@ class Health:
         if self.damping is not None:
             at = "" if self.bound is None else f" at its {self.bound}"
             parts.append(f"λ {self.damping:.3g}{at}")
-        return "; ".join([", ".join(parts), *map(str, self.findings)])
+        end = [] if self.converged is None else [f"converged: {self.converged.sentence}"]
+        return "; ".join([", ".join(parts), *end, *map(str, self.findings)])
 
 
 def _windows(losses: Sequence[float], size: int) -> list[Sequence[float]]:
