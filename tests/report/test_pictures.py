@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnewton.records import QuantumHardware, StepRecord
+from qnewton.records import MeasuredSeconds, QuantumHardware, StepRecord
 from qnewton.report import Curve, break_even, break_even_points, loss_curves, save_chart
 from qnewton.report.break_even import NO_PRICE, OFF_AXIS, break_even_gate_time
 from qnewton.report.panels import spread
@@ -62,6 +62,17 @@ def test_the_three_files_of_a_picture(tmp_path: Path, newton_run: Run) -> None:
     ]
 
 
+def test_a_long_run_is_drawn_to_its_end(newton_run: Run) -> None:
+    first = newton_run.steps[0]
+    seconds = [*[MeasuredSeconds(solve=0.1)] * 60, *[MeasuredSeconds(solve=7.0)] * 5]
+    steps = [replace(first, step=at, measured=spent) for at, spent in enumerate(seconds)]
+    picture = stage_breakdown(replace(newton_run, steps=tuple(steps)))
+    bars = [row for row in picture.rows if row["measured_seconds"]]
+    assert [row["step"] for row in bars] == list(range(0, 65, 3))
+    assert [round(row["measured_seconds"], 3) for row in bars] == [0.1] * 20 + [7.0] * 2
+    assert "mean of 3 steps in a row" in picture.caption
+
+
 def test_a_picture_where_a_file_is_in_the_way(tmp_path: Path, newton_run: Run) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RunStorageError, match="File exists"):
@@ -75,11 +86,10 @@ def test_rows_of_different_shape_are_refused(tmp_path: Path, newton_run: Run) ->
 
 
 def test_stages_add_up_to_the_measured_total(newton_run: Run) -> None:
-    rows = stage_breakdown(newton_run, n_steps=10).rows
-    assert sum(row["measured_seconds"] for row in rows) == pytest.approx(
-        sum(step.measured.total for step in newton_run.steps[:10])
-    )
-    assert "the first 10 of 24 steps" in stage_breakdown(newton_run, n_steps=10).caption
+    total = sum(step.measured.total for step in newton_run.steps)
+    for bars, each in ((24, 1), (12, 2)):
+        rows = stage_breakdown(newton_run, n_bars=bars).rows
+        assert each * sum(row["measured_seconds"] for row in rows) == pytest.approx(total)
 
 
 def test_loss_curves_hold_every_run(newton_run: Run, sgd_run: Run) -> None:

@@ -111,7 +111,9 @@ class Progress:
         if self._total is None or not 0 < self._done < self._total:
             return ""
         whole = (self._reached_at - self._began) * (self._total / self._done - 1.0)
-        seconds = max(0.0, whole - (time.monotonic() - self._reached_at))
+        seconds = whole - (time.monotonic() - self._reached_at)
+        if seconds < 0.0:
+            return ""  # this step takes longer than all that are left should: the pace is another
         for size, unit in ((3600.0, "h"), (60.0, "min")):
             if seconds >= 2 * size:
                 return f", ≤ {seconds / size:.0f} {unit} left"

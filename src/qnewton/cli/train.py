@@ -115,6 +115,8 @@ class Train:
             f"{'unknown' if modelled is None else f'{modelled:.3g} s'}"
             f"{'; solvers: ' + chosen if chosen else ''}"
         )
+        if last.damping is not None and last.damping.converged is not None:
+            say(f"converged: {last.damping.converged.sentence}")
         for text in summary_texts(session.config, result.records).values():
             say(text)
         if self.verbose:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+from qnewton.records import StageSeconds
 from qnewton.report.clocks import Clock
 from qnewton.report.panels import Series, chart, rows_of
 from qnewton.report.sampling import evenly
@@ -25,27 +27,32 @@ _FEWEST_PIXELS = 80
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
-def stage_breakdown(run: Run, n_steps: int = 30, clock: Clock = Clock.MEASURED) -> Picture:
-    """Draw the seconds of the first steps on one clock, stacked by stage.
+def stage_breakdown(run: Run, n_bars: int = 30, clock: Clock = Clock.MEASURED) -> Picture:
+    """Draw the seconds of a run's steps on one clock, stacked by stage.
 
     Args:
         run: The run.
-        n_steps: How many of its first steps to draw.
+        n_bars: The most bars. Of a longer run each is the mean of several steps in a row, and
+            stands at the first of them.
         clock: The measured clock, or the modelled one.
 
     Raises:
         ValueError: If the run has no steps with seconds on that clock.
     """
-    steps = [(step.step, getattr(step, clock)) for step in run.steps[:n_steps]]
-    known = [(step, seconds) for step, seconds in steps if seconds is not None]
+    each = max(1, math.ceil(len(run.steps) / n_bars))
+    known = [
+        (run.steps[at].step, _mean(timed))
+        for at in range(0, len(run.steps), each)
+        if (timed := [s for step in run.steps[at : at + each] if (s := getattr(step, clock))])
+    ]
     if not known:
         raise ValueError(f"{run.folder} has no {clock} steps to draw; train at least one")
-    longest = max(seconds.total for _, seconds in known)
+    longest = max(math.fsum(seconds.values()) for _, seconds in known)
     size, unit = next((u for u in _UNITS if longest >= u[0]), _UNITS[-1])
     rows = rows_of(
         ("step", "stage", "order", f"{clock}_seconds"),
         (
-            (step, look.label, order, getattr(seconds, stage))
+            (step, look.label, order, seconds[stage])
             for step, seconds in known
             for order, (stage, look) in enumerate(STAGES.items())
         ),
@@ -69,8 +76,16 @@ def stage_breakdown(run: Run, n_steps: int = 30, clock: Clock = Clock.MEASURED) 
     )
     bars = bars.transform_calculate(shown=f"datum.{clock}_seconds / {size}")
     bars = bars.properties(width=PLOT_WIDTH, height=230)
-    caption = words("stages", clock=clock, steps=len(steps), all_steps=len(run.steps))
+    caption = words("stages", clock=clock, each=each)
     return Picture(themed(bars), rows, caption)
+
+
+def _mean(timed: Sequence[StageSeconds]) -> dict[str, float]:
+    """Return the mean seconds of several steps, by stage."""
+    return {
+        stage: math.fsum(getattr(seconds, stage) for seconds in timed) / len(timed)
+        for stage in STAGES
+    }
 
 
 @dataclass(frozen=True)
