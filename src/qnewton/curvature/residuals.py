@@ -65,7 +65,12 @@ class Residuals:
 
 
 def with_loss(closure: Callable[[], Any]) -> Callable[[], Any]:
-    """Return the closure with the loss in place of the residuals that it may declare."""
+    """Return the closure with the loss in place of the residuals it may declare; refuse a loss."""
+    if not callable(closure):
+        raise TypeError(
+            f"the closure is a {type(closure).__name__}, which cannot be evaluated again; pass a "
+            "function that returns the loss, such as lambda: loss_fn(model(inputs), targets)"
+        )
 
     def evaluated() -> Any:
         returned = closure()

@@ -78,7 +78,18 @@ class ContractOptimizer(Optimizer):
         return super().__getstate__() | {"state": defaultdict(dict, state)} | kept
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Fill what a state saved by an older version lacks."""
+        """Fill what a state saved by an older version lacks.
+
+        Raises:
+            ValueError: If it is the state of another optimizer; then nothing is changed.
+        """
+        for group in state.get("param_groups", []):
+            if "damping" not in group:
+                names = ", ".join(name for name in group if name != "params")
+                raise ValueError(
+                    f"the state is of another optimizer: its groups have {names} and no damping; "
+                    "load a state that QNewton.state_dict() returned"
+                )
         super().__setstate__(state)
         self.defaults.setdefault("maximize", False)
         self.defaults.setdefault("damping_momentum", 0.0)

@@ -252,6 +252,7 @@ class QNewton(RecordedOptimizer):
             ValueError: If the closure returns nothing a gradient can be taken of or adds to a
                 ``.grad`` that it did not clear, the loss cannot be differentiated twice, a
                 derivative is wrong, or the model runs in float16.
+            TypeError: If the closure is no function, but the loss itself.
             BaseException: What the closure raised, but for a numerical error in a trial, which
                 refuses that length; parameters, gradients, buffers and random state are then
                 what they were before the step.

@@ -3,7 +3,7 @@
 import sys
 import warnings
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex, overload
 
 from torch.utils.hooks import RemovableHandle
 
@@ -22,6 +22,23 @@ RECORDS_KEPT = 1000
 _LOOK_EVERY, _LOOKS = 8, 8
 
 
+class KeptRecords(deque[StepRecord]):
+    """The records of the last steps, the oldest first; slices of it are lists.
+
+    Example:
+        >>> KeptRecords(maxlen=5)[-3:]
+        []
+    """
+
+    @overload
+    def __getitem__(self, at: SupportsIndex, /) -> StepRecord: ...
+    @overload
+    def __getitem__(self, at: slice, /) -> list[StepRecord]: ...
+    def __getitem__(self, at: SupportsIndex | slice, /) -> StepRecord | list[StepRecord]:
+        """Return one record, or those of a slice."""
+        return list(self)[at] if isinstance(at, slice) else super().__getitem__(at)
+
+
 class RecordedOptimizer(LoopOptimizer):
     """An optimizer whose steps leave records.
 
@@ -30,14 +47,14 @@ class RecordedOptimizer(LoopOptimizer):
         print_every: Steps from one whose record is printed to the next; 0 prints none.
     """
 
-    records: deque[StepRecord]
+    records: KeptRecords
     print_every: int
     _process_group: "ProcessGroup | None"
 
     def _begin_records(self, print_every: int) -> None:
         check("print_every", print_every, "must be 0, to print nothing, or more", print_every >= 0)
         self.print_every = print_every
-        self.records = deque(maxlen=RECORDS_KEPT)
+        self.records = KeptRecords(maxlen=RECORDS_KEPT)
 
     def _print_record(self, step: int) -> None:
         """Print a step's record if it is due; a step without a loss has none."""
