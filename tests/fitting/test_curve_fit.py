@@ -52,6 +52,13 @@ def test_misra1a_has_its_certified_values_and_standard_deviations() -> None:
     assert found.dtype == torch.float64
 
 
+@pytest.mark.parametrize("sigma", [None, SIGMA])
+def test_a_model_takes_one_backward_pass(sigma: Tensor | None) -> None:
+    assert curve_fit(decay, T, Y, sigma=sigma, full_output=True)[2].jacobian is (
+        JacobianKind.EXPANDED
+    )
+
+
 @pytest.mark.skipif(not NIST.is_dir(), reason="NIST's files are not here; set QNEWTON_DATA")
 @pytest.mark.parametrize("name", MODELS)
 def test_nists_problems_have_six_certified_digits_from_both_starts(name: str) -> None:

@@ -100,6 +100,8 @@ def rounded(value: Any, like: Tensor) -> Rounded:
 
 def as_tensor(value: Any, like: Tensor) -> Tensor:
     """Return a tensor, an array, a number, or a list of any of them, as a tensor with its graph."""
+    if isinstance(value, Rounded):
+        return value.values
     if isinstance(value, Tensor):
         found = value
     elif isinstance(value, (list, tuple)) and any(isinstance(each, Tensor) for each in value):
