@@ -3,6 +3,7 @@
 import math
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 
 import qnewton
 from benchmarks.nist_problems import MODELS, Regression, digits, load
-from qnewton.fitting import JacobianKind, curve_fit, least_squares
+from qnewton.fitting import JacobianKind, Status, curve_fit, least_squares
 
 DATA = Path(os.environ.get("QNEWTON_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 NIST = DATA / "nist"
@@ -106,6 +107,110 @@ def test_parameters_and_covariance_are_scipys(kind: str, absolute: bool) -> None
     np.testing.assert_allclose(covariance.numpy(), spread, rtol=1e-4)
 
 
+def slopes(t: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    part = torch.exp(-b * t)
+    return torch.stack([part, -a * t * part, torch.ones_like(t)], dim=1)
+
+
+def slopes_by_numpy(t: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
+    part = np.exp(-b * t)
+    return np.stack([part, -a * t * part, np.ones_like(t)], axis=1)
+
+
+@pytest.mark.parametrize("kind", ["none", "one deviation", "deviations", "covariance"])
+@pytest.mark.parametrize("model", [decay, by_numpy], ids=["torch", "numpy"])
+@pytest.mark.parametrize("jac", [slopes, slopes_by_numpy], ids=["torch", "numpy"])
+def test_a_jacobian_of_the_model_is_called_and_weighed_as_scipy_does(
+    kind: str, model: Callable[..., object], jac: Callable[..., object]
+) -> None:
+    distance = (T[:, None] - T[None, :]).abs()
+    sigma = {
+        "none": None,
+        "one deviation": torch.tensor(0.3).double(),
+        "deviations": SIGMA,
+        "covariance": SIGMA[:, None] * torch.exp(-4 * distance) * SIGMA[None, :],
+    }[kind]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, covariance, fit = curve_fit(
+            model, T, Y, sigma=sigma, jac=jac, absolute_sigma=True, full_output=True
+        )
+    peer, spread = scipy.optimize.curve_fit(
+        by_numpy,
+        T.numpy(),
+        Y.numpy(),
+        # SciPy takes no single deviation beside a Jacobian.
+        sigma=None if sigma is None else np.broadcast_to(sigma, sigma.shape or (50,)),
+        jac=slopes_by_numpy,
+        absolute_sigma=True,
+        ftol=1e-14,
+        xtol=1e-14,
+    )
+    assert fit.jacobian is JacobianKind.GIVEN
+    np.testing.assert_allclose(found.numpy(), peer, rtol=1e-6)
+    np.testing.assert_allclose(covariance.numpy(), spread, rtol=1e-4)
+
+
+@pytest.mark.parametrize("sigma", [None, SIGMA])
+def test_a_jacobian_of_another_shape_is_refused(sigma: Tensor | None) -> None:
+    with pytest.raises(ValueError, match=r"\[M, N\] = \[50, 3\]"):
+        curve_fit(decay, T, Y, sigma=sigma, jac=lambda *inputs: slopes(*inputs).T)
+
+
+@pytest.mark.parametrize("kind", ["none", "deviations", "covariance"])
+@pytest.mark.parametrize("predictors", [1, 2])
+def test_points_that_miss_a_number_are_left_out_as_scipy_does(kind: str, predictors: int) -> None:
+    y = Y.numpy().copy()
+    y[[3, 20]] = np.nan
+    x = np.stack([T.numpy(), 0.1 * np.sin(T.numpy())])[:predictors]
+    x[-1, 7] = np.nan
+    x = x[0] if predictors == 1 else x
+    sigma = {"none": None, "deviations": SIGMA, "covariance": torch.diag(SIGMA**2)}[kind]
+    weights = None if sigma is None else sigma.numpy()
+
+    def model(x: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
+        return by_numpy(x, a, b, c) if predictors == 1 else by_numpy(x[0], a, b, c) + c * x[1]
+
+    options = {"sigma": weights, "nan_policy": "omit"}
+    found, covariance, fit = curve_fit(model, x, y, full_output=True, **options)
+    peer, spread = scipy.optimize.curve_fit(model, x, y, ftol=1e-14, xtol=1e-14, **options)
+    assert len(fit.fun) == 47
+    np.testing.assert_allclose(found.numpy(), peer, rtol=1e-5)
+    np.testing.assert_allclose(covariance.numpy(), spread, rtol=1e-4)
+
+
+def test_the_largest_number_of_evaluations_is_scipys_maxfev() -> None:
+    with pytest.raises(RuntimeError, match="Optimal parameters not found: The largest"):
+        curve_fit(decay, T, Y, maxfev=3)
+    _, _, fit = curve_fit(decay, T, Y, max_nfev=3, full_output=True)
+    assert fit.status is Status.EVALUATIONS
+    found, _ = curve_fit(decay, T, Y, maxfev=0)
+    torch.testing.assert_close(found, curve_fit(decay, T, Y, maxfev=1000)[0])
+
+
+def test_options_of_scipy_that_change_nothing_are_taken() -> None:
+    found, _ = curve_fit(decay, T, Y, method="dogbox", check_finite=True, verbose=0, jac=None)
+    torch.testing.assert_close(found, curve_fit(decay, T, Y)[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"verbose": 2}, "curve_fit prints nothing"),
+        ({"check_finite": False}, "curve_fit always checks"),
+        ({"nan_policy": "propagate"}, "'raise', 'omit' or None"),
+        ({"maxfev": 9, "max_nfev": 9}, "pass one of them"),
+        ({"epsfcn": 1e-3}, "curve_fit takes no option 'epsfcn'"),
+        ({"args": (1,)}, "curve_fit takes no option 'args'"),
+    ],
+)
+def test_options_that_cannot_be_kept_to_are_refused(options: dict, line: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=line) as caught:
+        curve_fit(decay, T, Y, **options)
+    assert "\n" not in str(caught.value)
+    assert "least_squares" not in str(caught.value)
+
+
 def test_bounds_losses_and_further_options_reach_the_fit() -> None:
     found, _, fit = curve_fit(
         decay, T, Y, bounds=([0, 0, 0], [2.0, 5, 5]), loss="soft_l1", full_output=True
@@ -144,6 +249,51 @@ def test_dtype_is_the_starts_else_the_datas() -> None:
     assert curve_fit(decay, *single, p0=torch.ones(3).double())[0].dtype == torch.float64
     assert curve_fit(decay, T.tolist(), Y.tolist())[0].dtype == torch.float64
     assert curve_fit(decay, T.numpy(), Y.numpy(), p0=[1, 1, 1])[0].dtype == torch.float64
+
+
+@pytest.mark.parametrize("jac", [None, "2-point", "3-point"])
+@pytest.mark.parametrize("data", [T, T.numpy(), T.tolist()], ids=["tensor", "array", "list"])
+def test_formulas_in_numpy_get_arrays_without_a_warning(data: object, jac: str | None) -> None:
+    kinds = set()
+
+    def model(t: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
+        kinds.add((type(t), type(a)))
+        return by_numpy(t, a, b, c)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, _, fit = curve_fit(model, data, Y, jac=jac, full_output=True)
+    assert fit.jacobian is JacobianKind.DIFFERENCES
+    assert (np.ndarray, np.float64) in kinds
+    torch.testing.assert_close(found, curve_fit(decay, T, Y)[0], rtol=1e-5, atol=0)
+
+
+def test_formulas_with_methods_of_arrays_get_arrays() -> None:
+    def model(t: np.ndarray, a: float, b: float) -> np.ndarray:
+        return np.asarray(np.where(t.astype(float) > 1, a * t + b, a + b))
+
+    found, _ = curve_fit(model, T, model(T.numpy(), 2.0, 3.0))
+    assert found.tolist() == pytest.approx([2.0, 3.0])
+
+
+def test_formulas_in_both_keep_their_derivatives() -> None:
+    # NumPy's function of the data alone needs no derivative.
+    def model(t: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        return decay(t, a, b, c) * torch.as_tensor(np.exp(0 * t))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        found, _, fit = curve_fit(model, T, Y, full_output=True)
+    assert fit.jacobian is JacobianKind.EXPANDED
+    torch.testing.assert_close(found, curve_fit(decay, T, Y)[0])
+
+
+def test_the_error_of_a_formula_reaches_the_caller() -> None:
+    def broken(t: Tensor, a: Tensor) -> Tensor:
+        raise RuntimeError("the simulator stopped")
+
+    with pytest.raises(RuntimeError, match="the simulator stopped"):
+        curve_fit(broken, T, Y)
 
 
 def test_models_in_numpy_are_fitted_by_differences() -> None:
@@ -204,6 +354,12 @@ def test_as_many_data_as_parameters_have_a_covariance_of_absolute_deviations() -
     [
         ({"ydata": []}, "ydata has 0 entries"),
         ({"ydata": [1.0, float("nan")]}, "1 of them not finite"),
+        ({"xdata": torch.where(T > 3.9, torch.nan, T)}, "xdata has 50 entries, 2 of them not"),
+        ({"ydata": torch.where(T > 3.9, torch.nan, Y), "nan_policy": "raise"}, "2 of 50 points"),
+        (
+            {"ydata": [1, math.nan], "xdata": {"t": T}, "nan_policy": "omit"},
+            "needs xdata as a list",
+        ),
         ({"f": lambda t, *p: p[0] * t}, "cannot be counted"),
         ({"f": lambda t, a: None}, "^f returned None"),
         ({"sigma": -SIGMA}, "must be positive"),

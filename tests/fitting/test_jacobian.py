@@ -1,6 +1,7 @@
 """Every way to a Jacobian gives autograd's, and a function gets the one that is right for it."""
 
 import math
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -198,6 +199,26 @@ def test_numpy_inside_is_served_by_differences() -> None:
     fit = least_squares(by_numpy, X)
     assert fit.jacobian is JacobianKind.DIFFERENCES
     assert fit.cost < 1e-12
+
+
+@pytest.mark.parametrize("jac", [None, "2-point", "3-point", "given"])
+def test_residuals_in_numpy_get_arrays_without_a_warning(jac: str | None) -> None:
+    def by_numpy(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+        return x[0] * np.exp(-x[1] * t) - 1
+
+    def slopes(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+        return np.stack([np.exp(-x[1] * t), -x[0] * t * np.exp(-x[1] * t)], axis=1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        way = slopes if jac == "given" else jac
+        fits = [
+            least_squares(by_numpy, [2.0, 1.0], way, args=(each,), bounds=bounds)
+            for each in (T, T.numpy())
+            for bounds in ((-math.inf, math.inf), (-1, 3))
+        ]
+    for fit in fits:
+        torch.testing.assert_close(fit.x, torch.tensor([1.0, 0.0]).double(), rtol=0, atol=1e-6)
 
 
 def valley(x: Tensor) -> list[float]:

@@ -18,6 +18,10 @@ class Method(Enum):
     REFLECTIVE = "trf"
 
 
+# SciPy's other method with bounds: the minima are the same, and one algorithm finds them here.
+_NAMES = {"dogbox": "trf"}
+
+
 def method_of(method: str | None, bounds: Bounds) -> Method:
     """Return the algorithm, by its name or by whether there are bounds.
 
@@ -27,10 +31,11 @@ def method_of(method: str | None, bounds: Bounds) -> Method:
     if method is None:
         return Method.LEVENBERG_MARQUARDT if bounds.absent else Method.REFLECTIVE
     try:
-        chosen = Method(method)
+        chosen = Method(_NAMES.get(method, method))
     except ValueError:
         raise ValueError(
-            f"method is {method!r}; choose 'lm' (without bounds) or 'trf', or leave it out"
+            f"method is {method!r}; choose 'lm' (without bounds), 'trf' or its other name "
+            "'dogbox', or leave it out"
         ) from None
     if chosen is Method.LEVENBERG_MARQUARDT and not bounds.absent:
         raise ValueError("method 'lm' takes no bounds; choose 'trf', or leave the method out")

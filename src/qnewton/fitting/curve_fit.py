@@ -7,14 +7,17 @@ from typing import Any, Literal, overload
 
 import numpy as np
 import torch
-from scipy.optimize import OptimizeWarning
 from torch import Tensor
 
 from qnewton.fitting.bounds import bounds_of
+from qnewton.fitting.calls import Called
 from qnewton.fitting.covariance import inverse_gram
+from qnewton.fitting.curve_data import CurveData, curve_data
+from qnewton.fitting.curve_options import curve_options
+from qnewton.fitting.jacobian import checked
 from qnewton.fitting.least_squares import least_squares
 from qnewton.fitting.residuals import Rounded, as_tensor, parameters_of, rounded, something
-from qnewton.fitting.result import FitResult
+from qnewton.fitting.result import FitResult, Status
 
 Start = Tensor | np.ndarray | Sequence[float] | float | None
 
@@ -65,7 +68,8 @@ def curve_fit(
 
     Args:
         f: ``f(xdata, a, b, …)`` returns the model's values, shape [M]; each parameter is a tensor
-            that broadcasts against the data.
+            that broadcasts against the data. If ``f`` computes with NumPy, it gets arrays and
+            numbers.
         xdata: What ``f`` gets; lists and arrays become tensors, anything else stays.
         ydata: The data, M numbers. A float32 tensor makes a fit in float32, if ``p0`` is none.
         p0: Start, shape [N]; by default ones, moved inside the bounds.
@@ -74,7 +78,11 @@ def curve_fit(
             covariance is scaled by what the residuals are.
         bounds: Of the parameters, as :func:`least_squares` takes them.
         full_output: Whether the fit itself is returned, too.
-        options: What else :func:`least_squares` takes, ``method`` and ``loss`` for instance.
+        options: ``jac``, a function of the arguments of ``f`` that returns the Jacobian of the
+            model, shape [M, N], or a string as in :func:`least_squares`; ``nan_policy``, with which
+            points that have NaN are an error (``"raise"``) or left out (``"omit"``); ``maxfev``,
+            another name of ``max_nfev``; and what else :func:`least_squares` takes, ``method`` and
+            ``loss`` for instance. ``check_finite=True`` and ``verbose=0`` change nothing.
 
     Returns:
         The parameters, shape [N], and their covariance, shape [N, N], all infinite where the data
@@ -84,6 +92,9 @@ def curve_fit(
     Raises:
         ValueError: For data or sigmas of the wrong shape or not finite, and as
             :func:`least_squares`; in one line.
+        TypeError: For other options.
+        RuntimeError: If the largest number of evaluations ended the fit. With ``full_output`` its
+            result is returned, whose ``success`` is false.
 
     Cost:
         As :func:`least_squares`. A full covariance of the data mixes the residuals, so that the
@@ -98,26 +109,51 @@ def curve_fit(
         >>> found
         tensor([2.5000, 1.3000, 0.5000], dtype=torch.float64)
     """
+    asked = curve_options(options)
     like = _like(ydata, p0)
-    if isinstance(xdata, (list, tuple, np.ndarray)):
-        xdata = as_tensor(xdata, like)
-    data = _data(ydata, like)
+    data = curve_data(xdata, ydata, sigma, asked.nan_policy, like)
+    jacobian = _Slopes(asked.jacobian, data) if callable(asked.jacobian) else asked.jacobian
     start = _start(f, p0, bounds, like)
-    whiten = _whitener(sigma, data)
-
-    def residuals(p: Tensor) -> Rounded:
-        found = rounded(something(f(xdata, *p), "f"), data)
-        return Rounded(whiten(found.values - data), found.rounding)
-
-    fit = least_squares(residuals, start, bounds=bounds, **options)
+    fit = least_squares(_Deviations(f, data), start, jacobian, bounds, **asked.further)
+    if fit.status is Status.EVALUATIONS and not full_output:
+        # SciPy's words and class, since programs that fit many curves catch them.
+        raise RuntimeError(f"Optimal parameters not found: {fit.message}")
     covariance = inverse_gram(fit.jac) if absolute_sigma else fit.covariance
     if covariance is None:
         covariance = torch.full((len(fit.x),) * 2, torch.inf).to(fit.x)
-        # SciPy's words and class, so that a filter written for it works here.
+        # Loaded where it is needed: SciPy's optimizers take as long to load as a hundred fits.
+        from scipy.optimize import OptimizeWarning
+
         warnings.warn(
             "Covariance of the parameters could not be estimated", OptimizeWarning, stacklevel=2
         )
     return (fit.x, covariance, fit) if full_output else (fit.x, covariance)
+
+
+class _Deviations(Called):
+    """What is left of the data beside a model, to unit variance, as a function of parameters."""
+
+    def __init__(self, model: Callable[..., Any], data: CurveData) -> None:
+        super().__init__(model)
+        self.data = data
+
+    def __call__(self, p: Tensor) -> Rounded:
+        y = self.data.y
+        found = rounded(something(super().__call__(self.data.x, *p), "f"), y)
+        return Rounded(self.data.whiten(found.values - y), found.rounding)
+
+
+class _Slopes(Called):
+    """Their Jacobian from the model's, which the user's function returns."""
+
+    def __init__(self, jacobian: Callable[..., Any], data: CurveData) -> None:
+        super().__init__(jacobian)
+        self.data = data
+
+    def __call__(self, p: Tensor) -> Tensor:
+        y = self.data.y
+        found = as_tensor(something(super().__call__(self.data.x, *p), "jac"), y)
+        return self.data.whiten(checked(found, len(y), len(p)).T).T
 
 
 def _like(ydata: Any, p0: Any) -> Tensor:
@@ -126,16 +162,6 @@ def _like(ydata: Any, p0: Any) -> Tensor:
         if isinstance(given, Tensor) and given.is_floating_point():
             return given
     return torch.zeros(1, dtype=torch.float64)
-
-
-def _data(ydata: Any, like: Tensor) -> Tensor:
-    data = as_tensor(ydata, like).detach().flatten()
-    if not len(data) or not bool(data.isfinite().all()):
-        raise ValueError(
-            f"ydata has {len(data)} entries, {int((~data.isfinite()).sum())} of them not finite; "
-            "pass at least one, and leave out what is missing"
-        )
-    return data
 
 
 def _start(f: Callable[..., Any], p0: Any, bounds: Any, like: Tensor) -> Tensor:
@@ -152,25 +178,3 @@ def _start(f: Callable[..., Any], p0: Any, bounds: Any, like: Tensor) -> Tensor:
         middle = np.where(np.isfinite(lower + upper), (lower + upper) / 2, 1.0)
     middle = np.where(np.isfinite(lower) & ~np.isfinite(upper), lower + 1, middle)
     return ones.new_tensor(np.where(np.isfinite(upper) & ~np.isfinite(lower), upper - 1, middle))
-
-
-def _whitener(sigma: Any, data: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return what brings residuals to unit variance."""
-    if sigma is None:
-        return lambda difference: difference
-    spread = as_tensor(sigma, data).detach()
-    m = len(data)
-    if spread.dim() < 2 and spread.numel() in (1, m):
-        if not bool((spread > 0).all()):
-            raise ValueError(f"sigma is as small as {float(spread.min()):g}, and must be positive")
-        return lambda difference: difference / spread
-    if list(spread.shape) != [m, m]:
-        raise ValueError(
-            f"sigma has shape {list(spread.shape)}; pass {m} standard deviations, or their "
-            f"covariance of shape {[m, m]}"
-        )
-    factor, failed = torch.linalg.cholesky_ex(spread)
-    if int(failed):
-        raise ValueError("sigma is no covariance: it is not positive definite; check its entries")
-    inverse = torch.linalg.solve_triangular(factor, torch.eye(m).to(factor), upper=False)
-    return lambda difference: inverse @ difference

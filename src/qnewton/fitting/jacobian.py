@@ -109,14 +109,7 @@ class Given:
         Raises:
             ValueError: If its shape is another.
         """
-        found = self.jacobian(trace.leaf).detach()
-        shape = [len(trace.residuals), len(trace.leaf)]
-        if list(found.shape) != shape:
-            raise ValueError(
-                f"jac returned shape {list(found.shape)}, and [M, N] = {shape} is needed; "
-                "return one row per residual"
-            )
-        return found.T
+        return checked(self.jacobian(trace.leaf), len(trace.residuals), len(trace.leaf)).T
 
 
 @dataclass(frozen=True)
@@ -164,6 +157,20 @@ class Differences:
         moved = trace.leaf.clone()
         moved[i] += step
         return self.residuals.vector(moved).detach(), float(moved[i])
+
+
+def checked(found: Tensor, residuals: int, parameters: int) -> Tensor:
+    """Return a user's Jacobian without its graph.
+
+    Raises:
+        ValueError: If its shape is not [M, N].
+    """
+    if list(found.shape) != [residuals, parameters]:
+        raise ValueError(
+            f"jac returned shape {list(found.shape)}, and [M, N] = {[residuals, parameters]} is "
+            "needed; return one row per residual"
+        )
+    return found.detach()
 
 
 def graphed(residuals: Residuals, x: Tensor) -> Trace:

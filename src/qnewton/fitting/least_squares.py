@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from qnewton.fitting.bounds import bounds_of
+from qnewton.fitting.calls import called
 from qnewton.fitting.choices import limits_of, method_of, scale_of
 from qnewton.fitting.losses import loss_of
 from qnewton.fitting.residuals import Residuals, parameters_of
@@ -36,9 +37,10 @@ def least_squares(
     """Minimise F(x) = ½ Σᵢ C²·ρ((fᵢ(x)/C)²) subject to bounds on x.
 
     Args:
-        fun: ``fun(x, *args, **kwargs)`` returns the residuals f, shape [M]: a tensor, or a list of
-            tensors and numbers. ``x`` is a tensor of shape [N], or of shape [N, M] with equal
-            columns where that gives the same residuals (see Cost).
+        fun: ``fun(x, *args, **kwargs)`` returns the residuals f, shape [M]: a tensor, an array, or
+            a list of tensors and numbers. ``x`` is a tensor of shape [N], or of shape [N, M] with
+            equal columns where that gives the same residuals (see Cost). If ``fun`` computes with
+            NumPy, ``x`` and tensors among ``args`` are arrays.
         x0: Start, shape [N]. A float32 or float64 tensor decides dtype and device; anything else
             becomes float64 on the processor.
         jac: ``None`` for autograd, and differences where autograd cannot follow; ``"2-point"`` or
@@ -46,7 +48,8 @@ def least_squares(
             of what ``fun`` returns; or a function that returns the Jacobian, shape [M, N].
         bounds: Lower and upper bounds, each a number or a vector, or ``scipy.optimize.Bounds``.
         method: ``"lm"`` (Levenberg-Marquardt, no bounds), ``"trf"`` (trust-region reflective), or
-            ``None``: the first without bounds, the second with.
+            ``None``: the first without bounds, the second with. SciPy's ``"dogbox"`` is another
+            name of the second.
         ftol: Ends where neither the last step nor any other would lower F by this share.
         xtol: Ends where a step is this share of x, in the metric of the scales.
         gtol: Ends where the part of f that steps can still change is this share of ‖f‖: ‖Qᵀf‖, with
@@ -94,7 +97,7 @@ def least_squares(
     """
     start = parameters_of(x0)
     within = bounds_of(bounds, start)
-    residuals = Residuals(fun, start, tuple(args), dict(kwargs or {}))
+    residuals = Residuals(called(fun), start, tuple(args), dict(kwargs or {}))
     chosen = method_of(method, within)
     settings = Settings(
         limits=limits_of((ftol, xtol, gtol), max_nfev, start, chosen),

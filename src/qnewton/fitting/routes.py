@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from qnewton.fitting.bounds import Bounds
+from qnewton.fitting.calls import called
 from qnewton.fitting.expanded import expansion
 from qnewton.fitting.jacobian import (
     Columns,
@@ -50,7 +51,7 @@ def first_route(
         ValueError: For another name.
     """
     if callable(jacobian):
-        given = Residuals(jacobian, residuals.like, residuals.args, residuals.kwargs, "jac")
+        given = Residuals(called(jacobian), residuals.like, residuals.args, residuals.kwargs, "jac")
         return First(Given(residuals, given), ungraphed(residuals, x))
     if isinstance(jacobian, str):
         if jacobian not in _POINTS:
