@@ -37,8 +37,8 @@ def curve_data(x: Any, y: Any, sigma: Any, policy: str | None, like: Tensor) -> 
         x = as_tensor(x, like)
     data = as_tensor(y, like).detach().flatten()
     spread = None if sigma is None else as_tensor(sigma, data).detach()
-    missing = data.isnan() | _missing(x, data)
-    if policy is not None and bool(missing.any()):
+    missing = None if policy is None else _missing(x, data)
+    if missing is not None and bool(missing.any()):
         if policy == "raise":
             raise ValueError(
                 f"{int(missing.sum())} of {len(data)} points have NaN in xdata or ydata; pass "
@@ -51,10 +51,11 @@ def curve_data(x: Any, y: Any, sigma: Any, policy: str | None, like: Tensor) -> 
 
 
 def _missing(x: Any, data: Tensor) -> Tensor:
-    """Return which points have no number in xdata, shape [M]; none where that cannot be seen."""
+    """Return which points have NaN, shape [M]; in ydata alone where xdata are no such points."""
+    missing = data.isnan()
     if not isinstance(x, Tensor) or not x.dim() or x.shape[-1] != len(data):
-        return torch.zeros_like(data, dtype=torch.bool)
-    return x.detach().isnan().reshape(-1, len(data)).any(dim=0).to(data.device)
+        return missing
+    return missing | x.detach().isnan().reshape(-1, len(data)).any(dim=0).to(data.device)
 
 
 def _kept(x: Any, keep: Tensor) -> Tensor:
