@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from paper import ARTIFACTS
 from paper.artifact import Artifact, Experiment, PaperContext
@@ -88,7 +89,7 @@ def _show(artifact: Artifact) -> None:
         for heading in lines[0]:
             table.add_column(heading, overflow="fold")
         for line in lines[1:]:
-            table.add_row(*line)
+            table.add_row(*map(Text, line))
         RESULTS.print(table)
     for finding in artifact.findings:
         said = f"{finding.verdict}: {finding.claim}\n  found: {finding.measured}"

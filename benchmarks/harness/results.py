@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks.harness.timing import Timing, ratio
 from qnewton.runs import write_atomically
@@ -148,5 +149,6 @@ def table(rows: Sequence[Row]) -> Table:
     for column in ("question", "reach", "measured", "verdict"):
         found.add_column(column, overflow="fold")
     for row in rows:
-        found.add_row(row.question, row.reach, row.measured, row.verdict)
+        # As text: markup would take the extra out of pip install 'qnewton[text]'.
+        found.add_row(*map(Text, (row.question, row.reach, row.measured, row.verdict)))
     return found

@@ -187,7 +187,7 @@ def test_a_promise_that_is_broken_is_said(built):
         ("qsvt --n 4 --window sine", "--window is for hhl, not for qsvt"),
         ("qsvt --n 4 --kappa 1e6", "above the limit of 1,000,000"),
         ("qsvt --n 4 --kappa 1e4", "above a circuit's limit of 20,000"),
-        ("hhl --n 4 --clock-qubits 20", "above a circuit's limit of 12"),
+        ("hhl --n 4 --clock-qubits 20", "--clock-qubits is 20; a circuit has 12 at most"),
         ("qsvt --n 4 --backend ibm_x", "backend 'ibm_x' is not known"),
         ("dalzell --n 8 --backend fake_manila", "needs 12 qubits and fake_manila has 5"),
         ("qsvt --n 16 --shots 9 --backend fake_manila", "needs 7 qubits and fake_manila has 5"),

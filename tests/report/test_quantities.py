@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from qnewton.report.quantities import number_text, seconds_text, share_text
 
 UNITS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9, "ps": 1e-12, "fs": 1e-15, "as": 1e-18,
-         "zs": 1e-21, "min": 60.0, "h": 3600.0, "days": 86400.0, "years": 31_557_600.0}  # fmt: skip
+         "min": 60.0, "h": 3600.0, "days": 86400.0, "years": 31_557_600.0}  # fmt: skip
 DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
 

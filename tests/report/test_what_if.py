@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qnewton.cost import DEFAULT_AUDIT, load_hardware
 from qnewton.cost.axes import faster
 from qnewton.experiments.run_prices import price_run
-from qnewton.records import Figure
+from qnewton.records import Figure, encode
 from qnewton.report.look import style_sheet
 from qnewton.report.quantities import seconds_text
-from qnewton.report.what_if import MOST_DESIGNS, WhatIf, what_if, with_own
+from qnewton.report.step_prices import run_prices
+from qnewton.report.what_if import DEFAULT_MACHINE, MOST_DESIGNS, WhatIf, what_if, with_own
 from qnewton.report.what_if_panel import panel, script, style
 from qnewton.runs import Run, recorded
 from qnewton.scheduler.pricing import ReplaySettings, repriced_steps
@@ -130,22 +132,30 @@ def test_a_solver_that_took_over_is_no_rival_that_was_asked_for() -> None:
     assert (inversion > 4 * best).all()
 
 
-def test_machines_without_figures_take_the_usual_ones() -> None:
+def test_another_machine_stands_in_where_the_runs_own_has_no_audited_price() -> None:
     run = _recorded("digits", (0,))
     machine = run.config.hardware
     assert machine is not None
-    bare = replace(machine, readout_time_s=None, two_qubit_error=None, readout_error=None)
-    found = what_if(replace(run, config=replace(run.config, hardware=bare)))
+    bare = load_hardware("attosecond")
+    other = replace(run, config=replace(run.config, hardware=bare))
+    found, prices = what_if(other), run_prices(other)
     assert found is not None
-    assert found.readout_per_gate == 2.0
-    assert found.stops.errors == (1e-3, 1e-4, 1e-6, None)
-    assert np.isfinite(found.lines[0].seconds(1e-9)).all()
+    assert prices is not None
+    # The panel opens with what the page's first sentence says.
+    assert found.settings.hardware == prices.audited_machine == load_hardware(DEFAULT_MACHINE)
+    assert prices.machine == bare
     html = panel(found)
-    assert f"{machine.name} has no measurement time; 2 times its gate time stands in" in html
-    assert f"{machine.name} has no error rate that can be corrected; 0.001 stands in" in html
+    assert "has no audited price: profile attosecond has no readout_time_s" in html
+    assert "which error correction needs. qubit_gate_ns_e3 stands in for it." in html
+    perfect = replace(DEFAULT_AUDIT, error_correction="perfect")
+    options = dict(run.config.options) | {"audit": encode(perfect)}
+    whole = what_if(replace(run, config=replace(other.config, options=options)))
+    assert whole is not None
+    assert (whole.settings.hardware, whole.readout_per_gate) == (bare, 2.0)
+    assert "attosecond has no measurement time; 2 times its gate time stands in" in panel(whole)
     alone = what_if(replace(run, config=replace(run.config, hardware=None)))
     assert alone is not None
-    assert "The run had no quantum machine; qubit_gate_ns_e3 stands in for it." in panel(alone)
+    assert "The run had no quantum machine. qubit_gate_ns_e3 stands in for it." in panel(alone)
     assert "stands in" not in panel(_found("digits"))
     estimated = replace(found.settings, audit=replace(found.settings.audit, error_correction="qdk"))
     assert "here the closed form stands in for it" in panel(replace(found, settings=estimated))

@@ -18,12 +18,18 @@ if TYPE_CHECKING:
     from qnewton.solvers.quantum.circuits import Plan, SolverCircuit
 
 
+_EPSILON, _EPSILONS = 0.01, {"hhl": 0.1}
+"""The error that is asked where none is given, and that of solvers which need another."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CircuitSolver:
     """The solver, and what its circuit is made of.
 
     Attributes:
-        epsilon: Error (0 to 1): of QSVT's polynomial, of Dalzell's state, of HHL's clock.
+        epsilon: Error (0 to 1): of QSVT's polynomial, of Dalzell's state, of HHL's clock, or of
+            HHL's evolutions where --clock-qubits is given. The default is 0.01, and 0.1 for hhl,
+            whose clock grows by a qubit with each halving.
         kappa_be: The promise κ_be; by default it is what the matrix needs. A smaller one makes a
             shorter circuit, which is wrong on the smallest eigenvalues.
         encoding: How U_A is built: dense, from all entries, which is the default; sparse, from
@@ -36,7 +42,7 @@ class CircuitSolver:
         rounds: Rounds of amplitude amplification: 2·rounds + 1 attempts in one circuit.
     """
 
-    epsilon: float = 0.01
+    epsilon: float | None = None
     kappa_be: float | None = None
     encoding: Literal["dense", "sparse", "low_rank"] | None = None
     clock_qubits: int | None = None
@@ -45,7 +51,8 @@ class CircuitSolver:
     rounds: int = 0
 
     def __post_init__(self) -> None:
-        check("--epsilon", self.epsilon, "must lie between 0 and 1", 0 < self.epsilon < 1)
+        if self.epsilon is not None:
+            check("--epsilon", self.epsilon, "must lie between 0 and 1", 0 < self.epsilon < 1)
         if self.kappa_be is not None:
             check("--kappa-be", self.kappa_be, "must be finite and at least 1", self.kappa_be >= 1)
         if self.norm is not None:
@@ -148,9 +155,11 @@ class Circuit:
         name = self.machine.backend
         backend = None if name is None else package.named_backend(name)
         system = self.system.given(package.MAX_UNKNOWNS, quiet=self.json)
+        system.check_regular()
         plan = self._planned(package, system, backend)
         with Progress("building the circuit", quiet=self.json) as shown:
             results = self._results(package, system, plan, backend, shown.start)
+        self._warn_of_clock(results)
         emulated = results.emulated
         if emulated.promise_held is False:
             promised = f"κ_be = {emulated.kappa:.4g} is less than this matrix needs"
@@ -161,16 +170,30 @@ class Circuit:
         for part in results.shown(verbose=self.verbose):
             RESULTS.print(part)
 
+    def _warn_of_clock(self, results: "CircuitResults") -> None:
+        """Warn of a clock whose spacing is above the smallest eigenvalue that is promised."""
+        from qnewton.queries.clock import clock_qubits
+
+        qubits = results.written.registers.get("clock")
+        needed = int(clock_qubits(results.emulated.kappa, 1.0))
+        if qubits is not None and qubits < needed:
+            said = f"--clock-qubits {qubits} is too coarse for κ_be = {results.emulated.kappa:.3g}"
+            warn(f"{said}: {needed} qubits are the fewest that tell its smallest eigenvalue from 0")
+
     def _planned(self, package: Any, system: GivenSystem, backend: Any) -> "Plan":
         """Return what will be built; refuse what cannot be, or does not fit on the machine."""
         from qnewton.solvers.quantum import Clock
+        from qnewton.solvers.quantum.circuits.limits import MAX_CLOCK_QUBITS
 
         solver = self.solver
+        clock = solver.clock_qubits
+        limits = f"--clock-qubits is {clock}; a circuit has {MAX_CLOCK_QUBITS} at most"
+        require(clock is None or clock <= MAX_CLOCK_QUBITS, limits)
         plan = package.planned(
             system.matrix,
             system.rhs,
             self.algorithm,
-            solver.epsilon,
+            solver.epsilon or _EPSILONS.get(self.algorithm, _EPSILON),
             solver.kappa_be,
             solver.norm,
             encoding=solver.encoding,

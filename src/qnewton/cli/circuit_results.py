@@ -159,13 +159,15 @@ class CircuitResults:
         emulated = self._along(self.emulated.state)
         angle = number_text(angle_between(self.state, self.exact))
         foretold = number_text(angle_between(emulated, self.exact))
+        unsolved = number_text(angle_between(self._along(self.system.rhs), self.exact))
         difference = number_text(float((self.state - emulated).norm()))
         chance = number_text(math.fsum(self.chances) / len(self.chances))
         told = number_text(self.emulated.success_probability)
         said = (
-            f"The state's angle to the exact solution is {angle} rad (emulator: {foretold}), its "
+            f"The state's angle to the exact solution is {angle} rad (emulator: {foretold}; b "
+            f"itself: {unsolved}), its distance to the emulator's state {difference}; an attempt "
+            "succeeds with probability "
         )
-        said += f"distance to the emulator's {difference}; an attempt succeeds with probability "
         said += f"{chance} (emulator: {told})"
         if len(self.chances) > 1:
             said += f", the mean over {len(self.chances)} guesses of the norm"
@@ -186,9 +188,10 @@ class CircuitResults:
     @property
     def _parameters(self) -> str:
         emulated = self.emulated
+        clock = self.written.registers.get("clock")
         numbers = {
             "κ": self._kappa,
-            "ε": emulated.epsilon,
+            "ε" if clock is None else "clock qubits": clock or emulated.epsilon,
             "α": emulated.alpha,
             "κ_be": emulated.kappa,
         }

@@ -29,6 +29,14 @@ class GivenSystem:
     matrix: "Tensor"
     rhs: "Tensor"
 
+    def check_regular(self) -> None:
+        """Raise ``ValueError`` for a singular matrix: it has no solution to compare with."""
+        import torch
+
+        found, eps = torch.linalg.cond(self.matrix).item(), torch.finfo(self.matrix.dtype).eps
+        said = f"{self.source}: the matrix is singular (κ = {found:.2g}) and has no solution to"
+        require(found * len(self.matrix) * eps < 1.0, f"{said} compare; add λ to its diagonal")
+
 
 @dataclass(frozen=True, kw_only=True)
 class CircuitSystem:

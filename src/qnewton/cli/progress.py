@@ -92,7 +92,9 @@ class Progress:
         left = self._left()
         if self._total is None:
             steps = f" {self._unit}{self._done}" if self._done else ""
-            yield from (f"{self.label}{steps}{said}" for said in (*reached, ""))
+            passed = time.monotonic() - self._began
+            since = f", {passed:.0f} s" if passed >= SECONDS_BETWEEN_LINES else ""
+            yield from (f"{self.label}{steps}{said}{since}" for said in (*reached, ""))
             return
         steps = f"{self._unit}{self._done} of {self._total}"
         yield from (f"{self.label} {self._bar(_BAR)} {steps}{said}{left}" for said in reached)
@@ -113,7 +115,7 @@ class Progress:
         whole = (self._reached_at - self._began) * (self._total / self._done - 1.0)
         seconds = whole - (time.monotonic() - self._reached_at)
         if seconds < 0.0:
-            return ""  # this step takes longer than all that are left should: the pace is another
+            return ""  # the pace of the steps before says nothing any more
         for size, unit in ((3600.0, "h"), (60.0, "min")):
             if seconds >= 2 * size:
                 return f", ≤ {seconds / size:.0f} {unit} left"

@@ -49,6 +49,8 @@ class Explainer:
 </button><span class="meaning" id="term-kappa" hidden>...</span> is 3
         >>> print(explain("κ is 4, and 2 < 3"))
         κ is 4, and 2 &lt; 3
+        >>> print(explain("run `qnewton calibrate`"))
+        run <code>qnewton calibrate</code>
     """
 
     def __init__(self) -> None:
@@ -69,7 +71,8 @@ class Explainer:
                 parts += [escape(text[end:start]), _explained(text[start:stop], term)]
                 self._left.remove(term)
                 end = stop
-        return Markup("").join([*parts, escape(text[end:])])
+        marked = Markup("").join([*parts, escape(text[end:])])
+        return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", marked))
 
 
 def _explained(words: str, term: Term) -> Markup:

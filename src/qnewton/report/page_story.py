@@ -12,7 +12,7 @@ from qnewton.report.page_facts import Pairs, price_summary, provenance, runs_tab
 from qnewton.report.page_runs import PageRuns
 from qnewton.report.price_lines import price_lines, solver_strip
 from qnewton.report.quantum_solves import quantum_panels, quantum_table
-from qnewton.report.run_answer import run_answer, runs_answer
+from qnewton.report.run_answer import run_answer, runs_answer, wins_of
 from qnewton.report.run_files import break_even_of
 from qnewton.report.run_summary import (
     clocks_text,
@@ -131,7 +131,11 @@ def _answer(told: PageRuns, prices: Mapping[str, RunPrices | None]) -> list[str]
     said = list(run_answer(main.run, prices[main.label]))
     if told.comparison is not None:
         return said + list(answer(told.comparison, told.config.hardware))
-    return [*said, words("outcome", run=main.run)] if main.run.steps else said
+    if not main.run.steps:
+        return said
+    outcome, own = words("outcome", run=main.run), prices[main.label]
+    # What came of the training comes first where there is no price to compare.
+    return [*said, outcome] if own is not None and wins_of(own)[1] else [outcome, *said]
 
 
 def _trained(told: PageRuns, prices: Mapping[str, RunPrices | None]) -> Section:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from qnewton.report.break_even import LU_INVERSION, PAPER_ALGORITHM
+from qnewton.report.break_even import LU_INVERSION
 from qnewton.report.panels import LineEnd, Series, chart, rows_of, with_labels
 from qnewton.report.run_pictures import UNSOLVED, LayerCell, layer_map
 from qnewton.report.sampling import evenly
@@ -122,7 +122,7 @@ def solver_strip(run: Run, prices: RunPrices | None) -> Picture | None:
     ]
     for price in () if prices is None else prices.steps:
         n = next(step.blocks[0].n for step in steps if step.step == price.step)
-        by_paper = _cheaper(price.lu, LU_INVERSION, price.paper, PAPER_ALGORITHM)
+        by_paper = _cheaper(price.lu, LU_INVERSION, price.paper, "qsvt")
         by_audit = _cheaper(
             price.classical,
             next(iter(price.classical_solvers), None),

@@ -5,7 +5,7 @@ import math
 UNKNOWN = "–"
 
 _SMALL = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"), (1e-12, "ps"), (1e-15, "fs"))
-_SMALLER = ((1e-18, "as"), (1e-21, "zs"))
+_SMALLER = ((1e-18, "as"),)
 _LARGE = ((31_557_600.0, "years"), (86_400.0, "days"), (3_600.0, "h"), (60.0, "min"))
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from qnewton.cost import load_hardware
-from qnewton.cost.error_correction import machine_refusal
 from qnewton.records import QuantumHardware, Quote, StepRecord
 from qnewton.report.break_even import LU_INVERSION
 from qnewton.report.sampling import of_so_many_solves
-from qnewton.report.what_if import DEFAULT_MACHINE
+from qnewton.report.what_if import DEFAULT_MACHINE, audited_machine
 from qnewton.runs import Run
 from qnewton.scheduler.pricing import ReplaySettings, repriced_steps
 from qnewton.scheduler.run_prices import best_quote, cheapest_by, own_settings, solved_steps
@@ -93,21 +92,17 @@ def run_prices(run: Run) -> RunPrices | None:
     settings = replace(own_settings(run), keep=("classical",))
     machine = settings.hardware or load_hardware(DEFAULT_MACHINE)
     paper = _quotes(shown, "paper", replace(settings, hardware=machine))
-    audit, audited_machine = settings.audit, machine
-    audited: list[list[tuple[Quote, ...]]] = []
-    if machine_refusal(machine, audit.error_correction, audit.physical_error) is None:
-        audited = _quotes(shown, "audited", replace(settings, hardware=machine))
-    if not any(best_quote(quotes, "quantum") for step in audited for quotes in step):
-        audited_machine = load_hardware(DEFAULT_MACHINE)
-        again = replace(settings, hardware=audited_machine, algorithm=None)
-        audited = _quotes(shown, "audited", again)
+    other, why = audited_machine(settings)
+    algorithm = settings.algorithm if why is None else None
+    asked = replace(settings, hardware=other, algorithm=algorithm)
+    audited = _quotes(shown, "audited", asked)
     pairs = zip(shown, paper, audited, strict=True)
     steps = tuple(_step_price(step.step, by_paper, by_audit) for step, by_paper, by_audit in pairs)
     return RunPrices(
         steps=steps,
         newton_steps=len(solved),
         machine=machine,
-        audited_machine=audited_machine,
+        audited_machine=other,
     )
 
 

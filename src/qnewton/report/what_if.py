@@ -79,7 +79,7 @@ class WhatIf:
         all_steps: How many steps of the run solved something.
         owners: Index of each solve's step.
         settings: What the run was decided with, its quantum machine among it.
-        has_machine: Whether that machine is the run's, not one that stands in for it.
+        stands_in: Why that machine is not the run's; ``None`` where it is.
         stops: What the audited price is asked at; the run's own values are among them.
         readout_per_gate: Measurement time over gate time.
         rivals: The classical competitors.
@@ -93,7 +93,7 @@ class WhatIf:
     all_steps: int
     owners: tuple[int, ...]
     settings: ReplaySettings
-    has_machine: bool
+    stands_in: str | None
     stops: Stops
     readout_per_gate: float
     rivals: tuple[Rival, ...]
@@ -124,7 +124,7 @@ def what_if(run: Run) -> WhatIf | None:
     settings = own_settings(run)
     most = min(_MOST_SOLVES, MOST_DESIGNS // len(splits_of(settings.audit)))
     shown = of_so_many_solves(solved, most)
-    machine = settings.hardware or cost.load_hardware(DEFAULT_MACHINE)
+    machine, why = audited_machine(settings)
     settings = replace(settings, hardware=machine)
     solves = [(at, b.facts) for at, step in enumerate(shown) for b in step.blocks if b.attempts]
     rivals, stops = rivals_of(settings.calibration), stops_of(settings.audit, machine)
@@ -139,7 +139,7 @@ def what_if(run: Run) -> WhatIf | None:
         all_steps=len(solved),
         owners=tuple(at for at, _ in solves),
         settings=settings,
-        has_machine=run.config.hardware is not None,
+        stands_in=why,
         stops=stops,
         readout_per_gate=ratio,
         rivals=rivals,
@@ -148,6 +148,23 @@ def what_if(run: Run) -> WhatIf | None:
         beside=tuple(places),
         lines=tuple(each.needed() for each in lines),
     )
+
+
+def audited_machine(settings: ReplaySettings) -> tuple[QuantumHardware, str | None]:
+    """Return the run's own quantum machine if it can have audited prices, else one for it.
+
+    Returns:
+        The machine, and why it is not the run's own; ``None`` where it is.
+    """
+    own, audit = settings.hardware, settings.audit
+    if own is None:
+        why = "The run had no quantum machine"
+    else:
+        refusal = machine_refusal(own, audit.error_correction, audit.physical_error)
+        if refusal is None:
+            return own, None
+        why = f"The run's machine has no audited price: {refusal.partition(';')[0]}"
+    return cost.load_hardware(DEFAULT_MACHINE), why
 
 
 def rivals_of(own: Calibration) -> tuple[Rival, ...]:

@@ -109,14 +109,11 @@ def _notes(found: WhatIf) -> tuple[str, ...]:
     assert machine is not None
     shown, every = len(found.steps), found.all_steps
     said = [] if shown == every else [f"{shown} of {every:,} steps are shown, drawn evenly."]
-    if not found.has_machine:
-        said.append(f"The run had no quantum machine; {machine.name} stands in for it.")
+    if found.stands_in is not None:
+        said.append(f"{found.stands_in}. {machine.name} stands in for it.")
     if machine.readout_time_s is None:
         times = f"{found.readout_per_gate:g} times its gate time"
         said.append(f"{machine.name} has no measurement time; {times} stands in for it.")
-    if own_error(audit, machine) is None and audit.error_correction != "perfect":
-        error = f"{found.stops.errors[0]:g} stands in for it"
-        said.append(f"{machine.name} has no error rate that can be corrected; {error}.")
     if audit.error_correction == "qdk":
         said.append("The run had qdk correct errors; here the closed form stands in for it.")
     return tuple(said)

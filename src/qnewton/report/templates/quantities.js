@@ -16,7 +16,7 @@ function numberText(value) {
 }
 
 const LONGER = [[31557600, "years"], [86400, "days"], [3600, "h"], [60, "min"]];
-const SHORTER = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"], [1e-9, "ns"], [1e-12, "ps"], [1e-15, "fs"], [1e-18, "as"], [1e-21, "zs"]];
+const SHORTER = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"], [1e-9, "ns"], [1e-12, "ps"], [1e-15, "fs"], [1e-18, "as"]];
 
 function secondsText(seconds) {
   if (!Number.isFinite(seconds)) return "–";

@@ -18,7 +18,7 @@ from qnewton.survey import condition_number
 EXACT_LIMIT = 2048
 """Largest N whose eigenvalues are computed to check the promise: two seconds on 2 cores."""
 
-_DAMP = "damp it, or give kappa"
+_DAMP = "add λ to its diagonal, or give kappa"
 _ESTIMATE_SLACK = 0.01
 _SLACK = 1e-9  # forgives a κ_be that was itself computed as α/σ_min
 

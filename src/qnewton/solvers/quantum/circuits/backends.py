@@ -4,6 +4,8 @@ from importlib.util import find_spec
 
 from qiskit.providers import BackendV2
 
+from qnewton.records.messages import nearest
+
 
 def named_backend(name: str) -> BackendV2:
     """Return the model of a machine that ``qiskit-ibm-runtime`` brings, with its noise.
@@ -29,8 +31,11 @@ def named_backend(name: str) -> BackendV2:
     kinds = (getattr(fake_provider, f"{words}{version}", None) for version in ("V2", ""))
     kind = next((kind for kind in kinds if kind is not None), None)
     if not name.startswith("fake_") or kind is None:
+        models = (known for known in dir(fake_provider) if known.startswith("Fake"))
+        near = nearest(name, (f"fake_{m[4:].removesuffix('V2').lower()}" for m in models))
         raise ValueError(
-            f"backend {name!r} is not known; give a model of a machine such as fake_sherbrooke; "
+            f"backend {name!r} is not known; give a model of a machine such as "
+            f"{near or 'fake_sherbrooke'}; "
             "machines themselves are objects, which Python's sampled(…, backend=…) takes"
         )
     return kind()

@@ -44,7 +44,7 @@ def _box(gate: Operation) -> Operation:
         return _oracle(gate)
     if isinstance(gate, UCRYGate):
         # Its first qubit turns by an angle that the others choose.
-        return Gate(gate.name, gate.num_qubits, [], label="Ry(C/λ)")
+        return Gate(gate.name, gate.num_qubits, [], label=" Ry(2·asin(C/λ))")
     if gate.name in _LABELS:
         return Gate(gate.name, gate.num_qubits, [], label=_LABELS[gate.name])
     if isinstance(gate, Gate) and len(gate.params) > _PARAMETERS:
