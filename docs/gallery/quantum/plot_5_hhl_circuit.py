@@ -62,8 +62,8 @@ for n, (matrix, _) in sorted(systems.items()):
 # -----------
 # Two qubits hold the 4 amplitudes of the system, and ``U_b`` writes b into them. A clock of four
 # qubits controls the evolutions ``exp(iAt)`` to ``exp(8iAt)``; after the inverse Fourier transform
-# the clock holds an estimate λ̃ of an eigenvalue of A. The clock then turns a flag: the gate that
-# is labelled ``Ry(C/λ)`` turns by the angle 2·arcsin(C/λ̃), so that the flag reads 1 with amplitude
+# the clock holds an estimate λ̃ of an eigenvalue of A. The clock then turns a flag: the gate
+# ``Ry(2·asin(C/λ))`` turns by the angle 2·arcsin(C/λ̃), so that the flag reads 1 with amplitude
 # C/λ̃. This is the division. What follows undoes the clock.
 
 matrix, rhs = systems[4]
