@@ -137,7 +137,7 @@ def test_losses_that_are_not_finite_are_worse_than_any(bad: float) -> None:
     assert Cause.LOSS in causes(records)
     assert (health.loss, health.best) == (math.inf, 1.0)
     assert Health.of(losses([bad] * 3 * WINDOW)).trend is None
-    assert "loss inf" in str(health)
+    assert "loss not a finite number" in str(health)
 
 
 def test_a_damping_that_stays_at_its_ceiling_is_wrong() -> None:
@@ -169,6 +169,15 @@ def test_many_refused_steps_are_wrong_and_the_last_reason_is_told() -> None:
     taken = [step(number) for number in range(WINDOW)]
     assert causes([*taken, *refused[:7]]) == []
     assert Health.of([*taken, *refused[:4]]).refused == 0.25
+
+
+def test_a_loss_that_is_nan_from_the_first_step_points_at_the_data() -> None:
+    bad = [step(n, loss=math.nan, skipped="the loss is nan") for n in range(SOONEST)]
+    [finding] = Health.of(bad).findings
+    assert finding.sentence.startswith("the loss is NaN, and was at the very first step")
+    assert "NaN in the inputs or targets" in finding.remedy
+    later = [step(n, loss=math.nan, skipped="the loss is nan") for n in range(1, WINDOW + 1)]
+    assert "smaller lr" in Health.of([step(0), *later]).findings[-1].remedy
 
 
 @pytest.mark.parametrize(

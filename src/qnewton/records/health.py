@@ -120,7 +120,7 @@ class Health:
         findings = (
             _risen(losses, sign, whole=kept[0].step == 0),
             _at_ceiling(kept),
-            _refused(recent, refused),
+            _refused(recent, refused, kept[0]),
         )
         return cls(
             steps=len(kept),
@@ -138,7 +138,8 @@ class Health:
         """Return one line: whether all is well, the numbers, what is wrong and what to do."""
         if self.loss is None or self.refused is None:
             return "healthy: no step so far"
-        parts = [f"{'unhealthy' if self.findings else 'healthy'}: loss {self.loss:.4g}"]
+        loss = f"{self.loss:.4g}" if math.isfinite(self.loss) else "not a finite number"
+        parts = [f"{'unhealthy' if self.findings else 'healthy'}: loss {loss}"]
         if self.trend is not None:
             parts.append(f"{self.trend:+.2g} in {WINDOW} steps")
         parts.append(f"{self.refused:.0%} of the steps refused")
@@ -213,10 +214,26 @@ def _at_ceiling(records: Sequence[StepRecord]) -> Finding | None:
     )
 
 
-def _refused(recent: Sequence[StepRecord], refused: Sequence[StepRecord]) -> Finding | None:
-    """Return that many of the steps changed nothing, if they did not."""
+def _refused(
+    recent: Sequence[StepRecord], refused: Sequence[StepRecord], first: StepRecord
+) -> Finding | None:
+    """Return that many of the steps changed nothing, if they did not.
+
+    Args:
+        recent: The last steps.
+        refused: Those of them that had something to do, and changed nothing.
+        first: The first step that is known.
+    """
     if len(recent) < SOONEST or len(refused) < _REFUSED * len(recent):
         return None
+    if first.step == 0 and math.isnan(first.loss):
+        return Finding(
+            Cause.REFUSED,
+            f"the loss is NaN, and was at the very first step, so that {len(refused)} of the last "
+            f"{len(recent)} steps changed nothing",
+            "look for NaN in the inputs or targets, or for a logarithm, root or division in the "
+            "loss that has no value",
+        )
     return Finding(
         Cause.REFUSED,
         f"{len(refused)} of the last {len(recent)} steps changed nothing, the last of them "
