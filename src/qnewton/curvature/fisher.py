@@ -83,7 +83,7 @@ def fisher_operators(
         if before is not None:
             found = Refused(f"rejected at step {before}")
         else:
-            found = one_pass.operators(root, reduction)
+            found = one_pass.operators(root, reduction, memory)
         one_pass.recorder.release()
         if not isinstance(found, Refused):
             return found
@@ -93,7 +93,7 @@ def fisher_operators(
     output = single_output(evaluation.outputs)
     parameters = [p for block in blocks for p in block.parameters]
     loss = OutputLoss(root, output, parameters[0].dtype)
-    if loss.couples_samples():
+    if loss.couples_samples(memory):
         raise ValueError(_COUPLED)
     mean = sample_mean(root, output, loss.gradient, reduction)
     cotangents = (math.sqrt(mean.counted) * loss.gradient)[None]
@@ -192,7 +192,9 @@ class OnePassFisher:
         """Whether every parameter belongs to a layer whose columns are known."""
         return self.recorder.covers_all
 
-    def operators(self, root: Tensor, reduction: Reduction | None) -> Operators | Refused:
+    def operators(
+        self, root: Tensor, reduction: Reduction | None, memory: RouteMemory
+    ) -> Operators | Refused:
         """Return each block's operator, or why there is none from this pass."""
         output, gradient = single_output(self.recorder.outputs), self.recorder.output_gradient
         if output.ndim == 0 or gradient is None:
@@ -214,7 +216,7 @@ class OnePassFisher:
             self._check_bytes(block, columns)
         made = [columns.low_rank(block) for block in self._blocks]
         factor = StackedFactor([operator.factor for operator, _ in made])
-        verdict = self._verdict(root, columns, factor)
+        verdict = self._verdict(root, columns, factor, memory)
         if isinstance(verdict, Refused):
             return verdict
         records = [
@@ -245,7 +247,7 @@ class OnePassFisher:
             )
 
     def _verdict(
-        self, root: Tensor, columns: SampleColumns, factor: StackedFactor
+        self, root: Tensor, columns: SampleColumns, factor: StackedFactor, memory: RouteMemory
     ) -> str | Refused:
         """Return what a check of these shapes found, now or before."""
         output, uses = columns.jacobian.output, leaf_uses([root])
@@ -253,7 +255,7 @@ class OnePassFisher:
         key = (output.shape, shapes, tuple(uses[id(p)] for p in self._parameters))
         if key in self._checked:
             return f"checked at an earlier pass of these shapes: {self._checked[key]}"
-        coupling = _coupling(root, output)
+        coupling = _coupling(root, output, memory)
         verdict = columns.compared(factor, self._parameters, "a random product of all blocks")
         if isinstance(verdict, Refused):
             return Refused(
@@ -271,12 +273,12 @@ def _shows_samples(call: LayerCall, lead: Any) -> bool:
     return call.output.ndim > 1 and call.output.shape[:1] == lead
 
 
-def _coupling(root: Tensor, output: Tensor) -> str:
+def _coupling(root: Tensor, output: Tensor, memory: RouteMemory) -> str:
     """Return what is known of samples that interact in the loss."""
     if output.numel() > _PROBED_ENTRIES:
         return (
             f"assumed, not checked: no samples interact in a loss of {output.numel():.2g} outputs"
         )
-    if OutputLoss(root, output, output.dtype).couples_samples():
+    if OutputLoss(root, output, output.dtype).couples_samples(memory):
         raise ValueError(_COUPLED)
     return "no samples interact in the loss"

@@ -30,6 +30,7 @@ from qnewton.curvature.routes import (
     GraphWork,
     Refused,
     RouteMemory,
+    Scale,
     SourceCost,
     Spent,
 )
@@ -134,7 +135,7 @@ class _Builder:
         self._graph = GaussNewtonGraph(loss, jacobian)
         self._note = past_output(root, output, blocks)
         self._readings: list[SampleColumns] = []
-        outer = output_factor(loss)
+        outer = output_factor(loss, memory)
         if isinstance(outer, Refused):
             self._refused, self._signs = outer, None
             return
@@ -196,7 +197,7 @@ class _Builder:
             return refusal
         source = linearised(columns.signals(passes), block.parameters, self._signs)
         self._spent.backward(len(columns.cotangents) + 2 * self._graph.passes, calls=3)
-        verdict = source.compared(self._graph)
+        verdict = source.compared(self._graph, Scale(self._memory, f"{block.name}.ggn"))
         if isinstance(verdict, Refused):
             return self._remembered(block, columns, verdict)
         return _Choice.of(source, verdict, block)

@@ -19,7 +19,7 @@ from qnewton.curvature.generic import (
 from qnewton.curvature.layered import LayeredHessian
 from qnewton.curvature.layers import LayerCall, adjoints, layer_factors
 from qnewton.curvature.parameter_terms import ParameterTerms, parameter_terms
-from qnewton.curvature.routes import GraphWork, Refused, RouteMemory, Spent
+from qnewton.curvature.routes import GraphWork, Refused, RouteMemory, Scale, Spent
 from qnewton.records import CurvatureRecord
 
 # What the closed form may hold of the layers: 1 GB in float32. Beyond it the layers are so
@@ -111,7 +111,7 @@ class _Builder:
         if isinstance(form, Refused):
             return generic, form.reason
         interact = self._rejected(block, _BY_SAMPLE)
-        verdict = self._probed(form)
+        verdict = self._probed(block, form)
         reason = verdict.reason if isinstance(verdict, Refused) else verdict
         if interact is not None:
             reason = f"samples interact, as step {interact} found; by directions {reason}"
@@ -119,7 +119,7 @@ class _Builder:
             self._reject(block, verdict, _BY_SAMPLE)
             [again] = self._closed_forms([block], per_sample=False)
             if isinstance(again, LayeredHessian):
-                form, verdict = again, self._probed(again)
+                form, verdict = again, self._probed(block, again)
                 if not isinstance(verdict, Refused):
                     reason = f"samples interact; by directions in the weights {verdict}"
         if isinstance(verdict, Refused):
@@ -158,11 +158,11 @@ class _Builder:
             self.spent.backward(rows, 2 * len(calls))
         return forms
 
-    def _probed(self, form: LayeredHessian) -> str | Refused:
+    def _probed(self, block: Block, form: LayeredHessian) -> str | Refused:
         one = self._graph.passes * self._work.flops
         self.spent.flops += one + (form.cost.product_flops or 0.0)
         self.spent.calls += 1
-        return form.compared(self._graph)
+        return form.compared(self._graph, Scale(self._memory, f"{block.name}.hessian"))
 
 
 def _closed_forms(

@@ -14,7 +14,7 @@ from qnewton.curvature.directions import Directions, LayerRows
 from qnewton.curvature.entries import WORKSPACE_ENTRIES, fill_cross, fill_own, own_flops
 from qnewton.curvature.generic import BlockHessian, CurvatureProducts
 from qnewton.curvature.layers import LayerCall, LayerFactors, LayerSignal, Place, places
-from qnewton.curvature.routes import Refused, SourceCost, compared, random_like
+from qnewton.curvature.routes import Refused, Scale, SourceCost, compared, random_like
 from qnewton.operators.symmetric import mirror_upper_
 
 # Operations of the graph of δ per layer: the layer, its activation, and what derives them.
@@ -136,7 +136,7 @@ class LayeredHessian(BlockHessian):
             through += cost.forming_rows_flops
         return SourceCost(flops, product, operations, rows, through)
 
-    def compared(self, graph: CurvatureProducts) -> str | Refused:
+    def compared(self, graph: CurvatureProducts, scale: Scale | None = None) -> str | Refused:
         """Compare H·v with automatic differentiation, v random on what is covered.
 
         The product is a combination of the very factors or rows that the entries are made of, so
@@ -154,6 +154,7 @@ class LayeredHessian(BlockHessian):
             expected,
             off="the closed form's random product",
             since="samples or layers interact in a way it does not cover",
+            scale=scale,
         )
 
     def product(self, vector: Tensor) -> Tensor:

@@ -9,10 +9,20 @@ from torch import Tensor
 
 from qnewton.curvature.autograd import batched_grad, grad_with_graph, leaf_uses
 from qnewton.curvature.blocks import Block
-from qnewton.curvature.routes import LIMIT, Refused, difference, random_like
+from qnewton.curvature.routes import (
+    LIMIT,
+    ROUNDINGS,
+    Refused,
+    RouteMemory,
+    Scale,
+    difference,
+    random_like,
+)
 
 # Entries of the per-sample Hessians ∂²L/∂f² that may be held: 256 MB in float32.
 _MAX_SECOND = 1 << 26
+# Comparisons, as a memory of them names them.
+_SAMPLES, _POSITIONS, _EIGENVALUES = "output.samples", "output.positions", "output.eigenvalues"
 # Entries of the cotangents of all columns: 1 GB in float32.
 MAX_COTANGENTS = 1 << 28
 
@@ -62,11 +72,14 @@ class OutputLoss:
             [found] = batched_grad([self._slope], [self.output], [cotangents])
         return torch.zeros_like(vectors) if found is None else found.to(self.gradient.dtype)
 
-    def couples_samples(self) -> bool:
+    def couples_samples(self, memory: RouteMemory | None = None) -> bool:
         """Return whether the loss makes one sample's derivative depend on another's output.
 
         With v random and w one random factor per sample, H(w∘v) = w∘(Hv) only if H is block
         diagonal: an entry between samples i and j leaves (w_i - w_j) times itself.
+
+        Args:
+            memory: What earlier steps of the same graph found.
         """
         output = self.output
         if output.ndim == 0 or output.shape[0] < 2:
@@ -77,7 +90,11 @@ class OutputLoss:
         plain, scaled = self.products(torch.stack([vector, factors * vector]))
         if not torch.isfinite(plain).all():
             return False  # a second derivative that is not finite tells nothing
-        return difference(scaled, factors * plain) > LIMIT[self.precision]
+        scale = Scale(memory or RouteMemory(), _SAMPLES)
+        if difference(scaled, factors * plain) > LIMIT[self.precision]:
+            return not scale.hides(scaled, factors * plain, self.precision)
+        scale.keep(factors * plain)
+        return False
 
 
 def past_output(root: Tensor, output: Tensor, blocks: Sequence[Block]) -> str:
@@ -108,12 +125,17 @@ class OutputFactor:
     class_dim: int | None
 
 
-def output_factor(loss: OutputLoss) -> OutputFactor | Refused:
+def output_factor(loss: OutputLoss, memory: RouteMemory | None = None) -> OutputFactor | Refused:
     """Return the factor of ∂²L/∂f² if it is block diagonal, or why there is none.
 
     Outputs of the same sample and position may interact in the loss; the class dimension is the
     last or, as in PyTorch's losses of images, the second. Every candidate is compared with one
     random product of the true Hessian.
+
+    Args:
+        loss: The loss.
+        memory: What earlier steps of the same graph found, beside which rounding is told from
+            structure.
 
     Cost: C + 1 double backward passes through the loss and n·P eigendecompositions of C × C.
     """
@@ -121,9 +143,9 @@ def output_factor(loss: OutputLoss) -> OutputFactor | Refused:
     candidates = (None,) if len(shape) < 2 else (1,) if len(shape) == 2 else (len(shape) - 1, 1)
     found = Refused("")
     for class_dim in candidates:
-        found = _positions_hessian(loss, class_dim)
+        found = _positions_hessian(loss, class_dim, memory or RouteMemory())
         if not isinstance(found, Refused):
-            return _factorize(found, class_dim, loss.precision)
+            return _factorize(found, class_dim, loss.precision, memory or RouteMemory())
     return found
 
 
@@ -144,7 +166,9 @@ def output_shaped(positions: Tensor, shape: torch.Size, class_dim: int | None) -
     return moved.movedim(-1, class_dim + 1)
 
 
-def _positions_hessian(loss: OutputLoss, class_dim: int | None) -> Tensor | Refused:
+def _positions_hessian(
+    loss: OutputLoss, class_dim: int | None, memory: RouteMemory
+) -> Tensor | Refused:
     """Return ∂²L/∂f² of every position, [n, P, C, C], or what forbids it."""
     shape = loss.output.shape
     classes = 1 if class_dim is None else shape[class_dim]
@@ -164,14 +188,16 @@ def _positions_hessian(loss: OutputLoss, class_dim: int | None) -> Tensor | Refu
     vector = random_like(example, shape)[None]
     expected = loss.products(vector)
     applied = (hessian @ positions_last(vector, class_dim)[0][..., None])[None, ..., 0]
-    off = difference(output_shaped(applied, shape, class_dim), expected)
-    if off > LIMIT[loss.precision]:
+    found, scale = output_shaped(applied, shape, class_dim), Scale(memory, _POSITIONS)
+    if difference(found, expected) <= LIMIT[loss.precision]:
+        scale.keep(expected)
+    elif not scale.hides(found, expected, loss.precision):
         return Refused("samples or positions interact in the loss: ∂²L/∂f² is not block diagonal")
     return hessian
 
 
 def _factorize(
-    hessian: Tensor, class_dim: int | None, precision: torch.dtype
+    hessian: Tensor, class_dim: int | None, precision: torch.dtype, memory: RouteMemory
 ) -> OutputFactor | Refused:
     try:
         values, vectors = _eigenpairs(hessian)
@@ -180,9 +206,15 @@ def _factorize(
     sizes = values.abs()
     # Softmax cross-entropy has rank C-1: directions that are zero to rounding in every sample
     # would be columns of zeros.
-    rounding = hessian.shape[-1] * torch.finfo(precision).eps * float(sizes.max())
+    most, eps = float(sizes.max()), torch.finfo(precision).eps
+    rounding = hessian.shape[-1] * eps * most
     kept = (sizes > rounding).flatten(0, -2).any(0)
     kept[-1] = True  # a loss linear in f leaves one column of zeros
+    # What all eigenvalues shrank to since earlier steps may be rounding of what they were then.
+    largest = memory.largest(_EIGENVALUES, most)
+    if largest > most and bool((values >= -ROUNDINGS * eps * largest).all()):
+        values = values.clamp(min=0.0)
+        sizes = values
     columns = (vectors * sizes.sqrt()[..., None, :])[..., kept]
     values = values[..., kept]
     concave = bool((values < -rounding).any())

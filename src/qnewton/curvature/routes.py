@@ -12,10 +12,13 @@ from torch.autograd.graph import Node
 
 from qnewton.curvature.autograd import graph_nodes
 from qnewton.operators.private_torch import Saved, leaf, result_shape, saved
-from qnewton.operators.scaling import norm_ratio
+from qnewton.operators.scaling import norm_ratio, safe_norm
 
 # Far above the rounding of sums over samples, far below any term that one of the two lacks.
 LIMIT = {torch.float32: 1e-4, torch.float64: 1e-9}
+ROUNDINGS = 64.0
+"""Units in the last place of the largest number that came up, which count as rounding."""
+
 # A difference of as many limits is no rounding: the structure is another.
 _BEYOND_ROUNDING = 10.0
 # The same vectors at every step: a resumed run then takes the same routes as an uninterrupted one.
@@ -68,12 +71,21 @@ def beyond_rounding(off: float, limit: float) -> bool:
 
 
 def compared(
-    found: Tensor, expected: Tensor, off: str, since: str, agreeing: str = "a random product"
+    found: Tensor,
+    expected: Tensor,
+    off: str,
+    since: str,
+    agreeing: str = "a random product",
+    scale: "Scale | None" = None,
 ) -> str | Refused:
     """Return how well a product agrees, in words, or that it is ``off`` and ``since`` what."""
     apart, limit = difference(found, expected), LIMIT[expected.dtype]
     if apart <= limit:
+        if scale is not None:
+            scale.keep(expected)
         return f"{agreeing} agrees to {apart:.1g}, limit {limit:.0g}"
+    if scale is not None and scale.hides(found, expected, expected.dtype):
+        return f"{agreeing} agreed at an earlier step, and now to {apart:.1g}, which is rounding"
     reason = f"{off} is off by {apart:.2g}, limit {limit:.0g}: {since}"
     return Refused(reason, lasting=beyond_rounding(apart, limit))
 
@@ -130,6 +142,21 @@ class RouteMemory:
             del self.numbers[min(before, key=lambda name: (self.numbers[name], name))]
         self.numbers[self._name(block, kind, route)] = self.step
 
+    def largest(self, name: str, found: float = 0.0) -> float:
+        """Return the largest of the numbers of a name that steps of this graph found, and keep it.
+
+        Example:
+            >>> memory = RouteMemory({}, structure=7)
+            >>> memory.largest("0", 3.0), memory.largest("0", 2.0), memory.largest("0")
+            (3.0, 3.0, 3.0)
+        """
+        value, graph = f"{name}.largest_product", f"{name}.largest_product_of"
+        before = self.numbers.get(value, 0.0) if self.numbers.get(graph) == self.structure else 0.0
+        if before < found < math.inf:
+            self.numbers[value], self.numbers[graph] = found, self.structure
+            return found
+        return before
+
     def products(self, block: str) -> int | None:
         """Return how many products a solve of ``block`` should take, as the last one counted.
 
@@ -146,6 +173,31 @@ class RouteMemory:
 
     def _name(self, block: str, kind: str, route: str) -> str:
         return f"{block}.rejected.{kind}.{route}.{self.structure}"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large products of a comparison were while it agreed: what their rounding is told by.
+
+    Near a minimum ∂²L/∂f² may be a small difference of large numbers, as p - p² of a probability p
+    near 1 is: products shrink, and their rounding stays what it was.
+
+    Attributes:
+        memory: Where the largest norm is kept, for one structure of the graph.
+        name: The comparison's.
+    """
+
+    memory: RouteMemory
+    name: str
+
+    def keep(self, expected: Tensor) -> None:
+        """Learn from a product that agreed."""
+        self.memory.largest(self.name, safe_norm(expected))
+
+    def hides(self, found: Tensor, expected: Tensor, precision: torch.dtype) -> bool:
+        """Return whether two products differ by no more than the rounding of the largest."""
+        rounding = ROUNDINGS * torch.finfo(precision).eps * self.memory.largest(self.name)
+        return safe_norm(found - expected) <= rounding
 
 
 @dataclass(frozen=True)
