@@ -282,3 +282,27 @@ def test_an_operator_in_the_metric_is_scaled_from_both_sides() -> None:
         assert torch.allclose(found.dense(), expected, rtol=1e-14)
         assert torch.equal(found.dense(), found.dense().T)
         assert torch.allclose(found @ scale, expected @ scale, rtol=1e-14)
+
+
+@pytest.mark.parametrize("blocks", ["full", "layer"])
+@pytest.mark.parametrize("form", ["mse_loss", "mean", "residuals"])
+def test_columns_of_a_network_whose_hessian_has_closed_form_are_those_of_its_residuals(
+    form: str, blocks: Any
+) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    x = torch.rand(30, 2, dtype=torch.float64)
+    y = (3.0 * x[:, :1]).sin()
+    losses: dict[str, Callable[[], Any]] = {
+        "mse_loss": lambda: nn.functional.mse_loss(net(x), y),
+        "mean": lambda: (net(x) - y).square().mean(),
+        "residuals": lambda: Residuals(net(x) - y),
+    }
+    optimizer = QNewton(net, damping=Damping(scale="columns"), blocks=blocks)
+    for _ in range(20):
+        optimizer.step(losses[form])
+    first, last = optimizer.records[0], optimizer.records[-1]
+    assert last.damping is not None
+    assert last.damping.curvature == "ggn"
+    assert {block.curvature.route for block in last.blocks} == {"residuals"}
+    assert last.loss < 1e-2 * first.loss

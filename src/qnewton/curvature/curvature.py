@@ -256,6 +256,11 @@ class Curvature:
             return self.kind
         return "ggn" if isinstance(self._squares(evaluation), GaussNewton) else "hessian"
 
+    def want_squares(self, wanted: bool) -> None:
+        """Say whether later evaluations are to be sums of squares wherever they can be."""
+        if self._residuals is not None:
+            self._residuals.layered_too = wanted
+
     def never_squares(self, evaluation: Evaluation) -> str | None:
         """Return why a loss is no sum of squares but has the Hessian, where that will stay so."""
         if self.kind_of(evaluation) != "hessian":

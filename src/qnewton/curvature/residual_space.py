@@ -205,10 +205,14 @@ class ResidualSpace:
 
     Args:
         parameters: All trainable parameters.
+
+    Attributes:
+        layered_too: Whether the squares are wanted of layers, too, whose Hessian has closed form.
     """
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = tuple(parameters)
+        self.layered_too = False
         self._proven: set[int] = set()
         self._interacting: set[int] = set()
         self._workspace = Workspace()
@@ -232,7 +236,7 @@ class ResidualSpace:
         if isinstance(sums, Refused):
             return sums
         uses = [uses_in(term.residual, self._parameters) for term in sums.terms]
-        if self._is_layered(evaluation, uses):
+        if not self.layered_too and self._is_layered(evaluation, uses):
             reason = "every parameter belongs to one pass of a layer, whose Hessian has closed form"
             return Refused(reason, lasting=True)
         limit = LIMIT[root.dtype]

@@ -105,9 +105,11 @@ def _left(loss: float, sign: float, taken: TakenStep) -> float | None:
 
 def _check_squares(loss: LocalLoss) -> None:
     """Raise if a group asks for what this loss is not: a sum of squares."""
-    groups = loss.context.settings.groups
-    if asked_of_squares(groups) is not None:
-        reason = loss.evaluated.curvature.never_squares(loss.evaluated.evaluation)
+    groups, curvature = loss.context.settings.groups, loss.evaluated.curvature
+    asked = asked_of_squares(groups) is not None
+    curvature.want_squares(asked)
+    if asked:
+        reason = curvature.never_squares(loss.evaluated.evaluation)
         if reason is not None:
             refuse_of_squares(groups, reason)
 
