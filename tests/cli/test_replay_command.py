@@ -65,3 +65,11 @@ def test_several_runs_begin_with_the_verdict(capsys) -> None:
     assert "who would solve what" not in rest
     words = "recorded/digits --cost-model paper --hardware photonic-thz -v"
     assert "who would solve what" in replayed(words, capsys)
+
+
+def test_a_machine_whose_errors_are_replaced_is_hypothetical(capsys) -> None:
+    words = "recorded/digits --policy hybrid --hardware ibm_sherbrooke"
+    assert "ibm_sherbrooke wins" in replayed(words, capsys)
+    words += " --physical-error 1e-4"
+    assert "ibm_sherbrooke (hypothetical) wins" in replayed(words, capsys)
+    assert json.loads(replayed(f"{words} --json", capsys))["hypothetical"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from qnewton.cost import (
+    AXES,
     CONSTANTS,
     Audit,
     Scenario,
@@ -266,7 +267,27 @@ def test_a_machine_above_threshold_is_refused_until_an_override_is_stated():
     assert "\n" not in (refused.refused or "")
     stated = audited_quote(CALIBRATION, facts, sherbrooke, replace(CLOSED, physical_error=1e-3))
     assert stated.seconds is not None
-    assert any("0.001" in note and "error" in note for note in stated.assumptions)
+    assert "physical error 0.001 in place of the machine's 0.0198" in stated.assumptions
+    assert stated.hypothetical
+    unread = replace(CLOSED, physical_error=1e-3, error_correction="perfect")
+    assert not audited_quote(CALIBRATION, facts, sherbrooke, unread).hypothetical
+
+
+@pytest.mark.parametrize(
+    ("axis", "value"), [("gate-time", 1e-12), ("machine-time", 1e-12), ("error-rate", 1e-4)]
+)
+def test_a_real_machine_whose_figures_are_varied_is_hypothetical(axis, value):
+    machine = load_hardware("ibm_sherbrooke")
+    error = machine.two_qubit_error
+    assert error is not None
+    real = replace(machine, two_qubit_error=error, readout_error=error)  # below threshold
+    here = Scenario(facts=_facts(1000, 30.0, 10), calibration=CALIBRATION, hardware=real)
+    assert not audited(here).quote.hypothetical
+    now = AXES[axis].now(here)
+    assert now is not None
+    if axis != "error-rate":
+        assert not audited(AXES[axis].at(here, now)).quote.hypothetical
+    assert audited(AXES[axis].at(here, value)).quote.hypothetical
 
 
 def test_a_profile_without_a_needed_figure_is_refused_by_its_name():

@@ -144,3 +144,10 @@ def test_a_map_that_is_none_is_refused_in_one_line(x, y, points, said):
     ends = ((AXES[name], low, high) for name, low, high in (x, y))
     with pytest.raises(ValueError, match=said):
         price_map(HERE, *ends, points=points)
+
+
+@pytest.mark.parametrize(("axis", "hypothetical"), [("gate-time", True), ("sparsity", False)])
+def test_a_map_that_varies_a_real_machine_is_of_one_that_does_not_exist(axis, hypothetical):
+    real = replace(HERE, hardware=load_hardware("ibm_sherbrooke"), audit=FREE)
+    ends = (AXES[axis].shown(real), AXES["kappa"].shown(real))
+    assert price_map(real, *ends, points=3).machine.hypothetical is hypothetical

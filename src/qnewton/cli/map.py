@@ -103,7 +103,7 @@ class Map:
             share_text(found.shares[name]) for name in ("kindest", "likely", "harshest")
         )
         say(
-            f"the quantum solver on {machine_name(scenario.hardware)} is cheaper than the best "
+            f"the quantum solver on {machine_name(found.machine)} is cheaper than the best "
             f"classical solver on {scenario.calibration.name} at {likely} of {len(rows):,} points "
             f"(modelled); at {kindest} with every constant at its kindest, at {harshest} at its "
             "harshest"

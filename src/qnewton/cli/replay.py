@@ -13,9 +13,10 @@ from qnewton.cli.folders import named_or_newest, priced_folders
 from qnewton.cli.output import RESULTS, Verbose, print_json, say, warn
 from qnewton.cli.progress import counted
 from qnewton.cli.run_prices import print_run_prices
-from qnewton.cost import load_hardware
+from qnewton.cost import load_hardware, priced_machine
 from qnewton.experiments.replay import Replayed, ReplaySettings, own_settings, quantum_price, replay
 from qnewton.experiments.run_prices import price_run
+from qnewton.records import QuantumHardware
 from qnewton.runs import Run, read_run
 from qnewton.scheduler.policy import POLICIES
 
@@ -148,7 +149,7 @@ def _plain(
     run: Run, folder: Path, settings: ReplaySettings, rows: Sequence[Replayed]
 ) -> dict[str, Any]:
     """Return what ``--json`` prints."""
-    machine = settings.hardware
+    machine = _machine(settings)
     return {
         "run": str(folder),
         "policy": run.config.policy,
@@ -158,6 +159,12 @@ def _plain(
         "hypothetical": machine is not None and machine.hypothetical,
         "rows": [_row(row) for row in rows],
     }
+
+
+def _machine(settings: ReplaySettings) -> QuantumHardware | None:
+    """Return the quantum machine, hypothetical where its errors are replaced."""
+    known = settings.hardware
+    return None if known is None else priced_machine(known, settings.audit)
 
 
 def _row(row: Replayed) -> dict[str, Any]:
@@ -183,9 +190,8 @@ def _show(
     from qnewton.report.table import Column, table_of
     from qnewton.report.words import machine_name
 
-    machine = "no quantum machine"
-    if settings.hardware is not None:
-        machine = machine_name(settings.hardware)
+    asked = _machine(settings)
+    machine = "no quantum machine" if asked is None else machine_name(asked)
     for row in rows:
         if row.policy in _WEIGHING and row.solves:
             wins = f"{machine} wins {row.quantum_solves:,} of {row.solves:,} solves"

@@ -1,7 +1,7 @@
 """What a price assumes: how a state is read, how its error is shared out, the audit, the market."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -100,7 +100,8 @@ class Audit:
         error_correction: ``closed-form``, ``qdk`` (the cheapest design by the closed form, its
             error correction by Microsoft's estimator) or ``perfect``.
         error_budget: Chance that error correction fails in one state.
-        physical_error: Stated override of the machine's error probabilities.
+        physical_error: Error probability in place of the machine's own; no machine has it, so that
+            the price is hypothetical. Nobody reads it where gates never fail.
     """
 
     query_set: QuerySet = "rigorous"
@@ -129,6 +130,11 @@ class Audit:
             check("physical_error", error, limits, 0 < error < THRESHOLD)
         check("guess_factor", self.guess_factor, "must be at least 1", self.guess_factor >= 1)
 
+    @property
+    def changes_errors(self) -> bool:
+        """Whether errors are corrected that are not the machine's own."""
+        return self.physical_error is not None and self.error_correction != "perfect"
+
 
 _CHOICES: dict[str, Collection[str]] = {"query_set": QUERY_SETS, "readout": READOUTS}
 _CHOICES |= {"tables": get_args(Tables), "preparation": get_args(Preparation)}
@@ -136,6 +142,20 @@ _CHOICES |= {"error_correction": get_args(ErrorCorrection)}
 
 DEFAULT_AUDIT = Audit()
 """The assumptions of an audited price that is not told others."""
+
+
+def priced_machine(hardware: QuantumHardware, audit: Audit) -> QuantumHardware:
+    """Return the machine that an audited price is for: hypothetical where its errors are others.
+
+    Example:
+        >>> from qnewton.cost import load_hardware
+        >>> machine, better = load_hardware("ibm_sherbrooke"), Audit(physical_error=1e-4)
+        >>> priced_machine(machine, DEFAULT_AUDIT).hypothetical
+        False
+        >>> priced_machine(machine, better).hypothetical
+        True
+    """
+    return replace(hardware, hypothetical=True) if audit.changes_errors else hardware
 
 
 @dataclass(frozen=True)

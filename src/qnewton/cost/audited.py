@@ -8,11 +8,16 @@ from functools import cached_property
 from typing import Any
 
 from qnewton import records
-from qnewton.cost.audit import DEFAULT_AUDIT, READOUTS, Audit
+from qnewton.cost.audit import DEFAULT_AUDIT, READOUTS, Audit, priced_machine
 from qnewton.cost.breakdown import Breakdown
 from qnewton.cost.budget import Splits
 from qnewton.cost.designs import LIKELY, Designs, algorithms_of, splits_of
-from qnewton.cost.error_correction import CORRECTED, error_corrected, machine_refusal
+from qnewton.cost.error_correction import (
+    CORRECTED,
+    error_corrected,
+    machine_refusal,
+    overridden_errors,
+)
 from qnewton.cost.points import Points, alike
 from qnewton.cost.quantum import hypothetical, machine_quote, raised_condition
 from qnewton.cost.scenario import Scenario
@@ -215,7 +220,7 @@ def _quote(
     d = scenario.facts.spectrum.row_sparsity
     known = {"algorithm": algorithm, "epsilon": audit.epsilon, "sparsity": d}
     part = records.QuantumPart(**known, **figures)
-    return machine_quote(scenario.hardware, model, part, **price)
+    return machine_quote(priced_machine(scenario.hardware, audit), model, part, **price)
 
 
 def _priced(scenario: Scenario, found: Breakdown, encoded: tuple[str, ...]) -> records.Quote:
@@ -240,7 +245,8 @@ def _priced(scenario: Scenario, found: Breakdown, encoded: tuple[str, ...]) -> r
         seconds["error correction"] += run.seconds - found.state_s
         seconds["read-out"] = (found.states - 1) * run.seconds
     elif audit.error_correction == "closed-form":
-        notes = (f"{CORRECTED}; distance {found.code_distance}",)
+        stated = overridden_errors(scenario.hardware, audit.physical_error)
+        notes = (*stated, f"{CORRECTED}; distance {found.code_distance}")
     else:
         notes = ("gates never fail: no error correction, a logical cycle is one gate",)
     terms = tuple(records.PriceTerm(name=name, seconds=s) for name, s in seconds.items())
@@ -254,7 +260,8 @@ def _priced(scenario: Scenario, found: Breakdown, encoded: tuple[str, ...]) -> r
     price = {"seconds": math.fsum(seconds.values()), "terms": terms}
     price |= {"low": _scaled(found.low, scale), "high": _scaled(found.high, scale)}
     price |= {"condition_number": None if condition is None else condition.value}
-    said = (*encoded, *_assumptions(scenario, found), *notes, *hypothetical(scenario.hardware))
+    machine = hypothetical(priced_machine(scenario.hardware, audit))
+    said = (*encoded, *_assumptions(scenario, found), *notes, *machine)
     return _quote(scenario, found.algorithm, figures, assumptions=said, **price)
 
 

@@ -60,10 +60,13 @@ class Axis:
 
 
 def faster(machine: QuantumHardware, times: float) -> QuantumHardware:
-    """Return a quantum machine whose gates and measurements take so many times as long."""
+    """Return a quantum machine whose gates and measurements take so many times as long.
+
+    No such machine exists, so that it is hypothetical.
+    """
     known = {name: getattr(machine, name) for name in ("gate_time_s", "readout_time_s")}
     scaled = {n: replace(f, value=f.value * times) for n, f in known.items() if f is not None}
-    return replace(machine, **scaled)
+    return replace(machine, hypothetical=machine.hypothetical or times != 1.0, **scaled)
 
 
 def _with_machine_time(scenario: Scenario, gate_s: float) -> Scenario:
@@ -72,8 +75,10 @@ def _with_machine_time(scenario: Scenario, gate_s: float) -> Scenario:
 
 
 def _with_gate_time(scenario: Scenario, gate_s: float) -> Scenario:
-    gate = replace(scenario.hardware.gate_time_s, value=gate_s)
-    return replace(scenario, hardware=replace(scenario.hardware, gate_time_s=gate))
+    machine = scenario.hardware
+    gate, other = replace(machine.gate_time_s, value=gate_s), gate_s != machine.gate_time_s.value
+    changed = replace(machine, gate_time_s=gate, hypothetical=machine.hypothetical or other)
+    return replace(scenario, hardware=changed)
 
 
 def _audited(name: str) -> Callable[[Scenario, float], Scenario]:

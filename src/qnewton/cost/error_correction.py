@@ -107,9 +107,7 @@ def error_corrected(
         said = "gates never fail: no error correction, a logical cycle is one gate"
         seconds = run.cycles * hardware.gate_time_s.value
         return Corrected(seconds=seconds, method="perfect", assumptions=(said,))
-    notes = ()
-    if physical_error is not None:
-        notes = (f"override: error probabilities of {physical_error:g} in place of the machine's",)
+    notes = overridden_errors(hardware, physical_error)
     if method == "closed-form":
         return _closed_form(run, notes)
     if importlib.util.find_spec("qdk") is None:
@@ -119,6 +117,21 @@ def error_corrected(
         return _by_qdk(run, notes)
     notes = (*notes, "Microsoft's estimator is out of its range")
     return _at_least(_closed_form(run, notes), _by_qdk(run, ()))
+
+
+def overridden_errors(hardware: QuantumHardware, physical_error: float | None) -> tuple[str, ...]:
+    """Return the assumption that gates and measurements fail less or more often than they do.
+
+    Example:
+        >>> from qnewton.cost import load_hardware
+        >>> overridden_errors(load_hardware("ibm_sherbrooke"), 1e-4)
+        ("physical error 0.0001 in place of the machine's 0.0198",)
+    """
+    if physical_error is None:
+        return ()
+    own = Timed.of(hardware).error
+    known = "own, which is not known" if own is None else f"{own:g}"
+    return (f"physical error {physical_error:g} in place of the machine's {known}",)
 
 
 @dataclass(frozen=True)

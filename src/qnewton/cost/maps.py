@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from qnewton.cost.audit import priced_machine
 from qnewton.cost.axes import Axis
 from qnewton.cost.many import Prices, prices
 from qnewton.cost.scenario import Scenario
 from qnewton.queries.arrays import Array
+from qnewton.records import QuantumHardware
 from qnewton.records.messages import check
 
 ENDS = ("kindest", "likely", "harshest")
@@ -41,6 +43,14 @@ class PriceMap:
     def advantage(self) -> Array:
         """ln(classical/quantum), shape [3, rows, columns]; the first axis is :data:`ENDS`."""
         return self.prices.advantage.reshape(3, len(self.ys), len(self.xs))
+
+    @property
+    def machine(self) -> QuantumHardware:
+        """The quantum machine, hypothetical where an axis varies what a real one can do."""
+        here = self.scenario
+        corners = (here, *(self.x.at(self.y.at(here, self.ys[i]), self.xs[i]) for i in (0, -1)))
+        kinds = [priced_machine(at.hardware, at.audit).hypothetical for at in corners]
+        return replace(here.hardware, hypothetical=any(kinds))
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Give one row per point: both values and the modelled seconds."""

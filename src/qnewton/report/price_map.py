@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,8 @@ def draw_price_map(found: PriceMap) -> Picture:
     layered = alt.layer(*drawn).resolve_scale(color="independent")
     title = "Orange: the quantum solver is priced cheaper"
     layered = layered.properties(width=PLOT_WIDTH, height=PLOT_WIDTH, title=title)
-    caption = words("price_map", scenario=scenario, shares=found.shares, x=found.x, y=found.y)
+    named = replace(scenario, hardware=found.machine)
+    caption = words("price_map", scenario=named, shares=found.shares, x=found.x, y=found.y)
     return Picture(themed(layered), cells, caption)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from qnewton.cost import load_hardware
+from qnewton.cost.audit import priced_machine
 from qnewton.records import QuantumHardware, Quote, StepRecord
 from qnewton.report.break_even import LU_INVERSION
 from qnewton.report.sampling import of_so_many_solves
@@ -102,7 +103,7 @@ def run_prices(run: Run) -> RunPrices | None:
         steps=steps,
         newton_steps=len(solved),
         machine=machine,
-        audited_machine=other,
+        audited_machine=priced_machine(other, settings.audit),
     )
 
 
