@@ -88,7 +88,7 @@ class Audit:
 
     Attributes:
         query_set: What is taken to be known of the solution and of the count's constants, a key of
-            :data:`qnewton.queries.KNOWLEDGE`.
+            :data:`qnewton.queries.QUERY_SETS`.
         epsilon: ℓ2 error of the unit vector that is read, all causes together; of the state where
             nothing is read.
         split: How ε is split over its causes; ``None`` for the cheapest of a grid.

@@ -8,7 +8,7 @@ QuerySet = Literal["paper", "rigorous", "warm-start", "optimistic"]
 
 QUERY_SETS: Mapping[str, str] = {
     "paper": "the count of Jennings et al. 2023 v1, Theorem 1, alone",
-    "rigorous": "nothing is known of the solution, and every constant is proven",
+    "rigorous": "nothing is known of the solution, and every constant of the count is a theorem's",
     "warm-start": "the solution's norm is known from the last step",
     "optimistic": "as warm-start, and Costa's constant as seen at N ≤ 16: an extrapolation",
 }
