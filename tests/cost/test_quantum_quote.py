@@ -110,6 +110,13 @@ def test_defaults_are_the_papers():
     assert quote.hypothetical
 
 
+def test_a_price_says_which_condition_number_and_error_it_takes():
+    said = paper_quote(facts(kappa=3.5e187), ATTOSECOND, epsilon=1e-10).assumptions
+    assert said[:2] == ("κ = 3.5e+187 from the determinant, as the paper estimates it", "ε = 1e-10")
+    given = paper_quote(kappa_facts(1482, 100.0, 64), ATTOSECOND, bound="given").assumptions
+    assert given[:2] == ("κ = 100 as given", "ε = 1e-12")
+
+
 def test_every_assumption_is_on_the_table():
     words = " | ".join(paper_quote(facts(), ATTOSECOND).assumptions)
     for part in (

@@ -23,6 +23,9 @@ _ASSUMPTIONS = (
     f"{MINIMAL_ANCILLAS} block-encoding ancilla, the fewest possible; sparse access needs more",
 )
 
+_SOURCES = {"determinant": "from the determinant, as the paper estimates it", "given": "as given"}
+"""Where κ of a price is from, by the method of its bound."""
+
 
 def paper_quote(
     facts: Facts,
@@ -93,7 +96,8 @@ def paper_quote(
     qubits = logical_qubits(facts.n, MINIMAL_ANCILLAS)
     part = replace(part, query_count=count, logical_qubits=qubits)
     terms = (PriceTerm(name="queries", seconds=seconds),)
-    said = (*_ASSUMPTIONS, *hypothetical(hardware), *raised_condition(kappa))
+    own = (f"κ = {kappa:.4g} {_SOURCES.get(bound, f'by {bound}')}", f"ε = {epsilon:g}")
+    said = (*own, *_ASSUMPTIONS, *hypothetical(hardware), *raised_condition(kappa))
     price = {"seconds": seconds, "terms": terms, "condition_number": priced_at}
     return machine_quote(hardware, _MODEL, part, assumptions=said, **price)
 
