@@ -107,3 +107,30 @@ def test_a_map_writes_its_picture_its_table_and_its_line(qnewton, tmp_path):
     found = json.loads(output)
     assert len(found["rows"]) == 36
     assert {row["constants"] for row in found["equal_prices"]} >= {"likely"}
+
+
+def test_a_map_leaves_no_file_of_an_earlier_one_and_counts_points_without_a_price(
+    qnewton, tmp_path
+):
+    words = ("map", *SYSTEM, "--points", "4", "--out", "maps", "--x", "kappa", "--y")
+    free = ("--query-set", "optimistic", "--readout", "none", "--error-correction", "perfect")
+    lines = tmp_path / "maps" / "equal-prices.csv"
+    for more, kept in ((("gate-time", *free), True), (("sparsity",), False)):
+        code, output, error = qnewton(*words, *more)
+        assert code == 0, error
+        assert lines.exists() is kept
+        assert "no price" not in output
+    words = ("map", "--n", "100", "--kappa", "10", "--points", "2", "--calibration", "h100")
+    code, output, error = qnewton(*words, "--x-range", "100:1e12", "--out", "other")
+    assert code == 0, error
+    said = " ".join(output.split())
+    assert "of 2 points (modelled)" in said
+    assert "2 more points have no price" in said
+
+
+def test_a_map_of_a_machine_above_threshold_is_refused(qnewton):
+    words = ("--n", "100", "--kappa", "10", "--sparsity", "5", "--hardware", "ibm_sherbrooke")
+    code, output, error = qnewton("map", *words)
+    assert (code, output) == (2, "")
+    assert "ibm_sherbrooke is above threshold" in error
+    assert "--physical-error" in error

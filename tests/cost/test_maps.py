@@ -151,3 +151,17 @@ def test_a_map_that_varies_a_real_machine_is_of_one_that_does_not_exist(axis, hy
     real = replace(HERE, hardware=load_hardware("ibm_sherbrooke"), audit=FREE)
     ends = (AXES[axis].shown(real), AXES["kappa"].shown(real))
     assert price_map(real, *ends, points=3).machine.hypothetical is hypothetical
+
+
+def test_a_map_that_has_no_price_anywhere_is_refused_as_a_price_is():
+    above = replace(HERE, hardware=load_hardware("ibm_sherbrooke"))
+    ends = (AXES["n"], 1e2, 1e8), (AXES["kappa"], 1, 1e3)
+    with pytest.raises(ValueError, match="ibm_sherbrooke is above threshold"):
+        price_map(above, *ends, points=200)
+    # An axis may give the machine what it lacks.
+    errors = AXES["error-rate"].shown(above)
+    assert price_map(above, ends[0], errors, points=3).priced == 9
+    one = replace(HERE, calibration=load_classical("h100"))
+    with pytest.raises(ValueError, match="no classical solver"):
+        price_map(one, (AXES["n"], 1e10, 1e12), ends[1], points=3)
+    assert price_map(one, (AXES["n"], 1e2, 1e12), ends[1], points=2).priced == 2

@@ -88,25 +88,31 @@ class Map:
             found = cost.price_map(scenario, x, y, self.points)
         rows, crossings = list(found.rows()), found.crossings()
         if self.json:
-            print_json({"rows": rows, "equal_prices": crossings, "quantum_share": found.shares})
+            shares = {"priced_points": found.priced, "quantum_share": found.shares}
+            print_json({"rows": rows, "equal_prices": crossings, **shares})
             return
         from qnewton.report import csv_text, draw_price_map, save_chart
         from qnewton.report.quantities import share_text
         from qnewton.report.words import machine_name
 
         paths = [write_text(self.out / "map.csv", csv_text(rows))]
+        lines = self.out / "equal-prices.csv"
         if crossings:
-            paths.append(write_text(self.out / "equal-prices.csv", csv_text(crossings)))
+            paths.append(write_text(lines, csv_text(crossings)))
+        else:
+            lines.unlink(missing_ok=True)  # of an earlier map in this folder
         with optional_pictures():
             paths = [*paths[1:], *save_chart(draw_price_map(found), self.out, "map")]
         kindest, likely, harshest = (
             share_text(found.shares[name]) for name in ("kindest", "likely", "harshest")
         )
+        priced, left = found.priced, len(rows) - found.priced
+        unpriced = f"; {left:,} more points have no price and are left blank" if left else ""
         say(
             f"the quantum solver on {machine_name(found.machine)} is cheaper than the best "
-            f"classical solver on {scenario.calibration.name} at {likely} of {len(rows):,} points "
+            f"classical solver on {scenario.calibration.name} at {likely} of {priced:,} points "
             f"(modelled); at {kindest} with every constant at its kindest, at {harshest} at its "
-            "harshest"
+            f"harshest{unpriced}"
         )
         say_paths(*(f"wrote {path}" for path in paths))
 

@@ -244,9 +244,10 @@ def machine_refusal(
     missing = next((name for name, figure in figures.items() if figure is None), None)
     if missing is not None:
         needed = f"has no {missing}, which error correction needs"
-        return f"profile {hardware.name} {needed}; give it, or assume perfect gates"
+        way_out = "give it, or assume gates that never fail (--error-correction perfect)"
+        return f"profile {hardware.name} {needed}; {way_out}"
     machine = Timed.of(hardware, physical_error)
-    way_out = "state an override (physical_error) to price it all the same"
+    way_out = "state a lower one (--physical-error) to price it all the same"
     if machine.error >= THRESHOLD:
         above = f"is above threshold: its error {machine.error:g} is not below {THRESHOLD:g}"
         return f"{hardware.name} {above}, where error correction starts to help; {way_out}"

@@ -1,15 +1,17 @@
 """A price over two assumptions: the table behind a map, and where both prices are equal."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from qnewton.cost.audit import priced_machine
+from qnewton.cost.audited import audited_lot
 from qnewton.cost.axes import Axis
-from qnewton.cost.many import Prices, prices
+from qnewton.cost.designs import LIKELY
+from qnewton.cost.many import Prices, cheapest_rival, prices
 from qnewton.cost.scenario import Scenario
 from qnewton.queries.arrays import Array
 from qnewton.records import QuantumHardware
@@ -81,11 +83,28 @@ class PriceMap:
         return found
 
     @property
+    def priced(self) -> int:
+        """Points at which both solvers have a price at the likely constants."""
+        return int(np.isfinite(self.prices.advantage[LIKELY]).sum())
+
+    @property
     def shares(self) -> dict[str, float]:
         """The share of the priced points at which the quantum solver is cheaper, by constants."""
         known = np.isfinite(self.prices.advantage)
         wins = (self.prices.advantage > 0).sum(axis=1) / np.maximum(1, known.sum(axis=1))
         return dict(zip(ENDS, map(float, wins), strict=True))
+
+
+def _refuse_where_nothing_is_priced(corners: Sequence[Scenario]) -> None:
+    """Raise ``ValueError`` where no corner has both prices.
+
+    Along every axis both prices rise or fall, so that one corner has a price where any point has.
+    """
+    quantum = [found.quote for found in audited_lot(corners)]
+    if all(quote.seconds is None for quote in quantum):
+        raise ValueError(f"the quantum solver has no price: {quantum[0].refused}")
+    if all(cheapest_rival(corner) is None for corner in corners):
+        raise ValueError("no classical solver has a price at any corner of the map")
 
 
 def _known(seconds: float) -> float | None:
@@ -107,7 +126,9 @@ def price_map(
         points: Values of each.
 
     Raises:
-        ValueError: If both are the same, a range does not rise, or there are fewer than 2 points.
+        ValueError: If both are the same, a range does not rise, there are fewer than 2 points, or
+            the quantum or every classical solver has no price at any corner: nothing would be
+            compared.
 
     Cost: 0.1 to 0.5 ms per point: a second for 60 × 60, 4 to 20 s for 200 × 200.
 
@@ -129,6 +150,9 @@ def price_map(
         # exp(log(high)) may lie beyond high by a rounding.
         values.append(np.clip(np.geomspace(low, high, points), low, high))
     columns, rows = values
+    _refuse_where_nothing_is_priced(
+        [x[0].at(y[0].at(scenario, b), a) for b in rows[[0, -1]] for a in columns[[0, -1]]]
+    )
     grid = [x[0].at(y[0].at(scenario, b), a) for b in rows for a in columns]
     known = {"scenario": scenario, "x": x[0], "y": y[0], "xs": columns, "ys": rows}
     return PriceMap(**known, prices=prices(grid))
