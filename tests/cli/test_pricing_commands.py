@@ -249,3 +249,20 @@ def test_where_nothing_tells_the_condition_number_the_way_out_is_said(qnewton):
     code, _, error = qnewton("price", "--matrix", "A.mtx", "--max-products", "20", "--json")
     assert code == 0
     assert "give --kappa, or a larger --max-products" in " ".join(error.split())
+
+
+def test_cholesky_is_no_rival_of_a_matrix_that_is_singular_or_not_definite(qnewton):
+    np.save("A.npy", np.ones((50, 50)))
+    code, output, error = qnewton("price", "--matrix", "A.npy")
+    assert code == 0, error
+    assert "singular to rounding" in error
+    assert "products" not in error
+    assert "κ = at least" in output
+    assert "singular to rounding" in output
+    assert "Cholesky on" not in output
+    assert "Cholesky: A is singular to rounding" in " ".join(output.split())
+    np.save("A.npy", with_spectrum([-1.0, *np.linspace(1.0, 10.0, 49)]).numpy())
+    found = _found(qnewton, "--kappa", "10")
+    assert found["facts"]["spectrum"]["definiteness"] == "indefinite"
+    np.save("A.npy", with_spectrum([1.0, *np.linspace(1.0, 10.0, 49)]).numpy())
+    assert _found(qnewton, "--kappa", "10")["facts"]["spectrum"]["definiteness"] == "positive"

@@ -27,6 +27,7 @@ from qnewton.records import (
     Calibration,
     Drift,
     Earlier,
+    Estimate,
     Facts,
     Formed,
     FormingWork,
@@ -116,6 +117,15 @@ def test_rates_nobody_timed_are_marked_in_every_quote():
     timed = replace(NOMINAL, fits=tuple(replace(f, samples=((1.0, 1.0),)) for f in NOMINAL.fits))
     for quote in QUOTES:
         assert NOMINAL.source not in quote(timed, facts()).assumptions
+
+
+def test_cholesky_refuses_a_matrix_that_is_singular_to_rounding():
+    known = {"value": None, "high": None, "method": "exact", "products": 0}
+    for low, refused in ((1e15, True), (1e3, False)):
+        condition = Estimate(low=low, **known)
+        quote = cholesky_quote(NOMINAL, Facts(n=50, spectrum=Spectrum(condition=condition)))
+        assert (quote.refused is not None) == refused
+        assert not refused or "A is singular to rounding" in str(quote.refused)
 
 
 def test_cholesky_and_cg_refuse_an_indefinite_matrix():

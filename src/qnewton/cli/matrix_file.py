@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qnewton.cost import SPARSE_SHARE
-from qnewton.records import Estimate, Facts, Sparse
+from qnewton.records import Estimate, Facts, Sparse, Spectrum
 
 _SYMMETRY = 1e-10
 
@@ -191,6 +191,8 @@ def survey_file(
     if kappa is not None:
         given = Estimate(value=kappa, low=None, high=None, method="given", products=0)
         spectrum = replace(spectrum, condition=given, bounds=(*spectrum.bounds, given))
+        if small and _is_indefinite(spectrum, matrix.n, kappa):
+            spectrum = replace(spectrum, definiteness="indefinite")
     if behind is not None:
         found = Estimate(value=behind, low=None, high=None, method="given", products=0)
         spectrum = replace(spectrum, preconditioned=found)
@@ -200,6 +202,16 @@ def survey_file(
         found = preconditioned_condition(matrix, method, seed=seed, max_products=budget)
         spectrum = replace(spectrum, preconditioned=found)
     return matrix, replace(facts, spectrum=spectrum)
+
+
+def _is_indefinite(spectrum: Spectrum, n: int, kappa: float) -> bool:
+    """Return whether A is not positive definite, if κ is as given.
+
+    The trace bound is missing where A less the rounding of its trace has no Cholesky factor. The
+    smallest eigenvalue is then below twice that rounding, and below 0 unless κ is as large.
+    """
+    rounding = n * (n + 3.0) * 2.0**-52
+    return spectrum.bound("trace") is None and kappa * rounding < 1.0
 
 
 def with_emulated(facts: Facts, emulated: Emulated) -> Facts:

@@ -11,6 +11,7 @@ from qnewton.cli.checks import check_place
 from qnewton.cli.output import RESULTS, Verbose, print_json, require, warn
 from qnewton.cli.priced import Priced
 from qnewton.cli.system_options import SystemOptions
+from qnewton.cost.parts import singular_to_rounding
 from qnewton.cost.quantum_prices import registered_quotes
 from qnewton.records import Facts, Quote
 from qnewton.runs import write_text
@@ -178,7 +179,12 @@ def _split(scenario: cost.Scenario, matrix: Any, seed: int) -> Quote | None:
 
 def _warn_of_unknown(facts: Facts) -> None:
     condition = facts.spectrum.condition
-    if condition is not None and condition.value is None:
+    if condition is None or condition.value is not None:
+        return
+    if singular_to_rounding(facts):
+        missing = "prices that need κ are missing, and a factorisation may give no solution"
+        warn(f"A is singular to rounding, κ is {condition.describe()}: {missing}")
+    else:
         spent = f"κ is not known to 1% after {condition.products} products, {condition.describe()}"
         way_out = "give --kappa, or a larger --max-products"
         warn(f"{spent}, so prices that need it are missing: {way_out}")

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from qnewton import cost
 from qnewton.cli.priced import Priced, ordered
+from qnewton.cost.parts import singular_to_rounding
 from qnewton.cost.solvers import SOLVERS
 from qnewton.records import Facts, Quote
 from qnewton.report.quantities import number_text, seconds_text
@@ -175,6 +176,8 @@ def _best(priced: Priced) -> list[Quote]:
 def _system(facts: Facts) -> str:
     condition = facts.spectrum.condition
     kappa = "unknown" if condition is None else condition.describe()
+    if singular_to_rounding(facts):
+        kappa += ", singular to rounding"
     d = facts.spectrum.row_sparsity or facts.n
     return f"Modelled seconds of one solve: N = {facts.n:,}, κ = {kappa}, d = {d:,}"
 

@@ -13,7 +13,8 @@ from qnewton.cli.folders import named_or_newest, priced_folders
 from qnewton.cli.output import RESULTS, Verbose, print_json, say, warn
 from qnewton.cli.progress import counted
 from qnewton.cli.run_prices import print_run_prices
-from qnewton.cost import load_hardware, priced_machine
+from qnewton.cost import load_hardware
+from qnewton.cost.audit import priced_machine
 from qnewton.experiments.replay import Replayed, ReplaySettings, own_settings, quantum_price, replay
 from qnewton.experiments.run_prices import price_run
 from qnewton.records import QuantumHardware

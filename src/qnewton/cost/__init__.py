@@ -1,7 +1,7 @@
 """What solving a system costs, on classical and quantum machines. Torch-free; nothing is timed."""
 
 from qnewton.cost import queries
-from qnewton.cost.audit import AUDITED_EPSILON, DEFAULT_AUDIT, Audit, Market, priced_machine
+from qnewton.cost.audit import AUDITED_EPSILON, DEFAULT_AUDIT, Audit, Market
 from qnewton.cost.audited import Audited, audited, audited_quote
 from qnewton.cost.axes import AXES, Axis
 from qnewton.cost.break_even import Flip, break_even
@@ -97,4 +97,4 @@ __all__ += ["mean_squared_error", "tomography_shots"]
 __all__ += ["AXES", "CONSTANTS", "Audited", "Axis", "Breakdown", "Certainty", "Constant"]
 __all__ += ["ErrorBudget", "Layout", "PriceMap", "Prices", "Split", "Swing", "audited"]
 __all__ += ["certainty", "cheapest_rival", "frontier", "price_map", "prices", "tornado"]
-__all__ += ["cheapest_whole", "priced_machine", "with_size"]
+__all__ += ["cheapest_whole", "with_size"]

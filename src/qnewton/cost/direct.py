@@ -7,7 +7,7 @@ or a survey does not know.
 from dataclasses import replace
 
 from qnewton.cost.kernels import cubic_work, matvec_work
-from qnewton.cost.parts import NO_RANK, Draft, definiteness_known, nonzeros
+from qnewton.cost.parts import NO_RANK, Draft, definiteness_known, nonzeros, singular_to_rounding
 from qnewton.records import Basis, Calibration, Facts, LowRank, Quote, Sparse
 
 # Products with U or Uᵀ of one solve, and with the triangular factors of the k × k system.
@@ -114,7 +114,7 @@ def cholesky_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
 
     Returns:
         The quote of solver ``cholesky`` with terms ``factor`` and ``solve``; refused if A is
-        known to be indefinite or the calibration lacks a rate.
+        known to be indefinite or singular, or the calibration lacks a rate.
 
     Cost:
         A few scalar operations.
@@ -133,6 +133,9 @@ def cholesky_quote(calibration: Calibration, facts: Facts, dtype: str = "float32
     draft = Draft("cholesky", calibration, facts, dtype, _model("cholesky"))
     if known == "indefinite":
         reason = f"A is indefinite{since}; Cholesky needs a positive definite matrix"
+        return draft.refuse(reason).quote()
+    if singular_to_rounding(facts):
+        reason = "A is singular to rounding; Cholesky needs a positive definite matrix"
         return draft.refuse(reason).quote()
     if known is None:
         draft.assume("positive definite, checked by the factorisation itself")

@@ -341,6 +341,27 @@ def nonzeros(facts: records.Facts) -> records.Sparse:
     return held if isinstance(held, records.Sparse) else records.Sparse()
 
 
+_FLOAT64_EPS = 2.0**-52
+
+
+def singular_to_rounding(facts: records.Facts) -> bool:
+    """Return whether the smallest |λ| is known to be zero to the rounding of float64.
+
+    Eigenvalues of order N are off by 4√N roundings of the norm, so that κ is not known beyond.
+
+    Example:
+        >>> from qnewton.records import Estimate, Facts, Spectrum
+        >>> known = {"value": None, "high": None, "method": "exact", "products": 0}
+        >>> found = [Spectrum(condition=Estimate(low=low, **known)) for low in (1e15, 1e3)]
+        >>> [singular_to_rounding(Facts(n=50, spectrum=spectrum)) for spectrum in found]
+        [True, False]
+    """
+    condition, n = facts.spectrum.condition, facts.n
+    if condition is None or condition.value is not None or condition.low is None:
+        return False
+    return 2.0 * min(float(n), 4.0 * math.sqrt(n)) * _FLOAT64_EPS * condition.low >= 1.0
+
+
 def definiteness_known(facts: records.Facts) -> tuple[records.Definiteness | None, str]:
     """Return what is known of A's signs, and where from: this step's survey before an earlier one.
 
