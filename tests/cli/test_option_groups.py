@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from qnewton.cli.main import COMMANDS, main, parse
+from qnewton.cli.parsing import RequestError
 from qnewton.cli.train import Train
 from qnewton.cost import DEFAULT_AUDIT
 from qnewton.training.request import TrainingRequest, request_of
@@ -57,3 +58,17 @@ def test_the_groups_of_a_command_are_one_flat_request() -> None:
         max_newton=9,
         audit=dataclasses.replace(DEFAULT_AUDIT, tables="qram"),
     )
+
+
+@pytest.mark.parametrize("words", [("--steps", "1e3"), ("--steps=1e3",), ("--steps", "1000")])
+def test_a_whole_number_may_be_written_with_a_power_of_ten(words: tuple[str, ...]) -> None:
+    command = parse(COMMANDS, ["train", "digits", *words, "--batch-size", "1.5e2", "--lr", "1e-3"])
+    assert isinstance(command, Train)
+    request = request_of(command)
+    assert (request.steps, request.batch_size, request.lr) == (1000, 150, 1e-3)
+
+
+@pytest.mark.parametrize("word", ["1.5", "1e-2", "inf", "nan", "1e999999", "six"])
+def test_what_is_no_whole_number_is_refused(word: str) -> None:
+    with pytest.raises(RequestError, match=f"--steps is '{word}'; it must be a whole number"):
+        parse(COMMANDS, ["train", "digits", "--steps", word])

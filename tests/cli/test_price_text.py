@@ -53,6 +53,34 @@ def test_every_assumption_has_a_number_and_every_number_an_assumption(said):
     assert {int(number) for number in numbered if number.isdigit()} == used
 
 
+def test_numbers_have_one_notation_and_names_are_whole(said):
+    short, full, _ = said
+    verdict = " ".join(short.split("\n\n")[0].split())
+    assert "One change is enough: gate time, with measurements in proportion: " in verdict
+    assert "(now 50 ns)" in verdict
+    changes = full.split("What would change")[1].split("\n\n")[0]
+    assert not re.search(r"\de[+-]?\d", changes.split("\n", 1)[1])
+    assert "…" not in full
+    table = short.split("Modelled seconds")[1].split("Assumptions, by number:")[0]
+    assert {"qubit_gate_ns_e3*", "qubit_gate_ns_e4*"} <= set(table.split())
+
+
+def test_a_price_of_the_inverse_alone_comes_last_and_says_that_it_is_no_rival(said):
+    short, _, _ = said
+    table, rest = short.split("Assumptions, by number:")
+    rows = [line.split()[0] for line in table.split("notes")[1].splitlines()[1:] if line.strip()]
+    first = rows.index("LU")
+    assert first > rows.index("CG")
+    assert not {"CG", "Dalzell,"} & set(rows[first:])
+    assert "the inverse alone, as in the paper: no product with b" in rest
+    assert "no rival, since its price leaves a part of the solve out" in rest
+
+
+def test_the_error_budget_is_stated(said):
+    said_once = "error correction fails in one state with a chance of 0.01 at most"
+    assert said_once in " ".join(said[0].split())
+
+
 def test_refusals_are_grouped_and_never_say_a_reason_twice(said):
     short, _, found = said
     refused = [q["refused"] for q in (*found["quotes"], *found["audited"]) if q["refused"]]

@@ -153,7 +153,9 @@ def test_a_run_is_replayed_without_training(qnewton):
     ("words", "said"),
     [
         (("replay", "nowhere"), "not a run folder"),
-        (("price", "--n", "4", "--kappa", "2", "--error", "0"), "epsilon is 0"),
+        (("price", "--n", "4", "--kappa", "2", "--error", "0"), "--error is 0"),
+        (("map", "--n", "4", "--kappa", "2", "--physical-error", "2"), "--physical-error is 2"),
+        (("price", "--n", "1.5", "--kappa", "2"), "--n is '1.5'; it must be a whole number"),
         (("price", "--n", "4", "--kappa", "2", "--rivals", "abacus"), "no classical profile"),
         (("map", "--n", "4", "--kappa", "2", "--x", "luck"), "--x is 'luck'"),
         (("map", "--n", "4", "--kappa", "2", "--x", "n", "--y", "n"), "both 'n'"),

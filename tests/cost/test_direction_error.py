@@ -129,7 +129,7 @@ def test_conjugate_gradients_take_fewer_than_a_residual_of_that_error_over_kappa
     assert minres.products == minres_products(1e4, error / 1e4)
     # Both are said where they differ.
     assert (
-        f"{cg.products} products, the most exact arithmetic needs at κ = 1e+04 (given) for an "
+        f"{cg.products} products: an upper bound in exact arithmetic at κ = 1e+04 (given) for an "
         f"error of 0.1 in the direction; a residual of 1e-06 would take {cg_products(1e4, 1e-6)}"
     ) in cg.assumptions
     plain = cg_quote(NOMINAL, kappa_facts(1000, 1e4, 1000))

@@ -4,9 +4,11 @@ from dataclasses import dataclass, fields, replace
 
 from qnewton.cost import Audit
 from qnewton.cost.audit import ReadoutModel
+from qnewton.cost.constants import THRESHOLD
 from qnewton.cost.encodings import Preparation, Tables
 from qnewton.cost.error_correction import ErrorCorrection
 from qnewton.queries import QuerySet
+from qnewton.records.messages import check
 
 _FIELDS = {"error": "epsilon", "state_readout": "readout"}
 """Options whose field of the audit has another name."""
@@ -31,6 +33,10 @@ class PriceAssumptions:
     error: float | None = None
     tables: Tables | None = None
     error_correction: ErrorCorrection | None = None
+
+    def __post_init__(self) -> None:
+        if self.error is not None:
+            check("--error", self.error, "must lie between 0 and 1", 0 < self.error < 1)
 
     def over(self, audit: Audit) -> Audit:
         """Return ``audit`` with every option that is given, checked."""
@@ -67,3 +73,10 @@ class AuditOptions(PriceAssumptions):
     readout: ReadoutModel | None = None
     preparation: Preparation | None = None
     physical_error: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        error = self.physical_error
+        if error is not None:
+            limits = f"must be above 0 and below the surface code's threshold {THRESHOLD:g}"
+            check("--physical-error", error, limits, 0 < error < THRESHOLD)

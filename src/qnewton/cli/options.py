@@ -6,6 +6,7 @@ import re
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -45,15 +46,52 @@ class Option:
         if word == "None":
             return self.optional
         try:
-            return self.number is not None and self.number(word) is not None
+            return self.number is not None and self.read(word) is not None
         except ValueError:
             return False
+
+    def read(self, word: str) -> int | float:
+        """Return the number that a word is; a whole one may be written as 1e6.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        return whole_number(word) if self.number is int else float(word)
 
     @property
     def limits(self) -> str:
         """What its value has to be."""
         kinds = {int: "a whole number", float: "a number", None: ""}[self.number]
         return " or ".join(filter(None, (kinds, ", ".join(self.choices))))
+
+
+_MOST_DIGITS = 30
+
+
+def whole_number(word: str) -> int:
+    """Return a whole number, which may be written with a power of ten.
+
+    Raises:
+        ValueError: If it is none.
+
+    Example:
+        >>> whole_number("12"), whole_number("1.5e3")
+        (12, 1500)
+    """
+    try:
+        return int(word)
+    except ValueError:
+        return _from_decimal(word)
+
+
+def _from_decimal(word: str) -> int:
+    try:
+        value = Decimal(word)
+    except InvalidOperation:
+        raise ValueError(f"{word!r} is no number") from None
+    if not value.is_finite() or value.adjusted() > _MOST_DIGITS or value != int(value):
+        raise ValueError(f"{word!r} is no whole number")
+    return int(value)
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Protocol, Union
 
 import tyro
 
-from qnewton.cli.options import Option, options_of
+from qnewton.cli.options import Option, options_of, whole_number
 from qnewton.records.messages import choice_of, nearest
 
 HELP, HELP_ALL = ("-h", "--help"), "--help-all"
@@ -44,8 +44,10 @@ def parse(commands: Commands, words: Sequence[str]) -> Command:
         RequestError: If they describe none; one line.
         SystemExit: After printing all help, or writing a completion script, with code 0.
     """
+    spelled = list(words)
     if words and words[0] != COMPLETION:
         _check(commands, words)
+        spelled = [words[0], *_spelled(commands[words[0]], words[1:])]
     options: Any = Union[  # noqa: UP007  # built at run time
         tuple(Annotated[command, tyro.conf.subcommand(name)] for name, command in commands.items())
     ]
@@ -55,7 +57,7 @@ def parse(commands: Commands, words: Sequence[str]) -> Command:
             return tyro.cli(
                 options,
                 prog="qnewton",
-                args=["--help" if word == HELP_ALL else word for word in words],
+                args=["--help" if word == HELP_ALL else word for word in spelled],
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
             )
     except SystemExit as stop:
@@ -112,6 +114,29 @@ def _grouped(
         while left and not left[0].startswith("--") and (count is None or len(values) < count):
             values.append(left.pop(0))
         yield given, values
+
+
+def _spelled(command: type[Command], words: Sequence[str]) -> Iterator[str]:
+    """Yield checked words as tyro reads them: whole numbers with all their digits, 1e6 included."""
+    known = {option.name: option for option in options_of(command)}
+    option, left = None, 0
+    for word in words:
+        given, equals, value = word.partition("=")
+        if word.startswith("--"):
+            option = known.get(given.replace("_", "-"))
+            left = (option.values or 0) if option is not None and not equals else 0
+            yield f"{given}={_whole(option, value)}" if equals else word
+        elif left:
+            left -= 1
+            yield _whole(option, word)
+        else:
+            yield word
+
+
+def _whole(option: Option | None, word: str) -> str:
+    if option is None or option.number is not int or word in (*option.choices, "None"):
+        return word
+    return str(whole_number(word))
 
 
 def _check_values(name: str, option: Option, values: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """What ``qnewton price --verbose`` adds: terms, constants, flips, layouts and remarks."""
 
+import re
 from collections.abc import Iterator
 
 from rich.console import RenderableType
@@ -11,6 +12,8 @@ from qnewton.cli.priced import NOT_BY_PRODUCTS, Priced
 from qnewton.records import Quote
 from qnewton.report.quantities import number_text, seconds_text, share_text
 from qnewton.report.words import machine_name
+
+_POWER = re.compile(r"\d+(?:\.\d+)?e[+-]?\d+")  # as :.3g writes it
 
 
 def details(priced: Priced) -> Iterator[RenderableType]:
@@ -27,7 +30,8 @@ def details(priced: Priced) -> Iterator[RenderableType]:
         yield ""
         yield f"What would change the choice on {priced.scenario.hardware.name}, one at a time:"
         for flip in priced.flips:
-            yield from _lines(f"{'→' if flip.flips else '·'} {flip.said}{_ends(flip)}")
+            said = _POWER.sub(lambda found: number_text(float(found[0])), flip.said)
+            yield from _lines(f"{'→' if flip.flips else '·'} {said}{_ends(flip)}")
     yield ""
     for said in _remarks(priced):
         yield from _lines(said)
@@ -98,7 +102,7 @@ def _frontier(priced: Priced) -> Table:
 def _table(title: str, *headers: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1), width=WIDTH)
     for place, header in enumerate(headers):
-        table.add_column(header, justify="right" if place else "left")
+        table.add_column(header, justify="right" if place else "left", overflow="fold")
     return table
 
 

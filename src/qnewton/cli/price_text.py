@@ -1,7 +1,7 @@
 """What ``qnewton price`` says: the verdict, one table, its assumptions, and what was refused."""
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Group, RenderableType
@@ -9,7 +9,9 @@ from rich.table import Table
 
 from qnewton import cost
 from qnewton.cli.priced import Priced, ordered
+from qnewton.cost.break_even import TOGETHER
 from qnewton.cost.parts import singular_to_rounding
+from qnewton.cost.rivals import is_whole
 from qnewton.cost.solvers import SOLVERS
 from qnewton.records import Facts, Quote
 from qnewton.report.quantities import number_text, seconds_text
@@ -17,7 +19,9 @@ from qnewton.report.style import solver_look
 from qnewton.report.words import machine_name
 
 WIDTH = 80
+_MOST_OF_A_NAME = 24
 _HYPOTHETICAL = " is hypothetical: no such machine exists"
+_NO_RIVAL = "no rival, since its price leaves a part of the solve out"
 
 
 def shown(priced: Priced, *, verbose: bool = False) -> RenderableType:
@@ -72,9 +76,7 @@ def _verdict(priced: Priced) -> Iterator[str]:
     times = f"{number_text(ratio)} times as long" if loses else f"1/{number_text(1 / ratio)} of it"
     yield from filled(f"{said}, {times}.")
     winner = "classical" if loses else "quantum"
-    yield from filled(
-        f"The {winner} solver wins, {priced.certainty.value}. {_change(priced.flips)}"
-    )
+    yield from filled(f"The {winner} solver wins, {priced.certainty.value}. {_change(priced)}")
 
 
 def _between(quote: Quote) -> str:
@@ -84,15 +86,33 @@ def _between(quote: Quote) -> str:
     return f" ({seconds_text(quote.low)} {high})"
 
 
-def _change(flips: Iterable[cost.Flip]) -> str:
+def _change(priced: Priced) -> str:
     """Return what would have to change for the other solver to win."""
-    enough = [flip for flip in flips if flip.flips]
-    known = ((cost.AXES[f.assumption], f.value) for f in enough if f.assumption in cost.AXES)
-    said = [f"{axis.quantity}: {number_text(value)} {axis.unit}".rstrip() for axis, value in known]
-    said += [flip.said.partition(":")[0] for flip in enough if flip.value is None]
-    if not said:
-        return "No single assumption changes that, within its whole range."
-    return f"Any one of these alone would change that: {'; '.join(said)}."
+    assert priced.scenario is not None
+    enough = [flip for flip in priced.flips if flip.flips]
+    said = []
+    for flip in enough:
+        axis = cost.AXES.get(flip.assumption)
+        if axis is not None:
+            now = quantity_text(axis, axis.now(priced.scenario))
+            said.append(f"{axis.quantity}: {quantity_text(axis, flip.value)} (now {now})")
+    named = [flip for flip in enough if flip.value is None]
+    said += [_named(flip) for flip in named if flip.assumption != TOGETHER]
+    if said:
+        return f"One change is enough: {'; or '.join(said)}."
+    alone = "No single assumption changes that, within its whole range"
+    return "; ".join([alone, *(f"{_named(flip)}, would" for flip in named)]) + "."
+
+
+def _named(flip: cost.Flip) -> str:
+    return flip.said.partition(":")[0]
+
+
+def quantity_text(axis: cost.Axis, value: float | None) -> str:
+    """Return a value of an assumption with its unit, in the notation of all numbers here."""
+    if axis.unit == "s":
+        return seconds_text(value)
+    return f"{number_text(value)} {axis.unit}".rstrip()
 
 
 def solver_text(quote: Quote) -> str:
@@ -128,18 +148,21 @@ class _Notes:
 
 def _table(priced: Priced, notes: _Notes, verbose: bool) -> Table:
     table = Table(title=_system(priced.facts), title_justify="left", box=None, width=WIDTH)
-    for header in ("solver", "machine"):
-        table.add_column(header)
+    rows = _every(priced) if verbose else _best(priced)
+    machines = [f"{quote.hardware}{'*' * quote.hypothetical}" for quote in rows]
+    # Two machines may differ in their last letter: a name folds, and only where it is very long.
+    widest = min(_MOST_OF_A_NAME, max(map(len, machines), default=0))
+    table.add_column("solver", overflow="fold")
+    table.add_column("machine", overflow="fold", min_width=widest)
     for header in ("seconds", "from", "to"):
         table.add_column(header, justify="right", no_wrap=True)
     table.add_column("notes", overflow="fold")
-    rows = _every(priced) if verbose else _best(priced)
-    for quote in rows:
+    for quote, machine in zip(rows, machines, strict=True):
         ends = ("", "") if quote.low is None else (_short(quote.low), _short(quote.high))
         kind = {"classical": "", "quantum": f", {_price_of(quote)}"}[quote.machine]
-        machine = f"{quote.hardware}*" if quote.hypothetical else quote.hardware
         cells = (f"{solver_text(quote)}{kind}", machine, _short(quote.seconds), *ends)
-        table.add_row(*cells, notes.of(quote.assumptions))
+        own = () if is_whole(quote) else (_NO_RIVAL,)
+        table.add_row(*cells, notes.of((*quote.assumptions, *own)))
     if any(quote.hypothetical for quote in rows):
         table.caption, table.caption_justify = "* hypothetical: no such machine exists", "left"
     return table
@@ -156,10 +179,11 @@ def _price_of(quote: Quote) -> str:
 
 
 def _every(priced: Priced) -> list[Quote]:
-    """Return every quote with a price, cheap to dear."""
+    """Return every quote with a price, cheap to dear; those of a part of the solve come last."""
     audited = (found.quote for found in priced.audited)
     found = ordered([*priced.rivals, *priced.paper, *priced.others, *audited])
-    return [quote for quote in found if quote.seconds is not None]
+    kept = [quote for quote in found if quote.seconds is not None]
+    return sorted(kept, key=lambda quote: not is_whole(quote))
 
 
 def _best(priced: Priced) -> list[Quote]:
@@ -170,7 +194,7 @@ def _best(priced: Priced) -> list[Quote]:
         if quote.solver == "lu_inverse":
             kind = quote.solver
         kept.setdefault((kind, quote.hardware), quote)
-    return ordered(kept.values())
+    return list(kept.values())
 
 
 def _system(facts: Facts) -> str:

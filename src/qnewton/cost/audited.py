@@ -249,6 +249,9 @@ def _priced(scenario: Scenario, found: Breakdown, encoded: tuple[str, ...]) -> r
         notes = (*stated, f"{CORRECTED}; distance {found.code_distance}")
     else:
         notes = ("gates never fail: no error correction, a logical cycle is one gate",)
+    if audit.error_correction != "perfect":
+        chance = f"error correction fails in one state with a chance of {audit.error_budget:g}"
+        notes = (*notes, f"{chance} at most")
     terms = tuple(records.PriceTerm(name=name, seconds=s) for name, s in seconds.items())
     figures = {
         "query_count": found.count,

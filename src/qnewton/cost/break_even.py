@@ -15,6 +15,9 @@ from qnewton.cost.scenario import Scenario
 from qnewton.queries import QUERY_SETS
 from qnewton.queries.arrays import Array
 
+TOGETHER = "all together"
+"""The assumption of a flip that changes several assumptions at once."""
+
 _POINTS, _ROUNDS = 33, 7  # each round divides the span by 32
 
 
@@ -164,7 +167,7 @@ def _named(scenario: Scenario) -> list[Flip]:
     kindest = {"tables": "qram", "table_building": False, "readout": "none"}
     kindest |= {"error_correction": "perfect", "query_set": "optimistic"}
     said = "QRAM, free tables, nothing read, perfect gates, optimistic count"
-    changes.append(("all of these", said, kindest))
+    changes.append((TOGETHER, said, kindest))
     kept = [(*names, changed) for *names, changed in changes if replace(audit, **changed) != audit]
     found = prices([scenario, *(scenario.with_audit(replace(audit, **c)) for *_, c in kept)])
     wins = found.advantage[LIKELY] > 0

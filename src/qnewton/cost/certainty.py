@@ -79,7 +79,7 @@ class Certainty(StrEnum):
         LIKELY: The winner is another one at one end of the constants' ranges.
     """
 
-    CERTAIN = "whether constants are at their kindest or at their harshest to the quantum one"
+    CERTAIN = "for every value of the uncertain constants"
     LIKELY = "at the likely constants, but not at both ends of their ranges"
 
 

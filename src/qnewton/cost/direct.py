@@ -49,7 +49,7 @@ def lu_inverse_quote(
     draft.keep("its inverse", float(facts.n) ** 2).add_network(facts.n)
     if as_timed:
         return draft.add_solve().quote()
-    draft.assume("the inverse times the gradient is not charged, as in the paper")
+    draft.assume("the inverse alone, as in the paper: no product with b")
     return draft.quote(drifts=False)
 
 

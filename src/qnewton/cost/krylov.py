@@ -260,7 +260,7 @@ def bounded_products(
     """
     to_residual = bounds.residual(kappa, tolerance)
     asked = draft.facts.direction_error
-    most = "products, the most exact arithmetic needs at"
+    most = "products: an upper bound in exact arithmetic at"
     if asked is None:
         draft.assume(f"{to_residual} {most} {described} for a residual of {tolerance:.2g}")
         return to_residual

@@ -20,8 +20,20 @@ def cheapest_whole(quotes: Iterable[Quote]) -> Quote | None:
         ('lu_inverse', 'cholesky')
     """
     every = list(quotes)
-    bare = {solver.name for solver in SOLVERS if solver.price_as_timed is not None}
-    return cheapest(quote for quote in every if quote.solver not in bare) or cheapest(every)
+    return cheapest(quote for quote in every if is_whole(quote)) or cheapest(every)
+
+
+def is_whole(quote: Quote) -> bool:
+    """Return whether a quote leaves no part of a solve out, as the paper's C·N³ does.
+
+    Example:
+        >>> from qnewton.cost import nominal_calibration
+        >>> found = classical_quotes(nominal_calibration(), Facts(n=4))
+        >>> [quote.solver for quote in found if not is_whole(quote)]
+        ['lu_inverse']
+    """
+    solver = SOLVERS.find(quote.solver)
+    return solver is None or solver.price_as_timed is None
 
 
 def classical_quotes(

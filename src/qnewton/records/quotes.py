@@ -162,7 +162,10 @@ class Quote:
         if self.seconds is None or 0 <= self.seconds < math.inf:
             return
         if self.refused is None:
-            object.__setattr__(self, "refused", f"{self.seconds} s is no price")
+            why = f"{self.seconds} s is no price"
+            if self.seconds == math.inf:
+                why = "the price exceeds the largest float64"
+            object.__setattr__(self, "refused", why)
         object.__setattr__(self, "seconds", None)
 
     @property

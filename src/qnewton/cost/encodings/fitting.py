@@ -10,9 +10,9 @@ from qnewton.cost.encodings.sparse import SparseEncoding
 from qnewton.cost.encodings.tables import Tables
 from qnewton.records import Eigenbasis, Facts, LowRank
 
-_LARGEST = "α from its bound ‖A‖max ≤ ‖A‖₂, since one of both is not known"
-_LENGTH = "α from its bound ‖A‖_F ≤ √N·‖A‖₂, since one of both is not known"
-_TRACE = "α from its bound ‖U‖_F² + λ ≤ k·‖A‖₂, since ‖U‖_F or ‖A‖₂ is not known"
+_LARGEST = "‖A‖max or ‖A‖₂ is unknown: for ‖A‖max, α takes ‖A‖₂, which is never smaller"
+_LENGTH = "‖A‖_F or ‖A‖₂ is unknown: for ‖A‖_F, α takes √N·‖A‖₂, which is never smaller"
+_TRACE = "‖U‖_F or ‖A‖₂ is unknown: for ‖U‖_F² + λ, α takes k·‖A‖₂, which is never smaller"
 
 
 def encodings(facts: Facts, tables: Tables = "qrom") -> tuple[Encoding, ...]:
