@@ -152,6 +152,20 @@ def test_every_number_of_a_breakdown_sums_to_its_total():
     assert math.fsum(float(line.split(",")[-1]) for line in lines) == pytest.approx(best.total_s)
 
 
+def test_the_least_price_is_that_of_the_design_that_is_cheapest_at_the_kindest_constants():
+    """README's system: Costa's walk takes a quarter of the low end of the cheapest design."""
+    facts, machine = _facts(12_544, 100.0, 64), load_hardware("qubit_gate_ns_e4")
+    found = audited(Scenario(facts=facts, calibration=CALIBRATION, hardware=machine))
+    assert found.quote.low is not None
+    assert found.least is not None
+    assert found.least < found.quote.low / 4
+    ends = [design.breakdown.low for design in found.designs]
+    assert found.least <= min(low for low in ends if low is not None)
+    assert (
+        audited(Scenario(facts=Facts(n=3), calibration=CALIBRATION, hardware=machine)).least is None
+    )
+
+
 def test_one_constant_at_a_time_spans_no_more_than_all_together():
     scenario = Scenario(facts=_facts(3000, 40.0, 50), calibration=CALIBRATION, hardware=NS_E3)
     found = audited(scenario)

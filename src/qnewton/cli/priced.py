@@ -63,8 +63,9 @@ class Priced:
         quantum, rival = self.quantum, self.rival
         if quantum is None or rival is None or not quantum.quote.seconds or not rival.seconds:
             return None
-        quote = quantum.quote
-        return cost.certainty(quote.low or 0.0, quote.seconds or 0.0, quote.high, rival.seconds)
+        # At the kindest constants another design may be the cheapest.
+        low, quote = quantum.least, quantum.quote
+        return cost.certainty(low or 0.0, quote.seconds or 0.0, quote.high, rival.seconds)
 
     @cached_property
     def flips(self) -> tuple[cost.Flip, ...]:

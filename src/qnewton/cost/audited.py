@@ -41,6 +41,11 @@ class Design:
         """Its price."""
         return float(self.made.least[LIKELY, self.point])
 
+    @property
+    def least(self) -> float:
+        """Its price with every constant at its kindest, by the split that is cheapest there."""
+        return float(self.made.seconds[0, :, self.point].min())
+
     @cached_property
     def breakdown(self) -> Breakdown:
         """Its numbers."""
@@ -60,6 +65,18 @@ class Audited:
     quote: records.Quote
     breakdown: Breakdown | None = None
     designs: tuple[Design, ...] = ()
+
+    @property
+    def least(self) -> float | None:
+        """Seconds of the design that is cheapest with every constant at its kindest.
+
+        The quote's ``low`` is that of the design that is cheapest at the likely constants.
+        """
+        if self.breakdown is None or self.breakdown.low is None or self.quote.low is None:
+            return None
+        # Of error correction by ``qdk``, which the designs have in closed form.
+        scale = self.quote.low / self.breakdown.low
+        return scale * min(design.least for design in self.designs)
 
 
 def audited_quote(

@@ -87,7 +87,8 @@ def certainty(low: float, likely: float, high: float | None, classical: float) -
     """Return how sure it is that the cheaper of both is the cheaper one.
 
     Args:
-        low: Seconds of the quantum solver with every constant at its kindest.
+        low: Seconds of the quantum solver with every constant at its kindest, by the design that
+            is cheapest there (:attr:`Audited.least`).
         likely: At the likely constants.
         high: At their harshest; ``None`` where it is not finite.
         classical: Seconds of the classical solver.

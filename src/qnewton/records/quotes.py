@@ -132,8 +132,9 @@ class Quote:
         max_products: Where an iterative solver is only given a try: the products after which the
             next quote takes over.
         quantum: What only a quantum solver's price has; ``None`` for a classical solver.
-        low: Modelled seconds with every constant of the price at the kindest value that a source
-            gives; ``None`` where the price has no such constants, or is not finite there.
+        low: Modelled seconds of what was priced with every constant at the kindest value that a
+            source gives; ``None`` where the price has no such constants, or is not finite there.
+            What is the cheapest at the likely values stays so: another design may cost less here.
         high: The same at the harshest values.
     """
 
