@@ -268,3 +268,12 @@ def test_cholesky_is_no_rival_of_a_matrix_that_is_singular_or_not_definite(qnewt
     assert found["facts"]["spectrum"]["definiteness"] == "indefinite"
     np.save("A.npy", with_spectrum([1.0, *np.linspace(1.0, 10.0, 49)]).numpy())
     assert _found(qnewton, "--kappa", "10")["facts"]["spectrum"]["definiteness"] == "positive"
+
+
+@pytest.mark.parametrize(("machine", "told"), [("attosecond", True), ("qubit_gate_ns_e4", False)])
+def test_a_machine_that_only_perfect_gates_can_price_says_so(qnewton, machine, told):
+    words = ("price", "--n", "64", "--kappa", "10", "--hardware", machine)
+    code, output, error = qnewton(*words, "--error-correction", "perfect")
+    assert code == 0, error
+    said = " ".join(output.split())
+    assert (f"{machine} has a price only since its gates are taken as perfect." in said) == told

@@ -1,5 +1,6 @@
 """``qnewton price``: what a system, given by numbers or by its matrix, costs on every solver."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ from qnewton.cli.calibrate import SolverOptions
 from qnewton.cli.checks import check_place
 from qnewton.cli.output import RESULTS, Verbose, print_json, require, warn
 from qnewton.cli.priced import Priced
+from qnewton.cli.progress import Progress
 from qnewton.cli.system_options import SystemOptions
 from qnewton.cost.parts import singular_to_rounding
 from qnewton.cost.quantum_prices import registered_quotes
@@ -74,7 +76,10 @@ class Price:
 
     def run(self) -> None:
         """Print the verdict, the prices, and where asked everything behind them."""
-        priced = self._priced()
+        # Without a matrix there is nothing to measure, and a price takes milliseconds.
+        quiet = self.json or self.system.matrix is None
+        with Progress("reading and measuring the matrix", quiet=quiet) as progress:
+            priced = self._priced(progress.start)
         if self.json:
             print_json(priced.plain())
             return
@@ -82,7 +87,7 @@ class Price:
 
         RESULTS.print(shown(priced, verbose=self.verbose))
 
-    def _priced(self) -> Priced:
+    def _priced(self, say: Callable[[str], None]) -> Priced:
         if self.pictures is not None:
             from qnewton.report.vega import check_installed
 
@@ -100,9 +105,11 @@ class Price:
         if matrix is not None:
             from qnewton.cli.matrix_file import emulate_file, with_emulated
 
+            say("emulating the quantum solver")
             emulated = emulate_file(matrix, facts, audit.epsilon, self.system.seed)
             facts = with_emulated(facts, emulated)
             _warn_of_unknown(facts)
+        say("pricing")
         rivals = [
             q
             for c in computers
@@ -128,6 +135,7 @@ class Price:
         if best is not None and rival is not None:
             scenario = next(s for s in scenarios if s.hardware.name == best.hardware)
             if matrix is not None:
+                say("finding the largest eigenpairs")
                 split = _split(scenario, matrix, self.system.seed)
         condition, epsilon = facts.spectrum.condition, self.quantum.epsilon
         given = condition is not None and condition.method == "given"

@@ -10,6 +10,7 @@ from rich.table import Table
 from qnewton import cost
 from qnewton.cli.priced import Priced, ordered
 from qnewton.cost.break_even import TOGETHER
+from qnewton.cost.error_correction import machine_refusal
 from qnewton.cost.parts import singular_to_rounding
 from qnewton.cost.rivals import is_whole
 from qnewton.cost.solvers import SOLVERS
@@ -75,6 +76,10 @@ def _verdict(priced: Priced) -> Iterator[str]:
     loses = ratio > 1
     times = f"{number_text(ratio)} times as long" if loses else f"1/{number_text(1 / ratio)} of it"
     yield from filled(f"{said}, {times}.")
+    assert priced.scenario is not None
+    hardware, method = priced.scenario.hardware, priced.scenario.audit.error_correction
+    if method == "perfect" and machine_refusal(hardware, "closed-form") is not None:
+        yield from filled(f"{hardware.name} has a price only since its gates are taken as perfect.")
     winner = "classical" if loses else "quantum"
     yield from filled(f"The {winner} solver wins, {priced.certainty.value}. {_change(priced)}")
 
