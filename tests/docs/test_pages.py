@@ -25,7 +25,6 @@ PAGES = [
 ]
 _INLINE = re.compile(r"(?<!`)`((?:qnewton|make|pip|pytest) [^`]+)`(?!`)")
 _FENCE = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-_FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+(?:\n[^$\n]+)*)\$", re.DOTALL)
 _OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 each_page = pytest.mark.parametrize(
@@ -115,16 +114,6 @@ def test_the_table_of_extras_is_the_project_s() -> None:
     [table] = re.findall(r"^\| extra \|.*\n\|-.*\n((?:\|.*\n)+)", text, re.MULTILINE)
     shown = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
     assert sorted(shown) == sorted(project["optional-dependencies"])
-
-
-@each_page
-def test_formulas_are_drawn_whole(page: Path) -> None:
-    # The converter leaves a command that it does not know as it is, and the reader sees TeX.
-    converter = pytest.importorskip("latex2mathml.converter", reason="it is of the extra docs")
-    text = re.sub(r"`[^`\n]*`", "", _FENCE.sub("", page.read_text(encoding="utf-8")))
-    for block, inline in _FORMULA.findall(text):
-        drawn = re.sub(r"<[^>]*>", "", converter.convert(block or inline))
-        assert "\\" not in drawn, block or inline
 
 
 def test_readme_shows_every_command_and_every_target() -> None:

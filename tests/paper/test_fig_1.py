@@ -144,11 +144,11 @@ def test_its_pictures_can_be_drawn(artifact: Artifact, tmp_path: Path) -> None:
 
 def test_leaders_join_the_labels_of_lu_inversion_to_their_lines(artifact: Artifact) -> None:
     panel = artifact.pictures["fig-1-right"].chart.to_dict()["vconcat"][0]
-    prices, (leaders, labels) = panel["layer"][0]["layer"], panel["layer"][1]["layer"]
+    *prices, leaders, labels = panel["layer"]
     rules = [layer for layer in prices if layer["mark"]["type"] == "rule"]
     assert len(rules) == 2
     assert "y2" in leaders["encoding"]
-    rows = (leaders.get("data") or panel["layer"][1]["data"])["values"]
+    rows = leaders["data"]["values"]
     low, high = (math.log10(end) for end in rules[0]["encoding"]["y"]["scale"]["domain"])
     for rule, row in zip(rules, rows, strict=True):
         (line,) = rule["data"]["values"]

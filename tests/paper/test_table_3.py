@@ -271,10 +271,9 @@ def test_its_pictures_can_be_drawn(artifact: Artifact, tmp_path: Path) -> None:
 
 def test_leaders_join_the_labels_of_the_break_even_to_their_lines(artifact: Artifact) -> None:
     spec = artifact.pictures["table-3-bounds"].chart.to_dict()
-    rules = spec["layer"][0]["layer"][0]
-    leaders = spec["layer"][1]["layer"][0]
+    rules, *_, leaders, _ = spec["layer"]
     lines = rules["data"]["values"]
-    rows = (leaders.get("data") or spec["layer"][1]["data"])["values"]
+    rows = leaders["data"]["values"]
     assert len(lines) == 2
     top = rules["encoding"]["y"]["scale"]["domain"][1]
     for line, row in zip(lines, rows, strict=True):

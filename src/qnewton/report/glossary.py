@@ -72,7 +72,7 @@ class Explainer:
                 self._left.remove(term)
                 end = stop
         marked = Markup("").join([*parts, escape(text[end:])])
-        return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", marked))
+        return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(marked)))
 
 
 def _explained(words: str, term: Term) -> Markup:

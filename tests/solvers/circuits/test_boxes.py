@@ -28,7 +28,7 @@ def test_hhl_is_drawn_as_in_the_paper_s_figure():
     estimation = [("exp(iAt)", 1), ("exp(2iAt)", 1), ("QFT†", None)]
     undone = [("QFT", None), ("exp(-2iAt)", 1), ("exp(-iAt)", 1)]
     found = [gate for gate in shown(circuit) if gate[0] != "h"]
-    assert found == [("U_b", None), *estimation, ("Ry(C/λ)", None), *undone]
+    assert found == [("U_b", None), *estimation, (" Ry(2·asin(C/λ))", None), *undone]
 
 
 def test_a_control_stays_on_its_qubit():
