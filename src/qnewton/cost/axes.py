@@ -8,7 +8,7 @@ from typing import Any
 from qnewton.cost.constants import THRESHOLD
 from qnewton.cost.given import with_condition, with_size, with_sparsity
 from qnewton.cost.scenario import Scenario
-from qnewton.records import Calibration, QuantumHardware
+from qnewton.records import Calibration, Figure, QuantumHardware
 
 _FASTEST_S = 1e-30
 _LEAST_ERROR = 1e-15
@@ -66,7 +66,13 @@ def faster(machine: QuantumHardware, times: float) -> QuantumHardware:
     """
     known = {name: getattr(machine, name) for name in ("gate_time_s", "readout_time_s")}
     scaled = {n: replace(f, value=f.value * times) for n, f in known.items() if f is not None}
-    return replace(machine, hypothetical=machine.hypothetical or times != 1.0, **scaled)
+    return _with_figures(machine, **scaled)
+
+
+def _with_figures(machine: QuantumHardware, **figures: Figure) -> QuantumHardware:
+    """Return a machine with other figures; it is hypothetical where they are not its own."""
+    changed = replace(machine, **figures)
+    return machine if changed == machine else replace(changed, hypothetical=True)
 
 
 def _with_machine_time(scenario: Scenario, gate_s: float) -> Scenario:
@@ -75,10 +81,8 @@ def _with_machine_time(scenario: Scenario, gate_s: float) -> Scenario:
 
 
 def _with_gate_time(scenario: Scenario, gate_s: float) -> Scenario:
-    machine = scenario.hardware
-    gate, other = replace(machine.gate_time_s, value=gate_s), gate_s != machine.gate_time_s.value
-    changed = replace(machine, gate_time_s=gate, hypothetical=machine.hypothetical or other)
-    return replace(scenario, hardware=changed)
+    gate = replace(scenario.hardware.gate_time_s, value=gate_s)
+    return replace(scenario, hardware=_with_figures(scenario.hardware, gate_time_s=gate))
 
 
 def _audited(name: str) -> Callable[[Scenario, float], Scenario]:

@@ -4,8 +4,8 @@ import math
 
 UNKNOWN = "–"
 
-_SMALL = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"), (1e-12, "ps"), (1e-15, "fs"))
-_SMALLER = ((1e-18, "as"),)
+_SMALL = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"), (1e-12, "ps"))
+_SMALL += ((1e-15, "fs"), (1e-18, "as"))
 _LARGE = ((31_557_600.0, "years"), (86_400.0, "days"), (3_600.0, "h"), (60.0, "min"))
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -27,7 +27,7 @@ def seconds_text(seconds: float | None) -> str:
     for size, unit in _LARGE:
         if abs(seconds) >= 2 * size:
             return f"{number_text(seconds / size)} {unit}"
-    for size, unit in (*_SMALL, *_SMALLER):
+    for size, unit in _SMALL:
         # Rounded first, so that 999.9 ns reads 1 µs and not 1e+03 ns.
         if abs(float(f"{seconds:.3g}")) >= size:
             return f"{number_text(seconds / size)} {unit}"
